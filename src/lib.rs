@@ -1,0 +1,3 @@
+//! fal-gateway: OpenAI's API in front of fal's any-llm.
+
+pub mod emulator;
