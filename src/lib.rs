@@ -1,3 +1,5 @@
 //! fal-gateway: OpenAI's API in front of fal's any-llm.
 
 pub mod emulator;
+pub mod translate;
+pub mod wire;

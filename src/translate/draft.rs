@@ -1,0 +1,290 @@
+//! A request between its JSON and the [`Ask`]: each field read by the rule that belongs to it.
+//!
+//! The faces bring a table of [`Parameter`]s. For every field of a request its row is looked up
+//! and its rule fills in the [`Draft`] and says what becomes of the field. Fields without a row
+//! are ignored with a note, so nothing is ever dropped unseen.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::ask::{Priority, Reasoning};
+use super::notes::Notes;
+use super::rejection::{Cause, Rejection};
+use crate::wire::openai::fields::{DUPLICATE_FIELD, Fields, TOO_MANY_FIELDS};
+
+/// What the gateway does with a field that has an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// fal has the same thing.
+    Forwarded,
+    /// The gateway does it itself.
+    Emulated,
+    /// Without effect; the response says so.
+    Ignored,
+    /// A 400, because the answer would mean something else without it.
+    Refused,
+}
+
+/// What a rule found in one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The value says what would happen anyway.
+    NoEffect,
+    Forwarded,
+    Emulated,
+    Ignored,
+}
+
+/// Reads one value into the draft.
+pub type Rule = for<'a> fn(&mut Draft<'a>, &Field<'a>) -> Result<Found, Rejection>;
+
+/// One row of a face's table.
+pub struct Parameter {
+    pub name: &'static str,
+    /// What happens to a value that has an effect. Values that change nothing are never refused.
+    pub fate: Fate,
+    /// How, in a phrase for the documentation.
+    pub says: &'static str,
+    pub rule: Rule,
+}
+
+/// A field as it was sent.
+pub struct Field<'a> {
+    pub name: &'static str,
+    pub value: &'a RawValue,
+}
+
+/// What the rules have found so far. `None` is "not said".
+#[derive(Debug, Default)]
+pub struct Draft<'a> {
+    pub messages: Option<&'a RawValue>,
+    pub prompt: Option<&'a RawValue>,
+    pub model: Option<Cow<'a, str>>,
+    pub temperature: Option<f64>,
+    pub max_tokens: Option<u64>,
+    pub max_completion_tokens: Option<u64>,
+    pub stream: bool,
+    pub include_usage: bool,
+    pub stop: Vec<String>,
+    pub choices: Option<u32>,
+    pub echo: bool,
+    pub reasoning: Reasoning,
+    pub hide_reasoning: bool,
+    pub priority: Option<Priority>,
+    pub service_tier: Option<Priority>,
+    pub fallbacks: Vec<Cow<'a, str>>,
+    pub offers_tools: bool,
+    pub requires_tools: bool,
+    pub notes: Notes,
+}
+
+impl<'a> Draft<'a> {
+    /// Reads a request body with a face's table.
+    ///
+    /// # Errors
+    /// Anything that is not a JSON object in valid UTF-8, a field written twice, nesting deeper
+    /// than [`MAX_DEPTH`], and whatever the rules refuse.
+    pub fn read(body: &'a [u8], table: &'static [Parameter]) -> Result<Self, Rejection> {
+        let Fields(fields) = parse_object(body)?;
+        let mut draft = Self::default();
+        for (name, value) in fields {
+            if value.get() == "null" {
+                continue;
+            }
+            match table.iter().find(|parameter| parameter.name == name) {
+                Some(parameter) => draft.apply(parameter, value)?,
+                None => draft.ignore_unknown(&name, value)?,
+            }
+        }
+        Ok(draft)
+    }
+
+    fn apply(
+        &mut self,
+        parameter: &'static Parameter,
+        value: &'a RawValue,
+    ) -> Result<(), Rejection> {
+        let field = Field {
+            name: parameter.name,
+            value,
+        };
+        match (parameter.rule)(self, &field)? {
+            Found::NoEffect | Found::Forwarded => {}
+            Found::Emulated => self.notes.emulated(parameter.name),
+            Found::Ignored => self.notes.ignored.push(Cow::Borrowed(parameter.name)),
+        }
+        Ok(())
+    }
+
+    fn ignore_unknown(&mut self, name: &str, value: &RawValue) -> Result<(), Rejection> {
+        if nested_deeper_than(MAX_DEPTH, value.get()) {
+            return Err(too_deep());
+        }
+        self.notes.ignored.push(Cow::Owned(name.to_owned()));
+        Ok(())
+    }
+}
+
+/// How deep a request may be nested.
+pub const MAX_DEPTH: usize = 64;
+
+fn parse_object(body: &[u8]) -> Result<Fields<'_>, Rejection> {
+    let Ok(text) = std::str::from_utf8(body) else {
+        return Err(Rejection::json(
+            "The request body is not valid UTF-8. Send JSON encoded as UTF-8.",
+        ));
+    };
+    serde_json::from_str(text).map_err(|error| {
+        let said = error.to_string();
+        if said.starts_with(DUPLICATE_FIELD) {
+            let message = "The request body has a field twice. Send each field once.";
+            Rejection { cause: Cause::InvalidValue, param: None, message: message.to_owned() }
+        } else if said.starts_with(TOO_MANY_FIELDS) {
+            let message = "The request body has more than 256 fields. Send only the fields of the API.";
+            Rejection { cause: Cause::InvalidValue, param: None, message: message.to_owned() }
+        } else if error.is_data() {
+            Rejection::json("The request body must be a JSON object, such as {\"model\": ..., \"messages\": [...]}.")
+        } else {
+            Rejection::json(format!(
+                "The request body is not valid JSON (line {}, column {}). Check quotes, commas and braces there.",
+                error.line(),
+                error.column()
+            ))
+        }
+    })
+}
+
+impl<'a> Field<'a> {
+    /// The value as a `T`.
+    ///
+    /// # Errors
+    /// When it is something else; the refusal names the path inside the field and, with `expected`,
+    /// what belongs there.
+    pub fn parse<T: Deserialize<'a>>(&self, expected: &str) -> Result<T, Rejection> {
+        serde_json::from_str(self.value.get()).map_err(|error| self.refusal::<T>(&error, expected))
+    }
+
+    /// The same text is read again with its path tracked, which only a refusal has to pay for.
+    fn refusal<T: Deserialize<'a>>(&self, error: &serde_json::Error, expected: &str) -> Rejection {
+        let said = error.to_string();
+        if said.starts_with("recursion limit") {
+            return too_deep();
+        }
+        if error.is_syntax() && !said.starts_with("number out of range") {
+            return Rejection::json(format!(
+                "The value of '{}' is not valid JSON: a string in it holds an escape that stands for no character.",
+                self.name
+            ));
+        }
+        let mut reader = serde_json::Deserializer::from_str(self.value.get());
+        let path = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+            Err(error) => error.path().to_string(),
+            Ok(_) => String::new(),
+        };
+        let param = match path.as_str() {
+            "" | "." => self.name.to_owned(),
+            inner if inner.starts_with('[') => format!("{}{inner}", self.name),
+            inner => format!("{}.{inner}", self.name),
+        };
+        let reason = match said.split_once(" at line ") {
+            Some((reason, _)) => describe(reason),
+            None => describe(&said),
+        };
+        Rejection::invalid(
+            param.clone(),
+            format!("Invalid '{param}': {reason} Expected {expected}."),
+        )
+    }
+
+    /// A refusal of this field's value.
+    pub fn invalid(&self, message: impl Into<String>) -> Rejection {
+        Rejection::invalid(self.name, message)
+    }
+
+    /// A refusal because nothing here can honour the field.
+    pub fn unsupported(&self, message: impl Into<String>) -> Rejection {
+        Rejection::unsupported(self.name, message)
+    }
+
+    /// A refusal because nothing here can honour this value of it.
+    pub fn unsupported_value(&self, message: impl Into<String>) -> Rejection {
+        Rejection::of(Cause::UnsupportedValue, self.name, message)
+    }
+
+    /// Whether the value is empty: `[]`, `{}`, `""`, `false` or `0`.
+    pub fn is_empty(&self) -> bool {
+        let text = self.value.get();
+        let inner = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .or_else(|| {
+                text.strip_prefix('{')
+                    .and_then(|rest| rest.strip_suffix('}'))
+            });
+        match inner {
+            Some(inner) => inner.trim().is_empty(),
+            None => matches!(text, "\"\"" | "false" | "0" | "0.0"),
+        }
+    }
+}
+
+/// The parser's reason without the values it quotes: they may be prompt text.
+fn describe(reason: &str) -> String {
+    if let Some(rest) = reason.strip_prefix("missing field ") {
+        return format!("the field {rest} is missing.");
+    }
+    if let Some(rest) = reason.strip_prefix("duplicate field ") {
+        return format!("the field {rest} is written twice.");
+    }
+    if reason.starts_with("number out of range") {
+        return "the number is out of range.".to_owned();
+    }
+    let found = [
+        "a map",
+        "map",
+        "sequence",
+        "string",
+        "integer",
+        "floating point",
+        "boolean",
+        "null",
+    ]
+    .into_iter()
+    .find(|kind| reason.starts_with(&format!("invalid type: {kind}")));
+    match found {
+        Some("map" | "a map") => "found an object.".to_owned(),
+        Some("sequence") => "found an array.".to_owned(),
+        Some("string") => "found a string.".to_owned(),
+        Some("integer" | "floating point") => "found a number.".to_owned(),
+        Some(other) => format!("found {other}."),
+        None => "the value does not fit.".to_owned(),
+    }
+}
+
+fn too_deep() -> Rejection {
+    Rejection::json(format!(
+        "The request body is nested deeper than {MAX_DEPTH} levels. Flatten it."
+    ))
+}
+
+/// Whether brackets outside strings are nested deeper than `limit`. Reads each byte once and
+/// needs no stack, so no input can exhaust it.
+fn nested_deeper_than(limit: usize, json: &str) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > limit {
+            return true;
+        }
+    }
+    false
+}

@@ -1,0 +1,316 @@
+//! OpenAI's messages, read into a [`Conversation`].
+//!
+//! The conversation is the messages' normal form: leading system and developer messages are its
+//! instructions, parts that follow each other are joined by a line break, messages that say
+//! nothing are left out, and a request of system messages alone is answered as if its last one
+//! had been the user's.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
+use crate::translate::image;
+use crate::translate::rejection::{Cause, Rejection};
+use crate::wire::openai::message::ToolCall as RequestToolCall;
+use crate::wire::openai::message::{Content, ContentPart, FunctionCall, RequestMessage};
+use crate::wire::text::Text;
+
+/// How much of everything a request may hold.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub max_messages: usize,
+    pub images: image::Limits,
+}
+
+/// Parts per message; more is not a conversation but an attack or a mistake.
+const MAX_PARTS: usize = 64;
+
+/// Reads messages into a conversation.
+///
+/// # Errors
+/// An empty list, too many messages, a role nobody knows, a part that cannot be carried, a tool
+/// result without its id, or nothing to answer.
+pub fn parse<'a>(
+    messages: Vec<RequestMessage<'a>>,
+    limits: &Limits,
+) -> Result<Conversation<'a>, Rejection> {
+    if messages.is_empty() {
+        return Err(Rejection::invalid(
+            "messages",
+            "Invalid 'messages': the list is empty. Send at least one message.",
+        ));
+    }
+    if messages.len() > limits.max_messages {
+        let most = limits.max_messages;
+        return Err(Rejection::invalid(
+            "messages",
+            format!(
+                "Invalid 'messages': at most {most} messages are possible. Shorten the history."
+            ),
+        ));
+    }
+    let mut builder = Builder {
+        limits,
+        images: 0,
+        instructions: None,
+        turns: Vec::with_capacity(messages.len()),
+        called: HashMap::new(),
+    };
+    for (position, message) in messages.into_iter().enumerate() {
+        builder.add(position, message)?;
+    }
+    builder.finish()
+}
+
+struct Builder<'a, 'l> {
+    limits: &'l Limits,
+    images: usize,
+    instructions: Option<Cow<'a, str>>,
+    turns: Vec<Turn<'a>>,
+    /// The function that each call so far has named, by the call's id.
+    called: HashMap<Cow<'a, str>, Cow<'a, str>>,
+}
+
+impl<'a> Builder<'a, '_> {
+    fn add(&mut self, position: usize, message: RequestMessage<'a>) -> Result<(), Rejection> {
+        let path = format!("messages[{position}]");
+        if message.audio.is_some() {
+            return Err(unsupported_part(format!("{path}.audio"), "audio"));
+        }
+        let speaker = self.speaker(&path, &message)?;
+        let mut parts = self.parts(&path, message.content)?;
+        if let Some(Text(refusal)) = message.refusal {
+            push_text(&mut parts, refusal);
+        }
+        for call in calls(&path, message.tool_calls, message.function_call)? {
+            self.called.insert(call.id.clone(), call.name.clone());
+            parts.push(Part::ToolCall(call));
+        }
+        if parts.is_empty() && !matches!(speaker, Speaker::Tool { .. }) {
+            return Ok(());
+        }
+        match speaker {
+            Speaker::System if self.turns.is_empty() => self.add_instructions(&path, parts),
+            speaker => {
+                self.turns.push(Turn { speaker, parts });
+                Ok(())
+            }
+        }
+    }
+
+    fn add_instructions(&mut self, path: &str, parts: Vec<Part<'a>>) -> Result<(), Rejection> {
+        for part in parts {
+            let Part::Text(text) = part else {
+                return Err(Rejection::of(
+                    Cause::UnsupportedValue,
+                    format!("{path}.content"),
+                    "Unsupported value: system messages can only hold text. Move the image into a user message.",
+                ));
+            };
+            self.instructions = Some(match self.instructions.take() {
+                None => text,
+                Some(before) => join(before, "\n\n", &text),
+            });
+        }
+        Ok(())
+    }
+
+    fn speaker(&self, path: &str, message: &RequestMessage<'a>) -> Result<Speaker<'a>, Rejection> {
+        let name = message
+            .name
+            .as_ref()
+            .map(|Text(name)| name.clone())
+            .filter(|name| !name.is_empty());
+        match message.role.as_str() {
+            "system" | "developer" => Ok(Speaker::System),
+            "user" => Ok(Speaker::User { name }),
+            "assistant" => Ok(Speaker::Assistant { name }),
+            "tool" => {
+                let Some(Text(call_id)) = &message.tool_call_id else {
+                    return Err(Rejection::of(
+                        Cause::MissingParameter,
+                        format!("{path}.tool_call_id"),
+                        format!(
+                            "Missing required parameter: '{path}.tool_call_id'. A tool message names the call it answers."
+                        ),
+                    ));
+                };
+                let name = name.or_else(|| self.called.get(call_id).cloned());
+                Ok(Speaker::Tool {
+                    call_id: call_id.clone(),
+                    name,
+                })
+            }
+            "function" => Ok(Speaker::Tool {
+                call_id: Cow::Borrowed(""),
+                name,
+            }),
+            _ => Err(Rejection::invalid(
+                format!("{path}.role"),
+                format!(
+                    "Invalid '{path}.role': it must be system, developer, user, assistant, tool or function."
+                ),
+            )),
+        }
+    }
+
+    fn parts(
+        &mut self,
+        path: &str,
+        content: Option<Content<'a>>,
+    ) -> Result<Vec<Part<'a>>, Rejection> {
+        match content {
+            None => Ok(Vec::new()),
+            Some(Content::Text(Text(text))) if text.is_empty() => Ok(Vec::new()),
+            Some(Content::Text(Text(text))) => Ok(vec![Part::Text(text)]),
+            Some(Content::Parts(parts)) if parts.len() > MAX_PARTS => Err(Rejection::invalid(
+                format!("{path}.content"),
+                format!(
+                    "Invalid '{path}.content': a message may have at most {MAX_PARTS} parts. Join some."
+                ),
+            )),
+            Some(Content::Parts(parts)) => {
+                let mut out = Vec::with_capacity(parts.len());
+                for (position, part) in parts.into_iter().enumerate() {
+                    self.part(&mut out, format!("{path}.content[{position}]"), part)?;
+                }
+                Ok(out)
+            }
+        }
+    }
+
+    fn part(
+        &mut self,
+        out: &mut Vec<Part<'a>>,
+        path: String,
+        part: ContentPart<'a>,
+    ) -> Result<(), Rejection> {
+        let missing = |field: &str| {
+            let path = format!("{path}.{field}");
+            let message = format!("Missing required parameter: '{path}'.");
+            Rejection::of(Cause::MissingParameter, path, message)
+        };
+        match part.kind.as_str() {
+            "text" => push_text(out, part.text.ok_or_else(|| missing("text"))?.0),
+            "refusal" => push_text(out, part.refusal.ok_or_else(|| missing("refusal"))?.0),
+            "image_url" => {
+                let Text(url) = part.image_url.ok_or_else(|| missing("image_url"))?.url;
+                self.images += 1;
+                image::parse_url(&url, &path, self.images, &self.limits.images)?;
+                out.push(Part::Image(url));
+            }
+            "input_audio" => return Err(unsupported_part(path, "audio")),
+            "file" => return Err(unsupported_part(path, "file")),
+            _ => {
+                return Err(Rejection::invalid(
+                    format!("{path}.type"),
+                    format!("Invalid '{path}.type': it must be text, image_url or refusal."),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The conversation, once it is known what there is to answer.
+    fn finish(mut self) -> Result<Conversation<'a>, Rejection> {
+        let prefill = self.take_prefill()?;
+        if self.turns.is_empty() && prefill.is_none() {
+            let Some(text) = self.instructions.take() else {
+                return Err(Rejection::invalid(
+                    "messages",
+                    "Invalid 'messages': every message is empty. Send at least one with text in its 'content'.",
+                ));
+            };
+            self.turns.push(Turn {
+                speaker: Speaker::User { name: None },
+                parts: vec![Part::Text(text)],
+            });
+        }
+        Ok(Conversation {
+            instructions: self.instructions,
+            turns: self.turns,
+            prefill,
+        })
+    }
+
+    /// The text of a last message by the assistant, which the answer is to continue.
+    fn take_prefill(&mut self) -> Result<Option<Cow<'a, str>>, Rejection> {
+        let Some(Turn {
+            speaker: Speaker::Assistant { .. },
+            parts,
+        }) = self.turns.last()
+        else {
+            return Ok(None);
+        };
+        if parts.iter().any(|part| !matches!(part, Part::Text(_))) {
+            return Err(Rejection::invalid(
+                "messages",
+                "Invalid 'messages': the last message is an assistant's with tool calls. \
+                 Add the tool messages with their results.",
+            ));
+        }
+        let parts = self.turns.pop().map(|turn| turn.parts).unwrap_or_default();
+        Ok(parts.into_iter().find_map(|part| match part {
+            Part::Text(text) => Some(text),
+            Part::Image(_) | Part::ToolCall(_) => None,
+        }))
+    }
+}
+
+/// Adds a text, on a line of its own when a text came before it.
+fn push_text<'a>(parts: &mut Vec<Part<'a>>, text: Cow<'a, str>) {
+    if text.is_empty() {
+        return;
+    }
+    match parts.last_mut() {
+        Some(Part::Text(before)) => *before = join(std::mem::take(before), "\n", &text),
+        _ => parts.push(Part::Text(text)),
+    }
+}
+
+/// Extends a text; the first extension copies it, the ones after that do not.
+fn join<'a>(before: Cow<'a, str>, between: &str, text: &str) -> Cow<'a, str> {
+    let mut joined = before.into_owned();
+    joined.push_str(between);
+    joined.push_str(text);
+    Cow::Owned(joined)
+}
+
+fn calls<'a>(
+    path: &str,
+    tool_calls: Option<Vec<RequestToolCall<'a>>>,
+    function_call: Option<FunctionCall<'a>>,
+) -> Result<Vec<ToolCall<'a>>, Rejection> {
+    let mut out = Vec::new();
+    for (position, call) in tool_calls.into_iter().flatten().enumerate() {
+        let Some(function) = call.function else {
+            return Err(Rejection::of(
+                Cause::UnsupportedValue,
+                format!("{path}.tool_calls[{position}]"),
+                "Unsupported value: only calls of type function can be carried.",
+            ));
+        };
+        let id = call.id.map_or(Cow::Borrowed(""), |Text(id)| id);
+        out.push(tool_call(id, function));
+    }
+    out.extend(function_call.map(|function| tool_call(Cow::Borrowed(""), function)));
+    Ok(out)
+}
+
+fn tool_call<'a>(id: Cow<'a, str>, function: FunctionCall<'a>) -> ToolCall<'a> {
+    let arguments = function
+        .arguments
+        .map_or(Cow::Borrowed(""), |Text(arguments)| arguments);
+    ToolCall {
+        id,
+        name: function.name.0,
+        arguments,
+    }
+}
+
+fn unsupported_part(param: String, what: &str) -> Rejection {
+    let message = format!(
+        "Unsupported value: {what} content cannot be carried to fal's any-llm. Send text or images."
+    );
+    Rejection::of(Cause::UnsupportedValue, param, message)
+}

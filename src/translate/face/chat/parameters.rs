@@ -1,0 +1,85 @@
+//! What becomes of every field of a chat completion request: the one table that decides.
+//!
+//! The rows are the fields of OpenAI's `CreateChatCompletionRequest`, deprecated ones included,
+//! and after them the extensions that real clients send. A field without a row is ignored and
+//! named in `x-gateway-ignored`.
+
+use crate::translate::draft::Fate::{Emulated, Forwarded, Ignored, Refused};
+use crate::translate::draft::{Draft, Fate, Field, Found, Parameter, Rule};
+use crate::translate::face::rules;
+use crate::translate::rejection::Rejection;
+
+const fn row(name: &'static str, fate: Fate, says: &'static str, rule: Rule) -> Parameter {
+    Parameter {
+        name,
+        fate,
+        says,
+        rule,
+    }
+}
+
+/// The table.
+#[rustfmt::skip]
+pub const PARAMETERS: &[Parameter] = &[
+    row("messages", Emulated, "folded into fal's `prompt` and `system_prompt`; a single user message goes through unchanged", messages),
+    row("model", Forwarded, "a fal id, an alias, or none for the default", rules::model),
+    row("stream", Forwarded, "fal's stream, as chunks", rules::stream),
+    row("stream_options", Emulated, "`include_usage` adds a usage chunk; no obfuscation is ever sent", rules::stream_options),
+    row("temperature", Forwarded, "0 to 2", rules::temperature),
+    row("max_tokens", Forwarded, "at least 1", rules::max_tokens),
+    row("max_completion_tokens", Forwarded, "as fal's `max_tokens`; wins over `max_tokens`", rules::max_completion_tokens),
+    row("stop", Emulated, "the answer ends before the first match and the call to fal is dropped", rules::stop),
+    row("n", Emulated, "parallel calls to fal, each of them paid for", rules::choices),
+    row("reasoning_effort", Emulated, "any effort above minimal switches fal's `reasoning` on; fal knows no levels", rules::reasoning_effort),
+    row("service_tier", Emulated, "`flex` is fal's `throughput`, `priority` and `fast` are its `latency`", rules::service_tier),
+    row("response_format", Refused, "`text` only", rules::response_format),
+    row("tools", Refused, "an empty list is fine", rules::tools),
+    row("tool_choice", Refused, "`none` and `auto` are fine", rules::tool_choice),
+    row("parallel_tool_calls", Ignored, "says nothing without tools", rules::only_with_tools),
+    row("functions", Refused, "an empty list is fine", rules::unless_empty),
+    row("function_call", Refused, "`none` and `auto` are fine", rules::tool_choice),
+    row("logprobs", Refused, "false is fine; fal has no probabilities and none are invented", rules::unless_empty),
+    row("top_logprobs", Refused, "0 is fine", rules::unless_empty),
+    row("logit_bias", Refused, "an empty map is fine", rules::unless_empty),
+    row("modalities", Refused, "`[\"text\"]` is fine", rules::modalities),
+    row("audio", Refused, "fal's any-llm answers with text alone", rules::unless_empty),
+    row("web_search_options", Refused, "fal's any-llm does not search", refused),
+    row("moderation", Refused, "nothing is moderated here, and silence would read as a clean result", refused),
+    row("top_p", Ignored, "1 says nothing", rules::ignored_fraction),
+    row("frequency_penalty", Ignored, "0 says nothing", rules::ignored_penalty),
+    row("presence_penalty", Ignored, "0 says nothing", rules::ignored_penalty),
+    row("seed", Ignored, "fal has no seed", rules::ignored_integer),
+    row("verbosity", Ignored, "fal has no such control", rules::ignored_string),
+    row("prediction", Ignored, "it would only make the answer come sooner", rules::ignored),
+    row("store", Ignored, "nothing is stored; false says nothing", rules::ignored_flag),
+    row("metadata", Ignored, "there is no stored completion to attach it to", rules::ignored),
+    row("user", Ignored, "fal has no end-user field", rules::ignored_string),
+    row("safety_identifier", Ignored, "fal has no end-user field", rules::ignored_string),
+    row("prompt_cache_key", Ignored, "fal has no prompt cache to steer", rules::ignored_string),
+    row("prompt_cache_retention", Ignored, "fal has no prompt cache to steer", rules::ignored_string),
+    row("prompt_cache_options", Ignored, "fal has no prompt cache to steer", rules::ignored),
+    // Extensions.
+    row("reasoning", Emulated, "OpenRouter's object: `enabled`, `effort` or `max_tokens` switch fal's `reasoning` on, `exclude` hides the text", rules::reasoning),
+    row("include_reasoning", Emulated, "true shows the reasoning, false hides it", rules::include_reasoning),
+    row("priority", Forwarded, "fal's own: `latency` or `throughput`", rules::priority),
+    row("models", Refused, "fallbacks are not offered", rules::unless_empty),
+    row("plugins", Refused, "an empty list is fine", rules::unless_empty),
+    row("top_k", Ignored, "fal has no such control", rules::ignored),
+    row("min_p", Ignored, "fal has no such control", rules::ignored),
+    row("repetition_penalty", Ignored, "fal has no such control", rules::ignored),
+    row("provider", Ignored, "fal routes by itself", rules::ignored),
+    row("transforms", Ignored, "see `limits.overflow` for long conversations", rules::ignored),
+];
+
+fn messages<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Result<Found, Rejection> {
+    draft.messages = Some(field.value);
+    Ok(Found::Forwarded)
+}
+
+/// Refused even when it is empty: its presence alone asks for something.
+fn refused<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Result<Found, Rejection> {
+    Err(field.unsupported(format!(
+        "Unsupported parameter: '{}' is not available on fal's any-llm. Remove it from the request.",
+        field.name
+    )))
+}

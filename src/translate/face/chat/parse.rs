@@ -1,0 +1,72 @@
+//! A chat completion request, read into an [`Ask`].
+
+use serde_json::value::RawValue;
+
+use super::messages::{self, Limits};
+use super::parameters::PARAMETERS;
+use crate::translate::ask::{Ask, Delivery, Reasoning, Sampling};
+use crate::translate::draft::{Draft, Field};
+use crate::translate::rejection::{Cause, Rejection};
+use crate::wire::openai::message::RequestMessage;
+
+/// Reads the body of `POST /v1/chat/completions`.
+///
+/// # Errors
+/// Whatever OpenAI's API would call malformed, and whatever the table refuses. The refusal names
+/// the parameter and the cure; it repeats nothing out of a prompt.
+pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> {
+    let draft = Draft::read(body, PARAMETERS)?;
+    let raw = draft.messages.ok_or_else(missing_messages)?;
+    if draft.requires_tools && !draft.offers_tools {
+        return Err(Rejection::invalid(
+            "tool_choice",
+            "Invalid 'tool_choice': it asks for a tool call, but the request offers no tools.",
+        ));
+    }
+    let conversation = messages::parse(parse_messages(raw)?, limits)?;
+    Ok(ask(draft, conversation))
+}
+
+/// What a face's draft and its conversation amount to.
+pub fn ask<'a>(draft: Draft<'a>, conversation: crate::translate::ask::Conversation<'a>) -> Ask<'a> {
+    let reasoning = match draft.reasoning {
+        Reasoning::Shown if draft.hide_reasoning => Reasoning::Hidden,
+        other => other,
+    };
+    Ask {
+        model: draft.model,
+        conversation,
+        sampling: Sampling {
+            temperature: draft.temperature,
+            max_tokens: draft.max_completion_tokens.or(draft.max_tokens),
+        },
+        reasoning,
+        priority: draft.priority.or(draft.service_tier),
+        stop: draft.stop,
+        choices: draft.choices.unwrap_or(1),
+        delivery: match draft.stream {
+            true => Delivery::Stream {
+                include_usage: draft.include_usage,
+            },
+            false => Delivery::Whole,
+        },
+        fallbacks: draft.fallbacks,
+        notes: draft.notes,
+    }
+}
+
+fn parse_messages(raw: &RawValue) -> Result<Vec<RequestMessage<'_>>, Rejection> {
+    let field = Field {
+        name: "messages",
+        value: raw,
+    };
+    field.parse("a list of messages, each with a 'role' and a 'content' that is a string or a list of parts")
+}
+
+fn missing_messages() -> Rejection {
+    Rejection::of(
+        Cause::MissingParameter,
+        "messages",
+        "Missing required parameter: 'messages'. Send a list such as [{\"role\": \"user\", \"content\": \"Hello\"}].",
+    )
+}

@@ -1,0 +1,325 @@
+//! Rules for the fields that OpenAI's completion APIs share (source: OpenAI's API description).
+//!
+//! A rule reads one value, fills in the draft, and says what it found. Values that change nothing
+//! are never refused, because clients send them by default.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::translate::ask::{Priority, Reasoning};
+use crate::translate::draft::{Draft, Field, Found};
+use crate::translate::rejection::Rejection;
+use crate::wire::openai::chat::{ReasoningOptions, ResponseFormat, StreamOptions};
+use crate::wire::text::Text;
+
+/// The most stop sequences OpenAI takes.
+pub const MAX_STOPS: usize = 4;
+/// The longest stop sequence, in bytes.
+pub const MAX_STOP_BYTES: usize = 256;
+/// The most models a request may name as fallbacks.
+const MAX_FALLBACKS: usize = 8;
+
+type Outcome = Result<Found, Rejection>;
+
+pub fn model<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let Text(name) = field.parse("the name of a model")?;
+    if name.trim().is_empty() {
+        return Err(
+            field.invalid("Invalid 'model': the name is empty. GET /v1/models lists the models.")
+        );
+    }
+    draft.model = Some(name);
+    Ok(Found::Forwarded)
+}
+
+pub fn stream<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    draft.stream = field.parse("true or false")?;
+    Ok(Found::Forwarded)
+}
+
+pub fn stream_options<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let options: StreamOptions = field.parse("an object such as {\"include_usage\": true}")?;
+    draft.include_usage = options.include_usage == Some(true);
+    Ok(match draft.include_usage {
+        true => Found::Emulated,
+        false => Found::NoEffect,
+    })
+}
+
+pub fn temperature<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    draft.temperature = Some(number(field, 0.0, 2.0)?);
+    Ok(Found::Forwarded)
+}
+
+pub fn max_tokens<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    draft.max_tokens = Some(count(field, 1, u32::MAX.into())?);
+    Ok(Found::Forwarded)
+}
+
+pub fn max_completion_tokens<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    draft.max_completion_tokens = Some(count(field, 1, u32::MAX.into())?);
+    Ok(Found::Forwarded)
+}
+
+/// A string or a list of strings; `[]` and `""` ask for nothing.
+pub fn stop<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let stops: Vec<String> = if field.value.get().starts_with('"') {
+        vec![field.parse("a string")?]
+    } else {
+        field.parse("a string or a list of up to 4 strings")?
+    };
+    if stops.len() > MAX_STOPS {
+        return Err(
+            field.invalid("Invalid 'stop': at most 4 stop sequences are possible. Send fewer.")
+        );
+    }
+    if stops.iter().any(|stop| stop.len() > MAX_STOP_BYTES) {
+        return Err(field.invalid(
+            "Invalid 'stop': a stop sequence may have at most 256 bytes. Send a shorter one.",
+        ));
+    }
+    draft.stop = stops.into_iter().filter(|stop| !stop.is_empty()).collect();
+    Ok(match draft.stop.is_empty() {
+        true => Found::NoEffect,
+        false => Found::Emulated,
+    })
+}
+
+/// The cap is a setting, so the plan applies it.
+pub fn choices<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let choices = count(field, 1, 128)?;
+    draft.choices = u32::try_from(choices).ok();
+    Ok(match choices {
+        1 => Found::NoEffect,
+        _ => Found::Emulated,
+    })
+}
+
+pub fn reasoning_effort<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let Text(effort) = field.parse("a string such as \"medium\"")?;
+    draft.reasoning = effort_to_reasoning(field, &effort)?;
+    Ok(Found::Emulated)
+}
+
+/// OpenRouter's object, which many clients send: `{"effort", "max_tokens", "exclude", "enabled"}`.
+pub fn reasoning<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    if matches!(field.value.get(), "true" | "false") {
+        return include_reasoning(draft, field);
+    }
+    let options: ReasoningOptions = field.parse("an object such as {\"effort\": \"medium\"}")?;
+    draft.reasoning = match (&options.effort, options.enabled, options.max_tokens) {
+        (_, Some(false), _) => Reasoning::Off,
+        (Some(effort), _, _) => effort_to_reasoning(field, effort.as_str())?,
+        (None, Some(true), _) | (None, None, Some(1..)) => Reasoning::Shown,
+        (None, None, Some(0)) => Reasoning::Off,
+        (None, None, None) => draft.reasoning,
+    };
+    draft.hide_reasoning |= options.exclude == Some(true);
+    Ok(Found::Emulated)
+}
+
+pub fn include_reasoning<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    match field.parse::<bool>("true or false")? {
+        true if draft.reasoning != Reasoning::Off => draft.reasoning = Reasoning::Shown,
+        true => {}
+        false => draft.hide_reasoning = true,
+    }
+    Ok(Found::Emulated)
+}
+
+fn effort_to_reasoning(field: &Field<'_>, effort: &str) -> Result<Reasoning, Rejection> {
+    match effort {
+        "none" | "minimal" => Ok(Reasoning::Off),
+        "low" | "medium" | "high" | "xhigh" | "max" => Ok(Reasoning::Shown),
+        _ => Err(field.invalid(format!(
+            "Invalid '{}': the effort must be none, minimal, low, medium, high, xhigh or max.",
+            field.name
+        ))),
+    }
+}
+
+/// fal's `priority` under OpenAI's name: flex is cheaper and slower, priority and fast are faster.
+pub fn service_tier<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let Text(tier) = field.parse("a string such as \"priority\"")?;
+    draft.service_tier = match tier.as_ref() {
+        "auto" | "default" => return Ok(Found::NoEffect),
+        "flex" => Some(Priority::Throughput),
+        "priority" | "fast" => Some(Priority::Latency),
+        "scale" => return Ok(Found::Ignored),
+        _ => {
+            return Err(field.invalid(
+                "Invalid 'service_tier': it must be auto, default, flex, priority, fast or scale.",
+            ));
+        }
+    };
+    Ok(Found::Emulated)
+}
+
+/// fal's own word, for callers that know it.
+pub fn priority<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let Text(priority) = field.parse("\"latency\" or \"throughput\"")?;
+    draft.priority = Some(parse_priority(&priority).ok_or_else(|| {
+        field.invalid("Invalid 'priority': it must be \"latency\" or \"throughput\".")
+    })?);
+    Ok(Found::Forwarded)
+}
+
+/// fal's two priorities by name.
+pub fn parse_priority(name: &str) -> Option<Priority> {
+    match name {
+        "latency" => Some(Priority::Latency),
+        "throughput" => Some(Priority::Throughput),
+        _ => None,
+    }
+}
+
+/// OpenRouter's list of models to try in turn.
+pub fn models<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let names: Vec<Text<'a>> = field.parse("a list of model names")?;
+    if names.len() > MAX_FALLBACKS {
+        return Err(field.invalid("Invalid 'models': at most 8 models can be named. Send fewer."));
+    }
+    draft.fallbacks = names
+        .into_iter()
+        .map(|Text(name)| name)
+        .collect::<Vec<Cow<'a, str>>>();
+    Ok(match draft.fallbacks.is_empty() {
+        true => Found::NoEffect,
+        false => Found::Emulated,
+    })
+}
+
+pub fn response_format<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let format: ResponseFormat = field.parse("an object such as {\"type\": \"text\"}")?;
+    match format.kind.as_str() {
+        "text" => Ok(Found::NoEffect),
+        "json_object" | "json_schema" => Err(field.unsupported_value(
+            "Unsupported value: 'response_format' of this type is not available on fal's any-llm. \
+             Describe the format in a message and send {\"type\": \"text\"}.",
+        )),
+        _ => Err(field.invalid(
+            "Invalid 'response_format': its type must be text, json_object or json_schema.",
+        )),
+    }
+}
+
+pub fn tools<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let tools: Vec<&RawValue> = field.parse("a list of tools")?;
+    draft.offers_tools = !tools.is_empty();
+    unless_empty(draft, field)
+}
+
+/// Without tools, `none` and `auto` say nothing.
+pub fn tool_choice<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    draft.requires_tools = !matches!(field.value.get(), "\"none\"" | "\"auto\"");
+    Ok(Found::NoEffect)
+}
+
+/// A field that clients always send and that says nothing where there are no tools.
+pub fn only_with_tools<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    field.parse::<bool>("true or false")?;
+    Ok(Found::NoEffect)
+}
+
+pub fn modalities<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let modalities: Vec<Text<'a>> = field.parse("a list such as [\"text\"]")?;
+    match modalities.iter().all(|modality| modality.as_str() == "text") {
+        true => Ok(Found::NoEffect),
+        false => Err(field.unsupported_value(
+            "Unsupported value: 'modalities' can only be [\"text\"]; fal's any-llm answers with text alone.",
+        )),
+    }
+}
+
+/// A probability or similar from 0 to 1 that fal has no field for.
+pub fn ignored_fraction<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    ignored_unless(number(field, 0.0, 1.0)?, 1.0)
+}
+
+/// A penalty from -2 to 2 that fal has no field for.
+pub fn ignored_penalty<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    ignored_unless(number(field, -2.0, 2.0)?, 0.0)
+}
+
+pub fn ignored_integer<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    field.parse::<i64>("an integer")?;
+    Ok(Found::Ignored)
+}
+
+pub fn ignored_string<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    field.parse::<Text<'a>>("a string")?;
+    Ok(Found::Ignored)
+}
+
+/// Whatever it is, it does not change the answer.
+pub fn ignored<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    Ok(match field.is_empty() {
+        true => Found::NoEffect,
+        false => Found::Ignored,
+    })
+}
+
+pub fn ignored_flag<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    Ok(match field.parse::<bool>("true or false")? {
+        true => Found::Ignored,
+        false => Found::NoEffect,
+    })
+}
+
+/// Refused when it says anything: its effect on the answer cannot be had.
+pub fn unless_empty<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    match field.is_empty() {
+        true => Ok(Found::NoEffect),
+        false => Err(field.unsupported(format!(
+            "Unsupported parameter: '{}' is not available on fal's any-llm. Remove it from the request.",
+            field.name
+        ))),
+    }
+}
+
+/// A count that must be at most one, such as `best_of`.
+pub fn at_most_one<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    match count(field, 0, u32::MAX.into())? {
+        0 | 1 => Ok(Found::NoEffect),
+        _ => Err(field.unsupported_value(format!(
+            "Unsupported value: '{}' above 1 is not available on fal's any-llm. Send 1 or leave it out.",
+            field.name
+        ))),
+    }
+}
+
+fn ignored_unless(value: f64, neutral: f64) -> Outcome {
+    Ok(match value == neutral {
+        true => Found::NoEffect,
+        false => Found::Ignored,
+    })
+}
+
+fn number(field: &Field<'_>, low: f64, high: f64) -> Result<f64, Rejection> {
+    let expected = format!("a number from {low} to {high}");
+    let value: f64 = field.parse(&expected)?;
+    match (low..=high).contains(&value) {
+        true => Ok(value),
+        false => Err(field.invalid(format!("Invalid '{}': expected {expected}.", field.name))),
+    }
+}
+
+/// An integer. `5.0` counts as one, because JSON does not tell the two apart.
+fn count(field: &Field<'_>, low: u64, high: u64) -> Result<u64, Rejection> {
+    let expected = format!("an integer from {low} to {high}");
+    let whole = u64::deserialize(field.value).ok().or_else(|| {
+        let value = f64::deserialize(field.value).ok()?;
+        let is_whole = value.fract() == 0.0 && (0.0..=9e15).contains(&value);
+        is_whole.then_some(value as u64)
+    });
+    match whole {
+        Some(value) if (low..=high).contains(&value) => Ok(value),
+        Some(_) => Err(field.invalid(format!("Invalid '{}': expected {expected}.", field.name))),
+        None => {
+            field.parse::<u64>(&expected)?;
+            Err(field.invalid(format!("Invalid '{}': expected {expected}.", field.name)))
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The product: pure functions and state machines between OpenAI's API and fal's any-llm.
+//!
+//! No I/O, no clock, no randomness, no async, no logging: time, ids and keys come in as
+//! arguments. `clippy.toml` and `tests/pure/tidy.rs` keep it so.
+//!
+//! ```text
+//! bytes -> face.parse -> Ask -> plan -> Plan -> (upstream) -> bytes
+//!                                                               |
+//! bytes <- face.write <- Event <------------- reading <---------+
+//! ```
+//!
+//! Three doors lead in: [`face`] parses requests and writes answers, [`plan::plan`] decides what is
+//! sent to fal, and [`reading::Reader`] turns what fal sends into events, the same way for whole
+//! answers and for streams.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod ask;
+pub mod draft;
+pub mod face;
+pub mod fold;
+pub mod image;
+pub mod key;
+pub mod model;
+pub mod notes;
+pub mod plan;
+pub mod reading;
+pub mod rejection;
+pub mod usage;

@@ -1,0 +1,339 @@
+//! The catalogue: which models there are, what is known of them, and by which names they go.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::rejection::{Cause, Rejection};
+
+/// One model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelCard {
+    pub id: Cow<'static, str>,
+    /// Charged at ten times the rate of standard models (source: fal's any-llm page).
+    pub premium: bool,
+    /// Takes images (source: the model list of fal's `/vision`, 2025-10-17); `None` is not known.
+    pub vision: Option<bool>,
+    /// Served by `/enterprise` (source: its model list, 2025-10-17).
+    pub enterprise: bool,
+    /// Tokens of prompt and answer together, where a public source says so.
+    pub context_length: Option<u32>,
+}
+
+/// What the operator changed about the catalogue.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    pub default: Option<String>,
+    pub builtin_aliases: bool,
+    pub aliases: Vec<(String, String)>,
+    pub add: Vec<ModelCard>,
+    pub hide: Vec<String>,
+    /// Refuse names with a slash that the catalogue does not know, rather than let fal decide.
+    pub refuse_unknown: bool,
+}
+
+/// The models and their names, built once at the start.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    cards: Vec<ModelCard>,
+    by_name: HashMap<String, usize>,
+    aliases: Vec<(String, usize)>,
+    default: String,
+    refuse_unknown: bool,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved<'c> {
+    pub id: Cow<'c, str>,
+    /// `None` for a name that only fal can judge.
+    pub card: Option<&'c ModelCard>,
+}
+
+/// fal's default, and ours: never a premium model.
+pub const DEFAULT_MODEL: &str = "google/gemini-2.5-flash-lite";
+
+/// The catalogue's date, as `created` of every model: 2025-10-17 00:00 UTC.
+pub const CATALOGUE_UNIX_S: u32 = 1_760_659_200;
+
+const fn card(
+    id: &'static str,
+    premium: bool,
+    vision: bool,
+    context_length: Option<u32>,
+) -> ModelCard {
+    ModelCard {
+        id: Cow::Borrowed(id),
+        premium,
+        vision: Some(vision),
+        enterprise: true,
+        context_length,
+    }
+}
+
+/// The models of fal's any-llm page, in its order (source: the page's `ModelEnum` and its list of
+/// premium models). Context lengths are the model makers' own published figures.
+fn builtin_cards() -> Vec<ModelCard> {
+    let mut cards = vec![
+        card("deepseek/deepseek-r1", true, false, Some(128_000)),
+        card("anthropic/claude-3.7-sonnet", true, true, Some(200_000)),
+        card("anthropic/claude-3.5-sonnet", true, true, Some(200_000)),
+        card("anthropic/claude-3-5-haiku", true, false, Some(200_000)),
+        card("anthropic/claude-3-haiku", false, true, Some(200_000)),
+        card("google/gemini-pro-1.5", true, true, Some(2_000_000)),
+        card("google/gemini-flash-1.5", false, true, Some(1_000_000)),
+        card("google/gemini-flash-1.5-8b", false, true, Some(1_000_000)),
+        card("google/gemini-2.0-flash-001", false, true, Some(1_048_576)),
+        card("google/gemini-2.5-flash", false, true, Some(1_048_576)),
+        card("google/gemini-2.5-flash-lite", false, true, Some(1_048_576)),
+        card("google/gemini-2.5-pro", true, true, Some(1_048_576)),
+        card(
+            "meta-llama/llama-3.2-1b-instruct",
+            false,
+            false,
+            Some(131_072),
+        ),
+        card(
+            "meta-llama/llama-3.2-3b-instruct",
+            false,
+            false,
+            Some(131_072),
+        ),
+        card(
+            "meta-llama/llama-3.1-8b-instruct",
+            false,
+            false,
+            Some(131_072),
+        ),
+        card(
+            "meta-llama/llama-3.1-70b-instruct",
+            false,
+            false,
+            Some(131_072),
+        ),
+        card("openai/gpt-oss-120b", false, false, Some(131_072)),
+        card("openai/gpt-4o-mini", false, false, Some(128_000)),
+        card("openai/gpt-4o", true, true, Some(128_000)),
+        card("openai/gpt-4.1", true, true, Some(1_047_576)),
+        card("openai/o3", true, false, Some(200_000)),
+        card("openai/gpt-5-chat", true, true, Some(128_000)),
+        card("openai/gpt-5-mini", false, false, Some(400_000)),
+        card("openai/gpt-5-nano", false, false, Some(400_000)),
+        card("meta-llama/llama-4-maverick", false, true, None),
+        card("meta-llama/llama-4-scout", false, true, None),
+    ];
+    for card in &mut cards {
+        card.enterprise = card.id != "deepseek/deepseek-r1";
+    }
+    cards
+}
+
+/// Names that clients use by default or that differ from fal's spelling. Every catalogue id also
+/// answers to its part after the slash.
+const BUILTIN_ALIASES: &[(&str, &str)] = &[
+    ("gpt-3.5-turbo", DEFAULT_MODEL),
+    ("gpt-5", "openai/gpt-5-chat"),
+    ("claude-3-7-sonnet", "anthropic/claude-3.7-sonnet"),
+    ("claude-3-5-sonnet", "anthropic/claude-3.5-sonnet"),
+    ("claude-3.5-haiku", "anthropic/claude-3-5-haiku"),
+    ("gemini-1.5-pro", "google/gemini-pro-1.5"),
+    ("gemini-1.5-flash", "google/gemini-flash-1.5"),
+    ("gemini-2.0-flash", "google/gemini-2.0-flash-001"),
+];
+
+impl Catalogue {
+    /// The built-in catalogue with the operator's changes.
+    pub fn new(changes: Changes) -> Self {
+        let mut cards = builtin_cards();
+        for added in changes.add {
+            match cards.iter_mut().find(|card| card.id == added.id) {
+                Some(card) => *card = added,
+                None => cards.push(added),
+            }
+        }
+        cards.retain(|card| !changes.hide.iter().any(|hidden| *hidden == card.id));
+        let mut catalogue = Self {
+            by_name: cards
+                .iter()
+                .enumerate()
+                .map(|(index, card)| (card.id.to_string(), index))
+                .collect(),
+            cards,
+            aliases: Vec::new(),
+            default: changes.default.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+            refuse_unknown: changes.refuse_unknown,
+        };
+        catalogue.add_aliases(changes.aliases, changes.builtin_aliases);
+        catalogue
+    }
+
+    /// The operator's aliases first, so that they win. An alias may name another alias or a model
+    /// that only fal knows; the latter gets a card of its own.
+    fn add_aliases(&mut self, configured: Vec<(String, String)>, builtin: bool) {
+        let targets = configured.iter().cloned().collect::<HashMap<_, _>>();
+        for (alias, first) in configured {
+            let mut target = first;
+            for _ in 0..targets.len() {
+                match targets.get(&target) {
+                    Some(next) => target = next.clone(),
+                    None => break,
+                }
+            }
+            let index = self.index_or_add(target);
+            self.add_alias(alias, index);
+        }
+        if !builtin {
+            return;
+        }
+        for (alias, id) in BUILTIN_ALIASES {
+            if let Some(&index) = self.by_name.get(*id) {
+                self.add_alias((*alias).to_owned(), index);
+            }
+        }
+        for index in 0..self.cards.len() {
+            let bare = self
+                .cards
+                .get(index)
+                .and_then(|card| card.id.split_once('/'));
+            if let Some((_, bare)) = bare {
+                self.add_alias(bare.to_owned(), index);
+            }
+        }
+    }
+
+    fn index_or_add(&mut self, id: String) -> usize {
+        if let Some(&index) = self.by_name.get(&id) {
+            return index;
+        }
+        let index = self.cards.len();
+        self.by_name.insert(id.clone(), index);
+        self.cards.push(ModelCard {
+            id: Cow::Owned(id),
+            premium: false,
+            vision: None,
+            enterprise: true,
+            context_length: None,
+        });
+        index
+    }
+
+    fn add_alias(&mut self, alias: String, index: usize) {
+        if !self.by_name.contains_key(&alias) {
+            self.by_name.insert(alias.clone(), index);
+            self.aliases.push((alias, index));
+        }
+    }
+
+    /// The models, in fal's order.
+    pub fn cards(&self) -> &[ModelCard] {
+        &self.cards
+    }
+
+    /// The other names of models: (alias, card).
+    pub fn aliases(&self) -> impl Iterator<Item = (&str, &ModelCard)> {
+        self.aliases
+            .iter()
+            .filter_map(|(alias, index)| Some((alias.as_str(), self.cards.get(*index)?)))
+    }
+
+    /// The card of an id or alias, if the catalogue has one.
+    pub fn card(&self, name: &str) -> Option<&ModelCard> {
+        self.by_name
+            .get(name)
+            .and_then(|&index| self.cards.get(index))
+    }
+
+    /// What a request's `model` stands for; `None` is the default.
+    ///
+    /// # Errors
+    /// A bare name that is no alias, and with `refuse_unknown` any name that is not in the
+    /// catalogue. The refusal suggests names that are near.
+    pub fn resolve(&self, name: Option<&str>) -> Result<Resolved<'_>, Rejection> {
+        let name = name.unwrap_or(&self.default);
+        if let Some(card) = self.card(name) {
+            return Ok(Resolved {
+                id: Cow::Borrowed(&card.id),
+                card: Some(card),
+            });
+        }
+        match name.contains('/') && !self.refuse_unknown && is_plausible_id(name) {
+            true => Ok(Resolved {
+                id: Cow::Owned(name.to_owned()),
+                card: None,
+            }),
+            false => Err(self.unknown(name)),
+        }
+    }
+
+    /// The refusal of a name, with the nearest ones that exist.
+    pub fn unknown(&self, name: &str) -> Rejection {
+        let near = self.nearest(name);
+        let suggestion = match near.as_slice() {
+            [] => String::new(),
+            names => format!(" Closest: {}.", names.join(", ")),
+        };
+        let shown = shortened(name);
+        Rejection::of(
+            Cause::UnknownModel,
+            "model",
+            format!(
+                "The model '{shown}' does not exist on this gateway.{suggestion} \
+                 GET /v1/models lists the models; an alias in [models.aliases] can map other names."
+            ),
+        )
+    }
+
+    fn nearest(&self, name: &str) -> Vec<&str> {
+        let wanted = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
+        if wanted.len() > 64 {
+            return Vec::new();
+        }
+        let bare = |id: &str| id.rsplit('/').next().unwrap_or(id).to_ascii_lowercase();
+        let mut scored = self
+            .cards
+            .iter()
+            .map(|card| {
+                (
+                    strsim::jaro_winkler(&wanted, &bare(&card.id)),
+                    card.id.as_ref(),
+                )
+            })
+            .filter(|(score, _)| *score > 0.75)
+            .collect::<Vec<_>>();
+        scored.sort_by(|one, other| other.0.total_cmp(&one.0));
+        scored.into_iter().take(3).map(|(_, id)| id).collect()
+    }
+}
+
+impl ModelCard {
+    /// The part before the slash, as OpenAI's `owned_by`.
+    pub fn owner(&self) -> &str {
+        self.id.split_once('/').map_or("fal", |(owner, _)| owner)
+    }
+
+    /// fal's two rates by name.
+    pub fn price_class(&self) -> &'static str {
+        match self.premium {
+            true => "premium",
+            false => "standard",
+        }
+    }
+}
+
+/// An id that can be sent on: the shape of `owner/name`, nothing that could be something else.
+fn is_plausible_id(name: &str) -> bool {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@".contains(letter);
+    name.len() <= 128
+        && name.chars().all(is_plain)
+        && !name.starts_with('/')
+        && !name.ends_with('/')
+}
+
+/// A name short and plain enough to be repeated in a message.
+fn shortened(name: &str) -> String {
+    let plain = name.chars().filter(|letter| !letter.is_control());
+    let mut out: String = plain.take(64).collect();
+    if name.chars().count() > 64 {
+        out.push('…');
+    }
+    out
+}

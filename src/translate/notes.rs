@@ -1,0 +1,23 @@
+//! What the gateway did with a request, for the caller to see.
+
+use std::borrow::Cow;
+
+/// The fields of a request that were not simply passed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Kept by the gateway itself, because fal has no such field.
+    pub emulated: Vec<&'static str>,
+    /// Without effect. Names of unknown fields are the caller's own.
+    pub ignored: Vec<Cow<'static, str>>,
+    /// How the conversation was written into the prompt; `None` when it went through unchanged.
+    pub fold: Option<String>,
+}
+
+impl Notes {
+    /// Adds a field to the emulated ones, once.
+    pub fn emulated(&mut self, name: &'static str) {
+        if !self.emulated.contains(&name) {
+            self.emulated.push(name);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What is done for a request: an [`Ask`] and what fal can do make a [`Plan`] or a [`Rejection`].
+
+use std::borrow::Cow;
+
+use super::ask::{self, Ask, Delivery, Reasoning};
+use super::fold::{Folded, fold};
+use super::key::Key;
+use super::model::{Catalogue, ModelCard, Resolved};
+use super::notes::Notes;
+use super::rejection::{Cause, Rejection};
+use super::usage;
+use crate::wire::fal::any_llm::{AnyLlmInput, Priority};
+
+/// What may be asked of fal, as the operator set it.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    /// The most answers per request; each is a paid call.
+    pub max_choices: u32,
+    /// A ceiling on `max_tokens`, if there is one.
+    pub max_tokens: Option<u64>,
+    /// Whether models are asked for through `/enterprise`.
+    pub enterprise: bool,
+    /// Whether a field that would be ignored is refused instead.
+    pub strict: bool,
+}
+
+/// Everything that is needed to call fal and to read its answer.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    pub endpoint: Endpoint,
+    pub input: AnyLlmInput<'a>,
+    pub card: Option<ModelCard>,
+    pub choices: u32,
+    pub delivery: Delivery,
+    pub reading: Reading,
+    pub notes: Notes,
+}
+
+/// fal's routes below the application's path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub variant: Variant,
+    /// Whether the answer comes as a stream.
+    pub stream: bool,
+}
+
+/// The flavours of any-llm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    Plain,
+    Vision,
+    Enterprise,
+}
+
+impl Endpoint {
+    /// The path after the application: ``, `/stream`, `/vision`, `/vision/stream`, ...
+    pub fn path(self) -> &'static str {
+        match (self.variant, self.stream) {
+            (Variant::Plain, false) => "",
+            (Variant::Plain, true) => "/stream",
+            (Variant::Vision, false) => "/vision",
+            (Variant::Vision, true) => "/vision/stream",
+            (Variant::Enterprise, false) => "/enterprise",
+            (Variant::Enterprise, true) => "/enterprise/stream",
+        }
+    }
+}
+
+/// How the answer is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// The key of the conversation's markup, which an answer must not continue.
+    pub key: Option<Key>,
+    pub stop: Vec<String>,
+    /// Whether the caller wants to read the reasoning.
+    pub show_reasoning: bool,
+    /// What the caller began the answer with; an answer that repeats it is relieved of it.
+    pub prefill: Option<String>,
+    pub max_tokens: Option<u64>,
+    /// Estimated.
+    pub prompt_tokens: u64,
+}
+
+/// Plans a request.
+///
+/// # Errors
+/// An unknown model, more choices than allowed, an image for a model that cannot see, and under
+/// `strict` any field that would have been ignored.
+pub fn plan<'a>(
+    ask: Ask<'a>,
+    capabilities: &Capabilities,
+    catalogue: &'a Catalogue,
+) -> Result<Plan<'a>, Rejection> {
+    let Resolved { id, card } = catalogue.resolve(ask.model.as_deref())?;
+    refuse_ignored(&ask.notes, capabilities)?;
+    refuse_amounts(&ask, capabilities)?;
+    let has_images = ask.conversation.images().next().is_some();
+    let variant = variant(has_images, card, capabilities)?;
+    let prefill = ask
+        .conversation
+        .prefill
+        .as_ref()
+        .map(|text| text.clone().into_owned());
+    let turns = ask.conversation.turns.len();
+    let folded = fold(ask.conversation);
+    let mut notes = ask.notes;
+    notes.fold = folded
+        .key
+        .as_ref()
+        .map(|key| format!("record; turns={turns}; key={key}"));
+    let reading = Reading {
+        stop: ask.stop,
+        show_reasoning: ask.reasoning == Reasoning::Shown,
+        prefill,
+        max_tokens: ask.sampling.max_tokens,
+        prompt_tokens: usage::prompt_tokens(
+            &folded.prompt,
+            folded.system_prompt.as_deref(),
+            folded.image_urls.len(),
+        ),
+        key: folded.key.clone(),
+    };
+    // A whole answer with stop sequences is read as a stream, so that the call can be dropped at
+    // the match instead of being paid for to its end.
+    let stream = ask.delivery != Delivery::Whole || !reading.stop.is_empty();
+    Ok(Plan {
+        endpoint: Endpoint { variant, stream },
+        input: input(folded, id, &ask.sampling, ask.reasoning, ask.priority),
+        card: card.cloned(),
+        choices: ask.choices,
+        delivery: ask.delivery,
+        reading,
+        notes,
+    })
+}
+
+fn input<'a>(
+    folded: Folded<'a>,
+    model: Cow<'a, str>,
+    sampling: &ask::Sampling,
+    reasoning: Reasoning,
+    priority: Option<ask::Priority>,
+) -> AnyLlmInput<'a> {
+    AnyLlmInput {
+        prompt: folded.prompt,
+        system_prompt: folded.system_prompt,
+        model,
+        temperature: sampling.temperature,
+        max_tokens: sampling.max_tokens,
+        reasoning: match reasoning {
+            Reasoning::Unsaid => None,
+            Reasoning::Off => Some(false),
+            Reasoning::Hidden | Reasoning::Shown => Some(true),
+        },
+        priority: priority.map(|priority| match priority {
+            ask::Priority::Throughput => Priority::Throughput,
+            ask::Priority::Latency => Priority::Latency,
+        }),
+        image_urls: folded.image_urls,
+    }
+}
+
+fn refuse_ignored(notes: &Notes, capabilities: &Capabilities) -> Result<(), Rejection> {
+    match notes.ignored.first() {
+        Some(name) if capabilities.strict => {
+            let shown: String = name
+                .chars()
+                .filter(|letter| !letter.is_control())
+                .take(64)
+                .collect();
+            let message = format!(
+                "Unsupported parameter: '{shown}' has no effect on fal's any-llm, and strict parameters are on. \
+                 Remove it, or switch strict parameters off."
+            );
+            Err(Rejection::unsupported(shown, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse_amounts(ask: &Ask<'_>, capabilities: &Capabilities) -> Result<(), Rejection> {
+    let most = capabilities.max_choices;
+    if ask.choices > most {
+        let message = format!(
+            "Unsupported value: 'n' can be at most {most} here, because each choice is a paid call to fal."
+        );
+        return Err(Rejection::of(Cause::UnsupportedValue, "n", message));
+    }
+    match (ask.sampling.max_tokens, capabilities.max_tokens) {
+        (Some(wanted), Some(most)) if wanted > most => Err(Rejection::of(
+            Cause::UnsupportedValue,
+            "max_tokens",
+            format!("Unsupported value: 'max_tokens' can be at most {most} here."),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn variant(
+    has_images: bool,
+    card: Option<&ModelCard>,
+    capabilities: &Capabilities,
+) -> Result<Variant, Rejection> {
+    match (has_images, card) {
+        (true, Some(card)) if card.vision == Some(false) => Err(Rejection::of(
+            Cause::UnsupportedValue,
+            "messages",
+            format!(
+                "Unsupported value: the model '{}' cannot see images. Take one with vision, such as \
+                 'google/gemini-2.5-flash', or send text alone.",
+                card.id
+            ),
+        )),
+        (true, _) => Ok(Variant::Vision),
+        (false, card) if capabilities.enterprise => match card {
+            Some(card) if !card.enterprise => Err(Rejection::of(
+                Cause::UnsupportedValue,
+                "model",
+                format!(
+                    "Unsupported value: the model '{}' is not served by fal's enterprise endpoint.",
+                    card.id
+                ),
+            )),
+            _ => Ok(Variant::Enterprise),
+        },
+        (false, _) => Ok(Variant::Plain),
+    }
+}

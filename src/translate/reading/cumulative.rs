@@ -1,0 +1,262 @@
+//! From "the whole text so far, again and again" to what is new.
+//!
+//! Every event of fal's stream repeats all the text before it. Parsing each one would cost the
+//! square of the answer's length, so events are compared as bytes first: an event that begins with
+//! the very bytes of the one before, up to the end of the growing string, and ends like it, is
+//! that event plus a few new characters, and only those are unescaped. Everything else (other key
+//! order, the closing event, reasoning giving way to the answer, text taken back) is parsed in
+//! full, with the same result.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use memchr::memchr2;
+
+use super::event::Fault;
+use crate::wire::fal::any_llm::AnyLlmOutput;
+use crate::wire::text::Text;
+
+/// Follows one answer. What it keeps is the last event, as bytes, and nothing else.
+#[derive(Debug, Default)]
+pub struct Cumulative {
+    /// The last accepted event up to the end of the string that is growing.
+    head: Vec<u8>,
+    /// The rest of that event, from the closing quote on.
+    tail: Vec<u8>,
+    /// Which string is growing.
+    growing: Growing,
+    /// The last event did not extend the one in `head`.
+    is_revised: bool,
+    scratch: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Growing {
+    #[default]
+    Output,
+    Reasoning,
+}
+
+/// What an event adds.
+#[derive(Debug, Default)]
+pub struct Additions {
+    pub reasoning: String,
+    pub text: String,
+}
+
+/// Whether more will come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Partial,
+    Final,
+}
+
+impl Cumulative {
+    /// Takes the next event's JSON and appends what is new to `new`. An event without `partial`
+    /// counts as `step`.
+    ///
+    /// # Errors
+    /// JSON that is no answer, an error reported by fal, or a closing event whose text is not what
+    /// was passed on.
+    pub fn advance(
+        &mut self,
+        event: &[u8],
+        step: Step,
+        new: &mut Additions,
+    ) -> Result<Step, Fault> {
+        match self.extend(event, new) {
+            Some(step) => Ok(step),
+            None => self.parse(event, step, new),
+        }
+    }
+
+    /// Whether `next` contains all that `event` says, so that `event` need not be read.
+    pub fn is_superseded(&self, event: &[u8], next: &[u8]) -> bool {
+        !self.tail.is_empty()
+            && event
+                .strip_suffix(self.tail.as_slice())
+                .is_some_and(|said| next.starts_with(said))
+    }
+
+    /// Whether the last event took back text that had been passed on.
+    pub fn is_revised(&self) -> bool {
+        self.is_revised
+    }
+
+    /// The short way: the event before, a little longer. `None` when it is anything else.
+    fn extend(&mut self, event: &[u8], new: &mut Additions) -> Option<Step> {
+        if self.head.is_empty() {
+            return None;
+        }
+        let rest = event.strip_prefix(self.head.as_slice())?;
+        let (added, tail) = rest.split_at_checked(end_of_string(rest)?)?;
+        if tail != self.tail.as_slice() {
+            return None;
+        }
+        let into = match self.growing {
+            Growing::Output => &mut new.text,
+            Growing::Reasoning => &mut new.reasoning,
+        };
+        unescape(added, &mut self.scratch, into)?;
+        self.head.extend_from_slice(added);
+        self.is_revised = false;
+        Some(Step::Partial)
+    }
+
+    /// The long way: a full parse of this event and of the one before.
+    fn parse(&mut self, event: &[u8], step: Step, new: &mut Additions) -> Result<Step, Fault> {
+        let output: AnyLlmOutput<'_> =
+            serde_json::from_slice(event).map_err(|_| Fault::Unusable("not fal's JSON"))?;
+        refuse_error(&output)?;
+        let step = match output.partial {
+            None => step,
+            Some(true) => Step::Partial,
+            Some(false) => Step::Final,
+        };
+        let reasoning = string(output.reasoning)?;
+        let text = match (string(output.output)?, &reasoning, step) {
+            (Some(text), ..) => text,
+            (None, Some(_), Step::Partial) => Text("".into()),
+            (None, ..) => return Err(Fault::Unusable("no output")),
+        };
+        let reasoning = reasoning.unwrap_or(Text("".into()));
+        let growing = match text.0.is_empty() && !reasoning.0.is_empty() {
+            true => Growing::Reasoning,
+            false => Growing::Output,
+        };
+        if step == Step::Partial
+            && (text.0.ends_with(UNDECODED) || reasoning.0.ends_with(UNDECODED))
+        {
+            return Ok(step);
+        }
+        let (old_reasoning, old_text) = self.accepted();
+        let added = (
+            added(&old_reasoning, &reasoning.0, step),
+            added(&old_text, &text.0, step),
+        );
+        let (Some(more_reasoning), Some(more_text)) = added else {
+            self.is_revised = true;
+            return match step {
+                Step::Partial => Ok(step),
+                Step::Final => Err(Fault::Revised),
+            };
+        };
+        new.reasoning.push_str(more_reasoning);
+        new.text.push_str(more_text);
+        let raw = match growing {
+            Growing::Output => output.output,
+            Growing::Reasoning => output.reasoning,
+        };
+        self.learn(event, raw, growing);
+        Ok(step)
+    }
+
+    /// Reasoning and text of the event that `head` and `tail` are.
+    fn accepted(&self) -> (String, String) {
+        let event = [self.head.as_slice(), self.tail.as_slice()].concat();
+        let Ok(output) = serde_json::from_slice::<AnyLlmOutput<'_>>(&event) else {
+            return (String::new(), String::new());
+        };
+        let owned = |raw| {
+            string(raw)
+                .ok()
+                .flatten()
+                .map(|Text(text)| text.into_owned())
+                .unwrap_or_default()
+        };
+        (owned(output.reasoning), owned(output.output))
+    }
+
+    /// Remembers an event, cut where its growing string ends.
+    fn learn(&mut self, event: &[u8], growing_string: Option<&RawValue>, growing: Growing) {
+        self.is_revised = false;
+        self.growing = growing;
+        self.head.clear();
+        self.tail.clear();
+        let end = growing_string.and_then(|raw| {
+            let offset = (raw.get().as_ptr() as usize).checked_sub(event.as_ptr() as usize)?;
+            (offset + raw.get().len()).checked_sub(1)
+        });
+        if let Some((head, tail)) = end.and_then(|end| event.split_at_checked(end)) {
+            self.head.extend_from_slice(head);
+            self.tail.extend_from_slice(tail);
+        }
+    }
+}
+
+/// What a tokenizer shows for a character whose bytes have not all come yet. An event that ends
+/// in it is waited out: the next one brings the character.
+const UNDECODED: char = '\u{fffd}';
+
+/// What `new` has beyond `old`; `None` when it does not extend it. A closing event may drop
+/// white space from the end.
+fn added<'n>(old: &str, new: &'n str, step: Step) -> Option<&'n str> {
+    new.strip_prefix(old).or_else(|| {
+        let is_trimmed =
+            step == Step::Final && old.trim_end() == new.trim_end() && old.starts_with(new);
+        is_trimmed.then_some("")
+    })
+}
+
+/// fal reports an error in an answer whose HTTP status is 200.
+fn refuse_error(output: &AnyLlmOutput<'_>) -> Result<(), Fault> {
+    if output
+        .kind
+        .is_some_and(|kind| kind.get().contains("concurrent_requests_limit"))
+    {
+        return Err(Fault::Busy);
+    }
+    match output
+        .error
+        .or(output.detail.filter(|_| output.output.is_none()))
+    {
+        None => Ok(()),
+        Some(error) => Err(fault_of(error.get())),
+    }
+}
+
+/// The kind of error that fal's text is about. Its providers' texts begin with `Error code: NNN`.
+pub fn fault_of(error: &str) -> Fault {
+    let error = error.to_ascii_lowercase();
+    if error.contains("context length") || error.contains("context_length") {
+        Fault::ContextLength
+    } else if error.contains("error code: 429") || error.contains("rate limit") {
+        Fault::Busy
+    } else {
+        Fault::Model
+    }
+}
+
+fn string(raw: Option<&RawValue>) -> Result<Option<Text<'_>>, Fault> {
+    raw.map(|raw| serde_json::from_str(raw.get()))
+        .transpose()
+        .map_err(|_| Fault::Unusable("output is no string"))
+}
+
+/// Where the string whose inside begins here ends: the offset of its closing quote.
+fn end_of_string(inside: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let offset = memchr2(b'"', b'\\', inside.get(at..)?)?;
+        match inside.get(at + offset) {
+            Some(b'"') => return Some(at + offset),
+            _ => at += offset + 2,
+        }
+    }
+}
+
+/// Appends the text that the inside of a JSON string stands for. `None` when it is no such thing,
+/// or ends in a character that is still being decoded.
+fn unescape(inside: &[u8], scratch: &mut Vec<u8>, into: &mut String) -> Option<()> {
+    scratch.clear();
+    scratch.push(b'"');
+    scratch.extend_from_slice(inside);
+    scratch.push(b'"');
+    let mut reader = serde_json::Deserializer::from_slice(scratch);
+    let Text(text) = Text::deserialize(&mut reader).ok()?;
+    if text.ends_with(UNDECODED) {
+        return None;
+    }
+    into.push_str(&text);
+    Some(())
+}

@@ -1,0 +1,62 @@
+//! What happens in an answer, in our own words.
+
+/// One happening. Texts are what is new, never what was there before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event<'t> {
+    Reasoning(&'t str),
+    Text(&'t str),
+    /// The answer is complete. Nothing comes after.
+    Finished(Finish),
+    /// There will be no complete answer. Nothing comes after.
+    Failed(Fault),
+}
+
+/// Takes events, in order.
+pub trait Sink {
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// How a complete answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finish {
+    pub reason: FinishReason,
+    pub usage: Usage,
+}
+
+/// Why a complete answer is no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model was done, or a stop sequence was reached.
+    Stop,
+    /// `max_tokens` was reached.
+    Length,
+}
+
+/// Tokens, estimated. `completion` includes `reasoning`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub prompt: u64,
+    pub completion: u64,
+    pub reasoning: u64,
+}
+
+/// How an upstream's answer went wrong after its head was fine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The connection closed before the answer was complete.
+    Disconnected,
+    /// Nothing came for too long.
+    TimedOut,
+    /// What came is no answer. The text says what was wrong with it, for the log.
+    Unusable(&'static str),
+    /// fal reports an error of the model.
+    Model,
+    /// fal reports that the model's context is too small for the prompt.
+    ContextLength,
+    /// fal reports too many requests at once, or its provider does.
+    Busy,
+    /// Text that was already passed on was taken back.
+    Revised,
+    /// The gateway is stopping.
+    ShuttingDown,
+}

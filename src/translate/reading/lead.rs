@@ -1,0 +1,90 @@
+//! Takes off the beginning of an answer what does not belong to it.
+//!
+//! A model that was asked to continue a text often begins by repeating it, and a model that was
+//! shown turns in tags sometimes opens its own with one. The answer is what comes after.
+
+/// Repeats shorter than this, in bytes, are taken for a coincidence unless they are the whole.
+const LEAST_REPEAT: usize = 16;
+/// How far back an end of the beginning is looked for, in bytes.
+const FARTHEST_BACK: usize = 4096;
+
+/// Drops a known beginning from a text that arrives in pieces.
+#[derive(Clone, Debug, Default)]
+pub struct LeadRemover {
+    lead: String,
+    /// Whether a long end of the lead is dropped as well.
+    ends_count: bool,
+    held: String,
+    is_done: bool,
+}
+
+impl LeadRemover {
+    /// Drops exactly this beginning.
+    pub fn of(lead: impl Into<String>) -> Self {
+        let lead = lead.into();
+        Self {
+            is_done: lead.is_empty(),
+            ends_count: false,
+            held: String::new(),
+            lead,
+        }
+    }
+
+    /// Drops this beginning, or a long end of it: a model that continues a text may repeat no more
+    /// than its last words.
+    pub fn of_prefill(prefill: impl Into<String>) -> Self {
+        Self {
+            ends_count: true,
+            ..Self::of(prefill)
+        }
+    }
+
+    /// Whether everything passes through from now on.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Takes the next piece and appends to `out` what is certainly no repeat.
+    pub fn push(&mut self, piece: &str, out: &mut String) {
+        if self.is_done {
+            out.push_str(piece);
+            return;
+        }
+        self.held.push_str(piece);
+        if self.could_still_grow() {
+            return;
+        }
+        self.finish(out);
+    }
+
+    /// The text ends here, or the repeat is known.
+    pub fn finish(&mut self, out: &mut String) {
+        if self.is_done {
+            return;
+        }
+        self.is_done = true;
+        let held = std::mem::take(&mut self.held);
+        let repeat = self
+            .ends()
+            .find(|end| held.starts_with(end))
+            .map_or(0, str::len);
+        out.push_str(held.get(repeat..).unwrap_or_default());
+    }
+
+    fn could_still_grow(&self) -> bool {
+        self.ends()
+            .any(|end| end.len() > self.held.len() && end.starts_with(&self.held))
+    }
+
+    /// The whole lead and, where they count, its long ends, longest first.
+    fn ends(&self) -> impl Iterator<Item = &str> {
+        let length = self.lead.len();
+        let first = length.saturating_sub(FARTHEST_BACK).max(1);
+        let last = length.saturating_sub(LEAST_REPEAT);
+        let starts = match self.ends_count {
+            true => first..last + 1,
+            false => 0..0,
+        };
+        std::iter::once(self.lead.as_str()).chain(starts.filter_map(|start| self.lead.get(start..)))
+    }
+}

@@ -1,0 +1,91 @@
+//! Counts an answer's tokens and tells whether `max_tokens` cut it.
+
+use super::event::{FinishReason, Usage};
+use crate::translate::plan::Reading;
+use crate::translate::usage::TokenEstimate;
+
+/// Watches a model's text go by.
+#[derive(Debug)]
+pub struct Meter {
+    prompt_tokens: u64,
+    max_tokens: Option<u64>,
+    reasoning: TokenEstimate,
+    text: TokenEstimate,
+    ends_finished: bool,
+}
+
+impl Meter {
+    pub fn new(reading: &Reading) -> Self {
+        Self {
+            prompt_tokens: reading.prompt_tokens,
+            max_tokens: reading.max_tokens,
+            reasoning: TokenEstimate::default(),
+            text: TokenEstimate::default(),
+            ends_finished: true,
+        }
+    }
+
+    pub fn add_reasoning(&mut self, piece: &str) {
+        self.reasoning.push(piece);
+    }
+
+    pub fn add_text(&mut self, piece: &str) {
+        self.text.push(piece);
+        if let Some(last) = piece.trim_end().chars().next_back() {
+            self.ends_finished = is_an_ending(last);
+        }
+    }
+
+    /// Tokens so far, estimated.
+    pub fn usage(&self) -> Usage {
+        let reasoning = self.reasoning.tokens();
+        Usage {
+            prompt: self.prompt_tokens,
+            completion: reasoning + self.text.tokens(),
+            reasoning,
+        }
+    }
+
+    /// Why an answer that ran to its end has ended.
+    ///
+    /// fal does not tell, so it is concluded: an answer whose estimated length reaches `max_tokens`
+    /// was cut. Within a fifth below the limit and a sixth above it the estimate alone cannot
+    /// tell, and there an answer that ends as finished texts do counts as finished.
+    pub fn finish_reason(&self) -> FinishReason {
+        let Some(limit) = self.max_tokens else {
+            return FinishReason::Stop;
+        };
+        let tokens = self.usage().completion;
+        let is_surely_cut = tokens.saturating_mul(6) >= limit.saturating_mul(7);
+        let is_possibly_cut = tokens.saturating_mul(5) >= limit.saturating_mul(4);
+        match is_surely_cut || (is_possibly_cut && !self.ends_finished) {
+            true => FinishReason::Length,
+            false => FinishReason::Stop,
+        }
+    }
+}
+
+/// Characters that finished texts end in: full stops of several scripts, closing marks and fences.
+fn is_an_ending(letter: char) -> bool {
+    matches!(
+        letter,
+        '.' | '!'
+            | '?'
+            | '…'
+            | '。'
+            | '！'
+            | '？'
+            | '।'
+            | '؟'
+            | ')'
+            | ']'
+            | '}'
+            | '"'
+            | '”'
+            | '»'
+            | '`'
+            | '>'
+            | ':'
+            | ';'
+    )
+}

@@ -1,0 +1,27 @@
+//! What fal sends, read into events: one machine for whole answers and for streams.
+//!
+//! The contract, for whoever drives a [`Reader`]:
+//!
+//! 1. [`Reader::feed`] it bytes as they come; nothing happens yet.
+//! 2. [`Reader::read`] acts on what has been fed. Feed everything that is ready first: each of
+//!    fal's events holds all the text before it, so of several that arrived together only the last
+//!    has to be looked at.
+//! 3. When the upstream closes properly, [`Reader::finish`]; when it fails, [`Reader::fail`].
+//! 4. Once [`Reader::has_ended`], drop the upstream call; nothing more will come.
+//!
+//! Promised: text, order and ending do not depend on how the bytes were cut; exactly one event
+//! ends the reading, [`Finished`](event::Event::Finished) or [`Failed`](event::Event::Failed);
+//! whatever the bytes, there is no panic and memory stays within the limits plus the answer once;
+//! the work per event is one comparison with what was there before, not one parse of it all.
+
+pub mod cumulative;
+pub mod event;
+pub mod filter;
+pub mod lead;
+pub mod meter;
+pub mod reader;
+pub mod scan;
+pub mod sse;
+
+pub use event::{Event, Fault, Finish, FinishReason, Sink, Usage};
+pub use reader::{Format, Limits, Reader};

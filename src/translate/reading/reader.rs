@@ -1,0 +1,272 @@
+//! The reading machine: fal's bytes in, events out. See the contract in [`super`].
+
+use super::cumulative::{Additions, Cumulative, Step, fault_of};
+use super::event::{Event, Fault, Finish, FinishReason, Sink};
+use super::filter::TextFilter;
+use super::meter::Meter;
+use super::sse::{SseDecoder, SseEvent};
+use crate::translate::plan::Reading;
+
+/// How fal wrote the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object.
+    Object,
+    /// Server-sent events.
+    Events,
+}
+
+/// What the reader puts up with.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one event.
+    pub max_event: usize,
+    /// Bytes of a whole answer that comes as one object.
+    pub max_object: usize,
+    /// Whether a stream that ends properly, but without fal's closing event, is complete.
+    pub accept_missing_final: bool,
+}
+
+/// Reads one answer.
+#[derive(Debug)]
+pub struct Reader {
+    source: Source,
+    limits: Limits,
+    answer: Answer,
+}
+
+#[derive(Debug)]
+enum Source {
+    Object(Vec<u8>),
+    Events(SseDecoder),
+}
+
+impl Reader {
+    /// A reader for an answer that comes in this format.
+    pub fn new(reading: &Reading, format: Format, limits: Limits) -> Self {
+        Self {
+            source: match format {
+                Format::Object => Source::Object(Vec::new()),
+                Format::Events => Source::Events(SseDecoder::default()),
+            },
+            limits,
+            answer: Answer::new(reading),
+        }
+    }
+
+    /// Takes bytes; nothing happens until [`read`](Self::read).
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if self.answer.has_ended {
+            return;
+        }
+        match &mut self.source {
+            Source::Object(object) => object.extend_from_slice(bytes),
+            Source::Events(decoder) => decoder.feed(bytes),
+        }
+    }
+
+    /// Acts on what has been fed.
+    pub fn read(&mut self, sink: &mut dyn Sink) {
+        if self.answer.has_ended {
+            return;
+        }
+        match &mut self.source {
+            Source::Object(object) if object.len() > self.limits.max_object => {
+                self.answer.fail(Fault::Unusable("answer too large"), sink);
+            }
+            Source::Object(_) => {}
+            Source::Events(decoder) => {
+                self.answer.read_events(decoder, sink);
+                if decoder.pending_bytes() > self.limits.max_event {
+                    self.answer.fail(Fault::Unusable("event too large"), sink);
+                }
+            }
+        }
+    }
+
+    /// The upstream has closed properly.
+    pub fn finish(&mut self, sink: &mut dyn Sink) {
+        self.read(sink);
+        if self.answer.has_ended {
+            return;
+        }
+        match &mut self.source {
+            Source::Object(object) => {
+                let object = std::mem::take(object);
+                self.answer.take(&object, Step::Final, sink);
+            }
+            Source::Events(decoder) => {
+                let is_whole = decoder.is_between_events();
+                self.answer
+                    .finish_events(is_whole && self.limits.accept_missing_final, sink);
+            }
+        }
+    }
+
+    /// Ends the reading because something outside went wrong.
+    pub fn fail(&mut self, fault: Fault, sink: &mut dyn Sink) {
+        self.answer.fail(fault, sink);
+    }
+
+    /// Whether the ending has been given out.
+    pub fn has_ended(&self) -> bool {
+        self.answer.has_ended
+    }
+}
+
+/// The answer so far.
+#[derive(Debug)]
+struct Answer {
+    cumulative: Cumulative,
+    new: Additions,
+    filter: TextFilter,
+    meter: Meter,
+    show_reasoning: bool,
+    has_begun: bool,
+    has_ended: bool,
+}
+
+impl Answer {
+    fn new(reading: &Reading) -> Self {
+        Self {
+            cumulative: Cumulative::default(),
+            new: Additions::default(),
+            filter: TextFilter::new(reading),
+            meter: Meter::new(reading),
+            show_reasoning: reading.show_reasoning,
+            has_begun: false,
+            has_ended: false,
+        }
+    }
+
+    /// Reads the events that are complete. One whose text is contained in the next is passed over,
+    /// and read after all when the next one turns out to be unusable.
+    fn read_events(&mut self, decoder: &mut SseDecoder, sink: &mut dyn Sink) {
+        let mut passed_over = None;
+        let mut waiting = None;
+        while let Some(event) = decoder.next_event() {
+            if let Some(before) = waiting.replace(event)
+                && let Some(event) = &waiting
+            {
+                if self
+                    .cumulative
+                    .is_superseded(decoder.data(&before), decoder.data(event))
+                {
+                    passed_over = Some(before);
+                } else {
+                    let fallback = passed_over.take();
+                    self.take_event(decoder, &before, fallback.as_ref(), sink);
+                    if self.has_ended {
+                        return;
+                    }
+                }
+            }
+        }
+        if let Some(last) = waiting {
+            self.take_event(decoder, &last, passed_over.as_ref(), sink);
+        }
+    }
+
+    fn take_event(
+        &mut self,
+        decoder: &SseDecoder,
+        event: &SseEvent,
+        passed_over: Option<&SseEvent>,
+        sink: &mut dyn Sink,
+    ) {
+        let data = decoder.data(event);
+        let outcome = match event.is_error {
+            true => Err(fault_of(&String::from_utf8_lossy(data))),
+            false => self.cumulative.advance(data, Step::Partial, &mut self.new),
+        };
+        if outcome.is_err()
+            && let Some(before) = passed_over
+            && self
+                .cumulative
+                .advance(decoder.data(before), Step::Partial, &mut self.new)
+                .is_ok()
+        {
+            self.pass_on(sink);
+        }
+        self.conclude(outcome, sink);
+    }
+
+    fn take(&mut self, object: &[u8], step: Step, sink: &mut dyn Sink) {
+        let outcome = self.cumulative.advance(object, step, &mut self.new);
+        self.conclude(outcome, sink);
+    }
+
+    fn conclude(&mut self, outcome: Result<Step, Fault>, sink: &mut dyn Sink) {
+        if self.has_ended {
+            return;
+        }
+        self.has_begun = true;
+        match outcome {
+            Err(fault) => self.fail(fault, sink),
+            Ok(step) => {
+                self.pass_on(sink);
+                if step == Step::Final && !self.has_ended {
+                    self.complete(sink);
+                }
+            }
+        }
+    }
+
+    /// Gives out what is new, as far as it may go out.
+    fn pass_on(&mut self, sink: &mut dyn Sink) {
+        if !self.new.reasoning.is_empty() {
+            self.meter.add_reasoning(&self.new.reasoning);
+            if self.show_reasoning {
+                sink.event(Event::Reasoning(&self.new.reasoning));
+            }
+            self.new.reasoning.clear();
+        }
+        if !self.new.text.is_empty() {
+            self.meter.add_text(&self.new.text);
+            let passed = self.filter.push(&self.new.text);
+            if !passed.is_empty() {
+                sink.event(Event::Text(passed));
+            }
+            self.new.text.clear();
+        }
+        if self.filter.has_stopped() {
+            self.end(FinishReason::Stop, sink);
+        }
+    }
+
+    /// The model is done.
+    fn complete(&mut self, sink: &mut dyn Sink) {
+        let rest = self.filter.finish();
+        if !rest.is_empty() {
+            sink.event(Event::Text(rest));
+        }
+        let reason = match self.filter.has_stopped() {
+            true => FinishReason::Stop,
+            false => self.meter.finish_reason(),
+        };
+        self.end(reason, sink);
+    }
+
+    fn finish_events(&mut self, is_acceptable: bool, sink: &mut dyn Sink) {
+        match () {
+            () if self.cumulative.is_revised() => self.fail(Fault::Revised, sink),
+            () if self.has_begun && is_acceptable => self.complete(sink),
+            () => self.fail(Fault::Disconnected, sink),
+        }
+    }
+
+    fn end(&mut self, reason: FinishReason, sink: &mut dyn Sink) {
+        self.has_ended = true;
+        sink.event(Event::Finished(Finish {
+            reason,
+            usage: self.meter.usage(),
+        }));
+    }
+
+    fn fail(&mut self, fault: Fault, sink: &mut dyn Sink) {
+        if !self.has_ended {
+            self.has_ended = true;
+            sink.event(Event::Failed(fault));
+        }
+    }
+}

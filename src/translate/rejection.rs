@@ -1,0 +1,70 @@
+//! Why a request cannot be served: the caller's side of things, found before fal is called.
+
+/// A request that is refused. The message is for the caller: it names what is wrong and the cure,
+/// and never repeats text out of a prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    pub cause: Cause,
+    /// The field at fault, as a path: `messages[2].content[1]`.
+    pub param: Option<String>,
+    pub message: String,
+}
+
+/// The kinds of refusal that a caller can tell apart by `code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    InvalidJson,
+    InvalidValue,
+    MissingParameter,
+    UnsupportedParameter,
+    UnsupportedValue,
+    UnknownModel,
+    ContextLengthExceeded,
+    InvalidImage,
+}
+
+impl Cause {
+    /// OpenAI's `code` for this kind.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::InvalidValue => "invalid_value",
+            Self::MissingParameter => "missing_required_parameter",
+            Self::UnsupportedParameter => "unsupported_parameter",
+            Self::UnsupportedValue => "unsupported_value",
+            Self::UnknownModel => "model_not_found",
+            Self::ContextLengthExceeded => "context_length_exceeded",
+            Self::InvalidImage => "invalid_image_url",
+        }
+    }
+}
+
+impl Rejection {
+    /// A refusal that concerns one field.
+    pub fn of(cause: Cause, param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            cause,
+            param: Some(param.into()),
+            message: message.into(),
+        }
+    }
+
+    /// A value of the wrong type or out of range.
+    pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::of(Cause::InvalidValue, param, message)
+    }
+
+    /// A field that would change the answer and that nothing here can honour.
+    pub fn unsupported(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::of(Cause::UnsupportedParameter, param, message)
+    }
+
+    /// A body that is not the JSON it should be.
+    pub fn json(message: impl Into<String>) -> Self {
+        Self {
+            cause: Cause::InvalidJson,
+            param: None,
+            message: message.into(),
+        }
+    }
+}

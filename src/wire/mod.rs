@@ -1,0 +1,8 @@
+//! The shapes of other people's JSON, and nothing else: no behaviour, no decisions.
+//!
+//! Types carry the names of the schema they come from, so that a search in the vendor's
+//! documents finds them. `openai` is what callers speak, `fal` what the upstream speaks.
+
+pub mod fal;
+pub mod openai;
+pub mod text;

@@ -1,0 +1,74 @@
+//! `CreateChatCompletionResponse` and the values of the request that are read field by field.
+
+use serde::{Deserialize, Serialize};
+
+use super::usage::CompletionUsage;
+use crate::wire::text::Text;
+
+/// `stream_options` of a request.
+#[derive(Debug, Default, Deserialize)]
+pub struct StreamOptions {
+    pub include_usage: Option<bool>,
+    pub include_obfuscation: Option<bool>,
+}
+
+/// `response_format` of a request, as far as its kind.
+#[derive(Debug, Deserialize)]
+pub struct ResponseFormat<'a> {
+    #[serde(rename = "type", borrow)]
+    pub kind: Text<'a>,
+}
+
+/// OpenRouter's `reasoning` object.
+#[derive(Debug, Deserialize)]
+pub struct ReasoningOptions<'a> {
+    pub enabled: Option<bool>,
+    #[serde(borrow)]
+    pub effort: Option<Text<'a>>,
+    pub max_tokens: Option<u64>,
+    pub exclude: Option<bool>,
+}
+
+/// A whole answer.
+#[derive(Debug, Serialize)]
+pub struct ChatCompletion<'a> {
+    pub id: &'a str,
+    pub object: &'static str,
+    pub created: u64,
+    pub model: &'a str,
+    pub choices: Vec<Choice<'a>>,
+    pub usage: CompletionUsage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayNotes<'a>>,
+}
+
+/// One choice of a whole answer.
+#[derive(Debug, Serialize)]
+pub struct Choice<'a> {
+    pub index: u32,
+    pub message: ResponseMessage<'a>,
+    pub logprobs: Option<()>,
+    pub finish_reason: &'static str,
+}
+
+/// The assistant's message. The two reasoning fields are what DeepSeek's and OpenRouter's clients
+/// read; OpenAI's schema allows additional properties.
+#[derive(Debug, Serialize)]
+pub struct ResponseMessage<'a> {
+    pub role: &'static str,
+    pub content: Option<&'a str>,
+    pub refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<&'a str>,
+}
+
+/// What the gateway did to the request, for callers that asked to see it in the body.
+#[derive(Clone, Debug, Serialize)]
+pub struct GatewayNotes<'a> {
+    pub emulated: Vec<&'a str>,
+    pub ignored: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<&'a str>,
+}

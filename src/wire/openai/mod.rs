@@ -1,0 +1,8 @@
+//! OpenAI's objects, as `POST /v1/chat/completions` and its neighbours define them.
+
+pub mod chat;
+pub mod error;
+pub mod fields;
+pub mod message;
+pub mod model;
+pub mod usage;

@@ -1,0 +1,40 @@
+//! `Model` and `ListModelsResponse`, with the extra fields that model pickers read.
+
+use serde::Serialize;
+
+/// `GET /v1/models`.
+#[derive(Debug, Serialize)]
+pub struct ListModelsResponse<'a> {
+    pub object: &'static str,
+    pub data: Vec<Model<'a>>,
+}
+
+/// One model. `id`, `object`, `created` and `owned_by` are OpenAI's; the rest follows what
+/// OpenRouter's list calls these things, because that is what pickers look for.
+#[derive(Debug, Serialize)]
+pub struct Model<'a> {
+    pub id: &'a str,
+    pub object: &'static str,
+    pub created: u32,
+    pub owned_by: &'a str,
+    pub name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_length: Option<u32>,
+    pub architecture: Architecture,
+    pub supported_parameters: &'a [&'static str],
+    /// `"standard"` or `"premium"`: fal charges premium models at ten times the rate.
+    pub price_class: &'static str,
+    pub premium: bool,
+    /// The other names under which this gateway serves the model.
+    pub aliases: Vec<&'a str>,
+    /// The model that an alias stands for; absent for a model of the catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias_of: Option<&'a str>,
+}
+
+/// What goes in and comes out.
+#[derive(Debug, Serialize)]
+pub struct Architecture {
+    pub input_modalities: &'static [&'static str],
+    pub output_modalities: &'static [&'static str],
+}
