@@ -1,0 +1,65 @@
+//! Where the gateway may differ from OpenAI, and which way it then leans.
+
+use super::kinds::{Choice, Optional, Size, Switch};
+use super::settings::settings;
+
+settings! {
+    /// Where fal cannot do what OpenAI does, and which way the gateway then leans.
+    pub struct Compat in "compat" {
+        /// Refuse, with status 400, request fields that would otherwise be ignored.
+        strict_parameters: bool, Switch, default "false";
+        /// Field of the answer that carries a model's reasoning.
+        reasoning_field: ReasoningField, Choice(ReasoningField::WORDS), default "both";
+        /// Put the gateway's notes on a request into the body of the answer, besides the headers.
+        notes_in_body: bool, Switch, default "false";
+    }
+}
+
+settings! {
+    /// How the tokens of a request and its answer are reported.
+    pub struct Usage in "usage" {
+        /// How tokens are counted: `estimate` is quick and near, `exact` runs a tokenizer.
+        count: UsageCount, Choice(UsageCount::WORDS), default "estimate";
+        /// Send the usage chunk at the end of every stream, asked for or not.
+        always_stream: bool, Switch, default "false";
+    }
+}
+
+settings! {
+    /// How images reach fal.
+    pub struct Images in "images" {
+        /// Images sent as data URIs larger than this many bytes are uploaded to fal's storage
+        /// first; unset for never.
+        upload_threshold: Option<usize>, Optional(Size("1", "1GiB"));
+        /// Accept `http://` image URLs too.
+        http: bool, Switch, default "false";
+    }
+}
+
+/// The field of the answer that carries a model's reasoning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReasoningField {
+    Both,
+    ReasoningContent,
+    Reasoning,
+}
+
+impl ReasoningField {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("both", Self::Both),
+        ("reasoning_content", Self::ReasoningContent),
+        ("reasoning", Self::Reasoning),
+    ];
+}
+
+/// How tokens are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageCount {
+    Estimate,
+    Exact,
+}
+
+impl UsageCount {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("estimate", Self::Estimate), ("exact", Self::Exact)];
+}

@@ -1,0 +1,229 @@
+//! Settings that are fine one by one but do not go together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use config::{Value, ValueKind};
+use secrecy::SecretString;
+
+use super::kinds::{FalKey, Found, Kind};
+use super::problem::{Problems, did_you_mean, nearest};
+use super::reader::Reader;
+use super::sources::reason;
+use super::{Config, KeyHash, Secrecy};
+
+/// Reports contradictions, and fetches the fal key from its file.
+pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
+    read_key_file(config, reader);
+    if reader.trusts(&["server.listen", "fal.key", "fal.key_file", "auth.keys"]) {
+        refuse_giving_credit_away(config, reader);
+    }
+    if reader.trusts(&["server.cors_origins", "auth.keys"]) {
+        refuse_any_origin_with_keys(config, reader);
+    }
+    if reader.trusts(&["auth.keys", "auth.admin_key"]) {
+        refuse_equal_keys(config, reader);
+    }
+    if reader.trusts(&["models.aliases"]) {
+        refuse_dangling_names(config, reader);
+        refuse_alias_cycles(&config.models.aliases, reader);
+    }
+    if reader.trusts(&["server.listen", "metrics.listen"]) {
+        refuse_one_address_twice(config, reader);
+    }
+}
+
+/// What works but deserves a second look.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.auth.allow_unauthenticated {
+        warnings.push(if config.auth.keys.is_empty() {
+            let listen = config.server.listen;
+            format!(
+                "auth.allow_unauthenticated is on and auth.keys is empty: anyone who reaches \
+                 {listen} may use the gateway."
+            )
+        } else {
+            "auth.allow_unauthenticated has no effect, because auth.keys is set.".to_owned()
+        });
+    }
+    let metrics_beyond = config
+        .metrics
+        .listen
+        .filter(|listen| !listen.ip().is_loopback());
+    if let (true, Some(listen), None) = (
+        config.metrics.enabled,
+        metrics_beyond,
+        &config.auth.admin_key,
+    ) {
+        warnings.push(format!(
+            "metrics.listen is {listen}, beyond this machine, but without auth.admin_key /metrics \
+             answers only this machine."
+        ));
+    }
+    warnings
+}
+
+fn read_key_file(config: &mut Config, reader: &mut Reader) {
+    const SETTING: &str = "fal.key_file";
+    let Some(path) = &config.fal.key_file else {
+        return;
+    };
+    if config.fal.key.is_some() {
+        reader.contradiction(
+            SETTING,
+            "fal.key and fal.key_file are both set; keep one of them.",
+        );
+        return;
+    }
+    let shown = path.display();
+    match fs::read_to_string(path) {
+        Err(error) => {
+            let reason = reason(path, &error);
+            reader.contradiction(
+                SETTING,
+                format!("fal.key_file {shown} cannot be read: {reason}."),
+            );
+        }
+        Ok(text) => match key_in_file(&text) {
+            Some(key) => config.fal.key = Some(key),
+            None => reader.contradiction(
+                SETTING,
+                format!(
+                    "fal.key_file {shown} must hold one key: not empty, and without white \
+                     space or control characters."
+                ),
+            ),
+        },
+    }
+}
+
+fn key_in_file(text: &str) -> Option<SecretString> {
+    let value = Value::new(None, ValueKind::String(text.to_owned()));
+    let found = Found::new("fal.key_file", &value, Secrecy::Secret);
+    FalKey.read(&found, &mut Problems::default())
+}
+
+fn refuse_giving_credit_away(config: &Config, reader: &mut Reader) {
+    let listen = config.server.listen;
+    let exposed = !listen.ip().is_loopback() && config.auth.keys.is_empty();
+    let pays = config.fal.key.is_some() || config.fal.key_file.is_some();
+    if exposed && pays && !config.auth.allow_unauthenticated {
+        reader.contradiction(
+            "server.listen",
+            format!(
+                "server.listen is {listen}, beyond this machine, and fal.key is set, but \
+                 auth.keys is empty, so anyone who reaches this port would spend your fal credit: \
+                 make a client key with `fal-gateway keys new`, or listen on 127.0.0.1, or pass \
+                 `--open` (auth.allow_unauthenticated = true) if a proxy in front checks \
+                 callers."
+            ),
+        );
+    }
+}
+
+fn refuse_any_origin_with_keys(config: &Config, reader: &mut Reader) {
+    let any = config
+        .server
+        .cors_origins
+        .iter()
+        .any(|origin| origin == "*");
+    if any && !config.auth.keys.is_empty() {
+        reader.contradiction(
+            "server.cors_origins",
+            "server.cors_origins is \"*\" although client keys are configured; list the pages \
+             that may call, such as `https://chat.example.com`.",
+        );
+    }
+}
+
+fn refuse_equal_keys(config: &Config, reader: &mut Reader) {
+    let keys = &config.auth.keys;
+    let same = |a: &KeyHash, b: &KeyHash| a.sha256() == b.sha256();
+    for (i, key) in keys.iter().enumerate() {
+        if let Some(first) = keys.iter().take(i).position(|earlier| same(earlier, key)) {
+            let (this, first) = (i + 1, first + 1);
+            let sentence =
+                format!("entry {this} of auth.keys is the same key as entry {first}; remove one.");
+            reader.item_contradiction("auth.keys", i, sentence);
+        }
+    }
+    let admin = config.auth.admin_key.as_ref();
+    if admin.is_some_and(|admin| keys.iter().any(|key| same(admin, key))) {
+        reader.contradiction(
+            "auth.admin_key",
+            "auth.admin_key is also a client key in auth.keys; make another with `fal-gateway \
+             keys new`.",
+        );
+    }
+}
+
+/// Every name that stands for a model must be a fal id or lead to one.
+fn refuse_dangling_names(config: &Config, reader: &mut Reader) {
+    let models = &config.models;
+    let leads_on = |name: &str| name.contains('/') || models.aliases.contains_key(name);
+    let explain = |name: &str| {
+        let known = models.aliases.keys().map(String::as_str);
+        let end = did_you_mean(nearest(name, known));
+        format!("which is neither a fal model id with a slash nor a name in models.aliases{end}")
+    };
+    for (alias, target) in &models.aliases {
+        if !leads_on(target) {
+            let why = explain(target);
+            let sentence = format!("models.aliases.\"{alias}\" stands for `{target}`, {why}");
+            reader.entry_contradiction("models.aliases", alias, sentence);
+        }
+    }
+    for (model, others) in &models.fallbacks {
+        for other in others.iter().filter(|other| !leads_on(other)) {
+            let why = explain(other);
+            let sentence = format!("models.fallbacks.\"{model}\" lists `{other}`, {why}");
+            reader.entry_contradiction("models.fallbacks", model, sentence);
+        }
+    }
+    if !leads_on(&models.default) {
+        let why = explain(&models.default);
+        let sentence = format!("models.default is `{}`, {why}", models.default);
+        reader.contradiction("models.default", sentence);
+    }
+}
+
+/// Reports each cycle once, at its alphabetically first name.
+fn refuse_alias_cycles(aliases: &BTreeMap<String, String>, reader: &mut Reader) {
+    let mut reported = BTreeSet::new();
+    for start in aliases.keys() {
+        let mut path: Vec<&String> = vec![start];
+        let mut next = aliases.get(start);
+        while let Some(name) = next.filter(|name| !path.contains(name)) {
+            path.push(name);
+            next = aliases.get(name);
+        }
+        // Only names on the cycle itself come back to where they started.
+        if next == Some(start) && path.iter().all(|name| !reported.contains(*name)) {
+            let names: Vec<String> = path
+                .iter()
+                .chain([&start])
+                .map(|n| format!("`{n}`"))
+                .collect();
+            let sentence = format!(
+                "models.aliases go in a circle: {}.",
+                names.join(" stands for ")
+            );
+            reader.entry_contradiction("models.aliases", start, sentence);
+            reported.extend(path);
+        }
+    }
+}
+
+fn refuse_one_address_twice(config: &Config, reader: &mut Reader) {
+    let listen = config.server.listen;
+    if config.metrics.listen == Some(listen) && listen.port() != 0 {
+        reader.contradiction(
+            "metrics.listen",
+            format!(
+                "metrics.listen is {listen}, where the API listens already; unset it to serve \
+             /metrics there."
+            ),
+        );
+    }
+}

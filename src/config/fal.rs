@@ -1,0 +1,69 @@
+//! How the gateway reaches fal.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::kinds::{
+    AppPath, BaseUrl, Choice, Count, FalKey, FilePath, Optional, Size, Span, Switch,
+};
+use super::settings::settings;
+
+settings! {
+    /// How the gateway reaches fal, and how patient it is with it.
+    pub struct Fal in "fal" {
+        /// Base URL of fal's synchronous and streaming endpoints.
+        url: Url, BaseUrl, default "https://fal.run", flag "--fal-url";
+        /// Base URL of fal's queue.
+        queue_url: Url, BaseUrl, default "https://queue.fal.run", flag "--fal-queue-url";
+        /// Base URL of fal's storage and account endpoints.
+        rest_url: Url, BaseUrl, default "https://rest.fal.ai", flag "--fal-rest-url";
+        /// The fal app that answers.
+        app: String, AppPath, default "fal-ai/any-llm", flag "--fal-app";
+        /// The fal key every request is billed to. Without one, each client sends its own fal key
+        /// as its OpenAI key. `FAL_KEY`, or `FAL_KEY_ID` with `FAL_KEY_SECRET`, sets it too.
+        key: Option<SecretString>, Optional(FalKey);
+        /// File that holds the fal key, instead of `fal.key`; relative to the working directory.
+        key_file: Option<PathBuf>, Optional(FilePath);
+        /// Time to connect: name look-up, TCP and TLS together.
+        connect_timeout: Duration, Span("1ms", "1h"), default "5s";
+        /// How often connecting is tried; a request that may have reached fal is never repeated.
+        connect_attempts: usize, Count(1, 10), default "2";
+        /// Time until fal's first byte. Unset means 120 seconds for a stream and 600 seconds for
+        /// a whole answer; when set, it holds for both.
+        first_byte_timeout: Option<Duration>, Optional(Span("1ms", "24h"));
+        /// Longest silence inside an answer.
+        idle_timeout: Duration, Span("1ms", "24h"), default "60s";
+        /// Longest time one request to fal may take in all.
+        total_timeout: Duration, Span("1ms", "24h"), default "30m";
+        /// Largest single event of a stream in bytes.
+        max_event: usize, Size("1", "1GiB"), default "4MiB";
+        /// Largest whole answer in bytes.
+        max_answer: usize, Size("1", "1GiB"), default "16MiB";
+        /// Idle connections to fal that each worker keeps.
+        pool_idle: usize, Count(0, 10_000), default "64";
+        /// Time after which an idle connection to fal is closed.
+        pool_idle_timeout: Duration, Span("1ms", "1h"), default "20s";
+        /// What a stream becomes that ends cleanly but without fal's closing event: `error` tells
+        /// the client that the answer may be cut, `accept` takes it as complete.
+        missing_final: MissingFinal, Choice(MissingFinal::WORDS), default "error";
+        /// Use the app's `/enterprise` endpoint.
+        enterprise: bool, Switch, default "false";
+    }
+}
+
+/// What a stream becomes that ends without fal's closing event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingFinal {
+    /// The answer counts as complete.
+    Accept,
+    /// The client gets an error, because the answer may be cut.
+    Error,
+}
+
+impl MissingFinal {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("accept", Self::Accept), ("error", Self::Error)];
+}

@@ -1,0 +1,16 @@
+//! How a value of some kind is read, and what to say when it cannot be.
+//!
+//! A kind takes what TOML offers and also plain text, because environment
+//! variables and flags are nothing else.
+
+mod collection;
+mod kind;
+mod scalar;
+mod text;
+
+pub(super) use collection::{Added, List, Table};
+pub(super) use kind::{Found, Kind};
+pub(super) use scalar::{Choice, Count, Optional, Size, Span, Switch, ZeroMeansNone};
+pub(super) use text::{
+    Address, AppPath, BaseUrl, FalKey, FilePath, HashedKey, Host, ModelId, WebOrigin,
+};

@@ -1,0 +1,270 @@
+//! Text with a form: addresses, URLs, ids, keys.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use url::{Host as UrlHost, Url};
+
+use super::{Found, Kind};
+use crate::config::KeyHash;
+use crate::config::problem::Problems;
+use crate::config::settings::Secrecy;
+
+/// An address to listen on.
+pub(crate) struct Address;
+
+impl Kind for Address {
+    type Value = SocketAddr;
+
+    fn takes(&self) -> String {
+        "an IP address and a port, such as `127.0.0.1:3250` or `[::1]:3250`, or `localhost:PORT`"
+            .to_owned()
+    }
+
+    fn short(&self) -> String {
+        "address and port".to_owned()
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<SocketAddr> {
+        let text = found.text().unwrap_or_default();
+        let address = match text.strip_prefix("localhost:") {
+            Some(port) => port
+                .parse()
+                .ok()
+                .map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            None => text.parse().ok(),
+        };
+        address.or_else(|| found.refuse(self, problems))
+    }
+}
+
+/// A URL that the gateway sends the fal key to.
+pub(crate) struct BaseUrl;
+
+impl Kind for BaseUrl {
+    type Value = Url;
+
+    fn takes(&self) -> String {
+        "an `https://` URL without user name, query or fragment (`http://` only to this machine)"
+            .to_owned()
+    }
+
+    fn short(&self) -> String {
+        "URL".to_owned()
+    }
+
+    fn secrecy(&self) -> Secrecy {
+        Secrecy::Address
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<Url> {
+        let url = found.text().and_then(|text| Url::parse(text).ok());
+        url.filter(|url| {
+            let encrypted = url.scheme() == "https" && url.has_host();
+            let local = url.scheme() == "http" && url.host().is_some_and(is_this_machine);
+            let bare = url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none();
+            (encrypted || local) && bare
+        })
+        .or_else(|| found.refuse(self, problems))
+    }
+}
+
+fn is_this_machine(host: UrlHost<&str>) -> bool {
+    match host {
+        UrlHost::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+        UrlHost::Ipv4(address) => address.is_loopback(),
+        UrlHost::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+/// The path of a fal app.
+pub(crate) struct AppPath;
+
+impl Kind for AppPath {
+    type Value = String;
+
+    fn takes(&self) -> String {
+        "the path of a fal app, such as `fal-ai/any-llm`".to_owned()
+    }
+
+    fn short(&self) -> String {
+        "path".to_owned()
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<String> {
+        let is_segment = |segment: &str| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+            !segment.is_empty() && !segment.starts_with('.') && segment.bytes().all(plain)
+        };
+        let path = found
+            .text()
+            .filter(|path| path.contains('/') && path.split('/').all(is_segment));
+        path.map(str::to_owned)
+            .or_else(|| found.refuse(self, problems))
+    }
+}
+
+/// A key for fal, fit to be sent in a header.
+pub(crate) struct FalKey;
+
+impl Kind for FalKey {
+    type Value = SecretString;
+
+    fn takes(&self) -> String {
+        "a fal key".to_owned()
+    }
+
+    fn short(&self) -> String {
+        "key".to_owned()
+    }
+
+    fn secrecy(&self) -> Secrecy {
+        Secrecy::Secret
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<SecretString> {
+        let Some(text) = found.text() else {
+            return found.refuse_because("takes a fal key as text in quotes", problems);
+        };
+        // Editors and `echo` end files with a newline.
+        let key = text.trim_end_matches(['\r', '\n']);
+        if key.is_empty() {
+            return found.refuse_because("is empty", problems);
+        }
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let words = "contains white space, a control character or a letter beyond ASCII (the \
+             value is not shown); copy the key again";
+            return found.refuse_because(words, problems);
+        }
+        Some(SecretString::from(key))
+    }
+}
+
+/// The hash of a client key.
+pub(crate) struct HashedKey;
+
+impl Kind for HashedKey {
+    type Value = KeyHash;
+
+    fn takes(&self) -> String {
+        "`sha256:` and 64 hex digits, or `NAME:sha256:` and 64 hex digits".to_owned()
+    }
+
+    fn short(&self) -> String {
+        "`[NAME:]sha256:HEX`".to_owned()
+    }
+
+    fn secrecy(&self) -> Secrecy {
+        Secrecy::KeyHashes
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<KeyHash> {
+        found.text().and_then(KeyHash::parse).or_else(|| {
+            let words = format!(
+                "is not the hash of a key (the value is not shown); it takes {}, which \
+                 `fal-gateway keys hash` prints for a plain key",
+                self.takes()
+            );
+            found.refuse_because(&words, problems)
+        })
+    }
+}
+
+/// A path; whether there is a file is found out by whoever opens it.
+pub(crate) struct FilePath;
+
+impl Kind for FilePath {
+    type Value = PathBuf;
+
+    fn takes(&self) -> String {
+        "a path".to_owned()
+    }
+
+    fn short(&self) -> String {
+        "file".to_owned()
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<PathBuf> {
+        let path = found.text().filter(|path| !path.contains('\0'));
+        path.map(PathBuf::from)
+            .or_else(|| found.refuse(self, problems))
+    }
+}
+
+/// The name of a model.
+pub(crate) struct ModelId;
+
+impl Kind for ModelId {
+    type Value = String;
+
+    fn takes(&self) -> String {
+        "a model's name: up to 200 characters without white space".to_owned()
+    }
+
+    fn short(&self) -> String {
+        "model".to_owned()
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<String> {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || c == char::REPLACEMENT_CHARACTER;
+        let name = found
+            .text()
+            .filter(|name| (1..=200).contains(&name.chars().count()) && !name.contains(odd));
+        name.map(str::to_owned)
+            .or_else(|| found.refuse(self, problems))
+    }
+}
+
+/// A host name as it stands in a `Host` header, without a port.
+pub(crate) struct Host;
+
+impl Kind for Host {
+    type Value = String;
+
+    fn takes(&self) -> String {
+        "a host name without scheme or port, such as `llm.example.com`".to_owned()
+    }
+
+    fn short(&self) -> String {
+        "host".to_owned()
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<String> {
+        let host = found.text().and_then(|text| UrlHost::parse(text).ok());
+        host.map(|host| host.to_string())
+            .or_else(|| found.refuse(self, problems))
+    }
+}
+
+/// The origin of a web page, as browsers send it.
+pub(crate) struct WebOrigin;
+
+impl Kind for WebOrigin {
+    type Value = String;
+
+    fn takes(&self) -> String {
+        "the origin of a web page, such as `https://chat.example.com`, or `*`".to_owned()
+    }
+
+    fn short(&self) -> String {
+        "origin".to_owned()
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<String> {
+        let text = found.text().unwrap_or_default();
+        if text == "*" {
+            return Some(text.to_owned());
+        }
+        let url = Url::parse(text).ok().filter(|url| {
+            let page = url.path() != "/" || url.query().is_some() || url.fragment().is_some();
+            let login = !url.username().is_empty() || url.password().is_some();
+            matches!(url.scheme(), "http" | "https") && !page && !login
+        });
+        url.map(|url| url.origin().ascii_serialization())
+            .or_else(|| found.refuse(self, problems))
+    }
+}

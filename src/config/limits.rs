@@ -1,0 +1,48 @@
+//! How much one request may ask for, and how many run at once.
+
+use super::kinds::{Choice, Count, Optional, Size};
+use super::settings::settings;
+
+settings! {
+    /// How much one request may ask for, and how many run at once.
+    pub struct Limits in "limits" {
+        /// Largest `n`; each choice is a request of its own to fal.
+        max_n: usize, Count(1, 128), default "4";
+        /// Requests served at the same time; one more is refused at once with status 503.
+        max_inflight: usize, Count(1, 1_000_000), default "1024";
+        /// Messages in one request.
+        max_messages: usize, Count(1, 1_000_000), default "4096";
+        /// Largest `max_tokens` or `max_completion_tokens` a request may ask for, in tokens.
+        max_tokens: Option<usize>, Optional(Count(1, 1_000_000_000));
+        /// Longest prompt sent to fal, in characters.
+        max_prompt_chars: Option<usize>, Optional(Count(1, 1_000_000_000));
+        /// Longest system prompt sent to fal, in characters.
+        max_system_chars: Option<usize>, Optional(Count(1, 1_000_000_000));
+        /// What happens to a conversation that is too long: `error` refuses it, `shift` moves
+        /// text to where there is room, `drop_oldest` leaves out its oldest turns.
+        overflow: Overflow, Choice(Overflow::WORDS), default "error";
+        /// Images in one request.
+        max_images: usize, Count(1, 10_000), default "16";
+        /// Largest image sent inside a request, in bytes after decoding.
+        max_image_bytes: usize, Size("1", "1GiB"), default "10MiB";
+    }
+}
+
+/// What happens to a conversation that is too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// It is refused.
+    Error,
+    /// Text moves to where there is room.
+    Shift,
+    /// Its oldest turns are left out.
+    DropOldest,
+}
+
+impl Overflow {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("error", Self::Error),
+        ("shift", Self::Shift),
+        ("drop_oldest", Self::DropOldest),
+    ];
+}

@@ -1,0 +1,143 @@
+//! What the operator may choose, read once and then never questioned again.
+//!
+//! Every setting is one row of a table: the `settings!` blocks in
+//! `server.rs`, `fal.rs` and their neighbours give its name, type, default,
+//! meaning and what it takes. From these rows come the structs below, the
+//! loader, the search for unknown names, `fal-gateway check` and the README's
+//! configuration reference, so none of them can disagree.
+//!
+//! A value comes from, in rising order: the built-in default, the TOML file,
+//! the environment, the command line. The `config` crate does the layering;
+//! each value carries its origin (`fal-gateway.toml:12`) through it. A higher
+//! layer replaces the whole value, lists and tables included.
+//!
+//! This module knows nothing of HTTP, OpenAI, fal's formats or the shipped
+//! model catalogue, and uses no other folder of this crate.
+
+mod auth;
+mod compat;
+mod consistency;
+mod environment;
+mod fal;
+mod kinds;
+mod layers;
+mod limits;
+mod models;
+mod observe;
+mod problem;
+mod reader;
+mod reference;
+mod server;
+mod settings;
+mod sources;
+mod toml_file;
+
+pub use auth::{Auth, KeyHash};
+pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
+pub use fal::{Fal, MissingFinal};
+pub use limits::{Limits, Overflow};
+pub use models::{AddedModel, Models, UnknownModel};
+pub use observe::{Log, LogFormat, LogLevel, Metrics};
+pub use problem::{Problem, Problems};
+pub use reference::reference;
+pub use server::Server;
+pub use settings::{Secrecy, Section, Setting, sections};
+pub use sources::{ConfigFile, Override, Sources};
+
+use reader::Reader;
+
+/// Everything the operator chose. `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    pub fal: Fal,
+    pub limits: Limits,
+    pub auth: Auth,
+    pub models: Models,
+    pub compat: Compat,
+    pub usage: Usage,
+    pub images: Images,
+    pub log: Log,
+    pub metrics: Metrics,
+}
+
+/// One setting as it came out of the layers, fit to be shown to the operator.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// The setting's name, such as `server.listen`.
+    pub key: &'static str,
+    /// Its value; secrets are masked, and an empty value reads `none`.
+    pub shown: String,
+    /// `default`, `fal-gateway.toml:12`, `environment variable PORT` or `flag --listen`.
+    pub origin: String,
+}
+
+/// What [`Config::inspect`] found out about some sources.
+#[derive(Debug)]
+pub struct Inspection {
+    /// Every setting in the order of the table, wrong ones included.
+    pub effective: Vec<Effective>,
+    /// The settings, ready for use, or everything that is wrong with them.
+    pub outcome: Result<Config, Problems>,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once: unknown names, values of the wrong kind or out of
+    /// range, and settings that contradict each other.
+    pub fn load(sources: &Sources) -> Result<Self, Problems> {
+        Self::inspect(sources).outcome
+    }
+
+    /// Reads the settings and also tells where each value came from.
+    pub fn inspect(sources: &Sources) -> Inspection {
+        let mut reader = Reader::new(sources);
+        let config = Self::read(&mut reader);
+        let config = config.map(|mut config| {
+            consistency::settle(&mut config, &mut reader);
+            config
+        });
+        let effective = reader.effective();
+        let problems = reader.into_problems();
+        let outcome = match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems),
+        };
+        Inspection { effective, outcome }
+    }
+
+    /// What works but deserves a second look; one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        consistency::warnings(self)
+    }
+
+    /// Reads section after section, so that a problem in one does not hide
+    /// those in the next.
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let server = Server::read(reader);
+        let fal = Fal::read(reader);
+        let limits = Limits::read(reader);
+        let auth = Auth::read(reader);
+        let models = Models::read(reader);
+        let compat = Compat::read(reader);
+        let usage = Usage::read(reader);
+        let images = Images::read(reader);
+        let log = Log::read(reader);
+        let metrics = Metrics::read(reader);
+        Some(Self {
+            server: server?,
+            fal: fal?,
+            limits: limits?,
+            auth: auth?,
+            models: models?,
+            compat: compat?,
+            usage: usage?,
+            images: images?,
+            log: log?,
+            metrics: metrics?,
+        })
+    }
+}

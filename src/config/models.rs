@@ -1,0 +1,60 @@
+//! Which models clients may name, and what the names mean.
+
+use std::collections::BTreeMap;
+
+use super::kinds::{Added, Choice, List, ModelId, Switch, Table};
+use super::settings::settings;
+
+settings! {
+    /// Which models clients may name, and what the names mean.
+    pub struct Models in "models" {
+        /// Model of requests that name none: a fal id, or a name from `models.aliases`.
+        default: String, ModelId, default "google/gemini-2.5-flash-lite";
+        /// More names for models; each stands for a fal id or for another name in this table.
+        aliases: BTreeMap<String, String>, Table(ModelId, "{ \"fast\" = \"google/gemini-2.5-flash-lite\" }");
+        /// Whether the names that ship with the gateway, such as `gpt-4o`, are understood.
+        builtin_aliases: bool, Switch, default "true";
+        /// What happens to an id that the catalogue does not list: `forward` sends every name with
+        /// a slash to fal, which decides, and `refuse` answers with status 404.
+        unknown: UnknownModel, Choice(UnknownModel::WORDS), default "forward";
+        /// Ids that are neither listed nor served.
+        hide: Vec<String>, List(ModelId);
+        /// Models added to the catalogue, as `[[models.add]]` tables with `id`, `premium`
+        /// (false), `vision` (false), `reasoning` (false), `enterprise` (true) and
+        /// `context_length` (in tokens, optional).
+        add: Vec<AddedModel>, Added;
+        /// Models to try, in order, when one cannot answer: a table from a name to a list of ids.
+        fallbacks: BTreeMap<String, Vec<String>>, Table(List(ModelId), "{ \"openai/gpt-4o\" = [\"openai/gpt-4o-mini\"] }");
+    }
+}
+
+/// What happens to a model id that the catalogue does not list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownModel {
+    /// Names with a slash go to fal, which decides.
+    Forward,
+    /// The request is refused.
+    Refuse,
+}
+
+impl UnknownModel {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("forward", Self::Forward), ("refuse", Self::Refuse)];
+}
+
+/// A model that the operator adds to the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddedModel {
+    /// fal's id, with a slash.
+    pub id: String,
+    /// Whether fal bills it at the premium rate. Default: `false`.
+    pub premium: bool,
+    /// Whether it takes images. Default: `false`.
+    pub vision: bool,
+    /// Whether it can show its reasoning. Default: `false`.
+    pub reasoning: bool,
+    /// Whether fal's enterprise endpoint offers it. Default: `true`.
+    pub enterprise: bool,
+    /// Tokens it can take in, if known.
+    pub context_length: Option<usize>,
+}

@@ -1,0 +1,51 @@
+//! The configuration reference of the README, rendered from the table.
+
+use super::settings::{Setting, sections};
+
+/// The whole reference in Markdown; ends with a newline.
+pub fn reference() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for section in sections() {
+        page += &format!("\n### `[{}]`\n\n{}\n\n", section.name, section.about);
+        page += "| Setting | Takes | Default | Meaning |\n|---|---|---|---|\n";
+        for setting in &section.settings {
+            page += &row(setting);
+        }
+    }
+    page
+}
+
+const INTRODUCTION: &str = "\
+Settings come from, in rising order: the built-in default, the file, the environment, the command line.
+The file is TOML: the one named by `--config`, else `fal-gateway.toml` in the working directory if it exists.
+Each setting has an environment variable, `FAL_GATEWAY__` + section + `__` + name in capitals: `server.listen` is `FAL_GATEWAY__SERVER__LISTEN`.
+There, lists are separated by commas, and tables are written as in TOML: `{ \"fast\" = \"google/gemini-2.5-flash-lite\" }`.
+A higher layer replaces a list or table as a whole.
+Durations are written `500ms`, `3s`, `2m` or `1h`, sizes `64KiB`, `16MiB`, `4MB` or as a number of bytes.
+Unknown names are refused. `fal-gateway check` shows every setting with its origin.
+
+| Variable | Same as |
+|---|---|
+| `FAL_KEY`, or `FAL_KEY_ID` with `FAL_KEY_SECRET` | `fal.key` |
+| `FAL_GATEWAY_KEYS` | `auth.keys`, as plain keys separated by commas; they are hashed when read |
+| `PORT` | the port of `server.listen` |
+";
+
+fn row(setting: &Setting) -> String {
+    let default = match setting.default {
+        "" => "none".to_owned(),
+        default => format!("`{default}`"),
+    };
+    let flag = setting
+        .flag
+        .map_or_else(String::new, |flag| format!(" Flag `{flag}`."));
+    let cells = [
+        format!("`{}`", setting.name()),
+        setting.takes_in_short.clone(),
+        default,
+        format!("{}{flag}", setting.meaning),
+    ];
+    // A bar would end the cell.
+    let cells = cells.map(|cell| cell.replace('|', "\\|"));
+    format!("| {} |\n", cells.join(" | "))
+}

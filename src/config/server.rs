@@ -1,0 +1,41 @@
+//! Where the gateway listens and how patient it is with its clients.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::kinds::{Address, Count, Host, List, Size, Span, WebOrigin, ZeroMeansNone};
+use super::settings::settings;
+
+settings! {
+    /// Where the gateway listens and how patient it is with its clients.
+    pub struct Server in "server" {
+        /// Address and port to listen on. Beyond this machine, configure client keys first
+        /// (`auth.keys`). `PORT` in the environment replaces only the port.
+        listen: SocketAddr, Address, default "127.0.0.1:3250", flag "--listen";
+        /// Worker threads; `0` for one per core.
+        workers: Option<usize>, ZeroMeansNone(Count(0, 1024)), default "0";
+        /// Time a client has to send the head of a request.
+        header_timeout: Duration, Span("1ms", "1h"), default "10s";
+        /// Time a client has to send the whole body of a request.
+        body_timeout: Duration, Span("1ms", "1h"), default "30s";
+        /// Time an idle client connection is kept open.
+        keep_alive: Duration, Span("1ms", "1h"), default "75s";
+        /// Time a client may leave a piece of the answer unread before the request is cancelled.
+        write_timeout: Duration, Span("1ms", "1h"), default "30s";
+        /// Time running requests get to finish after the order to stop.
+        drain_timeout: Duration, Span("0s", "1h"), default "25s";
+        /// Largest request body in bytes, images inside it included.
+        max_body: usize, Size("1", "1GiB"), default "16MiB";
+        /// Silence after which a stream sends the comment `: keep-alive`; `0s` for never.
+        heartbeat: Option<Duration>, ZeroMeansNone(Span("0s", "1h")), default "15s";
+        /// Web pages whose scripts may call the gateway (CORS); empty for none. `*` allows every
+        /// page and is refused together with client keys.
+        cors_origins: Vec<String>, List(WebOrigin);
+        /// Open client connections at most; `0` lets the gateway choose by the file descriptors
+        /// it may open.
+        max_connections: Option<usize>, ZeroMeansNone(Count(0, 1_000_000)), default "0";
+        /// Host names, besides this machine's own, under which requests are accepted while no
+        /// client keys are configured (protection against DNS rebinding).
+        public_hosts: Vec<String>, List(Host);
+    }
+}
