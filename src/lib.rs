@@ -1,5 +1,6 @@
 //! fal-gateway: OpenAI's API in front of fal's any-llm.
 
+pub mod access;
 pub mod config;
 pub mod emulator;
 pub mod translate;
