@@ -3,5 +3,6 @@
 pub mod access;
 pub mod config;
 pub mod emulator;
+pub mod observe;
 pub mod translate;
 pub mod wire;
