@@ -1,0 +1,338 @@
+//! The arguments of each command.
+//!
+//! Only their form is known here. What an address or URL may look like is the
+//! business of the settings, which judge flags like any other source.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use secrecy::SecretString;
+
+use crate::config::{Override, Sources};
+
+/// OpenAI's API in front of fal.ai's any-llm.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fal-gateway",
+    version,
+    about,
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    subcommand_required = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Try it without a fal key:           fal-gateway demo
+  Serve with your key:                FAL_KEY=... fal-gateway serve
+  Ask it something:                   fal-gateway chat -m openai/gpt-4o-mini 'Why is the sky blue?'
+  See every setting and its origin:   fal-gateway check
+  Give a client its own key:          fal-gateway keys new --name alice
+
+OpenAI clients need only a base URL:  OPENAI_BASE_URL=http://127.0.0.1:3250/v1";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the OpenAI API.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Show the gateway at work without a fal key: an emulated fal and a gateway in one process.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
+    /// Stand in for fal: the same endpoints, with invented answers.
+    #[command(after_help = EMULATOR_EXAMPLES)]
+    Emulator(EmulatorArgs),
+    /// Ask a running gateway something and print the answer as it comes.
+    #[command(after_help = CHAT_EXAMPLES)]
+    Chat(ChatArgs),
+    /// List the models and the names they go by.
+    Models(ModelsArgs),
+    /// Show every setting with its origin, and all that is wrong; if anything is, exit with 2.
+    Check(CheckArgs),
+    /// Make or hash a client key.
+    Keys(KeysArgs),
+    /// Print completions for a shell.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print the request to fal that a chat request would cause; nothing is sent.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  FAL_KEY=... fal-gateway serve
+  fal-gateway serve --config /etc/fal-gateway.toml --log-format json
+  fal-gateway serve --fal-url http://127.0.0.1:3251   (an emulator as fal)
+
+Without a fal key, each client sends its own as its OpenAI key.";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  fal-gateway demo                       (keeps running; point a client at it)
+  fal-gateway demo --once --prompt hi    (one question, then the end)";
+
+const EMULATOR_EXAMPLES: &str = "\
+Examples:
+  fal-gateway emulator
+  fal-gateway emulator --key id:secret   (then FAL_KEY=id:secret opens it)";
+
+const CHAT_EXAMPLES: &str = "\
+Examples:
+  fal-gateway chat 'Why is the sky blue?'
+  fal-gateway chat -m openai/gpt-4o --system 'Answer in one word.' Capital of Peru";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Example:
+  fal-gateway completions bash > ~/.local/share/bash-completion/completions/fal-gateway";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Example:
+  fal-gateway explain request.json";
+
+/// Flags that set settings, and the file that holds the others.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Overrides {
+    /// Configuration file [default: fal-gateway.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// Base URL of fal
+    #[arg(long, value_name = "URL")]
+    pub fal_url: Option<String>,
+    /// Base URL of fal's queue
+    #[arg(long, value_name = "URL")]
+    pub fal_queue_url: Option<String>,
+    /// Base URL of fal's storage and account endpoints
+    #[arg(long, value_name = "URL")]
+    pub fal_rest_url: Option<String>,
+    /// The fal app that answers
+    #[arg(long, value_name = "PATH")]
+    pub fal_app: Option<String>,
+    /// Spend the gateway's fal key for anyone who can connect
+    #[arg(long)]
+    pub open: bool,
+    /// Least important messages logged: error, warn, info, debug or trace
+    #[arg(long, value_name = "L")]
+    pub log_level: Option<String>,
+    /// Form of the log: auto, text or json
+    #[arg(long, value_name = "F")]
+    pub log_format: Option<String>,
+}
+
+impl Overrides {
+    /// The flags that were given, as the settings take them.
+    pub fn to_settings(&self) -> Vec<Override> {
+        let open = self.open.then(|| "true".to_owned());
+        [
+            ("--listen", &self.listen),
+            ("--fal-url", &self.fal_url),
+            ("--fal-queue-url", &self.fal_queue_url),
+            ("--fal-rest-url", &self.fal_rest_url),
+            ("--fal-app", &self.fal_app),
+            ("--open", &open),
+            ("--log-level", &self.log_level),
+            ("--log-format", &self.log_format),
+        ]
+        .into_iter()
+        .filter_map(|(flag, value)| {
+            Some(Override {
+                flag,
+                value: value.clone()?,
+            })
+        })
+        .collect()
+    }
+
+    /// Everything this process takes its settings from.
+    pub fn to_sources(&self) -> Sources {
+        Sources::from_process(self.config.as_deref(), self.to_settings())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// Ask one question, print the answer, and end
+    #[arg(long)]
+    pub once: bool,
+    /// The question
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Configuration file [default: fal-gateway.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct EmulatorArgs {
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3251")]
+    pub listen: SocketAddr,
+    /// Leave out the tag that marks answers as emulated
+    #[arg(long)]
+    pub no_tag: bool,
+    /// The only fal key to accept [default: any]
+    #[arg(long, value_name = "ID:SECRET")]
+    pub key: Option<SecretString>,
+    /// OpenAI-compatible base URL whose model writes the answers
+    #[arg(long, value_name = "URL")]
+    pub relay: Option<String>,
+    /// Key for the relay
+    #[arg(long, value_name = "K", requires = "relay")]
+    pub relay_key: Option<SecretString>,
+    /// Model for the relay [default: the model that was asked for]
+    #[arg(long, value_name = "M", requires = "relay")]
+    pub relay_model: Option<String>,
+    /// How to misbehave, in the emulator's words
+    #[arg(long, value_name = "WORDS")]
+    pub behave: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ChatArgs {
+    /// Model to ask [default: the gateway's]
+    #[arg(short, long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// System message
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// Base URL of the gateway
+    #[arg(
+        long,
+        value_name = "BASE_URL",
+        default_value = "http://127.0.0.1:3250/v1"
+    )]
+    pub url: String,
+    /// Client key
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "OPENAI_API_KEY",
+        hide_env_values = true
+    )]
+    pub key: Option<SecretString>,
+    /// Ask for the model's reasoning too, and show it
+    #[arg(long)]
+    pub reasoning: bool,
+    /// The question; several words are joined with spaces
+    #[arg(required = true, value_name = "PROMPT")]
+    pub prompt: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelsArgs {
+    /// Base URL of a gateway to ask [default: list what this gateway would serve]
+    #[arg(long, value_name = "BASE_URL")]
+    pub url: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration file [default: fal-gateway.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Print the reference of all settings in Markdown instead
+    #[arg(long)]
+    pub reference: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct KeysArgs {
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a client key; it is shown once, and only its hash is configured.
+    New {
+        /// What the key goes by in logs
+        #[arg(long, value_name = "N")]
+        name: Option<String>,
+    },
+    /// Print the hash of a key read from standard input.
+    #[command(after_help = "Example:\n  fal-gateway keys hash < key.txt")]
+    Hash,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// File with the JSON body of a chat completion request
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::sections;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_that_the_settings_name_exists_and_arrives() {
+        let line = "fal-gateway serve --listen a --fal-url b --fal-queue-url c --fal-rest-url d \
+                    --fal-app e --open --log-level f --log-format g";
+        let Command::Serve(serve) = Cli::parse_from(line.split_whitespace()).command else {
+            unreachable!("serve was asked for");
+        };
+        let mut given: Vec<&str> = serve
+            .overrides
+            .to_settings()
+            .iter()
+            .map(|o| o.flag)
+            .collect();
+        let mut known: Vec<&str> = sections()
+            .iter()
+            .flat_map(|section| section.settings.iter().filter_map(|setting| setting.flag))
+            .collect();
+        given.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(given, known);
+    }
+
+    #[test]
+    fn flags_that_were_not_given_set_nothing() {
+        assert_eq!(Overrides::default().to_settings(), []);
+    }
+
+    #[test]
+    fn a_key_on_the_command_line_is_not_shown_by_debug() {
+        let line = ["fal-gateway", "chat", "--key", "sk-fg-plain", "hi"];
+        let cli = Cli::parse_from(line);
+        assert!(!format!("{cli:?}").contains("sk-fg-plain"));
+    }
+}

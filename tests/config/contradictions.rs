@@ -1,0 +1,211 @@
+//! Settings that are fine one by one but do not go together.
+
+use std::io::Write;
+
+use secrecy::ExposeSecret;
+
+use super::{file, hash, load, problems};
+use fal_gateway::config::Sources;
+
+#[test]
+fn spending_the_fal_key_for_strangers_needs_a_decision() {
+    let exposed = Sources::default()
+        .with_env("FAL_KEY", "k")
+        .with_flag("--listen", "0.0.0.0:3250");
+    let found = problems(&exposed);
+    assert!(
+        found.starts_with("flag --listen: server.listen is 0.0.0.0:3250, beyond this machine"),
+        "{found}"
+    );
+    for cure in ["`fal-gateway keys new`", "127.0.0.1", "`--open`"] {
+        assert!(found.contains(cure), "{found}");
+    }
+
+    let cured = exposed.clone().with_env("FAL_GATEWAY_KEYS", "sk-one");
+    assert!(load(&cured).warnings().is_empty());
+
+    let opened = exposed.with_flag("--open", "true");
+    assert_eq!(load(&opened).warnings().len(), 1);
+
+    let pass_through = Sources::default().with_flag("--listen", "[::]:3250");
+    assert!(load(&pass_through).warnings().is_empty());
+}
+
+#[test]
+fn a_refused_value_causes_no_second_problem() {
+    let sources = file("[auth]\nkeys = [\"plain\"]")
+        .with_env("FAL_KEY", "k")
+        .with_flag("--listen", "0.0.0.0:3250");
+    let found = problems(&sources);
+    assert_eq!(found.lines().count(), 1, "{found}");
+    assert!(found.contains("keys hash"), "{found}");
+}
+
+#[test]
+fn an_unreadable_file_causes_no_second_problem() {
+    let sources = file("[auth\nkeys = []")
+        .with_env("FAL_KEY", "k")
+        .with_flag("--listen", "0.0.0.0:1");
+    let found = problems(&sources);
+    assert!(
+        found.lines().all(|line| line.contains("not valid TOML")),
+        "{found}"
+    );
+}
+
+#[test]
+fn open_together_with_keys_is_pointless_and_said_so() {
+    let sources = Sources::default()
+        .with_env("FAL_GATEWAY_KEYS", "sk-one")
+        .with_flag("--open", "true");
+    let warnings = load(&sources).warnings();
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.contains("has no effect")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn any_web_page_and_client_keys_do_not_go_together() {
+    let any = file("[server]\ncors_origins = [\"*\"]");
+    assert_eq!(problems(&any), "");
+    let found = problems(&any.with_env("FAL_GATEWAY_KEYS", "sk-one"));
+    assert!(
+        found.starts_with("fal-gateway.toml:2: server.cors_origins is \"*\""),
+        "{found}"
+    );
+}
+
+#[test]
+fn alias_cycles_are_reported_once_each() {
+    let found = problems(&file(
+        "[models.aliases]\na = \"b\"\nb = \"c\"\nc = \"a\"\nme = \"me\"\nlead = \"a\"",
+    ));
+    assert_eq!(
+        found,
+        "fal-gateway.toml:2: models.aliases go in a circle: `a` stands for `b` stands for `c` stands for `a`.\n\
+         fal-gateway.toml:5: models.aliases go in a circle: `me` stands for `me`."
+    );
+}
+
+#[test]
+fn every_name_must_lead_to_a_fal_model() {
+    let found = problems(&file(
+        "[models]\ndefault = \"fats\"\n[models.aliases]\nfast = \"google/g\"\nx = \"fasst\"\n[models.fallbacks]\n\"a/b\" = [\"c/d\", \"nope\"]",
+    ));
+    let starts = [
+        "fal-gateway.toml:5: models.aliases.\"x\" stands for `fasst`, which is neither a fal model id with a slash nor a name in models.aliases; did you mean `fast`?",
+        "fal-gateway.toml:7: models.fallbacks.\"a/b\" lists `nope`, which",
+        "fal-gateway.toml:2: models.default is `fats`, which",
+    ];
+    assert_eq!(found.lines().count(), starts.len(), "{found}");
+    for (line, start) in found.lines().zip(starts) {
+        assert!(line.starts_with(start), "{line}");
+    }
+}
+
+#[test]
+fn the_same_key_twice_is_a_mistake() {
+    let text = format!(
+        "[auth]\nkeys = [\n\"a:{}\",\n\"{}\",\n\"b:{}\",\n]\nadmin_key = \"{}\"",
+        hash('a'),
+        hash('b'),
+        hash('A'),
+        hash('b')
+    );
+    let found = problems(&file(&text));
+    assert_eq!(
+        found,
+        "fal-gateway.toml:5: entry 3 of auth.keys is the same key as entry 1; remove one.\n\
+         fal-gateway.toml:7: auth.admin_key is also a client key in auth.keys; make another with `fal-gateway keys new`."
+    );
+    let twice = Sources::default().with_env("FAL_GATEWAY_KEYS", "sk-one,sk-one");
+    assert!(problems(&twice).starts_with("environment variable FAL_GATEWAY_KEYS: entry 2"));
+}
+
+#[test]
+fn metrics_need_an_address_of_their_own_or_none() {
+    let found = problems(&file("[metrics]\nlisten = \"127.0.0.1:3250\""));
+    assert!(found.contains("where the API listens already"), "{found}");
+    let warnings = load(&file("[metrics]\nlisten = \"0.0.0.0:9325\"")).warnings();
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.contains("auth.admin_key")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn the_fal_key_may_stand_in_a_file_of_its_own() {
+    let mut key_file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    let path = key_file.path().display().to_string();
+    let sources = Sources::default().with_env("FAL_GATEWAY__FAL__KEY_FILE", &path);
+
+    assert!(
+        problems(&sources).contains("must hold one key"),
+        "an empty file"
+    );
+
+    key_file
+        .write_all(b"id:0012\r\n")
+        .expect("a temporary file can be written");
+    let config = load(&sources);
+    assert_eq!(
+        config.fal.key.as_ref().map(|key| key.expose_secret()),
+        Some("id:0012")
+    );
+
+    let both = sources.clone().with_env("FAL_KEY", "k");
+    let found = problems(&both);
+    assert!(
+        found.starts_with(
+            "environment variable FAL_GATEWAY__FAL__KEY_FILE: fal.key and fal.key_file are both set"
+        ),
+        "{found}"
+    );
+
+    key_file
+        .write_all(b"second-line")
+        .expect("a temporary file can be written");
+    let found = problems(&sources);
+    assert!(
+        found.contains("white space") && !found.contains("0012"),
+        "{found}"
+    );
+
+    drop(key_file);
+    assert!(problems(&sources).contains("cannot be read: it does not exist"));
+    let folder = Sources::default().with_env("FAL_GATEWAY__FAL__KEY_FILE", "/");
+    assert!(problems(&folder).contains("it is a folder"));
+}
+
+#[test]
+fn plain_http_is_for_this_machine_only() {
+    for url in [
+        "http://127.0.0.1:3251",
+        "http://localhost:3251/x",
+        "http://[::1]:1",
+        "https://proxy.example/fal",
+    ] {
+        assert_eq!(
+            problems(&Sources::default().with_flag("--fal-url", url)),
+            "",
+            "{url}"
+        );
+    }
+    for url in [
+        "http://10.0.0.1",
+        "http://fal.run",
+        "http://0.0.0.0:1",
+        "http://notlocalhost",
+    ] {
+        assert_ne!(
+            problems(&Sources::default().with_flag("--fal-url", url)),
+            "",
+            "{url}"
+        );
+    }
+}
