@@ -1,9 +1,16 @@
 //! fal-gateway: OpenAI's API in front of fal's any-llm.
+//!
+//! A request walks through these modules: [`api`] takes it in, [`translate`] understands it and
+//! plans what fal is asked, [`upstream`] asks, and what comes back walks the same way out. Who may
+//! import whom is in `ARCHITECTURE.md`, and `tests/pure/tidy.rs` keeps it so.
 
 pub mod access;
+pub mod api;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod emulator;
 pub mod observe;
 pub mod translate;
+pub mod upstream;
 pub mod wire;

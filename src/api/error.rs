@@ -1,0 +1,368 @@
+//! Every error a caller can see, in OpenAI's envelope; the only place that maps to a status.
+//!
+//! Two kinds of trouble meet here. The caller's own (a [`Rejection`], a wrong key, a body too
+//! large) become 4xx and name the parameter and the cure. fal's become 429 or 5xx, carry fal's
+//! request id, and say with `x-should-retry: false` where another try might be paid for twice:
+//! OpenAI's SDKs repeat 408, 409, 429 and every 5xx by themselves unless told not to.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::{HttpResponse, ResponseError};
+
+use crate::translate::reading::Fault;
+use crate::translate::rejection::{Cause, Rejection};
+use crate::upstream::{Refusal, RefusalKind, UpstreamError};
+use crate::wire::openai::error::{ErrorBody, ErrorResponse};
+
+const INVALID_REQUEST: &str = "invalid_request_error";
+const SERVER_ERROR: &str = "server_error";
+const RATE_LIMIT: &str = "rate_limit_error";
+
+/// fal's id of a request, on answers and errors alike.
+pub const FAL_REQUEST_ID: HeaderName = HeaderName::from_static("x-fal-request-id");
+/// Tells OpenAI's SDKs whether to repeat a failed request.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// A refusal or failure as the caller gets it.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    pub status: StatusCode,
+    pub kind: &'static str,
+    pub code: &'static str,
+    pub param: Option<String>,
+    pub message: String,
+    /// `Some(false)` where fal may have been paid.
+    pub should_retry: Option<bool>,
+    pub retry_after_s: Option<u64>,
+    pub fal_request_id: Option<String>,
+    /// Whether the connection is closed after this answer, because input is left unread on it.
+    pub closes: bool,
+}
+
+impl ApiError {
+    /// A refusal of the request itself.
+    pub fn invalid_request(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            kind: INVALID_REQUEST,
+            code,
+            param: None,
+            message: message.into(),
+            should_retry: None,
+            retry_after_s: None,
+            fal_request_id: None,
+            closes: false,
+        }
+    }
+
+    /// A failure that is not the caller's.
+    pub fn server_error(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind: SERVER_ERROR,
+            ..Self::invalid_request(status, code, message)
+        }
+    }
+
+    /// A request header whose value is of no use.
+    pub fn invalid_header(name: &str, cure: &str) -> Self {
+        let message = format!("Invalid header '{name}'. {cure}");
+        Self {
+            param: Some(name.to_owned()),
+            ..Self::invalid_request(StatusCode::BAD_REQUEST, "invalid_value", message)
+        }
+    }
+
+    /// A failure that can only come from a mistake in this program.
+    pub fn bug() -> Self {
+        Self {
+            should_retry: Some(false),
+            ..Self::server_error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "The gateway failed because of a bug of its own. Please report it with the request id.",
+            )
+        }
+    }
+
+    /// What became of a call to fal. `key_is_callers` tells whose key fal was shown.
+    pub fn upstream(error: &UpstreamError, key_is_callers: bool) -> Self {
+        match error {
+            UpstreamError::Unreachable => Self::server_error(
+                StatusCode::BAD_GATEWAY,
+                "upstream_unreachable",
+                "The gateway cannot reach fal. Nothing was sent; the request can be repeated.",
+            ),
+            UpstreamError::ConnectTimedOut => Self::server_error(
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream_timeout",
+                "The gateway could not connect to fal in time. Nothing was sent; the request can be repeated.",
+            ),
+            UpstreamError::TimedOut => Self::fault(Fault::TimedOut),
+            UpstreamError::Disconnected => Self::fault(Fault::Disconnected),
+            UpstreamError::Unusable(reason) => Self::fault(Fault::Unusable(reason)),
+            UpstreamError::Refused(refusal) => Self::refusal(refusal, key_is_callers),
+        }
+    }
+
+    /// How an answer went wrong after its head.
+    pub fn fault(fault: Fault) -> Self {
+        let paid = |status, code, message: &str| Self {
+            should_retry: Some(false),
+            ..Self::server_error(status, code, message)
+        };
+        let gateway = StatusCode::BAD_GATEWAY;
+        match fault {
+            Fault::Disconnected => paid(
+                gateway,
+                "upstream_disconnected",
+                "fal closed the connection before its answer was complete.",
+            ),
+            Fault::TimedOut => paid(
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream_timeout",
+                "fal did not answer in time.",
+            ),
+            Fault::Unusable(_) => paid(
+                gateway,
+                "upstream_invalid_response",
+                "fal sent something that is not an answer.",
+            ),
+            Fault::Model => paid(
+                gateway,
+                "upstream_error",
+                "fal reported that the model failed to answer.",
+            ),
+            Fault::Revised => paid(
+                gateway,
+                "upstream_revised",
+                "fal took back text that had already been delivered.",
+            ),
+            Fault::ContextLength => context_length(None),
+            Fault::Busy => busy(),
+            Fault::ShuttingDown => Self {
+                retry_after_s: Some(1),
+                ..Self::server_error(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "shutting_down",
+                    "The gateway is shutting down and could not finish the answer.",
+                )
+            },
+        }
+    }
+
+    fn refusal(refusal: &Refusal, key_is_callers: bool) -> Self {
+        let mut error = match &refusal.kind {
+            RefusalKind::Key if key_is_callers => Self::invalid_request(
+                StatusCode::UNAUTHORIZED,
+                "invalid_api_key",
+                "fal rejected the key you sent. This gateway passes keys through: send your fal key as the \
+                 OpenAI API key, or set FAL_KEY on the gateway.",
+            ),
+            RefusalKind::Forbidden if key_is_callers => Self::invalid_request(
+                StatusCode::UNAUTHORIZED,
+                "invalid_api_key",
+                "fal does not let the key you sent use this model. Check its scopes in fal's dashboard.",
+            ),
+            RefusalKind::Key | RefusalKind::Forbidden => final_error(
+                "upstream_auth_failed",
+                "fal rejected the gateway's own key. Its operator has to check FAL_KEY.",
+            ),
+            RefusalKind::Balance => insufficient_quota(),
+            RefusalKind::UnknownApp => final_error(
+                "upstream_not_found",
+                "fal does not know the application that this gateway is set up for. Its operator has to check fal.app.",
+            ),
+            RefusalKind::Busy => busy(),
+            RefusalKind::Unavailable => Self::server_error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream_unavailable",
+                "fal is not available at the moment. Try again later.",
+            ),
+            RefusalKind::TimedOut => Self::server_error(
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream_timeout",
+                "fal gave up on the request because it took too long.",
+            ),
+            RefusalKind::Failed => Self::server_error(
+                StatusCode::BAD_GATEWAY,
+                "upstream_error",
+                "fal failed to answer the request.",
+            ),
+            RefusalKind::Unexpected => final_error(
+                "upstream_error",
+                "fal answered with a status that the gateway does not know.",
+            ),
+            of_input => refused_input(of_input),
+        };
+        error.retry_after_s = error.retry_after_s.or(refusal.retry_after_s);
+        error.fal_request_id.clone_from(&refusal.request_id);
+        error
+    }
+
+    /// The envelope as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        let message = match &self.fal_request_id {
+            Some(id) => format!("{} (fal request id: {id})", self.message),
+            None => self.message.clone(),
+        };
+        let body = ErrorResponse {
+            error: ErrorBody {
+                message: &message,
+                kind: self.kind,
+                param: self.param.as_deref(),
+                code: Some(self.code),
+            },
+        };
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+/// fal refused the input, for a reason that is the caller's to mend.
+fn refused_input(kind: &RefusalKind) -> ApiError {
+    let bad_request =
+        |code, message: &str| ApiError::invalid_request(StatusCode::BAD_REQUEST, code, message);
+    match kind {
+        RefusalKind::UnknownModel { .. } => ApiError {
+            param: Some("model".to_owned()),
+            ..ApiError::invalid_request(
+                StatusCode::NOT_FOUND,
+                "model_not_found",
+                "fal does not serve this model. GET /v1/models lists the models.",
+            )
+        },
+        RefusalKind::ContextLength => context_length(None),
+        RefusalKind::TooLong { limit, .. } => context_length(*limit),
+        RefusalKind::ContentPolicy => ApiError {
+            param: Some("messages".to_owned()),
+            ..bad_request(
+                "content_policy_violation",
+                "fal refused the request under its content policy.",
+            )
+        },
+        RefusalKind::Image => ApiError {
+            param: Some("messages".to_owned()),
+            ..bad_request(
+                "invalid_image_url",
+                "fal could not fetch or read an image of the request.",
+            )
+        },
+        RefusalKind::Field(field) => ApiError {
+            param: Some(our_name(field).to_owned()),
+            ..bad_request(
+                "upstream_rejected",
+                &format!("fal refused the value of '{}'.", our_name(field)),
+            )
+        },
+        _ => bad_request("upstream_rejected", "fal refused the request as invalid."),
+    }
+}
+
+/// OpenAI's name for what fal calls something else.
+fn our_name(field: &str) -> &str {
+    match field {
+        "prompt" | "system_prompt" | "image_urls" | "image_url" => "messages",
+        "reasoning" => "reasoning_effort",
+        other => other,
+    }
+}
+
+fn context_length(limit: Option<u64>) -> ApiError {
+    let message = match limit {
+        Some(limit) => format!(
+            "The conversation is too long: fal takes at most {limit} characters. Shorten it."
+        ),
+        None => "The conversation is too long for the model. Shorten it.".to_owned(),
+    };
+    ApiError {
+        param: Some("messages".to_owned()),
+        ..ApiError::invalid_request(StatusCode::BAD_REQUEST, "context_length_exceeded", message)
+    }
+}
+
+fn busy() -> ApiError {
+    ApiError {
+        kind: RATE_LIMIT,
+        ..ApiError::server_error(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limit_exceeded",
+            "fal is handling as many requests as it accepts at once. Try again in a moment.",
+        )
+    }
+}
+
+fn insufficient_quota() -> ApiError {
+    ApiError {
+        kind: "insufficient_quota",
+        should_retry: Some(false),
+        ..ApiError::server_error(
+            StatusCode::TOO_MANY_REQUESTS,
+            "insufficient_quota",
+            "The fal account has no balance left. Top it up in fal's dashboard.",
+        )
+    }
+}
+
+/// A failure that another try cannot mend.
+fn final_error(code: &'static str, message: &str) -> ApiError {
+    ApiError {
+        should_retry: Some(false),
+        ..ApiError::server_error(StatusCode::BAD_GATEWAY, code, message)
+    }
+}
+
+impl From<Rejection> for ApiError {
+    fn from(rejection: Rejection) -> Self {
+        let status = match rejection.cause {
+            Cause::UnknownModel => StatusCode::NOT_FOUND,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self {
+            param: rejection.param,
+            ..Self::invalid_request(status, rejection.cause.code(), rejection.message)
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.status.as_u16(), self.code)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        if let Some(should_retry) = self.should_retry {
+            response.insert_header((SHOULD_RETRY, if should_retry { "true" } else { "false" }));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            response.insert_header((RETRY_AFTER, seconds));
+        }
+        if let Some(id) = self
+            .fal_request_id
+            .as_deref()
+            .and_then(|id| HeaderValue::from_str(id).ok())
+        {
+            response.insert_header((FAL_REQUEST_ID, id));
+        }
+        if self.closes {
+            response.force_close();
+        }
+        response.body(self.to_json())
+    }
+}

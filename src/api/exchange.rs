@@ -1,0 +1,220 @@
+//! One request's exchange with fal: the calls, and their answers read as they come.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use futures::future::try_join_all;
+use tokio::time::Instant;
+
+use super::auth::Caller;
+use super::error::ApiError;
+use super::gateway::Worker;
+use crate::observe::record::Record;
+use crate::translate::plan::Plan;
+use crate::translate::reading::{Event, Fault, Format, Reader, Sink};
+use crate::upstream::{Answer, UpstreamError};
+
+/// Takes the events of an answer with several choices.
+pub trait Choices {
+    fn event(&mut self, choice: usize, event: Event<'_>);
+}
+
+/// The calls that one request has made to fal, one for each choice. Dropping it drops them all.
+pub struct Exchange {
+    legs: Vec<Leg>,
+    limits: TimeLimits,
+}
+
+struct Leg {
+    /// `None` once the answer has ended: the connection is closed or back in its pool.
+    body: Option<Answer>,
+    reader: Reader,
+    has_sent_bytes: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct TimeLimits {
+    first_byte: Instant,
+    total: Instant,
+    idle: Duration,
+}
+
+/// Why a wait for fal ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// Something came, or an answer ended.
+    Progress,
+    /// Nothing came within the time that was allowed for this wait.
+    Quiet,
+}
+
+/// The most that is read from one connection before what came is acted on.
+const MOST_AT_ONCE: usize = 256 * 1024;
+
+impl Exchange {
+    /// Calls fal, once for each choice, and waits for the heads of the answers.
+    ///
+    /// # Errors
+    /// The first call that fails fails the request; the others are dropped.
+    pub async fn open(
+        worker: &Worker,
+        caller: &Caller,
+        plan: &Plan<'_>,
+        record: &Record,
+    ) -> Result<Self, ApiError> {
+        let gateway = &worker.gateway;
+        let input = Bytes::from(serde_json::to_vec(&plan.input).unwrap_or_default());
+        let first_byte = gateway.first_byte_timeout(plan.endpoint.stream);
+        let started = Instant::now();
+        let path = plan.endpoint.path();
+        let calls = (0..plan.choices).map(|_| {
+            worker
+                .fal
+                .call(path, input.clone(), &caller.fal_key, first_byte)
+        });
+        let answers = try_join_all(calls)
+            .await
+            .map_err(|error| failed(&error, caller, record))?;
+        if let Some(id) = answers
+            .first()
+            .and_then(|answer| answer.request_id.as_deref())
+        {
+            record.fal_request_id(id);
+        }
+        let leg = |answer: Answer| {
+            let format = match answer.is_event_stream {
+                true => Format::Events,
+                false => Format::Object,
+            };
+            Leg {
+                reader: Reader::new(&plan.reading, format, gateway.reading_limits),
+                body: Some(answer),
+                has_sent_bytes: false,
+            }
+        };
+        Ok(Self {
+            legs: answers.into_iter().map(leg).collect(),
+            limits: TimeLimits {
+                first_byte: started + first_byte,
+                total: started + gateway.config.fal.total_timeout,
+                idle: gateway.config.fal.idle_timeout,
+            },
+        })
+    }
+
+    /// fal's id of the first call.
+    pub fn fal_request_id(&self) -> Option<String> {
+        self.legs
+            .iter()
+            .find_map(|leg| leg.body.as_ref()?.request_id.clone())
+    }
+
+    /// Whether every answer has ended.
+    pub fn has_ended(&self) -> bool {
+        self.legs.iter().all(|leg| leg.body.is_none())
+    }
+
+    /// When fal has been silent for too long, counted from now.
+    pub fn deadline(&self) -> Instant {
+        let waits_for_first = self
+            .legs
+            .iter()
+            .any(|leg| leg.body.is_some() && !leg.has_sent_bytes);
+        let silent = match waits_for_first {
+            true => self.limits.first_byte,
+            false => Instant::now() + self.limits.idle,
+        };
+        silent.min(self.limits.total)
+    }
+
+    /// Waits until something comes from fal, and passes on what it says; at most until `until`.
+    pub async fn advance(&mut self, until: Instant, choices: &mut dyn Choices) -> Waited {
+        let arrival = std::future::poll_fn(|context| self.poll(context, choices));
+        match tokio::time::timeout_at(until, arrival).await {
+            Ok(()) => Waited::Progress,
+            Err(_) => Waited::Quiet,
+        }
+    }
+
+    /// Ends every answer that is still running.
+    pub fn fail(&mut self, fault: Fault, choices: &mut dyn Choices) {
+        for (choice, leg) in self.legs.iter_mut().enumerate() {
+            leg.reader.fail(fault, &mut Choice { choices, choice });
+            leg.body = None;
+        }
+    }
+
+    /// Takes all that is ready on every connection, then acts on it once.
+    fn poll(&mut self, context: &mut Context<'_>, choices: &mut dyn Choices) -> Poll<()> {
+        let mut has_progress = self.has_ended();
+        for (choice, leg) in self.legs.iter_mut().enumerate() {
+            has_progress |= leg.poll(context, &mut Choice { choices, choice });
+        }
+        match has_progress {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Leg {
+    fn poll(&mut self, context: &mut Context<'_>, sink: &mut Choice<'_>) -> bool {
+        let Some(body) = &mut self.body else {
+            return false;
+        };
+        let mut taken = 0;
+        let mut end = None;
+        while taken < MOST_AT_ONCE && end.is_none() {
+            match Pin::new(&mut *body).poll_next(context) {
+                Poll::Ready(Some(Ok(bytes))) => {
+                    taken += bytes.len();
+                    self.reader.feed(&bytes);
+                }
+                Poll::Ready(Some(Err(_))) => end = Some(Err(Fault::Disconnected)),
+                Poll::Ready(None) => end = Some(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        if taken == 0 && end.is_none() {
+            return false;
+        }
+        if taken > 0 {
+            self.has_sent_bytes = true;
+            self.reader.read(sink);
+        }
+        match end {
+            Some(Ok(())) => self.reader.finish(sink),
+            Some(Err(fault)) => self.reader.fail(fault, sink),
+            // More may be ready; the next poll must come even if no new byte does.
+            None if taken >= MOST_AT_ONCE => context.waker().wake_by_ref(),
+            None => {}
+        }
+        if self.reader.has_ended() {
+            self.body = None;
+        }
+        true
+    }
+}
+
+/// The sink of one choice.
+struct Choice<'c> {
+    choices: &'c mut dyn Choices,
+    choice: usize,
+}
+
+impl Sink for Choice<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        self.choices.event(self.choice, event);
+    }
+}
+
+fn failed(error: &UpstreamError, caller: &Caller, record: &Record) -> ApiError {
+    record.upstream_error(error.label());
+    if let Some(id) = error.request_id() {
+        record.fal_request_id(id);
+    }
+    ApiError::upstream(error, caller.brought_fal_key)
+}

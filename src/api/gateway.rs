@@ -1,0 +1,200 @@
+//! What all requests share: the settings, made ready for use.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::auth::Access;
+use crate::access::ClientKeys;
+use crate::config::{self, Config, MissingFinal, UnknownModel};
+use crate::observe::metrics::Metrics;
+use crate::translate::face::chat::messages;
+use crate::translate::face::chat::write::ReasoningField;
+use crate::translate::image;
+use crate::translate::model::{Catalogue, Changes, ModelCard};
+use crate::translate::plan::Capabilities;
+use crate::translate::reading;
+use crate::upstream::{FalClient, FalKey};
+
+/// The gateway's state, one for the process.
+#[derive(Debug)]
+pub struct Gateway {
+    pub config: Config,
+    pub access: Access,
+    pub admin_keys: ClientKeys,
+    pub catalogue: Catalogue,
+    pub capabilities: Capabilities,
+    pub message_limits: messages::Limits,
+    pub reading_limits: reading::Limits,
+    pub reasoning_field: ReasoningField,
+    pub metrics: Arc<Metrics>,
+    pub stopping: Stopping,
+    pub started: Instant,
+    inflight: AtomicUsize,
+    /// Told when the last request that was being served is done.
+    idle: Notify,
+}
+
+/// The two moments of a shutdown.
+#[derive(Clone, Debug, Default)]
+pub struct Stopping {
+    /// No new requests from here on.
+    pub announced: CancellationToken,
+    /// Answers that are still running are ended.
+    pub enforced: CancellationToken,
+}
+
+/// Why a gateway cannot be built from settings that are fine by themselves.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("fal.key holds characters that no HTTP header can carry")]
+    FalKey,
+    #[error("cannot set up metrics")]
+    Metrics(#[from] prometheus::Error),
+    #[error("cannot set up TLS towards fal")]
+    Tls(#[from] reqwest::Error),
+}
+
+/// The state of one worker thread: the shared part, and connections to fal of its own.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    pub gateway: Arc<Gateway>,
+    pub fal: Rc<FalClient>,
+}
+
+/// A place among the requests being served; given back when it is dropped.
+#[derive(Debug)]
+pub struct Place(Arc<Gateway>);
+
+impl Gateway {
+    /// Makes settings ready for use.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn new(config: Config) -> Result<Self, BuildError> {
+        let clients = ClientKeys::new(&config.auth.keys);
+        let access = match &config.fal.key {
+            None => Access::PassThrough { clients },
+            Some(key) => {
+                let fal = FalKey::new(key).ok_or(BuildError::FalKey)?;
+                match clients.is_empty() {
+                    true => Access::Open { fal },
+                    false => Access::Keys { clients, fal },
+                }
+            }
+        };
+        Ok(Self {
+            access,
+            admin_keys: ClientKeys::new(&config.auth.admin_key),
+            catalogue: Catalogue::new(changes(&config.models)),
+            capabilities: Capabilities {
+                max_choices: u32::try_from(config.limits.max_n).unwrap_or(u32::MAX),
+                max_tokens: config.limits.max_tokens.map(|most| most as u64),
+                enterprise: config.fal.enterprise,
+                strict: config.compat.strict_parameters,
+            },
+            message_limits: messages::Limits {
+                max_messages: config.limits.max_messages,
+                images: image::Limits {
+                    max_images: config.limits.max_images,
+                    max_image_bytes: config.limits.max_image_bytes,
+                    allow_http: config.images.http,
+                },
+            },
+            reading_limits: reading::Limits {
+                max_event: config.fal.max_event,
+                max_object: config.fal.max_answer,
+                accept_missing_final: config.fal.missing_final == MissingFinal::Accept,
+            },
+            reasoning_field: match config.compat.reasoning_field {
+                config::ReasoningField::Both => ReasoningField::Both,
+                config::ReasoningField::ReasoningContent => ReasoningField::ReasoningContent,
+                config::ReasoningField::Reasoning => ReasoningField::Reasoning,
+            },
+            metrics: Arc::new(Metrics::new()?),
+            stopping: Stopping::default(),
+            started: Instant::now(),
+            inflight: AtomicUsize::new(0),
+            idle: Notify::new(),
+            config,
+        })
+    }
+
+    /// A place among the requests being served, unless all are taken.
+    pub fn place(self: &Arc<Self>) -> Option<Place> {
+        let most = self.config.limits.max_inflight;
+        self.inflight
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+                (taken < most).then_some(taken + 1)
+            })
+            .ok()
+            .map(|_| Place(Arc::clone(self)))
+    }
+
+    /// How many requests are being served.
+    pub fn inflight(&self) -> usize {
+        self.inflight.load(Ordering::Acquire)
+    }
+
+    /// Waits until no request is being served.
+    pub async fn until_idle(&self) {
+        loop {
+            let told = self.idle.notified();
+            if self.inflight() == 0 {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    /// How long fal may take for its first byte.
+    pub fn first_byte_timeout(&self, is_stream: bool) -> Duration {
+        const STREAM: Duration = Duration::from_secs(120);
+        const WHOLE: Duration = Duration::from_secs(600);
+        let default = if is_stream { STREAM } else { WHOLE };
+        self.config.fal.first_byte_timeout.unwrap_or(default)
+    }
+
+    /// What a model is counted under: names that the catalogue does not know are one.
+    pub fn model_label<'n>(&self, id: &'n str) -> &'n str {
+        match self.catalogue.card(id) {
+            Some(_) => id,
+            None => "other",
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.0.inflight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_one();
+        }
+    }
+}
+
+fn changes(models: &config::Models) -> Changes {
+    Changes {
+        default: Some(models.default.clone()),
+        builtin_aliases: models.builtin_aliases,
+        aliases: models.aliases.clone().into_iter().collect(),
+        add: models.add.iter().map(card).collect(),
+        hide: models.hide.clone(),
+        refuse_unknown: models.unknown == UnknownModel::Refuse,
+    }
+}
+
+fn card(added: &config::AddedModel) -> ModelCard {
+    ModelCard {
+        id: added.id.clone().into(),
+        premium: added.premium,
+        vision: Some(added.vision),
+        enterprise: added.enterprise,
+        context_length: added
+            .context_length
+            .and_then(|tokens| u32::try_from(tokens).ok()),
+    }
+}

@@ -1,0 +1,72 @@
+//! Probes and metrics. They never call fal and never cost anything.
+
+use actix_web::http::StatusCode;
+use actix_web::web::ThinData;
+use actix_web::{HttpRequest, HttpResponse};
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use super::auth;
+use super::error::ApiError;
+use super::gateway::Worker;
+
+/// The process runs.
+pub async fn live(worker: ThinData<Worker>) -> HttpResponse {
+    HttpResponse::Ok().json(json!({
+        "status": "ok",
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_s": worker.gateway.started.elapsed().as_secs(),
+    }))
+}
+
+/// The process takes requests: 200, or 503 while it is shutting down.
+pub async fn ready(worker: ThinData<Worker>) -> HttpResponse {
+    match worker.gateway.stopping.announced.is_cancelled() {
+        false => HttpResponse::Ok().json(json!({"status": "ready"})),
+        true => HttpResponse::ServiceUnavailable()
+            .json(json!({"status": "draining", "in_flight": worker.gateway.inflight()})),
+    }
+}
+
+/// The counters, for callers on this machine or with the admin key.
+///
+/// # Errors
+/// 401 for callers from elsewhere without the admin key, 404 when metrics are switched off.
+pub async fn metrics(
+    request: HttpRequest,
+    worker: ThinData<Worker>,
+) -> Result<HttpResponse, ApiError> {
+    let gateway = &worker.gateway;
+    if !gateway.config.metrics.enabled || gateway.config.metrics.listen.is_some() {
+        return Err(ApiError::invalid_request(
+            StatusCode::NOT_FOUND,
+            "unknown_url",
+            "Metrics are not served here. See metrics.enabled and metrics.listen.",
+        ));
+    }
+    if !gateway.config.server.listen.ip().is_loopback() || !gateway.admin_keys.is_empty() {
+        let key = auth::presented_key(request.headers())?;
+        if key
+            .and_then(|key| gateway.admin_keys.verify(key.expose_secret()))
+            .is_none()
+        {
+            return Err(ApiError::invalid_request(
+                StatusCode::UNAUTHORIZED,
+                "invalid_api_key",
+                "Metrics need the admin key. Send it as Authorization: Bearer, or serve them elsewhere with metrics.listen.",
+            ));
+        }
+    }
+    Ok(render(&worker))
+}
+
+/// The counters on a listener of their own.
+pub async fn metrics_only(worker: ThinData<Worker>) -> HttpResponse {
+    render(&worker)
+}
+
+fn render(worker: &Worker) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(worker.gateway.metrics.render())
+}

@@ -1,0 +1,42 @@
+//! HTTP as OpenAI's clients know it: the routes, and what happens on the way to them.
+//!
+//! A request enters through [`scope`] (its id, its place, its record), is let in by [`auth`], read
+//! by [`extract`], understood and planned by `translate`, sent to fal by [`exchange`], and answered
+//! by [`respond`]. Whatever goes wrong becomes an [`error::ApiError`].
+
+pub mod auth;
+pub mod chat;
+pub mod describe;
+pub mod error;
+pub mod exchange;
+pub mod extract;
+pub mod gateway;
+pub mod health;
+pub mod models;
+pub mod respond;
+pub mod scope;
+
+use actix_web::web::{self, ServiceConfig, get, post, resource};
+
+/// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`.
+pub fn routes(config: &mut ServiceConfig) {
+    let at = |path: &str| resource(path).default_service(web::to(scope::wrong_method));
+    config
+        .service(at("/v1/chat/completions").route(post().to(chat::create)))
+        .service(at("/v1/models").route(get().to(models::list)))
+        .service(at("/v1/models/{id:.+}").route(get().to(models::retrieve)))
+        .service(at("/healthz").route(get().to(health::live)))
+        .service(at("/livez").route(get().to(health::live)))
+        .service(at("/readyz").route(get().to(health::ready)))
+        .service(at("/metrics").route(get().to(health::metrics)))
+        .service(at("/openapi.json").route(get().to(describe::openapi)))
+        .service(at("/").route(get().to(describe::welcome)))
+        .default_service(web::to(scope::unknown_url));
+}
+
+/// The routes of a listener for metrics alone.
+pub fn metrics_routes(config: &mut ServiceConfig) {
+    config
+        .route("/metrics", get().to(health::metrics_only))
+        .default_service(web::to(scope::unknown_url));
+}

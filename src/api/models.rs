@@ -1,0 +1,94 @@
+//! `GET /v1/models` and `GET /v1/models/{id}`, answered from memory.
+
+use actix_web::web::{self, ThinData};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::error::ApiError;
+use super::gateway::Worker;
+use crate::translate::draft::Fate;
+use crate::translate::face::chat::parameters::PARAMETERS;
+use crate::translate::model::{CATALOGUE_UNIX_S, Catalogue, ModelCard};
+use crate::wire::openai::model::{Architecture, ListModelsResponse, Model};
+
+/// The catalogue, and after it the other names by which models can be asked for.
+///
+/// # Errors
+/// 401 where client keys are configured and none is shown.
+pub async fn list(
+    request: HttpRequest,
+    worker: ThinData<Worker>,
+) -> Result<HttpResponse, ApiError> {
+    worker.gateway.access.admit_reader(request.headers())?;
+    let catalogue = &worker.gateway.catalogue;
+    let supported = supported_parameters();
+    let cards = catalogue
+        .cards()
+        .iter()
+        .map(|card| model(card.id.as_ref(), card, catalogue, &supported));
+    let aliases = catalogue
+        .aliases()
+        .map(|(alias, card)| model(alias, card, catalogue, &supported));
+    Ok(HttpResponse::Ok().json(ListModelsResponse {
+        object: "list",
+        data: cards.chain(aliases).collect(),
+    }))
+}
+
+/// One model, by id or alias; the id's slash may be written as `%2F`.
+///
+/// # Errors
+/// 404 with the nearest names for a model that is not in the list, and 401 as for the list.
+pub async fn retrieve(
+    request: HttpRequest,
+    id: web::Path<String>,
+    worker: ThinData<Worker>,
+) -> Result<HttpResponse, ApiError> {
+    worker.gateway.access.admit_reader(request.headers())?;
+    let catalogue = &worker.gateway.catalogue;
+    let card = catalogue.card(&id).ok_or_else(|| catalogue.unknown(&id))?;
+    Ok(HttpResponse::Ok().json(model(&id, card, catalogue, &supported_parameters())))
+}
+
+fn model<'m>(
+    name: &'m str,
+    card: &'m ModelCard,
+    catalogue: &'m Catalogue,
+    supported: &'m [&'static str],
+) -> Model<'m> {
+    let is_alias = name != card.id;
+    let aliases = catalogue
+        .aliases()
+        .filter(|(_, other)| !is_alias && other.id == card.id);
+    Model {
+        id: name,
+        object: "model",
+        created: CATALOGUE_UNIX_S,
+        owned_by: card.owner(),
+        name,
+        context_length: card.context_length,
+        architecture: Architecture {
+            input_modalities: match card.vision {
+                Some(true) => &["text", "image"],
+                Some(false) | None => &["text"],
+            },
+            output_modalities: &["text"],
+        },
+        supported_parameters: supported,
+        price_class: card.price_class(),
+        premium: card.premium,
+        aliases: aliases.map(|(alias, _)| alias).collect(),
+        alias_of: is_alias.then_some(card.id.as_ref()),
+    }
+}
+
+/// The request fields that have their effect, natively or by emulation.
+fn supported_parameters() -> Vec<&'static str> {
+    let is_supported = |fate| matches!(fate, Fate::Forwarded | Fate::Emulated);
+    PARAMETERS
+        .iter()
+        .filter(|parameter| {
+            is_supported(parameter.fate) && !matches!(parameter.name, "messages" | "model")
+        })
+        .map(|parameter| parameter.name)
+        .collect()
+}

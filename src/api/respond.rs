@@ -1,0 +1,209 @@
+//! Answers on their way out: read to the end, or sent on as they come.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+use futures::Stream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::error::ApiError;
+use super::exchange::{Choices, Exchange, Waited};
+use super::gateway::Gateway;
+use super::scope::Scope;
+use crate::observe::record::Record;
+use crate::translate::face::chat::write::{ChatStream, ChatWhole};
+use crate::translate::notes::Notes;
+use crate::translate::reading::Fault;
+
+/// The comment that keeps a silent stream alive. Clients ignore it; proxies do not cut it.
+const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// Reads an exchange to its end.
+///
+/// # Errors
+/// The first choice that fails fails the answer.
+pub async fn read_whole(
+    mut exchange: Exchange,
+    answer: &mut ChatWhole,
+    gateway: &Gateway,
+    record: &Record,
+) -> Result<(), ApiError> {
+    while !answer.is_complete() && answer.fault().is_none() {
+        let deadline = exchange.deadline();
+        tokio::select! {
+            waited = exchange.advance(deadline, answer as &mut dyn Choices) => {
+                if waited == Waited::Quiet {
+                    exchange.fail(Fault::TimedOut, answer);
+                }
+            }
+            () = gateway.stopping.enforced.cancelled() => exchange.fail(Fault::ShuttingDown, answer),
+        }
+    }
+    match answer.fault() {
+        None => Ok(()),
+        Some(fault) => Err(failed(fault, exchange.fal_request_id(), record)),
+    }
+}
+
+/// Sends an exchange on as it comes.
+///
+/// The status line waits for fal's first words, so that what goes wrong before them is an HTTP
+/// error; but no longer than the heartbeat, because a silent connection looks dead to proxies.
+///
+/// # Errors
+/// What goes wrong before the first byte of the answer has been sent.
+pub async fn stream(
+    mut response: HttpResponseBuilder,
+    mut exchange: Exchange,
+    mut answer: ChatStream,
+    gateway: &Gateway,
+    scope: Scope,
+) -> Result<HttpResponse, ApiError> {
+    let first_wait = gateway.config.server.heartbeat.unwrap_or(Duration::MAX);
+    let heartbeat_due = Instant::now().checked_add(first_wait);
+    while !answer.has_begun() && answer.fault().is_none() {
+        let deadline = exchange.deadline();
+        let until = heartbeat_due.map_or(deadline, |due| due.min(deadline));
+        if exchange.advance(until, &mut answer).await == Waited::Quiet {
+            match until < deadline {
+                true => break,
+                false => exchange.fail(Fault::TimedOut, &mut answer),
+            }
+        }
+    }
+    if let Some(fault) = answer.fault().filter(|_| !answer.has_begun()) {
+        return Err(failed(fault, exchange.fal_request_id(), &scope.record));
+    }
+    scope.record.stream_begins();
+    let heartbeat = gateway.config.server.heartbeat;
+    let enforced = gateway.stopping.enforced.clone();
+    response
+        .insert_header((
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        ))
+        .insert_header((
+            CACHE_CONTROL,
+            HeaderValue::from_static("no-cache, no-transform"),
+        ))
+        .insert_header((
+            HeaderName::from_static("x-accel-buffering"),
+            HeaderValue::from_static("no"),
+        ));
+    Ok(response.streaming(frames(exchange, answer, scope, heartbeat, enforced)))
+}
+
+/// The frames of a stream. Whatever is ready together leaves together; nothing waits to be joined
+/// by more. Dropping the stream drops the calls to fal.
+fn frames(
+    mut exchange: Exchange,
+    mut answer: ChatStream,
+    scope: Scope,
+    heartbeat: Option<Duration>,
+    enforced: CancellationToken,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    async_stream::stream! {
+        let mut is_late = !answer.has_begun();
+        loop {
+            if let Some(fault) = answer.fault() {
+                let error = failed(fault, exchange.fal_request_id(), &scope.record);
+                answer.fail(&error.to_json());
+            }
+            if let Some(frames) = answer.take_frames() {
+                scope.record.sent(frames.len());
+                if answer.has_ended() {
+                    let usage = answer.usage();
+                    scope.record.finished(usage.prompt, usage.completion);
+                    scope.record.complete();
+                }
+                yield Ok(frames);
+            } else if std::mem::take(&mut is_late) {
+                yield Ok(KEEP_ALIVE);
+            }
+            if answer.has_ended() {
+                break;
+            }
+            let deadline = exchange.deadline();
+            let heartbeat_due = heartbeat.and_then(|pause| Instant::now().checked_add(pause));
+            let until = heartbeat_due.map_or(deadline, |due| due.min(deadline));
+            tokio::select! {
+                waited = exchange.advance(until, &mut answer) => match waited {
+                    Waited::Progress => {}
+                    Waited::Quiet if until < deadline => is_late = true,
+                    Waited::Quiet => exchange.fail(Fault::TimedOut, &mut answer),
+                },
+                () = enforced.cancelled() => exchange.fail(Fault::ShuttingDown, &mut answer),
+            }
+        }
+    }
+}
+
+/// Headers that tell the caller what became of the request, and fal's id of it.
+pub fn note_headers(
+    response: &mut HttpResponseBuilder,
+    notes: &Notes,
+    fal_request_id: Option<&str>,
+) {
+    let mut insert = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.insert_header((name, value));
+        }
+    };
+    insert("x-gateway-usage", "estimated");
+    if !notes.emulated.is_empty() {
+        insert("x-gateway-emulated", &notes.emulated.join(", "));
+    }
+    if !notes.ignored.is_empty() {
+        insert("x-gateway-ignored", &listed(&notes.ignored));
+    }
+    if let Some(fold) = &notes.fold {
+        insert("x-gateway-fold", fold);
+    }
+    if let Some(id) = fal_request_id {
+        insert("x-fal-request-id", id);
+    }
+}
+
+/// Names for a header. Unknown fields are the caller's own words: what no header can carry is
+/// replaced, and a list that would be too long says how much it leaves out.
+fn listed(names: &[Cow<'static, str>]) -> String {
+    const MOST: usize = 32;
+    let plain = |letter: char| {
+        if letter.is_ascii_graphic() && letter != ',' {
+            letter
+        } else {
+            '?'
+        }
+    };
+    let shown = names
+        .iter()
+        .take(MOST)
+        .map(|name| name.chars().take(64).map(plain).collect::<String>());
+    let mut list = shown.collect::<Vec<_>>().join(", ");
+    if names.len() > MOST {
+        list.push_str(&format!(", and {} more", names.len() - MOST));
+    }
+    list
+}
+
+fn failed(fault: Fault, fal_request_id: Option<String>, record: &Record) -> ApiError {
+    if let Fault::Unusable(reason) = fault {
+        tracing::warn!(
+            request.id = record.request_id(),
+            reason,
+            "fal sent something that is not an answer"
+        );
+    }
+    let error = ApiError {
+        fal_request_id,
+        ..ApiError::fault(fault)
+    };
+    record.upstream_error(error.code);
+    record.error(error.code);
+    error
+}

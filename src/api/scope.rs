@@ -1,0 +1,257 @@
+//! What surrounds every request: its id, its place, its record, and the refusals that need no
+//! handler.
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use actix_web::http::{StatusCode, Uri};
+use actix_web::middleware::Next;
+use actix_web::web::ThinData;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
+use futures::FutureExt;
+use uuid::Uuid;
+
+use super::error::ApiError;
+use super::gateway::{Gateway, Place, Worker};
+use crate::observe::record::Record;
+
+/// The id of a request, in and out.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Milliseconds until the head of the answer, as OpenAI sends them.
+const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+
+/// What a request carries with it: given back when the last part of its answer has left.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    pub record: Record,
+    _place: Option<Rc<Place>>,
+}
+
+/// Wraps every request. Panics become a 500, and every answer carries the request's id.
+///
+/// # Errors
+/// Never: errors of handlers are answers here.
+pub async fn enter(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let Some(worker) = request.app_data::<ThinData<Worker>>().cloned() else {
+        return next
+            .call(request)
+            .await
+            .map(ServiceResponse::map_into_left_body);
+    };
+    let gateway = &worker.gateway;
+    let route = route_label(&request);
+    let record = Record::start(
+        gateway.metrics.clone(),
+        request_id(request.headers()),
+        route,
+    );
+    if request
+        .headers()
+        .get("x-stainless-retry-count")
+        .is_some_and(|count| count != "0")
+    {
+        gateway.metrics.sdk_retries.inc();
+    }
+    let admitted = admit(&request, gateway, route);
+    let (http, payload) = request.into_parts();
+    let outcome = match admitted {
+        Err(refusal) => Err(refusal),
+        Ok(place) => {
+            http.extensions_mut().insert(Scope {
+                record: record.clone(),
+                _place: place.map(Rc::new),
+            });
+            let request = ServiceRequest::from_parts(http.clone(), payload);
+            match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+                Ok(Ok(response)) => Ok(response.map_into_left_body()),
+                Ok(Err(error)) => Ok(ServiceResponse::new(http.clone(), error.error_response())
+                    .map_into_right_body()),
+                Err(_) => Err(panicked(gateway)),
+            }
+        }
+    };
+    let mut response = outcome.unwrap_or_else(|error| {
+        record.error(error.code);
+        ServiceResponse::new(http, error.error_response()).map_into_right_body()
+    });
+    finish(&mut response, &record);
+    Ok(response)
+}
+
+/// The record of a request, as the middleware put it there.
+pub fn scope(request: &HttpRequest) -> Option<Scope> {
+    request.extensions().get::<Scope>().cloned()
+}
+
+fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record) {
+    record.status(response.status().as_u16());
+    if let Some(error) = response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<ApiError>())
+    {
+        record.error(error.code);
+    }
+    let is_stream = matches!(
+        response.response().body().size(),
+        actix_web::body::BodySize::Stream
+    );
+    if !is_stream {
+        record.complete();
+    }
+    let milliseconds = u64::try_from(record.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(record.request_id()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(PROCESSING_MS, HeaderValue::from(milliseconds));
+}
+
+/// A label for the route that a request asks for; bounded, whatever the path.
+fn route_label(request: &ServiceRequest) -> &'static str {
+    match request.path() {
+        "/v1/chat/completions" => "chat",
+        "/v1/models" => "models",
+        "/healthz" | "/livez" | "/readyz" => "health",
+        "/metrics" => "metrics",
+        path if path.starts_with("/v1/models/") => "models",
+        _ => "other",
+    }
+}
+
+/// The caller's own id when it is one, else a fresh one in OpenAI's form.
+fn request_id(headers: &HeaderMap) -> String {
+    let is_plain = |id: &&str| {
+        let is_id_letter = |letter: char| letter.is_ascii_alphanumeric() || "-_.:".contains(letter);
+        (1..=128).contains(&id.len()) && id.chars().all(is_id_letter)
+    };
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(is_plain);
+    given.map_or_else(|| format!("req_{}", Uuid::new_v4().simple()), str::to_owned)
+}
+
+/// Refuses what no handler should see, and finds a place for what costs something.
+fn admit(
+    request: &ServiceRequest,
+    gateway: &std::sync::Arc<Gateway>,
+    route: &str,
+) -> Result<Option<Place>, ApiError> {
+    if matches!(route, "health" | "metrics") {
+        return Ok(None);
+    }
+    if gateway.access.trusts_the_network() && !gateway.config.auth.allow_unauthenticated {
+        refuse_foreign_pages(request.headers(), request.uri(), gateway)?;
+    }
+    if gateway.stopping.announced.is_cancelled() {
+        return Err(unavailable(
+            "shutting_down",
+            "The gateway is shutting down. Try again.",
+        ));
+    }
+    let place = gateway.place();
+    place.map(Some).ok_or_else(|| {
+        unavailable(
+            "overloaded",
+            "The gateway serves as many requests as it can. Try again.",
+        )
+    })
+}
+
+fn unavailable(code: &'static str, message: &str) -> ApiError {
+    ApiError {
+        retry_after_s: Some(1),
+        ..ApiError::server_error(StatusCode::SERVICE_UNAVAILABLE, code, message)
+    }
+}
+
+fn panicked(gateway: &Gateway) -> ApiError {
+    gateway.metrics.panics.inc();
+    tracing::error!("a request ended in a bug of the gateway");
+    ApiError::bug()
+}
+
+/// Without client keys the gateway trusts whoever can connect, and a web page in a browser on this
+/// machine can. Such a page shows itself by its origin, or by the name under which it found us.
+fn refuse_foreign_pages(headers: &HeaderMap, uri: &Uri, gateway: &Gateway) -> Result<(), ApiError> {
+    let server = &gateway.config.server;
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let host = uri
+        .authority()
+        .map(|authority| authority.as_str())
+        .or_else(|| text(HOST))
+        .unwrap_or_default();
+    let is_known =
+        |host: &str| is_this_machine(host) || server.public_hosts.iter().any(|known| known == host);
+    if !is_known(without_port(host)) {
+        return Err(forbidden(
+            "The request names a host that is not this gateway's. Call it as 127.0.0.1 or localhost, or configure client keys.",
+        ));
+    }
+    if let Some(origin) = text(ORIGIN)
+        && !server
+            .cors_origins
+            .iter()
+            .any(|known| known == origin || known == "*")
+        && !is_known(without_port(
+            origin.split_once("://").map_or(origin, |(_, host)| host),
+        ))
+    {
+        return Err(forbidden(
+            "The request comes from a web page of another origin. Allow it in server.cors_origins, or configure client keys.",
+        ));
+    }
+    Ok(())
+}
+
+fn forbidden(message: &str) -> ApiError {
+    ApiError::invalid_request(StatusCode::FORBIDDEN, "forbidden_host", message)
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.chars().all(|letter| letter.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || matches!(host, "127.0.0.1" | "[::1]")
+}
+
+/// The answer to a path that is not served, in OpenAI's words.
+pub async fn unknown_url(request: HttpRequest) -> HttpResponse {
+    let (method, path) = (request.method().as_str(), request.path());
+    let shown: String = path
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(128)
+        .collect();
+    let message = format!(
+        "Invalid URL ({method} {shown}). The API lies under /v1; GET /openapi.json describes it."
+    );
+    ApiError::invalid_request(StatusCode::NOT_FOUND, "unknown_url", message).error_response()
+}
+
+/// The answer to a path that is served under another method.
+pub async fn wrong_method(request: HttpRequest) -> HttpResponse {
+    let method = request.method().as_str();
+    let message = format!("Not allowed to {method} here. GET /openapi.json tells the method.");
+    ApiError::invalid_request(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        message,
+    )
+    .error_response()
+}

@@ -1,0 +1,221 @@
+//! The service as a whole: built from its settings, run, and brought to an orderly end.
+
+use std::any::Any;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_cors::Cors;
+use actix_web::dev::{Extensions, Server, ServerHandle};
+use actix_web::middleware::{Condition, from_fn};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::ThinData;
+use actix_web::{App, HttpServer};
+
+use crate::api;
+use crate::api::gateway::{BuildError, Gateway, Worker};
+use crate::api::scope;
+use crate::config::Config;
+use crate::upstream::FalClient;
+
+/// A gateway that is bound to its address.
+pub struct Application {
+    gateway: Arc<Gateway>,
+    address: SocketAddr,
+    server: Server,
+    metrics_server: Option<Server>,
+}
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        address: SocketAddr,
+        source: io::Error,
+    },
+}
+
+/// Ends a running application from elsewhere.
+#[derive(Clone)]
+pub struct Stopper {
+    gateway: Arc<Gateway>,
+    servers: Vec<ServerHandle>,
+}
+
+/// How long streams have, once they are told to end, to say so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+impl Application {
+    /// Binds the address and gets everything ready; nothing is served yet.
+    ///
+    /// # Errors
+    /// When the settings cannot be put to use or an address is taken.
+    pub fn build(config: Config) -> Result<Self, StartError> {
+        let gateway = Arc::new(Gateway::new(config)?);
+        // Made once here so that a failure is an error of the start; each worker makes its own.
+        FalClient::new(&gateway.config.fal).map_err(BuildError::from)?;
+        let listen = gateway.config.server.listen;
+        let bind_error = |address| move |source| StartError::Bind { address, source };
+        let (server, address) = serve(&gateway, listen).map_err(bind_error(listen))?;
+        let metrics_server = match gateway
+            .config
+            .metrics
+            .listen
+            .filter(|_| gateway.config.metrics.enabled)
+        {
+            None => None,
+            Some(listen) => Some(serve_metrics(&gateway, listen).map_err(bind_error(listen))?),
+        };
+        Ok(Self {
+            gateway,
+            address,
+            server,
+            metrics_server,
+        })
+    }
+
+    /// The address that clients connect to; with port 0 in the settings, the port that was found.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The settings in use.
+    pub fn config(&self) -> &Config {
+        &self.gateway.config
+    }
+
+    /// A way to end the application while it runs.
+    pub fn stopper(&self) -> Stopper {
+        let servers = std::iter::once(&self.server)
+            .chain(&self.metrics_server)
+            .map(Server::handle)
+            .collect();
+        Stopper {
+            gateway: self.gateway.clone(),
+            servers,
+        }
+    }
+
+    /// Serves until it is stopped.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(self) -> io::Result<()> {
+        match self.metrics_server {
+            None => self.server.await,
+            Some(metrics) => futures::future::try_join(self.server, metrics)
+                .await
+                .map(drop),
+        }
+    }
+}
+
+impl Stopper {
+    /// Ends the application in order: no new requests, running ones finish within the drain limit,
+    /// what still runs then is told to end.
+    pub async fn stop(&self) {
+        let stopping = &self.gateway.stopping;
+        stopping.announced.cancel();
+        let drain = self.gateway.config.server.drain_timeout;
+        if tokio::time::timeout(drain, self.gateway.until_idle())
+            .await
+            .is_err()
+        {
+            stopping.enforced.cancel();
+            let _ = tokio::time::timeout(LAST_WORDS, self.gateway.until_idle()).await;
+        }
+        for server in &self.servers {
+            server.stop(true).await;
+        }
+    }
+}
+
+fn serve(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, SocketAddr)> {
+    let settings = gateway.config.server.clone();
+    let shared = gateway.clone();
+    let app = move || {
+        let fal =
+            FalClient::new(&shared.config.fal).expect("the same client was made before the start");
+        let worker = Worker {
+            gateway: shared.clone(),
+            fal: Rc::new(fal),
+        };
+        let origins = &shared.config.server.cors_origins;
+        App::new()
+            .app_data(ThinData(worker))
+            .wrap(Condition::new(!origins.is_empty(), cors(origins)))
+            .wrap(from_fn(scope::enter))
+            .configure(api::routes)
+    };
+    let write_timeout = settings.write_timeout;
+    let mut server = HttpServer::new(app)
+        .on_connect(move |connection, _: &mut Extensions| limit_writes(connection, write_timeout))
+        // A client that closes its sending side is gone: its call to fal is dropped at once.
+        .h1_allow_half_closed(false)
+        // Each event is a small write; Nagle's algorithm would hold it back.
+        .tcp_nodelay(true)
+        .client_request_timeout(settings.header_timeout)
+        .keep_alive(settings.keep_alive)
+        .shutdown_timeout(LAST_WORDS.as_secs())
+        .disable_signals();
+    if let Some(workers) = settings.workers {
+        server = server.workers(workers);
+    }
+    if let Some(connections) = settings.max_connections {
+        server = server.max_connections(connections);
+    }
+    let server = server.bind(listen)?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    Ok((server.run(), address))
+}
+
+fn serve_metrics(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<Server> {
+    let shared = gateway.clone();
+    let app = move || {
+        let fal =
+            FalClient::new(&shared.config.fal).expect("the same client was made before the start");
+        let worker = Worker {
+            gateway: shared.clone(),
+            fal: Rc::new(fal),
+        };
+        App::new()
+            .app_data(ThinData(worker))
+            .configure(api::metrics_routes)
+    };
+    let server = HttpServer::new(app)
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(1);
+    Ok(server.bind(listen)?.run())
+}
+
+/// Lets the pages of these origins call the gateway from a browser.
+fn cors(origins: &[String]) -> Cors {
+    let cors = match origins.iter().any(|origin| origin == "*") {
+        true => Cors::default().allow_any_origin(),
+        false => origins
+            .iter()
+            .fold(Cors::default(), |cors, origin| cors.allowed_origin(origin)),
+    };
+    cors.allowed_methods(["GET", "POST"])
+        .allow_any_header()
+        .expose_any_header()
+        .max_age(3600)
+}
+
+/// Has the kernel end a connection whose client stops reading: what was sent and is not taken
+/// within the limit closes it, which ends the answer and the call to fal. Nothing has to be
+/// watched in here for that.
+fn limit_writes(connection: &dyn Any, limit: Duration) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit));
+        #[cfg(not(target_os = "linux"))]
+        let _ = (stream, limit);
+    }
+}

@@ -1,0 +1,174 @@
+//! What is counted, in Prometheus' terms.
+//!
+//! Label values are bounded: models outside the catalogue are counted as `other`, and no label
+//! holds anything that a caller could invent.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+/// Bounds of time histograms, in seconds (source: OpenTelemetry's GenAI conventions).
+const SECONDS: [f64; 14] = [
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+];
+
+/// All counters of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub requests: IntCounterVec,
+    pub duration: HistogramVec,
+    pub time_to_first_chunk: HistogramVec,
+    pub active_requests: IntGaugeVec,
+    pub open_streams: IntGauge,
+    pub upstream_errors: IntCounterVec,
+    pub tokens: IntCounterVec,
+    pub client_disconnects: IntCounter,
+    pub sdk_retries: IntCounter,
+    pub panics: IntCounter,
+}
+
+/// One finished request, as it is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'o> {
+    pub route: &'o str,
+    pub model: &'o str,
+    pub status: u16,
+    pub error_type: &'o str,
+    pub is_stream: bool,
+    pub duration: Duration,
+    pub first_chunk: Option<Duration>,
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+}
+
+impl Metrics {
+    /// A fresh set of counters.
+    ///
+    /// # Errors
+    /// Only if two of them had the same name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+                let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(counters.clone()))?;
+                Ok(counters)
+            };
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let histogram =
+            |name: &str, help: &str, labels: &[&str]| -> Result<HistogramVec, prometheus::Error> {
+                let histogram = HistogramVec::new(
+                    HistogramOpts::new(name, help).buckets(SECONDS.to_vec()),
+                    labels,
+                )?;
+                registry.register(Box::new(histogram.clone()))?;
+                Ok(histogram)
+            };
+        let active_requests = IntGaugeVec::new(
+            Opts::new(
+                "fal_gateway_active_requests",
+                "Requests being served, by route.",
+            ),
+            &["route"],
+        )?;
+        registry.register(Box::new(active_requests.clone()))?;
+        let open_streams = IntGauge::new("fal_gateway_open_streams", "Streams being sent.")?;
+        registry.register(Box::new(open_streams.clone()))?;
+        register_build_info(&registry)?;
+        Ok(Self {
+            requests: counters(
+                "fal_gateway_requests_total",
+                "Requests by route, model, status, error type and whether they streamed.",
+                &["route", "model", "status", "error_type", "stream"],
+            )?,
+            duration: histogram(
+                "fal_gateway_request_duration_seconds",
+                "Time from the request's head to the end of the answer.",
+                &["route", "stream"],
+            )?,
+            time_to_first_chunk: histogram(
+                "gen_ai_client_operation_time_to_first_chunk_seconds",
+                "Time from the request's head to the first piece of the answer.",
+                &["gen_ai_provider_name", "gen_ai_request_model"],
+            )?,
+            upstream_errors: counters(
+                "fal_gateway_upstream_errors_total",
+                "Failed calls to fal by kind.",
+                &["kind"],
+            )?,
+            tokens: counters(
+                "fal_gateway_tokens_total",
+                "Tokens by model and direction; estimated, because fal reports none.",
+                &["model", "type"],
+            )?,
+            client_disconnects: counter(
+                "fal_gateway_client_disconnects_total",
+                "Requests whose client left before the end of the answer.",
+            )?,
+            sdk_retries: counter(
+                "fal_gateway_sdk_retries_total",
+                "Requests that an OpenAI SDK repeated by itself.",
+            )?,
+            panics: counter(
+                "fal_gateway_panics_total",
+                "Requests that ended in a bug of the gateway.",
+            )?,
+            active_requests,
+            open_streams,
+            registry,
+        })
+    }
+
+    /// Counts a finished request.
+    pub fn observe(&self, seen: &Observation<'_>) {
+        let stream = if seen.is_stream { "true" } else { "false" };
+        let status = seen.status.to_string();
+        self.requests
+            .with_label_values(&[seen.route, seen.model, &status, seen.error_type, stream])
+            .inc();
+        self.duration
+            .with_label_values(&[seen.route, stream])
+            .observe(seen.duration.as_secs_f64());
+        if let Some(first_chunk) = seen.first_chunk {
+            let labels = ["fal", seen.model];
+            self.time_to_first_chunk
+                .with_label_values(&labels)
+                .observe(first_chunk.as_secs_f64());
+        }
+        if seen.completion_tokens > 0 {
+            self.tokens
+                .with_label_values(&[seen.model, "input"])
+                .inc_by(seen.prompt_tokens);
+            self.tokens
+                .with_label_values(&[seen.model, "output"])
+                .inc_by(seen.completion_tokens);
+        }
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        // The encoder fails on families without metrics, which the registry does not hand out.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        text
+    }
+}
+
+fn register_build_info(registry: &Registry) -> Result<(), prometheus::Error> {
+    let build_info = IntGaugeVec::new(
+        Opts::new("fal_gateway_build_info", "The running version."),
+        &["version"],
+    )?;
+    build_info
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1);
+    registry.register(Box::new(build_info))
+}

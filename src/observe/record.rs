@@ -1,0 +1,185 @@
+//! One request, from its head to the last byte of its answer: the log line and the counters.
+//!
+//! A record is shared by everybody who works on the request and reports once, when the last of
+//! them lets go of it. An answer that was never completed by then was left by its client.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::metrics::{Metrics, Observation};
+
+/// A request's record.
+#[derive(Clone, Debug)]
+pub struct Record(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    metrics: Arc<Metrics>,
+    started: Instant,
+    request_id: String,
+    route: Cell<&'static str>,
+    model: RefCell<String>,
+    model_label: RefCell<String>,
+    key: RefCell<String>,
+    fal_request_id: RefCell<String>,
+    status: Cell<u16>,
+    error_code: Cell<&'static str>,
+    is_stream: Cell<bool>,
+    is_complete: Cell<bool>,
+    first_chunk: Cell<Option<Duration>>,
+    tokens: Cell<(u64, u64)>,
+    bytes_in: Cell<usize>,
+    bytes_out: Cell<usize>,
+}
+
+impl Record {
+    /// A record that begins now.
+    pub fn start(metrics: Arc<Metrics>, request_id: String, route: &'static str) -> Self {
+        metrics.active_requests.with_label_values(&[route]).inc();
+        Self(Rc::new(Inner {
+            metrics,
+            started: Instant::now(),
+            request_id,
+            route: Cell::new(route),
+            model: RefCell::default(),
+            model_label: RefCell::default(),
+            key: RefCell::default(),
+            fal_request_id: RefCell::default(),
+            status: Cell::new(0),
+            error_code: Cell::new(""),
+            is_stream: Cell::new(false),
+            is_complete: Cell::new(false),
+            first_chunk: Cell::new(None),
+            tokens: Cell::new((0, 0)),
+            bytes_in: Cell::new(0),
+            bytes_out: Cell::new(0),
+        }))
+    }
+
+    /// The id that this request goes by, in and out.
+    pub fn request_id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    /// The model, once it is known. `label` is what it is counted under.
+    pub fn model(&self, id: &str, label: &str) {
+        id.clone_into(&mut self.0.model.borrow_mut());
+        label.clone_into(&mut self.0.model_label.borrow_mut());
+    }
+
+    /// The name of the client key.
+    pub fn key(&self, name: &str) {
+        name.clone_into(&mut self.0.key.borrow_mut());
+    }
+
+    pub fn fal_request_id(&self, id: &str) {
+        id.clone_into(&mut self.0.fal_request_id.borrow_mut());
+    }
+
+    pub fn received(&self, bytes: usize) {
+        self.0.bytes_in.set(bytes);
+    }
+
+    /// The status line has been decided.
+    pub fn status(&self, status: u16) {
+        self.0.status.set(status);
+    }
+
+    /// Something went wrong; `code` is what the caller is told.
+    pub fn error(&self, code: &'static str) {
+        self.0.error_code.set(code);
+    }
+
+    /// A call to fal failed.
+    pub fn upstream_error(&self, kind: &str) {
+        self.0
+            .metrics
+            .upstream_errors
+            .with_label_values(&[kind])
+            .inc();
+    }
+
+    /// A stream begins.
+    pub fn stream_begins(&self) {
+        self.0.is_stream.set(true);
+        self.0.metrics.open_streams.inc();
+    }
+
+    /// A piece of the answer leaves.
+    pub fn sent(&self, bytes: usize) {
+        self.0.bytes_out.set(self.0.bytes_out.get() + bytes);
+        if self.0.first_chunk.get().is_none() {
+            self.0.first_chunk.set(Some(self.0.started.elapsed()));
+        }
+    }
+
+    /// Tokens of the answer.
+    pub fn finished(&self, prompt_tokens: u64, completion_tokens: u64) {
+        self.0.tokens.set((prompt_tokens, completion_tokens));
+    }
+
+    /// The last byte of the answer has been handed over.
+    pub fn complete(&self) {
+        self.0.is_complete.set(true);
+    }
+
+    /// Milliseconds since the request came in.
+    pub fn elapsed(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.metrics
+            .active_requests
+            .with_label_values(&[self.route.get()])
+            .dec();
+        if self.is_stream.get() {
+            self.metrics.open_streams.dec();
+        }
+        let is_gone = !self.is_complete.get();
+        if is_gone {
+            self.metrics.client_disconnects.inc();
+            self.error_code.set("client_gone");
+        }
+        let duration = self.started.elapsed();
+        let (prompt_tokens, completion_tokens) = self.tokens.get();
+        // 499 is what nginx made customary for a client that left before the head was sent.
+        let status = match self.status.get() {
+            0 => 499,
+            status => status,
+        };
+        self.metrics.observe(&Observation {
+            route: self.route.get(),
+            model: &self.model_label.borrow(),
+            status,
+            error_type: self.error_code.get(),
+            is_stream: self.is_stream.get(),
+            duration,
+            first_chunk: self.first_chunk.get(),
+            prompt_tokens,
+            completion_tokens,
+        });
+        let milliseconds = |span: Duration| (span.as_secs_f64() * 1e4).round() / 10.0;
+        tracing::info!(
+            request.id = %self.request_id,
+            key = %self.key.borrow(),
+            route = self.route.get(),
+            model.id = %self.model.borrow(),
+            stream = self.is_stream.get(),
+            status,
+            error = self.error_code.get(),
+            ttfb_ms = self.first_chunk.get().map(milliseconds),
+            duration_ms = milliseconds(duration),
+            bytes_in = self.bytes_in.get(),
+            bytes_out = self.bytes_out.get(),
+            tokens_in = prompt_tokens,
+            tokens_out = completion_tokens,
+            fal.request_id = %self.fal_request_id.borrow(),
+            "request"
+        );
+    }
+}

@@ -1,0 +1,248 @@
+//! The client of fal's direct endpoints, `run` and `stream`.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
+use reqwest::{Client, Method, Request, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::UpstreamError;
+use super::refusal::{Refusal, RefusalKind};
+use crate::config;
+
+/// Calls fal over connections of its own. Each worker thread has one, so that a connection is
+/// driven by the thread that uses it.
+#[derive(Debug)]
+pub struct FalClient {
+    http: Client,
+    /// The application's URL without a slash at its end.
+    app_url: String,
+    connect_attempts: usize,
+    idle_timeout: Duration,
+}
+
+/// A fal key as a header value that no log shows.
+#[derive(Clone, Debug)]
+pub struct FalKey(HeaderValue);
+
+impl FalKey {
+    /// `None` when the key holds characters that no header can carry.
+    pub fn new(key: &SecretString) -> Option<Self> {
+        let mut value = HeaderValue::from_str(&format!("Key {}", key.expose_secret())).ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+}
+
+/// fal's answer: its head has been read and is fine, its body comes as it comes.
+pub struct Answer {
+    /// `x-fal-request-id`.
+    pub request_id: Option<String>,
+    /// Whether the body is server-sent events rather than one JSON object.
+    pub is_event_stream: bool,
+    body: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>>>>,
+}
+
+impl Stream for Answer {
+    type Item = Result<Bytes, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.body
+            .poll_next_unpin(context)
+            .map_err(|_| UpstreamError::Disconnected)
+    }
+}
+
+/// How much of an error body is read.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+
+impl FalClient {
+    /// A client for the configured fal.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(settings: &config::Fal) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            http: build_http(settings)?,
+            app_url: format!(
+                "{}/{}",
+                settings.url.as_str().trim_end_matches('/'),
+                settings.app
+            ),
+            connect_attempts: settings.connect_attempts.max(1),
+            idle_timeout: settings.idle_timeout,
+        })
+    }
+
+    /// Sends one request and waits for the head of the answer, at most `first_byte`.
+    ///
+    /// `path` follows the application (`/stream`, `/vision`, ...); `input` is the JSON of fal's
+    /// input object.
+    ///
+    /// # Errors
+    /// Whatever keeps the answer from coming; nothing is repeated once a byte has been sent.
+    pub async fn call(
+        &self,
+        path: &str,
+        input: Bytes,
+        key: &FalKey,
+        first_byte: Duration,
+    ) -> Result<Answer, UpstreamError> {
+        let url = Url::parse(&format!("{}{path}", self.app_url))
+            .map_err(|_| UpstreamError::Unreachable)?;
+        let is_stream = path.ends_with("/stream");
+        let mut attempt = 1;
+        loop {
+            let request = request(url.clone(), input.clone(), key, is_stream);
+            match tokio::time::timeout(first_byte, self.http.execute(request)).await {
+                Ok(Ok(response)) => return self.accept(response).await,
+                Err(_) => return Err(UpstreamError::TimedOut),
+                Ok(Err(error)) => match classify(&error) {
+                    UpstreamError::Unreachable if attempt < self.connect_attempts => attempt += 1,
+                    error => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Looks at the head of a response and decides how its body is to be read.
+    async fn accept(&self, response: Response) -> Result<Answer, UpstreamError> {
+        let request_id = text_header(response.headers(), "x-fal-request-id");
+        let status = response.status();
+        if status.is_client_error() || status.is_server_error() {
+            return Err(self.refusal(response, request_id).await);
+        }
+        if status != StatusCode::OK {
+            return Err(UpstreamError::Unusable(
+                "status is neither 200 nor an error",
+            ));
+        }
+        if response.headers().contains_key(CONTENT_ENCODING) {
+            return Err(UpstreamError::Unusable("body is compressed"));
+        }
+        let content_type = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .map_or(&b""[..], HeaderValue::as_bytes);
+        let is_event_stream = content_type.starts_with(b"text/event-stream");
+        if !is_event_stream
+            && !content_type.is_empty()
+            && !content_type.starts_with(b"application/json")
+        {
+            return Err(UpstreamError::Unusable(
+                "body is neither JSON nor an event stream",
+            ));
+        }
+        Ok(Answer {
+            request_id,
+            is_event_stream,
+            body: Box::pin(response.bytes_stream()),
+        })
+    }
+
+    async fn refusal(&self, response: Response, request_id: Option<String>) -> UpstreamError {
+        let status = response.status().as_u16();
+        let retry_after_s = text_header(response.headers(), RETRY_AFTER.as_str())
+            .and_then(|text| text.trim().parse().ok())
+            .filter(|seconds| *seconds <= 3600);
+        let mut body = Vec::new();
+        let mut stream = response.bytes_stream();
+        while let Ok(Some(Ok(bytes))) = tokio::time::timeout(self.idle_timeout, stream.next()).await
+        {
+            let room = MAX_ERROR_BODY - body.len();
+            body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
+            if body.len() >= MAX_ERROR_BODY {
+                break;
+            }
+        }
+        let kind = RefusalKind::of(status, &body);
+        UpstreamError::Refused(Box::new(Refusal {
+            status,
+            kind,
+            retry_after_s,
+            request_id,
+        }))
+    }
+}
+
+fn request(url: Url, input: Bytes, key: &FalKey, is_stream: bool) -> Request {
+    let mut request = Request::new(Method::POST, url);
+    let headers = request.headers_mut();
+    headers.insert(AUTHORIZATION, key.0.clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        ACCEPT,
+        HeaderValue::from_static(if is_stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        }),
+    );
+    *request.body_mut() = Some(input.into());
+    request
+}
+
+/// No redirects (the key goes to one host), no proxies out of the environment, no repeats, and
+/// HTTP/1.1: one HTTP/2 connection would queue streams behind its limit.
+fn build_http(settings: &config::Fal) -> Result<Client, reqwest::Error> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = || {
+        Client::builder()
+            .http1_only()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(settings.connect_timeout)
+            .pool_max_idle_per_host(settings.pool_idle)
+            .pool_idle_timeout(settings.pool_idle_timeout)
+            .user_agent(concat!("fal-gateway/", env!("CARGO_PKG_VERSION")))
+    };
+    if settings.url.scheme() == "http" {
+        return builder().tls_certs_only([]).build();
+    }
+    // Slim images have no certificates of their own; Mozilla's serve there.
+    builder().build().or_else(|_| {
+        let bundled = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+        builder()
+            .tls_certs_only(
+                bundled
+                    .iter()
+                    .filter_map(|der| reqwest::Certificate::from_der(der).ok()),
+            )
+            .build()
+    })
+}
+
+/// Tells apart what happened before and after a byte was sent.
+fn classify(error: &reqwest::Error) -> UpstreamError {
+    if error.is_connect() {
+        return match error.is_timeout() {
+            true => UpstreamError::ConnectTimedOut,
+            false => UpstreamError::Unreachable,
+        };
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_parse)
+        {
+            return UpstreamError::Unusable("response is not HTTP");
+        }
+        source = cause.source();
+    }
+    UpstreamError::Disconnected
+}
+
+fn text_header(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?;
+    (value.len() <= 256).then(|| value.to_owned())
+}

@@ -1,0 +1,13 @@
+//! Talks to fal. Knows fal's shapes and statuses and nothing of OpenAI's; the only folder that
+//! names the HTTP client.
+//!
+//! At most one request is sent per [`FalClient::call`]: only a failure to connect is tried again.
+//! Dropping an [`Answer`], or the future that would bring one, closes the connection to fal.
+
+pub mod client;
+pub mod error;
+pub mod refusal;
+
+pub use client::{Answer, FalClient, FalKey};
+pub use error::UpstreamError;
+pub use refusal::{Refusal, RefusalKind};
