@@ -1,0 +1,50 @@
+//! Composes the answer to an input.
+
+use super::{Input, commands, conversation, prose};
+
+/// Opens every answer that could be taken for a model's.
+const EMULATOR_TAG: &str = "[fal-gateway emulator — not a real model] ";
+
+/// Characters that count as one token when `max_tokens` cuts an answer.
+const CHARS_PER_TOKEN: usize = 4;
+
+/// A whole answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::emulator) struct Answer {
+    /// `None` where the app fails to produce any.
+    pub(in crate::emulator) output: Option<String>,
+    pub(in crate::emulator) reasoning: Option<String>,
+}
+
+/// The answer to `input`, opened by the tag if `tag` is set.
+///
+/// Answers whose worth is their exact bytes (`echo`, `json`, `describe`) carry no tag.
+pub(in crate::emulator) fn compose(input: &Input, tag: bool) -> Answer {
+    let conversation = conversation::read(&input.prompt);
+    let said = commands::answer(input, &conversation);
+    let mut output = if tag && !said.exact {
+        format!("{EMULATOR_TAG}{}", said.text)
+    } else {
+        said.text
+    };
+    if let Some(max_tokens) = input.max_tokens {
+        let max_chars = usize::try_from(max_tokens)
+            .unwrap_or(0)
+            .saturating_mul(CHARS_PER_TOKEN);
+        truncate_chars(&mut output, max_chars);
+    }
+    let sentences = if said.ponders { 40 } else { 2 };
+    let reasoning = input
+        .reasoning
+        .then(|| prose::reasoning(conversation.message, sentences));
+    Answer {
+        output: Some(output),
+        reasoning,
+    }
+}
+
+fn truncate_chars(text: &mut String, max_chars: usize) {
+    if let Some((end, _)) = text.char_indices().nth(max_chars) {
+        text.truncate(end);
+    }
+}

@@ -1,0 +1,40 @@
+//! How the emulator is set up.
+
+use super::script::Behaviour;
+
+/// What the emulator listens on and how it behaves unless a request says otherwise.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Address and port, such as `127.0.0.1:3251`; port 0 picks a free one.
+    pub listen: String,
+    /// Whether answers begin with `[fal-gateway emulator — not a real model] `.
+    pub tag: bool,
+    /// The one valid fal key (`id:secret`); `None` lets every well-formed key in.
+    pub key: Option<String>,
+    /// Base URL of an OpenAI-compatible server that answers in our place, such as
+    /// `http://127.0.0.1:11434/v1`.
+    pub relay: Option<String>,
+    /// Bearer key for that server.
+    pub relay_key: Option<String>,
+    /// The model to ask that server for; `None` passes fal's model name on.
+    pub relay_model: Option<String>,
+    /// The behaviour that a request's own words change.
+    pub behaviour: Behaviour,
+    /// Worker threads.
+    pub workers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            listen: "127.0.0.1:3251".to_owned(),
+            tag: true,
+            key: None,
+            relay: None,
+            relay_key: None,
+            relay_model: None,
+            behaviour: Behaviour::default(),
+            workers: 1,
+        }
+    }
+}

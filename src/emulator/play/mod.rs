@@ -1,0 +1,16 @@
+//! How an answer is played: cut into growing snapshots, framed as events, sent in time, and broken
+//! where the script says so.
+//!
+//! [`snapshots`] and [`frame`] are pure; only [`perform`] knows time and the record. Nothing here
+//! knows what the answer says or which path it was asked on.
+
+mod frame;
+mod perform;
+mod python_json;
+mod snapshots;
+mod whole;
+
+pub(super) use frame::{Framing, data_event};
+pub(super) use perform::{Step, perform, steps};
+pub(super) use snapshots::{Snapshot, snapshots, with_quirks};
+pub(super) use whole::{Body, whole_steps};

@@ -1,0 +1,211 @@
+//! Turns snapshots into steps, and steps into bytes at their time.
+
+use std::{future::pending, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt, stream::LocalBoxStream};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{frame::Framing, snapshots::Snapshot};
+use crate::emulator::{
+    http::{call::Cut, record::Entry},
+    script::{Behaviour, Break, Quirk},
+};
+
+/// Time for written bytes to leave before the connection is cut under them.
+const LEAVE: Duration = Duration::from_millis(10);
+const MIB: usize = 1 << 20;
+
+/// One step of a performance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::emulator) enum Step {
+    Wait(Duration),
+    /// Bytes that count as an event.
+    Event(Bytes),
+    /// Bytes that do not.
+    Bytes(Bytes),
+    /// What follows is the last thing to say.
+    Last,
+    /// Nothing more, for ever.
+    Silence,
+    /// The connection breaks.
+    Cut,
+}
+
+/// The steps of a stream of `snapshots`.
+pub(in crate::emulator) fn steps(
+    mut snapshots: LocalBoxStream<'static, Snapshot>,
+    behaviour: Behaviour,
+) -> LocalBoxStream<'static, Step> {
+    let framing = Framing::new(&behaviour);
+    let steps = async_stream::stream! {
+        yield Step::Bytes(framing.opening().into());
+        yield Step::Wait(behaviour.first);
+        let mut sent = 0;
+        loop {
+            let rupture = behaviour.break_after(sent);
+            if rupture == Some(Break::Stall) {
+                yield Step::Silence;
+            }
+            if rupture == Some(Break::Drop) {
+                yield Step::Cut;
+            }
+            if sent == 1 && let Some(mib) = behaviour.flood_mib {
+                for step in flood(mib) {
+                    yield step;
+                }
+            }
+            let Some(snapshot) = snapshots.next().await else { return };
+            if sent > 0 {
+                yield Step::Wait(behaviour.gap);
+            }
+            let last = !snapshot.partial || matches!(rupture, Some(Break::Eof | Break::Error));
+            if last {
+                yield Step::Last;
+            }
+            for step in broken(rupture, &snapshot, &framing) {
+                yield step;
+            }
+            if matches!(rupture, Some(Break::Eof | Break::Error)) {
+                return;
+            }
+            let event = framing.event(&snapshot);
+            for _ in 0..=behaviour.repeat {
+                yield Step::Event(event.clone());
+            }
+            sent += 1;
+        }
+    };
+    steps.boxed_local()
+}
+
+/// What is sent in place of an event, or before it.
+fn broken(rupture: Option<Break>, snapshot: &Snapshot, framing: &Framing) -> Option<Step> {
+    match rupture? {
+        Break::Eof => {
+            let event = framing.event(snapshot);
+            Some(Step::Bytes(event.slice(..event.len() / 2)))
+        }
+        Break::Garbage => Some(Step::Event(
+            framing.event_of("{\"output\": \"half a tho").into(),
+        )),
+        Break::BadUtf8 => {
+            let event = framing.event_of(r#"{"output": "~", "partial": true, "error": null}"#);
+            let bad = event
+                .into_bytes()
+                .into_iter()
+                .map(|byte| if byte == b'~' { 0xff } else { byte });
+            Some(Step::Event(bad.collect()))
+        }
+        Break::Error => {
+            let error = Some("Upstream provider failed in mid-answer".to_owned());
+            let failed = Snapshot {
+                error,
+                partial: false,
+                ..snapshot.clone()
+            };
+            Some(Step::Event(framing.event(&failed)))
+        }
+        Break::Stall | Break::Drop => None,
+    }
+}
+
+/// A line that does not end.
+pub(super) fn flood(mib: usize) -> impl Iterator<Item = Step> {
+    let filler = Bytes::from(vec![b'a'; MIB]);
+    let start = Step::Bytes(Bytes::from_static(b"data: {\"output\": \""));
+    std::iter::once(start).chain(std::iter::repeat_n(Step::Bytes(filler), mib))
+}
+
+/// Plays `steps`: waits, pings, splits, joins, breaks; and notes in the record what was sent.
+pub(in crate::emulator) fn perform(
+    mut steps: LocalBoxStream<'static, Step>,
+    behaviour: &Behaviour,
+    entry: Entry,
+) -> LocalBoxStream<'static, Result<Bytes, Cut>> {
+    let ping = behaviour.ping.filter(|every| !every.is_zero());
+    let ping_bytes = Framing::new(behaviour).ping();
+    let split = behaviour.split;
+    let burst = behaviour.has(Quirk::Burst);
+    let performance = async_stream::stream! {
+        let mut held = BytesMut::new();
+        while let Some(step) = steps.next().await {
+            let pause = match step {
+                Step::Wait(pause) if pause.is_zero() => continue,
+                Step::Wait(pause) => Some(pause),
+                Step::Silence => None,
+                Step::Cut => {
+                    if !held.is_empty() {
+                        yield Ok(held.split().freeze());
+                    }
+                    sleep(LEAVE).await;
+                    yield Err(Cut);
+                    return;
+                }
+                Step::Last => {
+                    entry.answered();
+                    continue;
+                }
+                Step::Event(bytes) | Step::Bytes(bytes) if burst => {
+                    held.extend_from_slice(&bytes);
+                    continue;
+                }
+                step => {
+                    for piece in spoken(step, split, &entry) {
+                        yield Ok(piece);
+                        // Lets the server write this piece before it sees the next one.
+                        yield_now().await;
+                    }
+                    continue;
+                }
+            };
+            if !held.is_empty() {
+                yield Ok(held.split().freeze());
+            }
+            let mut pings = std::pin::pin!(pings(pause, ping));
+            while pings.next().await.is_some() {
+                yield Ok(ping_bytes.clone());
+            }
+        }
+        if !held.is_empty() {
+            yield Ok(held.freeze());
+        }
+    };
+    performance.boxed_local()
+}
+
+/// The pieces of an event, which is noted as sent.
+fn spoken(step: Step, split: Option<usize>, entry: &Entry) -> impl Iterator<Item = Bytes> + use<> {
+    let mut rest = match step {
+        Step::Event(bytes) => {
+            entry.event_sent();
+            bytes
+        }
+        Step::Bytes(bytes) => bytes,
+        Step::Wait(_) | Step::Last | Step::Silence | Step::Cut => Bytes::new(),
+    };
+    std::iter::from_fn(move || {
+        let size = split.unwrap_or(rest.len()).min(rest.len());
+        (size > 0).then(|| rest.split_to(size))
+    })
+}
+
+/// An item for every ping that is due during a silence; ends when the silence does.
+fn pings(pause: Option<Duration>, every: Option<Duration>) -> impl Stream<Item = ()> {
+    let end = pause.map(|pause| Instant::now() + pause);
+    async_stream::stream! {
+        loop {
+            let next = every.map(|every| Instant::now() + every);
+            match (next, end) {
+                (Some(next), Some(end)) if next >= end => return sleep_until(end).await,
+                (Some(next), _) => sleep_until(next).await,
+                (None, Some(end)) => return sleep_until(end).await,
+                (None, None) => pending::<()>().await,
+            }
+            yield ();
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Finds `/emulate word word …` in a prompt and takes it out.
+
+use crate::emulator::llm::conversation;
+
+const MARKER: &str = "/emulate";
+
+/// A text without its markers, and the words they held.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::emulator) struct Marked {
+    pub(in crate::emulator) text: String,
+    pub(in crate::emulator) words: String,
+}
+
+/// Takes every marker out of `text`, each up to the end of its line.
+///
+/// A marker inside the record of an earlier conversation belongs to a turn that was already
+/// answered; it is left alone, or one scripted fault would spoil the rest of a chat.
+pub(in crate::emulator) fn strip(text: &str) -> Marked {
+    let Some(record) = conversation::record_range(text) else {
+        return strip_outside_record(text);
+    };
+    let (before, rest) = text.split_at(record.start);
+    let (kept, after) = rest.split_at(record.end - record.start);
+    let (before, after) = (strip_outside_record(before), strip_outside_record(after));
+    Marked {
+        text: [&before.text, kept, &after.text].concat(),
+        words: format!("{} {}", before.words, after.words),
+    }
+}
+
+fn strip_outside_record(text: &str) -> Marked {
+    let mut marked = Marked::default();
+    for line in text.split_inclusive('\n') {
+        match split_at_marker(line) {
+            None => marked.text.push_str(line),
+            Some((before, words)) => {
+                marked.words.push(' ');
+                marked.words.push_str(words.trim());
+                if before.trim().is_empty() {
+                    continue;
+                }
+                marked.text.push_str(before.trim_end());
+                if line.ends_with('\n') {
+                    marked.text.push('\n');
+                }
+            }
+        }
+    }
+    marked
+}
+
+/// The line before the marker and the words after it. The marker is a word of its own: a path such
+/// as `docs/emulate` is not one.
+fn split_at_marker(line: &str) -> Option<(&str, &str)> {
+    line.match_indices(MARKER).find_map(|(at, _)| {
+        let (before, rest) = line.split_at(at);
+        let words = rest.strip_prefix(MARKER)?;
+        let alone = before.is_empty() || before.ends_with(char::is_whitespace);
+        let ended = words.is_empty() || words.starts_with(char::is_whitespace);
+        (alone && ended).then_some((before, words))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::strip;
+
+    #[test]
+    fn a_marker_on_its_own_line_leaves_no_line_behind() {
+        let marked = strip("/emulate slow:2ms  lf\nhello\nworld");
+        assert_eq!(marked.text, "hello\nworld");
+        assert_eq!(marked.words.trim(), "slow:2ms  lf");
+    }
+
+    #[test]
+    fn a_marker_after_text_takes_the_rest_of_its_line_only() {
+        assert_eq!(strip("hello /emulate lf\nworld").text, "hello\nworld");
+        assert_eq!(strip("see docs/emulate lf").words, "");
+        assert_eq!(strip("/emulated lf").words, "");
+    }
+
+    #[test]
+    fn a_marker_of_an_earlier_turn_is_history() {
+        let prompt = "<conversation-7K2Q>\n<turn-7K2Q role=\"user\">hi\n/emulate hang\n</turn-7K2Q>\n</conversation-7K2Q>\n\nhello /emulate lf";
+        let marked = strip(prompt);
+        assert_eq!(marked.words.trim(), "lf");
+        assert!(marked.text.contains("/emulate hang"));
+        assert!(marked.text.ends_with("\n\nhello"));
+    }
+}

@@ -1,0 +1,162 @@
+//! The words of a script: one table, from which parsing and the help page both come.
+
+use std::time::Duration;
+
+use super::behaviour::{Behaviour, Break, Fault, Quirk, Rupture};
+use crate::emulator::http::kinds;
+
+/// One word of the grammar.
+pub(in crate::emulator) struct Word {
+    pub(in crate::emulator) name: &'static str,
+    /// What stands after the colon, for the help page; empty for none.
+    pub(in crate::emulator) value: &'static str,
+    pub(in crate::emulator) about: &'static str,
+    set: Set,
+}
+
+/// How a word changes the behaviour.
+#[derive(Clone, Copy)]
+enum Set {
+    Quirk(Quirk),
+    Pause(fn(&mut Behaviour, Duration)),
+    Number(fn(&mut Behaviour, usize)),
+    Text(fn(&mut Behaviour, &str)),
+    /// The number is how many events come first when the word does not say.
+    Break(Break, usize),
+    Kind(&'static str),
+    Error,
+    Status,
+}
+
+const fn word(name: &'static str, value: &'static str, about: &'static str, set: Set) -> Word {
+    Word {
+        name,
+        value,
+        about,
+        set,
+    }
+}
+
+const fn quirk(name: &'static str, quirk: Quirk, about: &'static str) -> Word {
+    word(name, "", about, Set::Quirk(quirk))
+}
+
+/// Every word, in the order of the help page.
+#[rustfmt::skip]
+pub(in crate::emulator) static WORDS: &[Word] = &[
+    word("latency", "DUR", "wait before the head of the answer", Set::Pause(|b, d| b.latency = d)),
+    word("first", "DUR", "send the head at once, wait before the first event", Set::Pause(|b, d| b.first = d)),
+    word("gap", "DUR", "wait between events", Set::Pause(|b, d| b.gap = d)),
+    word("slow", "DUR", "another name of gap", Set::Pause(|b, d| b.gap = d)),
+    word("ping", "DUR", "send a comment line after every DUR of silence", Set::Pause(|b, d| b.ping = Some(d))),
+    word("size", "N", "characters that each event adds", Set::Number(|b, n| b.size = Some(n.max(1)))),
+    word("repeat", "N", "send each event N more times", Set::Number(|b, n| b.repeat = n.min(100))),
+    word("split", "N", "write the stream in chunks of N bytes, through characters too", Set::Number(|b, n| b.split = Some(n.max(1)))),
+    quirk("burst", Quirk::Burst, "write all events in one chunk"),
+    quirk("lf", Quirk::Lf, "end lines with LF instead of CRLF"),
+    quirk("cr", Quirk::Cr, "end lines with CR instead of CRLF"),
+    quirk("bare", Quirk::Bare, "leave out the event: line"),
+    quirk("bom", Quirk::Bom, "open the stream with a byte order mark"),
+    quirk("noise", Quirk::Noise, "put id:, retry: and comment lines among the events"),
+    quirk("two_lines", Quirk::TwoLines, "write each event's data over two data: lines"),
+    quirk("hang", Quirk::Hang, "never send a head"),
+    word("stall", "[N]", "go silent after N events (0) and hold the connection", Set::Break(Break::Stall, 0)),
+    word("drop", "[N]", "cut the connection after N events (1), without the body's end", Set::Break(Break::Drop, 1)),
+    word("eof", "[N]", "end the body cleanly after N events (1), inside the next", Set::Break(Break::Eof, 1)),
+    word("garbage", "[N]", "after N events (1), one whose data is not JSON", Set::Break(Break::Garbage, 1)),
+    word("badutf8", "[N]", "after N events (1), one that is not UTF-8", Set::Break(Break::BadUtf8, 1)),
+    word("error_event", "[N]", "after N events (1), one with error set, then the end", Set::Break(Break::Error, 1)),
+    word("flood", "N", "after the first event, N MiB without a line end (at most 256)", Set::Number(|b, n| b.flood_mib = Some(n.min(256)))),
+    quirk("nofinal", Quirk::NoFinal, "leave out the closing event"),
+    quirk("rewrite", Quirk::Rewrite, "take back and change text half-way"),
+    quirk("trim", Quirk::Trim, "end the text in blanks that the closing event drops"),
+    quirk("replacement", Quirk::Replacement, "end one event in U+FFFD, replaced by the next"),
+    quirk("null_output", Quirk::NullOutput, "answer with output: null"),
+    quirk("empty", Quirk::Empty, "answer with output: \"\""),
+    quirk("inline_think", Quirk::InlineThink, "put the reasoning into output, in <think> tags"),
+    quirk("key_order", Quirk::KeyOrder, "put reasoning before output, and add unknown fields"),
+    quirk("unescaped", Quirk::Unescaped, "send non-ASCII text raw in events"),
+    quirk("nonulls", Quirk::NoNulls, "leave out keys whose value is null"),
+    quirk("headers", Quirk::Headers, "add headers nobody should pass on"),
+    word("error", "N|KIND", "a number: as error_event:N; a name: one of the errors below", Set::Error),
+    word("status", "NNN", "answer with that bare status, 200 to 599", Set::Status),
+    word("error200", "", "HTTP 200 with error set", Set::Kind("error_200")),
+    word("html", "", "an HTML page under status 502, as nginx sends it", Set::Kind("nginx_502")),
+    word("retry_after", "TEXT", "add the header retry-after to an error", Set::Text(|b, t| b.retry_after = Some(t.to_owned()))),
+    word("limit", "N", "refuse a prompt or system_prompt of more than N characters", Set::Number(|b, n| b.limit = Some(n))),
+    word("concurrency", "N", "refuse a call while N are in progress", Set::Number(|b, n| b.concurrency = Some(n))),
+];
+
+/// Changes `behaviour` by one word.
+pub(super) fn apply(behaviour: &mut Behaviour, text: &str) -> Result<(), String> {
+    let (name, value) = match text.split_once([':', '=']) {
+        Some((name, value)) => (name, Some(value)),
+        None => (text, None),
+    };
+    let word = WORDS
+        .iter()
+        .find(|word| word.name.eq_ignore_ascii_case(name))
+        .ok_or_else(|| format!("unknown word {name:?}"))?;
+    let needed = || value.ok_or_else(|| format!("{name} needs a value: {name}:{}", word.value));
+    match word.set {
+        Set::Quirk(quirk) => {
+            behaviour.quirks.insert(quirk);
+        }
+        Set::Pause(set) => set(behaviour, parse_duration(needed()?)?),
+        Set::Number(set) => set(behaviour, parse_number(needed()?)?),
+        Set::Text(set) => set(behaviour, needed()?),
+        Set::Kind(kind) => behaviour.fault = Some(Fault::Kind(kind)),
+        Set::Status => behaviour.fault = Some(Fault::Status(parse_status(needed()?)?)),
+        Set::Error => apply_error(behaviour, needed()?)?,
+        Set::Break(how, default) => {
+            let after = value.map_or(Ok(default), parse_number)?;
+            behaviour.rupture = Some(Rupture { after, how });
+        }
+    }
+    Ok(())
+}
+
+fn apply_error(behaviour: &mut Behaviour, value: &str) -> Result<(), String> {
+    if let Ok(after) = value.parse() {
+        behaviour.rupture = Some(Rupture {
+            after,
+            how: Break::Error,
+        });
+        return Ok(());
+    }
+    let kind = kinds::find(value).ok_or_else(|| format!("unknown error kind {value:?}"))?;
+    behaviour.fault = Some(Fault::Kind(kind.name));
+    Ok(())
+}
+
+/// Reads `200ms`, `1.5s`, `2m` or a bare number of milliseconds; an hour at most.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale = match text.strip_prefix(digits) {
+        Some("" | "ms") => 0.001,
+        Some("s") => 1.0,
+        Some("m") => 60.0,
+        _ => return Err(format!("{text:?} is not a time; write 200ms or 1.5s")),
+    };
+    let number: f64 = digits
+        .parse()
+        .map_err(|_| format!("{text:?} is not a time; write 200ms or 1.5s"))?;
+    let seconds = number * scale;
+    if (0.0..=3600.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(format!("{text:?} is not between 0 and an hour"))
+    }
+}
+
+fn parse_number(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is not a whole number"))
+}
+
+fn parse_status(text: &str) -> Result<u16, String> {
+    text.parse()
+        .ok()
+        .filter(|status| (200..=599).contains(status))
+        .ok_or_else(|| format!("{text:?} is not a status between 200 and 599"))
+}
