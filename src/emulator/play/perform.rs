@@ -66,7 +66,7 @@ pub(in crate::emulator) fn steps(
             if last {
                 yield Step::Last;
             }
-            for step in broken(rupture, &snapshot, &framing) {
+            if let Some(step) = broken(rupture, &snapshot, &framing) {
                 yield step;
             }
             if matches!(rupture, Some(Break::Eof | Break::Error)) {

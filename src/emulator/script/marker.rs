@@ -37,6 +37,9 @@ fn strip_outside_record(text: &str) -> Marked {
                 marked.words.push(' ');
                 marked.words.push_str(words.trim());
                 if before.trim().is_empty() {
+                    if !line.ends_with('\n') {
+                        drop_line_break(&mut marked.text);
+                    }
                     continue;
                 }
                 marked.text.push_str(before.trim_end());
@@ -47,6 +50,12 @@ fn strip_outside_record(text: &str) -> Marked {
         }
     }
     marked
+}
+
+/// A last line goes together with the break before it.
+fn drop_line_break(text: &mut String) {
+    let kept = text.strip_suffix('\n').unwrap_or(text);
+    text.truncate(kept.strip_suffix('\r').unwrap_or(kept).len());
 }
 
 /// The line before the marker and the words after it. The marker is a word of its own: a path such
@@ -70,6 +79,7 @@ mod tests {
         let marked = strip("/emulate slow:2ms  lf\nhello\nworld");
         assert_eq!(marked.text, "hello\nworld");
         assert_eq!(marked.words.trim(), "slow:2ms  lf");
+        assert_eq!(strip("hello\r\n/emulate lf").text, "hello");
     }
 
     #[test]
