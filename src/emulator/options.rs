@@ -7,7 +7,8 @@ use super::script::Behaviour;
 pub struct Options {
     /// Address and port, such as `127.0.0.1:3251`; port 0 picks a free one.
     pub listen: String,
-    /// Whether answers begin with `[fal-gateway emulator — not a real model] `.
+    /// Whether our own answers begin with `[fal-gateway emulator — not a real model] `; those whose
+    /// worth is their exact bytes (`echo`, `json`, `describe`) never do.
     pub tag: bool,
     /// The one valid fal key (`id:secret`); `None` lets every well-formed key in.
     pub key: Option<String>,

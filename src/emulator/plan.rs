@@ -89,7 +89,13 @@ impl Plan {
         }
     }
 
-    /// The answer as it grows.
+    /// Size of the request body that the plan keeps.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The answer as it grows. The quirks that change a text need all of it beforehand; a relayed
+    /// answer has only those of its form and its end.
     ///
     /// # Errors
     ///

@@ -16,6 +16,8 @@ use crate::emulator::{http::call::Whole, plan::Plan, script::Quirk, server::Stat
 
 /// Calls remembered; older ones are forgotten.
 const MOST_TICKETS: usize = 1000;
+/// Bytes of all their bodies and results together.
+const MOST_BYTES: usize = 256 << 20;
 
 /// How far a queued call has come. There is no state for a failure or a cancellation: both are
 /// completed, with an error for a result.
@@ -125,6 +127,19 @@ impl Ticket {
     pub(super) async fn cancelled(&self) {
         self.cancel.notified().await;
     }
+
+    fn is_waiting(&self) -> bool {
+        matches!(*self.phase.borrow(), Phase::InQueue)
+    }
+
+    /// Bytes that remembering it costs.
+    fn weight(&self) -> usize {
+        let result = match &*self.phase.borrow() {
+            Phase::Completed { result, .. } => result.body.len(),
+            Phase::InQueue | Phase::InProgress => 0,
+        };
+        self.plan.body_bytes() + result
+    }
 }
 
 /// The queue, shared by all workers.
@@ -135,8 +150,12 @@ impl Queue {
     pub(super) fn push(&self, ticket: Arc<Ticket>) {
         let mut tickets = self.tickets();
         tickets.push_back(ticket);
-        if tickets.len() > MOST_TICKETS {
-            tickets.pop_front();
+        let mut bytes: usize = tickets.iter().map(|ticket| ticket.weight()).sum();
+        while tickets.len() > MOST_TICKETS || bytes > MOST_BYTES {
+            let Some(oldest) = tickets.pop_front() else {
+                return;
+            };
+            bytes -= oldest.weight();
         }
     }
 
@@ -165,11 +184,5 @@ impl Queue {
     fn tickets(&self) -> MutexGuard<'_, VecDeque<Arc<Ticket>>> {
         // Nothing is left half-done while the lock is held, so a panic elsewhere does not matter.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Ticket {
-    fn is_waiting(&self) -> bool {
-        matches!(*self.phase.borrow(), Phase::InQueue)
     }
 }
