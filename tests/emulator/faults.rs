@@ -131,6 +131,7 @@ async fn a_script_that_is_not_understood_is_an_error() {
         "status:99",
         "error:nothing",
         "size:-1",
+        "lf:3",
     ] {
         let answer = fal.ask(&format!("hi\n/emulate {words}")).await;
         assert_eq!(answer.status, 400, "{words}");
@@ -161,6 +162,7 @@ async fn scripts_come_by_options_by_header_and_by_either_prompt() {
         (by_options.status, by_options.header("retry-after")),
         (503, Some("7"))
     );
+    assert_eq!(fal.ask("hi /emulate plain").await.status, 200);
     let by_header = fal
         .post("/fal-ai/any-llm", &json!({ "prompt": "hi" }))
         .header("x-emulate", "status:418");

@@ -92,6 +92,8 @@ async fn the_framing_words_change_lines_and_nothing_else() {
     );
     let burst = fal.stream("echo hi there /emulate burst").await;
     assert_eq!((burst.chunks.len(), burst.text()), (1, crlf.clone()));
+    let newest = fal.get("/_emulator/requests").await.json()[4].clone();
+    assert_eq!(newest["events_sent"], burst.events().len());
     let two_lines = crlf.replace(", \"reasoning\"", ",\r\ndata: \"reasoning\"");
     assert_eq!(
         fal.stream("echo hi there /emulate two_lines").await.text(),

@@ -133,41 +133,41 @@ pub(in crate::emulator) fn perform(
     let performance = async_stream::stream! {
         let mut held = BytesMut::new();
         while let Some(step) = steps.next().await {
-            let pause = match step {
-                Step::Wait(pause) if pause.is_zero() => continue,
-                Step::Wait(pause) => Some(pause),
-                Step::Silence => None,
-                Step::Cut => {
-                    if !held.is_empty() {
-                        yield Ok(held.split().freeze());
-                    }
-                    sleep(LEAVE).await;
-                    yield Err(Cut);
-                    return;
+            let bytes = match step {
+                Step::Event(bytes) => {
+                    entry.event_sent();
+                    bytes
                 }
+                Step::Bytes(bytes) => bytes,
                 Step::Last => {
                     entry.answered();
                     continue;
                 }
-                Step::Event(bytes) | Step::Bytes(bytes) if burst => {
-                    held.extend_from_slice(&bytes);
-                    continue;
-                }
-                step => {
-                    for piece in spoken(step, split, &entry) {
-                        yield Ok(piece);
-                        // Lets the server write this piece before it sees the next one.
-                        yield_now().await;
+                Step::Wait(Duration::ZERO) => continue,
+                Step::Wait(_) | Step::Silence | Step::Cut => {
+                    if !held.is_empty() {
+                        yield Ok(held.split().freeze());
+                    }
+                    if step == Step::Cut {
+                        sleep(LEAVE).await;
+                        yield Err(Cut);
+                        return;
+                    }
+                    let mut pings = std::pin::pin!(pings(&step, ping));
+                    while pings.next().await.is_some() {
+                        yield Ok(ping_bytes.clone());
                     }
                     continue;
                 }
             };
-            if !held.is_empty() {
-                yield Ok(held.split().freeze());
+            if burst {
+                held.extend_from_slice(&bytes);
+                continue;
             }
-            let mut pings = std::pin::pin!(pings(pause, ping));
-            while pings.next().await.is_some() {
-                yield Ok(ping_bytes.clone());
+            for piece in pieces(bytes, split) {
+                yield Ok(piece);
+                // Lets the server write this piece before it sees the next one.
+                yield_now().await;
             }
         }
         if !held.is_empty() {
@@ -177,25 +177,20 @@ pub(in crate::emulator) fn perform(
     performance.boxed_local()
 }
 
-/// The pieces of an event, which is noted as sent.
-fn spoken(step: Step, split: Option<usize>, entry: &Entry) -> impl Iterator<Item = Bytes> + use<> {
-    let mut rest = match step {
-        Step::Event(bytes) => {
-            entry.event_sent();
-            bytes
-        }
-        Step::Bytes(bytes) => bytes,
-        Step::Wait(_) | Step::Last | Step::Silence | Step::Cut => Bytes::new(),
-    };
+/// The chunks in which bytes are written; nothing is written for none.
+fn pieces(mut bytes: Bytes, split: Option<usize>) -> impl Iterator<Item = Bytes> {
     std::iter::from_fn(move || {
-        let size = split.unwrap_or(rest.len()).min(rest.len());
-        (size > 0).then(|| rest.split_to(size))
+        let size = split.unwrap_or(bytes.len()).min(bytes.len());
+        (size > 0).then(|| bytes.split_to(size))
     })
 }
 
 /// An item for every ping that is due during a silence; ends when the silence does.
-fn pings(pause: Option<Duration>, every: Option<Duration>) -> impl Stream<Item = ()> {
-    let end = pause.map(|pause| Instant::now() + pause);
+fn pings(silence: &Step, every: Option<Duration>) -> impl Stream<Item = ()> + use<> {
+    let end = match silence {
+        Step::Wait(pause) => Some(Instant::now() + *pause),
+        _ => None,
+    };
     async_stream::stream! {
         loop {
             let next = every.map(|every| Instant::now() + every);

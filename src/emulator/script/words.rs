@@ -18,6 +18,8 @@ pub(in crate::emulator) struct Word {
 #[derive(Clone, Copy)]
 enum Set {
     Quirk(Quirk),
+    /// Back to the default.
+    Plain,
     Pause(fn(&mut Behaviour, Duration)),
     Number(fn(&mut Behaviour, usize)),
     Text(fn(&mut Behaviour, &str)),
@@ -78,6 +80,7 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     quirk("unescaped", Quirk::Unescaped, "send non-ASCII text raw in events"),
     quirk("nonulls", Quirk::NoNulls, "leave out keys whose value is null"),
     quirk("headers", Quirk::Headers, "add headers nobody should pass on"),
+    word("plain", "", "forget all words before this one, the emulator's own included", Set::Plain),
     word("error", "N|KIND", "a number: as error_event:N; a name: one of the errors below", Set::Error),
     word("status", "NNN", "answer with that bare status, 200 to 599", Set::Status),
     word("error200", "", "HTTP 200 with error set", Set::Kind("error_200")),
@@ -98,7 +101,11 @@ pub(super) fn apply(behaviour: &mut Behaviour, text: &str) -> Result<(), String>
         .find(|word| word.name.eq_ignore_ascii_case(name))
         .ok_or_else(|| format!("unknown word {name:?}"))?;
     let needed = || value.ok_or_else(|| format!("{name} needs a value: {name}:{}", word.value));
+    if value.is_some() && word.value.is_empty() {
+        return Err(format!("{name} takes no value"));
+    }
     match word.set {
+        Set::Plain => *behaviour = Behaviour::default(),
         Set::Quirk(quirk) => {
             behaviour.quirks.insert(quirk);
         }
