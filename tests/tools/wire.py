@@ -1,0 +1,352 @@
+"""Judges what the gateway puts on the wire.
+
+SDKs forgive much: an unknown field, a missing one, a number for a string. This module does not. The suites record
+every exchange that their clients have with the gateway and ask here for its faults; a test that had any fails, even
+if all it asserted came true.
+
+Three sources, in growing strictness:
+
+* the rules of Server-Sent Events and of OpenAI's chunk order, written down below;
+* the SDK's own pydantic models, validated strictly and with every unknown field reported;
+* OpenAI's JSON Schemas and stream checker, where `OPENAI_SCHEMAS` names the folder that holds them.
+
+As a program it reads exchanges, one JSON object a line, and answers each with a line: the list of its faults. That is
+how the Node suites ask.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from openai.types import Completion, Model
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
+from openai.types.chat.chat_completion import Choice
+from pydantic import BaseModel, ValidationError
+
+# Fields that OpenAI does not have and that clients read from us all the same: the reasoning text, under both names.
+OUR_FIELDS = {"reasoning_content", "reasoning"}
+
+# Fields that OpenAI's description requires although the SDK's models let them be absent.
+REQUIRED_FIELDS = {
+    Choice: {"logprobs", "finish_reason"},
+    ChatCompletionMessage: {"role", "content", "refusal"},
+}
+
+ERROR_KEYS = {"message", "type", "param", "code"}
+REQUEST_ID = re.compile(r"req_[0-9a-f]{32}")
+
+
+@dataclass
+class Exchange:
+    """One request and what came back, as far as it came. Header names are in lower case."""
+
+    method: str
+    url: str
+    status: int
+    headers: dict[str, str]
+    body: bytes = b""
+    ended: bool = False
+    request_headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it was read. Some clients hang up on the terminator, having seen the whole stream."""
+        return self.ended or self.body.endswith(b"data: [DONE]\n\n")
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.url).path
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "").lower()
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} -> {self.status}"
+
+
+def faults(exchange: Exchange) -> list[str]:
+    """Everything that is wrong with an exchange; an empty list when nothing is."""
+    found = header_faults(exchange)
+    if exchange.content_type.startswith("text/event-stream"):
+        found += stream_faults(exchange)
+    elif exchange.complete:
+        found += body_faults(exchange)
+    return [f"{exchange}: {fault}" for fault in found]
+
+
+# --- headers ---
+
+
+def header_faults(exchange: Exchange) -> list[str]:
+    found = []
+    request_id = exchange.headers.get("x-request-id", "")
+    if not REQUEST_ID.fullmatch(request_id):
+        found.append(f"x-request-id is {request_id!r}, not req_ and 32 hex digits")
+    if "content-encoding" in exchange.headers:
+        found.append("the answer is compressed, which delays streams")
+    key = exchange.request_headers.get("authorization", "").removeprefix("Bearer ")
+    if key.startswith("sk-") and key.encode() in exchange.body:
+        found.append("the answer repeats the caller's key")
+    return found
+
+
+# --- whole bodies ---
+
+
+def body_faults(exchange: Exchange) -> list[str]:
+    if not exchange.content_type.startswith("application/json"):
+        return [f"content type {exchange.content_type!r} instead of application/json"]
+    try:
+        document = json.loads(exchange.body)
+    except ValueError as error:
+        return [f"the body is not JSON: {error}"]
+    if exchange.status >= 400:
+        return error_faults(document)
+    if exchange.path.endswith("/chat/completions"):
+        return model_faults(ChatCompletion, exchange.body) + schema_faults("chat-completion.response", document)
+    if exchange.path.endswith("/completions"):
+        return model_faults(Completion, exchange.body) + schema_faults("completion.response", document)
+    if exchange.path.endswith("/models"):
+        return list_faults(document)
+    if "/models/" in exchange.path:
+        return model_faults(Model, exchange.body, any_extra=True) + schema_faults("model", document)
+    return ["no rule for this path; add one"]
+
+
+def error_faults(document: object) -> list[str]:
+    """OpenAI's envelope, with all four keys and nothing else in it."""
+    if not (isinstance(document, dict) and set(document) == {"error"} and isinstance(document["error"], dict)):
+        return [f"not an error envelope: {document!r}"]
+    error = document["error"]
+    found = []
+    if set(error) != ERROR_KEYS:
+        found.append(f"the error's keys are {sorted(error)}, not {sorted(ERROR_KEYS)}")
+    for key in ("message", "type"):
+        if not (isinstance(error.get(key), str) and error[key].strip()):
+            found.append(f"error.{key} is {error.get(key)!r}")
+    for key in ("param", "code"):
+        if not (error.get(key) is None or isinstance(error[key], str)):
+            found.append(f"error.{key} is {error[key]!r}, neither a string nor null")
+    if re.search(r"<\s*(html|body|!doctype)", str(error.get("message")), re.IGNORECASE):
+        found.append("error.message carries the upstream's HTML")
+    return found + schema_faults("error", document)
+
+
+def list_faults(document: object) -> list[str]:
+    if not (isinstance(document, dict) and document.get("object") == "list" and isinstance(document.get("data"), list)):
+        return ["not a list object"]
+    found = schema_faults("models.list", document)
+    for entry in document["data"]:
+        found += model_faults(Model, json.dumps(entry).encode(), any_extra=True)
+    return found
+
+
+# --- streams ---
+
+
+def stream_faults(exchange: Exchange) -> list[str]:
+    found = []
+    for name, wanted in (("cache-control", "no-cache"), ("x-accel-buffering", "no")):
+        if wanted not in exchange.headers.get(name, ""):
+            found.append(f"{name} is {exchange.headers.get(name)!r}; proxies will hold the stream back")
+    events, framing = sse_events(exchange.body, exchange.complete)
+    found += framing
+    if exchange.path.endswith("/chat/completions"):
+        found += ChatStream(events, exchange.complete).faults
+        if exchange.complete:
+            found += checker_faults(exchange.body)
+    return found
+
+
+def sse_events(body: bytes, complete: bool) -> tuple[list[str], list[str]]:
+    """The data of each event, and faults of the framing. An unfinished tail is one only in a complete stream."""
+    found = []
+    *blocks, tail = body.split(b"\n\n")
+    if tail and complete:
+        found.append(f"the stream ends inside an event: {tail[:80]!r}")
+    events = []
+    for block in blocks:
+        if block.startswith(b":") and b"\n" not in block:
+            continue
+        if not block.startswith(b"data: ") or b"\n" in block:
+            found.append(f"an event other than one `data: ` line: {block[:80]!r}")
+            continue
+        try:
+            events.append(block.removeprefix(b"data: ").decode())
+        except UnicodeDecodeError as error:
+            found.append(f"an event is not UTF-8: {error}")
+    return events, found
+
+
+class ChatStream:
+    """The grammar of a chat stream: role, deltas, one finish per choice, perhaps usage, `[DONE]`; or an error, last."""
+
+    def __init__(self, events: list[str], complete: bool) -> None:
+        self.faults: list[str] = []
+        self.identities: set[tuple] = set()
+        self.opened: set[int] = set()
+        self.finished: set[int] = set()
+        self.usage_keys: list[bool] = []
+        self.usage_seen = False
+        self.ending: str | None = None
+        for event in events:
+            self._read(event)
+        if complete:
+            self._end()
+
+    def _fault(self, text: str) -> None:
+        self.faults.append(text)
+
+    def _read(self, event: str) -> None:
+        if self.ending:
+            self._fault(f"an event after {self.ending}: {event[:80]}")
+        if event == "[DONE]":
+            self.ending = "[DONE]"
+            return
+        try:
+            document = json.loads(event)
+        except ValueError as error:
+            self._fault(f"an event is not JSON: {error}: {event[:80]}")
+            return
+        if "error" in document:
+            self.ending = "the error"
+            self.faults += error_faults(document)
+            return
+        self.faults += model_faults(ChatCompletionChunk, event.encode())
+        self.faults += schema_faults("chat-completion.chunk", document)
+        self._chunk(document)
+
+    def _chunk(self, chunk: dict) -> None:
+        self.identities.add((chunk.get("id"), chunk.get("created"), chunk.get("model")))
+        self.usage_keys.append("usage" in chunk)
+        if self.usage_seen:
+            self._fault("a chunk after the usage chunk")
+        choices = chunk.get("choices", [])
+        if not choices:
+            self.usage_seen = bool(chunk.get("usage"))
+            if not self.usage_seen:
+                self._fault("a chunk with neither choices nor usage")
+            if self.opened != self.finished:
+                self._fault("usage before every choice has finished")
+        elif chunk.get("usage"):
+            self._fault("usage on a chunk that has choices")
+        for choice in choices:
+            self._choice(choice["index"], choice["delta"], choice.get("finish_reason"))
+
+    def _choice(self, index: int, delta: dict, finish_reason: str | None) -> None:
+        if index in self.finished:
+            self._fault(f"choice {index} goes on after its finish")
+        if index in self.opened and "role" in delta:
+            self._fault(f"choice {index} names its role twice")
+        if index not in self.opened and delta.get("role") != "assistant":
+            self._fault(f"choice {index} begins without its role")
+        self.opened.add(index)
+        if finish_reason:
+            self.finished.add(index)
+            if delta:
+                self._fault(f"choice {index} finishes with a delta: {delta!r}")
+
+    def _end(self) -> None:
+        if self.ending is None:
+            self._fault("the stream ended silently: no [DONE] and no error")
+        if len(self.identities) > 1:
+            self._fault(f"id, created or model change within the stream: {sorted(self.identities, key=str)}")
+        if len(set(self.usage_keys)) > 1:
+            self._fault("some chunks have a usage key and some have none")
+        if self.ending == "[DONE]":
+            if not self.finished or self.finished != self.opened:
+                self._fault(f"choices {sorted(self.opened)} began, {sorted(self.finished)} finished")
+            if any(self.usage_keys) and not self.usage_seen:
+                self._fault("usage: null announced a usage chunk that never came")
+
+
+# --- the SDK's models ---
+
+
+def model_faults(model: type[BaseModel], body: bytes, any_extra: bool = False) -> list[str]:
+    """What the SDK's model says in strict mode, where 1 is no string and an unknown finish_reason no finish_reason."""
+    try:
+        parsed = model.model_validate_json(body, strict=True)
+    except ValidationError as error:
+        return [f"{model.__name__}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+    return list(field_faults(parsed, any_extra))
+
+
+def field_faults(value: object, any_extra: bool):
+    """Unknown and missing fields, at every depth."""
+    if isinstance(value, list):
+        for item in value:
+            yield from field_faults(item, any_extra)
+    if not isinstance(value, BaseModel):
+        return
+    kind = type(value)
+    if not any_extra:
+        for extra in set(value.model_extra or {}) - OUR_FIELDS:
+            yield f"{kind.__name__}: unknown field {extra!r}"
+    for missing in REQUIRED_FIELDS.get(kind, set()) - value.model_fields_set:
+        yield f"{kind.__name__}: {missing!r} is absent"
+    for key in kind.model_fields:
+        yield from field_faults(getattr(value, key), any_extra)
+
+
+# --- OpenAI's schemas ---
+
+
+def schemas_folder() -> Path | None:
+    folder = os.environ.get("OPENAI_SCHEMAS")
+    return Path(folder) if folder else None
+
+
+@cache
+def schema_validator(name: str):
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(json.loads((schemas_folder() / "strict" / f"{name}.json").read_text()))
+
+
+def schema_faults(name: str, document: object) -> list[str]:
+    if not schemas_folder():
+        return []
+    return [f"schema {name}: {e.json_path}: {e.message[:200]}" for e in schema_validator(name).iter_errors(document)]
+
+
+def checker_faults(body: bytes) -> list[str]:
+    """What the checker that lies with the schemas says of a whole stream."""
+    folder = schemas_folder()
+    if not folder:
+        return []
+    with tempfile.NamedTemporaryFile(suffix=".sse") as file:
+        file.write(body)
+        file.flush()
+        command = [sys.executable, folder / "verify.py", "--sse", "chat", file.name]
+        checker = subprocess.run(command, capture_output=True, text=True, check=False)
+    if checker.returncode == 0:
+        return []
+    complaints = checker.stdout.splitlines() or [f"the checker itself failed: {checker.stderr[-300:]}"]
+    # The gateway ends a failed stream with the error itself: a client that skips unknown events must not meet [DONE]
+    # and take the fragment for the answer.
+    if b'data: {"error"' in body:
+        complaints = [complaint for complaint in complaints if complaint != "no [DONE]"]
+    return [f"stream checker: {complaint}" for complaint in complaints]
+
+
+def serve_lines() -> None:
+    for line in sys.stdin:
+        message = json.loads(line)
+        message["body"] = base64.b64decode(message["body"])
+        print(json.dumps(faults(Exchange(**message))), flush=True)
+
+
+if __name__ == "__main__":
+    serve_lines()
