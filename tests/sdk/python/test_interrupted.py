@@ -7,8 +7,11 @@ import pytest
 
 from conversation import MODEL, finish_reasons, system, text_of, user
 
-# More text than fits into the buffers on the way, so that fal's stand-in is still writing when the client leaves.
-ENDLESS = "count 100000"
+# Answers that are not over when the client leaves: fal talks on, or has fallen silent in the middle.
+UNFINISHED = {
+    "talking": "count 2000 /emulate gap:50ms size:5",
+    "silent": "echo abcdefghijklmnopqrstuvwxyz /emulate stall:2 size:5",
+}
 
 
 def read_until_it_breaks(stream) -> tuple[list, Exception]:
@@ -55,16 +58,18 @@ def test_the_stream_helper_raises_too(client):
         stream.until_done()
 
 
-def test_leaving_a_stream_hangs_up_on_fal(client, emulator, marker):
-    stream = client.chat.completions.create(model=MODEL, messages=[system(marker), user(ENDLESS)], stream=True)
+@pytest.mark.parametrize("prompt", UNFINISHED.values(), ids=UNFINISHED)
+def test_leaving_a_stream_hangs_up_on_fal(client, emulator, marker, prompt):
+    stream = client.chat.completions.create(model=MODEL, messages=[system(marker), user(prompt)], stream=True)
     next(chunk for chunk in stream if text_of([chunk]))
     stream.close()
     assert emulator.ended(emulator.only_call(marker)).outcome == "hung_up"
 
 
-async def test_leaving_an_async_stream_hangs_up_on_fal(async_client, emulator, marker):
+@pytest.mark.parametrize("prompt", UNFINISHED.values(), ids=UNFINISHED)
+async def test_leaving_an_async_stream_hangs_up_on_fal(async_client, emulator, marker, prompt):
     async with await async_client.chat.completions.create(
-        model=MODEL, messages=[system(marker), user(ENDLESS)], stream=True
+        model=MODEL, messages=[system(marker), user(prompt)], stream=True
     ) as stream:
         async for chunk in stream:
             if text_of([chunk]):
