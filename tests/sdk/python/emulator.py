@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 from urllib.request import urlopen
 
 
@@ -17,9 +16,10 @@ from urllib.request import urlopen
 class Call:
     """One request that reached fal's stand-in."""
 
-    id: str
-    body: dict[str, Any]
-    outcome: str | None
+    id: int
+    path: str
+    body: Any
+    outcome: str
 
 
 class Emulator:
@@ -28,8 +28,12 @@ class Emulator:
 
     def calls(self, marker: str) -> list[Call]:
         """The requests whose body holds the marker, oldest first."""
-        records = self._get("/_emulator/requests")["requests"]
-        return [call(record) for record in records if marker in json.dumps(record)]
+        return [call for call in self.all_calls() if marker in json.dumps(call.body)]
+
+    def all_calls(self) -> list[Call]:
+        """Every request still on record, the emulator's own pages left out, oldest first."""
+        calls = [call(record) for record in self._get("/_emulator/requests")["requests"]]
+        return [call for call in calls if not call.path.startswith("/_emulator")]
 
     def only_call(self, marker: str) -> Call:
         """The one request with the marker: more would have been paid twice, none would be a cached answer."""
@@ -39,7 +43,7 @@ class Emulator:
 
     def ended(self, request: Call) -> Call:
         """The same request once it has ended, however it did."""
-        return call(self._get(f"/_emulator/requests/{quote(request.id, safe='')}?wait=ended"))
+        return call(self._get(f"/_emulator/requests/{request.id}?wait=ended"))
 
     def _get(self, path: str) -> Any:
         with urlopen(self._url + path, timeout=10) as response:
@@ -47,4 +51,4 @@ class Emulator:
 
 
 def call(record: dict[str, Any]) -> Call:
-    return Call(id=record["id"], body=record["body"], outcome=record.get("outcome"))
+    return Call(id=record["id"], path=record["path"], body=record["body"], outcome=record["outcome"])

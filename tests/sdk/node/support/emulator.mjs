@@ -12,7 +12,7 @@ export const newMarker = () => `marker-${randomUUID()}`;
 /** The requests that hold the marker, oldest first. */
 export async function calls(marker) {
   const { requests } = await get('/_emulator/requests');
-  return requests.filter((request) => JSON.stringify(request).includes(marker));
+  return requests.filter((request) => JSON.stringify(request.body).includes(marker));
 }
 
 /** The one request with the marker: more would have been paid twice. */
@@ -25,7 +25,7 @@ export async function onlyCall(marker) {
 /** How the request with the marker ended, once it has. */
 export async function outcome(marker) {
   const { id } = await onlyCall(marker);
-  return (await get(`/_emulator/requests/${encodeURIComponent(id)}?wait=ended`)).outcome;
+  return (await get(`/_emulator/requests/${id}?wait=ended`)).outcome;
 }
 
 async function get(path) {
