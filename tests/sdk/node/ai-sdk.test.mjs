@@ -62,7 +62,7 @@ for (const [name, languageModel] of Object.entries(providers)) {
       });
       assert.equal(answer.text, 'third');
       const { body } = await onlyCall(marker);
-      assert.equal(body.system_prompt, `Be brief. ${marker}`);
+      assert.ok(body.system_prompt.startsWith(`Be brief. ${marker}`));
       assert.equal(body.max_tokens, 55);
     });
 

@@ -17,7 +17,6 @@ class Call:
     """One request that reached fal's stand-in."""
 
     id: int
-    path: str
     body: Any
     outcome: str
 
@@ -31,9 +30,8 @@ class Emulator:
         return [call for call in self.all_calls() if marker in json.dumps(call.body)]
 
     def all_calls(self) -> list[Call]:
-        """Every request still on record, the emulator's own pages left out, oldest first."""
-        calls = [call(record) for record in self._get("/_emulator/requests")["requests"]]
-        return [call for call in calls if not call.path.startswith("/_emulator")]
+        """Every request still on record, oldest first. The emulator's own pages are not recorded."""
+        return [call(record) for record in self._get("/_emulator/requests")]
 
     def only_call(self, marker: str) -> Call:
         """The one request with the marker: more would have been paid twice, none would be a cached answer."""
@@ -51,4 +49,4 @@ class Emulator:
 
 
 def call(record: dict[str, Any]) -> Call:
-    return Call(id=record["id"], path=record["path"], body=record["body"], outcome=record["outcome"])
+    return Call(id=record["id"], body=record["body"], outcome=record["outcome"])

@@ -118,8 +118,11 @@ def test_instructions_keep_their_place_in_the_conversation(client, emulator, mar
         ],
     )
     body = emulator.only_call(marker).body
+    assert body["system_prompt"].startswith(f"Leading. {marker}")
     assert "Late instruction." not in body["system_prompt"]
-    assert body["prompt"].find("second") < body["prompt"].find("Late instruction.") < body["prompt"].find("echo last")
+    places = [body["prompt"].find(text) for text in ("first", "second", "Late instruction.", "echo last")]
+    assert -1 not in places
+    assert places == sorted(places)
 
 
 def test_names_of_speakers_reach_fal(client, emulator, marker):
@@ -128,16 +131,16 @@ def test_names_of_speakers_reach_fal(client, emulator, marker):
         messages=[user(f"Tea, please. {marker}", name="bob"), user("Coffee for me.", name="alice"), user("Who wants tea?")],
     )
     prompt = emulator.only_call(marker).body["prompt"]
-    assert prompt.find("bob") < prompt.find("Tea, please.") < prompt.find("alice") < prompt.find("Coffee for me.")
-    assert "bob" in prompt
+    places = [prompt.find(text) for text in ("bob", "Tea, please.", "alice", "Coffee for me.", "Who wants tea?")]
+    assert -1 not in places
+    assert places == sorted(places)
 
 
-def test_text_parts_are_one_text(client, emulator, marker):
-    parts = [{"type": "text", "text": f"echo {marker} one"}, {"type": "text", "text": " two"}]
+def test_text_parts_are_lines_of_one_text(client, emulator, marker):
+    parts = [{"type": "text", "text": f"echo {marker}"}, {"type": "text", "text": "second part"}]
     completion = client.chat.completions.create(model=MODEL, messages=[user(parts)])
-    answer = completion.choices[0].message.content
-    assert "one" in answer and "two" in answer
-    assert "prompt" in emulator.only_call(marker).body
+    assert completion.choices[0].message.content == f"{marker}\nsecond part"
+    assert emulator.only_call(marker).body["prompt"] == f"echo {marker}\nsecond part"
 
 
 @pytest.mark.parametrize("content", [None, "", []], ids=["null", "empty", "no parts"])
@@ -212,11 +215,10 @@ def test_unknown_fields_are_accepted(ask):
 
 def test_ignored_parameters_are_named_in_a_header(client):
     raw = client.chat.completions.with_raw_response.create(
-        model=MODEL, messages=[user("echo hi")], top_p=0.5, seed=7, user="someone"
+        model=MODEL, messages=[user("echo hi")], top_p=0.5, seed=7, temperature=1
     )
     ignored = {name.strip() for name in raw.headers["x-gateway-ignored"].split(",")}
-    assert {"top_p", "seed"} <= ignored
-    assert "user" not in ignored
+    assert ignored == {"top_p", "seed"}
 
 
 def test_stop_sequence_cuts_the_answer(ask):

@@ -39,6 +39,13 @@ def test_wrong_values_are_refused_by_name(client, parameters, param):
     assert caught.value.param == param
 
 
+def test_more_choices_than_the_gateway_pays_for_are_refused(client, emulator, marker):
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model=MODEL, messages=[user(marker)], n=5)
+    assert caught.value.param == "n"
+    assert emulator.calls(marker) == []
+
+
 @pytest.mark.parametrize("parameters", [{"logprobs": True}, {"logit_bias": {"50256": -100}}], ids=str)
 def test_what_would_change_the_meaning_is_refused(ask, parameters):
     with pytest.raises(openai.BadRequestError) as caught:

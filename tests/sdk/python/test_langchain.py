@@ -36,7 +36,7 @@ def test_a_conversation_with_instructions(chat_model, emulator, marker):
     messages = [SystemMessage(f"Be brief. {marker}"), HumanMessage("hi"), AIMessage("hello"), HumanMessage("echo bye")]
     assert chat_model.invoke(messages).content == "bye"
     body = emulator.only_call(marker).body
-    assert body["system_prompt"] == f"Be brief. {marker}"
+    assert body["system_prompt"].startswith(f"Be brief. {marker}")
     assert body["prompt"].find("hi") < body["prompt"].find("hello") < body["prompt"].find("echo bye")
 
 

@@ -11,7 +11,7 @@ export const newMarker = () => `marker-${randomUUID()}`;
 
 /** The requests that hold the marker, oldest first. */
 export async function calls(marker) {
-  const { requests } = await get('/_emulator/requests');
+  const requests = await get('/_emulator/requests');
   return requests.filter((request) => JSON.stringify(request.body).includes(marker));
 }
 
