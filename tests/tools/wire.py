@@ -162,10 +162,11 @@ def stream_faults(exchange: Exchange) -> list[str]:
             found.append(f"{name} is {exchange.headers.get(name)!r}; proxies will hold the stream back")
     events, framing = sse_events(exchange.body, exchange.complete)
     found += framing
-    if exchange.path.endswith("/chat/completions"):
-        found += ChatStream(events, exchange.complete).faults
-        if exchange.complete:
-            found += checker_faults(exchange.body)
+    if not exchange.path.endswith("/chat/completions"):
+        return found + ["no rule for streams of this path; add one"]
+    found += ChatStream(events, exchange.complete).faults
+    if exchange.complete:
+        found += checker_faults(exchange.body)
     return found
 
 

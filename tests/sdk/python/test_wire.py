@@ -211,3 +211,9 @@ def test_a_stream_that_proxies_would_hold_back_is_a_fault():
     found = judged(sse(ROLE, FINISH, "[DONE]"), content_type="text/event-stream")
     assert any("cache-control" in fault for fault in found)
     assert any("x-accel-buffering" in fault for fault in found)
+
+
+def test_what_no_rule_covers_does_not_pass():
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no", "content_type": "text/event-stream"}
+    assert judged(sse("[DONE]"), path="/v1/elsewhere", **headers)
+    assert judged({}, path="/v1/elsewhere")
