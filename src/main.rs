@@ -1,1 +1,40 @@
-fn main() {}
+//! The command `fal-gateway`: reads its arguments and hands over.
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use fal_gateway::cli::args::{Cli, Command, KeysCommand};
+use fal_gateway::cli::{chat, check, completions, demo, emulator, explain, keys, models, serve};
+
+fn main() -> ExitCode {
+    let mut out = BufWriter::new(io::stdout());
+    let outcome = run(Cli::parse().command, &mut out).and_then(|code| out.flush().map(|()| code));
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        // Whoever reads our output has seen enough: `fal-gateway models | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fal-gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, out: &mut impl Write) -> io::Result<u8> {
+    match command {
+        Command::Serve(args) => serve::serve(&args.overrides.to_sources(), args.demo_without_key),
+        Command::Demo(args) => demo::demo(&args, out),
+        Command::Emulator(args) => emulator::emulate(args),
+        Command::Chat(args) => chat::chat(&args, out),
+        Command::Models(args) => models::models(&args, out),
+        Command::Explain(args) => explain::explain(&args, out),
+        Command::Check(args) if args.reference => check::print_reference(out),
+        Command::Check(args) => check::check(&args.overrides.to_sources(), out),
+        Command::Keys(args) => match args.command {
+            KeysCommand::New { name } => keys::new_key(name.as_deref(), out),
+            KeysCommand::Hash => keys::hash_key(&mut io::stdin().lock(), out),
+        },
+        Command::Completions(args) => completions::print_completions(args.shell, out),
+    }
+}

@@ -10,7 +10,7 @@ use super::exchange::{Choices, Exchange};
 use super::extract;
 use super::gateway::{Gateway, Worker};
 use super::respond;
-use super::scope::{Scope, scope};
+use super::scope::{self, Scope};
 use crate::translate::ask::{Ask, Delivery};
 use crate::translate::face::chat::parse;
 use crate::translate::face::chat::write::{ChatStream, ChatWhole, Head, UsageChunk};
@@ -28,7 +28,16 @@ pub async fn create(
     worker: ThinData<Worker>,
 ) -> Result<HttpResponse, ApiError> {
     let gateway = worker.gateway.clone();
-    let scope = scope(&request).ok_or_else(ApiError::bug)?;
+    scope::catch_panic(&gateway, answer(&request, payload, &worker)).await
+}
+
+async fn answer(
+    request: &HttpRequest,
+    payload: Payload,
+    worker: &Worker,
+) -> Result<HttpResponse, ApiError> {
+    let gateway = &worker.gateway;
+    let scope = scope::scope(request).ok_or_else(ApiError::bug)?;
     let caller = gateway.access.admit(request.headers())?;
     if let Some(id) = &caller.id {
         scope.record.key(id.as_str());
@@ -43,17 +52,17 @@ pub async fn create(
     .await?;
     scope.record.received(body.len());
     let mut ask = parse::parse(&body, &gateway.message_limits)?;
-    read_headers(&mut ask, &request)?;
-    let capabilities = capabilities(&gateway, &request);
+    read_headers(&mut ask, request)?;
+    let capabilities = capabilities(gateway, request);
     let plan = plan(ask, &capabilities, &gateway.catalogue)?;
     scope
         .record
         .model(&plan.input.model, gateway.model_label(&plan.input.model));
-    let exchange = Exchange::open(&worker, &caller, &plan, &scope.record).await?;
+    let exchange = Exchange::open(worker, &caller, &plan, &scope.record).await?;
     match plan.delivery {
-        Delivery::Whole => whole(&gateway, &plan, exchange, &scope).await,
+        Delivery::Whole => whole(gateway, &plan, exchange, &scope).await,
         Delivery::Stream { include_usage } => {
-            stream(&gateway, &plan, exchange, scope, include_usage).await
+            stream(gateway, &plan, exchange, scope, include_usage).await
         }
     }
 }

@@ -19,7 +19,11 @@ pub async fn list(
     worker: ThinData<Worker>,
 ) -> Result<HttpResponse, ApiError> {
     worker.gateway.access.admit_reader(request.headers())?;
-    let catalogue = &worker.gateway.catalogue;
+    Ok(HttpResponse::Ok().json(list_json(&worker.gateway.catalogue)))
+}
+
+/// The body of the list.
+pub fn list_json(catalogue: &Catalogue) -> serde_json::Value {
     let supported = supported_parameters();
     let cards = catalogue
         .cards()
@@ -28,10 +32,11 @@ pub async fn list(
     let aliases = catalogue
         .aliases()
         .map(|(alias, card)| model(alias, card, catalogue, &supported));
-    Ok(HttpResponse::Ok().json(ListModelsResponse {
+    let list = ListModelsResponse {
         object: "list",
         data: cards.chain(aliases).collect(),
-    }))
+    };
+    serde_json::to_value(list).unwrap_or_default()
 }
 
 /// One model, by id or alias; the id's slash may be written as `%2F`.

@@ -30,10 +30,10 @@ pub struct Scope {
     _place: Option<Rc<Place>>,
 }
 
-/// Wraps every request. Panics become a 500, and every answer carries the request's id.
+/// Wraps every request, so that every answer carries its id.
 ///
 /// # Errors
-/// Never: errors of handlers are answers here.
+/// Those of the framework; errors of handlers are answers here.
 pub async fn enter(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -58,30 +58,42 @@ pub async fn enter(
     {
         gateway.metrics.sdk_retries.inc();
     }
-    let admitted = admit(&request, gateway, route);
-    let (http, payload) = request.into_parts();
-    let outcome = match admitted {
-        Err(refusal) => Err(refusal),
+    let mut response = match admit(&request, gateway, route) {
         Ok(place) => {
-            http.extensions_mut().insert(Scope {
+            let scope = Scope {
                 record: record.clone(),
                 _place: place.map(Rc::new),
-            });
-            let request = ServiceRequest::from_parts(http.clone(), payload);
-            match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-                Ok(Ok(response)) => Ok(response.map_into_left_body()),
-                Ok(Err(error)) => Ok(ServiceResponse::new(http.clone(), error.error_response())
-                    .map_into_right_body()),
-                Err(_) => Err(panicked(gateway)),
-            }
+            };
+            request.extensions_mut().insert(scope);
+            next.call(request).await?.map_into_left_body()
+        }
+        Err(refusal) => {
+            record.error(refusal.code);
+            request
+                .into_response(refusal.error_response())
+                .map_into_right_body()
         }
     };
-    let mut response = outcome.unwrap_or_else(|error| {
-        record.error(error.code);
-        ServiceResponse::new(http, error.error_response()).map_into_right_body()
-    });
     finish(&mut response, &record);
     Ok(response)
+}
+
+/// Turns a panic in a handler into a 500: one request fails, the others go on.
+///
+/// # Errors
+/// Those of the handler, and [`ApiError::bug`] for a panic.
+pub async fn catch_panic<T>(
+    gateway: &Gateway,
+    handler: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    match AssertUnwindSafe(handler).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            gateway.metrics.panics.inc();
+            tracing::error!("a request ended in a bug of the gateway");
+            Err(ApiError::bug())
+        }
+    }
 }
 
 /// The record of a request, as the middleware put it there.
@@ -170,12 +182,6 @@ fn unavailable(code: &'static str, message: &str) -> ApiError {
         retry_after_s: Some(1),
         ..ApiError::server_error(StatusCode::SERVICE_UNAVAILABLE, code, message)
     }
-}
-
-fn panicked(gateway: &Gateway) -> ApiError {
-    gateway.metrics.panics.inc();
-    tracing::error!("a request ended in a bug of the gateway");
-    ApiError::bug()
 }
 
 /// Without client keys the gateway trusts whoever can connect, and a web page in a browser on this

@@ -162,6 +162,9 @@ impl Overrides {
 pub struct ServeArgs {
     #[command(flatten)]
     pub overrides: Overrides,
+    /// Without a fal key, answer from the built-in emulator
+    #[arg(long)]
+    pub demo_without_key: bool,
 }
 
 #[derive(Debug, Args)]

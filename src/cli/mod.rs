@@ -1,6 +1,14 @@
 //! What `fal-gateway` can be told to do, one file per command.
 
 pub mod args;
+pub mod chat;
 pub mod check;
+pub mod client;
 pub mod completions;
+pub mod demo;
+pub mod emulator;
+pub mod explain;
 pub mod keys;
+pub mod models;
+pub mod serve;
+pub mod signals;

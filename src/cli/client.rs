@@ -1,0 +1,267 @@
+//! A small OpenAI client, for the commands that ask a gateway something.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::translate::reading::sse::SseDecoder;
+
+/// Asks one gateway.
+pub struct Client {
+    http: reqwest::Client,
+    base_url: String,
+    key: Option<SecretString>,
+}
+
+/// What to ask.
+pub struct Question<'q> {
+    pub model: Option<&'q str>,
+    pub system: Option<&'q str>,
+    pub prompt: &'q str,
+    pub reasoning: bool,
+}
+
+/// A piece of an answer.
+pub struct Piece<'p> {
+    pub text: &'p str,
+    pub is_reasoning: bool,
+}
+
+/// What is known of an answer once it is complete.
+pub struct Answer {
+    pub model: String,
+    first_piece: Option<Duration>,
+    total: Duration,
+    tokens: Option<(u64, u64)>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum AskError {
+    /// The gateway cannot be reached.
+    Unreachable { base_url: String },
+    /// The gateway refused, in its own words.
+    Refused(String),
+    /// The answer broke off.
+    Broken,
+    /// What comes cannot be written.
+    Output(io::Error),
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    choices: Vec<ChunkChoice>,
+    usage: Option<ChunkUsage>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct ChunkChoice {
+    delta: Delta,
+}
+
+#[derive(Deserialize)]
+struct Delta {
+    content: Option<String>,
+    reasoning_content: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ChunkUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+}
+
+/// How long a silent gateway is waited for.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+impl Client {
+    /// A client for the gateway whose API lies at `base_url` (`http://127.0.0.1:3250/v1`).
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(base_url: &str, key: Option<&SecretString>) -> reqwest::Result<Self> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = reqwest::Client::builder().read_timeout(PATIENCE);
+        let is_plain = base_url.starts_with("http://");
+        let builder = if is_plain {
+            builder.no_proxy().tls_certs_only([])
+        } else {
+            builder
+        };
+        Ok(Self {
+            http: builder.build()?,
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            key: key.filter(|key| !key.expose_secret().is_empty()).cloned(),
+        })
+    }
+
+    /// Asks, and hands on the answer piece by piece.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask(
+        &self,
+        question: &Question<'_>,
+        mut on_piece: impl FnMut(Piece<'_>) -> io::Result<()>,
+    ) -> Result<Answer, AskError> {
+        let started = Instant::now();
+        let request = self
+            .http
+            .post(format!("{}/chat/completions", self.base_url))
+            .body(question.to_json());
+        let response = self.send(request).await?;
+        let mut answer = Answer {
+            model: String::new(),
+            first_piece: None,
+            total: Duration::ZERO,
+            tokens: None,
+        };
+        let mut decoder = SseDecoder::default();
+        let mut body = response.bytes_stream();
+        while let Some(bytes) = body.next().await {
+            decoder.feed(&bytes.map_err(|_| AskError::Broken)?);
+            while let Some(event) = decoder.next_event() {
+                let data = decoder.data(&event);
+                if data == b"[DONE]" {
+                    answer.total = started.elapsed();
+                    return Ok(answer);
+                }
+                let chunk: Chunk = serde_json::from_slice(data).map_err(|_| AskError::Broken)?;
+                answer.take(chunk, started, &mut on_piece)?;
+            }
+        }
+        Err(AskError::Broken)
+    }
+
+    /// The gateway's list of models, as it sends it.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn models(&self) -> Result<Value, AskError> {
+        let response = self
+            .send(self.http.get(format!("{}/models", self.base_url)))
+            .await?;
+        let body = response.bytes().await.map_err(|_| AskError::Broken)?;
+        serde_json::from_slice(&body).map_err(|_| AskError::Broken)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, AskError> {
+        let request = request.header("content-type", "application/json");
+        let request = match &self.key {
+            Some(key) => request.bearer_auth(key.expose_secret()),
+            None => request,
+        };
+        let unreachable = |_| AskError::Unreachable {
+            base_url: self.base_url.clone(),
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = response.bytes().await.unwrap_or_default();
+        let error: Option<Value> = serde_json::from_slice(&body).ok();
+        let message = error
+            .as_ref()
+            .and_then(|error| error.pointer("/error/message")?.as_str());
+        Err(AskError::Refused(
+            message.map_or_else(|| status.to_string(), str::to_owned),
+        ))
+    }
+}
+
+impl Question<'_> {
+    fn to_json(&self) -> String {
+        let system = self
+            .system
+            .map(|text| json!({"role": "system", "content": text}));
+        let user = json!({"role": "user", "content": self.prompt});
+        let messages: Vec<Value> = system.into_iter().chain([user]).collect();
+        let effort = self.reasoning.then_some("medium");
+        json!({
+            "model": self.model, "messages": messages, "stream": true,
+            "stream_options": {"include_usage": true}, "reasoning_effort": effort,
+        })
+        .to_string()
+    }
+}
+
+impl Answer {
+    fn take(
+        &mut self,
+        chunk: Chunk,
+        started: Instant,
+        on_piece: &mut impl FnMut(Piece<'_>) -> io::Result<()>,
+    ) -> Result<(), AskError> {
+        if let Some(error) = chunk.error {
+            let message = error
+                .get("message")
+                .and_then(Value::as_str)
+                .unwrap_or("the answer broke off");
+            return Err(AskError::Refused(message.to_owned()));
+        }
+        self.model = chunk.model;
+        if let Some(usage) = chunk.usage {
+            self.tokens = Some((usage.prompt_tokens, usage.completion_tokens));
+        }
+        for choice in chunk.choices {
+            let pieces = [
+                (choice.delta.reasoning_content, true),
+                (choice.delta.content, false),
+            ];
+            for (text, is_reasoning) in pieces {
+                let Some(text) = text.filter(|text| !text.is_empty()) else {
+                    continue;
+                };
+                self.first_piece.get_or_insert_with(|| started.elapsed());
+                on_piece(Piece {
+                    text: &text,
+                    is_reasoning,
+                })
+                .map_err(AskError::Output)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One line about the answer: who wrote it, how fast, how long it is.
+    pub fn summary(&self) -> String {
+        let first = self.first_piece.unwrap_or_default().as_millis();
+        let total = self.total.as_secs_f64();
+        let tokens = self
+            .tokens
+            .map(|(prompt, answer)| format!(" · ~{prompt} tokens in, ~{answer} out"));
+        format!(
+            "{} · {first} ms to the first text · {total:.1} s{}",
+            self.model,
+            tokens.unwrap_or_default()
+        )
+    }
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { base_url } => {
+                write!(
+                    formatter,
+                    "nobody answers at {base_url}. Start a gateway: fal-gateway demo"
+                )
+            }
+            Self::Refused(message) => formatter.write_str(message),
+            Self::Broken => formatter.write_str("the answer broke off"),
+            Self::Output(error) => write!(formatter, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for AskError {}

@@ -1,0 +1,48 @@
+//! `fal-gateway explain`: what a request would cause at fal, without causing it.
+
+use std::fs;
+use std::io::{self, Write};
+
+use serde_json::json;
+
+use super::args::ExplainArgs;
+use super::check::BAD_SETTINGS;
+use crate::api::error::ApiError;
+use crate::api::gateway::Gateway;
+use crate::config::Config;
+use crate::translate::face::chat::parse::parse;
+use crate::translate::plan::plan;
+
+/// Prints the request to fal that a chat completion request would cause. The exit code is 1 when
+/// the request would be refused, 2 when the settings are wrong.
+///
+/// # Errors
+/// When the file cannot be read or the output cannot be written.
+pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
+    let config = match Config::load(&args.overrides.to_sources()) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Ok(BAD_SETTINGS);
+        }
+    };
+    let gateway = Gateway::new(config).map_err(io::Error::other)?;
+    let body = fs::read(&args.file).map_err(|error| {
+        io::Error::new(error.kind(), format!("{}: {error}", args.file.display()))
+    })?;
+    let planned = parse(&body, &gateway.message_limits)
+        .and_then(|ask| plan(ask, &gateway.capabilities, &gateway.catalogue));
+    match planned {
+        Ok(plan) => {
+            let path = format!("{}{}", gateway.config.fal.app, plan.endpoint.path());
+            let explained = json!({"path": path, "input": plan.input, "calls": plan.choices});
+            writeln!(out, "{explained:#}")?;
+            Ok(0)
+        }
+        Err(rejection) => {
+            out.write_all(&ApiError::from(rejection).to_json())?;
+            writeln!(out)?;
+            Ok(1)
+        }
+    }
+}

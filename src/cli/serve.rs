@@ -1,0 +1,77 @@
+//! `fal-gateway serve`: the gateway itself.
+
+use std::io;
+
+use super::check::BAD_SETTINGS;
+use super::demo;
+use super::signals::{exit_at_signal, stop_signal};
+use crate::app::{Application, Stopper};
+use crate::config::{Config, Sources};
+use crate::observe::logging;
+
+/// Serves until it is told to stop. The exit code is 0 after an orderly end, 1 when it cannot
+/// start, 2 when its settings are wrong.
+///
+/// # Errors
+/// When the listener or the signal handlers fail.
+pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
+    let mut config = match Config::load(sources) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Ok(BAD_SETTINGS);
+        }
+    };
+    logging::init(config.log.level, config.log.format);
+    actix_web::rt::System::new().block_on(async {
+        if demo_without_key && config.fal.key.is_none() {
+            let emulator = demo::start_emulator()?;
+            demo::point_at(&mut config, &emulator.url());
+            tracing::warn!(
+                "no fal key: answers come from the built-in emulator, nothing leaves this machine"
+            );
+        }
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let application = match Application::build(config) {
+            Ok(application) => application,
+            Err(error) => {
+                eprintln!("fal-gateway: {error}");
+                return Ok(1);
+            }
+        };
+        announce(&application);
+        run_until_signal(application).await.map(|()| 0)
+    })
+}
+
+/// Runs an application until a signal ends it; a second signal ends it at once.
+///
+/// # Errors
+/// When the listener or the signal handlers fail.
+pub async fn run_until_signal(application: Application) -> io::Result<()> {
+    let stopper = application.stopper();
+    actix_web::rt::spawn(stop_at_signal(stopper));
+    application.run().await
+}
+
+async fn stop_at_signal(stopper: Stopper) {
+    if stop_signal().await.is_ok() {
+        tracing::info!("stopping: running answers may finish");
+        actix_web::rt::spawn(exit_at_signal());
+        stopper.stop().await;
+    }
+}
+
+fn announce(application: &Application) {
+    let config = application.config();
+    let fal = config.fal.url.host_str().unwrap_or_default();
+    let who = match (&config.fal.key, config.auth.keys.len()) {
+        (None, _) => "callers bring their own fal key".to_owned(),
+        (Some(_), 0) => "anyone who can connect may use the fal key".to_owned(),
+        (Some(_), keys) => format!("{keys} client keys"),
+    };
+    let url = format!("http://{}/v1", application.address());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), api = %url, fal, callers = %who, "serving");
+}
