@@ -31,12 +31,12 @@ pub struct ApiError {
     pub status: StatusCode,
     pub kind: &'static str,
     pub code: &'static str,
-    pub param: Option<String>,
-    pub message: String,
+    pub param: Option<Box<str>>,
+    pub message: Box<str>,
     /// `Some(false)` where fal may have been paid.
     pub should_retry: Option<bool>,
-    pub retry_after_s: Option<u64>,
-    pub fal_request_id: Option<String>,
+    pub retry_after_s: Option<u32>,
+    pub fal_request_id: Option<Box<str>>,
     /// Whether the connection is closed after this answer, because input is left unread on it.
     pub closes: bool,
 }
@@ -46,7 +46,7 @@ impl ApiError {
     pub fn invalid_request(
         status: StatusCode,
         code: &'static str,
-        message: impl Into<String>,
+        message: impl Into<Box<str>>,
     ) -> Self {
         Self {
             status,
@@ -65,7 +65,7 @@ impl ApiError {
     pub fn server_error(
         status: StatusCode,
         code: &'static str,
-        message: impl Into<String>,
+        message: impl Into<Box<str>>,
     ) -> Self {
         Self {
             kind: SERVER_ERROR,
@@ -77,7 +77,7 @@ impl ApiError {
     pub fn invalid_header(name: &str, cure: &str) -> Self {
         let message = format!("Invalid header '{name}'. {cure}");
         Self {
-            param: Some(name.to_owned()),
+            param: Some(name.into()),
             ..Self::invalid_request(StatusCode::BAD_REQUEST, "invalid_value", message)
         }
     }
@@ -205,7 +205,7 @@ impl ApiError {
             of_input => refused_input(of_input),
         };
         error.retry_after_s = error.retry_after_s.or(refusal.retry_after_s);
-        error.fal_request_id.clone_from(&refusal.request_id);
+        error.fal_request_id = refusal.request_id.as_deref().map(Into::into);
         error
     }
 
@@ -213,7 +213,7 @@ impl ApiError {
     pub fn to_json(&self) -> Vec<u8> {
         let message = match &self.fal_request_id {
             Some(id) => format!("{} (fal request id: {id})", self.message),
-            None => self.message.clone(),
+            None => self.message.to_string(),
         };
         let body = ErrorResponse {
             error: ErrorBody {
@@ -233,7 +233,7 @@ fn refused_input(kind: &RefusalKind) -> ApiError {
         |code, message: &str| ApiError::invalid_request(StatusCode::BAD_REQUEST, code, message);
     match kind {
         RefusalKind::UnknownModel { .. } => ApiError {
-            param: Some("model".to_owned()),
+            param: Some("model".into()),
             ..ApiError::invalid_request(
                 StatusCode::NOT_FOUND,
                 "model_not_found",
@@ -243,21 +243,21 @@ fn refused_input(kind: &RefusalKind) -> ApiError {
         RefusalKind::ContextLength => context_length(None),
         RefusalKind::TooLong { limit, .. } => context_length(*limit),
         RefusalKind::ContentPolicy => ApiError {
-            param: Some("messages".to_owned()),
+            param: Some("messages".into()),
             ..bad_request(
                 "content_policy_violation",
                 "fal refused the request under its content policy.",
             )
         },
         RefusalKind::Image => ApiError {
-            param: Some("messages".to_owned()),
+            param: Some("messages".into()),
             ..bad_request(
                 "invalid_image_url",
                 "fal could not fetch or read an image of the request.",
             )
         },
         RefusalKind::Field(field) => ApiError {
-            param: Some(our_name(field).to_owned()),
+            param: Some(our_name(field).into()),
             ..bad_request(
                 "upstream_rejected",
                 &format!("fal refused the value of '{}'.", our_name(field)),
@@ -284,7 +284,7 @@ fn context_length(limit: Option<u64>) -> ApiError {
         None => "The conversation is too long for the model. Shorten it.".to_owned(),
     };
     ApiError {
-        param: Some("messages".to_owned()),
+        param: Some("messages".into()),
         ..ApiError::invalid_request(StatusCode::BAD_REQUEST, "context_length_exceeded", message)
     }
 }
@@ -327,7 +327,7 @@ impl From<Rejection> for ApiError {
             _ => StatusCode::BAD_REQUEST,
         };
         Self {
-            param: rejection.param,
+            param: rejection.param.map(Into::into),
             ..Self::invalid_request(status, rejection.cause.code(), rejection.message)
         }
     }

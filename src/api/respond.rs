@@ -200,7 +200,7 @@ fn failed(fault: Fault, fal_request_id: Option<String>, record: &Record) -> ApiE
         );
     }
     let error = ApiError {
-        fal_request_id,
+        fal_request_id: fal_request_id.map(Into::into),
         ..ApiError::fault(fault)
     };
     record.upstream_error(error.code);

@@ -11,7 +11,7 @@ pub struct Refusal {
     pub status: u16,
     pub kind: RefusalKind,
     /// Seconds, when fal said so.
-    pub retry_after_s: Option<u64>,
+    pub retry_after_s: Option<u32>,
     /// `x-fal-request-id`.
     pub request_id: Option<String>,
 }
