@@ -12,9 +12,11 @@ use super::gateway::{Gateway, Worker};
 use super::respond;
 use super::scope::{self, Scope};
 use crate::translate::ask::{Ask, Delivery};
+use crate::translate::explain::explain;
 use crate::translate::face::chat::parse;
 use crate::translate::face::chat::write::{ChatStream, ChatWhole, Head, UsageChunk};
 use crate::translate::face::rules::parse_priority;
+use crate::translate::notes::Notes;
 use crate::translate::plan::{Capabilities, Plan, plan};
 use crate::translate::reading::{Event, Sink};
 
@@ -54,15 +56,25 @@ async fn answer(
     let mut ask = parse::parse(&body, &gateway.message_limits)?;
     read_headers(&mut ask, request)?;
     let capabilities = capabilities(gateway, request);
-    let plan = plan(ask, &capabilities, &gateway.catalogue)?;
+    let mut plan = plan(ask, &capabilities, &gateway.catalogue)?;
     scope
         .record
         .model(&plan.input.model, gateway.model_label(&plan.input.model));
-    let exchange = Exchange::open(worker, &caller, &plan, &scope.record).await?;
+    if has_flag(request, "x-gateway-explain", "true") {
+        let explanation = explain(&plan, &gateway.config.fal.app, &capabilities.room);
+        return Ok(HttpResponse::Ok().json(explanation));
+    }
+    let wants_notes =
+        gateway.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
+    let exchange = Exchange::open(worker, &caller, &mut plan, &scope.record).await?;
+    scope
+        .record
+        .model(&plan.input.model, gateway.model_label(&plan.input.model));
+    let notes = wants_notes.then_some(&plan.notes);
     match plan.delivery {
-        Delivery::Whole => whole(gateway, &plan, exchange, &scope).await,
+        Delivery::Whole => whole(gateway, &plan, exchange, &scope, notes).await,
         Delivery::Stream { include_usage } => {
-            stream(gateway, &plan, exchange, scope, include_usage).await
+            stream(gateway, &plan, exchange, scope, include_usage, notes).await
         }
     }
 }
@@ -72,13 +84,13 @@ async fn whole(
     plan: &Plan<'_>,
     exchange: Exchange,
     scope: &Scope,
+    notes: Option<&Notes>,
 ) -> Result<HttpResponse, ApiError> {
     let fal_request_id = exchange.fal_request_id();
     let mut answer = ChatWhole::new(head(gateway, plan), plan.choices);
     respond::read_whole(exchange, &mut answer, gateway, &scope.record).await?;
     let usage = answer.usage();
     scope.record.finished(usage.prompt, usage.completion);
-    let notes = gateway.config.compat.notes_in_body.then_some(&plan.notes);
     let json = answer.to_json(notes);
     scope.record.sent(json.len());
     let mut response = HttpResponse::Ok();
@@ -92,6 +104,7 @@ async fn stream(
     exchange: Exchange,
     scope: Scope,
     include_usage: bool,
+    notes: Option<&Notes>,
 ) -> Result<HttpResponse, ApiError> {
     let usage = match (include_usage, gateway.config.usage.always_stream) {
         (true, _) => UsageChunk::Asked,
@@ -99,6 +112,10 @@ async fn stream(
         (false, false) => UsageChunk::None,
     };
     let answer = ChatStream::new(&head(gateway, plan), plan.choices, usage);
+    let answer = match notes {
+        Some(notes) => answer.with_notes(notes),
+        None => answer,
+    };
     let mut response = HttpResponse::Ok();
     respond::note_headers(
         &mut response,
@@ -120,6 +137,14 @@ fn head(gateway: &Gateway, plan: &Plan<'_>) -> Head {
     }
 }
 
+/// Whether a header says exactly this.
+fn has_flag(request: &HttpRequest, name: &str, value: &str) -> bool {
+    request
+        .headers()
+        .get(name)
+        .is_some_and(|given| given == value)
+}
+
 /// fal's `priority` can be asked for by header, for clients whose body cannot be changed.
 fn read_headers(ask: &mut Ask<'_>, request: &HttpRequest) -> Result<(), ApiError> {
     let Some(value) = request.headers().get("x-fal-priority") else {
@@ -134,7 +159,7 @@ fn read_headers(ask: &mut Ask<'_>, request: &HttpRequest) -> Result<(), ApiError
 
 /// `x-gateway-strict: true` or `false` overrides the setting for one request.
 fn capabilities(gateway: &Gateway, request: &HttpRequest) -> Capabilities {
-    let mut capabilities = gateway.capabilities.clone();
+    let mut capabilities = gateway.capabilities();
     if let Some(strict) = request.headers().get("x-gateway-strict") {
         capabilities.strict = strict == "true";
     }

@@ -1,5 +1,6 @@
 //! One request's exchange with fal: the calls, and their answers read as they come.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::gateway::Worker;
 use crate::observe::record::Record;
 use crate::translate::plan::Plan;
 use crate::translate::reading::{Event, Fault, Format, Reader, Sink};
-use crate::upstream::{Answer, UpstreamError};
+use crate::upstream::{Answer, RefusalKind, UpstreamError};
 
 /// Takes the events of an answer with several choices.
 pub trait Choices {
@@ -55,35 +56,35 @@ pub enum Waited {
 const MOST_AT_ONCE: usize = 256 * 1024;
 
 impl Exchange {
-    /// Calls fal, once for each choice, and waits for the heads of the answers.
+    /// Calls fal, once for each choice, and waits for the heads of the answers. When the model
+    /// refuses before working, the plan's fallbacks are tried; `plan.input.model` is then the one
+    /// that answers.
     ///
     /// # Errors
     /// The first call that fails fails the request; the others are dropped.
     pub async fn open(
         worker: &Worker,
         caller: &Caller,
-        plan: &Plan<'_>,
+        plan: &mut Plan<'_>,
         record: &Record,
     ) -> Result<Self, ApiError> {
         let gateway = &worker.gateway;
-        let input = Bytes::from(serde_json::to_vec(&plan.input).unwrap_or_default());
         let first_byte = gateway.first_byte_timeout(plan.endpoint.stream);
         let started = Instant::now();
         let path = plan.endpoint.path();
-        let calls = (0..plan.choices).map(|_| {
+        let first = first_answer(worker, caller, plan, record, first_byte).await?;
+        if let Some(id) = first.request_id.as_deref() {
+            record.fal_request_id(id);
+        }
+        let input = input_json(plan);
+        let others = (1..plan.choices).map(|_| {
             worker
                 .fal
                 .call(path, input.clone(), &caller.fal_key, first_byte)
         });
-        let answers = try_join_all(calls)
+        let others = try_join_all(others)
             .await
-            .map_err(|error| failed(&error, caller, record))?;
-        if let Some(id) = answers
-            .first()
-            .and_then(|answer| answer.request_id.as_deref())
-        {
-            record.fal_request_id(id);
-        }
+            .map_err(|error| failed(&error, worker, caller, plan, record))?;
         let leg = |answer: Answer| {
             let format = match answer.is_event_stream {
                 true => Format::Events,
@@ -96,7 +97,7 @@ impl Exchange {
             }
         };
         Ok(Self {
-            legs: answers.into_iter().map(leg).collect(),
+            legs: std::iter::once(first).chain(others).map(leg).collect(),
             limits: TimeLimits {
                 first_byte: started + first_byte,
                 total: started + gateway.config.fal.total_timeout,
@@ -211,10 +212,82 @@ impl Sink for Choice<'_> {
     }
 }
 
-fn failed(error: &UpstreamError, caller: &Caller, record: &Record) -> ApiError {
+/// The answer to the first choice, from the first model that does not refuse it.
+async fn first_answer(
+    worker: &Worker,
+    caller: &Caller,
+    plan: &mut Plan<'_>,
+    record: &Record,
+    first_byte: Duration,
+) -> Result<Answer, ApiError> {
+    let mut fallbacks = std::mem::take(&mut plan.fallbacks).into_iter();
+    loop {
+        let outcome = worker
+            .fal
+            .call(
+                plan.endpoint.path(),
+                input_json(plan),
+                &caller.fal_key,
+                first_byte,
+            )
+            .await;
+        let error = match outcome {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let refused = failed(&error, worker, caller, plan, record);
+        match fallbacks.next().filter(|_| did_not_work(&error)) {
+            None => return Err(refused),
+            Some(next) => {
+                worker.gateway.metrics.fallbacks.inc();
+                plan.notes.emulated("models");
+                plan.input.model = Cow::Owned(next);
+            }
+        }
+    }
+}
+
+/// Whether fal refused before doing anything, so that asking another model pays for nothing twice.
+fn did_not_work(error: &UpstreamError) -> bool {
+    match error {
+        UpstreamError::Unreachable | UpstreamError::ConnectTimedOut => true,
+        UpstreamError::Refused(refusal) => matches!(
+            refusal.kind,
+            RefusalKind::UnknownModel { .. } | RefusalKind::Busy | RefusalKind::Unavailable
+        ),
+        UpstreamError::TimedOut | UpstreamError::Disconnected | UpstreamError::Unusable(_) => false,
+    }
+}
+
+fn input_json(plan: &Plan<'_>) -> Bytes {
+    // The input's shape has nothing that JSON could not hold.
+    Bytes::from(serde_json::to_vec(&plan.input).unwrap_or_default())
+}
+
+fn failed(
+    error: &UpstreamError,
+    worker: &Worker,
+    caller: &Caller,
+    plan: &Plan<'_>,
+    record: &Record,
+) -> ApiError {
     record.upstream_error(error.label());
     if let Some(id) = error.request_id() {
         record.fal_request_id(id);
     }
-    ApiError::upstream(error, caller.brought_fal_key)
+    let mut refused = ApiError::upstream(error, caller.brought_fal_key);
+    if let UpstreamError::Refused(refusal) = error {
+        let learned = &worker.gateway.learned;
+        learned.learn(&refusal.kind);
+        if let RefusalKind::UnknownModel { .. } = refusal.kind {
+            let live = learned.models();
+            refused.message = worker
+                .gateway
+                .catalogue
+                .unknown(&plan.input.model, live.iter().map(String::as_str))
+                .message
+                .into();
+        }
+    }
+    refused
 }

@@ -9,11 +9,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Access;
+use super::learned::Learned;
 use crate::access::ClientKeys;
 use crate::config::{self, Config, MissingFinal, UnknownModel};
 use crate::observe::metrics::Metrics;
 use crate::translate::face::chat::messages;
 use crate::translate::face::chat::write::ReasoningField;
+use crate::translate::fold::{Overflow, Room};
 use crate::translate::image;
 use crate::translate::model::{Catalogue, Changes, ModelCard};
 use crate::translate::plan::Capabilities;
@@ -27,12 +29,13 @@ pub struct Gateway {
     pub access: Access,
     pub admin_keys: ClientKeys,
     pub catalogue: Catalogue,
-    pub capabilities: Capabilities,
+    capabilities: Capabilities,
     pub message_limits: messages::Limits,
     pub reading_limits: reading::Limits,
     pub reasoning_field: ReasoningField,
     pub metrics: Arc<Metrics>,
     pub stopping: Stopping,
+    pub learned: Learned,
     pub started: Instant,
     inflight: AtomicUsize,
     /// Told when the last request that was being served is done.
@@ -96,6 +99,15 @@ impl Gateway {
                 max_tokens: config.limits.max_tokens.map(|most| most as u64),
                 enterprise: config.fal.enterprise,
                 strict: config.compat.strict_parameters,
+                room: Room {
+                    prompt: config.limits.max_prompt_chars,
+                    system_prompt: config.limits.max_system_chars,
+                    overflow: match config.limits.overflow {
+                        config::Overflow::Error => Overflow::Error,
+                        config::Overflow::Shift => Overflow::Shift,
+                        config::Overflow::DropOldest => Overflow::DropOldest,
+                    },
+                },
             },
             message_limits: messages::Limits {
                 max_messages: config.limits.max_messages,
@@ -117,11 +129,21 @@ impl Gateway {
             },
             metrics: Arc::new(Metrics::new()?),
             stopping: Stopping::default(),
+            learned: Learned::default(),
             started: Instant::now(),
             inflight: AtomicUsize::new(0),
             idle: Notify::new(),
             config,
         })
+    }
+
+    /// What may be asked of fal now: the settings, and what fal itself has taught since.
+    pub fn capabilities(&self) -> Capabilities {
+        let mut capabilities = self.capabilities.clone();
+        let room = &mut capabilities.room;
+        room.prompt = room.prompt.or(self.learned.prompt_limit());
+        room.system_prompt = room.system_prompt.or(self.learned.system_prompt_limit());
+        capabilities
     }
 
     /// A place among the requests being served, unless all are taken.
@@ -184,6 +206,7 @@ fn changes(models: &config::Models) -> Changes {
         add: models.add.iter().map(card).collect(),
         hide: models.hide.clone(),
         refuse_unknown: models.unknown == UnknownModel::Refuse,
+        fallbacks: models.fallbacks.clone().into_iter().collect(),
     }
 }
 

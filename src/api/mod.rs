@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod extract;
 pub mod gateway;
 pub mod health;
+pub mod learned;
 pub mod models;
 pub mod respond;
 pub mod scope;

@@ -1,5 +1,7 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`, answered from memory.
 
+use std::collections::BTreeSet;
+
 use actix_web::web::{self, ThinData};
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -19,22 +21,25 @@ pub async fn list(
     worker: ThinData<Worker>,
 ) -> Result<HttpResponse, ApiError> {
     worker.gateway.access.admit_reader(request.headers())?;
-    Ok(HttpResponse::Ok().json(list_json(&worker.gateway.catalogue)))
+    Ok(HttpResponse::Ok().json(list_json(
+        &worker.gateway.catalogue,
+        worker.gateway.learned.models(),
+    )))
 }
 
-/// The body of the list.
-pub fn list_json(catalogue: &Catalogue) -> serde_json::Value {
+/// The body of the list: the catalogue, what fal itself has listed beyond it, and the aliases.
+pub fn list_json(catalogue: &Catalogue, live: BTreeSet<String>) -> serde_json::Value {
     let supported = supported_parameters();
-    let cards = catalogue
-        .cards()
-        .iter()
-        .map(|card| model(card.id.as_ref(), card, catalogue, &supported));
+    let unlisted = live.into_iter().filter(|id| catalogue.card(id).is_none());
+    let more = unlisted.map(ModelCard::of_unknown).collect::<Vec<_>>();
+    let cards = catalogue.cards().iter().chain(&more);
+    let models = cards.map(|card| model(card.id.as_ref(), card, catalogue, &supported));
     let aliases = catalogue
         .aliases()
         .map(|(alias, card)| model(alias, card, catalogue, &supported));
     let list = ListModelsResponse {
         object: "list",
-        data: cards.chain(aliases).collect(),
+        data: models.chain(aliases).collect(),
     };
     serde_json::to_value(list).unwrap_or_default()
 }
@@ -50,7 +55,10 @@ pub async fn retrieve(
 ) -> Result<HttpResponse, ApiError> {
     worker.gateway.access.admit_reader(request.headers())?;
     let catalogue = &worker.gateway.catalogue;
-    let card = catalogue.card(&id).ok_or_else(|| catalogue.unknown(&id))?;
+    let live = worker.gateway.learned.models();
+    let unlisted = live.get(id.as_str()).cloned().map(ModelCard::of_unknown);
+    let card = catalogue.card(&id).or(unlisted.as_ref());
+    let card = card.ok_or_else(|| catalogue.unknown(&id, live.iter().map(String::as_str)))?;
     Ok(HttpResponse::Ok().json(model(&id, card, catalogue, &supported_parameters())))
 }
 

@@ -3,13 +3,12 @@
 use std::fs;
 use std::io::{self, Write};
 
-use serde_json::json;
-
 use super::args::ExplainArgs;
 use super::check::BAD_SETTINGS;
 use crate::api::error::ApiError;
 use crate::api::gateway::Gateway;
 use crate::config::Config;
+use crate::translate;
 use crate::translate::face::chat::parse::parse;
 use crate::translate::plan::plan;
 
@@ -30,13 +29,15 @@ pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
     let body = fs::read(&args.file).map_err(|error| {
         io::Error::new(error.kind(), format!("{}: {error}", args.file.display()))
     })?;
+    let capabilities = gateway.capabilities();
     let planned = parse(&body, &gateway.message_limits)
-        .and_then(|ask| plan(ask, &gateway.capabilities, &gateway.catalogue));
+        .and_then(|ask| plan(ask, &capabilities, &gateway.catalogue));
     match planned {
         Ok(plan) => {
-            let path = format!("{}{}", gateway.config.fal.app, plan.endpoint.path());
-            let explained = json!({"path": path, "input": plan.input, "calls": plan.choices});
-            writeln!(out, "{explained:#}")?;
+            let explanation =
+                translate::explain::explain(&plan, &gateway.config.fal.app, &capabilities.room);
+            serde_json::to_writer_pretty(&mut *out, &explanation)?;
+            writeln!(out)?;
             Ok(0)
         }
         Err(rejection) => {

@@ -1,5 +1,6 @@
 //! `fal-gateway models`: the catalogue, ours or a running gateway's.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -29,7 +30,10 @@ pub fn models(args: &ModelsArgs, out: &mut impl Write) -> io::Result<u8> {
             }
         }
         None => match Config::load(&Sources::from_process(args.config.as_deref(), Vec::new())) {
-            Ok(config) => list_json(&Gateway::new(config).map_err(io::Error::other)?.catalogue),
+            Ok(config) => list_json(
+                &Gateway::new(config).map_err(io::Error::other)?.catalogue,
+                BTreeSet::new(),
+            ),
             Err(problems) => {
                 eprintln!("{problems}");
                 return Ok(BAD_SETTINGS);

@@ -28,6 +28,7 @@ pub struct Metrics {
     pub tokens: IntCounterVec,
     pub client_disconnects: IntCounter,
     pub sdk_retries: IntCounter,
+    pub fallbacks: IntCounter,
     pub panics: IntCounter,
 }
 
@@ -116,6 +117,10 @@ impl Metrics {
             sdk_retries: counter(
                 "fal_gateway_sdk_retries_total",
                 "Requests that an OpenAI SDK repeated by itself.",
+            )?,
+            fallbacks: counter(
+                "fal_gateway_fallbacks_total",
+                "Calls to a substitute because a model refused before working.",
             )?,
             panics: counter(
                 "fal_gateway_panics_total",

@@ -24,6 +24,7 @@ use serde_json::value::RawValue;
 
 use super::ask::{Conversation, Part, Speaker, ToolCall, Turn};
 use super::key::Key;
+use super::rejection::{Cause, Rejection};
 
 /// What is sent to fal for a conversation.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,7 @@ pub struct Folded<'a> {
     pub image_urls: Vec<Cow<'a, str>>,
     /// The key of the record; `None` when the message went through unchanged.
     pub key: Option<Key>,
+    pub cut: Cut,
 }
 
 /// What stands after a record when it is not the caller's own words.
@@ -42,12 +44,105 @@ const AFTER_INSTRUCTIONS: &str =
 const AFTER_PREFILL: &str = "Continue the reply below exactly where it stops. \
                              Output only the continuation, without repeating any of it.\n\n";
 
-/// Folds a conversation. Different conversations give different results.
-pub fn fold<'a>(conversation: Conversation<'a>) -> Folded<'a> {
+/// How long the two texts may be, in characters, and what to do about longer ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    pub prompt: Option<usize>,
+    pub system_prompt: Option<usize>,
+    pub overflow: Overflow,
+}
+
+/// What becomes of a conversation that does not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// It is refused.
+    #[default]
+    Error,
+    /// Its oldest turns move to the end of the system prompt, which has a limit of its own.
+    Shift,
+    /// Its oldest exchanges are left out, a call together with its results.
+    DropOldest,
+}
+
+/// Folds a conversation into the room there is. Different conversations give different results,
+/// as long as nothing has to be left out.
+///
+/// # Errors
+/// `context_length_exceeded`, with the sizes, when it does not fit and may not be cut, or would
+/// not fit however it was cut.
+pub fn fold<'a>(conversation: Conversation<'a>, room: &Room) -> Result<Folded<'a>, Rejection> {
     if is_lone_message(&conversation) && !imitates_a_fold(&conversation) {
-        verbatim(conversation)
-    } else {
-        record(&conversation)
+        let folded = verbatim(conversation);
+        return match folded.fits(room) {
+            true => Ok(folded),
+            false => Err(folded.too_long(room)),
+        };
+    }
+    let folded = record(&conversation, Key::of(&conversation), Cut::Nothing);
+    match (folded.fits(room), room.overflow) {
+        (true, _) => Ok(folded),
+        (false, Overflow::Error) => Err(folded.too_long(room)),
+        (false, Overflow::Shift) => {
+            cut(&conversation, room, Cut::Shifted).ok_or_else(|| folded.too_long(room))
+        }
+        (false, Overflow::DropOldest) => {
+            cut(&conversation, room, Cut::Dropped).ok_or_else(|| folded.too_long(room))
+        }
+    }
+}
+
+/// What was done to the oldest turns of a record: how many of them are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    Nothing,
+    Shifted(usize),
+    Dropped(usize),
+}
+
+/// Cuts as little as possible: the fewest whole exchanges that make the rest fit.
+fn cut<'a>(
+    conversation: &Conversation<'a>,
+    room: &Room,
+    how: fn(usize) -> Cut,
+) -> Option<Folded<'a>> {
+    let key = Key::of(conversation);
+    let borders = exchange_borders(conversation);
+    let fold_at = |border: &usize| record(conversation, key.clone(), how(*border));
+    let prompt_is_long = |border: &usize| !fold_at(border).prompt_fits(room);
+    let first = borders.partition_point(prompt_is_long);
+    borders
+        .get(first)
+        .map(fold_at)
+        .filter(|folded| folded.fits(room))
+}
+
+/// Where an exchange begins, as counts of turns before it: at every user or system turn of the
+/// record but the first, and at the record's end.
+fn exchange_borders(conversation: &Conversation<'_>) -> Vec<usize> {
+    let recorded = recorded_turns(conversation);
+    let begins = |turn: &Turn<'_>| matches!(turn.speaker, Speaker::User { .. } | Speaker::System);
+    let inner = recorded
+        .iter()
+        .enumerate()
+        .skip(1)
+        .filter(|(_, turn)| begins(turn))
+        .map(|(at, _)| at);
+    let ends_in_results = recorded.len() == conversation.turns.len();
+    // Results that are still to be answered, and their calls, always stay.
+    let end = (!ends_in_results).then_some(recorded.len());
+    inner.chain(end).filter(|count| *count > 0).collect()
+}
+
+/// The turns that stand in the record: all but a last message that is to be answered bare.
+fn recorded_turns<'c, 'a>(conversation: &'c Conversation<'a>) -> &'c [Turn<'a>] {
+    let turns = conversation.turns.as_slice();
+    match turns.split_last() {
+        Some((last, before))
+            if conversation.prefill.is_none() && matches!(last.speaker, Speaker::User { .. }) =>
+        {
+            before
+        }
+        _ => turns,
     }
 }
 
@@ -105,6 +200,7 @@ fn verbatim<'a>(conversation: Conversation<'a>) -> Folded<'a> {
             system_prompt: conversation.instructions,
             image_urls: Vec::new(),
             key: None,
+            cut: Cut::Nothing,
         };
     }
     let mut images = Images::of(parts.iter(), None);
@@ -115,29 +211,93 @@ fn verbatim<'a>(conversation: Conversation<'a>) -> Folded<'a> {
         system_prompt: conversation.instructions,
         image_urls: images.urls,
         key: None,
+        cut: Cut::Nothing,
     }
 }
 
-fn record<'a>(conversation: &Conversation<'a>) -> Folded<'a> {
-    let key = Key::of(conversation);
-    let all_parts = conversation.turns.iter().flat_map(|turn| &turn.parts);
+fn record<'a>(conversation: &Conversation<'a>, key: Key, cut: Cut) -> Folded<'a> {
+    let turns = recorded_turns(conversation);
+    let (oldest, recorded) = match cut {
+        Cut::Nothing => (&[][..], turns),
+        Cut::Shifted(count) | Cut::Dropped(count) => {
+            turns.split_at_checked(count).unwrap_or((turns, &[]))
+        }
+    };
+    let kept = match cut {
+        Cut::Dropped(count) => conversation.turns.get(count..).unwrap_or_default(),
+        Cut::Nothing | Cut::Shifted(_) => conversation.turns.as_slice(),
+    };
     let mut writer = RecordWriter {
-        images: Images::of(all_parts, Some(&key)),
+        images: Images::of(kept.iter().flat_map(|turn| &turn.parts), Some(&key)),
         out: String::new(),
         key: &key,
     };
-    writer.write(conversation);
+    let mut system_prompt = conversation
+        .instructions
+        .as_deref()
+        .map(|text| format!("{text}\n\n"))
+        .unwrap_or_default();
+    system_prompt.push_str(&explanation(&key));
+    if let Cut::Shifted(_) = cut {
+        let _ = write!(
+            system_prompt,
+            "\n\nThe record begins here and goes on in the message.\n<conversation-{key} part=\"1\">\n"
+        );
+        writer.write_turns(oldest);
+        system_prompt.push_str(&std::mem::take(&mut writer.out));
+        let _ = write!(system_prompt, "</conversation-{key}>");
+    }
+    writer.write(conversation, recorded, cut);
     let RecordWriter { images, out, .. } = writer;
-    let explanation = explanation(&key);
-    let system_prompt = match &conversation.instructions {
-        Some(instructions) => format!("{instructions}\n\n{explanation}"),
-        None => explanation,
-    };
     Folded {
         prompt: Cow::Owned(out),
         system_prompt: Some(Cow::Owned(system_prompt)),
         image_urls: images.urls,
         key: Some(key),
+        cut,
+    }
+}
+
+impl Folded<'_> {
+    /// Characters of the prompt, as fal counts them.
+    pub fn prompt_chars(&self) -> usize {
+        self.prompt.chars().count()
+    }
+
+    /// Characters of the system prompt.
+    pub fn system_prompt_chars(&self) -> usize {
+        self.system_prompt
+            .as_deref()
+            .map_or(0, |text| text.chars().count())
+    }
+
+    fn prompt_fits(&self, room: &Room) -> bool {
+        room.prompt.is_none_or(|most| self.prompt_chars() <= most)
+    }
+
+    fn fits(&self, room: &Room) -> bool {
+        self.prompt_fits(room)
+            && room
+                .system_prompt
+                .is_none_or(|most| self.system_prompt_chars() <= most)
+    }
+
+    fn too_long(&self, room: &Room) -> Rejection {
+        let of = |limit: Option<usize>| {
+            limit.map_or(String::new(), |most| format!(" of at most {most}"))
+        };
+        Rejection::of(
+            Cause::ContextLengthExceeded,
+            "messages",
+            format!(
+                "The conversation is too long: its prompt would have {} characters{}, its system prompt {}{}. \
+                 Shorten the conversation, or let the gateway do so with limits.overflow.",
+                self.prompt_chars(),
+                of(room.prompt),
+                self.system_prompt_chars(),
+                of(room.system_prompt)
+            ),
+        )
     }
 }
 
@@ -149,27 +309,37 @@ struct RecordWriter<'k, 'a> {
 }
 
 impl<'a> RecordWriter<'_, 'a> {
-    fn write(&mut self, conversation: &Conversation<'a>) {
+    fn write(&mut self, conversation: &Conversation<'a>, recorded: &[Turn<'a>], cut: Cut) {
         let key = self.key;
-        let turns = conversation.turns.as_slice();
-        let (recorded, mark, closing) = match (&conversation.prefill, turns.split_last()) {
-            (Some(_), _) => (turns, " then=\"continue\"".to_owned(), AFTER_PREFILL),
-            (None, Some((last, before))) => match &last.speaker {
-                Speaker::User { name } => (before, attribute("from", name.as_deref()), ""),
-                Speaker::Tool { .. } => (turns, " then=\"results\"".to_owned(), AFTER_RESULTS),
-                Speaker::System | Speaker::Assistant { .. } => {
-                    (turns, " then=\"answer\"".to_owned(), AFTER_INSTRUCTIONS)
-                }
-            },
-            (None, None) => (turns, String::new(), ""),
+        let last = conversation.turns.last();
+        let (mark, closing) = match (&conversation.prefill, last.map(|turn| &turn.speaker)) {
+            (Some(_), _) => (" then=\"continue\"".to_owned(), AFTER_PREFILL),
+            (None, Some(Speaker::User { name })) => (attribute("from", name.as_deref()), ""),
+            (None, Some(Speaker::Tool { .. })) => (" then=\"results\"".to_owned(), AFTER_RESULTS),
+            (None, Some(Speaker::System | Speaker::Assistant { .. })) => {
+                (" then=\"answer\"".to_owned(), AFTER_INSTRUCTIONS)
+            }
+            (None, None) => (String::new(), ""),
         };
-        let _ = writeln!(self.out, "<conversation-{key}{mark}>");
+        let part = if matches!(cut, Cut::Shifted(_)) {
+            " part=\"2\""
+        } else {
+            ""
+        };
+        let _ = writeln!(self.out, "<conversation-{key}{part}{mark}>");
+        if let Cut::Dropped(count) = cut {
+            let _ = writeln!(self.out, "[{count} earlier turns omitted]");
+        }
         self.write_turns(recorded);
         let _ = write!(self.out, "</conversation-{key}>\n\n{closing}");
         if let Some(prefill) = &conversation.prefill {
             self.out.push_str(prefill);
-        } else if let Some(last) = turns.get(recorded.len()) {
-            self.images.write_parts(&mut self.out, &last.parts);
+        } else if let Some(Turn {
+            speaker: Speaker::User { .. },
+            parts,
+        }) = last
+        {
+            self.images.write_parts(&mut self.out, parts);
         }
     }
 

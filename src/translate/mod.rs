@@ -16,6 +16,7 @@
 
 pub mod ask;
 pub mod draft;
+pub mod explain;
 pub mod face;
 pub mod fold;
 pub mod image;

@@ -29,6 +29,8 @@ pub struct Changes {
     pub hide: Vec<String>,
     /// Refuse names with a slash that the catalogue does not know, rather than let fal decide.
     pub refuse_unknown: bool,
+    /// Models to try when one refuses before working: names, and the names to try in order.
+    pub fallbacks: Vec<(String, Vec<String>)>,
 }
 
 /// The models and their names, built once at the start.
@@ -39,6 +41,8 @@ pub struct Catalogue {
     aliases: Vec<(String, usize)>,
     default: String,
     refuse_unknown: bool,
+    /// By the id of the model that is asked for first.
+    fallbacks: HashMap<String, Vec<String>>,
 }
 
 /// What a name stands for.
@@ -161,8 +165,15 @@ impl Catalogue {
             aliases: Vec::new(),
             default: changes.default.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
             refuse_unknown: changes.refuse_unknown,
+            fallbacks: HashMap::new(),
         };
         catalogue.add_aliases(changes.aliases, changes.builtin_aliases);
+        for (name, substitutes) in changes.fallbacks {
+            let id = catalogue
+                .card(&name)
+                .map_or(name, |card| card.id.to_string());
+            catalogue.fallbacks.insert(id, substitutes);
+        }
         catalogue
     }
 
@@ -206,13 +217,7 @@ impl Catalogue {
         }
         let index = self.cards.len();
         self.by_name.insert(id.clone(), index);
-        self.cards.push(ModelCard {
-            id: Cow::Owned(id),
-            premium: false,
-            vision: None,
-            enterprise: true,
-            context_length: None,
-        });
+        self.cards.push(ModelCard::of_unknown(id));
         index
     }
 
@@ -242,6 +247,14 @@ impl Catalogue {
             .and_then(|&index| self.cards.get(index))
     }
 
+    /// The names that the operator configured to fall back on from this id.
+    pub fn fallbacks(&self, id: &str) -> &[String] {
+        self.fallbacks
+            .get(id)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
     /// What a request's `model` stands for; `None` is the default.
     ///
     /// # Errors
@@ -260,13 +273,13 @@ impl Catalogue {
                 id: Cow::Owned(name.to_owned()),
                 card: None,
             }),
-            false => Err(self.unknown(name)),
+            false => Err(self.unknown(name, std::iter::empty())),
         }
     }
 
-    /// The refusal of a name, with the nearest ones that exist.
-    pub fn unknown(&self, name: &str) -> Rejection {
-        let near = self.nearest(name);
+    /// The refusal of a name, with the nearest ones that exist, here or among `more`.
+    pub fn unknown<'m>(&'m self, name: &str, more: impl Iterator<Item = &'m str>) -> Rejection {
+        let near = self.nearest(name, more);
         let suggestion = match near.as_slice() {
             [] => String::new(),
             names => format!(" Closest: {}.", names.join(", ")),
@@ -282,21 +295,16 @@ impl Catalogue {
         )
     }
 
-    fn nearest(&self, name: &str) -> Vec<&str> {
+    fn nearest<'m>(&'m self, name: &str, more: impl Iterator<Item = &'m str>) -> Vec<&'m str> {
         let wanted = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
         if wanted.len() > 64 {
             return Vec::new();
         }
         let bare = |id: &str| id.rsplit('/').next().unwrap_or(id).to_ascii_lowercase();
-        let mut scored = self
-            .cards
-            .iter()
-            .map(|card| {
-                (
-                    strsim::jaro_winkler(&wanted, &bare(&card.id)),
-                    card.id.as_ref(),
-                )
-            })
+        let ours = self.cards.iter().map(|card| card.id.as_ref());
+        let mut scored = ours
+            .chain(more.filter(|id| !self.by_name.contains_key(*id)))
+            .map(|id| (strsim::jaro_winkler(&wanted, &bare(id)), id))
             .filter(|(score, _)| *score > 0.75)
             .collect::<Vec<_>>();
         scored.sort_by(|one, other| other.0.total_cmp(&one.0));
@@ -305,6 +313,17 @@ impl Catalogue {
 }
 
 impl ModelCard {
+    /// A card for a model of which nothing is known but its id.
+    pub fn of_unknown(id: String) -> Self {
+        Self {
+            id: Cow::Owned(id),
+            premium: false,
+            vision: None,
+            enterprise: true,
+            context_length: None,
+        }
+    }
+
     /// The part before the slash, as OpenAI's `owned_by`.
     pub fn owner(&self) -> &str {
         self.id.split_once('/').map_or("fal", |(owner, _)| owner)

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::wire::openai::chat::GatewayNotes;
+
 /// The fields of a request that were not simply passed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
@@ -14,6 +16,15 @@ pub struct Notes {
 }
 
 impl Notes {
+    /// The notes as they stand in a body.
+    pub fn to_wire(&self) -> GatewayNotes<'_> {
+        GatewayNotes {
+            emulated: self.emulated.clone(),
+            ignored: self.ignored.iter().map(AsRef::as_ref).collect(),
+            fold: self.fold.as_deref(),
+        }
+    }
+
     /// Adds a field to the emulated ones, once.
     pub fn emulated(&mut self, name: &'static str) {
         if !self.emulated.contains(&name) {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::ask::{self, Ask, Delivery, Reasoning};
-use super::fold::{Folded, fold};
+use super::fold::{Cut, Folded, Room, fold};
 use super::key::Key;
 use super::model::{Catalogue, ModelCard, Resolved};
 use super::notes::Notes;
@@ -22,6 +22,8 @@ pub struct Capabilities {
     pub enterprise: bool,
     /// Whether a field that would be ignored is refused instead.
     pub strict: bool,
+    /// How long prompts may be.
+    pub room: Room,
 }
 
 /// Everything that is needed to call fal and to read its answer.
@@ -29,6 +31,8 @@ pub struct Capabilities {
 pub struct Plan<'a> {
     pub endpoint: Endpoint,
     pub input: AnyLlmInput<'a>,
+    /// Models to ask, in order, should the first one refuse before working.
+    pub fallbacks: Vec<String>,
     pub card: Option<ModelCard>,
     pub choices: u32,
     pub delivery: Delivery,
@@ -91,33 +95,42 @@ pub fn plan<'a>(
     capabilities: &Capabilities,
     catalogue: &'a Catalogue,
 ) -> Result<Plan<'a>, Rejection> {
-    let Resolved { id, card } = catalogue.resolve(ask.model.as_deref())?;
+    let mut names = ask.model.iter().chain(&ask.fallbacks);
+    let Resolved { id, card } = catalogue.resolve(names.next().map(AsRef::as_ref))?;
     refuse_ignored(&ask.notes, capabilities)?;
     refuse_amounts(&ask, capabilities)?;
     let has_images = ask.conversation.images().next().is_some();
     let variant = variant(has_images, card, capabilities)?;
+    let fallbacks = fallbacks(names, &id, has_images, catalogue)?;
     let prefill = ask
         .conversation
         .prefill
         .as_ref()
         .map(|text| text.clone().into_owned());
     let turns = ask.conversation.turns.len();
-    let folded = fold(ask.conversation);
+    let folded = fold(ask.conversation, &capabilities.room)?;
     let mut notes = ask.notes;
     notes.fold = folded
         .key
         .as_ref()
-        .map(|key| format!("record; turns={turns}; key={key}"));
+        .map(|key| describe_fold(key, turns, folded.cut));
+    let mut sampling = ask.sampling;
+    if sampling.max_tokens.is_none() && capabilities.max_tokens.is_some() {
+        sampling.max_tokens = capabilities.max_tokens;
+        notes.emulated("max_tokens");
+    }
+    let prompt_tokens = usage::prompt_tokens(
+        &folded.prompt,
+        folded.system_prompt.as_deref(),
+        folded.image_urls.len(),
+    );
+    refuse_beyond_context(card, prompt_tokens)?;
     let reading = Reading {
         stop: ask.stop,
         show_reasoning: ask.reasoning == Reasoning::Shown,
         prefill,
-        max_tokens: ask.sampling.max_tokens,
-        prompt_tokens: usage::prompt_tokens(
-            &folded.prompt,
-            folded.system_prompt.as_deref(),
-            folded.image_urls.len(),
-        ),
+        max_tokens: sampling.max_tokens,
+        prompt_tokens,
         key: folded.key.clone(),
     };
     // A whole answer with stop sequences is read as a stream, so that the call can be dropped at
@@ -125,13 +138,67 @@ pub fn plan<'a>(
     let stream = ask.delivery != Delivery::Whole || !reading.stop.is_empty();
     Ok(Plan {
         endpoint: Endpoint { variant, stream },
-        input: input(folded, id, &ask.sampling, ask.reasoning, ask.priority),
+        input: input(folded, id, &sampling, ask.reasoning, ask.priority),
+        fallbacks,
         card: card.cloned(),
         choices: ask.choices,
         delivery: ask.delivery,
         reading,
         notes,
     })
+}
+
+/// The ids to fall back on: those of the request, or else those the operator configured for the
+/// model. A model that cannot see is no substitute for one that has to.
+fn fallbacks<'n>(
+    names: impl Iterator<Item = &'n Cow<'n, str>>,
+    first: &str,
+    has_images: bool,
+    catalogue: &'n Catalogue,
+) -> Result<Vec<String>, Rejection> {
+    let mut asked = names.map(AsRef::as_ref).peekable();
+    let configured = match asked.peek() {
+        Some(_) => &[][..],
+        None => catalogue.fallbacks(first),
+    };
+    let mut ids = Vec::new();
+    for name in asked.chain(configured.iter().map(String::as_str)) {
+        let Resolved { id, card } =
+            catalogue
+                .resolve(Some(name))
+                .map_err(|rejection| Rejection {
+                    param: Some("models".to_owned()),
+                    ..rejection
+                })?;
+        let is_blind = has_images && card.is_some_and(|card| card.vision == Some(false));
+        if !is_blind && *id != *first && !ids.iter().any(|known: &String| **known == *id) {
+            ids.push(id.into_owned());
+        }
+    }
+    Ok(ids)
+}
+
+fn describe_fold(key: &Key, turns: usize, cut: Cut) -> String {
+    let cut = match cut {
+        Cut::Nothing => String::new(),
+        Cut::Shifted(count) => format!("; shifted={count}"),
+        Cut::Dropped(count) => format!("; dropped={count}"),
+    };
+    format!("record; turns={turns}{cut}; key={key}")
+}
+
+fn refuse_beyond_context(card: Option<&ModelCard>, prompt_tokens: u64) -> Result<(), Rejection> {
+    match card.and_then(|card| card.context_length) {
+        Some(most) if prompt_tokens > u64::from(most) => Err(Rejection::of(
+            Cause::ContextLengthExceeded,
+            "messages",
+            format!(
+                "This model's maximum context length is {most} tokens. However, your messages resulted in about \
+                 {prompt_tokens} tokens. Please reduce the length of the messages."
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn input<'a>(

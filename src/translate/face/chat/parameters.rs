@@ -62,7 +62,7 @@ pub const PARAMETERS: &[Parameter] = &[
     row("reasoning", Emulated, "OpenRouter's object: `enabled`, `effort` or `max_tokens` switch fal's `reasoning` on, `exclude` hides the text", rules::reasoning),
     row("include_reasoning", Emulated, "true shows the reasoning, false hides it", rules::include_reasoning),
     row("priority", Forwarded, "fal's own: `latency` or `throughput`", rules::priority),
-    row("models", Refused, "fallbacks are not offered", rules::unless_empty),
+    row("models", Emulated, "OpenRouter's list: tried in order when a model refuses before working", rules::models),
     row("plugins", Refused, "an empty list is fine", rules::unless_empty),
     row("top_k", Ignored, "fal has no such control", rules::ignored),
     row("min_p", Ignored, "fal has no such control", rules::ignored),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::translate::notes::Notes;
 use crate::translate::reading::{Event, Fault, Finish, FinishReason, Sink, Usage};
-use crate::wire::openai::chat::{ChatCompletion, Choice, GatewayNotes, ResponseMessage};
+use crate::wire::openai::chat::{ChatCompletion, Choice, ResponseMessage};
 use crate::wire::openai::usage::{CompletionTokensDetails, CompletionUsage};
 
 /// What all objects of one answer have in common.
@@ -100,7 +100,7 @@ impl ChatWhole {
             model: &self.head.model,
             choices: choices.collect(),
             usage: completion_usage(self.usage()),
-            gateway: notes.map(gateway_notes),
+            gateway: notes.map(Notes::to_wire),
         };
         let mut json = Vec::with_capacity(
             512 + self
@@ -142,6 +142,8 @@ pub struct ChatStream {
     usage: UsageChunk,
     reasoning_field: ReasoningField,
     choices: Vec<StreamedChoice>,
+    /// `,"gateway":{...}` for the first chunk, where the caller wants the notes in the body.
+    notes: Vec<u8>,
     fault: Option<Fault>,
     has_ended: bool,
 }
@@ -192,9 +194,17 @@ impl ChatStream {
             usage,
             reasoning_field: head.reasoning_field,
             choices: vec![StreamedChoice::default(); choices as usize],
+            notes: Vec::new(),
             fault: None,
             has_ended: false,
         }
+    }
+
+    /// Puts the notes into the first chunk.
+    pub fn with_notes(mut self, notes: &Notes) -> Self {
+        self.notes.extend_from_slice(b",\"gateway\":");
+        write_json(&mut self.notes, &notes.to_wire());
+        self
     }
 
     /// Where the events of a choice go.
@@ -305,7 +315,13 @@ impl ChatStream {
             self.out,
             "}},\"logprobs\":null,\"finish_reason\":{finish_reason}"
         );
-        self.out.extend_from_slice(self.chunk_tail);
+        let (close, end) = self
+            .chunk_tail
+            .split_at_checked(2)
+            .unwrap_or((self.chunk_tail, b""));
+        self.out.extend_from_slice(close);
+        self.out.append(&mut self.notes);
+        self.out.extend_from_slice(end);
     }
 }
 
@@ -356,14 +372,6 @@ fn reason_name(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
-    }
-}
-
-fn gateway_notes(notes: &Notes) -> GatewayNotes<'_> {
-    GatewayNotes {
-        emulated: notes.emulated.clone(),
-        ignored: notes.ignored.iter().map(AsRef::as_ref).collect(),
-        fold: notes.fold.as_deref(),
     }
 }
 
