@@ -37,7 +37,9 @@ pub struct Folded<'a> {
     pub cut: Cut,
 }
 
-/// What stands after a record when it is not the caller's own words.
+/// What stands after a record when it is not the caller's own words. The record's last element,
+/// `<next-KEY/>`, then says so, because a caller could have written the same words; it stands at
+/// the end and not in the opening tag, so that a record begins as it did a turn ago.
 const AFTER_RESULTS: &str = "The results of your tool calls are in the last turn. Continue.";
 const AFTER_INSTRUCTIONS: &str =
     "Answer the last turn of the record whose role is user, following the turns after it.";
@@ -312,25 +314,29 @@ impl<'a> RecordWriter<'_, 'a> {
     fn write(&mut self, conversation: &Conversation<'a>, recorded: &[Turn<'a>], cut: Cut) {
         let key = self.key;
         let last = conversation.turns.last();
-        let (mark, closing) = match (&conversation.prefill, last.map(|turn| &turn.speaker)) {
-            (Some(_), _) => (" then=\"continue\"".to_owned(), AFTER_PREFILL),
-            (None, Some(Speaker::User { name })) => (attribute("from", name.as_deref()), ""),
-            (None, Some(Speaker::Tool { .. })) => (" then=\"results\"".to_owned(), AFTER_RESULTS),
+        let (next, closing) = match (&conversation.prefill, last.map(|turn| &turn.speaker)) {
+            (Some(_), _) => (Some(("assistant", None)), AFTER_PREFILL),
+            (None, Some(Speaker::User { name: None }) | None) => (None, ""),
+            (None, Some(Speaker::User { name })) => (Some(("user", name.as_deref())), ""),
+            (None, Some(Speaker::Tool { .. })) => (Some(("tool", None)), AFTER_RESULTS),
             (None, Some(Speaker::System | Speaker::Assistant { .. })) => {
-                (" then=\"answer\"".to_owned(), AFTER_INSTRUCTIONS)
+                (Some(("system", None)), AFTER_INSTRUCTIONS)
             }
-            (None, None) => (String::new(), ""),
         };
         let part = if matches!(cut, Cut::Shifted(_)) {
             " part=\"2\""
         } else {
             ""
         };
-        let _ = writeln!(self.out, "<conversation-{key}{part}{mark}>");
+        let _ = writeln!(self.out, "<conversation-{key}{part}>");
         if let Cut::Dropped(count) = cut {
             let _ = writeln!(self.out, "[{count} earlier turns omitted]");
         }
         self.write_turns(recorded);
+        if let Some((role, name)) = next {
+            let name = attribute("name", name);
+            let _ = writeln!(self.out, "<next-{key} role=\"{role}\"{name}/>");
+        }
         let _ = write!(self.out, "</conversation-{key}>\n\n{closing}");
         if let Some(prefill) = &conversation.prefill {
             self.out.push_str(prefill);
@@ -456,13 +462,15 @@ impl<'a> Images<'a> {
         let has_images = parts.clone().any(|part| matches!(part, Part::Image(_)));
         let mut label = "image".to_owned();
         if has_images {
-            let written = |label: &str| {
-                let marker = format!("[{label} ");
+            // The bare word, whatever follows it: of the words that occur, the longest is then
+            // always the marker's, and no text can pass for a marker or the other way round.
+            let is_written = |label: &str| {
+                let marker = format!("[{label}");
                 parts
                     .clone()
                     .any(|part| matches!(part, Part::Text(text) if text.contains(&marker)))
             };
-            while written(&label) {
+            while is_written(&label) {
                 match key {
                     Some(key) if !label.contains('-') => label = format!("image-{key}"),
                     _ => label.push('_'),

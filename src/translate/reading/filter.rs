@@ -26,6 +26,7 @@ impl TextFilter {
                 line("<turn"),
                 line("<conversation"),
                 line("</conversation"),
+                line("<next"),
                 line("<tool_result"),
                 turn_end,
             ]
