@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -76,7 +77,8 @@ pub struct Draft<'a> {
     pub service_tier: Option<Priority>,
     pub fallbacks: Vec<Cow<'a, str>>,
     pub offers_tools: bool,
-    pub requires_tools: bool,
+    /// The field that asks for a tool call, if one does.
+    pub requires_tools: Option<&'static str>,
     pub notes: Notes,
 }
 
@@ -93,9 +95,12 @@ impl<'a> Draft<'a> {
             if value.get() == "null" {
                 continue;
             }
+            if nested_deeper_than(MAX_DEPTH, value.get()) {
+                return Err(too_deep());
+            }
             match table.iter().find(|parameter| parameter.name == name) {
                 Some(parameter) => draft.apply(parameter, value)?,
-                None => draft.ignore_unknown(&name, value)?,
+                None => draft.notes.ignored.push(Cow::Owned(name.into_owned())),
             }
         }
         Ok(draft)
@@ -115,14 +120,6 @@ impl<'a> Draft<'a> {
             Found::Emulated => self.notes.emulated(parameter.name),
             Found::Ignored => self.notes.ignored.push(Cow::Borrowed(parameter.name)),
         }
-        Ok(())
-    }
-
-    fn ignore_unknown(&mut self, name: &str, value: &RawValue) -> Result<(), Rejection> {
-        if nested_deeper_than(MAX_DEPTH, value.get()) {
-            return Err(too_deep());
-        }
-        self.notes.ignored.push(Cow::Owned(name.to_owned()));
         Ok(())
     }
 }
@@ -269,17 +266,19 @@ fn too_deep() -> Rejection {
     ))
 }
 
-/// Whether brackets outside strings are nested deeper than `limit`. Reads each byte once and
-/// needs no stack, so no input can exhaust it.
+/// Whether brackets outside strings are nested deeper than `limit`. Reads each byte once, strings
+/// at the speed of a search, and needs no stack, so no input can exhaust it.
 fn nested_deeper_than(limit: usize, json: &str) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for byte in json.bytes() {
+    let mut depth = 0usize;
+    let mut rest = json.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = match byte {
+            b'"' => after_string(after),
+            _ => after,
+        };
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
         if depth > limit {
@@ -287,4 +286,16 @@ fn nested_deeper_than(limit: usize, json: &str) -> bool {
         }
     }
     false
+}
+
+/// What follows the string whose inside begins here.
+fn after_string(mut inside: &[u8]) -> &[u8] {
+    loop {
+        let end = memchr2(b'"', b'\\', inside).unwrap_or(inside.len());
+        let skipped = match inside.get(end) {
+            Some(b'\\') => end + 2,
+            _ => return inside.get(end + 1..).unwrap_or_default(),
+        };
+        inside = inside.get(skipped..).unwrap_or_default();
+    }
 }

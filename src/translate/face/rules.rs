@@ -213,7 +213,9 @@ pub fn tools<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
 
 /// Without tools, `none` and `auto` say nothing.
 pub fn tool_choice<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    draft.requires_tools = !matches!(field.value.get(), "\"none\"" | "\"auto\"");
+    if !matches!(field.value.get(), "\"none\"" | "\"auto\"") {
+        draft.requires_tools = Some(field.name);
+    }
     Ok(Found::NoEffect)
 }
 

@@ -17,10 +17,12 @@ use crate::wire::openai::message::RequestMessage;
 pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> {
     let draft = Draft::read(body, PARAMETERS)?;
     let raw = draft.messages.ok_or_else(missing_messages)?;
-    if draft.requires_tools && !draft.offers_tools {
+    if let Some(name) = draft.requires_tools
+        && !draft.offers_tools
+    {
         return Err(Rejection::invalid(
-            "tool_choice",
-            "Invalid 'tool_choice': it asks for a tool call, but the request offers no tools.",
+            name,
+            format!("Invalid '{name}': it asks for a tool call, but the request offers no tools."),
         ));
     }
     let conversation = messages::parse(parse_messages(raw)?, limits)?;
