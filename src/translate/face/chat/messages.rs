@@ -54,6 +54,7 @@ pub fn parse<'a>(
         images: 0,
         instructions: None,
         turns: Vec::with_capacity(messages.len()),
+        ends_in_nothing: false,
         called: HashMap::new(),
     };
     for (position, message) in messages.into_iter().enumerate() {
@@ -67,6 +68,8 @@ struct Builder<'a, 'l> {
     images: usize,
     instructions: Option<Cow<'a, str>>,
     turns: Vec<Turn<'a>>,
+    /// The last message so far is a user's who says nothing.
+    ends_in_nothing: bool,
     /// The function that each call so far has named, by the call's id.
     called: HashMap<Cow<'a, str>, Cow<'a, str>>,
 }
@@ -78,14 +81,22 @@ impl<'a> Builder<'a, '_> {
             return Err(unsupported_part(format!("{path}.audio"), "audio"));
         }
         let speaker = self.speaker(&path, &message)?;
+        let calls = calls(&path, message.tool_calls, message.function_call)?;
+        if !calls.is_empty() && !matches!(speaker, Speaker::Assistant { .. }) {
+            let message = format!(
+                "Invalid '{path}': only an assistant's message can hold tool calls. Remove them."
+            );
+            return Err(Rejection::invalid(path, message));
+        }
         let mut parts = self.parts(&path, message.content)?;
         if let Some(Text(refusal)) = message.refusal {
             push_text(&mut parts, refusal);
         }
-        for call in calls(&path, message.tool_calls, message.function_call)? {
+        for call in calls {
             self.called.insert(call.id.clone(), call.name.clone());
             parts.push(Part::ToolCall(call));
         }
+        self.ends_in_nothing = parts.is_empty() && matches!(speaker, Speaker::User { .. });
         if parts.is_empty() && !matches!(speaker, Speaker::Tool { .. }) {
             return Ok(());
         }
@@ -213,6 +224,12 @@ impl<'a> Builder<'a, '_> {
 
     /// The conversation, once it is known what there is to answer.
     fn finish(mut self) -> Result<Conversation<'a>, Rejection> {
+        if self.ends_in_nothing && !self.turns.is_empty() {
+            return Err(Rejection::invalid(
+                "messages",
+                "Invalid 'messages': the last message is empty. Put text into its 'content' or leave it out.",
+            ));
+        }
         let prefill = self.take_prefill()?;
         if self.turns.is_empty() && prefill.is_none() {
             let Some(text) = self.instructions.take() else {
