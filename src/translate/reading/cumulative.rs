@@ -7,6 +7,8 @@
 //! order, the closing event, reasoning giving way to the answer, text taken back) is parsed in
 //! full, with the same result.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -25,8 +27,12 @@ pub struct Cumulative {
     tail: Vec<u8>,
     /// Which string is growing.
     growing: Growing,
+    /// Reasoning from before events that no longer mention it.
+    earlier_reasoning: String,
     /// The last event did not extend the one in `head`.
     is_revised: bool,
+    /// The last event, when it ended in a character that was still being decoded.
+    undecoded: Vec<u8>,
     scratch: Vec<u8>,
 }
 
@@ -70,12 +76,43 @@ impl Cumulative {
         }
     }
 
-    /// Whether `next` contains all that `event` says, so that `event` need not be read.
+    /// Whether `next` contains all that `event` says, so that `event` need not be read: both are
+    /// the event before with its string grown, `next` further than `event`. Where either might end
+    /// in the middle of an escape or a character the answer is no, so that what is passed over is
+    /// sound and what is read instead is taken.
     pub fn is_superseded(&self, event: &[u8], next: &[u8]) -> bool {
-        !self.tail.is_empty()
-            && event
-                .strip_suffix(self.tail.as_slice())
-                .is_some_and(|said| next.starts_with(said))
+        let Some(said) = event
+            .strip_prefix(self.head.as_slice())
+            .filter(|_| !self.head.is_empty())
+            .and_then(|grown| grown.strip_suffix(self.tail.as_slice()))
+        else {
+            return false;
+        };
+        let last = said.get(said.len().saturating_sub(ESCAPED_PAIR)..);
+        if last.is_none_or(|last| last.contains(&b'\\')) {
+            return false;
+        }
+        let Some(more) = next
+            .strip_prefix(self.head.as_slice())
+            .and_then(|grown| grown.strip_prefix(said))
+        else {
+            return false;
+        };
+        let grown = end_of_string(more).and_then(|end| more.split_at_checked(end));
+        grown.is_some_and(|(grown, tail)| {
+            tail == self.tail
+                && !grown.first().copied().is_some_and(is_continuation)
+                && !ends_undecoded(grown)
+        })
+    }
+
+    /// The stream ends here without a closing event: what waited for its last character to be
+    /// decoded is all there will be of it.
+    pub fn settle(&mut self, new: &mut Additions) {
+        let event = std::mem::take(&mut self.undecoded);
+        if let Ok(said) = Said::parse(&event, Step::Partial) {
+            self.accept(&event, &said, new);
+        }
     }
 
     /// Whether the last event took back text that had been passed on.
@@ -100,80 +137,70 @@ impl Cumulative {
         unescape(added, &mut self.scratch, into)?;
         self.head.extend_from_slice(added);
         self.is_revised = false;
+        self.undecoded.clear();
         Some(Step::Partial)
     }
 
     /// The long way: a full parse of this event and of the one before.
     fn parse(&mut self, event: &[u8], step: Step, new: &mut Additions) -> Result<Step, Fault> {
-        let output: AnyLlmOutput<'_> =
-            serde_json::from_slice(event).map_err(|_| Fault::Unusable("not fal's JSON"))?;
-        refuse_error(&output)?;
-        let step = match output.partial {
-            None => step,
-            Some(true) => Step::Partial,
-            Some(false) => Step::Final,
-        };
-        let reasoning = string(output.reasoning)?;
-        let text = match (string(output.output)?, &reasoning, step) {
-            (Some(text), ..) => text,
-            (None, Some(_), Step::Partial) => Text("".into()),
-            (None, ..) => return Err(Fault::Unusable("no output")),
-        };
-        let reasoning = reasoning.unwrap_or(Text("".into()));
-        let growing = match text.0.is_empty() && !reasoning.0.is_empty() {
-            true => Growing::Reasoning,
-            false => Growing::Output,
-        };
-        if step == Step::Partial
-            && (text.0.ends_with(UNDECODED) || reasoning.0.ends_with(UNDECODED))
-        {
-            return Ok(step);
+        let said = Said::parse(event, step)?;
+        self.undecoded.clear();
+        if said.step == Step::Partial && said.ends_undecoded() {
+            self.undecoded.extend_from_slice(event);
+            return Ok(Step::Partial);
         }
+        let step = said.step;
+        match self.accept(event, &said, new) {
+            false if step == Step::Final => Err(Fault::Revised),
+            _ => Ok(step),
+        }
+    }
+
+    /// Gives out what an event adds and remembers the event; whether it extends the one before.
+    fn accept(&mut self, event: &[u8], said: &Said<'_>, new: &mut Additions) -> bool {
         let (old_reasoning, old_text) = self.accepted();
+        // Reasoning that is no longer mentioned is not taken back.
+        let reasoning = said.reasoning.as_deref().unwrap_or(&old_reasoning);
         let added = (
-            added(&old_reasoning, &reasoning.0, step),
-            added(&old_text, &text.0, step),
+            added(&old_reasoning, reasoning, said.step),
+            added(&old_text, &said.text, said.step),
         );
-        let (Some(more_reasoning), Some(more_text)) = added else {
-            self.is_revised = true;
-            return match step {
-                Step::Partial => Ok(step),
-                Step::Final => Err(Fault::Revised),
-            };
-        };
-        new.reasoning.push_str(more_reasoning);
-        new.text.push_str(more_text);
-        let raw = match growing {
-            Growing::Output => output.output,
-            Growing::Reasoning => output.reasoning,
-        };
-        self.learn(event, raw, growing);
-        Ok(step)
+        self.is_revised = !matches!(added, (Some(_), Some(_)));
+        if let (Some(more_reasoning), Some(more_text)) = added {
+            new.reasoning.push_str(more_reasoning);
+            new.text.push_str(more_text);
+            self.learn(event, said);
+            if said.reasoning.is_none() {
+                self.earlier_reasoning = old_reasoning;
+            }
+        }
+        !self.is_revised
     }
 
     /// Reasoning and text of the event that `head` and `tail` are.
     fn accepted(&self) -> (String, String) {
         let event = [self.head.as_slice(), self.tail.as_slice()].concat();
-        let Ok(output) = serde_json::from_slice::<AnyLlmOutput<'_>>(&event) else {
-            return (String::new(), String::new());
-        };
-        let owned = |raw| {
-            string(raw)
-                .ok()
-                .flatten()
-                .map(|Text(text)| text.into_owned())
-                .unwrap_or_default()
-        };
-        (owned(output.reasoning), owned(output.output))
+        match Said::parse(&event, Step::Partial) {
+            Ok(said) => (
+                said.reasoning
+                    .map_or_else(|| self.earlier_reasoning.clone(), Cow::into_owned),
+                said.text.into_owned(),
+            ),
+            Err(_) => (String::new(), String::new()),
+        }
     }
 
     /// Remembers an event, cut where its growing string ends.
-    fn learn(&mut self, event: &[u8], growing_string: Option<&RawValue>, growing: Growing) {
-        self.is_revised = false;
+    fn learn(&mut self, event: &[u8], said: &Said<'_>) {
+        let has_reasoning = said.reasoning.as_ref().is_some_and(|text| !text.is_empty());
+        let (growing, raw) = match said.text.is_empty() && has_reasoning {
+            true => (Growing::Reasoning, said.raw_reasoning),
+            false => (Growing::Output, said.raw_text),
+        };
         self.growing = growing;
         self.head.clear();
         self.tail.clear();
-        let end = growing_string.and_then(|raw| {
+        let end = raw.and_then(|raw| {
             let offset = (raw.get().as_ptr() as usize).checked_sub(event.as_ptr() as usize)?;
             (offset + raw.get().len()).checked_sub(1)
         });
@@ -184,9 +211,64 @@ impl Cumulative {
     }
 }
 
+/// One event, parsed.
+struct Said<'e> {
+    step: Step,
+    text: Cow<'e, str>,
+    reasoning: Option<Cow<'e, str>>,
+    raw_text: Option<&'e RawValue>,
+    raw_reasoning: Option<&'e RawValue>,
+}
+
+impl<'e> Said<'e> {
+    /// An event without `partial` counts as `step`.
+    fn parse(event: &'e [u8], step: Step) -> Result<Self, Fault> {
+        let output: AnyLlmOutput<'e> =
+            serde_json::from_slice(event).map_err(|_| Fault::Unusable("not fal's JSON"))?;
+        refuse_error(&output)?;
+        let step = match output.partial {
+            None => step,
+            Some(true) => Step::Partial,
+            Some(false) => Step::Final,
+        };
+        let reasoning = string(output.reasoning)?;
+        let text = match (string(output.output)?, &reasoning, step) {
+            (Some(text), ..) => text,
+            (None, Some(_), Step::Partial) => Cow::Borrowed(""),
+            (None, ..) => return Err(Fault::Unusable("no output")),
+        };
+        Ok(Self {
+            step,
+            text,
+            reasoning,
+            raw_text: output.output,
+            raw_reasoning: output.reasoning,
+        })
+    }
+
+    fn ends_undecoded(&self) -> bool {
+        let reasoning = self.reasoning.as_deref().unwrap_or_default();
+        self.text.ends_with(UNDECODED) || reasoning.ends_with(UNDECODED)
+    }
+}
+
 /// What a tokenizer shows for a character whose bytes have not all come yet. An event that ends
 /// in it is waited out: the next one brings the character.
 const UNDECODED: char = '\u{fffd}';
+/// Bytes of the longest escape of one character: two surrogates.
+const ESCAPED_PAIR: usize = "\\ud83d\\ude00".len();
+
+/// Whether the inside of a JSON string ends in [`UNDECODED`], in whichever spelling.
+fn ends_undecoded(inside: &[u8]) -> bool {
+    let escape = inside.get(inside.len().saturating_sub(6)..);
+    inside.ends_with("\u{fffd}".as_bytes())
+        || escape.is_some_and(|escape| escape.eq_ignore_ascii_case(b"\\ufffd"))
+}
+
+/// Whether a byte stands inside a character of several bytes.
+fn is_continuation(byte: u8) -> bool {
+    byte & 0b1100_0000 == 0b1000_0000
+}
 
 /// What `new` has beyond `old`; `None` when it does not extend it. A closing event may drop
 /// white space from the end.
@@ -227,8 +309,8 @@ pub fn fault_of(error: &str) -> Fault {
     }
 }
 
-fn string(raw: Option<&RawValue>) -> Result<Option<Text<'_>>, Fault> {
-    raw.map(|raw| serde_json::from_str(raw.get()))
+fn string(raw: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Fault> {
+    raw.map(|raw| serde_json::from_str(raw.get()).map(|Text(text)| text))
         .transpose()
         .map_err(|_| Fault::Unusable("output is no string"))
 }

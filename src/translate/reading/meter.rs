@@ -29,6 +29,8 @@ impl Meter {
         self.reasoning.push(piece);
     }
 
+    /// Takes text that is passed on. What a model writes after a stop sequence is not counted: how
+    /// much of it arrives before the call is dropped is chance.
     pub fn add_text(&mut self, piece: &str) {
         self.text.push(piece);
         if let Some(last) = piece.trim_end().chars().next_back() {

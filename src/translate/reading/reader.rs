@@ -47,7 +47,7 @@ impl Reader {
         Self {
             source: match format {
                 Format::Object => Source::Object(Vec::new()),
-                Format::Events => Source::Events(SseDecoder::default()),
+                Format::Events => Source::Events(SseDecoder::new(limits.max_event)),
             },
             limits,
             answer: Answer::new(reading),
@@ -77,7 +77,7 @@ impl Reader {
             Source::Object(_) => {}
             Source::Events(decoder) => {
                 self.answer.read_events(decoder, sink);
-                if decoder.pending_bytes() > self.limits.max_event {
+                if decoder.is_overfull() {
                     self.answer.fail(Fault::Unusable("event too large"), sink);
                 }
             }
@@ -94,6 +94,8 @@ impl Reader {
             Source::Object(object) => {
                 let object = std::mem::take(object);
                 self.answer.take(&object, Step::Final, sink);
+                // An answer that calls itself partial and has nothing after it was cut.
+                self.answer.fail(Fault::Disconnected, sink);
             }
             Source::Events(decoder) => {
                 let is_whole = decoder.is_between_events();
@@ -142,7 +144,7 @@ impl Answer {
     /// Reads the events that are complete. One whose text is contained in the next is passed over,
     /// and read after all when the next one turns out to be unusable.
     fn read_events(&mut self, decoder: &mut SseDecoder, sink: &mut dyn Sink) {
-        let mut passed_over = None;
+        let mut passed_over = Vec::new();
         let mut waiting = None;
         while let Some(event) = decoder.next_event() {
             if let Some(before) = waiting.replace(event)
@@ -152,10 +154,10 @@ impl Answer {
                     .cumulative
                     .is_superseded(decoder.data(&before), decoder.data(event))
                 {
-                    passed_over = Some(before);
+                    passed_over.push(before);
                 } else {
-                    let fallback = passed_over.take();
-                    self.take_event(decoder, &before, fallback.as_ref(), sink);
+                    self.take_event(decoder, &before, &passed_over, sink);
+                    passed_over.clear();
                     if self.has_ended {
                         return;
                     }
@@ -163,7 +165,7 @@ impl Answer {
             }
         }
         if let Some(last) = waiting {
-            self.take_event(decoder, &last, passed_over.as_ref(), sink);
+            self.take_event(decoder, &last, &passed_over, sink);
         }
     }
 
@@ -171,7 +173,7 @@ impl Answer {
         &mut self,
         decoder: &SseDecoder,
         event: &SseEvent,
-        passed_over: Option<&SseEvent>,
+        passed_over: &[SseEvent],
         sink: &mut dyn Sink,
     ) {
         let data = decoder.data(event);
@@ -179,19 +181,18 @@ impl Answer {
             true => Err(fault_of(&String::from_utf8_lossy(data))),
             false => self.cumulative.advance(data, Step::Partial, &mut self.new),
         };
-        if outcome.is_err()
-            && let Some(before) = passed_over
-            && self
-                .cumulative
-                .advance(decoder.data(before), Step::Partial, &mut self.new)
-                .is_ok()
-        {
-            self.pass_on(sink);
+        if outcome.is_err() {
+            for before in passed_over {
+                self.take(decoder.data(before), Step::Partial, sink);
+            }
         }
         self.conclude(outcome, sink);
     }
 
     fn take(&mut self, object: &[u8], step: Step, sink: &mut dyn Sink) {
+        if self.has_ended {
+            return;
+        }
         let outcome = self.cumulative.advance(object, step, &mut self.new);
         self.conclude(outcome, sink);
     }
@@ -222,9 +223,9 @@ impl Answer {
             self.new.reasoning.clear();
         }
         if !self.new.text.is_empty() {
-            self.meter.add_text(&self.new.text);
             let passed = self.filter.push(&self.new.text);
             if !passed.is_empty() {
+                self.meter.add_text(passed);
                 sink.event(Event::Text(passed));
             }
             self.new.text.clear();
@@ -238,6 +239,7 @@ impl Answer {
     fn complete(&mut self, sink: &mut dyn Sink) {
         let rest = self.filter.finish();
         if !rest.is_empty() {
+            self.meter.add_text(rest);
             sink.event(Event::Text(rest));
         }
         let reason = match self.filter.has_stopped() {
@@ -248,7 +250,12 @@ impl Answer {
     }
 
     fn finish_events(&mut self, is_acceptable: bool, sink: &mut dyn Sink) {
+        if is_acceptable {
+            self.cumulative.settle(&mut self.new);
+            self.pass_on(sink);
+        }
         match () {
+            () if self.has_ended => {}
             () if self.cumulative.is_revised() => self.fail(Fault::Revised, sink),
             () if self.has_begun && is_acceptable => self.complete(sink),
             () => self.fail(Fault::Disconnected, sink),

@@ -24,6 +24,8 @@ pub struct SseDecoder {
     is_not_first_line: bool,
     data: Option<Data>,
     is_error: bool,
+    max_event: usize,
+    is_overfull: bool,
 }
 
 /// One event that carries data.
@@ -41,6 +43,14 @@ enum Data {
 }
 
 impl SseDecoder {
+    /// A decoder for events of at most this many bytes, line ends and comments included.
+    pub fn new(max_event: usize) -> Self {
+        Self {
+            max_event,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next bytes. What was handed out before is no longer valid.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.drop_what_was_read();
@@ -49,14 +59,21 @@ impl SseDecoder {
 
     /// The next complete event, if all of it is there.
     pub fn next_event(&mut self) -> Option<SseEvent> {
-        loop {
+        while !self.is_overfull {
             self.skip_line_feed();
             let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
             let Some(offset) = memchr2(b'\n', b'\r', unsearched) else {
                 self.searched = self.buffer.len();
+                self.is_overfull = self.searched - self.event > self.max_event;
                 return None;
             };
             let end = self.searched + offset;
+            // Measured at each line's end as well, so that an event that arrives in one piece is
+            // judged like one that arrives in many.
+            self.is_overfull = end - self.event > self.max_event;
+            if self.is_overfull {
+                return None;
+            }
             self.after_cr = self.buffer.get(end) == Some(&b'\r');
             let line = self.line..end;
             self.line = end + 1;
@@ -65,6 +82,7 @@ impl SseDecoder {
                 return Some(event);
             }
         }
+        None
     }
 
     /// The bytes of an event's data; valid until the next [`feed`](Self::feed).
@@ -75,9 +93,9 @@ impl SseDecoder {
         }
     }
 
-    /// How many bytes of an event that is not complete yet are held.
-    pub fn pending_bytes(&self) -> usize {
-        self.buffer.len().saturating_sub(self.event)
+    /// Whether an event is larger than allowed; no more events come then.
+    pub fn is_overfull(&self) -> bool {
+        self.is_overfull
     }
 
     /// Whether the input ends here properly: not inside an event, not inside a line.
