@@ -1,0 +1,479 @@
+//! Golden files: a new case costs one file.
+//!
+//! - `tests/golden/plan/<case>.json` holds a `request` (or, for bytes that are no JSON, a `body`
+//!   as a string), optional `capabilities`, and what comes of it: a `plan` or a `rejection`.
+//! - `tests/golden/reading/<case>.fal.sse` (or `.fal.json` for a whole answer) is what fal sends,
+//!   byte for byte. Beside it lie `<case>.openai.sse` and `<case>.whole.json`, what the caller gets,
+//!   and `<case>.request.json` where the request matters.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test pure` writes the expectations; read the diff before you
+//! commit it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use fal_gateway::translate::ask::Delivery;
+use fal_gateway::translate::draft::{Fate, Parameter};
+use fal_gateway::translate::face::chat::parameters::PARAMETERS;
+use fal_gateway::translate::face::chat::write::{ChatStream, ChatWhole, UsageChunk};
+use fal_gateway::translate::fold::{Overflow, Room};
+use fal_gateway::translate::plan::{Capabilities, Plan, Reading};
+use fal_gateway::translate::reading::{Event, Format, Reader, Sink};
+use fal_gateway::translate::rejection::Rejection;
+use fal_gateway::wire::fal::any_llm::AnyLlmInput;
+
+use crate::support::{self, CAPABILITIES, Heard, LIMITS, byte_by_byte};
+
+/// A file of `tests/golden/plan`. The request stays text: order, duplicates and numbers such as
+/// `1e999` are part of the case.
+#[derive(Deserialize)]
+struct PlanCase<'a> {
+    about: Option<String>,
+    #[serde(borrow)]
+    request: Option<&'a RawValue>,
+    body: Option<String>,
+    #[serde(borrow)]
+    capabilities: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CaseCapabilities {
+    max_choices: Option<u32>,
+    max_tokens: Option<u64>,
+    enterprise: bool,
+    strict: bool,
+    max_prompt_chars: Option<usize>,
+    overflow: Option<String>,
+}
+
+/// What is written about a plan.
+#[derive(Serialize)]
+struct PlanShown<'a> {
+    endpoint: &'static str,
+    input: &'a AnyLlmInput<'a>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    fallbacks: &'a [String],
+    #[serde(skip_serializing_if = "is_one")]
+    choices: u32,
+    delivery: &'static str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefill: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_false")]
+    show_reasoning: bool,
+    emulated: &'a [&'static str],
+    ignored: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fold: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RejectionShown<'a> {
+    code: &'static str,
+    param: Option<&'a str>,
+    message: &'a str,
+}
+
+#[test]
+fn every_request_gives_the_plan_or_the_refusal_in_its_file() {
+    let mut golden = Golden::default();
+    for (path, text) in files("plan") {
+        let case: PlanCase<'_> = serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("{} is no case: {error}", path.display()));
+        let body = case.body();
+        let outcome = support::plan(body.as_bytes(), &case.capabilities());
+        golden.expect(&path, case.render(&outcome).as_bytes());
+    }
+    golden.conclude();
+}
+
+/// Each row needs `parameter-<name>-effect*.json`, with a value that has one, and
+/// `parameter-<name>-none*.json`, with a value that says nothing.
+#[test]
+fn every_row_of_the_parameter_table_has_a_case_with_and_a_case_without_effect() {
+    let cases: BTreeMap<String, String> = files("plan")
+        .into_iter()
+        .map(|(path, text)| (stem(&path).to_owned(), text))
+        .collect();
+    let mut missing = Vec::new();
+    for row in PARAMETERS {
+        for kind in ["effect", "none"] {
+            let prefix = format!("parameter-{}-{kind}", row.name);
+            let of_row = |stem: &str| stem == prefix || stem.starts_with(&format!("{prefix}-"));
+            let mut found = cases.iter().filter(|(stem, _)| of_row(stem)).peekable();
+            if found.peek().is_none() {
+                missing.push(format!("tests/golden/plan/{prefix}.json does not exist"));
+            }
+            for (stem, text) in found {
+                let shows = match kind {
+                    "effect" => shows_its_fate(row, text),
+                    _ => shows_nothing(row, text),
+                };
+                if let Err(why) = shows {
+                    missing.push(format!("tests/golden/plan/{stem}.json: {why}"));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "\n{}", missing.join("\n"));
+}
+
+/// Rows whose effect cannot be seen in the notes: `messages` is folded, which has cases of its
+/// own, and `parallel_tool_calls` says nothing as long as there are no tools.
+const WITHOUT_A_NOTE: [&str; 2] = ["messages", "parallel_tool_calls"];
+
+fn shows_its_fate(row: &Parameter, text: &str) -> Result<(), String> {
+    let case: PlanCase<'_> = serde_json::from_str(text).unwrap();
+    let body = case.body();
+    if !body.contains(&format!("\"{}\"", row.name)) {
+        return Err(format!("the request has no '{}'", row.name));
+    }
+    if WITHOUT_A_NOTE.contains(&row.name) {
+        return Ok(());
+    }
+    let outcome = support::plan(body.as_bytes(), &case.capabilities());
+    match (row.fate, outcome) {
+        (Fate::Refused, Err(rejection)) => match rejection.param.as_deref() {
+            Some(param) if param.starts_with(row.name) => Ok(()),
+            param => Err(format!("the refusal names {param:?}")),
+        },
+        (Fate::Emulated, Ok(plan)) if plan.notes.emulated.contains(&row.name) => Ok(()),
+        (Fate::Ignored, Ok(plan)) if plan.notes.ignored.iter().any(|it| it == row.name) => Ok(()),
+        (Fate::Forwarded, Ok(plan)) if shown(&plan) != shown_without_parameters() => Ok(()),
+        (fate, _) => Err(format!(
+            "the table says {fate:?}, the outcome does not show it"
+        )),
+    }
+}
+
+fn shows_nothing(row: &Parameter, text: &str) -> Result<(), String> {
+    if row.name == "messages" {
+        return Ok(());
+    }
+    let case: PlanCase<'_> = serde_json::from_str(text).unwrap();
+    let body = case.body();
+    if !body.contains(&format!("\"{}\"", row.name)) {
+        return Err(format!("the request has no '{}'", row.name));
+    }
+    match support::plan(body.as_bytes(), &case.capabilities()) {
+        Ok(plan) if shown(&plan) == shown_without_parameters() => Ok(()),
+        Ok(plan) => Err(format!("it has an effect: {}", shown(&plan))),
+        Err(rejection) => Err(format!("it is refused: {rejection:?}")),
+    }
+}
+
+/// The plan of a request that says nothing but "Hi".
+fn shown_without_parameters() -> String {
+    let body = br#"{"messages":[{"role":"user","content":"Hi"}]}"#;
+    shown(&support::plan(body, &CAPABILITIES).unwrap())
+}
+
+#[test]
+fn null_is_the_same_as_leaving_a_parameter_out() {
+    for row in PARAMETERS.iter().filter(|row| row.name != "messages") {
+        let body = format!(
+            r#"{{"messages":[{{"role":"user","content":"Hi"}}],"{}":null}}"#,
+            row.name
+        );
+        let plan = support::plan(body.as_bytes(), &CAPABILITIES)
+            .unwrap_or_else(|rejection| panic!("{}: {rejection:?}", row.name));
+        assert_eq!(shown(&plan), shown_without_parameters(), "{}", row.name);
+    }
+}
+
+impl PlanCase<'_> {
+    fn body(&self) -> String {
+        match (self.request, &self.body) {
+            (Some(request), None) => request.get().to_owned(),
+            (None, Some(body)) => body.clone(),
+            _ => panic!("a case has either a request or a body"),
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let said: CaseCapabilities = self
+            .capabilities
+            .map_or_else(CaseCapabilities::default, |raw| {
+                serde_json::from_str(raw.get()).unwrap()
+            });
+        Capabilities {
+            max_choices: said.max_choices.unwrap_or(CAPABILITIES.max_choices),
+            max_tokens: said.max_tokens,
+            enterprise: said.enterprise,
+            strict: said.strict,
+            room: Room {
+                prompt: said.max_prompt_chars,
+                overflow: match said.overflow.as_deref() {
+                    None => Overflow::Error,
+                    Some("shift") => Overflow::Shift,
+                    Some("drop_oldest") => Overflow::DropOldest,
+                    Some(other) => panic!("overflow is no {other}"),
+                },
+                ..CAPABILITIES.room
+            },
+        }
+    }
+
+    /// The whole file as it should be.
+    fn render(&self, outcome: &Result<Plan<'_>, Rejection>) -> String {
+        let mut sections = Vec::new();
+        if let Some(about) = &self.about {
+            sections.push(format!("\"about\": {}", json(about)));
+        }
+        if let Some(request) = self.request {
+            sections.push(format!("\"request\": {}", request.get()));
+        }
+        if let Some(body) = &self.body {
+            sections.push(format!("\"body\": {}", json(body)));
+        }
+        if let Some(capabilities) = self.capabilities {
+            sections.push(format!("\"capabilities\": {}", capabilities.get()));
+        }
+        sections.push(match outcome {
+            Ok(plan) => format!("\"plan\": {}", indented(&shown(plan))),
+            Err(rejection) => format!(
+                "\"rejection\": {}",
+                indented(&pretty(&RejectionShown {
+                    code: rejection.cause.code(),
+                    param: rejection.param.as_deref(),
+                    message: &rejection.message,
+                }))
+            ),
+        });
+        format!("{{\n  {}\n}}\n", sections.join(",\n  "))
+    }
+}
+
+fn shown(plan: &Plan<'_>) -> String {
+    pretty(&PlanShown {
+        endpoint: plan.endpoint.path(),
+        input: &plan.input,
+        fallbacks: &plan.fallbacks,
+        choices: plan.choices,
+        delivery: match plan.delivery {
+            Delivery::Whole => "whole",
+            Delivery::Stream {
+                include_usage: false,
+            } => "stream",
+            Delivery::Stream {
+                include_usage: true,
+            } => "stream with usage",
+        },
+        stop: &plan.reading.stop,
+        prefill: plan.reading.prefill.as_deref(),
+        show_reasoning: plan.reading.show_reasoning,
+        emulated: &plan.notes.emulated,
+        ignored: plan.notes.ignored.iter().map(AsRef::as_ref).collect(),
+        fold: plan.notes.fold.as_deref(),
+    })
+}
+
+#[test]
+fn every_answer_of_fal_is_written_as_its_files_say_however_it_is_cut() {
+    let mut golden = Golden::default();
+    let mut expected = BTreeSet::new();
+    let all = files("reading");
+    for (path, text) in &all {
+        let name = file_name(path);
+        let (case, format) = match (
+            name.strip_suffix(".fal.sse"),
+            name.strip_suffix(".fal.json"),
+        ) {
+            (Some(case), _) => (case, Format::Events),
+            (None, Some(case)) => (case, Format::Object),
+            (None, None) => continue,
+        };
+        let sibling = |end: &str| path.with_file_name(format!("{case}.{end}"));
+        let request = fs::read_to_string(sibling("request.json")).unwrap_or_else(|_| HI.to_owned());
+        let plan = support::plan(request.as_bytes(), &CAPABILITIES)
+            .unwrap_or_else(|rejection| panic!("{case}: {rejection:?}"));
+        let answer = answer(&plan, format, text.as_bytes());
+        golden.expect(&sibling("openai.sse"), answer.stream.as_bytes());
+        golden.expect(&sibling("whole.json"), answer.whole.as_bytes());
+        let kind = if format == Format::Events {
+            "fal.sse"
+        } else {
+            "fal.json"
+        };
+        for end in [kind, "openai.sse", "whole.json", "request.json"] {
+            expected.insert(sibling(end));
+        }
+        every_cut_in_two_gives_the_same(case, &plan.reading, format, text.as_bytes());
+    }
+    for (path, _) in all.iter().filter(|(path, _)| !expected.contains(path)) {
+        golden.complain(format!("{} belongs to no case", path.display()));
+    }
+    golden.conclude();
+}
+
+/// The request of a case that brings none.
+const HI: &str = r#"{"messages":[{"role":"user","content":"Hi"}],"stream":true,"stream_options":{"include_usage":true}}"#;
+
+struct Answer {
+    stream: String,
+    whole: String,
+}
+
+/// Reads byte by byte, so that each of fal's events gives its own chunk.
+fn answer(plan: &Plan<'_>, format: Format, bytes: &[u8]) -> Answer {
+    let usage = match plan.delivery {
+        Delivery::Stream {
+            include_usage: true,
+        } => UsageChunk::Asked,
+        _ => UsageChunk::None,
+    };
+    let mut both = Both {
+        stream: ChatStream::new(&support::head(), 1, usage),
+        whole: ChatWhole::new(support::head(), 1),
+    };
+    let reader = Reader::new(&plan.reading, format, LIMITS);
+    support::drive(reader, bytes, &byte_by_byte(bytes.len()), &mut both);
+    let Both { mut stream, whole } = both;
+    let whole_json = match whole.fault() {
+        // The envelope is the HTTP side's business; here the fault's name stands for it.
+        Some(fault) => {
+            let envelope = format!(r#"{{"error":{}}}"#, json(&format!("{fault:?}")));
+            stream.fail(envelope.as_bytes());
+            format!("{envelope}\n")
+        }
+        None => {
+            let json = whole.to_json(None);
+            let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            pretty(&value) + "\n"
+        }
+    };
+    assert!(stream.has_ended());
+    let frames = stream.take_frames().unwrap_or_default();
+    Answer {
+        stream: String::from_utf8(frames.to_vec()).unwrap(),
+        whole: whole_json,
+    }
+}
+
+struct Both {
+    stream: ChatStream,
+    whole: ChatWhole,
+}
+
+impl Sink for Both {
+    fn event(&mut self, event: Event<'_>) {
+        self.stream.choice(0).event(event);
+        self.whole.choice(0).unwrap().event(event);
+    }
+}
+
+fn every_cut_in_two_gives_the_same(case: &str, reading: &Reading, format: Format, bytes: &[u8]) {
+    use support::Act::{Feed, Read};
+    let hear = |acts: &[support::Act]| {
+        let mut heard = Heard::default();
+        let reader = Reader::new(reading, format, LIMITS);
+        support::drive(reader, bytes, acts, &mut heard);
+        heard
+    };
+    let at_once = hear(&[]);
+    assert_eq!(at_once.endings.len(), 1, "{case}");
+    assert_eq!(
+        hear(&byte_by_byte(bytes.len())),
+        at_once,
+        "{case}, byte by byte"
+    );
+    for cut in 0..=bytes.len() {
+        assert_eq!(hear(&[Feed(cut), Read]), at_once, "{case}, cut at {cut}");
+    }
+}
+
+/// Expectations that were met or not; all of them are reported together.
+#[derive(Default)]
+struct Golden {
+    complaints: Vec<String>,
+}
+
+impl Golden {
+    fn expect(&mut self, path: &Path, rendered: &[u8]) {
+        let on_disk = fs::read(path).unwrap_or_default();
+        if on_disk == rendered {
+            return;
+        }
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(path, rendered).unwrap();
+            return;
+        }
+        self.complain(format!(
+            "{} says\n{}\nbut the outcome is\n{}",
+            path.display(),
+            String::from_utf8_lossy(&on_disk),
+            String::from_utf8_lossy(rendered),
+        ));
+    }
+
+    fn complain(&mut self, complaint: String) {
+        self.complaints.push(complaint);
+    }
+
+    fn conclude(self) {
+        assert!(
+            self.complaints.is_empty(),
+            "{} golden files do not fit (UPDATE_GOLDEN=1 rewrites them):\n\n{}",
+            self.complaints.len(),
+            self.complaints.join("\n\n"),
+        );
+    }
+}
+
+/// The files of a golden folder, in order.
+fn files(folder: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(folder);
+    let mut files: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{} is empty", folder.display());
+    files
+}
+
+/// The bodies of all plan cases, as seeds for those who bend them.
+pub(crate) fn request_bodies() -> Vec<String> {
+    files("plan")
+        .iter()
+        .map(|(_, text)| serde_json::from_str::<PlanCase<'_>>(text).unwrap().body())
+        .collect()
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap()
+}
+
+fn stem(path: &Path) -> &str {
+    path.file_stem().and_then(|name| name.to_str()).unwrap()
+}
+
+fn json(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+fn pretty(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}
+
+/// The same JSON, one level deeper.
+fn indented(json: &str) -> String {
+    json.replace('\n', "\n  ")
+}
+
+fn is_one(count: &u32) -> bool {
+    *count == 1
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}

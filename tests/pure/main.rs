@@ -1,0 +1,24 @@
+//! The pure core under test: no sockets, no clock, no files but the golden ones.
+//!
+//! `golden` compares with files that can be read without Rust. `cutting`, `reading`, `scanning`,
+//! `folding` and `parsing` hold the promises against generated input, `unfold` and the slow reader
+//! in `reading` being second opinions that share no code with what they judge. `tidy` reads the
+//! source itself.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that panics has failed, which is all it is for"
+)]
+
+mod cutting;
+mod folding;
+mod golden;
+mod parsing;
+mod reading;
+mod scanning;
+mod streams;
+mod support;
+mod tidy;
+mod unfold;

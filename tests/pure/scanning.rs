@@ -1,0 +1,106 @@
+//! The stop scanner and the token estimate against their simplest descriptions.
+
+use fal_gateway::translate::reading::scan::{Pattern, StopScanner};
+use fal_gateway::translate::usage::TokenEstimate;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::support::cases;
+
+/// Few letters, so that patterns overlap, nest and nearly match.
+const PATTERN: &str = "[ab<é\n]{1,5}";
+const TEXT: &str = "[ab<é\n]{0,24}";
+
+fn pattern() -> impl Strategy<Value = Pattern> {
+    (PATTERN, any::<bool>()).prop_map(|(text, at_line_start)| Pattern {
+        // A line break inside would make "beginning of a line" depend on the match before.
+        text: if at_line_start {
+            text.replace('\n', "b")
+        } else {
+            text
+        },
+        at_line_start,
+    })
+}
+
+/// The text before the match that begins first, looking at all of it at once.
+fn before_the_first_match<'t>(text: &'t str, patterns: &[Pattern]) -> (&'t str, bool) {
+    let matches_at = |at: usize| {
+        patterns.iter().any(|pattern| {
+            let is_line_start = at == 0 || text[..at].ends_with('\n');
+            text[at..].starts_with(&pattern.text) && (is_line_start || !pattern.at_line_start)
+        })
+    };
+    match text
+        .char_indices()
+        .map(|(at, _)| at)
+        .find(|at| matches_at(*at))
+    {
+        Some(at) => (&text[..at], true),
+        None => (text, false),
+    }
+}
+
+/// The pieces that a text falls into when it is cut after these numbers of characters.
+fn pieces(text: &str, lengths: &[usize]) -> Vec<String> {
+    let mut letters = text.chars();
+    let mut pieces: Vec<String> = lengths
+        .iter()
+        .map(|length| letters.by_ref().take(*length).collect())
+        .collect();
+    pieces.push(letters.collect());
+    pieces
+}
+
+proptest! {
+    #![proptest_config(cases(4000))]
+
+    #[test]
+    fn the_scanner_finds_what_a_search_of_the_whole_text_finds(
+        text in TEXT,
+        patterns in vec(pattern(), 0..5),
+        lengths in vec(0..5usize, 0..12),
+    ) {
+        let mut scanner = StopScanner::new(patterns.clone());
+        let mut out = String::new();
+        for piece in pieces(&text, &lengths) {
+            scanner.push(&piece, &mut out);
+            let (expected, _) = before_the_first_match(&text, &patterns);
+            prop_assert!(expected.starts_with(&out), "let {:?} out of {:?}", out, text);
+        }
+        scanner.finish(&mut out);
+        let (expected, has_matched) = before_the_first_match(&text, &patterns);
+        prop_assert_eq!(out, expected);
+        prop_assert_eq!(scanner.has_matched(), has_matched);
+    }
+
+    #[test]
+    fn what_cannot_begin_a_match_is_never_held_back(
+        text in "[xyz]{0,20}",
+        patterns in vec(pattern(), 0..5),
+        lengths in vec(0..5usize, 0..12),
+    ) {
+        let mut scanner = StopScanner::new(patterns);
+        let mut out = String::new();
+        let mut pushed = String::new();
+        for piece in pieces(&text, &lengths) {
+            scanner.push(&piece, &mut out);
+            pushed.push_str(&piece);
+            prop_assert_eq!(&out, &pushed);
+        }
+    }
+
+    #[test]
+    fn the_token_estimate_does_not_depend_on_the_cuts(
+        text in any::<String>(),
+        lengths in vec(0..9usize, 0..12),
+    ) {
+        let mut whole = TokenEstimate::default();
+        whole.push(&text);
+        let mut cut = TokenEstimate::default();
+        for piece in pieces(&text, &lengths) {
+            cut.push(&piece);
+        }
+        prop_assert_eq!(cut.tokens(), whole.tokens());
+    }
+}

@@ -1,0 +1,157 @@
+//! What the tests of the pure core share: one set of limits, and an ear for events.
+
+use std::sync::LazyLock;
+
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
+
+use fal_gateway::translate::face::chat::messages::Limits as MessageLimits;
+use fal_gateway::translate::face::chat::parse::parse;
+use fal_gateway::translate::face::chat::write::{Head, ReasoningField};
+use fal_gateway::translate::fold::{Overflow, Room};
+use fal_gateway::translate::image;
+use fal_gateway::translate::model::{Catalogue, Changes};
+use fal_gateway::translate::plan::{self, Capabilities, Plan, Reading};
+use fal_gateway::translate::reading::{Event, Fault, Finish, Format, Limits, Reader, Sink};
+use fal_gateway::translate::rejection::Rejection;
+
+/// So many generated inputs, the same ones each time. `PROPTEST_RNG_SEED=7` looks elsewhere, and
+/// `PROPTEST_CASES` has no say.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        rng_seed: match config.rng_seed {
+            RngSeed::Random => RngSeed::Fixed(1),
+            fixed => fixed,
+        },
+        ..config
+    }
+}
+
+/// Small enough that a golden file can go beyond each of them.
+pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
+    max_messages: 16,
+    images: image::Limits {
+        max_images: 3,
+        max_image_bytes: 96,
+        allow_http: false,
+    },
+};
+
+pub(crate) const CAPABILITIES: Capabilities = Capabilities {
+    max_choices: 4,
+    max_tokens: None,
+    enterprise: false,
+    strict: false,
+    room: Room {
+        prompt: None,
+        system_prompt: None,
+        overflow: Overflow::Error,
+    },
+};
+
+pub(crate) const LIMITS: Limits = Limits {
+    max_event: 1 << 20,
+    max_object: 1 << 20,
+    accept_missing_final: true,
+};
+
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+    Catalogue::new(Changes {
+        builtin_aliases: true,
+        ..Changes::default()
+    })
+});
+
+/// A request, from its bytes to the plan for it.
+pub(crate) fn plan<'a>(body: &'a [u8], capabilities: &Capabilities) -> Result<Plan<'a>, Rejection> {
+    plan::plan(parse(body, &MESSAGE_LIMITS)?, capabilities, &CATALOGUE)
+}
+
+/// What all written answers have in common, fixed.
+pub(crate) fn head() -> Head {
+    Head {
+        id: "chatcmpl-golden".to_owned(),
+        created_unix_s: 1_764_000_000,
+        model: "google/gemini-2.5-flash-lite".to_owned(),
+        reasoning_field: ReasoningField::Both,
+    }
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Ending {
+    Finished(Finish),
+    Failed(Fault),
+}
+
+/// All that a reader said, with the pieces joined.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Heard {
+    pub text: String,
+    pub reasoning: String,
+    pub endings: Vec<Ending>,
+}
+
+impl Sink for Heard {
+    fn event(&mut self, event: Event<'_>) {
+        assert!(
+            self.endings.is_empty(),
+            "{event:?} came after {:?}",
+            self.endings
+        );
+        match event {
+            Event::Text(text) => self.text.push_str(text),
+            Event::Reasoning(text) => self.reasoning.push_str(text),
+            Event::Finished(finish) => self.endings.push(Ending::Finished(finish)),
+            Event::Failed(fault) => self.endings.push(Ending::Failed(fault)),
+        }
+    }
+}
+
+/// Something done to a reader.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Act {
+    /// Feed this many of the bytes that are left.
+    Feed(usize),
+    Read,
+}
+
+/// Plays a script of acts; what is left after it is fed at once, and the upstream closes.
+pub(crate) fn drive(
+    mut reader: Reader,
+    mut bytes: &[u8],
+    acts: &[Act],
+    sink: &mut dyn Sink,
+) -> Reader {
+    for act in acts {
+        match *act {
+            Act::Feed(count) => {
+                let (now, later) = bytes.split_at(count.min(bytes.len()));
+                reader.feed(now);
+                bytes = later;
+            }
+            Act::Read => reader.read(sink),
+        }
+    }
+    reader.feed(bytes);
+    reader.finish(sink);
+    assert!(
+        reader.has_ended(),
+        "the upstream has closed, but the reading has not ended"
+    );
+    reader
+}
+
+pub(crate) fn hear(reading: &Reading, limits: Limits, bytes: &[u8], acts: &[Act]) -> Heard {
+    let mut heard = Heard::default();
+    let reader = Reader::new(reading, Format::Events, limits);
+    drive(reader, bytes, acts, &mut heard);
+    heard
+}
+
+/// The acts that look after every byte.
+pub(crate) fn byte_by_byte(length: usize) -> Vec<Act> {
+    [Act::Feed(1), Act::Read].repeat(length)
+}
