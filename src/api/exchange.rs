@@ -14,14 +14,10 @@ use super::auth::Caller;
 use super::error::ApiError;
 use super::gateway::Worker;
 use crate::observe::record::Record;
+use crate::translate::face::answer::Choices;
 use crate::translate::plan::Plan;
 use crate::translate::reading::{Event, Fault, Format, Reader, Sink};
 use crate::upstream::{Answer, RefusalKind, UpstreamError};
-
-/// Takes the events of an answer with several choices.
-pub trait Choices {
-    fn event(&mut self, choice: usize, event: Event<'_>);
-}
 
 /// The calls that one request has made to fal, one for each choice. Dropping it drops them all.
 pub struct Exchange {

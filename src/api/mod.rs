@@ -2,8 +2,10 @@
 //!
 //! A request enters through [`scope`] (its id, its place, its record), is let in by [`auth`], read
 //! by [`extract`], understood and planned by `translate`, sent to fal by [`exchange`], and answered
-//! by [`respond`]. Whatever goes wrong becomes an [`error::ApiError`].
+//! by [`respond`]; [`answer`] is that walk, for every API alike. Whatever goes wrong becomes an
+//! [`error::ApiError`].
 
+pub mod answer;
 pub mod auth;
 pub mod chat;
 pub mod describe;
@@ -19,11 +21,13 @@ pub mod scope;
 
 use actix_web::web::{self, ServiceConfig, get, post, resource};
 
+use chat::Chat;
+
 /// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`.
 pub fn routes(config: &mut ServiceConfig) {
     let at = |path: &str| resource(path).default_service(web::to(scope::wrong_method));
     config
-        .service(at("/v1/chat/completions").route(post().to(chat::create)))
+        .service(at("/v1/chat/completions").route(post().to(answer::create::<Chat>)))
         .service(at("/v1/models").route(get().to(models::list)))
         .service(at("/v1/models/{id:.+}").route(get().to(models::retrieve)))
         .service(at("/healthz").route(get().to(health::live)))

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
-use super::exchange::{Choices, Exchange, Waited};
+use super::exchange::{Exchange, Waited};
 use super::gateway::Gateway;
 use super::scope::Scope;
 use crate::observe::record::Record;
-use crate::translate::face::chat::write::{ChatStream, ChatWhole};
+use crate::translate::face::answer::{FrameWriter, StreamedAnswer, WholeAnswer};
 use crate::translate::notes::Notes;
 use crate::translate::reading::Fault;
 
@@ -29,23 +29,24 @@ const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 /// The first choice that fails fails the answer.
 pub async fn read_whole(
     mut exchange: Exchange,
-    answer: &mut ChatWhole,
+    choices: u32,
     gateway: &Gateway,
     record: &Record,
-) -> Result<(), ApiError> {
+) -> Result<WholeAnswer, ApiError> {
+    let mut answer = WholeAnswer::new(choices);
     while !answer.is_complete() && answer.fault().is_none() {
         let deadline = exchange.deadline();
         tokio::select! {
-            waited = exchange.advance(deadline, answer as &mut dyn Choices) => {
+            waited = exchange.advance(deadline, &mut answer) => {
                 if waited == Waited::Quiet {
-                    exchange.fail(Fault::TimedOut, answer);
+                    exchange.fail(Fault::TimedOut, &mut answer);
                 }
             }
-            () = gateway.stopping.enforced.cancelled() => exchange.fail(Fault::ShuttingDown, answer),
+            () = gateway.stopping.enforced.cancelled() => exchange.fail(Fault::ShuttingDown, &mut answer),
         }
     }
     match answer.fault() {
-        None => Ok(()),
+        None => Ok(answer),
         Some(fault) => Err(failed(fault, exchange.fal_request_id(), record)),
     }
 }
@@ -57,10 +58,10 @@ pub async fn read_whole(
 ///
 /// # Errors
 /// What goes wrong before the first byte of the answer has been sent.
-pub async fn stream(
+pub async fn stream<W: FrameWriter + 'static>(
     mut response: HttpResponseBuilder,
     mut exchange: Exchange,
-    mut answer: ChatStream,
+    mut answer: StreamedAnswer<W>,
     gateway: &Gateway,
     scope: Scope,
 ) -> Result<HttpResponse, ApiError> {
@@ -100,9 +101,9 @@ pub async fn stream(
 
 /// The frames of a stream. Whatever is ready together leaves together; nothing waits to be joined
 /// by more. Dropping the stream drops the calls to fal.
-fn frames(
+fn frames<W: FrameWriter>(
     mut exchange: Exchange,
-    mut answer: ChatStream,
+    mut answer: StreamedAnswer<W>,
     scope: Scope,
     heartbeat: Option<Duration>,
     enforced: CancellationToken,

@@ -10,7 +10,7 @@ use memchr::memchr2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::ask::{Priority, Reasoning};
+use super::ask::{Ask, Conversation, Delivery, Priority, Reasoning, Sampling};
 use super::notes::Notes;
 use super::rejection::{Cause, Rejection};
 use crate::wire::openai::fields::{DUPLICATE_FIELD, Fields, TOO_MANY_FIELDS};
@@ -49,6 +49,16 @@ pub struct Parameter {
     /// How, in a phrase for the documentation.
     pub says: &'static str,
     pub rule: Rule,
+}
+
+/// Writes a row, so that tables can be read as tables.
+pub const fn row(name: &'static str, fate: Fate, says: &'static str, rule: Rule) -> Parameter {
+    Parameter {
+        name,
+        fate,
+        says,
+        rule,
+    }
 }
 
 /// A field as it was sent.
@@ -104,6 +114,33 @@ impl<'a> Draft<'a> {
             }
         }
         Ok(draft)
+    }
+
+    /// What the fields and the conversation amount to.
+    pub fn into_ask(self, conversation: Conversation<'a>) -> Ask<'a> {
+        Ask {
+            model: self.model,
+            conversation,
+            sampling: Sampling {
+                temperature: self.temperature,
+                max_tokens: self.max_completion_tokens.or(self.max_tokens),
+            },
+            reasoning: match self.reasoning {
+                Reasoning::Shown if self.hide_reasoning => Reasoning::Hidden,
+                other => other,
+            },
+            priority: self.priority.or(self.service_tier),
+            stop: self.stop,
+            choices: self.choices.unwrap_or(1),
+            delivery: match self.stream {
+                true => Delivery::Stream {
+                    include_usage: self.include_usage,
+                },
+                false => Delivery::Whole,
+            },
+            fallbacks: self.fallbacks,
+            notes: self.notes,
+        }
     }
 
     fn apply(

@@ -271,14 +271,19 @@ pub fn ignored_flag<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
 }
 
 /// Refused when it says anything: its effect on the answer cannot be had.
-pub fn unless_empty<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+pub fn unless_empty<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     match field.is_empty() {
         true => Ok(Found::NoEffect),
-        false => Err(field.unsupported(format!(
-            "Unsupported parameter: '{}' is not available on fal's any-llm. Remove it from the request.",
-            field.name
-        ))),
+        false => refused(draft, field),
     }
+}
+
+/// Refused even when it is empty: its presence alone asks for something.
+pub fn refused<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    Err(field.unsupported(format!(
+        "Unsupported parameter: '{}' is not available on fal's any-llm. Remove it from the request.",
+        field.name
+    )))
 }
 
 /// A count that must be at most one, such as `best_of`.

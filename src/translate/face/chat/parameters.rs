@@ -5,18 +5,9 @@
 //! named in `x-gateway-ignored`.
 
 use crate::translate::draft::Fate::{Emulated, Forwarded, Ignored, Refused};
-use crate::translate::draft::{Draft, Fate, Field, Found, Parameter, Rule};
+use crate::translate::draft::{Draft, Field, Found, Parameter, row};
 use crate::translate::face::rules;
 use crate::translate::rejection::Rejection;
-
-const fn row(name: &'static str, fate: Fate, says: &'static str, rule: Rule) -> Parameter {
-    Parameter {
-        name,
-        fate,
-        says,
-        rule,
-    }
-}
 
 /// The table.
 #[rustfmt::skip]
@@ -43,8 +34,8 @@ pub const PARAMETERS: &[Parameter] = &[
     row("logit_bias", Refused, "an empty map is fine", rules::unless_empty),
     row("modalities", Refused, "`[\"text\"]` is fine", rules::modalities),
     row("audio", Refused, "fal's any-llm answers with text alone", rules::unless_empty),
-    row("web_search_options", Refused, "fal's any-llm does not search", refused),
-    row("moderation", Refused, "nothing is moderated here, and silence would read as a clean result", refused),
+    row("web_search_options", Refused, "fal's any-llm does not search", rules::refused),
+    row("moderation", Refused, "nothing is moderated here, and silence would read as a clean result", rules::refused),
     row("top_p", Ignored, "1 says nothing", rules::ignored_fraction),
     row("frequency_penalty", Ignored, "0 says nothing", rules::ignored_penalty),
     row("presence_penalty", Ignored, "0 says nothing", rules::ignored_penalty),
@@ -74,12 +65,4 @@ pub const PARAMETERS: &[Parameter] = &[
 fn messages<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Result<Found, Rejection> {
     draft.messages = Some(field.value);
     Ok(Found::Forwarded)
-}
-
-/// Refused even when it is empty: its presence alone asks for something.
-fn refused<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Result<Found, Rejection> {
-    Err(field.unsupported(format!(
-        "Unsupported parameter: '{}' is not available on fal's any-llm. Remove it from the request.",
-        field.name
-    )))
 }

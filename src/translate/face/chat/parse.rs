@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::messages::{self, Limits};
 use super::parameters::PARAMETERS;
-use crate::translate::ask::{Ask, Delivery, Reasoning, Sampling};
+use crate::translate::ask::Ask;
 use crate::translate::draft::{Draft, Field};
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::openai::message::RequestMessage;
@@ -26,35 +26,7 @@ pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> 
         ));
     }
     let conversation = messages::parse(parse_messages(raw)?, limits)?;
-    Ok(ask(draft, conversation))
-}
-
-/// What a face's draft and its conversation amount to.
-pub fn ask<'a>(draft: Draft<'a>, conversation: crate::translate::ask::Conversation<'a>) -> Ask<'a> {
-    let reasoning = match draft.reasoning {
-        Reasoning::Shown if draft.hide_reasoning => Reasoning::Hidden,
-        other => other,
-    };
-    Ask {
-        model: draft.model,
-        conversation,
-        sampling: Sampling {
-            temperature: draft.temperature,
-            max_tokens: draft.max_completion_tokens.or(draft.max_tokens),
-        },
-        reasoning,
-        priority: draft.priority.or(draft.service_tier),
-        stop: draft.stop,
-        choices: draft.choices.unwrap_or(1),
-        delivery: match draft.stream {
-            true => Delivery::Stream {
-                include_usage: draft.include_usage,
-            },
-            false => Delivery::Whole,
-        },
-        fallbacks: draft.fallbacks,
-        notes: draft.notes,
-    }
+    Ok(draft.into_ask(conversation))
 }
 
 fn parse_messages(raw: &RawValue) -> Result<Vec<RequestMessage<'_>>, Rejection> {

@@ -1,0 +1,205 @@
+//! How a request to either completion API is answered: read, planned, sent to fal, and written.
+//! What sets the APIs apart is their [`Face`].
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::web::{Payload, ThinData};
+use actix_web::{HttpRequest, HttpResponse};
+use uuid::Uuid;
+
+use super::error::ApiError;
+use super::exchange::Exchange;
+use super::extract;
+use super::gateway::{Gateway, Worker};
+use super::respond;
+use super::scope::{self, Scope};
+use crate::translate::ask::{Ask, Delivery};
+use crate::translate::explain::explain;
+use crate::translate::face::answer::{FrameWriter, StreamedAnswer, WholeAnswer};
+use crate::translate::face::objects::{Head, UsageChunk};
+use crate::translate::face::rules::parse_priority;
+use crate::translate::notes::Notes;
+use crate::translate::plan::{Capabilities, Plan, plan};
+use crate::translate::rejection::Rejection;
+
+/// A public API: how it reads a request and writes the answer to it. A value of it is one request.
+pub trait Face: Sized {
+    /// What its ids begin with.
+    const ID_PREFIX: &'static str;
+    /// The field that holds what is asked, which errors about it name.
+    const ASKED_IN: &'static str;
+    type Frames: FrameWriter + 'static;
+
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// Whatever the API would refuse, and what nothing here can honour.
+    fn parse<'a>(body: &'a [u8], gateway: &Gateway) -> Result<(Ask<'a>, Self), Rejection>;
+
+    /// The JSON of a whole answer.
+    fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8>;
+
+    /// What writes a stream, with the notes in its first chunk where they are wanted.
+    fn into_frames(self, head: &Head, usage: UsageChunk, notes: Option<&Notes>) -> Self::Frames;
+}
+
+/// Answers a request, whole or as a stream.
+///
+/// # Errors
+/// Everything in OpenAI's envelope; see [`super::error`].
+pub async fn create<F: Face>(
+    request: HttpRequest,
+    payload: Payload,
+    worker: ThinData<Worker>,
+) -> Result<HttpResponse, ApiError> {
+    let gateway = worker.gateway.clone();
+    scope::catch_panic(&gateway, answer::<F>(&request, payload, &worker))
+        .await
+        .map_err(|error| in_words_of::<F>(error))
+}
+
+async fn answer<F: Face>(
+    request: &HttpRequest,
+    payload: Payload,
+    worker: &Worker,
+) -> Result<HttpResponse, ApiError> {
+    let gateway = &worker.gateway;
+    let scope = scope::scope(request).ok_or_else(ApiError::bug)?;
+    let caller = gateway.access.admit(request.headers())?;
+    if let Some(id) = &caller.id {
+        scope.record.key(id.as_str());
+    }
+    let server = &gateway.config.server;
+    let body = extract::json_body(
+        request.headers(),
+        payload,
+        server.max_body,
+        server.body_timeout,
+    )
+    .await?;
+    scope.record.received(body.len());
+    let (mut ask, face) = F::parse(&body, gateway)?;
+    read_headers(&mut ask, request)?;
+    let capabilities = capabilities(gateway, request);
+    let mut plan = plan(ask, &capabilities, &gateway.catalogue)?;
+    record_model(&plan, gateway, &scope);
+    if has_flag(request, "x-gateway-explain", "true") {
+        let explanation = explain(&plan, &gateway.config.fal.app, &capabilities.room);
+        return Ok(HttpResponse::Ok().json(explanation));
+    }
+    let exchange = Exchange::open(worker, &caller, &mut plan, &scope.record).await?;
+    record_model(&plan, gateway, &scope);
+    let wants_notes =
+        gateway.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
+    let notes = wants_notes.then_some(&plan.notes);
+    match plan.delivery {
+        Delivery::Whole => whole(gateway, &face, &plan, exchange, &scope, notes).await,
+        Delivery::Stream { .. } => stream(gateway, face, &plan, exchange, scope, notes).await,
+    }
+}
+
+/// The model that answers; a fallback may have taken the place of the one that was asked for.
+fn record_model(plan: &Plan<'_>, gateway: &Gateway, scope: &Scope) {
+    let model = &plan.input.model;
+    scope.record.model(model, gateway.model_label(model));
+}
+
+async fn whole<F: Face>(
+    gateway: &Gateway,
+    face: &F,
+    plan: &Plan<'_>,
+    exchange: Exchange,
+    scope: &Scope,
+    notes: Option<&Notes>,
+) -> Result<HttpResponse, ApiError> {
+    let fal_request_id = exchange.fal_request_id();
+    let answer = respond::read_whole(exchange, plan.choices, gateway, &scope.record).await?;
+    let usage = answer.usage();
+    scope.record.finished(usage.prompt, usage.completion);
+    let json = face.to_json(&head::<F>(plan), &answer, notes);
+    scope.record.sent(json.len());
+    let mut response = HttpResponse::Ok();
+    respond::note_headers(&mut response, &plan.notes, fal_request_id.as_deref());
+    Ok(response.content_type("application/json").body(json))
+}
+
+async fn stream<F: Face>(
+    gateway: &Gateway,
+    face: F,
+    plan: &Plan<'_>,
+    exchange: Exchange,
+    scope: Scope,
+    notes: Option<&Notes>,
+) -> Result<HttpResponse, ApiError> {
+    let usage = match (plan.delivery, gateway.config.usage.always_stream) {
+        (
+            Delivery::Stream {
+                include_usage: true,
+            },
+            _,
+        ) => UsageChunk::Asked,
+        (_, true) => UsageChunk::Volunteered,
+        (_, false) => UsageChunk::None,
+    };
+    let frames = face.into_frames(&head::<F>(plan), usage, notes);
+    let answer = StreamedAnswer::new(frames, plan.choices);
+    let mut response = HttpResponse::Ok();
+    respond::note_headers(
+        &mut response,
+        &plan.notes,
+        exchange.fal_request_id().as_deref(),
+    );
+    respond::stream(response, exchange, answer, gateway, scope).await
+}
+
+fn head<F: Face>(plan: &Plan<'_>) -> Head {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Head {
+        id: format!("{}{}", F::ID_PREFIX, Uuid::now_v7().simple()),
+        created_unix_s: since_epoch.as_secs(),
+        model: plan.input.model.clone().into_owned(),
+    }
+}
+
+/// Whether a header says exactly this.
+fn has_flag(request: &HttpRequest, name: &str, value: &str) -> bool {
+    request
+        .headers()
+        .get(name)
+        .is_some_and(|given| given == value)
+}
+
+/// fal's `priority` can be asked for by header, for clients whose body cannot be changed.
+fn read_headers(ask: &mut Ask<'_>, request: &HttpRequest) -> Result<(), ApiError> {
+    let Some(value) = request.headers().get("x-fal-priority") else {
+        return Ok(());
+    };
+    let priority = value.to_str().ok().and_then(parse_priority);
+    ask.priority = Some(priority.ok_or_else(|| {
+        ApiError::invalid_header("x-fal-priority", "It must be latency or throughput.")
+    })?);
+    Ok(())
+}
+
+/// `x-gateway-strict: true` or `false` overrides the setting for one request.
+fn capabilities(gateway: &Gateway, request: &HttpRequest) -> Capabilities {
+    let mut capabilities = gateway.capabilities();
+    if let Some(strict) = request.headers().get("x-gateway-strict") {
+        capabilities.strict = strict == "true";
+    }
+    capabilities
+}
+
+/// Errors about what was asked say `messages`; a face whose callers wrote it elsewhere names that.
+fn in_words_of<F: Face>(mut error: ApiError) -> ApiError {
+    if error.param.as_deref() == Some("messages") && F::ASKED_IN != "messages" {
+        error.param = Some(F::ASKED_IN.into());
+        error.message = error
+            .message
+            .replace("'messages'", &format!("'{}'", F::ASKED_IN))
+            .into();
+    }
+    error
+}

@@ -1,0 +1,206 @@
+//! Answers in the making: what every face does alike with the events of an answer.
+//!
+//! A whole answer is the same for every face until it is written, so [`WholeAnswer`] only collects.
+//! In a stream every event becomes frames at once: [`StreamedAnswer`] knows when a choice begins
+//! and when all of them have ended, and a face's [`FrameWriter`] knows what that looks like.
+
+use bytes::Bytes;
+
+use crate::translate::reading::{Event, Fault, Finish, FinishReason, Usage};
+
+/// Takes the events of an answer with several choices.
+pub trait Choices {
+    fn event(&mut self, choice: usize, event: Event<'_>);
+}
+
+/// An answer that is read to its end before it is written.
+#[derive(Debug)]
+pub struct WholeAnswer {
+    pub choices: Vec<WholeChoice>,
+}
+
+/// One choice of it.
+#[derive(Debug, Default)]
+pub struct WholeChoice {
+    pub text: String,
+    pub reasoning: String,
+    finish: Option<Finish>,
+    fault: Option<Fault>,
+}
+
+impl WholeAnswer {
+    /// An answer with this many choices.
+    pub fn new(choices: u32) -> Self {
+        Self {
+            choices: (0..choices).map(|_| WholeChoice::default()).collect(),
+        }
+    }
+
+    /// What went wrong in a choice, if anything did.
+    pub fn fault(&self) -> Option<Fault> {
+        self.choices.iter().find_map(|choice| choice.fault)
+    }
+
+    /// Whether every choice has ended well.
+    pub fn is_complete(&self) -> bool {
+        self.choices.iter().all(|choice| choice.finish.is_some())
+    }
+
+    /// The tokens of all choices together.
+    pub fn usage(&self) -> Usage {
+        sum(self.choices.iter().filter_map(|choice| choice.finish))
+    }
+
+    /// Bytes of text in all choices, for whoever makes room for it.
+    pub fn text_bytes(&self) -> usize {
+        self.choices.iter().map(|choice| choice.text.len()).sum()
+    }
+}
+
+impl WholeChoice {
+    /// Why the choice has ended.
+    pub fn finish_reason(&self) -> FinishReason {
+        self.finish
+            .map_or(FinishReason::Stop, |finish| finish.reason)
+    }
+}
+
+impl Choices for WholeAnswer {
+    fn event(&mut self, choice: usize, event: Event<'_>) {
+        let Some(choice) = self.choices.get_mut(choice) else {
+            return;
+        };
+        match event {
+            Event::Text(text) => choice.text.push_str(text),
+            Event::Reasoning(text) => choice.reasoning.push_str(text),
+            Event::Finished(finish) => choice.finish = Some(finish),
+            Event::Failed(fault) => choice.fault = Some(fault),
+        }
+    }
+}
+
+/// Writes the frames of one API's stream. Each frame is written whole, with its blank line.
+pub trait FrameWriter {
+    /// What comes first in a choice, whatever follows.
+    fn open(&mut self, out: &mut Vec<u8>, choice: usize);
+    fn text(&mut self, out: &mut Vec<u8>, choice: usize, text: &str);
+    fn reasoning(&mut self, out: &mut Vec<u8>, choice: usize, text: &str);
+    /// What comes last in a choice.
+    fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason);
+    /// What comes when every choice is closed.
+    fn end(&mut self, out: &mut Vec<u8>, usage: Usage);
+}
+
+/// A streamed answer: events go in, frames come out.
+#[derive(Debug)]
+pub struct StreamedAnswer<W> {
+    writer: W,
+    out: Vec<u8>,
+    choices: Vec<StreamedChoice>,
+    fault: Option<Fault>,
+    has_ended: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct StreamedChoice {
+    has_begun: bool,
+    finish: Option<Finish>,
+}
+
+impl<W: FrameWriter> StreamedAnswer<W> {
+    /// A stream with this many choices.
+    pub fn new(writer: W, choices: u32) -> Self {
+        Self {
+            writer,
+            out: Vec::with_capacity(1024),
+            choices: vec![StreamedChoice::default(); choices as usize],
+            fault: None,
+            has_ended: false,
+        }
+    }
+
+    /// The frames that are ready, all together.
+    pub fn take_frames(&mut self) -> Option<Bytes> {
+        match self.out.is_empty() {
+            true => None,
+            false => Some(Bytes::copy_from_slice(&self.out)).inspect(|_| self.out.clear()),
+        }
+    }
+
+    /// What went wrong, if anything did; the stream then waits for [`fail`](Self::fail).
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// Whether anything has been written.
+    pub fn has_begun(&self) -> bool {
+        self.choices.iter().any(|choice| choice.has_begun)
+    }
+
+    /// Whether the last frame has been written.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// The tokens of all choices that have finished.
+    pub fn usage(&self) -> Usage {
+        sum(self.choices.iter().filter_map(|choice| choice.finish))
+    }
+
+    /// Ends the stream with an error: one frame with the envelope, and nothing after it.
+    pub fn fail(&mut self, envelope: &[u8]) {
+        if self.has_ended {
+            return;
+        }
+        self.has_ended = true;
+        self.out.extend_from_slice(b"data: ");
+        self.out.extend_from_slice(envelope);
+        self.out.extend_from_slice(b"\n\n");
+    }
+
+    fn begin(&mut self, index: usize) {
+        if let Some(choice) = self.choices.get_mut(index)
+            && !std::mem::replace(&mut choice.has_begun, true)
+        {
+            self.writer.open(&mut self.out, index);
+        }
+    }
+
+    fn finish(&mut self, choice: usize, finish: Finish) {
+        self.writer.close(&mut self.out, choice, finish.reason);
+        if let Some(choice) = self.choices.get_mut(choice) {
+            choice.finish = Some(finish);
+        }
+        if self.choices.iter().all(|choice| choice.finish.is_some()) {
+            self.has_ended = true;
+            let usage = self.usage();
+            self.writer.end(&mut self.out, usage);
+        }
+    }
+}
+
+impl<W: FrameWriter> Choices for StreamedAnswer<W> {
+    fn event(&mut self, choice: usize, event: Event<'_>) {
+        if self.has_ended {
+            return;
+        }
+        if !matches!(event, Event::Failed(_)) {
+            self.begin(choice);
+        }
+        match event {
+            Event::Text(text) => self.writer.text(&mut self.out, choice, text),
+            Event::Reasoning(text) => self.writer.reasoning(&mut self.out, choice, text),
+            Event::Finished(finish) => self.finish(choice, finish),
+            Event::Failed(fault) => self.fault = self.fault.or(Some(fault)),
+        }
+    }
+}
+
+/// The prompt is counted once, as OpenAI does.
+fn sum(finishes: impl Iterator<Item = Finish>) -> Usage {
+    finishes.fold(Usage::default(), |total, finish| Usage {
+        prompt: total.prompt.max(finish.usage.prompt),
+        completion: total.completion + finish.usage.completion,
+        reasoning: total.reasoning + finish.usage.reasoning,
+    })
+}

@@ -1,0 +1,122 @@
+//! What chat completions and legacy completions have in common: heads, figures, and the frame of
+//! a chunk.
+
+use std::io::Write;
+
+use crate::translate::notes::Notes;
+use crate::translate::reading::{FinishReason, Usage};
+use crate::wire::openai::usage::{CompletionTokensDetails, CompletionUsage};
+
+/// What all objects of one answer have in common.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The API's prefix and something unique.
+    pub id: String,
+    pub created_unix_s: u64,
+    /// The id of the model that answers.
+    pub model: String,
+}
+
+/// Whether a stream ends with a chunk that carries the usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageChunk {
+    /// Asked for: every other chunk says `"usage":null`.
+    Asked,
+    /// Sent all the same, for clients that read it but never ask.
+    Volunteered,
+    None,
+}
+
+/// The frame of a chunk: all that stays the same from chunk to chunk, prepared once.
+#[derive(Debug)]
+pub struct ChunkFrame {
+    /// `data: {` up to the choices.
+    head: Vec<u8>,
+    /// From after the choices to the blank line.
+    tail: &'static [u8],
+    usage: UsageChunk,
+    /// `,"gateway":{...}` for the first chunk, where the notes are wanted in the body.
+    notes: Vec<u8>,
+}
+
+impl ChunkFrame {
+    /// The frame of chunks that call themselves `object`.
+    pub fn new(
+        head: &Head,
+        object: &'static str,
+        usage: UsageChunk,
+        notes: Option<&Notes>,
+    ) -> Self {
+        let mut bytes = Vec::with_capacity(160);
+        bytes.extend_from_slice(b"data: {\"id\":");
+        write_json(&mut bytes, &head.id);
+        let created = head.created_unix_s;
+        let _ = write!(
+            bytes,
+            ",\"object\":\"{object}\",\"created\":{created},\"model\":"
+        );
+        write_json(&mut bytes, &head.model);
+        bytes.extend_from_slice(b",\"choices\":[");
+        let mut first = Vec::new();
+        if let Some(notes) = notes {
+            first.extend_from_slice(b",\"gateway\":");
+            write_json(&mut first, &notes.to_wire());
+        }
+        Self {
+            notes: first,
+            head: bytes,
+            tail: match usage {
+                UsageChunk::Asked => b",\"usage\":null}\n\n",
+                UsageChunk::Volunteered | UsageChunk::None => b"}\n\n",
+            },
+            usage,
+        }
+    }
+
+    /// Writes a chunk around one choice.
+    pub fn write(&mut self, out: &mut Vec<u8>, write_choice: impl FnOnce(&mut Vec<u8>)) {
+        out.extend_from_slice(&self.head);
+        write_choice(out);
+        out.push(b']');
+        out.append(&mut self.notes);
+        out.extend_from_slice(self.tail);
+    }
+
+    /// Writes the end of the stream, after the usage where it is wanted.
+    pub fn write_end(&self, out: &mut Vec<u8>, usage: Usage) {
+        if self.usage != UsageChunk::None {
+            out.extend_from_slice(&self.head);
+            out.extend_from_slice(b"],\"usage\":");
+            write_json(out, &completion_usage(usage));
+            out.extend_from_slice(b"}\n\n");
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+}
+
+/// OpenAI's usage object. What fal cannot have (caches, audio, predictions) is zero.
+pub fn completion_usage(usage: Usage) -> CompletionUsage {
+    CompletionUsage {
+        prompt_tokens: usage.prompt,
+        completion_tokens: usage.completion,
+        total_tokens: usage.prompt + usage.completion,
+        completion_tokens_details: CompletionTokensDetails {
+            reasoning_tokens: usage.reasoning,
+            ..CompletionTokensDetails::default()
+        },
+        ..CompletionUsage::default()
+    }
+}
+
+/// OpenAI's `finish_reason`.
+pub fn reason_name(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+    }
+}
+
+/// Writing to a `Vec` cannot fail, and neither can the shapes written here.
+pub fn write_json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
+    let _ = serde_json::to_writer(out, value);
+}
