@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod auth;
 pub mod chat;
+pub mod completions;
 pub mod describe;
 pub mod error;
 pub mod exchange;
@@ -22,12 +23,14 @@ pub mod scope;
 use actix_web::web::{self, ServiceConfig, get, post, resource};
 
 use chat::Chat;
+use completions::Completions;
 
 /// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`.
 pub fn routes(config: &mut ServiceConfig) {
     let at = |path: &str| resource(path).default_service(web::to(scope::wrong_method));
     config
         .service(at("/v1/chat/completions").route(post().to(answer::create::<Chat>)))
+        .service(at("/v1/completions").route(post().to(answer::create::<Completions>)))
         .service(at("/v1/models").route(get().to(models::list)))
         .service(at("/v1/models/{id:.+}").route(get().to(models::retrieve)))
         .service(at("/healthz").route(get().to(health::live)))

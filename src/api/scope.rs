@@ -129,6 +129,7 @@ fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record) {
 fn route_label(request: &ServiceRequest) -> &'static str {
     match request.path() {
         "/v1/chat/completions" => "chat",
+        "/v1/completions" => "completions",
         "/v1/models" => "models",
         "/healthz" | "/livez" | "/readyz" => "health",
         "/metrics" => "metrics",

@@ -4,5 +4,6 @@
 
 pub mod answer;
 pub mod chat;
+pub mod completions;
 pub mod objects;
 pub mod rules;

@@ -1,6 +1,7 @@
 //! OpenAI's objects, as `POST /v1/chat/completions` and its neighbours define them.
 
 pub mod chat;
+pub mod completion;
 pub mod error;
 pub mod fields;
 pub mod message;

@@ -1,0 +1,110 @@
+//! Answers, written as text completions: whole, or as a stream of objects of the same shape
+//! (source: OpenAI's `CreateCompletionResponse`, which both are).
+//!
+//! The description requires a `finish_reason` of every object, but on the wire it is null until
+//! the last of a choice, and so it is here.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use crate::translate::face::answer::{FrameWriter, WholeAnswer};
+use crate::translate::face::objects::{
+    ChunkFrame, Head, UsageChunk, completion_usage, gateway_notes, reason_name, write_json,
+};
+use crate::translate::notes::Notes;
+use crate::translate::reading::{FinishReason, Usage};
+use crate::wire::openai::completion::{Completion, CompletionChoice};
+
+const OBJECT: &str = "text_completion";
+
+/// The JSON of a whole answer, with the notes where they are wanted. Every choice begins with
+/// `echo`, if there is one.
+pub fn to_json(
+    head: &Head,
+    answer: &WholeAnswer,
+    echo: Option<&str>,
+    notes: Option<&Notes>,
+) -> Vec<u8> {
+    let choices = answer.choices.iter().zip(0..).map(|(choice, index)| {
+        let text = choice.text.as_str();
+        CompletionChoice {
+            text: echo.map_or(Cow::Borrowed(text), |echo| {
+                Cow::Owned([echo, text].concat())
+            }),
+            index,
+            logprobs: None,
+            finish_reason: reason_name(choice.finish_reason()),
+        }
+    });
+    let completion = Completion {
+        id: &head.id,
+        object: OBJECT,
+        created: head.created_unix_s,
+        model: &head.model,
+        choices: choices.collect(),
+        usage: completion_usage(answer.usage()),
+        gateway: notes.map(gateway_notes),
+    };
+    let mut json = Vec::with_capacity(512 + answer.text_bytes());
+    write_json(&mut json, &completion);
+    json
+}
+
+/// Writes the chunks of a stream.
+#[derive(Debug)]
+pub struct CompletionChunks {
+    frame: ChunkFrame,
+    echo: Option<String>,
+}
+
+impl CompletionChunks {
+    pub fn new(head: &Head, echo: Option<String>, usage: UsageChunk) -> Self {
+        Self {
+            frame: ChunkFrame::new(head, OBJECT, usage),
+            echo,
+        }
+    }
+
+    fn write(
+        &self,
+        out: &mut Vec<u8>,
+        choice: usize,
+        text: &str,
+        finish_reason: Option<FinishReason>,
+    ) {
+        self.frame.write(out, |out| {
+            out.extend_from_slice(b"{\"text\":");
+            write_json(out, text);
+            let _ = write!(
+                out,
+                ",\"index\":{choice},\"logprobs\":null,\"finish_reason\":"
+            );
+            write_json(out, &finish_reason.map(reason_name));
+            out.push(b'}');
+        });
+    }
+}
+
+impl FrameWriter for CompletionChunks {
+    /// The prompt comes first where it is wanted; nothing else does.
+    fn open(&mut self, out: &mut Vec<u8>, choice: usize) {
+        if let Some(echo) = &self.echo {
+            self.write(out, choice, echo, None);
+        }
+    }
+
+    fn text(&mut self, out: &mut Vec<u8>, choice: usize, text: &str) {
+        self.write(out, choice, text, None);
+    }
+
+    /// There is no field for it.
+    fn reasoning(&mut self, _: &mut Vec<u8>, _: usize, _: &str) {}
+
+    fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason) {
+        self.write(out, choice, "", Some(reason));
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>, usage: Usage) {
+        self.frame.write_end(out, usage);
+    }
+}

@@ -1,0 +1,15 @@
+//! The legacy API, tested from outside over HTTP: a
+//! gateway and an emulated fal in one process, on ports of their own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
+mod answers;
+mod failures;
+mod harness;
+mod refusals;
+mod streams;
