@@ -10,6 +10,7 @@ pub mod auth;
 pub mod chat;
 pub mod completions;
 pub mod describe;
+pub mod elsewhere;
 pub mod error;
 pub mod exchange;
 pub mod extract;
@@ -25,7 +26,8 @@ use actix_web::web::{self, ServiceConfig, get, post, resource};
 use chat::Chat;
 use completions::Completions;
 
-/// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`.
+/// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`, except
+/// those of [`elsewhere`], which only refuse.
 pub fn routes(config: &mut ServiceConfig) {
     let at = |path: &str| resource(path).default_service(web::to(scope::wrong_method));
     config
@@ -39,6 +41,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(at("/metrics").route(get().to(health::metrics)))
         .service(at("/openapi.json").route(get().to(describe::openapi)))
         .service(at("/").route(get().to(describe::welcome)))
+        .configure(elsewhere::routes)
         .default_service(web::to(scope::unknown_url));
 }
 

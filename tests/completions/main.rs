@@ -1,4 +1,4 @@
-//! The legacy API, tested from outside over HTTP: a
+//! The legacy API, and the endpoints that are only refused, tested from outside over HTTP: a
 //! gateway and an emulated fal in one process, on ports of their own.
 
 #![expect(
@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod endpoints;
 mod failures;
 mod harness;
 mod refusals;

@@ -1,0 +1,68 @@
+//! OpenAI's other endpoints, which this gateway does not have: clients that ask for one are told
+//! so, and what to use instead.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, ResponseError};
+
+use super::error::ApiError;
+
+/// An endpoint, everything below its path included.
+struct Endpoint {
+    path: &'static str,
+    /// Its name, as it begins a sentence.
+    name: &'static str,
+    /// A sentence about what to do without it.
+    instead: &'static str,
+}
+
+const fn endpoint(path: &'static str, name: &'static str, instead: &'static str) -> Endpoint {
+    Endpoint {
+        path,
+        name,
+        instead,
+    }
+}
+
+const USE_CHAT: &str = "Use POST /v1/chat/completions and keep the conversation on your side.";
+const USE_FAL: &str = "fal has models for it; call them with fal's own client.";
+const USE_REQUESTS: &str = "Send each request to POST /v1/chat/completions by itself.";
+
+/// The endpoints. All methods are refused alike.
+#[rustfmt::skip]
+const ENDPOINTS: &[Endpoint] = &[
+    endpoint("/v1/responses", "The Responses API", "Use POST /v1/chat/completions; most clients have a setting for it."),
+    endpoint("/v1/conversations", "The Conversations API", USE_CHAT),
+    endpoint("/v1/assistants", "The Assistants API", USE_CHAT),
+    endpoint("/v1/threads", "The Assistants API", USE_CHAT),
+    endpoint("/v1/realtime", "The Realtime API", "Use POST /v1/chat/completions with \"stream\": true."),
+    endpoint("/v1/embeddings", "The Embeddings API", "fal's any-llm makes no embeddings; configure another provider for them."),
+    endpoint("/v1/moderations", "The Moderations API", "fal's any-llm classifies nothing; configure another provider for it."),
+    endpoint("/v1/audio", "The Audio API", USE_FAL),
+    endpoint("/v1/images", "The Images API", USE_FAL),
+    endpoint("/v1/videos", "The Videos API", USE_FAL),
+    endpoint("/v1/files", "The Files API", "Put text into the messages, and images as image_url parts."),
+    endpoint("/v1/uploads", "The Uploads API", "Put text into the messages, and images as image_url parts."),
+    endpoint("/v1/vector_stores", "The Vector stores API", "Search on your side and put what was found into the messages."),
+    endpoint("/v1/batches", "The Batch API", USE_REQUESTS),
+    endpoint("/v1/fine_tuning", "The Fine-tuning API", "GET /v1/models lists the models that can be used."),
+    endpoint("/v1/engines", "The Engines API", "GET /v1/models lists the models that can be used."),
+    endpoint("/v1/fim/completions", "Fill-in-the-middle", "Switch completion in the editor off, or configure another provider for it."),
+];
+
+/// Registers every endpoint of the table.
+pub fn routes(config: &mut ServiceConfig) {
+    for endpoint in ENDPOINTS {
+        let below = format!("{}/{{rest:.*}}", endpoint.path);
+        let paths = [endpoint.path.to_owned(), below];
+        config.service(web::resource(paths).to(|| async { endpoint.refusal() }));
+    }
+}
+
+impl Endpoint {
+    fn refusal(&self) -> HttpResponse {
+        let message = format!("{} is not available here. {}", self.name, self.instead);
+        ApiError::invalid_request(StatusCode::NOT_FOUND, "unsupported_endpoint", message)
+            .error_response()
+    }
+}
