@@ -71,3 +71,23 @@ async fn an_unknown_model_and_a_wrong_method_are_refused_as_in_chat() {
     assert_eq!((status, code.as_str()), (405, "method_not_allowed"));
     gateway.stop().await;
 }
+
+#[actix_web::test]
+async fn a_body_of_the_responses_api_is_told_what_chat_needs() {
+    let gateway = Gateway::start().await;
+    let body =
+        json!({"model": "gpt-4o", "input": [{"role": "user", "content": "hi"}], "stream": true});
+    let answer = gateway.post("/v1/chat/completions", &body).await;
+    let (status, code, param, message) = refusal(&answer);
+    assert_eq!(
+        (status, code.as_str(), param.as_str()),
+        (400, "missing_required_parameter", "messages")
+    );
+    assert!(
+        message.contains("'input'") && message.contains("Responses API"),
+        "{message}"
+    );
+    let (.., message) = refusal(&gateway.post("/v1/chat/completions", &json!({})).await);
+    assert!(!message.contains("'input'"), "{message}");
+    gateway.stop().await;
+}

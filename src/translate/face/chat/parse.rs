@@ -16,7 +16,7 @@ use crate::wire::openai::message::RequestMessage;
 /// the parameter and the cure; it repeats nothing out of a prompt.
 pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> {
     let draft = Draft::read(body, PARAMETERS)?;
-    let raw = draft.messages.ok_or_else(missing_messages)?;
+    let raw = draft.messages.ok_or_else(|| missing_messages(&draft))?;
     if let Some(name) = draft.requires_tools
         && !draft.offers_tools
     {
@@ -37,10 +37,17 @@ fn parse_messages(raw: &RawValue) -> Result<Vec<RequestMessage<'_>>, Rejection> 
     field.parse("a list of messages, each with a 'role' and a 'content' that is a string or a list of parts")
 }
 
-fn missing_messages() -> Rejection {
-    Rejection::of(
-        Cause::MissingParameter,
-        "messages",
-        "Missing required parameter: 'messages'. Send a list such as [{\"role\": \"user\", \"content\": \"Hello\"}].",
-    )
+fn missing_messages(draft: &Draft<'_>) -> Rejection {
+    // Editors that speak the Responses API to some models post its bodies here for others.
+    let is_response = draft.notes.ignored.iter().any(|name| name == "input");
+    let message = match is_response {
+        true => {
+            "Missing required parameter: 'messages'. The request has 'input', as the Responses API takes it, \
+             but this is the Chat Completions API. Send the conversation as 'messages'."
+        }
+        false => {
+            "Missing required parameter: 'messages'. Send a list such as [{\"role\": \"user\", \"content\": \"Hello\"}]."
+        }
+    };
+    Rejection::of(Cause::MissingParameter, "messages", message)
 }
