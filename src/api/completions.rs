@@ -29,7 +29,12 @@ impl Face for Completions {
         write::to_json(head, answer, self.echo.as_deref(), notes)
     }
 
-    fn into_frames(self, head: &Head, usage: UsageChunk) -> CompletionChunks {
-        CompletionChunks::new(head, self.echo, usage)
+    fn into_frames(
+        self,
+        head: &Head,
+        usage: UsageChunk,
+        notes: Option<&Notes>,
+    ) -> CompletionChunks {
+        CompletionChunks::new(head, self.echo, usage, notes)
     }
 }

@@ -18,8 +18,10 @@ use serde_json::value::RawValue;
 
 use fal_gateway::translate::ask::Delivery;
 use fal_gateway::translate::draft::{Fate, Parameter};
+use fal_gateway::translate::face::answer::{Choices, StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::chat::parameters::PARAMETERS;
-use fal_gateway::translate::face::chat::write::{ChatStream, ChatWhole, UsageChunk};
+use fal_gateway::translate::face::chat::write::ChatChunks;
+use fal_gateway::translate::face::objects::UsageChunk;
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::plan::{Capabilities, Plan, Reading};
 use fal_gateway::translate::reading::{Event, Format, Reader, Sink};
@@ -329,8 +331,8 @@ fn answer(plan: &Plan<'_>, format: Format, bytes: &[u8]) -> Answer {
         _ => UsageChunk::None,
     };
     let mut both = Both {
-        stream: ChatStream::new(&support::head(), 1, usage),
-        whole: ChatWhole::new(support::head(), 1),
+        stream: support::chat_stream(1, usage),
+        whole: WholeAnswer::new(1),
     };
     let reader = Reader::new(&plan.reading, format, LIMITS);
     support::drive(reader, bytes, &byte_by_byte(bytes.len()), &mut both);
@@ -343,7 +345,7 @@ fn answer(plan: &Plan<'_>, format: Format, bytes: &[u8]) -> Answer {
             format!("{envelope}\n")
         }
         None => {
-            let json = whole.to_json(None);
+            let json = support::chat_json(&whole);
             let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
             pretty(&value) + "\n"
         }
@@ -357,14 +359,14 @@ fn answer(plan: &Plan<'_>, format: Format, bytes: &[u8]) -> Answer {
 }
 
 struct Both {
-    stream: ChatStream,
-    whole: ChatWhole,
+    stream: StreamedAnswer<ChatChunks>,
+    whole: WholeAnswer,
 }
 
 impl Sink for Both {
     fn event(&mut self, event: Event<'_>) {
-        self.stream.choice(0).event(event);
-        self.whole.choice(0).unwrap().event(event);
+        self.stream.event(0, event);
+        self.whole.event(0, event);
     }
 }
 

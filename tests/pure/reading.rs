@@ -4,7 +4,9 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use fal_gateway::translate::face::chat::write::{ChatStream, ChatWhole, UsageChunk};
+use fal_gateway::translate::face::answer::{Choices, StreamedAnswer, WholeAnswer};
+use fal_gateway::translate::face::chat::write::ChatChunks;
+use fal_gateway::translate::face::objects::UsageChunk;
 use fal_gateway::translate::plan::Reading;
 use fal_gateway::translate::reading::{
     Event, Fault, Finish, FinishReason, Format, Reader, Sink, Usage,
@@ -179,8 +181,8 @@ proptest! {
         usage in prop::sample::select(vec![UsageChunk::Asked, UsageChunk::Volunteered, UsageChunk::None]),
     ) {
         let reading = Reading { show_reasoning: true, ..Reading::default() };
-        let mut chat = ChatStream::new(&support::head(), streams.len() as u32, usage);
-        let mut whole = ChatWhole::new(support::head(), streams.len() as u32);
+        let mut chat = support::chat_stream(streams.len(), usage);
+        let mut whole = WholeAnswer::new(streams.len() as u32);
         for (index, stream) in streams.iter().enumerate() {
             let reader = Reader::new(&reading, Format::Events, LIMITS);
             let mut both = Both { chat: &mut chat, whole: &mut whole, index };
@@ -192,21 +194,21 @@ proptest! {
             chat.fail(b"{\"error\":{}}");
         }
         let frames = chat.take_frames().unwrap();
-        let answer: Value = serde_json::from_slice(&whole.to_json(None)).unwrap();
+        let answer: Value = serde_json::from_slice(&support::chat_json(&whole)).unwrap();
         frames_are_sound(std::str::from_utf8(&frames).unwrap(), &answer, usage, whole.is_complete())?;
     }
 }
 
 struct Both<'b> {
-    chat: &'b mut ChatStream,
-    whole: &'b mut ChatWhole,
+    chat: &'b mut StreamedAnswer<ChatChunks>,
+    whole: &'b mut WholeAnswer,
     index: usize,
 }
 
 impl Sink for Both<'_> {
     fn event(&mut self, event: Event<'_>) {
-        self.chat.choice(self.index).event(event);
-        self.whole.choice(self.index).unwrap().event(event);
+        self.chat.event(self.index, event);
+        self.whole.event(self.index, event);
     }
 }
 
@@ -284,12 +286,12 @@ fn nothing_follows_the_last_frame() {
         reason: FinishReason::Stop,
         usage: Usage::default(),
     });
-    let mut chat = ChatStream::new(&support::head(), 1, UsageChunk::None);
-    chat.choice(0).event(finish);
+    let mut chat = support::chat_stream(1, UsageChunk::None);
+    chat.event(0, finish);
     assert!(chat.has_ended());
     let _ = chat.take_frames();
-    chat.choice(0).event(Event::Text("more"));
-    chat.choice(0).event(finish);
+    chat.event(0, Event::Text("more"));
+    chat.event(0, finish);
     chat.fail(b"{}");
     assert_eq!(chat.take_frames(), None);
 }

@@ -4,9 +4,11 @@ use std::sync::LazyLock;
 
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
+use fal_gateway::translate::face::answer::{StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::chat::messages::Limits as MessageLimits;
 use fal_gateway::translate::face::chat::parse::parse;
-use fal_gateway::translate::face::chat::write::{Head, ReasoningField};
+use fal_gateway::translate::face::chat::write::{self, ChatChunks, ReasoningField};
+use fal_gateway::translate::face::objects::{Head, UsageChunk};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::image;
 use fal_gateway::translate::model::{Catalogue, Changes};
@@ -75,8 +77,18 @@ pub(crate) fn head() -> Head {
         id: "chatcmpl-golden".to_owned(),
         created_unix_s: 1_764_000_000,
         model: "google/gemini-2.5-flash-lite".to_owned(),
-        reasoning_field: ReasoningField::Both,
     }
+}
+
+/// A streamed chat completion with this many choices.
+pub(crate) fn chat_stream(choices: usize, usage: UsageChunk) -> StreamedAnswer<ChatChunks> {
+    let chunks = ChatChunks::new(&head(), ReasoningField::Both, usage, None);
+    StreamedAnswer::new(chunks, u32::try_from(choices).unwrap())
+}
+
+/// The JSON of a whole chat completion.
+pub(crate) fn chat_json(answer: &WholeAnswer) -> Vec<u8> {
+    write::to_json(&head(), answer, ReasoningField::Both, None)
 }
 
 /// How an answer ended.

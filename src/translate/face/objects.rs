@@ -3,8 +3,10 @@
 
 use std::io::Write;
 
+use super::answer::WholeAnswer;
 use crate::translate::notes::Notes;
 use crate::translate::reading::{FinishReason, Usage};
+use crate::wire::openai::completion::Completion;
 use crate::wire::openai::usage::{CompletionTokensDetails, CompletionUsage};
 
 /// What all objects of one answer have in common.
@@ -15,6 +17,28 @@ pub struct Head {
     pub created_unix_s: u64,
     /// The id of the model that answers.
     pub model: String,
+}
+
+/// The JSON of a whole answer, around choices that are already written.
+pub fn to_json<C: serde::Serialize>(
+    head: &Head,
+    object: &'static str,
+    choices: Vec<C>,
+    answer: &WholeAnswer,
+    notes: Option<&Notes>,
+) -> Vec<u8> {
+    let completion = Completion {
+        id: &head.id,
+        object,
+        created: head.created_unix_s,
+        model: &head.model,
+        choices,
+        usage: completion_usage(answer.usage()),
+        gateway: notes.map(Notes::to_wire),
+    };
+    let mut json = Vec::with_capacity(512 + answer.text_bytes());
+    write_json(&mut json, &completion);
+    json
 }
 
 /// Whether a stream ends with a chunk that carries the usage.
@@ -95,7 +119,7 @@ impl ChunkFrame {
 }
 
 /// OpenAI's usage object. What fal cannot have (caches, audio, predictions) is zero.
-pub fn completion_usage(usage: Usage) -> CompletionUsage {
+fn completion_usage(usage: Usage) -> CompletionUsage {
     CompletionUsage {
         prompt_tokens: usage.prompt,
         completion_tokens: usage.completion,

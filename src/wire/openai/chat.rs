@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::usage::CompletionUsage;
 use crate::wire::text::Text;
 
 /// `stream_options` of a request.
@@ -27,19 +26,6 @@ pub struct ReasoningOptions<'a> {
     pub effort: Option<Text<'a>>,
     pub max_tokens: Option<u64>,
     pub exclude: Option<bool>,
-}
-
-/// A whole answer.
-#[derive(Debug, Serialize)]
-pub struct ChatCompletion<'a> {
-    pub id: &'a str,
-    pub object: &'static str,
-    pub created: u64,
-    pub model: &'a str,
-    pub choices: Vec<Choice<'a>>,
-    pub usage: CompletionUsage,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gateway: Option<GatewayNotes<'a>>,
 }
 
 /// One choice of a whole answer.

@@ -1,4 +1,4 @@
-//! `CreateCompletionResponse` of the legacy API.
+//! `CreateCompletionResponse`, and the object that it and `CreateChatCompletionResponse` are.
 
 use std::borrow::Cow;
 
@@ -7,20 +7,20 @@ use serde::Serialize;
 use super::chat::GatewayNotes;
 use super::usage::CompletionUsage;
 
-/// A whole answer.
+/// A whole answer of either API; their choices set them apart.
 #[derive(Debug, Serialize)]
-pub struct Completion<'a> {
+pub struct Completion<'a, C> {
     pub id: &'a str,
     pub object: &'static str,
     pub created: u64,
     pub model: &'a str,
-    pub choices: Vec<CompletionChoice<'a>>,
+    pub choices: Vec<C>,
     pub usage: CompletionUsage,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayNotes<'a>>,
 }
 
-/// One choice of a whole answer.
+/// One choice of a legacy answer.
 #[derive(Debug, Serialize)]
 pub struct CompletionChoice<'a> {
     pub text: Cow<'a, str>,

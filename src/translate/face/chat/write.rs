@@ -5,11 +5,11 @@ use std::io::Write;
 
 use crate::translate::face::answer::{FrameWriter, WholeAnswer, WholeChoice};
 use crate::translate::face::objects::{
-    ChunkFrame, Head, UsageChunk, completion_usage, reason_name, write_json,
+    self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
 };
 use crate::translate::notes::Notes;
 use crate::translate::reading::{FinishReason, Usage};
-use crate::wire::openai::chat::{ChatCompletion, Choice, ResponseMessage};
+use crate::wire::openai::chat::{Choice, ResponseMessage};
 
 /// Under which names reasoning is delivered. No single name reaches every client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,18 +36,7 @@ pub fn to_json(
             logprobs: None,
             finish_reason: reason_name(choice.finish_reason()),
         });
-    let completion = ChatCompletion {
-        id: &head.id,
-        object: "chat.completion",
-        created: head.created_unix_s,
-        model: &head.model,
-        choices: choices.collect(),
-        usage: completion_usage(answer.usage()),
-        gateway: notes.map(Notes::to_wire),
-    };
-    let mut json = Vec::with_capacity(512 + answer.text_bytes());
-    write_json(&mut json, &completion);
-    json
+    objects::to_json(head, "chat.completion", choices.collect(), answer, notes)
 }
 
 fn message(choice: &WholeChoice, reasoning_field: ReasoningField) -> ResponseMessage<'_> {

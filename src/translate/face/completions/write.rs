@@ -9,11 +9,11 @@ use std::io::Write;
 
 use crate::translate::face::answer::{FrameWriter, WholeAnswer};
 use crate::translate::face::objects::{
-    ChunkFrame, Head, UsageChunk, completion_usage, gateway_notes, reason_name, write_json,
+    self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
 };
 use crate::translate::notes::Notes;
 use crate::translate::reading::{FinishReason, Usage};
-use crate::wire::openai::completion::{Completion, CompletionChoice};
+use crate::wire::openai::completion::CompletionChoice;
 
 const OBJECT: &str = "text_completion";
 
@@ -36,18 +36,7 @@ pub fn to_json(
             finish_reason: reason_name(choice.finish_reason()),
         }
     });
-    let completion = Completion {
-        id: &head.id,
-        object: OBJECT,
-        created: head.created_unix_s,
-        model: &head.model,
-        choices: choices.collect(),
-        usage: completion_usage(answer.usage()),
-        gateway: notes.map(gateway_notes),
-    };
-    let mut json = Vec::with_capacity(512 + answer.text_bytes());
-    write_json(&mut json, &completion);
-    json
+    objects::to_json(head, OBJECT, choices.collect(), answer, notes)
 }
 
 /// Writes the chunks of a stream.
@@ -58,15 +47,20 @@ pub struct CompletionChunks {
 }
 
 impl CompletionChunks {
-    pub fn new(head: &Head, echo: Option<String>, usage: UsageChunk) -> Self {
+    pub fn new(
+        head: &Head,
+        echo: Option<String>,
+        usage: UsageChunk,
+        notes: Option<&Notes>,
+    ) -> Self {
         Self {
-            frame: ChunkFrame::new(head, OBJECT, usage),
+            frame: ChunkFrame::new(head, OBJECT, usage, notes),
             echo,
         }
     }
 
     fn write(
-        &self,
+        &mut self,
         out: &mut Vec<u8>,
         choice: usize,
         text: &str,
@@ -88,8 +82,10 @@ impl CompletionChunks {
 impl FrameWriter for CompletionChunks {
     /// The prompt comes first where it is wanted; nothing else does.
     fn open(&mut self, out: &mut Vec<u8>, choice: usize) {
-        if let Some(echo) = &self.echo {
-            self.write(out, choice, echo, None);
+        // Every choice repeats the prompt, so it is put back after each.
+        if let Some(echo) = self.echo.take() {
+            self.write(out, choice, &echo, None);
+            self.echo = Some(echo);
         }
     }
 
