@@ -31,6 +31,7 @@ from urllib.parse import urlsplit
 from openai.types import Completion, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
 from openai.types.chat.chat_completion import Choice
+from openai.types.completion_choice import CompletionChoice
 from pydantic import BaseModel, ValidationError
 
 # Fields that OpenAI does not have and that clients read from us all the same: the reasoning text, under both names.
@@ -40,6 +41,7 @@ OUR_FIELDS = {"reasoning_content", "reasoning"}
 REQUIRED_FIELDS = {
     Choice: {"logprobs", "finish_reason"},
     ChatCompletionMessage: {"role", "content", "refusal"},
+    CompletionChoice: {"logprobs", "finish_reason"},
 }
 
 ERROR_KEYS = {"message", "type", "param", "code"}
@@ -162,12 +164,14 @@ def stream_faults(exchange: Exchange) -> list[str]:
             found.append(f"{name} is {exchange.headers.get(name)!r}; proxies will hold the stream back")
     events, framing = sse_events(exchange.body, exchange.complete)
     found += framing
-    if not exchange.path.endswith("/chat/completions"):
-        return found + ["no rule for streams of this path; add one"]
-    found += ChatStream(events, exchange.complete).faults
-    if exchange.complete:
-        found += checker_faults(exchange.body)
-    return found
+    if exchange.path.endswith("/chat/completions"):
+        found += ChatStream(events, exchange.complete).faults
+        if exchange.complete:
+            found += checker_faults(exchange.body)
+        return found
+    if exchange.path.endswith("/completions"):
+        return found + CompletionStream(events, exchange.complete).faults
+    return found + ["no rule for streams of this path; add one"]
 
 
 def sse_events(body: bytes, complete: bool) -> tuple[list[str], list[str]]:
@@ -190,8 +194,9 @@ def sse_events(body: bytes, complete: bool) -> tuple[list[str], list[str]]:
     return events, found
 
 
-class ChatStream:
-    """The grammar of a chat stream: role, deltas, one finish per choice, perhaps usage, `[DONE]`; or an error, last."""
+class ChunkStream:
+    """What the streams of both completion APIs have in common: choices that open and finish, perhaps usage, `[DONE]`;
+    or an error, last."""
 
     def __init__(self, events: list[str], complete: bool) -> None:
         self.faults: list[str] = []
@@ -224,8 +229,7 @@ class ChatStream:
             self.ending = "the error"
             self.faults += error_faults(document)
             return
-        self.faults += model_faults(ChatCompletionChunk, event.encode())
-        self.faults += schema_faults("chat-completion.chunk", document)
+        self.faults += self._shape_faults(document)
         self._chunk(document)
 
     def _chunk(self, chunk: dict) -> None:
@@ -243,20 +247,21 @@ class ChatStream:
         elif chunk.get("usage"):
             self._fault("usage on a chunk that has choices")
         for choice in choices:
-            self._choice(choice["index"], choice["delta"], choice.get("finish_reason"))
+            index, finishes = choice["index"], bool(choice.get("finish_reason"))
+            if index in self.finished:
+                self._fault(f"choice {index} goes on after its finish")
+            self._choice(index, choice, finishes)
+            self.opened.add(index)
+            if finishes:
+                self.finished.add(index)
 
-    def _choice(self, index: int, delta: dict, finish_reason: str | None) -> None:
-        if index in self.finished:
-            self._fault(f"choice {index} goes on after its finish")
-        if index in self.opened and "role" in delta:
-            self._fault(f"choice {index} names its role twice")
-        if index not in self.opened and delta.get("role") != "assistant":
-            self._fault(f"choice {index} begins without its role")
-        self.opened.add(index)
-        if finish_reason:
-            self.finished.add(index)
-            if delta:
-                self._fault(f"choice {index} finishes with a delta: {delta!r}")
+    def _shape_faults(self, document: dict) -> list[str]:
+        """What is wrong with a chunk by itself."""
+        raise NotImplementedError
+
+    def _choice(self, index: int, choice: dict, finishes: bool) -> None:
+        """Looks for faults of a choice in its place; `opened` and `finished` are as they were before it."""
+        raise NotImplementedError
 
     def _end(self) -> None:
         if self.ending is None:
@@ -270,6 +275,46 @@ class ChatStream:
                 self._fault(f"choices {sorted(self.opened)} began, {sorted(self.finished)} finished")
             if any(self.usage_keys) and not self.usage_seen:
                 self._fault("usage: null announced a usage chunk that never came")
+
+
+class ChatStream(ChunkStream):
+    """Each choice: a role, deltas, an empty delta with the finish."""
+
+    def _shape_faults(self, document: dict) -> list[str]:
+        return model_faults(ChatCompletionChunk, dumped(document)) + schema_faults("chat-completion.chunk", document)
+
+    def _choice(self, index: int, choice: dict, finishes: bool) -> None:
+        delta = choice["delta"]
+        if index in self.opened and "role" in delta:
+            self._fault(f"choice {index} names its role twice")
+        if index not in self.opened and delta.get("role") != "assistant":
+            self._fault(f"choice {index} begins without its role")
+        if finishes and delta:
+            self._fault(f"choice {index} finishes with a delta: {delta!r}")
+
+
+class CompletionStream(ChunkStream):
+    """Each choice: texts, none of them empty, and an empty text with the finish."""
+
+    def _shape_faults(self, document: dict) -> list[str]:
+        # OpenAI's description, and with it the SDK's model, wants a finish_reason of every object. On the wire it is
+        # null until the last, which the patched schema knows.
+        finished = json.loads(json.dumps(document))
+        for choice in finished.get("choices", []):
+            if choice.get("finish_reason", "absent") is None:
+                choice["finish_reason"] = "stop"
+        return model_faults(Completion, dumped(finished)) + schema_faults("completion.chunk", document)
+
+    def _choice(self, index: int, choice: dict, finishes: bool) -> None:
+        text = choice.get("text")
+        if finishes and text:
+            self._fault(f"choice {index} finishes with a text: {text!r}")
+        if not finishes and not text:
+            self._fault(f"choice {index} says nothing")
+
+
+def dumped(document: object) -> bytes:
+    return json.dumps(document).encode()
 
 
 # --- the SDK's models ---
@@ -313,7 +358,10 @@ def schemas_folder() -> Path | None:
 def schema_validator(name: str):
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(json.loads((schemas_folder() / "strict" / f"{name}.json").read_text()))
+    # What the description gets wrong about the wire has a patched schema, and no strict one.
+    strict = schemas_folder() / "strict" / f"{name}.json"
+    file = strict if strict.exists() else schemas_folder() / f"{name}.json"
+    return Draft202012Validator(json.loads(file.read_text()))
 
 
 def schema_faults(name: str, document: object) -> list[str]:

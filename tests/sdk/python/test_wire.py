@@ -202,6 +202,67 @@ def test_a_wrong_stream_is_named(body, complaint):
     assert any(complaint in fault for fault in stream_judged(body))
 
 
+# --- streams of the legacy API ---
+
+
+def completion_chunk(text="", finish_reason=None, **fields) -> dict:
+    choice = {"text": text, "index": 0, "logprobs": None, "finish_reason": finish_reason}
+    return {
+        "id": "cmpl-1",
+        "object": "text_completion",
+        "created": 1764000000,
+        "model": "openai/gpt-4o-mini",
+        "choices": [choice],
+    } | fields
+
+
+SAID = completion_chunk("Hi.")
+END = completion_chunk(finish_reason="stop")
+
+
+def completion_stream_judged(body: bytes) -> list[str]:
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return judged(body, path="/v1/completions", content_type="text/event-stream; charset=utf-8", **headers)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        sse(SAID, END, "[DONE]"),
+        sse(END, "[DONE]"),
+        sse(SAID, FAILURE),
+        sse(
+            *({**event, "usage": None} for event in (SAID, END)),
+            completion_chunk(choices=[], usage=COMPLETION["usage"]),
+            "[DONE]",
+        ),
+    ],
+    ids=["whole", "empty", "failed", "usage"],
+)
+def test_a_right_completion_stream_passes(body):
+    assert completion_stream_judged(body) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (sse(SAID), "ended silently"),
+        (sse(SAID, "[DONE]"), "finished"),
+        (sse(SAID, END, SAID, "[DONE]"), "after its finish"),
+        (sse(SAID, FAILURE, "[DONE]"), "after the error"),
+        (sse(completion_chunk(), END, "[DONE]"), "says nothing"),
+        (sse(completion_chunk("Hi.", "stop"), "[DONE]"), "finishes with a text"),
+        (sse(SAID, END | {"id": "cmpl-2"}, "[DONE]"), "change"),
+        (sse(completion_chunk("Hi.", "done"), "[DONE]"), "finish_reason"),
+        (sse(SAID | {"object": "chat.completion.chunk"}, END, "[DONE]"), "object"),
+        (sse(changed(SAID, "choices.0.logprobs", remove=True), END, "[DONE]"), "logprobs"),
+        (sse(changed(SAID, "choices.0.reasoning_text", "hm"), END, "[DONE]"), "reasoning_text"),
+    ],
+)
+def test_a_wrong_completion_stream_is_named(body, complaint):
+    assert any(complaint in fault for fault in completion_stream_judged(body))
+
+
 def test_a_stream_that_the_client_left_is_judged_as_far_as_it_went():
     assert stream_judged(sse(ROLE, TEXT) + b'data: {"id"', ended=False) == []
     assert stream_judged(sse(TEXT), ended=False)
