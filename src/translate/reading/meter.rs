@@ -38,6 +38,11 @@ impl Meter {
         }
     }
 
+    /// What came does not end as finished texts do, whatever its last character.
+    pub fn add_unfinished(&mut self) {
+        self.ends_finished = false;
+    }
+
     /// Tokens so far, estimated.
     pub fn usage(&self) -> Usage {
         let reasoning = self.reasoning.tokens();

@@ -11,6 +11,7 @@
 //!
 //! Promised: text, order and ending do not depend on how the bytes were cut; exactly one event
 //! ends the reading, [`Finished`](event::Event::Finished) or [`Failed`](event::Event::Failed);
+//! reasoning that a model wrote into its output (see [`think`]) is reasoning and never text;
 //! whatever the bytes, there is no panic and memory stays within the limits plus the answer once;
 //! the work per event is one comparison with what was there before, not one parse of it all.
 
@@ -22,6 +23,7 @@ pub mod meter;
 pub mod reader;
 pub mod scan;
 pub mod sse;
+pub mod think;
 
 pub use event::{Event, Fault, Finish, FinishReason, Sink, Usage};
 pub use reader::{Format, Limits, Reader};

@@ -5,6 +5,7 @@ use super::event::{Event, Fault, Finish, FinishReason, Sink};
 use super::filter::TextFilter;
 use super::meter::Meter;
 use super::sse::{SseDecoder, SseEvent};
+use super::think::{Split, ThinkSplitter};
 use crate::translate::plan::Reading;
 
 /// How fal wrote the answer.
@@ -116,11 +117,24 @@ impl Reader {
     }
 }
 
+/// Where a model's reasoning comes from. An answer that has it in both places says the same thing
+/// twice, so the place that speaks first is the one that is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Voice {
+    /// fal's own field.
+    Field,
+    /// A `<think>` block at the start of the output.
+    Block,
+}
+
 /// The answer so far.
 #[derive(Debug)]
 struct Answer {
     cumulative: Cumulative,
     new: Additions,
+    splitter: ThinkSplitter,
+    split: Split,
+    voice: Option<Voice>,
     filter: TextFilter,
     meter: Meter,
     show_reasoning: bool,
@@ -133,6 +147,9 @@ impl Answer {
         Self {
             cumulative: Cumulative::default(),
             new: Additions::default(),
+            splitter: ThinkSplitter::default(),
+            split: Split::default(),
+            voice: None,
             filter: TextFilter::new(reading),
             meter: Meter::new(reading),
             show_reasoning: reading.show_reasoning,
@@ -215,28 +232,56 @@ impl Answer {
 
     /// Gives out what is new, as far as it may go out.
     fn pass_on(&mut self, sink: &mut dyn Sink) {
-        if !self.new.reasoning.is_empty() {
-            self.meter.add_reasoning(&self.new.reasoning);
-            if self.show_reasoning {
-                sink.event(Event::Reasoning(&self.new.reasoning));
-            }
-            self.new.reasoning.clear();
-        }
-        if !self.new.text.is_empty() {
-            let passed = self.filter.push(&self.new.text);
-            if !passed.is_empty() {
-                self.meter.add_text(passed);
-                sink.event(Event::Text(passed));
-            }
-            self.new.text.clear();
+        let mut new = std::mem::take(&mut self.new);
+        self.reason(Voice::Field, &new.reasoning, sink);
+        if self.splitter.is_done() {
+            self.speak(&new.text, sink);
+        } else {
+            self.splitter.push(&new.text, &mut self.split);
+            self.pass_on_split(sink);
         }
         if self.filter.has_stopped() {
             self.end(FinishReason::Stop, sink);
+        }
+        new.reasoning.clear();
+        new.text.clear();
+        self.new = new;
+    }
+
+    fn pass_on_split(&mut self, sink: &mut dyn Sink) {
+        let split = std::mem::take(&mut self.split);
+        self.reason(Voice::Block, &split.reasoning, sink);
+        self.speak(&split.text, sink);
+    }
+
+    fn reason(&mut self, voice: Voice, thought: &str, sink: &mut dyn Sink) {
+        if thought.is_empty() || *self.voice.get_or_insert(voice) != voice {
+            return;
+        }
+        self.meter.add_reasoning(thought);
+        if self.show_reasoning {
+            sink.event(Event::Reasoning(thought));
+        }
+    }
+
+    fn speak(&mut self, text: &str, sink: &mut dyn Sink) {
+        if text.is_empty() {
+            return;
+        }
+        let passed = self.filter.push(text);
+        if !passed.is_empty() {
+            self.meter.add_text(passed);
+            sink.event(Event::Text(passed));
         }
     }
 
     /// The model is done.
     fn complete(&mut self, sink: &mut dyn Sink) {
+        if self.splitter.is_thinking() {
+            self.meter.add_unfinished();
+        }
+        self.splitter.finish(&mut self.split);
+        self.pass_on_split(sink);
         let rest = self.filter.finish();
         if !rest.is_empty() {
             self.meter.add_text(rest);
