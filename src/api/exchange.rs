@@ -6,23 +6,26 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
-use futures::future::try_join_all;
+use futures::future::{LocalBoxFuture, try_join_all};
+use futures::{FutureExt, Stream};
 use tokio::time::Instant;
 
 use super::auth::Caller;
+use super::counting::Tally;
 use super::error::ApiError;
 use super::gateway::Worker;
 use crate::observe::record::Record;
 use crate::translate::face::answer::Choices;
 use crate::translate::plan::Plan;
-use crate::translate::reading::{Event, Fault, Format, Reader, Sink};
+use crate::translate::reading::{Event, Fault, Finish, Format, Reader, Sink};
 use crate::upstream::{Answer, RefusalKind, UpstreamError};
 
 /// The calls that one request has made to fal, one for each choice. Dropping it drops them all.
 pub struct Exchange {
     legs: Vec<Leg>,
     limits: TimeLimits,
+    /// Where the tokens are counted.
+    tally: Option<Tally>,
 }
 
 struct Leg {
@@ -30,6 +33,13 @@ struct Leg {
     body: Option<Answer>,
     reader: Reader,
     has_sent_bytes: bool,
+    ending: Option<Ending>,
+}
+
+/// The ending of an answer while its tokens are being counted.
+struct Ending {
+    estimated: Finish,
+    counted: LocalBoxFuture<'static, Finish>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +75,10 @@ impl Exchange {
         record: &Record,
     ) -> Result<Self, ApiError> {
         let gateway = &worker.gateway;
+        let always_stream = gateway.config.usage.always_stream;
+        let tally = gateway.counter.as_ref();
+        let tally = tally.and_then(|counter| counter.tally(plan, always_stream));
+        plan.notes.counted = tally.is_some();
         let first_byte = gateway.first_byte_timeout(plan.endpoint.stream);
         let started = Instant::now();
         let path = plan.endpoint.path();
@@ -86,10 +100,15 @@ impl Exchange {
                 true => Format::Events,
                 false => Format::Object,
             };
+            let mut reader = Reader::new(&plan.reading, format, gateway.reading_limits);
+            if tally.is_some() {
+                reader.keep_texts();
+            }
             Leg {
-                reader: Reader::new(&plan.reading, format, gateway.reading_limits),
+                reader,
                 body: Some(answer),
                 has_sent_bytes: false,
+                ending: None,
             }
         };
         Ok(Self {
@@ -99,6 +118,7 @@ impl Exchange {
                 total: started + gateway.config.fal.total_timeout,
                 idle: gateway.config.fal.idle_timeout,
             },
+            tally,
         })
     }
 
@@ -111,7 +131,9 @@ impl Exchange {
 
     /// Whether every answer has ended.
     pub fn has_ended(&self) -> bool {
-        self.legs.iter().all(|leg| leg.body.is_none())
+        self.legs
+            .iter()
+            .all(|leg| leg.body.is_none() && leg.ending.is_none())
     }
 
     /// When fal has been silent for too long, counted from now.
@@ -136,11 +158,16 @@ impl Exchange {
         }
     }
 
-    /// Ends every answer that is still running.
+    /// Ends every answer that is still running. One that is only being counted is complete, and
+    /// ends with the estimate.
     pub fn fail(&mut self, fault: Fault, choices: &mut dyn Choices) {
         for (choice, leg) in self.legs.iter_mut().enumerate() {
-            leg.reader.fail(fault, &mut Choice { choices, choice });
+            let mut sink = Choice::new(choices, choice, false);
+            leg.reader.fail(fault, &mut sink);
             leg.body = None;
+            if let Some(ending) = leg.ending.take() {
+                sink.event(Event::Finished(ending.estimated));
+            }
         }
     }
 
@@ -148,7 +175,13 @@ impl Exchange {
     fn poll(&mut self, context: &mut Context<'_>, choices: &mut dyn Choices) -> Poll<()> {
         let mut has_progress = self.has_ended();
         for (choice, leg) in self.legs.iter_mut().enumerate() {
-            has_progress |= leg.poll(context, &mut Choice { choices, choice });
+            let mut sink = Choice::new(choices, choice, self.tally.is_some());
+            has_progress |= leg.poll(context, &mut sink);
+            if let (Some(tally), Some(estimated)) = (&self.tally, sink.held_back.take()) {
+                let counted = tally.settle(estimated, leg.reader.take_texts());
+                leg.ending = Some(Ending { estimated, counted });
+            }
+            has_progress |= leg.poll_ending(context, &mut sink);
         }
         match has_progress {
             true => Poll::Ready(()),
@@ -194,17 +227,47 @@ impl Leg {
         }
         true
     }
+
+    /// Passes the ending on once its tokens have been counted.
+    fn poll_ending(&mut self, context: &mut Context<'_>, sink: &mut Choice<'_>) -> bool {
+        let Some(ending) = &mut self.ending else {
+            return false;
+        };
+        let Poll::Ready(finish) = ending.counted.poll_unpin(context) else {
+            return false;
+        };
+        self.ending = None;
+        sink.choices.event(sink.choice, Event::Finished(finish));
+        true
+    }
 }
 
 /// The sink of one choice.
 struct Choice<'c> {
     choices: &'c mut dyn Choices,
     choice: usize,
+    /// Whether the ending waits, because its tokens are still to be counted.
+    holds_back: bool,
+    held_back: Option<Finish>,
+}
+
+impl<'c> Choice<'c> {
+    fn new(choices: &'c mut dyn Choices, choice: usize, holds_back: bool) -> Self {
+        Self {
+            choices,
+            choice,
+            holds_back,
+            held_back: None,
+        }
+    }
 }
 
 impl Sink for Choice<'_> {
     fn event(&mut self, event: Event<'_>) {
-        self.choices.event(self.choice, event);
+        match event {
+            Event::Finished(finish) if self.holds_back => self.held_back = Some(finish),
+            event => self.choices.event(self.choice, event),
+        }
     }
 }
 

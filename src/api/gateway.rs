@@ -9,9 +9,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Access;
+use super::counting::Counter;
 use super::learned::Learned;
 use crate::access::ClientKeys;
-use crate::config::{self, Config, MissingFinal, UnknownModel};
+use crate::config::{self, Config, MissingFinal, UnknownModel, UsageCount};
 use crate::observe::metrics::Metrics;
 use crate::translate::face::chat::messages;
 use crate::translate::face::chat::write::ReasoningField;
@@ -33,6 +34,8 @@ pub struct Gateway {
     pub message_limits: messages::Limits,
     pub reading_limits: reading::Limits,
     pub reasoning_field: ReasoningField,
+    /// Counts tokens, where they are counted.
+    pub counter: Option<Arc<Counter>>,
     pub metrics: Arc<Metrics>,
     pub stopping: Stopping,
     pub learned: Learned,
@@ -127,6 +130,7 @@ impl Gateway {
                 config::ReasoningField::ReasoningContent => ReasoningField::ReasoningContent,
                 config::ReasoningField::Reasoning => ReasoningField::Reasoning,
             },
+            counter: (config.usage.count == UsageCount::Exact).then(Counter::start),
             metrics: Arc::new(Metrics::new()?),
             stopping: Stopping::default(),
             learned: Learned::default(),

@@ -155,7 +155,7 @@ pub fn note_headers(
             response.insert_header((name, value));
         }
     };
-    insert("x-gateway-usage", "estimated");
+    insert("x-gateway-usage", &notes.usage());
     if !notes.emulated.is_empty() {
         insert("x-gateway-emulated", &notes.emulated.join(", "));
     }

@@ -18,7 +18,8 @@ settings! {
 settings! {
     /// How the tokens of a request and its answer are reported.
     pub struct Usage in "usage" {
-        /// How tokens are counted: `estimate` is quick and near, `exact` runs a tokenizer.
+        /// How tokens are counted: `estimate` is quick and near, `exact` runs OpenAI's tokenizer
+        /// o200k_base, whatever the model.
         count: UsageCount, Choice(UsageCount::WORDS), default "estimate";
         /// Send the usage chunk at the end of every stream, asked for or not.
         always_stream: bool, Switch, default "false";

@@ -10,7 +10,7 @@ use super::kinds::{FalKey, Found, Kind};
 use super::problem::{Problems, did_you_mean, nearest};
 use super::reader::Reader;
 use super::sources::reason;
-use super::{Config, KeyHash, Secrecy};
+use super::{Config, KeyHash, Secrecy, UsageCount};
 
 /// Reports contradictions, and fetches the fal key from its file.
 pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
@@ -30,6 +30,9 @@ pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
     }
     if reader.trusts(&["server.listen", "metrics.listen"]) {
         refuse_one_address_twice(config, reader);
+    }
+    if reader.trusts(&["usage.count"]) {
+        refuse_counting_without_tokenizer(config, reader);
     }
 }
 
@@ -118,6 +121,16 @@ fn refuse_giving_credit_away(config: &Config, reader: &mut Reader) {
                  `--open` (auth.allow_unauthenticated = true) if a proxy in front checks \
                  callers."
             ),
+        );
+    }
+}
+
+fn refuse_counting_without_tokenizer(config: &Config, reader: &mut Reader) {
+    if config.usage.count == UsageCount::Exact && !cfg!(feature = "tokenizer") {
+        reader.contradiction(
+            "usage.count",
+            "usage.count is exact, but this program was built without the feature `tokenizer`; \
+             set it to estimate.",
         );
     }
 }

@@ -26,4 +26,5 @@ pub mod notes;
 pub mod plan;
 pub mod reading;
 pub mod rejection;
+pub mod tokenizer;
 pub mod usage;

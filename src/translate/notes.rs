@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::tokenizer;
 use crate::wire::openai::chat::GatewayNotes;
 
 /// The fields of a request that were not simply passed on.
@@ -13,6 +14,8 @@ pub struct Notes {
     pub ignored: Vec<Cow<'static, str>>,
     /// How the conversation was written into the prompt; `None` when it went through unchanged.
     pub fold: Option<String>,
+    /// Whether the tokens of the answer are counted rather than estimated.
+    pub counted: bool,
 }
 
 impl Notes {
@@ -22,6 +25,14 @@ impl Notes {
             emulated: self.emulated.clone(),
             ignored: self.ignored.iter().map(AsRef::as_ref).collect(),
             fold: self.fold.as_deref(),
+        }
+    }
+
+    /// Where the token counts come from, in a word or two.
+    pub fn usage(&self) -> String {
+        match self.counted {
+            true => format!("counted; {}", tokenizer::ENCODING),
+            false => "estimated".to_owned(),
         }
     }
 

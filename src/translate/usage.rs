@@ -1,5 +1,7 @@
 //! Token counts, estimated: fal reports none.
 //!
+//! See [`super::tokenizer`] for counts that are exact.
+//!
 //! The estimate walks over the text once and needs no dictionary. It counts words by length,
 //! digits by threes, punctuation by runs, and ideographs and emoji one by one, which is how
 //! byte-pair encodings of today's models behave on average.
@@ -15,7 +17,19 @@ pub fn prompt_tokens(prompt: &str, system_prompt: Option<&str>, images: usize) -
     estimate.push(system_prompt.unwrap_or_default());
     estimate.end_word();
     estimate.push(prompt);
-    estimate.tokens() + TEMPLATE_TOKENS + images as u64 * IMAGE_TOKENS
+    estimate.tokens() + tokens_around(images)
+}
+
+/// Tokens of a prompt that stand in no text: its images and the template around it.
+pub fn tokens_around(images: usize) -> u64 {
+    TEMPLATE_TOKENS + images as u64 * IMAGE_TOKENS
+}
+
+/// Estimated tokens of a text.
+pub fn tokens(text: &str) -> u64 {
+    let mut estimate = TokenEstimate::default();
+    estimate.push(text);
+    estimate.tokens()
 }
 
 /// Estimates the tokens of a text that arrives in pieces. Where the pieces are cut does not matter.

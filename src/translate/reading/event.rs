@@ -32,12 +32,19 @@ pub enum FinishReason {
     Length,
 }
 
-/// Tokens, estimated. `completion` includes `reasoning`.
+/// Tokens, estimated unless they were counted afterwards. `completion` includes `reasoning`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub prompt: u64,
     pub completion: u64,
     pub reasoning: u64,
+}
+
+/// Everything that a model wrote, delivered or not: what it is paid for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    pub reasoning: String,
+    pub text: String,
 }
 
 /// How an upstream's answer went wrong after its head was fine.

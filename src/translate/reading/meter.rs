@@ -1,6 +1,6 @@
 //! Counts an answer's tokens and tells whether `max_tokens` cut it.
 
-use super::event::{FinishReason, Usage};
+use super::event::{FinishReason, Texts, Usage};
 use crate::translate::plan::Reading;
 use crate::translate::usage::TokenEstimate;
 
@@ -12,6 +12,8 @@ pub struct Meter {
     reasoning: TokenEstimate,
     text: TokenEstimate,
     ends_finished: bool,
+    /// For those who count exactly.
+    kept: Option<Texts>,
 }
 
 impl Meter {
@@ -22,17 +24,34 @@ impl Meter {
             reasoning: TokenEstimate::default(),
             text: TokenEstimate::default(),
             ends_finished: true,
+            kept: None,
         }
+    }
+
+    /// Keeps all texts from now on.
+    pub fn keep_texts(&mut self) {
+        self.kept.get_or_insert_default();
+    }
+
+    /// The texts that were kept.
+    pub fn take_texts(&mut self) -> Texts {
+        self.kept.take().unwrap_or_default()
     }
 
     pub fn add_reasoning(&mut self, piece: &str) {
         self.reasoning.push(piece);
+        if let Some(kept) = &mut self.kept {
+            kept.reasoning.push_str(piece);
+        }
     }
 
     /// Takes text that is passed on. What a model writes after a stop sequence is not counted: how
     /// much of it arrives before the call is dropped is chance.
     pub fn add_text(&mut self, piece: &str) {
         self.text.push(piece);
+        if let Some(kept) = &mut self.kept {
+            kept.text.push_str(piece);
+        }
         if let Some(last) = piece.trim_end().chars().next_back() {
             self.ends_finished = is_an_ending(last);
         }

@@ -25,5 +25,5 @@ pub mod scan;
 pub mod sse;
 pub mod think;
 
-pub use event::{Event, Fault, Finish, FinishReason, Sink, Usage};
+pub use event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 pub use reader::{Format, Limits, Reader};

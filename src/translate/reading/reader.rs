@@ -1,7 +1,7 @@
 //! The reading machine: fal's bytes in, events out. See the contract in [`super`].
 
 use super::cumulative::{Additions, Cumulative, Step, fault_of};
-use super::event::{Event, Fault, Finish, FinishReason, Sink};
+use super::event::{Event, Fault, Finish, FinishReason, Sink, Texts};
 use super::filter::TextFilter;
 use super::meter::Meter;
 use super::sse::{SseDecoder, SseEvent};
@@ -53,6 +53,17 @@ impl Reader {
             limits,
             answer: Answer::new(reading),
         }
+    }
+
+    /// Keeps what the model writes until [`take_texts`](Self::take_texts), for those who count its
+    /// tokens exactly.
+    pub fn keep_texts(&mut self) {
+        self.answer.meter.keep_texts();
+    }
+
+    /// What the model wrote, if it was kept.
+    pub fn take_texts(&mut self) -> Texts {
+        self.answer.meter.take_texts()
     }
 
     /// Takes bytes; nothing happens until [`read`](Self::read).
