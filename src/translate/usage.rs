@@ -4,7 +4,8 @@
 //!
 //! The estimate walks over the text once and needs no dictionary. It counts words by length,
 //! digits by threes, punctuation by runs, and ideographs and emoji one by one, which is how
-//! byte-pair encodings of today's models behave on average.
+//! byte-pair encodings of today's models behave on average. How near it comes, by kind of text:
+//! `cargo run --example token-error`.
 
 /// Tokens that chat templates add around a prompt.
 const TEMPLATE_TOKENS: u64 = 7;
@@ -40,16 +41,21 @@ pub struct TokenEstimate {
     run: u64,
 }
 
+/// What kind of thing a character is, as far as tokenizers care.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Class {
     #[default]
     Space,
     Newline,
-    Letter,
+    UpperCase,
+    LowerCase,
     Digit,
     Punctuation,
     OtherLetter,
     Ideograph,
+    Kana,
+    Hangul,
+    WidePunctuation,
     Symbol,
 }
 
@@ -58,11 +64,16 @@ impl TokenEstimate {
     pub fn push(&mut self, text: &str) {
         for letter in text.chars() {
             let class = Class::of(letter);
-            if class != self.class {
+            // A capital begins a word that small letters go on.
+            let is_capital = self.class == Class::UpperCase && class == Class::LowerCase;
+            if class != self.class && !is_capital {
                 self.end_word();
-                self.class = class;
             }
+            self.class = class;
             self.run += 1;
+            if class.is_latin() && !letter.is_ascii() {
+                self.thousandths += ACCENT;
+            }
         }
     }
 
@@ -77,39 +88,58 @@ impl TokenEstimate {
     }
 }
 
+/// What an accented letter adds to its word, in thousandths of a token: such words are cut more
+/// often than English ones.
+const ACCENT: u64 = 1300;
+
 impl Class {
     fn of(letter: char) -> Self {
         match letter {
-            'a'..='z' | 'A'..='Z' => Self::Letter,
+            'a'..='z' => Self::LowerCase,
+            'A'..='Z' => Self::UpperCase,
             '0'..='9' => Self::Digit,
             ' ' | '\t' => Self::Space,
             '\n' | '\r' => Self::Newline,
-            _ if letter.is_ascii() => Self::Punctuation,
-            '\u{2e80}'..='\u{9fff}'
-            | '\u{ac00}'..='\u{d7af}'
-            | '\u{f900}'..='\u{faff}'
-            | '\u{20000}'..='\u{3ffff}' => Self::Ideograph,
-            '\u{2000}'..='\u{2e7f}' | '\u{fe00}'..='\u{fe0f}' | '\u{1f000}'..='\u{1ffff}' => {
+            '\u{c0}'..='\u{24f}' if letter.is_uppercase() => Self::UpperCase,
+            '\u{c0}'..='\u{24f}' => Self::LowerCase,
+            ..'\u{c0}' | '\u{2010}'..='\u{205e}' => Self::Punctuation,
+            '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ffef}' => Self::WidePunctuation,
+            '\u{3040}'..='\u{30ff}' => Self::Kana,
+            '\u{ac00}'..='\u{d7af}' => Self::Hangul,
+            '\u{2e80}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}' => {
+                Self::Ideograph
+            }
+            '\u{200b}'..='\u{2e7f}' | '\u{fe00}'..='\u{fe0f}' | '\u{1f000}'..='\u{1ffff}' => {
                 Self::Symbol
             }
             _ => Self::OtherLetter,
         }
     }
 
-    /// Thousandths of a token for a run of this class, fitted to the o200k encoding.
+    fn is_latin(self) -> bool {
+        matches!(self, Self::UpperCase | Self::LowerCase)
+    }
+
+    /// Thousandths of a token for a run of this class, fitted by least squares to what the
+    /// o200k encoding makes of prose in eleven languages, code, JSON and Markdown.
     fn cost(self, run: u64) -> u64 {
-        match (self, run) {
-            (_, 0) => 0,
-            // A single blank belongs to the word after it; indentation is a token.
-            (Self::Space, 1) => 0,
-            (Self::Space, more) => 500 + more * 40,
-            (Self::Newline, _) => 600,
-            (Self::Letter, length) => 850 + length.saturating_sub(5) * 110,
-            (Self::Digit, length) => length.div_ceil(3) * 1000,
-            (Self::Punctuation, length) => 550 + length * 300,
-            (Self::OtherLetter, length) => 700 + length * 260,
-            (Self::Ideograph, length) => length * 700,
-            (Self::Symbol, length) => length * 1300,
+        if run == 0 {
+            return 0;
+        }
+        let beyond = |length: u64| run.saturating_sub(length);
+        match self {
+            // A single blank belongs to the word after it, and indentation to the line break.
+            Self::Space => 10 * beyond(1),
+            Self::Newline => 830,
+            Self::UpperCase | Self::LowerCase => 920 + 130 * beyond(5) + 600 * beyond(10),
+            Self::Digit => 600 + 1000 * run.div_ceil(3),
+            Self::Punctuation => 750 + 250 * beyond(1),
+            Self::OtherLetter => 1020 + 140 * run,
+            Self::Ideograph => 660 * run,
+            Self::Kana => 680 * run,
+            Self::Hangul => 710 * run,
+            Self::WidePunctuation => 1800 * run,
+            Self::Symbol => 1900 * run,
         }
     }
 }

@@ -7,7 +7,7 @@ use fal_gateway::translate::{tokenizer, usage};
 use serde_json::{Value, json};
 
 use super::harness::{Gateway, asking, with};
-use super::texts::SAMPLES;
+use super::texts::{BOUND_PERCENT, SAMPLES};
 
 const COUNTED: &str = "counted; o200k_base";
 /// What chat templates add around a prompt, by our estimate.
@@ -27,6 +27,35 @@ fn assert_counts(usage: &Value, prompt: u64, completion: u64, reasoning: u64) {
     assert_eq!(usage["total_tokens"], prompt + completion, "{usage}");
     let details = &usage["completion_tokens_details"];
     assert_eq!(details["reasoning_tokens"], reasoning, "{usage}");
+}
+
+#[test]
+fn the_estimate_stays_within_its_bound() {
+    for sample in SAMPLES {
+        let (estimated, exact) = (usage::tokens(sample.text) as f64, exact(sample.text) as f64);
+        let error = (estimated / exact - 1.0) * 100.0;
+        assert!(
+            error.abs() <= BOUND_PERCENT,
+            "{}: {error:+.1} %",
+            sample.kind
+        );
+    }
+}
+
+#[test]
+fn the_estimate_does_not_depend_on_cuts() {
+    for sample in SAMPLES {
+        let mut in_letters = usage::TokenEstimate::default();
+        for letter in sample.text.chars() {
+            in_letters.push(letter.encode_utf8(&mut [0; 4]));
+        }
+        assert_eq!(
+            in_letters.tokens(),
+            usage::tokens(sample.text),
+            "{}",
+            sample.kind
+        );
+    }
 }
 
 #[actix_web::test]
