@@ -54,11 +54,17 @@ pub fn parse_url(url: &str, path: &str, count: usize, limits: &Limits) -> Result
             "a request may hold at most {most} images. Send fewer."
         )));
     }
-    let outcome = match url.get(..5) {
-        Some(scheme) if scheme.eq_ignore_ascii_case("data:") => parse_data_uri(url, limits),
-        _ => parse_address(url, limits),
+    let outcome = match is_data_uri(url) {
+        true => parse_data_uri(url, limits),
+        false => parse_address(url, limits),
     };
     outcome.map_err(refuse)
+}
+
+/// Whether an address is a data URI, by its scheme.
+pub fn is_data_uri(url: &str) -> bool {
+    url.get(..5)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
 
 /// A data URI taken apart: its media type and its bytes.
@@ -69,6 +75,9 @@ pub struct DataUri<'a> {
 
 /// Decodes `data:image/png;base64,...`; `None` when the address is no such thing.
 pub fn decode_data_uri(url: &str) -> Option<DataUri<'_>> {
+    if !is_data_uri(url) {
+        return None;
+    }
     let (media_type, encoded) = split_data_uri(url).ok()?;
     let bytes = BASE64.decode(encoded).ok()?;
     Some(DataUri { media_type, bytes })

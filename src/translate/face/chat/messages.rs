@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::files::{self, FileContent};
 use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
 use crate::translate::image;
 use crate::translate::rejection::{Cause, Rejection};
@@ -206,19 +207,35 @@ impl<'a> Builder<'a, '_> {
             "refusal" => push_text(out, part.refusal.ok_or_else(|| missing("refusal"))?.0),
             "image_url" => {
                 let Text(url) = part.image_url.ok_or_else(|| missing("image_url"))?.url;
-                self.images += 1;
-                image::parse_url(&url, &path, self.images, &self.limits.images)?;
-                out.push(Part::Image(url));
+                self.image(out, &path, url)?;
             }
             "input_audio" => return Err(unsupported_part(path, "audio")),
-            "file" => return Err(unsupported_part(path, "file")),
+            "file" => {
+                let file = part.file.ok_or_else(|| missing("file"))?;
+                match files::read(file, &path)? {
+                    FileContent::Text(text) => push_text(out, Cow::Owned(text)),
+                    FileContent::Image(url) => self.image(out, &path, url)?,
+                }
+            }
             _ => {
                 return Err(Rejection::invalid(
                     format!("{path}.type"),
-                    format!("Invalid '{path}.type': it must be text, image_url or refusal."),
+                    format!("Invalid '{path}.type': it must be text, image_url, file or refusal."),
                 ));
             }
         }
+        Ok(())
+    }
+
+    fn image(
+        &mut self,
+        out: &mut Vec<Part<'a>>,
+        path: &str,
+        url: Cow<'a, str>,
+    ) -> Result<(), Rejection> {
+        self.images += 1;
+        image::parse_url(&url, path, self.images, &self.limits.images)?;
+        out.push(Part::Image(url));
         Ok(())
     }
 

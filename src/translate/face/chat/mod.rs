@@ -1,5 +1,6 @@
 //! The chat face: `POST /v1/chat/completions`.
 
+pub mod files;
 pub mod messages;
 pub mod parameters;
 pub mod parse;
