@@ -14,6 +14,7 @@ use super::auth::Caller;
 use super::counting::Tally;
 use super::error::ApiError;
 use super::gateway::Worker;
+use super::uploads;
 use crate::observe::record::Record;
 use crate::translate::face::answer::Choices;
 use crate::translate::plan::Plan;
@@ -62,9 +63,9 @@ pub enum Waited {
 const MOST_AT_ONCE: usize = 256 * 1024;
 
 impl Exchange {
-    /// Calls fal, once for each choice, and waits for the heads of the answers. When the model
-    /// refuses before working, the plan's fallbacks are tried; `plan.input.model` is then the one
-    /// that answers.
+    /// Calls fal, once for each choice, and waits for the heads of the answers. Large images are
+    /// uploaded first, and the plan's notes say so. When the model refuses before working, the
+    /// plan's fallbacks are tried; `plan.input.model` is then the one that answers.
     ///
     /// # Errors
     /// The first call that fails fails the request; the others are dropped.
@@ -74,6 +75,7 @@ impl Exchange {
         plan: &mut Plan<'_>,
         record: &Record,
     ) -> Result<Self, ApiError> {
+        uploads::upload_images(worker, caller, plan, record).await?;
         let gateway = &worker.gateway;
         let always_stream = gateway.config.usage.always_stream;
         let tally = gateway.counter.as_ref();
@@ -81,20 +83,13 @@ impl Exchange {
         plan.notes.counted = tally.is_some();
         let first_byte = gateway.first_byte_timeout(plan.endpoint.stream);
         let started = Instant::now();
-        let path = plan.endpoint.path();
-        let first = first_answer(worker, caller, plan, record, first_byte).await?;
-        if let Some(id) = first.request_id.as_deref() {
+        let answers = answers(worker, caller, plan, record, first_byte).await?;
+        if let Some(id) = answers
+            .first()
+            .and_then(|answer| answer.request_id.as_deref())
+        {
             record.fal_request_id(id);
         }
-        let input = input_json(plan);
-        let others = (1..plan.choices).map(|_| {
-            worker
-                .fal
-                .call(path, input.clone(), &caller.fal_key, first_byte)
-        });
-        let others = try_join_all(others)
-            .await
-            .map_err(|error| failed(&error, worker, caller, plan, record))?;
         let leg = |answer: Answer| {
             let format = match answer.is_event_stream {
                 true => Format::Events,
@@ -112,7 +107,7 @@ impl Exchange {
             }
         };
         Ok(Self {
-            legs: std::iter::once(first).chain(others).map(leg).collect(),
+            legs: answers.into_iter().map(leg).collect(),
             limits: TimeLimits {
                 first_byte: started + first_byte,
                 total: started + gateway.config.fal.total_timeout,
@@ -269,6 +264,33 @@ impl Sink for Choice<'_> {
             event => self.choices.event(self.choice, event),
         }
     }
+}
+
+/// The answers to all choices. They are asked for at once; but where other models could take over,
+/// the first choice has to find out who answers before the others are paid for.
+async fn answers(
+    worker: &Worker,
+    caller: &Caller,
+    plan: &mut Plan<'_>,
+    record: &Record,
+    first_byte: Duration,
+) -> Result<Vec<Answer>, ApiError> {
+    let mut answers = Vec::with_capacity(plan.choices as usize);
+    if !plan.fallbacks.is_empty() {
+        answers.push(first_answer(worker, caller, plan, record, first_byte).await?);
+    }
+    let (path, input) = (plan.endpoint.path(), input_json(plan));
+    let call = |_| {
+        worker
+            .fal
+            .call(path, input.clone(), &caller.fal_key, first_byte)
+    };
+    let others = (answers.len()..plan.choices as usize).map(call);
+    let others = try_join_all(others)
+        .await
+        .map_err(|error| failed(&error, worker, caller, plan, record))?;
+    answers.extend(others);
+    Ok(answers)
 }
 
 /// The answer to the first choice, from the first model that does not refuse it.

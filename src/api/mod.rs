@@ -21,6 +21,7 @@ pub mod learned;
 pub mod models;
 pub mod respond;
 pub mod scope;
+pub mod uploads;
 
 use actix_web::web::{self, ServiceConfig, get, post, resource};
 

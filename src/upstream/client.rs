@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::error::UpstreamError;
 use super::refusal::{Refusal, RefusalKind};
+use super::storage::Storage;
 use crate::config;
 
 /// Calls fal over connections of its own. Each worker thread has one, so that a connection is
@@ -22,6 +23,7 @@ use crate::config;
 #[derive(Debug)]
 pub struct FalClient {
     http: Client,
+    storage: Storage,
     /// The application's URL without a slash at its end.
     app_url: String,
     connect_attempts: usize,
@@ -38,6 +40,10 @@ impl FalKey {
         let mut value = HeaderValue::from_str(&format!("Key {}", key.expose_secret())).ok()?;
         value.set_sensitive(true);
         Some(Self(value))
+    }
+
+    pub(super) fn header(&self) -> HeaderValue {
+        self.0.clone()
     }
 }
 
@@ -60,8 +66,8 @@ impl Stream for Answer {
     }
 }
 
-/// How much of an error body is read.
-const MAX_ERROR_BODY: usize = 64 * 1024;
+/// How much of a body that is no answer is read.
+const MAX_SHORT_BODY: usize = 64 * 1024;
 
 impl FalClient {
     /// A client for the configured fal.
@@ -69,8 +75,10 @@ impl FalClient {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(settings: &config::Fal) -> Result<Self, reqwest::Error> {
+        let http = build_http(settings)?;
         Ok(Self {
-            http: build_http(settings)?,
+            storage: Storage::new(settings, http.clone()),
+            http,
             app_url: format!(
                 "{}/{}",
                 settings.url.as_str().trim_end_matches('/'),
@@ -79,6 +87,11 @@ impl FalClient {
             connect_attempts: settings.connect_attempts.max(1),
             idle_timeout: settings.idle_timeout,
         })
+    }
+
+    /// fal's storage, over the same connections.
+    pub fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// Sends one request and waits for the head of the answer, at most `first_byte`.
@@ -117,7 +130,7 @@ impl FalClient {
         let request_id = text_header(response.headers(), "x-fal-request-id");
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
-            return Err(self.refusal(response, request_id).await);
+            return Err(refusal(response, self.idle_timeout).await);
         }
         if status != StatusCode::OK {
             return Err(UpstreamError::Unusable(
@@ -146,36 +159,42 @@ impl FalClient {
             body: Box::pin(response.bytes_stream()),
         })
     }
+}
 
-    async fn refusal(&self, response: Response, request_id: Option<String>) -> UpstreamError {
-        let status = response.status().as_u16();
-        let retry_after_s = text_header(response.headers(), RETRY_AFTER.as_str())
-            .and_then(|text| text.trim().parse().ok())
-            .filter(|seconds| *seconds <= 3600);
-        let mut body = Vec::new();
-        let mut stream = response.bytes_stream();
-        while let Ok(Some(Ok(bytes))) = tokio::time::timeout(self.idle_timeout, stream.next()).await
-        {
-            let room = MAX_ERROR_BODY - body.len();
-            body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
-            if body.len() >= MAX_ERROR_BODY {
-                break;
-            }
+/// What an answer says whose status is an error.
+pub(super) async fn refusal(response: Response, idle_timeout: Duration) -> UpstreamError {
+    let request_id = text_header(response.headers(), "x-fal-request-id");
+    let status = response.status().as_u16();
+    let retry_after_s = text_header(response.headers(), RETRY_AFTER.as_str())
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|seconds| *seconds <= 3600);
+    let body = read_start(response, idle_timeout).await;
+    UpstreamError::Refused(Box::new(Refusal {
+        status,
+        kind: RefusalKind::of(status, &body),
+        retry_after_s,
+        request_id,
+    }))
+}
+
+/// The beginning of a body that should be short, as far as it comes.
+pub(super) async fn read_start(response: Response, idle_timeout: Duration) -> Vec<u8> {
+    let mut body = Vec::new();
+    let mut stream = response.bytes_stream();
+    while let Ok(Some(Ok(bytes))) = tokio::time::timeout(idle_timeout, stream.next()).await {
+        let room = MAX_SHORT_BODY - body.len();
+        body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
+        if body.len() >= MAX_SHORT_BODY {
+            break;
         }
-        let kind = RefusalKind::of(status, &body);
-        UpstreamError::Refused(Box::new(Refusal {
-            status,
-            kind,
-            retry_after_s,
-            request_id,
-        }))
     }
+    body
 }
 
 fn request(url: Url, input: Bytes, key: &FalKey, is_stream: bool) -> Request {
     let mut request = Request::new(Method::POST, url);
     let headers = request.headers_mut();
-    headers.insert(AUTHORIZATION, key.0.clone());
+    headers.insert(AUTHORIZATION, key.header());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(
         ACCEPT,
@@ -191,7 +210,7 @@ fn request(url: Url, input: Bytes, key: &FalKey, is_stream: bool) -> Request {
 
 /// No redirects (the key goes to one host), no proxies out of the environment, no repeats, and
 /// HTTP/1.1: one HTTP/2 connection would queue streams behind its limit.
-fn build_http(settings: &config::Fal) -> Result<Client, reqwest::Error> {
+pub(super) fn build_http(settings: &config::Fal) -> Result<Client, reqwest::Error> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = || {
         Client::builder()
@@ -205,7 +224,7 @@ fn build_http(settings: &config::Fal) -> Result<Client, reqwest::Error> {
             .pool_idle_timeout(settings.pool_idle_timeout)
             .user_agent(concat!("fal-gateway/", env!("CARGO_PKG_VERSION")))
     };
-    if settings.url.scheme() == "http" {
+    if [&settings.url, &settings.rest_url].map(Url::scheme) == ["http"; 2] {
         return builder().tls_certs_only([]).build();
     }
     // Slim images have no certificates of their own; Mozilla's serve there.
@@ -222,7 +241,7 @@ fn build_http(settings: &config::Fal) -> Result<Client, reqwest::Error> {
 }
 
 /// Tells apart what happened before and after a byte was sent.
-fn classify(error: &reqwest::Error) -> UpstreamError {
+pub(super) fn classify(error: &reqwest::Error) -> UpstreamError {
     if error.is_connect() {
         return match error.is_timeout() {
             true => UpstreamError::ConnectTimedOut,

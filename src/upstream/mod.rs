@@ -7,7 +7,9 @@
 pub mod client;
 pub mod error;
 pub mod refusal;
+pub mod storage;
 
 pub use client::{Answer, FalClient, FalKey};
 pub use error::UpstreamError;
 pub use refusal::{Refusal, RefusalKind};
+pub use storage::{Storage, Upload};

@@ -1,8 +1,9 @@
-//! Files and images of a request.
+//! Files and images of a request, and images that are uploaded first.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use url::Url;
 
 use super::harness::{Gateway, asking, with};
 
@@ -15,6 +16,10 @@ fn png(bytes: usize) -> Vec<u8> {
 
 fn data_uri(media_type: &str, bytes: &[u8]) -> String {
     format!("data:{media_type};base64,{}", STANDARD.encode(bytes))
+}
+
+fn image(url: &str) -> Value {
+    json!({ "type": "image_url", "image_url": { "url": url } })
 }
 
 fn text(text: &str) -> Value {
@@ -41,6 +46,10 @@ fn content(body: &Value) -> &str {
 fn images(body: &Value) -> Vec<Value> {
     let description: Value = serde_json::from_str(content(body)).unwrap();
     description["images"].as_array().unwrap().clone()
+}
+
+async fn uploading() -> Gateway {
+    Gateway::start(|config| config.images.upload_threshold = Some(1000)).await
 }
 
 #[actix_web::test]
@@ -89,5 +98,108 @@ async fn other_files_are_refused_with_their_position_and_a_cure() {
         assert!(error["message"].as_str().unwrap().contains(cure), "{error}");
     }
     assert!(gateway.seen_by_fal("").await.is_empty());
+    gateway.stop().await;
+}
+
+#[actix_web::test]
+async fn large_images_are_uploaded_and_small_ones_are_not() {
+    let gateway = uploading().await;
+    let (small, large) = (png(100), png(50_000));
+    let elsewhere = "https://example.com/a.png";
+    let request = seeing(json!([
+        text("describe"),
+        image(&data_uri("image/png", &small)),
+        image(&data_uri("image/png", &large)),
+        image(elsewhere),
+        file("image/webp", "b.webp", &large),
+    ]));
+    for choices in [1, 2] {
+        let answer = gateway
+            .ask(&with(request.clone(), &json!({ "n": choices })))
+            .await;
+        assert!(answer.header("x-gateway-emulated").contains("image_upload"));
+        let [first, second, third, fourth] = images(&answer.json()).try_into().unwrap();
+        assert_eq!(first["bytes"], 100);
+        assert_eq!(third["url"], elsewhere);
+        assert!(fourth["url"].as_str().unwrap().ends_with("/image.webp"));
+        assert_eq!(gateway.get(second["url"].as_str().unwrap()).await, large);
+    }
+    assert_eq!(
+        gateway.seen_by_fal("/storage/").await.len(),
+        4,
+        "two images, twice"
+    );
+    let records = gateway.seen_by_fal("/files/").await;
+    let puts = records.iter().filter(|record| record["method"] == "PUT");
+    assert_eq!(puts.clone().count(), 4);
+    for put in puts {
+        let headers = put["headers"].as_object().unwrap();
+        assert!(
+            !headers.contains_key("authorization"),
+            "the fal key stays with fal"
+        );
+    }
+    gateway.stop().await;
+}
+
+#[actix_web::test]
+async fn nothing_is_uploaded_unless_asked_for() {
+    let gateway = Gateway::start(|_| {}).await;
+    let request = seeing(json!([
+        text("describe"),
+        image(&data_uri("image/png", &png(50_000)))
+    ]));
+    let answer = gateway.ask(&request).await;
+    assert!(!answer.header("x-gateway-emulated").contains("image_upload"));
+    assert_eq!(images(&answer.json())[0]["bytes"], 50_000);
+    gateway.stop().await;
+}
+
+#[actix_web::test]
+async fn a_failed_upload_calls_no_model() {
+    let request = seeing(json!([
+        text("describe"),
+        image(&data_uri("image/png", &png(5000)))
+    ]));
+    for (rest_url, status, code) in [
+        (Some("http://127.0.0.1:9"), 502, "upstream_unreachable"),
+        // The emulator's own root is no storage: 404.
+        (None, 502, "upstream_upload_failed"),
+    ] {
+        let gateway = Gateway::start(|config| {
+            config.images.upload_threshold = Some(1000);
+            config.fal.rest_url = match rest_url {
+                Some(url) => Url::parse(url).unwrap(),
+                None => config.fal.url.clone(),
+            };
+        })
+        .await;
+        let answer = gateway.ask(&request).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert_eq!(answer.json()["error"]["code"], code);
+        assert_eq!(answer.header("x-should-retry"), "", "nothing was paid");
+        assert!(gateway.seen_by_fal("any-llm").await.is_empty());
+        gateway.stop().await;
+    }
+}
+
+#[actix_web::test]
+async fn an_upload_that_takes_too_long_ends_the_request() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let rest_url = format!("http://{}", silent.local_addr().unwrap());
+    let gateway = Gateway::start(|config| {
+        config.images.upload_threshold = Some(1000);
+        config.fal.first_byte_timeout = Some(std::time::Duration::from_millis(200));
+        config.fal.rest_url = Url::parse(&rest_url).unwrap();
+    })
+    .await;
+    let request = seeing(json!([
+        text("describe"),
+        image(&data_uri("image/png", &png(5000)))
+    ]));
+    let answer = gateway.ask(&request).await;
+    assert_eq!(answer.status, 504, "{}", answer.body);
+    assert_eq!(answer.json()["error"]["code"], "upstream_timeout");
+    assert_eq!(answer.header("x-should-retry"), "");
     gateway.stop().await;
 }

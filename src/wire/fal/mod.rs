@@ -2,3 +2,4 @@
 
 pub mod any_llm;
 pub mod error;
+pub mod storage;
