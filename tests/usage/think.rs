@@ -1,8 +1,149 @@
 //! Reasoning that a model writes into its output.
 
+use fal_gateway::translate::plan::Reading;
+use fal_gateway::translate::reading::{Event, Finish, FinishReason, Format, Limits, Reader, Sink};
 use serde_json::{Value, json};
 
 use super::harness::{Gateway, asking, with};
+
+/// What came out of a reader.
+#[derive(Debug, Default, PartialEq)]
+struct Heard {
+    reasoning: String,
+    text: String,
+    finish: Option<Finish>,
+}
+
+impl Sink for Heard {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Reasoning(piece) => self.reasoning.push_str(piece),
+            Event::Text(piece) => self.text.push_str(piece),
+            Event::Finished(finish) => self.finish = Some(finish),
+            Event::Failed(fault) => panic!("{fault:?}"),
+        }
+    }
+}
+
+/// Reads a stream of fal's events, given as (reasoning, output), cut into pieces at these places.
+fn read(events: &[(Option<&str>, &str)], reading: &Reading, cuts: &[usize]) -> Heard {
+    let last = events.len() - 1;
+    let frames = events
+        .iter()
+        .enumerate()
+        .map(|(position, (reasoning, output))| {
+            let data =
+                json!({ "output": output, "reasoning": reasoning, "partial": position < last });
+            format!("event: message\r\ndata: {data}\r\n\r\n")
+        });
+    let bytes = frames.collect::<String>().into_bytes();
+    let limits = Limits {
+        max_event: 1 << 20,
+        max_object: 1 << 20,
+        accept_missing_final: false,
+    };
+    let mut reader = Reader::new(reading, Format::Events, limits);
+    let mut heard = Heard::default();
+    let mut rest = bytes.as_slice();
+    for cut in cuts {
+        let (piece, after) = rest.split_at((*cut).min(rest.len()));
+        reader.feed(piece);
+        reader.read(&mut heard);
+        rest = after;
+    }
+    reader.feed(rest);
+    reader.finish(&mut heard);
+    heard
+}
+
+fn showing() -> Reading {
+    Reading {
+        show_reasoning: true,
+        ..Reading::default()
+    }
+}
+
+#[test]
+fn it_does_not_matter_where_the_bytes_are_cut() {
+    let events = [
+        (None, " <th"),
+        (None, " <think>\nA "),
+        (None, " <think>\nA <b> </"),
+        (None, " <think>\nA <b> </think"),
+        (None, " <think>\nA <b> </think> \n\nYes, <think>."),
+        (None, " <think>\nA <b> </think> \n\nYes, <think>."),
+    ];
+    let whole = read(&events, &showing(), &[]);
+    assert_eq!(
+        (whole.reasoning.as_str(), whole.text.as_str()),
+        ("A <b>", "Yes, <think>.")
+    );
+    for first in 0..330 {
+        for second in [1, 2, 7, 50, 90] {
+            let cut = read(&events, &showing(), &[first, second]);
+            assert_eq!(cut, whole, "{first} {second}");
+        }
+    }
+}
+
+#[test]
+fn of_two_places_the_one_that_speaks_first_is_heard() {
+    let block = "<think>Hm.</think>Yes.";
+    let field_first = [(Some("Hm"), ""), (Some("Hm."), block), (Some("Hm."), block)];
+    let block_first = [(None, "<think>H"), (None, block), (Some("Hm."), block)];
+    for events in [field_first, block_first] {
+        let heard = read(&events, &showing(), &[]);
+        assert_eq!(
+            (heard.reasoning.as_str(), heard.text.as_str()),
+            ("Hm.", "Yes.")
+        );
+        let usage = heard.finish.unwrap().usage;
+        let hidden = read(&events, &Reading::default(), &[]);
+        assert_eq!(
+            (hidden.reasoning.as_str(), hidden.text.as_str()),
+            ("", "Yes.")
+        );
+        assert_eq!(
+            hidden.finish.unwrap().usage,
+            usage,
+            "hidden or not, it was paid for"
+        );
+        assert!(usage.reasoning > 0 && usage.reasoning < 4, "{usage:?}");
+    }
+}
+
+#[test]
+fn a_block_that_is_never_closed_was_cut_by_max_tokens_if_it_reached_them() {
+    let thought = format!("<think>{}", "I wonder. ".repeat(30));
+    let events = [(None, thought.as_str()), (None, thought.as_str())];
+    let reasons = [None, Some(100), Some(10_000)].map(|max_tokens| {
+        let reading = Reading {
+            max_tokens,
+            ..showing()
+        };
+        let heard = read(&events, &reading, &[]);
+        assert_eq!(heard.text, "");
+        heard.finish.unwrap().reason
+    });
+    assert_eq!(
+        reasons,
+        [FinishReason::Stop, FinishReason::Length, FinishReason::Stop]
+    );
+}
+
+#[test]
+fn stop_sequences_end_answers_and_not_thoughts() {
+    let reading = Reading {
+        stop: vec!["END".to_owned()],
+        ..showing()
+    };
+    let text = "<think>No END yet.</think>Yes. END or not";
+    let heard = read(&[(None, text), (None, text)], &reading, &[]);
+    assert_eq!(
+        (heard.reasoning.as_str(), heard.text.as_str()),
+        ("No END yet.", "Yes. ")
+    );
+}
 
 fn message(body: &Value) -> &Value {
     &body["choices"][0]["message"]
