@@ -160,7 +160,10 @@ fn admit(
     if matches!(route, "health" | "metrics") {
         return Ok(None);
     }
-    if gateway.access.trusts_the_network() && !gateway.config.auth.allow_unauthenticated {
+    // Whoever allowed everybody in, and named no hosts, answers under names that are not known here.
+    let any_host =
+        gateway.config.auth.allow_unauthenticated && gateway.config.server.public_hosts.is_empty();
+    if gateway.access.trusts_the_network() && !any_host {
         refuse_foreign_pages(request.headers(), request.uri(), gateway)?;
     }
     if gateway.stopping.announced.is_cancelled() {
