@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use fal_gateway::cli::args::{Cli, Command, KeysCommand};
-use fal_gateway::cli::{chat, check, completions, demo, emulator, explain, keys, models, serve};
+use fal_gateway::cli::{
+    chat, check, completions, demo, emulator, explain, health, keys, models, serve,
+};
 
 fn main() -> ExitCode {
     let mut out = BufWriter::new(io::stdout());
@@ -31,6 +33,7 @@ fn run(command: Command, out: &mut impl Write) -> io::Result<u8> {
         Command::Explain(args) => explain::explain(&args, out),
         Command::Check(args) if args.reference => check::print_reference(out),
         Command::Check(args) => check::check(&args.overrides.to_sources(), out),
+        Command::Health(args) => health::health(&args, out),
         Command::Keys(args) => match args.command {
             KeysCommand::New { name } => keys::new_key(name.as_deref(), out),
             KeysCommand::Hash => keys::hash_key(&mut io::stdin().lock(), out),

@@ -55,6 +55,8 @@ pub enum Command {
     Models(ModelsArgs),
     /// Show every setting with its origin, and all that is wrong; if anything is, exit with 2.
     Check(CheckArgs),
+    /// Ask a running gateway whether it takes requests; exit with 1 if it does not.
+    Health(HealthArgs),
     /// Make or hash a client key.
     Keys(KeysArgs),
     /// Print completions for a shell.
@@ -259,6 +261,16 @@ pub struct CheckArgs {
     /// Print the reference of all settings in Markdown instead
     #[arg(long)]
     pub reference: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// URL of the gateway [default: this machine, at the port of the settings]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Configuration file [default: fal-gateway.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ pub mod completions;
 pub mod demo;
 pub mod emulator;
 pub mod explain;
+pub mod health;
 pub mod keys;
 pub mod models;
 pub mod serve;
