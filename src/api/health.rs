@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::auth;
 use super::error::ApiError;
-use super::gateway::Worker;
+use super::gateway::{Gateway, Worker};
 
 /// The process runs.
 pub async fn live(worker: ThinData<Worker>) -> HttpResponse {
@@ -45,24 +45,39 @@ pub async fn metrics(
         ));
     }
     if !gateway.config.server.listen.ip().is_loopback() || !gateway.admin_keys.is_empty() {
-        let key = auth::presented_key(request.headers())?;
-        if key
-            .and_then(|key| gateway.admin_keys.verify(key.expose_secret()))
-            .is_none()
-        {
-            return Err(ApiError::invalid_request(
-                StatusCode::UNAUTHORIZED,
-                "invalid_api_key",
-                "Metrics need the admin key. Send it as Authorization: Bearer, or serve them elsewhere with metrics.listen.",
-            ));
-        }
+        require_admin_key(&request, gateway)?;
     }
     Ok(render(&worker))
 }
 
 /// The counters on a listener of their own.
-pub async fn metrics_only(worker: ThinData<Worker>) -> HttpResponse {
-    render(&worker)
+///
+/// # Errors
+/// 401 without the admin key where there is one, and for callers beyond this machine where there
+/// is none.
+pub async fn metrics_only(
+    request: HttpRequest,
+    worker: ThinData<Worker>,
+) -> Result<HttpResponse, ApiError> {
+    let is_near = request
+        .peer_addr()
+        .is_some_and(|peer| peer.ip().is_loopback());
+    if !is_near || !worker.gateway.admin_keys.is_empty() {
+        require_admin_key(&request, &worker.gateway)?;
+    }
+    Ok(render(&worker))
+}
+
+fn require_admin_key(request: &HttpRequest, gateway: &Gateway) -> Result<(), ApiError> {
+    let key = auth::presented_key(request.headers())?;
+    match key.and_then(|key| gateway.admin_keys.verify(key.expose_secret())) {
+        Some(_) => Ok(()),
+        None => Err(ApiError::invalid_request(
+            StatusCode::UNAUTHORIZED,
+            "invalid_api_key",
+            "Metrics need the admin key. Send it as Authorization: Bearer, or serve them elsewhere with metrics.listen.",
+        )),
+    }
 }
 
 fn render(worker: &Worker) -> HttpResponse {
