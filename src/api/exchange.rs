@@ -68,7 +68,8 @@ impl Exchange {
     /// plan's fallbacks are tried; `plan.input.model` is then the one that answers.
     ///
     /// # Errors
-    /// The first call that fails fails the request; the others are dropped.
+    /// The first call that fails fails the request; the others are dropped. A shutdown that waits
+    /// no longer ends all of them.
     pub async fn open(
         worker: &Worker,
         caller: &Caller,
@@ -83,7 +84,12 @@ impl Exchange {
         plan.notes.counted = tally.is_some();
         let first_byte = gateway.first_byte_timeout(plan.endpoint.stream);
         let started = Instant::now();
-        let answers = answers(worker, caller, plan, record, first_byte).await?;
+        let answers = tokio::select! {
+            answers = answers(worker, caller, plan, record, first_byte) => answers?,
+            () = gateway.stopping.enforced.cancelled() => {
+                return Err(ApiError::fault(Fault::ShuttingDown));
+            }
+        };
         if let Some(id) = answers
             .first()
             .and_then(|answer| answer.request_id.as_deref())

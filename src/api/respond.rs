@@ -67,14 +67,17 @@ pub async fn stream<W: FrameWriter + 'static>(
 ) -> Result<HttpResponse, ApiError> {
     let first_wait = gateway.config.server.heartbeat.unwrap_or(Duration::MAX);
     let heartbeat_due = Instant::now().checked_add(first_wait);
+    let enforced = gateway.stopping.enforced.clone();
     while !answer.has_begun() && answer.fault().is_none() {
         let deadline = exchange.deadline();
         let until = heartbeat_due.map_or(deadline, |due| due.min(deadline));
-        if exchange.advance(until, &mut answer).await == Waited::Quiet {
-            match until < deadline {
-                true => break,
-                false => exchange.fail(Fault::TimedOut, &mut answer),
-            }
+        tokio::select! {
+            waited = exchange.advance(until, &mut answer) => match waited {
+                Waited::Progress => {}
+                Waited::Quiet if until < deadline => break,
+                Waited::Quiet => exchange.fail(Fault::TimedOut, &mut answer),
+            },
+            () = enforced.cancelled() => exchange.fail(Fault::ShuttingDown, &mut answer),
         }
     }
     if let Some(fault) = answer.fault().filter(|_| !answer.has_begun()) {
@@ -82,7 +85,6 @@ pub async fn stream<W: FrameWriter + 'static>(
     }
     scope.record.stream_begins();
     let heartbeat = gateway.config.server.heartbeat;
-    let enforced = gateway.stopping.enforced.clone();
     response
         .insert_header((
             CONTENT_TYPE,
