@@ -1,0 +1,21 @@
+# syntax=docker/dockerfile:1
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin fal-gateway \
+    && cp target/release/fal-gateway /usr/local/bin/fal-gateway
+
+# No shell, no package manager: the program, glibc and certificates.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /usr/local/bin/fal-gateway /usr/local/bin/fal-gateway
+USER nonroot
+EXPOSE 3250
+# Inside a container nobody could reach 127.0.0.1. With a fal key the program then asks for client
+# keys, and says so if there are none.
+ENV FAL_GATEWAY__SERVER__LISTEN=0.0.0.0:3250
+HEALTHCHECK --interval=30s --timeout=5s --start-period=5s --retries=3 \
+    CMD ["fal-gateway", "health"]
+ENTRYPOINT ["fal-gateway"]
+CMD ["serve"]
