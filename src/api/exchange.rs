@@ -24,6 +24,8 @@ use crate::upstream::{Answer, RefusalKind, UpstreamError};
 /// The calls that one request has made to fal, one for each choice. Dropping it drops them all.
 pub struct Exchange {
     legs: Vec<Leg>,
+    /// Of the first call.
+    fal_request_id: Option<String>,
     limits: TimeLimits,
     /// Where the tokens are counted.
     tally: Option<Tally>,
@@ -90,10 +92,8 @@ impl Exchange {
                 return Err(ApiError::fault(Fault::ShuttingDown));
             }
         };
-        if let Some(id) = answers
-            .first()
-            .and_then(|answer| answer.request_id.as_deref())
-        {
+        let fal_request_id = answers.first().and_then(|answer| answer.request_id.clone());
+        if let Some(id) = &fal_request_id {
             record.fal_request_id(id);
         }
         let leg = |answer: Answer| {
@@ -114,6 +114,7 @@ impl Exchange {
         };
         Ok(Self {
             legs: answers.into_iter().map(leg).collect(),
+            fal_request_id,
             limits: TimeLimits {
                 first_byte: started + first_byte,
                 total: started + gateway.config.fal.total_timeout,
@@ -125,9 +126,7 @@ impl Exchange {
 
     /// fal's id of the first call.
     pub fn fal_request_id(&self) -> Option<String> {
-        self.legs
-            .iter()
-            .find_map(|leg| leg.body.as_ref()?.request_id.clone())
+        self.fal_request_id.clone()
     }
 
     /// Whether every answer has ended.
