@@ -1,0 +1,487 @@
+//! Whatever the gateway says fits its description: whole, streamed, refused, failed.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use fal_gateway::emulator::ERROR_KINDS;
+use serde_json::{Value, json};
+
+use crate::description::Judge;
+use crate::world::{Answer, FAL_KEY, World, question, send, with};
+use crate::yaml;
+
+const CHAT: &str = "/v1/chat/completions";
+
+/// fal's limits, short enough to be met.
+const IMPATIENT: &str = "[fal]\nfirst_byte_timeout = \"300ms\"\nidle_timeout = \"300ms\"\n";
+
+#[track_caller]
+fn code(answer: &Answer) -> String {
+    answer.json()["error"]["code"].as_str().unwrap().to_owned()
+}
+
+fn streamed(request: &Value) -> Value {
+    with(request.clone(), json!({"stream": true}))
+}
+
+/// Everything that a request can look like and still be answered.
+fn good_requests() -> Vec<Value> {
+    let image = "data:image/png;base64,iVBORw0KGgo=";
+    let history = json!([
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "name": "ada", "content": [{"type": "text", "text": "Hello"}, {"type": "text", "text": "there"}]},
+        {"role": "assistant", "content": null, "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "seen"},
+        {"role": "developer", "content": "Be kind."},
+        {"role": "user", "content": "echo well"},
+    ]);
+    vec![
+        question("echo hi"),
+        question("unicode"),
+        question("long 40"),
+        question("/emulate empty"),
+        with(question("reason"), json!({"reasoning_effort": "high"})),
+        with(
+            question("reason"),
+            json!({"reasoning": {"enabled": true, "exclude": true}}),
+        ),
+        with(question("echo abcdef"), json!({"stop": ["cd"], "n": 3})),
+        with(question("long 200"), json!({"max_tokens": 5})),
+        with(
+            question("echo hi"),
+            json!({"stream_options": {"include_usage": true}}),
+        ),
+        with(
+            question("echo hi"),
+            json!({"top_p": 0.2, "unheard_of": {"a": [1]}, "tools": null}),
+        ),
+        with(question("echo hi"), json!({"messages": history})),
+        with(
+            question("x"),
+            json!({"messages": [
+                {"role": "user", "content": "Count"},
+                {"role": "assistant", "content": "one, two,"},
+            ]}),
+        ),
+        with(
+            question("x"),
+            json!({"model": "gpt-4o", "messages": [{"role": "user", "content": [
+                {"type": "text", "text": "describe"},
+                {"type": "image_url", "image_url": {"url": image, "detail": "low"}},
+            ]}]}),
+        ),
+        json!({"messages": [{"role": "user", "content": "the default model"}]}),
+    ]
+}
+
+#[actix_web::test]
+async fn answers_fit_whole_and_streamed() {
+    let judge = Judge::new();
+    for settings in [
+        "",
+        "[usage]\nalways_stream = true\n",
+        "[compat]\nnotes_in_body = true\nreasoning_field = \"reasoning\"\n",
+    ] {
+        let world = World::open(settings);
+        for request in good_requests() {
+            assert_eq!(
+                judge.schema_faults("ChatCompletionRequest", &request),
+                [""; 0],
+                "{request}"
+            );
+            for request in [request.clone(), streamed(&request)] {
+                let answer = send(world.chat(&request)).await;
+                assert_eq!(answer.status, 200, "{request}: {:?}", answer.body);
+                judge.judge("POST", CHAT, &answer);
+            }
+        }
+        what_fal_was_asked_fits_its_description(&world).await;
+    }
+}
+
+/// The other side of the same requests.
+async fn what_fal_was_asked_fits_its_description(world: &World) {
+    let fal = Judge::of(yaml("openapi/fal/any-llm.yaml"));
+    let described = fal.operations();
+    let asked = world.asked().await;
+    assert!(asked.len() > 20);
+    for (path, input) in asked {
+        assert!(
+            described.contains(&("POST".to_owned(), path.clone())),
+            "{path}"
+        );
+        let schema = match path.contains("/vision") {
+            true => "AnyLlmVisionInput",
+            false => "AnyLlmInput",
+        };
+        assert_eq!(fal.schema_faults(schema, &input), [""; 0], "{input}");
+    }
+}
+
+#[actix_web::test]
+async fn the_examples_of_the_description_are_answered() {
+    let world = World::open("");
+    let judge = Judge::new();
+    let document = crate::description::document();
+    let pointer =
+        "/paths/~1v1~1chat~1completions/post/requestBody/content/application~1json/examples";
+    let examples = document.pointer(pointer).unwrap().as_object().unwrap();
+    assert!(!examples.is_empty());
+    for example in examples.values() {
+        let request = &example["value"];
+        assert_eq!(
+            judge.schema_faults("ChatCompletionRequest", request),
+            [""; 0]
+        );
+        let answer = send(world.chat(request)).await;
+        assert_eq!(answer.status, 200);
+        judge.judge("POST", CHAT, &answer);
+    }
+}
+
+#[actix_web::test]
+async fn whatever_fal_refuses_becomes_a_described_error() {
+    let world = World::open(IMPATIENT);
+    let judge = Judge::new();
+    for kind in ERROR_KINDS {
+        let request = question(&format!("/emulate error:{}", kind.name));
+        for request in [request.clone(), streamed(&request)] {
+            let answer = send(world.chat(&request)).await;
+            assert!(answer.status >= 400, "{}: {}", kind.name, answer.status);
+            judge.judge("POST", CHAT, &answer);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn whatever_breaks_an_answer_becomes_a_described_ending() {
+    let world = World::open(IMPATIENT);
+    let judge = Judge::new();
+    for words in [
+        "hang",
+        "stall:0",
+        "stall:3",
+        "drop:0",
+        "drop:3",
+        "eof:3",
+        "garbage:3",
+        "badutf8:3",
+        "error_event:3",
+        "nofinal",
+        "rewrite",
+        "null_output",
+        "error200",
+        "html",
+        "status:418",
+        "status:204",
+        "flood:5",
+        "error:rate_limit retry_after:7",
+    ] {
+        let request = question(&format!("long 30 /emulate size:5 {words}"));
+        for request in [request.clone(), streamed(&request)] {
+            let answer = send(world.chat(&request)).await;
+            judge.judge("POST", CHAT, &answer);
+        }
+    }
+}
+
+/// Status, code and `x-should-retry` of each way in which fal fails, as the README lists them.
+#[actix_web::test]
+async fn fals_failures_have_the_statuses_and_codes_that_are_written() {
+    let world = World::open(IMPATIENT);
+    for (words, status, code, should_retry) in [
+        ("error:rate_limit", 429, "rate_limit_exceeded", None),
+        ("error:no_balance", 429, "insufficient_quota", Some("false")),
+        ("error:model_unknown", 404, "model_not_found", None),
+        (
+            "error:prompt_too_long",
+            400,
+            "context_length_exceeded",
+            None,
+        ),
+        (
+            "error:content_policy",
+            400,
+            "content_policy_violation",
+            None,
+        ),
+        ("error:image_download", 400, "invalid_image_url", None),
+        ("error:bad_request", 400, "upstream_rejected", None),
+        (
+            "error:key_unknown",
+            502,
+            "upstream_auth_failed",
+            Some("false"),
+        ),
+        (
+            "error:app_unknown",
+            502,
+            "upstream_not_found",
+            Some("false"),
+        ),
+        ("error:crash_500", 502, "upstream_error", None),
+        ("error:runner_503", 503, "upstream_unavailable", None),
+        ("error:timeout_504", 504, "upstream_timeout", None),
+        (
+            "error:html_200",
+            502,
+            "upstream_invalid_response",
+            Some("false"),
+        ),
+        ("error200", 502, "upstream_error", Some("false")),
+        ("hang", 504, "upstream_timeout", Some("false")),
+        ("drop:0", 502, "upstream_disconnected", Some("false")),
+    ] {
+        let answer = send(world.chat(&question(&format!("/emulate {words}")))).await;
+        let seen = (answer.status, self::code(&answer));
+        assert_eq!(seen, (status, code.to_owned()), "{words}");
+        assert_eq!(answer.header("x-should-retry"), should_retry, "{words}");
+        let has_id = answer.header("x-fal-request-id").is_some();
+        let came_with_one = !matches!(words, "hang" | "error:html_200");
+        assert_eq!(has_id, came_with_one, "{words}: fal's id of the request");
+    }
+    let unreachable = World::open("[fal]\nconnect_attempts = 1\n");
+    unreachable.fal.stop().await;
+    let answer = send(unreachable.chat(&question("hi"))).await;
+    let seen = (answer.status, code(&answer));
+    assert_eq!(seen, (502, "upstream_unreachable".to_owned()));
+    assert_eq!(answer.header("x-should-retry"), None);
+    Judge::new().judge("POST", CHAT, &answer);
+}
+
+#[actix_web::test]
+async fn the_callers_mistakes_have_the_statuses_and_codes_that_are_written() {
+    let world = World::open("[server]\nmax_body = \"2KiB\"\n");
+    let judge = Judge::new();
+    let ask = |body: &Value| world.chat(body);
+    let raw = |body: &'static str| {
+        world
+            .request("POST", CHAT)
+            .header("content-type", "application/json")
+            .body(body)
+    };
+    let cases = [
+        (raw("{\"model\": "), 400, "invalid_json"),
+        (raw("[]"), 400, "invalid_json"),
+        (
+            raw(r#"{"messages": [], "messages": []}"#),
+            400,
+            "invalid_value",
+        ),
+        (raw("{}"), 400, "missing_required_parameter"),
+        (
+            ask(&with(question("x"), json!({"temperature": 3}))),
+            400,
+            "invalid_value",
+        ),
+        (
+            ask(&with(question("x"), json!({"n": 100}))),
+            400,
+            "unsupported_value",
+        ),
+        (
+            ask(&with(question("x"), json!({"logprobs": true}))),
+            400,
+            "unsupported_parameter",
+        ),
+        (
+            ask(&with(question("x"), json!({"model": "gpt-4-turbo"}))),
+            404,
+            "model_not_found",
+        ),
+        (
+            ask(&question("x")).header("x-fal-priority", "fast"),
+            400,
+            "invalid_value",
+        ),
+        (
+            ask(&with(question("x"), json!({"seed": 1}))).header("x-gateway-strict", "true"),
+            400,
+            "unsupported_parameter",
+        ),
+        (
+            ask(&question("x")).header("host", "evil.example"),
+            403,
+            "forbidden_host",
+        ),
+        (
+            ask(&question("x")).header("origin", "https://evil.example"),
+            403,
+            "forbidden_host",
+        ),
+        (
+            ask(&question(&"long ".repeat(500))),
+            413,
+            "request_too_large",
+        ),
+        (
+            world.request("POST", CHAT).body("hello"),
+            415,
+            "unsupported_media_type",
+        ),
+        (
+            raw("{}").header("content-encoding", "gzip"),
+            415,
+            "unsupported_media_type",
+        ),
+    ];
+    for (request, status, code) in cases {
+        let answer = send(request).await;
+        judge.judge("POST", CHAT, &answer);
+        assert_eq!(
+            (answer.status, self::code(&answer)),
+            (status, code.to_owned())
+        );
+        assert_eq!(answer.header("x-should-retry"), None, "{code}");
+    }
+}
+
+#[actix_web::test]
+async fn keys_are_asked_for_where_the_description_says_so() {
+    let judge = Judge::new();
+    let keyed = World::keyed("", "sk-alice");
+    let pass_through = World::pass_through("");
+    for (world, good) in [
+        (&keyed, "Bearer sk-alice"),
+        (&pass_through, &format!("Key {FAL_KEY}")),
+    ] {
+        for (key, status) in [
+            (None, 401),
+            (Some("Bearer wrong:key"), 401),
+            (Some("Basic eDp5"), 401),
+            (Some(good), 200),
+        ] {
+            let request = world.chat(&question("echo hi"));
+            let request = match key {
+                Some(key) => request.header("authorization", key),
+                None => request,
+            };
+            let answer = send(request).await;
+            assert_eq!(answer.status, status, "{key:?}");
+            judge.judge("POST", CHAT, &answer);
+        }
+    }
+    for path in ["/v1/models", "/v1/models/gpt-4o"] {
+        let described = path.replace("gpt-4o", "{id}");
+        for (world, status) in [(&keyed, 401), (&pass_through, 200)] {
+            let answer = world.get(path).await;
+            assert_eq!(answer.status, status, "{path}");
+            judge.judge("GET", &described, &answer);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn models_fit_by_id_alias_and_escaped_slash() {
+    let world = World::open("[models]\nadd = [{ id = \"acme/own\", vision = true }]\n");
+    let judge = Judge::new();
+    let list = world.get("/v1/models").await;
+    judge.judge("GET", "/v1/models", &list);
+    let list = list.json();
+    for model in list["data"].as_array().unwrap() {
+        let id = model["id"].as_str().unwrap();
+        for id in [id.to_owned(), id.replace('/', "%2F")] {
+            let answer = world.get(&format!("/v1/models/{id}")).await;
+            assert_eq!(answer.status, 200, "{id}");
+            judge.judge("GET", "/v1/models/{id}", &answer);
+            assert_eq!(answer.json(), *model);
+        }
+    }
+    let unknown = world.get("/v1/models/gpt-4o-minni").await;
+    judge.judge("GET", "/v1/models/{id}", &unknown);
+    assert!(
+        unknown.json()["error"]["message"]
+            .to_string()
+            .contains("openai/gpt-4o-mini")
+    );
+}
+
+#[actix_web::test]
+async fn metrics_are_described_with_and_without_the_admin_key() {
+    let judge = Judge::new();
+    let hash = fal_gateway::config::KeyHash::of("sk-admin").to_string();
+    let guarded = World::open(&format!("[auth]\nadmin_key = \"{hash}\"\n"));
+    let answer = guarded.get("/metrics").await;
+    assert_eq!(answer.status, 401);
+    judge.judge("GET", "/metrics", &answer);
+    let request = guarded.request("GET", "/metrics").bearer_auth("sk-admin");
+    let answer = send(request).await;
+    assert_eq!(answer.status, 200);
+    judge.judge("GET", "/metrics", &answer);
+    let without = World::open("[metrics]\nenabled = false\n");
+    let answer = without.get("/metrics").await;
+    assert_eq!(answer.status, 404);
+    judge.judge("GET", "/metrics", &answer);
+}
+
+/// A client that announces a body and sends none of it.
+#[actix_web::test]
+async fn a_body_that_does_not_come_is_408() {
+    let world = World::open("[server]\nbody_timeout = \"100ms\"\n");
+    // Afterwards the server's threads need no help of this one, which is going to block.
+    world.get("/livez").await;
+    let address = world.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(Judge::new().schema_faults("ErrorResponse", &body), [""; 0]);
+    assert_eq!(body["error"]["code"], "request_timeout");
+}
+
+#[actix_web::test]
+async fn a_full_gateway_and_one_that_stops_say_so() {
+    // A call that waits for fal's head, and one that has it and waits for the first words.
+    for request in [
+        question("/emulate hang"),
+        streamed(&question("/emulate stall:0")),
+    ] {
+        let world = World::open("[limits]\nmax_inflight = 1\n[server]\ndrain_timeout = \"1s\"\n");
+        let judge = Judge::new();
+        let hanging = actix_web::rt::spawn(send(world.chat(&request)));
+        while world.asked().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let full = world.get("/v1/models").await;
+        judge.judge("GET", "/v1/models", &full);
+        assert_eq!(code(&full), "overloaded");
+        assert_eq!(full.header("retry-after"), Some("1"));
+        let stopper = world.stopper.clone();
+        let stopping = actix_web::rt::spawn(async move { stopper.stop().await });
+        let draining = until(503, || world.get("/readyz")).await;
+        judge.judge("GET", "/readyz", &draining);
+        assert_eq!(
+            draining.json(),
+            json!({"status": "draining", "in_flight": 1})
+        );
+        let refused = send(world.chat(&question("hi"))).await;
+        judge.judge("POST", CHAT, &refused);
+        assert_eq!(code(&refused), "shutting_down");
+        let alive = world.get("/livez").await;
+        judge.judge("GET", "/livez", &alive);
+        let cut = hanging.await.unwrap();
+        judge.judge("POST", CHAT, &cut);
+        assert_eq!((cut.status, code(&cut)), (503, "shutting_down".to_owned()));
+        stopping.await.unwrap();
+    }
+}
+
+/// Asks again until the status comes.
+async fn until<F: Future<Output = Answer>>(status: u16, ask: impl Fn() -> F) -> Answer {
+    for _ in 0..200 {
+        let answer = ask().await;
+        if answer.status == status {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the status {status} does not come");
+}

@@ -1,0 +1,129 @@
+//! The container files: safe, and in step with the program.
+
+use fal_gateway::config::{Config, Sources};
+use serde_json::{Value, json};
+
+use crate::readme::assert_understood;
+use crate::{file, yaml};
+
+fn service() -> Value {
+    let compose = yaml("docker-compose.yml");
+    let services = compose["services"].as_object().unwrap();
+    assert_eq!(services.len(), 1);
+    services.values().next().unwrap().clone()
+}
+
+fn strings(list: &Value) -> Vec<String> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|item| item.as_str().unwrap().to_owned()).collect()
+}
+
+/// The service's variables on top of the image's, with `given` set outside.
+fn sources(given: &[(&str, &str)]) -> Sources {
+    let mut sources = Sources::default();
+    for line in file("Dockerfile").lines() {
+        if let Some((name, value)) = line.strip_prefix("ENV ").and_then(|l| l.split_once('=')) {
+            sources = sources.with_env(name, value);
+        }
+    }
+    for (name, value) in service()["environment"].as_object().unwrap() {
+        let value = value.as_str().unwrap();
+        let outside = given.iter().find(|(given, _)| given == name);
+        let value = match (value.strip_prefix("${"), outside) {
+            (Some(_), Some((_, given))) => given,
+            (Some(_), None) => "",
+            (None, _) => value,
+        };
+        sources = sources.with_env(name, value);
+    }
+    sources
+}
+
+#[test]
+fn compose_publishes_on_this_machine_alone_and_restricts_the_container() {
+    let service = service();
+    for port in strings(&service["ports"]) {
+        assert!(port.starts_with("127.0.0.1:"), "{port}");
+    }
+    assert_eq!(service["read_only"], json!(true));
+    assert_eq!(service["cap_drop"], json!(["ALL"]));
+    assert_eq!(service["security_opt"], json!(["no-new-privileges:true"]));
+    assert!(service["restart"].is_string());
+    assert!(service["healthcheck"]["test"].is_array());
+}
+
+#[test]
+fn no_key_stands_in_a_container_file() {
+    for (name, value) in service()["environment"].as_object().unwrap() {
+        let is_secret = name.contains("KEY") || name.contains("SECRET");
+        let value = value.as_str().unwrap();
+        assert!(
+            !is_secret || value == format!("${{{name}:-}}"),
+            "{name} has a value: it belongs into .env"
+        );
+    }
+    for line in file(".env.example").lines() {
+        let (_, value) = line.split_once('=').unwrap_or((line, ""));
+        assert!(line.starts_with('#') || value.is_empty(), "{line}");
+    }
+    assert!(!file("Dockerfile").contains("KEY"));
+}
+
+#[test]
+fn the_settings_of_the_service_are_good_with_and_without_keys() {
+    for given in [
+        &[][..],
+        &[("FAL_KEY", "id:secret")],
+        &[
+            ("FAL_KEY", "id:secret"),
+            ("FAL_GATEWAY_KEYS", "sk-one,sk-two"),
+        ],
+    ] {
+        let config = Config::load(&sources(given)).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(config.server.listen.to_string(), "0.0.0.0:3250");
+        // Web pages may not reach a gateway that is open, except under a name that is ours.
+        assert!(!config.server.public_hosts.is_empty());
+        assert!(config.server.cors_origins.is_empty());
+        assert_eq!(config.fal.key.is_some(), !given.is_empty());
+    }
+}
+
+#[test]
+fn the_commands_of_the_container_are_understood() {
+    let service = service();
+    assert_understood(&strings(&service["command"]));
+    let probe = strings(&service["healthcheck"]["test"]);
+    assert_eq!(probe[..2], ["CMD", "fal-gateway"]);
+    assert_understood(&probe[2..]);
+    let dockerfile = file("Dockerfile");
+    let list = |instruction: &str| {
+        let line = dockerfile
+            .lines()
+            .find_map(|line| line.strip_prefix(instruction));
+        strings(&serde_json::from_str(line.unwrap()).unwrap())
+    };
+    assert_eq!(list("ENTRYPOINT "), ["fal-gateway"]);
+    let command = list("CMD ");
+    let probe = dockerfile
+        .lines()
+        .skip_while(|line| !line.starts_with("HEALTHCHECK"))
+        .find_map(|line| line.split_once("CMD "))
+        .map(|(_, list)| strings(&serde_json::from_str(list).unwrap()))
+        .unwrap();
+    assert_eq!(probe[0], "fal-gateway");
+    for arguments in [&command[..], &probe[1..]] {
+        assert_understood(arguments);
+    }
+}
+
+#[test]
+fn the_image_runs_as_nobody_and_its_build_sees_no_more_than_it_needs() {
+    let dockerfile = file("Dockerfile");
+    let last_stage = dockerfile.rsplit("\nFROM ").next().unwrap();
+    assert!(last_stage.contains("USER nonroot"));
+    assert!(last_stage.contains("EXPOSE 3250"));
+    let ignored = file(".dockerignore");
+    for path in ["target", ".git", ".env", "**/node_modules"] {
+        assert!(ignored.lines().any(|line| line == path), "{path}");
+    }
+}

@@ -1,0 +1,32 @@
+//! The written promises against what is served: `openapi/`, the README, the container files.
+//!
+//! A gateway and an emulated fal run in this process; everything is asked over HTTP. Where a test
+//! fails because the code has moved on, the documents are what has to follow. Two parts of the
+//! README are generated: `UPDATE_README=1 cargo test --test contract` writes them.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking, and these are all tests"
+)]
+
+mod answers;
+mod container;
+mod description;
+mod fates;
+mod readme;
+mod routes;
+mod world;
+
+use std::path::Path;
+
+/// A file of the repository.
+fn file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn yaml(path: &str) -> serde_json::Value {
+    serde_saphyr::from_str(&file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

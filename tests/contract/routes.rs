@@ -1,0 +1,90 @@
+//! The routes in the code and the paths in the description are the same.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::description::{Judge, METHODS};
+use crate::file;
+use crate::world::{World, send};
+
+/// The routes as `api::routes` lists them: `at("/path").route(get().to(...))`.
+fn routes_in_the_code() -> BTreeSet<(String, String)> {
+    let source = file("src/api/mod.rs");
+    let (_, after) = source.split_once("pub fn routes(").unwrap();
+    let (body, _) = after.split_once("\n}\n").unwrap();
+    let mut routes = BTreeSet::new();
+    for resource in body.split("at(\"").skip(1) {
+        let (path, rest) = resource.split_once('"').unwrap();
+        // `{id:.+}` is `{id}` in OpenAPI.
+        let path = path.replace(":.+}", "}");
+        for route in rest.split(".route(").skip(1) {
+            let (method, _) = route.split_once("()").unwrap();
+            routes.insert((method.trim().to_uppercase(), path.clone()));
+        }
+    }
+    assert!(routes.len() > 5, "the list of routes is no longer readable");
+    routes
+}
+
+fn concrete(path: &str) -> String {
+    path.replace("{id}", "openai/gpt-4o-mini")
+}
+
+#[test]
+fn the_routes_in_the_code_are_the_described_ones() {
+    assert_eq!(routes_in_the_code(), Judge::new().operations());
+}
+
+#[actix_web::test]
+async fn every_described_operation_is_served_and_no_other_method() {
+    let world = World::open("");
+    let judge = Judge::new();
+    let operations = judge.operations();
+    let paths: BTreeSet<_> = operations.iter().map(|(_, path)| path).collect();
+    for path in paths {
+        for method in METHODS {
+            let is_described = operations.contains(&(method.to_owned(), path.clone()));
+            let answer = send(world.request(method, &concrete(path))).await;
+            let what = format!("{method} {path} -> {}", answer.status);
+            if is_described {
+                assert!(![404, 405].contains(&answer.status), "{what}");
+                judge.judge(method, path, &answer);
+                continue;
+            }
+            assert_eq!(answer.status, 405, "{what}");
+            if method != "HEAD" {
+                let body = answer.json();
+                assert_eq!(judge.schema_faults("ErrorResponse", &body), [""; 0]);
+                assert_eq!(body["error"]["code"], "method_not_allowed");
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn any_other_path_is_404_in_the_envelope() {
+    let world = World::open("");
+    let judge = Judge::new();
+    for path in [
+        "/v1",
+        "/v1/",
+        "/v2/models",
+        "/v1/chat",
+        "/v1/chat/completions/",
+        "/chat/completions",
+        "/V1/models",
+        "/healthz/",
+        "/nope?x=1",
+        "/%2e%2e/etc/passwd",
+    ] {
+        for method in ["GET", "POST"] {
+            let answer = send(world.request(method, path)).await;
+            assert_eq!(answer.status, 404, "{method} {path}");
+            let body = answer.json();
+            assert_eq!(judge.schema_faults("ErrorResponse", &body), [""; 0]);
+            assert_eq!(body["error"]["code"], "unknown_url", "{method} {path}");
+            assert_eq!(body["error"]["param"], json!(null));
+        }
+    }
+}
