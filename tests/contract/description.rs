@@ -1,9 +1,12 @@
 //! `openapi/openapi.yaml` as a judge of answers.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use fal_gateway::api::describe::OPENAPI_JSON;
-use serde_json::{Map, Value, json};
+use jsonschema::Validator;
+use serde_json::{Value, json};
 
 use crate::world::Answer;
 use crate::yaml;
@@ -18,17 +21,20 @@ pub(crate) const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", 
 /// Judges against one document.
 pub(crate) struct Judge {
     document: Value,
+    /// By the schema's text: making one takes longer than using it.
+    validators: RefCell<HashMap<String, Rc<Validator>>>,
 }
 
 impl Judge {
     pub(crate) fn new() -> Judge {
-        Judge {
-            document: document(),
-        }
+        Judge::of(document())
     }
 
     pub(crate) fn of(document: Value) -> Judge {
-        Judge { document }
+        Judge {
+            document,
+            validators: RefCell::default(),
+        }
     }
 
     /// Every path with every method that is described.
@@ -47,17 +53,25 @@ impl Judge {
 
     /// Whether a value fits a schema; what does not, in words.
     pub(crate) fn faults(&self, schema: &Value, value: &Value) -> Vec<String> {
-        let mut root = json!({
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "components": self.document["components"],
-        });
-        let fields: &mut Map<String, Value> = root.as_object_mut().unwrap();
-        fields.extend(schema.as_object().unwrap().clone());
-        let validator = jsonschema::validator_for(&root).unwrap();
+        let validator = self.validator(schema);
         let errors = validator.iter_errors(value);
         errors
             .map(|error| format!("{}: {error}", error.instance_path()))
             .collect()
+    }
+
+    fn validator(&self, schema: &Value) -> Rc<Validator> {
+        let mut validators = self.validators.borrow_mut();
+        let validator = validators.entry(schema.to_string()).or_insert_with(|| {
+            let mut root = json!({
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "components": self.document["components"],
+            });
+            let fields = root.as_object_mut().unwrap();
+            fields.extend(schema.as_object().unwrap().clone());
+            Rc::new(jsonschema::validator_for(&root).unwrap())
+        });
+        Rc::clone(validator)
     }
 
     pub(crate) fn schema_faults(&self, name: &str, value: &Value) -> Vec<String> {
