@@ -1,7 +1,7 @@
 //! How an answer is played: cut into growing snapshots, framed as events, sent in time, and broken
 //! where the script says so.
 //!
-//! [`snapshots`] and [`frame`] are pure; only [`perform`] knows time and the record. Nothing here
+//! [`mod@snapshots`] and [`frame`] are pure; only [`mod@perform`] knows time and the record. Nothing here
 //! knows what the answer says or which path it was asked on.
 
 mod frame;
