@@ -17,12 +17,11 @@ how the Node suites ask.
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -370,19 +369,23 @@ def schema_faults(name: str, document: object) -> list[str]:
     return [f"schema {name}: {e.json_path}: {e.message[:200]}" for e in schema_validator(name).iter_errors(document)]
 
 
+@cache
+def stream_checker():
+    """The checker that lies with the schemas, as a module: a process for every stream would take most of a run."""
+    spec = importlib.util.spec_from_file_location("openai_stream_checker", schemas_folder() / "verify.py")
+    checker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(checker)
+    return checker
+
+
 def checker_faults(body: bytes) -> list[str]:
-    """What the checker that lies with the schemas says of a whole stream."""
-    folder = schemas_folder()
-    if not folder:
+    """What that checker says of a whole stream."""
+    if not schemas_folder():
         return []
-    with tempfile.NamedTemporaryFile(suffix=".sse") as file:
-        file.write(body)
-        file.flush()
-        command = [sys.executable, folder / "verify.py", "--sse", "chat", file.name]
-        checker = subprocess.run(command, capture_output=True, text=True, check=False)
-    if checker.returncode == 0:
-        return []
-    complaints = checker.stdout.splitlines() or [f"the checker itself failed: {checker.stderr[-300:]}"]
+    try:
+        complaints = stream_checker().check_chat(body.decode())
+    except ValueError as error:
+        return [f"stream checker: it could not read the stream: {error}"]
     # The gateway ends a failed stream with the error itself: a client that skips unknown events must not meet [DONE]
     # and take the fragment for the answer.
     if b'data: {"error"' in body:
