@@ -17,6 +17,7 @@ class Call:
     """One request that reached fal's stand-in."""
 
     id: int
+    path: str
     body: Any
     outcome: str
 
@@ -49,4 +50,4 @@ class Emulator:
 
 
 def call(record: dict[str, Any]) -> Call:
-    return Call(id=record["id"], body=record["body"], outcome=record["outcome"])
+    return Call(id=record["id"], path=record["path"], body=record["body"], outcome=record["outcome"])
