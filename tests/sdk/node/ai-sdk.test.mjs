@@ -20,6 +20,12 @@ const providers = {
   'openai.chat': (name = model, settings) => openai(settings).chat(name),
 };
 
+const sees = 'google/gemini-2.5-flash';
+const pngBytes = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==',
+  'base64',
+);
+
 /** Every part of a stream. The SDK reports errors as parts; without `onError` it prints them, too. */
 async function partsOf(options) {
   const parts = [];
@@ -64,6 +70,53 @@ for (const [name, languageModel] of Object.entries(providers)) {
       const { body } = await onlyCall(marker);
       assert.ok(body.system_prompt.startsWith(`Be brief. ${marker}`));
       assert.equal(body.max_tokens, 55);
+    });
+
+    test('an answer is one call with its usage', async () => {
+      const marker = newMarker();
+      const answer = await generateText({ model: languageModel(), instructions: marker, prompt: 'echo counted once' });
+      assert.equal(answer.text, 'counted once');
+      assert.equal(answer.usage.totalTokens, answer.usage.inputTokens + answer.usage.outputTokens);
+      const { body } = await onlyCall(marker);
+      assert.deepEqual(body, { model, system_prompt: marker, prompt: 'echo counted once' });
+    });
+
+    test('a stream is one call with its usage', async () => {
+      const marker = newMarker();
+      const parts = await partsOf({ model: languageModel(), instructions: marker, prompt: 'echo counted once' });
+      assert.equal(textOf(parts), 'counted once');
+      assert.ok(parts.find((part) => part.type === 'finish').totalUsage.outputTokens > 0);
+      assert.equal((await onlyCall(marker)).path, '/fal-ai/any-llm/stream');
+    });
+
+    const images = [['bytes', pngBytes, `data:image/png;base64,${pngBytes.toString('base64')}`]];
+    // For the other provider the SDK fetches an address itself, and sends the bytes.
+    if (name === 'openai.chat') {
+      images.push(['an address', new URL('https://example.com/cat.png'), 'https://example.com/cat.png']);
+    }
+    for (const [what, image, address] of images) {
+      for (const way of ['whole', 'stream']) {
+        test(`an image part with ${what}, ${way}`, async () => {
+          const marker = newMarker();
+          const content = [{ type: 'text', text: `echo ${marker}` }, { type: 'image', image }];
+          const options = { model: languageModel(sees), messages: [{ role: 'user', content }] };
+          const text = way === 'stream' ? textOf(await partsOf(options)) : (await generateText(options)).text;
+          assert.equal(text, `${marker}\n[image 1]`);
+          const { body, path } = await onlyCall(marker);
+          assert.equal(path, `/fal-ai/any-llm/vision${way === 'stream' ? '/stream' : ''}`);
+          assert.deepEqual(body.image_urls, [address]);
+        });
+      }
+    }
+
+    test('stop sequences and settings', async () => {
+      const marker = newMarker();
+      const settings = { stopSequences: ['|'], temperature: 0.5, maxOutputTokens: 60 };
+      const answer = await generateText({ model: languageModel(), prompt: `echo ${marker}|dropped`, ...settings });
+      assert.equal(answer.text, marker);
+      const { body } = await onlyCall(marker);
+      assert.equal(body.temperature, 0.5);
+      assert.equal(body.max_tokens, 60);
     });
 
     for (const fault of ['drop:2', 'error:2']) {
@@ -126,6 +179,20 @@ for (const [name, languageModel] of Object.entries(providers)) {
     });
   });
 }
+
+test('reasoning is one call, and comes before the text', async () => {
+  const marker = newMarker();
+  const parts = await partsOf({
+    model: compatible()(model),
+    instructions: marker,
+    prompt: 'reason',
+    providerOptions: { fal: { reasoningEffort: 'high' } },
+  });
+  const lastThought = parts.findLastIndex(({ type }) => type === 'reasoning-delta');
+  const firstWord = parts.findIndex(({ type }) => type === 'text-delta');
+  assert.ok(lastThought >= 0 && lastThought < firstWord, `${lastThought} and ${firstWord}`);
+  assert.equal((await onlyCall(marker)).body.reasoning, true);
+});
 
 test('reasoning is shown by the provider that reads it', async () => {
   const options = { model: compatible()(model), prompt: 'reason', providerOptions: { fal: { reasoningEffort: 'high' } } };
