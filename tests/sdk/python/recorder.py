@@ -1,11 +1,15 @@
-"""Writes down every exchange of every httpx2 client, which is what openai-python and LangChain talk through.
+"""Writes down every exchange of every client that talks through httpx, or through httpx2, its successor.
 
-It sits below the clients, in the transports' class, so that a test cannot forget it and a client cannot tell.
+It sits below the clients, in the transports' classes, so that a test cannot forget it and a client cannot tell.
 """
 
 from __future__ import annotations
 
-import httpx2
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from types import ModuleType
+
 from wire import Exchange
 
 
@@ -15,26 +19,34 @@ class Recorder:
         self.exchanges: list[Exchange] = []
 
     def install(self, monkeypatch) -> None:
-        """Wraps the two transports for as long as `monkeypatch` lives."""
-        send = httpx2.HTTPTransport.handle_request
-        send_async = httpx2.AsyncHTTPTransport.handle_async_request
+        """Wraps the transports of every httpx there is, for as long as `monkeypatch` lives."""
+        for httpx in installed():
+            self.wrap(monkeypatch, httpx, httpx.HTTPTransport)
+            self.wrap_async(monkeypatch, httpx, httpx.AsyncHTTPTransport)
+
+    def wrap(self, monkeypatch, httpx: ModuleType, transport: type) -> None:
+        send = transport.handle_request
 
         def handle_request(transport, request):
             self.requests += 1
             response = send(transport, request)
-            response.stream = RecordedStream(response.stream, self._begin(request, response))
+            response.stream = recorded(httpx, response.stream, self._begin(request, response))
             return response
+
+        monkeypatch.setattr(transport, "handle_request", handle_request)
+
+    def wrap_async(self, monkeypatch, httpx: ModuleType, transport: type) -> None:
+        send = transport.handle_async_request
 
         async def handle_async_request(transport, request):
             self.requests += 1
-            response = await send_async(transport, request)
-            response.stream = RecordedAsyncStream(response.stream, self._begin(request, response))
+            response = await send(transport, request)
+            response.stream = recorded_async(httpx, response.stream, self._begin(request, response))
             return response
 
-        monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", handle_request)
-        monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", handle_async_request)
+        monkeypatch.setattr(transport, "handle_async_request", handle_async_request)
 
-    def _begin(self, request: httpx2.Request, response: httpx2.Response) -> Exchange:
+    def _begin(self, request, response) -> Exchange:
         exchange = Exchange(
             method=request.method,
             url=str(request.url),
@@ -46,35 +58,41 @@ class Recorder:
         return exchange
 
 
-def lower(headers: httpx2.Headers) -> dict[str, str]:
+def installed() -> Iterator[ModuleType]:
+    for name in ("httpx", "httpx2"):
+        if importlib.util.find_spec(name):
+            yield importlib.import_module(name)
+
+
+def lower(headers) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-class RecordedStream(httpx2.SyncByteStream):
-    def __init__(self, stream: httpx2.SyncByteStream, exchange: Exchange) -> None:
-        self._stream = stream
-        self._exchange = exchange
+def recorded(httpx: ModuleType, stream, exchange: Exchange):
+    """A stream of that httpx, which takes no other, that notes down what is read from it."""
 
-    def __iter__(self):
-        for piece in self._stream:
-            self._exchange.body += piece
-            yield piece
-        self._exchange.ended = True
+    class RecordedStream(httpx.SyncByteStream):
+        def __iter__(self):
+            for piece in stream:
+                exchange.body += piece
+                yield piece
+            exchange.ended = True
 
-    def close(self) -> None:
-        self._stream.close()
+        def close(self) -> None:
+            stream.close()
+
+    return RecordedStream()
 
 
-class RecordedAsyncStream(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream, exchange: Exchange) -> None:
-        self._stream = stream
-        self._exchange = exchange
+def recorded_async(httpx: ModuleType, stream, exchange: Exchange):
+    class RecordedAsyncStream(httpx.AsyncByteStream):
+        async def __aiter__(self):
+            async for piece in stream:
+                exchange.body += piece
+                yield piece
+            exchange.ended = True
 
-    async def __aiter__(self):
-        async for piece in self._stream:
-            self._exchange.body += piece
-            yield piece
-        self._exchange.ended = True
+        async def aclose(self) -> None:
+            await stream.aclose()
 
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+    return RecordedAsyncStream()

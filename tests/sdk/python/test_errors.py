@@ -6,8 +6,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from conftest import required_url
 from conversation import MODEL, system, user
+from servers import required_url
 
 
 def test_the_request_id_is_on_the_exception(ask):
@@ -86,7 +86,7 @@ def test_an_unknown_path_is_not_found(client):
 
 
 @pytest.fixture
-def keyed(traffic):
+def keyed(served):
     """Makes clients of the gateway that asks its callers for a key."""
     url = required_url("GATEWAY_KEYED_URL")
     clients = []

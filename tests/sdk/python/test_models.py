@@ -30,7 +30,7 @@ async def test_async_list(async_client):
 def test_retrieve_escapes_the_slash(client, traffic):
     """The SDK writes the slash as `%2F`."""
     assert client.models.retrieve(MODEL).id == MODEL
-    assert "%2F" in traffic[-1].url
+    assert "%2F" in traffic.exchanges[-1].url
 
 
 def test_retrieve_with_a_bare_slash(gateway_url):
