@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from openai.types.chat import ChatCompletionChunk
 
 MODEL = "openai/gpt-4o-mini"
+# Reads images, which the one above does not.
+SEES = "google/gemini-2.5-flash"
 
 
 def user(content, **fields) -> dict:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import openai
 import pytest
 
-from conversation import MODEL, assistant, system, user
+from conversation import MODEL, SEES, assistant, system, user
 
-SEES = "google/gemini-2.5-flash"
 BLIND = "deepseek/deepseek-r1"
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 

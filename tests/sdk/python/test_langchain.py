@@ -9,11 +9,11 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 
-from conversation import MODEL
+from conversation import MODEL, SEES
 
 
 @pytest.fixture
-def chat_model(traffic, gateway_url) -> ChatOpenAI:
+def chat_model(served, gateway_url) -> ChatOpenAI:
     return ChatOpenAI(model=MODEL, base_url=gateway_url, api_key="demo")
 
 
@@ -73,7 +73,7 @@ def test_a_chain_of_prompt_model_and_parser(chat_model):
     assert chain.invoke({"word": "piped"}) == "piped"
 
 
-def test_max_tokens_reaches_fal(gateway_url, traffic, emulator, marker):
+def test_max_tokens_reaches_fal(gateway_url, served, emulator, marker):
     """LangChain sends `max_completion_tokens`, never `max_tokens`."""
     model = ChatOpenAI(model=MODEL, base_url=gateway_url, api_key="demo", max_tokens=77)
     model.invoke(f"echo {marker}")
@@ -85,6 +85,59 @@ def test_a_broken_stream_raises(chat_model):
         list(chat_model.stream("echo abcdefghij /emulate drop:1 size:5"))
 
 
-def test_a_refusal_raises(gateway_url, traffic):
+def test_a_refusal_raises(gateway_url, served):
     with pytest.raises(openai.NotFoundError):
         ChatOpenAI(model="gpt-4oo", base_url=gateway_url, api_key="demo").invoke("hello")
+
+
+def test_an_answer_is_one_call_with_its_usage(chat_model, emulator, marker):
+    message = chat_model.invoke([SystemMessage(marker), HumanMessage("echo counted once")])
+    assert message.content == "counted once"
+    assert message.usage_metadata["output_tokens"] > 0
+    assert emulator.only_call(marker).body == {"model": MODEL, "system_prompt": marker, "prompt": "echo counted once"}
+
+
+def test_a_stream_is_one_call_with_its_usage(chat_model, emulator, marker):
+    chunks = list(chat_model.stream([SystemMessage(marker), HumanMessage("count 30")], stream_usage=True))
+    assert "".join(chunk.content for chunk in chunks) == " ".join(map(str, range(1, 31)))
+    [usage] = [chunk.usage_metadata for chunk in chunks if chunk.usage_metadata]
+    assert usage["input_tokens"] > 0 and usage["output_tokens"] > 0
+    assert emulator.only_call(marker).path == "/fal-ai/any-llm/stream"
+
+
+def test_a_batch_is_one_call_each(chat_model, emulator, marker):
+    answers = chat_model.batch([[SystemMessage(marker), HumanMessage(f"echo item {number}")] for number in range(3)])
+    assert [answer.content for answer in answers] == ["item 0", "item 1", "item 2"]
+    assert all(answer.usage_metadata["total_tokens"] > 0 for answer in answers)
+    assert len(emulator.calls(marker)) == 3
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("block", "address"),
+    [
+        ({"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}, "https://example.com/cat.png"),
+        ({"type": "image", "url": "https://example.com/dog.png"}, "https://example.com/dog.png"),
+        ({"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}, "data:image/png;base64,iVBORw0KGgo="),
+    ],
+    ids=["OpenAI's block", "LangChain's block", "LangChain's block with data"],
+)
+def test_image_blocks(gateway_url, served, emulator, marker, block, address, streaming):
+    model = ChatOpenAI(model=SEES, base_url=gateway_url, api_key="demo", streaming=streaming)
+    message = model.invoke([HumanMessage([{"type": "text", "text": f"echo {marker}"}, block])])
+    assert message.content == f"{marker}\n[image 1]"
+    call = emulator.only_call(marker)
+    assert call.path == "/fal-ai/any-llm/vision" + ("/stream" if streaming else "")
+    assert call.body["image_urls"] == [address]
+
+
+def test_stop_and_temperature(chat_model, emulator, marker):
+    message = chat_model.invoke([SystemMessage(marker), HumanMessage("echo kept|dropped")], stop=["|"], temperature=0.2)
+    assert message.content == "kept"
+    assert emulator.only_call(marker).body["temperature"] == 0.2
+
+
+def test_several_candidates(chat_model, emulator, marker):
+    generations = chat_model.generate([[HumanMessage(f"echo {marker}")]], n=2).generations[0]
+    assert [generation.text for generation in generations] == [marker, marker]
+    assert len(emulator.calls(marker)) == 2
