@@ -153,15 +153,37 @@ async fn fal_s_priority_can_be_asked_for() {
 }
 
 #[actix_web::test]
-async fn the_notes_stand_in_the_body_where_the_operator_wants_them() {
+async fn the_notes_stand_in_the_body_where_they_are_wanted() {
     let gateway = Gateway::with(|config| config.compat.notes_in_body = true).await;
-    let json = gateway
-        .complete("echo hi", json!({"echo": true, "seed": 1}))
-        .await
-        .json();
-    assert_eq!(
-        json["gateway"],
-        json!({"emulated": ["echo"], "ignored": ["seed"]})
-    );
+    let more = json!({"echo": true, "seed": 1});
+    let notes = json!({"emulated": ["echo"], "ignored": ["seed"]});
+    let whole = gateway.complete("echo hi", more.clone()).await;
+    assert_eq!(whole.json()["gateway"], notes);
+    let chunks = gateway.stream("echo hi", more).await.chunks();
+    let (first, rest) = chunks.split_first().unwrap();
+    assert_eq!(first["gateway"], notes);
+    assert!(rest.iter().all(|chunk| chunk.get("gateway").is_none()));
+    gateway.stop().await;
+}
+
+#[actix_web::test]
+async fn a_request_can_be_explained_without_being_made() {
+    let gateway = Gateway::start().await;
+    let body = json!({"prompt": "echo hi"});
+    let answer = gateway
+        .send_with("/v1/completions", &body, ("x-gateway-explain", "true"))
+        .await;
+    assert_eq!(answer.json()["requests"][0]["input"]["prompt"], "echo hi");
+    assert_eq!(gateway.asked_of_fal().await, Vec::<Value>::new());
+    gateway.stop().await;
+}
+
+#[actix_web::test]
+async fn another_model_can_stand_in() {
+    let gateway = Gateway::start().await;
+    let more = json!({"model": "nobody/nothing", "models": ["openai/gpt-4o-mini"]});
+    let answer = gateway.complete("echo hi", more).await;
+    assert_eq!(answer.only_choice(), stopped("hi"));
+    assert_eq!(answer.json()["model"], "openai/gpt-4o-mini");
     gateway.stop().await;
 }

@@ -8,7 +8,7 @@ use fal_gateway::cli::demo::point_at;
 use fal_gateway::config::{Config, Sources};
 use fal_gateway::emulator::{Emulator, Options, Running};
 use reqwest::header::HeaderMap;
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 /// Long enough for anything that is going to happen.
@@ -61,22 +61,31 @@ impl Gateway {
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        answer(self.request(method, path, body)).await
+    }
+
+    /// Posts with a header of its own.
+    pub(crate) async fn send_with(
+        &self,
+        path: &str,
+        body: &Value,
+        (name, value): (&str, &str),
+    ) -> Answer {
+        answer(self.request("POST", path, Some(body)).header(name, value)).await
+    }
+
+    fn request(&self, method: &str, path: &str, body: Option<&Value>) -> RequestBuilder {
         let method: Method = method.parse().unwrap();
         let url = match path.starts_with("http") {
             true => path.to_owned(),
             false => format!("{}{path}", self.url),
         };
-        let mut request = self.http.request(method, url).timeout(PATIENCE);
-        if let Some(body) = body {
-            request = request
+        let request = self.http.request(method, url).timeout(PATIENCE);
+        match body {
+            None => request,
+            Some(body) => request
                 .header("content-type", "application/json")
-                .body(body.to_string());
-        }
-        let response = request.send().await.unwrap();
-        Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            body: response.bytes().await.unwrap(),
+                .body(body.to_string()),
         }
     }
 
@@ -109,6 +118,15 @@ impl Gateway {
     pub(crate) async fn stop(self) {
         self.stopper.stop().await;
         self.fal.stop().await;
+    }
+}
+
+async fn answer(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    Answer {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        body: response.bytes().await.unwrap(),
     }
 }
 

@@ -73,6 +73,19 @@ async fn an_unknown_model_and_a_wrong_method_are_refused_as_in_chat() {
 }
 
 #[actix_web::test]
+async fn a_prompt_that_is_too_long_is_called_a_prompt() {
+    let gateway = Gateway::with(|config| config.limits.max_prompt_chars = Some(5)).await;
+    let answer = gateway.complete("echo hi", json!({})).await;
+    let (status, code, param, message) = refusal(&answer);
+    assert_eq!(
+        (status, code.as_str(), param.as_str()),
+        (400, "context_length_exceeded", "prompt")
+    );
+    assert!(!message.contains("messages"), "{message}");
+    gateway.stop().await;
+}
+
+#[actix_web::test]
 async fn a_body_of_the_responses_api_is_told_what_chat_needs() {
     let gateway = Gateway::start().await;
     let body =

@@ -36,7 +36,7 @@ pub const PARAMETERS: &[Parameter] = &[
     row("include_reasoning", Ignored, "the answer has no place for it", rules::ignored_flag),
     row("service_tier", Emulated, "`flex` is fal's `throughput`, `priority` and `fast` are its `latency`", rules::service_tier),
     row("priority", Forwarded, "fal's own: `latency` or `throughput`", rules::priority),
-    row("models", Refused, "fallbacks are not offered", rules::unless_empty),
+    row("models", Emulated, "OpenRouter's list: tried in order when a model refuses before working", rules::models),
     row("top_k", Ignored, "fal has no such control", rules::ignored),
     row("min_p", Ignored, "fal has no such control", rules::ignored),
     row("repetition_penalty", Ignored, "fal has no such control", rules::ignored),
