@@ -47,6 +47,7 @@ pub struct CompletionChunks {
 }
 
 impl CompletionChunks {
+    /// The first chunk carries the notes, where they are wanted.
     pub fn new(
         head: &Head,
         echo: Option<String>,
@@ -58,49 +59,47 @@ impl CompletionChunks {
             echo,
         }
     }
-
-    fn write(
-        &mut self,
-        out: &mut Vec<u8>,
-        choice: usize,
-        text: &str,
-        finish_reason: Option<FinishReason>,
-    ) {
-        self.frame.write(out, |out| {
-            out.extend_from_slice(b"{\"text\":");
-            write_json(out, text);
-            let _ = write!(
-                out,
-                ",\"index\":{choice},\"logprobs\":null,\"finish_reason\":"
-            );
-            write_json(out, &finish_reason.map(reason_name));
-            out.push(b'}');
-        });
-    }
 }
 
 impl FrameWriter for CompletionChunks {
     /// The prompt comes first where it is wanted; nothing else does.
     fn open(&mut self, out: &mut Vec<u8>, choice: usize) {
-        // Every choice repeats the prompt, so it is put back after each.
-        if let Some(echo) = self.echo.take() {
-            self.write(out, choice, &echo, None);
-            self.echo = Some(echo);
+        if let Some(echo) = &self.echo {
+            write_chunk(&mut self.frame, out, choice, echo, None);
         }
     }
 
     fn text(&mut self, out: &mut Vec<u8>, choice: usize, text: &str) {
-        self.write(out, choice, text, None);
+        write_chunk(&mut self.frame, out, choice, text, None);
     }
 
     /// There is no field for it.
     fn reasoning(&mut self, _: &mut Vec<u8>, _: usize, _: &str) {}
 
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason) {
-        self.write(out, choice, "", Some(reason));
+        write_chunk(&mut self.frame, out, choice, "", Some(reason));
     }
 
     fn end(&mut self, out: &mut Vec<u8>, usage: Usage) {
         self.frame.write_end(out, usage);
     }
+}
+
+fn write_chunk(
+    frame: &mut ChunkFrame,
+    out: &mut Vec<u8>,
+    choice: usize,
+    text: &str,
+    finish_reason: Option<FinishReason>,
+) {
+    frame.write(out, |out| {
+        out.extend_from_slice(b"{\"text\":");
+        write_json(out, text);
+        let _ = write!(
+            out,
+            ",\"index\":{choice},\"logprobs\":null,\"finish_reason\":"
+        );
+        write_json(out, &finish_reason.map(reason_name));
+        out.push(b'}');
+    });
 }
