@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::tokenizer;
+use super::tokenizer::ENCODING;
 use crate::wire::openai::chat::GatewayNotes;
 
 /// The fields of a request that were not simply passed on.
@@ -31,7 +31,7 @@ impl Notes {
     /// Where the token counts come from, in a word or two.
     pub fn usage(&self) -> String {
         match self.counted {
-            true => format!("counted; {}", tokenizer::ENCODING),
+            true => format!("counted; {ENCODING}"),
             false => "estimated".to_owned(),
         }
     }

@@ -107,6 +107,15 @@ impl Slow {
         true
     }
 
+    /// What of the text must have been heard. White space alone may still turn out to stand before
+    /// a `<think>` block, and is not passed on when the answer fails there.
+    fn audible(&self) -> &str {
+        match self.fault {
+            Some(_) if self.text.trim().is_empty() => "",
+            _ => &self.text,
+        }
+    }
+
     fn ending(&self) -> Result<(), Fault> {
         self.fault.map_or(Ok(()), Err)
     }
@@ -128,7 +137,7 @@ proptest! {
         let reading = Reading { show_reasoning: true, ..Reading::default() };
         let heard = hear(&reading, LIMITS, &stream.bytes, &acts);
         let slow = slowly(&stream.bytes);
-        prop_assert_eq!(&heard.text, &slow.text);
+        prop_assert_eq!(&heard.text, slow.audible());
         prop_assert_eq!(&heard.reasoning, &slow.reasoning);
         prop_assert_eq!(ending(&heard), slow.ending());
     }
@@ -141,15 +150,16 @@ proptest! {
         let reading = Reading { stop: stop.clone(), ..Reading::default() };
         let heard = hear(&reading, LIMITS, &stream.bytes, &acts);
         let slow = slowly(&stream.bytes);
-        match stop.iter().filter_map(|stop| slow.text.find(stop)).min() {
+        let text = slow.audible();
+        match stop.iter().filter_map(|stop| text.find(stop)).min() {
             Some(at) => {
-                prop_assert_eq!(&heard.text, &slow.text[..at]);
+                prop_assert_eq!(&heard.text, &text[..at]);
                 prop_assert_eq!(ending(&heard), Ok(()));
             }
             None => {
-                prop_assert!(slow.text.starts_with(&heard.text));
+                prop_assert!(text.starts_with(&heard.text));
                 prop_assert_eq!(ending(&heard), slow.ending());
-                prop_assert!(slow.fault.is_some() || heard.text == slow.text);
+                prop_assert!(slow.fault.is_some() || heard.text == text);
             }
         }
     }
