@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, str::FromStr, time::Duration};
 
-use super::words;
+use super::{slip::Slip, words};
 
 /// How the emulator answers. The default is quick and faultless.
 ///
@@ -39,6 +39,10 @@ pub struct Behaviour {
     pub concurrency: Option<usize>,
     /// Everything that is either so or not.
     pub quirks: BTreeSet<Quirk>,
+    /// How the model goes wrong where it was told to call tools or to write JSON.
+    pub slips: BTreeSet<Slip>,
+    /// How often it has to be told before it goes right; `None` is once.
+    pub stubbornness: Option<usize>,
 }
 
 /// The point where an answer breaks, and the way it does.
@@ -117,12 +121,19 @@ pub enum Quirk {
     NoNulls,
     /// Headers that nobody should pass on: cookies, another server's CORS rules, 64 KiB of padding.
     Headers,
+    /// Tools are called without a sentence before.
+    Silent,
 }
 
 impl Behaviour {
     /// Whether a switch is on.
     pub fn has(&self, quirk: Quirk) -> bool {
         self.quirks.contains(&quirk)
+    }
+
+    /// Whether the model makes this slip.
+    pub fn makes(&self, slip: Slip) -> bool {
+        self.slips.contains(&slip)
     }
 
     /// This behaviour, changed by `words`; later words win.

@@ -6,8 +6,10 @@
 
 mod behaviour;
 mod marker;
+mod slip;
 mod words;
 
 pub use behaviour::{Behaviour, Break, Fault, Quirk, Rupture};
 pub(super) use marker::strip;
+pub use slip::Slip;
 pub(super) use words::WORDS;

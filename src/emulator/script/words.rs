@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::behaviour::{Behaviour, Break, Fault, Quirk, Rupture};
+use super::{
+    behaviour::{Behaviour, Break, Fault, Quirk, Rupture},
+    slip::Slip,
+};
 use crate::emulator::http::kinds;
 
 /// One word of the grammar.
@@ -18,8 +21,9 @@ pub(in crate::emulator) struct Word {
 #[derive(Clone, Copy)]
 enum Set {
     Quirk(Quirk),
-    /// Back to the default.
-    Plain,
+    Slip(Slip),
+    /// Whatever the function does; the word says it all.
+    Change(fn(&mut Behaviour)),
     Pause(fn(&mut Behaviour, Duration)),
     Number(fn(&mut Behaviour, usize)),
     Text(fn(&mut Behaviour, &str)),
@@ -41,6 +45,10 @@ const fn word(name: &'static str, value: &'static str, about: &'static str, set:
 
 const fn quirk(name: &'static str, quirk: Quirk, about: &'static str) -> Word {
     word(name, "", about, Set::Quirk(quirk))
+}
+
+const fn slip(name: &'static str, slip: Slip, about: &'static str) -> Word {
+    word(name, "", about, Set::Slip(slip))
 }
 
 /// Every word, in the order of the help page.
@@ -80,7 +88,7 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     quirk("unescaped", Quirk::Unescaped, "send non-ASCII text raw in events"),
     quirk("nonulls", Quirk::NoNulls, "leave out keys whose value is null"),
     quirk("headers", Quirk::Headers, "add headers nobody should pass on"),
-    word("plain", "", "forget all words before this one, the emulator's own included", Set::Plain),
+    word("plain", "", "forget all words before this one, the emulator's own included", Set::Change(|b| *b = Behaviour::default())),
     word("error", "N|KIND", "a number: as error_event:N; a name: one of the errors below", Set::Error),
     word("status", "NNN", "answer with that bare status, 200 to 599", Set::Status),
     word("error200", "", "HTTP 200 with error set", Set::Kind("error_200")),
@@ -88,24 +96,60 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     word("retry_after", "TEXT", "add the header retry-after to an error", Set::Text(|b, t| b.retry_after = Some(t.to_owned()))),
     word("limit", "N", "refuse a prompt or system_prompt of more than N characters", Set::Number(|b, n| b.limit = Some(n))),
     word("concurrency", "N", "refuse a call while N are in progress", Set::Number(|b, n| b.concurrency = Some(n))),
+    slip("tool:empty", Slip::CallNothing, "tools offered: answer with nothing"),
+    slip("tool:none", Slip::CallInProse, "answer in prose though a call is due"),
+    slip("tool:quote", Slip::CallQuoted, "show a call as an example, in a fence; it is no call"),
+    slip("tool:unknown", Slip::CallUnknown, "call a tool that was not offered"),
+    slip("tool:case", Slip::CallCase, "write the tool's name in another case"),
+    slip("tool:prefix", Slip::CallPrefix, "write functions. before the tool's name"),
+    slip("tool:types", Slip::CallTypes, "write numbers and truth values as strings"),
+    slip("tool:missing", Slip::CallMissing, "leave out the first required argument"),
+    slip("tool:extra", Slip::CallExtra, "add an argument that the tool does not have"),
+    slip("tool:parallel", Slip::CallParallel, "make two calls instead of one"),
+    slip("tool:parameters", Slip::CallParameters, "call the arguments parameters"),
+    slip("tool:string", Slip::CallString, "write the arguments as a string of JSON"),
+    slip("tool:python", Slip::CallPython, "write calls as Python does: True, None, 'text'"),
+    slip("tool:trailing", Slip::CallTrailing, "write commas before closing brackets"),
+    slip("tool:smart", Slip::CallSmart, "write typographic quotation marks"),
+    slip("tool:escape", Slip::CallEscape, "write bad escapes and raw line breaks in strings"),
+    slip("tool:barejson", Slip::CallBareJson, "write the calls' JSON without any envelope"),
+    slip("tool:openai", Slip::CallOpenAi, "write {\"tool_calls\": [...]} instead of the block"),
+    slip("tool:renamed", Slip::CallRenamed, "write <function_calls> and <invoke> as the block's tags"),
+    slip("tool:nokey", Slip::CallNoKey, "leave the key out of the block's tags"),
+    slip("tool:wrongkey", Slip::CallWrongKey, "write a wrong key in the block's tags"),
+    slip("tool:two", Slip::CallTwice, "write the block twice"),
+    slip("tool:fenced", Slip::CallFenced, "write the block in a Markdown fence"),
+    slip("tool:before", Slip::CallAfterProse, "write much prose before the block"),
+    slip("tool:fabricate", Slip::CallFabricated, "make up results after the block and go on"),
+    slip("tool:prose", Slip::CallThenProse, "write prose after the block"),
+    slip("tool:truncated", Slip::CallTruncated, "stop in the middle of the block"),
+    slip("json:refuse", Slip::JsonRefused, "refuse in a sentence where JSON is due"),
+    slip("json:wrong", Slip::JsonWrong, "write JSON that violates its schema"),
+    slip("json:array", Slip::JsonArray, "write the JSON inside a list"),
+    slip("json:python", Slip::JsonPython, "write JSON as Python does"),
+    slip("json:trailing", Slip::JsonTrailing, "write commas before closing brackets"),
+    slip("json:invalid", Slip::JsonInvalid, "leave out a colon"),
+    slip("json:string", Slip::JsonString, "write a string that holds the JSON"),
+    slip("json:fenced", Slip::JsonFenced, "write the JSON in a Markdown fence"),
+    slip("json:prose", Slip::JsonProse, "write prose before and after the JSON"),
+    slip("json:truncated", Slip::JsonTruncated, "stop in the middle of the JSON"),
+    word("wrong", "N", "make these slips in N replies, until told N times (1)", Set::Number(|b, n| b.stubbornness = Some(n))),
+    word("stubborn", "", "make these slips however often told", Set::Change(|b| b.stubbornness = Some(usize::MAX))),
+    quirk("silent", Quirk::Silent, "call tools without a sentence before"),
 ];
 
 /// Changes `behaviour` by one word.
 pub(super) fn apply(behaviour: &mut Behaviour, text: &str) -> Result<(), String> {
-    let (name, value) = match text.split_once([':', '=']) {
-        Some((name, value)) => (name, Some(value)),
-        None => (text, None),
-    };
-    let word = WORDS
-        .iter()
-        .find(|word| word.name.eq_ignore_ascii_case(name))
-        .ok_or_else(|| format!("unknown word {name:?}"))?;
+    let (word, name, value) = find(text).ok_or_else(|| format!("unknown word {text:?}"))?;
     let needed = || value.ok_or_else(|| format!("{name} needs a value: {name}:{}", word.value));
     if value.is_some() && word.value.is_empty() {
         return Err(format!("{name} takes no value"));
     }
     match word.set {
-        Set::Plain => *behaviour = Behaviour::default(),
+        Set::Change(change) => change(behaviour),
+        Set::Slip(slip) => {
+            behaviour.slips.insert(slip);
+        }
         Set::Quirk(quirk) => {
             behaviour.quirks.insert(quirk);
         }
@@ -121,6 +165,21 @@ pub(super) fn apply(behaviour: &mut Behaviour, text: &str) -> Result<(), String>
         }
     }
     Ok(())
+}
+
+/// The word that `text` is, the way it is spelt there, and its value. A colon is part of some names
+/// (`tool:nokey`), so the whole text is looked up before its first part.
+fn find(text: &str) -> Option<(&'static Word, &str, Option<&str>)> {
+    let named = |name: &str| {
+        WORDS
+            .iter()
+            .find(|word| word.name.eq_ignore_ascii_case(name))
+    };
+    if let Some(word) = named(&text.replacen('=', ":", 1)) {
+        return Some((word, text, None));
+    }
+    let (name, value) = text.split_once([':', '='])?;
+    Some((named(name)?, name, Some(value)))
 }
 
 fn apply_error(behaviour: &mut Behaviour, value: &str) -> Result<(), String> {

@@ -1,0 +1,81 @@
+//! The ways in which a model goes wrong that was told how to call tools or how to shape its answer.
+
+/// One slip. Slips combine: what is called, how it is written and what stands around it can each
+/// be wrong at once. Where two exclude each other, the one listed first here is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Slip {
+    /// Tools: no text at all.
+    CallNothing,
+    /// Tools: plain text, although a call was due.
+    CallInProse,
+    /// Tools: the form of a call as an example in a fence, in an answer that is no call.
+    CallQuoted,
+    /// Tools: a call of a tool that was not offered.
+    CallUnknown,
+    /// Tools: the name in another case.
+    CallCase,
+    /// Tools: `functions.` before the name.
+    CallPrefix,
+    /// Tools: numbers and truth values as strings.
+    CallTypes,
+    /// Tools: a required argument is missing.
+    CallMissing,
+    /// Tools: an argument that the tool does not have.
+    CallExtra,
+    /// Tools: two calls where one was due.
+    CallParallel,
+    /// Tools: another name for the key of the arguments.
+    CallParameters,
+    /// Tools: the arguments as a string that holds JSON.
+    CallString,
+    /// Tools: Python's literals in place of JSON's.
+    CallPython,
+    /// Tools: commas before closing brackets.
+    CallTrailing,
+    /// Tools: typographic quotation marks.
+    CallSmart,
+    /// Tools: escapes that JSON does not know, and raw line breaks in strings.
+    CallEscape,
+    /// Tools: no envelope at all, only JSON.
+    CallBareJson,
+    /// Tools: OpenAI's own envelope.
+    CallOpenAi,
+    /// Tools: an envelope of other tags.
+    CallRenamed,
+    /// Tools: the envelope without its key.
+    CallNoKey,
+    /// Tools: the envelope with a wrong key.
+    CallWrongKey,
+    /// Tools: the block twice.
+    CallTwice,
+    /// Tools: the block inside a fence.
+    CallFenced,
+    /// Tools: much prose before the block.
+    CallAfterProse,
+    /// Tools: a result made up after the block.
+    CallFabricated,
+    /// Tools: prose after the block.
+    CallThenProse,
+    /// Tools: the answer ends in the middle of the block.
+    CallTruncated,
+    /// JSON: a refusal in its place.
+    JsonRefused,
+    /// JSON: a value that its schema does not allow.
+    JsonWrong,
+    /// JSON: the value inside a list.
+    JsonArray,
+    /// JSON: Python's literals.
+    JsonPython,
+    /// JSON: commas before closing brackets.
+    JsonTrailing,
+    /// JSON: a colon is missing.
+    JsonInvalid,
+    /// JSON: a string that holds the JSON.
+    JsonString,
+    /// JSON: inside a Markdown fence.
+    JsonFenced,
+    /// JSON: prose before and after it.
+    JsonProse,
+    /// JSON: its second half is missing.
+    JsonTruncated,
+}
