@@ -84,7 +84,9 @@ fn help() -> String {
          is made. DUR is 200ms or 1.5s. What was asked: GET /_emulator/requests (?wait=N),\n\
          GET /_emulator/requests/ID (?wait=ended), DELETE /_emulator/requests.\n\n\
          Messages it understands: echo TEXT, count N, long N, describe, reason, unicode, markdown,\n\
-         json, recall.\n\nWords\n\n",
+         json, recall. A system prompt that lists tools and shows the form of a call gets calls, if\n\
+         the message seems to ask for one or says: call NAME {json} and NAME, then use NAME. One that\n\
+         states a JSON schema gets JSON. The words tool:… and json:… make that go wrong.\n\nWords\n\n",
     );
     for word in WORDS {
         let form = match word.value {

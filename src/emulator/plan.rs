@@ -108,7 +108,8 @@ impl Plan {
         match &state.relay {
             Some(relay) => relay.ask(&input).await,
             None => {
-                let answer = with_quirks(compose(&input, state.options.tag), &self.behaviour);
+                let answer = compose(&input, state.options.tag, &self.behaviour);
+                let answer = with_quirks(answer, &self.behaviour);
                 Ok(futures::stream::iter(snapshots(answer, &self.behaviour)).boxed_local())
             }
         }
@@ -121,7 +122,7 @@ impl Plan {
     /// As [`Plan::snapshots`].
     pub(super) async fn closing(&self, state: &State) -> Result<Snapshot, Whole> {
         if state.relay.is_none() {
-            let answer = compose(&self.input()?, state.options.tag);
+            let answer = compose(&self.input()?, state.options.tag, &self.behaviour);
             return Ok(Snapshot::closing(with_quirks(answer, &self.behaviour)));
         }
         let mut snapshots = self.snapshots(state).await?;

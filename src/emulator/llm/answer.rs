@@ -1,6 +1,7 @@
 //! Composes the answer to an input.
 
-use super::{Input, commands, conversation, prose};
+use super::{Input, commands, conversation, instructed, prose};
+use crate::emulator::script::Behaviour;
 
 /// Opens every answer that could be taken for a model's.
 const EMULATOR_TAG: &str = "[fal-gateway emulator — not a real model] ";
@@ -16,12 +17,15 @@ pub(in crate::emulator) struct Answer {
     pub(in crate::emulator) reasoning: Option<String>,
 }
 
-/// The answer to `input`, opened by the tag if `tag` is set.
+/// The answer to `input`, opened by the tag if `tag` is set; a model that is told to call tools or
+/// to write JSON slips as `behaviour` says.
 ///
-/// Answers whose worth is their exact bytes (`echo`, `json`, `describe`) carry no tag.
-pub(in crate::emulator) fn compose(input: &Input, tag: bool) -> Answer {
+/// Answers whose worth is their exact bytes (`echo`, `json`, `describe`, JSON that was asked for,
+/// calls without a sentence before) carry no tag.
+pub(in crate::emulator) fn compose(input: &Input, tag: bool, behaviour: &Behaviour) -> Answer {
     let conversation = conversation::read(&input.prompt);
-    let said = commands::answer(input, &conversation);
+    let said = instructed::reply(input, &conversation, behaviour)
+        .unwrap_or_else(|| commands::answer(input, &conversation));
     let mut output = if tag && !said.exact {
         format!("{EMULATOR_TAG}{}", said.text)
     } else {

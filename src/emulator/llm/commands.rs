@@ -25,7 +25,7 @@ pub(super) struct Said {
     pub(super) ponders: bool,
 }
 
-fn plainly(text: impl Into<String>) -> Said {
+pub(super) fn plainly(text: impl Into<String>) -> Said {
     Said {
         text: text.into(),
         exact: false,
@@ -33,7 +33,7 @@ fn plainly(text: impl Into<String>) -> Said {
     }
 }
 
-fn exactly(text: impl Into<String>) -> Said {
+pub(super) fn exactly(text: impl Into<String>) -> Said {
     Said {
         exact: true,
         ..plainly(text)
@@ -124,14 +124,12 @@ fn question(conversation: &Conversation<'_>) -> Option<String> {
             .next_back()
             .map(|turn| format!("You last said: \"{}\"", turn.text));
     }
-    if asks(&["what is my name", "what's my name", "who am i"]) {
-        return Some(name(users).map_or_else(
+    asks(&["what is my name", "what's my name", "who am i"]).then(|| {
+        name(users).map_or_else(
             || "You have not told me your name.".to_owned(),
             |name| format!("Your name is {name}."),
-        ));
-    }
-    let last = turns.last().filter(|turn| turn.role == "tool")?;
-    asks(&["results of your tool calls"]).then(|| format!("The tool says: {}", untagged(last.text)))
+        )
+    })
 }
 
 /// The word after "my name is" (or "I am called") in the latest turn that has it.
@@ -145,21 +143,6 @@ fn name<'a>(users: impl DoubleEndedIterator<Item = &'a Turn<'a>>) -> Option<&'a 
             .next()
             .filter(|name| !name.is_empty())
     })
-}
-
-/// The text inside one surrounding tag, if there is one.
-fn untagged(text: &str) -> &str {
-    let text = text.trim();
-    let inner = text
-        .starts_with('<')
-        .then(|| {
-            text.split_once('>')?
-                .1
-                .rsplit_once("</")
-                .map(|(inner, _)| inner)
-        })
-        .flatten();
-    inner.unwrap_or(text)
 }
 
 const JSON: &str = r#"{"name": "Ada", "languages": ["English", "日本語"], "address": {"city": "London", "zip": null}, "score": 9.75, "active": true}"#;

@@ -17,17 +17,17 @@ use std::ops::Range;
 
 /// One turn of the record.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Turn<'a> {
-    pub(super) role: &'a str,
-    pub(super) text: &'a str,
+pub(in crate::emulator) struct Turn<'a> {
+    pub(in crate::emulator) role: &'a str,
+    pub(in crate::emulator) text: &'a str,
 }
 
 /// A prompt, taken apart.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Conversation<'a> {
-    pub(super) turns: Vec<Turn<'a>>,
+pub(in crate::emulator) struct Conversation<'a> {
+    pub(in crate::emulator) turns: Vec<Turn<'a>>,
     /// The message to answer.
-    pub(super) message: &'a str,
+    pub(in crate::emulator) message: &'a str,
 }
 
 /// The bytes that the record takes up in `prompt`: from the first line that opens one to the end of
@@ -49,7 +49,7 @@ pub(in crate::emulator) fn record_range(prompt: &str) -> Option<Range<usize>> {
 }
 
 /// Takes a prompt apart; one without a record is all message.
-pub(super) fn read(prompt: &str) -> Conversation<'_> {
+pub(in crate::emulator) fn read(prompt: &str) -> Conversation<'_> {
     let record = record_range(prompt).and_then(|range| {
         let (text, after) = prompt.split_at(range.end);
         Some((text.get(range.start..)?, after))

@@ -136,6 +136,15 @@ impl Behaviour {
         self.slips.contains(&slip)
     }
 
+    /// This behaviour for a model that was told `times` what was wrong with its reply.
+    pub(in crate::emulator) fn corrected(&self, times: usize) -> Behaviour {
+        let mut behaviour = self.clone();
+        if times >= self.stubbornness.unwrap_or(1) {
+            behaviour.slips.clear();
+        }
+        behaviour
+    }
+
     /// This behaviour, changed by `words`; later words win.
     ///
     /// # Errors

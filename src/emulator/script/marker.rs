@@ -1,6 +1,6 @@
 //! Finds `/emulate word word …` in a prompt and takes it out.
 
-use crate::emulator::llm::conversation;
+use crate::emulator::llm::{conversation, is_reask};
 
 const MARKER: &str = "/emulate";
 
@@ -14,7 +14,8 @@ pub(in crate::emulator) struct Marked {
 /// Takes every marker out of `text`, each up to the end of its line.
 ///
 /// A marker inside the record of an earlier conversation belongs to a turn that was already
-/// answered; it is left alone, or one scripted fault would spoil the rest of a chat.
+/// answered; it is left alone, or one scripted fault would spoil the rest of a chat. A turn whose
+/// reply is asked for again was not answered: its words still count.
 pub(in crate::emulator) fn strip(text: &str) -> Marked {
     let Some(record) = conversation::record_range(text) else {
         return strip_outside_record(text);
@@ -22,10 +23,27 @@ pub(in crate::emulator) fn strip(text: &str) -> Marked {
     let (before, rest) = text.split_at(record.start);
     let (kept, after) = rest.split_at(record.end - record.start);
     let (before, after) = (strip_outside_record(before), strip_outside_record(after));
+    let asked_again = if is_reask(&after.text) {
+        last_asked(text).words
+    } else {
+        String::new()
+    };
     Marked {
+        words: format!("{} {asked_again} {}", before.words, after.words),
         text: [&before.text, kept, &after.text].concat(),
-        words: format!("{} {}", before.words, after.words),
     }
+}
+
+/// The last turn of the record in which the user wants something, rather than finding fault.
+fn last_asked(text: &str) -> Marked {
+    let turns = conversation::read(text).turns;
+    let mut asked = turns
+        .iter()
+        .filter(|turn| turn.role == "user" && !is_reask(turn.text));
+    asked
+        .next_back()
+        .map(|turn| strip_outside_record(turn.text))
+        .unwrap_or_default()
 }
 
 fn strip_outside_record(text: &str) -> Marked {
@@ -96,5 +114,10 @@ mod tests {
         assert_eq!(marked.words.trim(), "lf");
         assert!(marked.text.contains("/emulate hang"));
         assert!(marked.text.ends_with("\n\nhello"));
+        let asked_again = strip(&prompt.replace("hello", "Your last reply was not valid."));
+        assert_eq!(
+            asked_again.words.split_whitespace().collect::<Vec<_>>(),
+            ["hang", "lf"]
+        );
     }
 }
