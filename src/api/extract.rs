@@ -43,32 +43,27 @@ pub async fn json_body(
     }
 }
 
+/// Most bodies come in one piece, which is handed on as it is.
 async fn collect(mut payload: Payload, max_body: usize) -> Result<Bytes, ApiError> {
-    let Some(first) = payload.next().await else {
-        return Ok(Bytes::new());
-    };
-    let first = first.map_err(|_| broken_off())?;
-    if first.len() > max_body {
-        return Err(too_large(max_body));
-    }
-    let mut body = match payload.next().await {
-        None => return Ok(first),
-        Some(second) => {
-            let second = second.map_err(|_| broken_off())?;
-            let mut body = BytesMut::with_capacity((first.len() + second.len()) * 2);
-            body.extend_from_slice(&first);
-            body.extend_from_slice(&second);
-            body
+    let mut first = Bytes::new();
+    let mut body = BytesMut::new();
+    while let Some(piece) = payload.next().await {
+        let piece = piece.map_err(|_| broken_off())?;
+        if first.len() + body.len() + piece.len() > max_body {
+            return Err(too_large(max_body));
         }
-    };
-    while let Some(bytes) = payload.next().await {
-        if body.len() > max_body {
-            break;
+        if first.is_empty() && body.is_empty() {
+            first = piece;
+            continue;
         }
-        body.extend_from_slice(&bytes.map_err(|_| broken_off())?);
+        if !first.is_empty() {
+            body.reserve((first.len() + piece.len()) * 2);
+            body.extend_from_slice(&std::mem::take(&mut first));
+        }
+        body.extend_from_slice(&piece);
     }
-    match body.len() > max_body {
-        true => Err(too_large(max_body)),
+    match body.is_empty() {
+        true => Ok(first),
         false => Ok(body.freeze()),
     }
 }
