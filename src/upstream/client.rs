@@ -177,17 +177,20 @@ pub(super) async fn refusal(response: Response, idle_timeout: Duration) -> Upstr
     }))
 }
 
-/// The beginning of a body that should be short, as far as it comes.
-pub(super) async fn read_start(response: Response, idle_timeout: Duration) -> Vec<u8> {
+/// The beginning of a body that should be short: what has come within the limit is enough.
+pub(super) async fn read_start(response: Response, limit: Duration) -> Vec<u8> {
     let mut body = Vec::new();
     let mut stream = response.bytes_stream();
-    while let Ok(Some(Ok(bytes))) = tokio::time::timeout(idle_timeout, stream.next()).await {
-        let room = MAX_SHORT_BODY - body.len();
-        body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
-        if body.len() >= MAX_SHORT_BODY {
-            break;
+    let reading = async {
+        while let Some(Ok(bytes)) = stream.next().await {
+            let room = MAX_SHORT_BODY - body.len();
+            body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
+            if body.len() >= MAX_SHORT_BODY {
+                return;
+            }
         }
-    }
+    };
+    let _ = tokio::time::timeout(limit, reading).await;
     body
 }
 
