@@ -35,7 +35,8 @@ struct Leg {
     /// `None` once the answer has ended: the connection is closed or back in its pool.
     body: Option<Answer>,
     reader: Reader,
-    has_sent_bytes: bool,
+    /// When fal last said anything; `None` before its first byte.
+    last_heard: Option<Instant>,
     ending: Option<Ending>,
 }
 
@@ -84,12 +85,15 @@ impl Exchange {
         let tally = gateway.counter.as_ref();
         let tally = tally.and_then(|counter| counter.tally(plan, always_stream));
         plan.notes.counted = tally.is_some();
-        let first_byte = gateway.first_byte_timeout(plan.endpoint.stream);
+        let total = gateway.config.fal.total_timeout;
+        let first_byte = gateway.first_byte_timeout(plan.endpoint.stream).min(total);
         let started = Instant::now();
         let answers = tokio::select! {
             answers = answers(worker, caller, plan, record, first_byte) => answers?,
             () = gateway.stopping.enforced.cancelled() => {
-                return Err(ApiError::fault(Fault::ShuttingDown));
+                let error = ApiError::fault(Fault::ShuttingDown);
+                record.error(error.code);
+                return Err(error);
             }
         };
         let fal_request_id = answers.first().and_then(|answer| answer.request_id.clone());
@@ -108,7 +112,7 @@ impl Exchange {
             Leg {
                 reader,
                 body: Some(answer),
-                has_sent_bytes: false,
+                last_heard: None,
                 ending: None,
             }
         };
@@ -117,7 +121,7 @@ impl Exchange {
             fal_request_id,
             limits: TimeLimits {
                 first_byte: started + first_byte,
-                total: started + gateway.config.fal.total_timeout,
+                total: started + total,
                 idle: gateway.config.fal.idle_timeout,
             },
             tally,
@@ -136,17 +140,15 @@ impl Exchange {
             .all(|leg| leg.body.is_none() && leg.ending.is_none())
     }
 
-    /// When fal has been silent for too long, counted from now.
+    /// When fal has been silent for too long, on any of the calls that are still running.
     pub fn deadline(&self) -> Instant {
-        let waits_for_first = self
-            .legs
-            .iter()
-            .any(|leg| leg.body.is_some() && !leg.has_sent_bytes);
-        let silent = match waits_for_first {
-            true => self.limits.first_byte,
-            false => Instant::now() + self.limits.idle,
+        let silent_until = |leg: &Leg| match leg.last_heard {
+            None => self.limits.first_byte,
+            Some(heard) => heard + self.limits.idle,
         };
-        silent.min(self.limits.total)
+        let running = self.legs.iter().filter(|leg| leg.body.is_some());
+        let deadlines = running.map(silent_until);
+        deadlines.fold(self.limits.total, Instant::min)
     }
 
     /// Waits until something comes from fal, and passes on what it says; at most until `until`.
@@ -212,7 +214,7 @@ impl Leg {
             return false;
         }
         if taken > 0 {
-            self.has_sent_bytes = true;
+            self.last_heard = Some(Instant::now());
             self.reader.read(sink);
         }
         match end {

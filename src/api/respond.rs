@@ -111,6 +111,8 @@ fn frames<W: FrameWriter>(
     enforced: CancellationToken,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
+        // All of it, not only the record: the place belongs to the stream until its end.
+        let scope = scope;
         let mut is_late = !answer.has_begun();
         loop {
             if let Some(fault) = answer.fault() {
