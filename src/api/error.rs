@@ -149,14 +149,11 @@ impl ApiError {
             ),
             Fault::ContextLength => context_length(None),
             Fault::Busy => busy(),
-            Fault::ShuttingDown => Self {
-                retry_after_s: Some(1),
-                ..Self::server_error(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "shutting_down",
-                    "The gateway is shutting down and could not finish the answer.",
-                )
-            },
+            Fault::ShuttingDown => paid(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "shutting_down",
+                "The gateway is shutting down and could not finish the answer.",
+            ),
         }
     }
 
@@ -198,7 +195,8 @@ impl ApiError {
                 "upstream_error",
                 "fal failed to answer the request.",
             ),
-            RefusalKind::Unexpected => final_error(
+            RefusalKind::Unexpected => Self::server_error(
+                StatusCode::BAD_GATEWAY,
                 "upstream_error",
                 "fal answered with a status that the gateway does not know.",
             ),
