@@ -74,8 +74,20 @@ pub async fn enter(
                 .map_into_right_body()
         }
     };
+    if response.response().error().is_some_and(is_cors_refusal) {
+        let refusal = foreign_page();
+        record.error(refusal.code);
+        response = response
+            .into_response(refusal.error_response())
+            .map_into_right_body();
+    }
     finish(&mut response, &record);
     Ok(response)
+}
+
+/// The CORS middleware refuses in plain text what a page may not ask.
+fn is_cors_refusal(error: &actix_web::Error) -> bool {
+    error.as_error::<actix_cors::CorsError>().is_some()
 }
 
 /// Turns a panic in a handler into a 500: one request fails, the others go on.
@@ -209,20 +221,23 @@ fn refuse_foreign_pages(headers: &HeaderMap, uri: &Uri, gateway: &Gateway) -> Re
             "The request names a host that is not this gateway's. Call it as 127.0.0.1 or localhost, or configure client keys.",
         ));
     }
-    if let Some(origin) = text(ORIGIN)
-        && !server
-            .cors_origins
-            .iter()
-            .any(|known| known == origin || known == "*")
-        && !is_known(without_port(
-            origin.split_once("://").map_or(origin, |(_, host)| host),
-        ))
-    {
-        return Err(forbidden(
-            "The request comes from a web page of another origin. Allow it in server.cors_origins, or configure client keys.",
-        ));
+    // Every one counts, and one that cannot be read is a foreign one.
+    let is_foreign = |origin: &HeaderValue| {
+        let origin = origin.to_str().unwrap_or_default();
+        let is_listed = |known: &String| known == origin || known == "*";
+        let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+        !server.cors_origins.iter().any(is_listed) && !is_known(without_port(host))
+    };
+    if headers.get_all(ORIGIN).any(is_foreign) {
+        return Err(foreign_page());
     }
     Ok(())
+}
+
+fn foreign_page() -> ApiError {
+    forbidden(
+        "The request comes from a web page that may not call this gateway. Allow its origin in server.cors_origins.",
+    )
 }
 
 fn forbidden(message: &str) -> ApiError {
@@ -241,7 +256,10 @@ fn is_this_machine(host: &str) -> bool {
 }
 
 /// The answer to a path that is not served, in OpenAI's words.
-pub async fn unknown_url(request: HttpRequest) -> HttpResponse {
+///
+/// # Errors
+/// Always.
+pub async fn unknown_url(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let (method, path) = (request.method().as_str(), request.path());
     let shown: String = path
         .chars()
@@ -251,17 +269,23 @@ pub async fn unknown_url(request: HttpRequest) -> HttpResponse {
     let message = format!(
         "Invalid URL ({method} {shown}). The API lies under /v1; GET /openapi.json describes it."
     );
-    ApiError::invalid_request(StatusCode::NOT_FOUND, "unknown_url", message).error_response()
+    Err(ApiError::invalid_request(
+        StatusCode::NOT_FOUND,
+        "unknown_url",
+        message,
+    ))
 }
 
 /// The answer to a path that is served under another method.
-pub async fn wrong_method(request: HttpRequest) -> HttpResponse {
+///
+/// # Errors
+/// Always.
+pub async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let method = request.method().as_str();
     let message = format!("Not allowed to {method} here. GET /openapi.json tells the method.");
-    ApiError::invalid_request(
+    Err(ApiError::invalid_request(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
         message,
-    )
-    .error_response()
+    ))
 }
