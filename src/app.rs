@@ -25,7 +25,7 @@ pub struct Application {
     gateway: Arc<Gateway>,
     address: SocketAddr,
     server: Server,
-    metrics_server: Option<Server>,
+    metrics_server: Option<(Server, SocketAddr)>,
 }
 
 /// Why the service cannot start.
@@ -84,6 +84,11 @@ impl Application {
         self.address
     }
 
+    /// The address of the listener for metrics, if they have one of their own.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_server.as_ref().map(|(_, address)| *address)
+    }
+
     /// The settings in use.
     pub fn config(&self) -> &Config {
         &self.gateway.config
@@ -91,8 +96,9 @@ impl Application {
 
     /// A way to end the application while it runs.
     pub fn stopper(&self) -> Stopper {
+        let metrics = self.metrics_server.as_ref().map(|(server, _)| server);
         let servers = std::iter::once(&self.server)
-            .chain(&self.metrics_server)
+            .chain(metrics)
             .map(Server::handle)
             .collect();
         Stopper {
@@ -108,7 +114,7 @@ impl Application {
     pub async fn run(self) -> io::Result<()> {
         match self.metrics_server {
             None => self.server.await,
-            Some(metrics) => futures::future::try_join(self.server, metrics)
+            Some((metrics, _)) => futures::future::try_join(self.server, metrics)
                 .await
                 .map(drop),
         }
@@ -167,14 +173,16 @@ fn serve(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, Sock
         server = server.workers(workers);
     }
     if let Some(connections) = settings.max_connections {
-        server = server.max_connections(connections);
+        // The framework counts for each worker by itself.
+        let workers = settings.workers.unwrap_or_else(default_workers);
+        server = server.max_connections(connections.div_ceil(workers).max(1));
     }
     let server = server.bind(listen)?;
     let address = server.addrs().first().copied().unwrap_or(listen);
     Ok((server.run(), address))
 }
 
-fn serve_metrics(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<Server> {
+fn serve_metrics(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, SocketAddr)> {
     let shared = gateway.clone();
     let app = move || {
         let fal =
@@ -185,13 +193,21 @@ fn serve_metrics(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<Serve
         };
         App::new()
             .app_data(ThinData(worker))
+            .wrap(from_fn(scope::enter))
             .configure(api::metrics_routes)
     };
     let server = HttpServer::new(app)
         .workers(1)
         .disable_signals()
-        .shutdown_timeout(1);
-    Ok(server.bind(listen)?.run())
+        .shutdown_timeout(1)
+        .bind(listen)?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    Ok((server.run(), address))
+}
+
+/// As many as the framework starts when nothing is said.
+fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Lets the pages of these origins call the gateway from a browser.

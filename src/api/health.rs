@@ -1,5 +1,7 @@
 //! Probes and metrics. They never call fal and never cost anything.
 
+use std::net::SocketAddr;
+
 use actix_web::http::StatusCode;
 use actix_web::web::ThinData;
 use actix_web::{HttpRequest, HttpResponse};
@@ -45,34 +47,36 @@ pub async fn metrics(
         ));
     }
     if !gateway.config.server.listen.ip().is_loopback() || !gateway.admin_keys.is_empty() {
-        require_admin_key(&request, gateway)?;
+        admit_admin(&request, &worker)?;
     }
     Ok(render(&worker))
 }
 
-/// The counters on a listener of their own.
+/// The counters on a listener of their own: for callers on this machine, and for others with the
+/// admin key.
 ///
 /// # Errors
-/// 401 without the admin key where there is one, and for callers beyond this machine where there
-/// is none.
+/// 401 for callers from elsewhere without the admin key.
 pub async fn metrics_only(
     request: HttpRequest,
     worker: ThinData<Worker>,
 ) -> Result<HttpResponse, ApiError> {
-    let is_near = request
-        .peer_addr()
-        .is_some_and(|peer| peer.ip().is_loopback());
-    if !is_near || !worker.gateway.admin_keys.is_empty() {
-        require_admin_key(&request, &worker.gateway)?;
+    let is_here = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    if !request.peer_addr().is_some_and(is_here) {
+        admit_admin(&request, &worker)?;
     }
     Ok(render(&worker))
 }
 
-fn require_admin_key(request: &HttpRequest, gateway: &Gateway) -> Result<(), ApiError> {
+fn admit_admin(request: &HttpRequest, worker: &Worker) -> Result<(), ApiError> {
     let key = auth::presented_key(request.headers())?;
-    match key.and_then(|key| gateway.admin_keys.verify(key.expose_secret())) {
-        Some(_) => Ok(()),
-        None => Err(ApiError::invalid_request(
+    let is_admin = key.is_some_and(|key| {
+        let admin_keys = &worker.gateway.admin_keys;
+        admin_keys.verify(key.expose_secret()).is_some()
+    });
+    match is_admin {
+        true => Ok(()),
+        false => Err(ApiError::invalid_request(
             StatusCode::UNAUTHORIZED,
             "invalid_api_key",
             "Metrics need the admin key. Send it as Authorization: Bearer, or serve them elsewhere with metrics.listen.",

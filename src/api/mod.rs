@@ -49,7 +49,8 @@ pub fn routes(config: &mut ServiceConfig) {
 
 /// The routes of a listener for metrics alone.
 pub fn metrics_routes(config: &mut ServiceConfig) {
+    let metrics = resource("/metrics").default_service(web::to(scope::wrong_method));
     config
-        .route("/metrics", get().to(health::metrics_only))
+        .service(metrics.route(get().to(health::metrics_only)))
         .default_service(web::to(scope::unknown_url));
 }
