@@ -9,6 +9,7 @@ use super::args::DemoArgs;
 use super::check::BAD_SETTINGS;
 use super::client::{Client, Question};
 use super::serve::run_until_signal;
+use super::signals::StopSignals;
 use crate::app::Application;
 use crate::config::{Config, Sources};
 use crate::emulator::{Behaviour, Emulator, Options, Running};
@@ -46,7 +47,8 @@ pub fn demo(args: &DemoArgs, out: &mut impl Write) -> io::Result<u8> {
         };
         let url = format!("http://{}/v1", application.address());
         let stopper = application.stopper();
-        let serving = actix_web::rt::spawn(run_until_signal(application));
+        let signals = StopSignals::listen()?;
+        let serving = actix_web::rt::spawn(run_until_signal(application, signals));
         introduce(out, &url, &emulator.url())?;
         let prompt = args.prompt.as_deref().unwrap_or(QUESTION);
         let code = first_answer(out, &url, prompt).await?;

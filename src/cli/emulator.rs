@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 
 use super::args::EmulatorArgs;
 use super::check::BAD_SETTINGS;
-use super::signals::{exit_at_signal, stop_signal};
+use super::signals::StopSignals;
 use crate::emulator::{Behaviour, Emulator, Options};
 
 /// Emulates fal until it is told to stop.
@@ -41,10 +41,11 @@ pub fn emulate(args: EmulatorArgs) -> io::Result<u8> {
         let address = options.listen.clone();
         let taken = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
         let running = Emulator::bind(options).map_err(taken)?.start();
+        let mut signals = StopSignals::listen()?;
         let url = running.url();
         eprintln!("emulating fal at {url}   (queue at {url}/queue, storage at {url}/rest, help at {url}/_emulator/help)");
-        stop_signal().await?;
-        actix_web::rt::spawn(exit_at_signal());
+        signals.next().await;
+        actix_web::rt::spawn(signals.exit_at_next());
         running.stop().await;
         Ok(0)
     })

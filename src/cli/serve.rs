@@ -4,7 +4,7 @@ use std::io;
 
 use super::check::BAD_SETTINGS;
 use super::demo;
-use super::signals::{exit_at_signal, stop_signal};
+use super::signals::StopSignals;
 use crate::app::{Application, Stopper};
 use crate::config::{Config, Sources};
 use crate::observe::logging;
@@ -41,27 +41,27 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
                 return Ok(1);
             }
         };
+        let signals = StopSignals::listen()?;
         announce(&application);
-        run_until_signal(application).await.map(|()| 0)
+        run_until_signal(application, signals).await.map(|()| 0)
     })
 }
 
 /// Runs an application until a signal ends it; a second signal ends it at once.
 ///
 /// # Errors
-/// When the listener or the signal handlers fail.
-pub async fn run_until_signal(application: Application) -> io::Result<()> {
+/// When the listener fails.
+pub async fn run_until_signal(application: Application, signals: StopSignals) -> io::Result<()> {
     let stopper = application.stopper();
-    actix_web::rt::spawn(stop_at_signal(stopper));
+    actix_web::rt::spawn(stop_at_signal(stopper, signals));
     application.run().await
 }
 
-async fn stop_at_signal(stopper: Stopper) {
-    if stop_signal().await.is_ok() {
-        tracing::info!("stopping: running answers may finish");
-        actix_web::rt::spawn(exit_at_signal());
-        stopper.stop().await;
-    }
+async fn stop_at_signal(stopper: Stopper, mut signals: StopSignals) {
+    signals.next().await;
+    tracing::info!("stopping: running answers may finish");
+    actix_web::rt::spawn(signals.exit_at_next());
+    stopper.stop().await;
 }
 
 fn announce(application: &Application) {
