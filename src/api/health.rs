@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::auth;
 use super::error::ApiError;
-use super::gateway::{Gateway, Worker};
+use super::gateway::Worker;
 
 /// The process runs.
 pub async fn live(worker: ThinData<Worker>) -> HttpResponse {

@@ -1,0 +1,30 @@
+//! The gateway, tested from outside: sockets on one side, a stand-in for fal on the other.
+//!
+//! Nothing in here sleeps to let something happen. Tests wait for bytes, for the end of a
+//! connection or for a line of a record, each with a limit, and order is forced by gates: fal's
+//! stand-in goes on only when the test has seen what it waits for.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
+mod support;
+
+mod bodies;
+mod browsers;
+mod errors;
+mod keys;
+mod leaving;
+mod logs;
+mod malformed;
+mod many;
+mod money;
+mod process;
+mod seen;
+mod slow;
+mod streams;
+mod upstream;

@@ -1,0 +1,180 @@
+//! What an operator sees: probes, counters, ids.
+
+use serde_json::json;
+
+use crate::support::{Call, Emulated, ScriptedUpstream, Step, question, whole};
+
+#[test]
+fn the_probes_say_whether_it_lives_and_takes_requests() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    for path in ["/healthz", "/livez"] {
+        let answer = gateway.get(path);
+        assert_eq!(answer.json()["status"], "ok");
+        assert!(answer.header("x-request-id").is_some());
+    }
+    assert_eq!(gateway.get("/readyz").json()["status"], "ready");
+    assert_eq!(fal.count(), 0);
+}
+
+#[test]
+fn a_draining_gateway_says_so_refuses_new_work_and_finishes_the_old() {
+    let fal = ScriptedUpstream::start(vec![Step::Read, Step::Gate(1), Step::Write(whole("hi"))]);
+    let gateway = fal.setup().set("server.drain_timeout", "20s").start();
+    let mut running = gateway.open(&Call::chat(&question("hi", false)));
+    fal.until_requests(1);
+    gateway.begin_stop();
+    let ready = crate::support::until("draining", || {
+        Some(gateway.get("/readyz")).filter(|answer| answer.status == 503)
+    });
+    assert_eq!(ready.json(), json!({"status": "draining", "in_flight": 1}));
+    assert_eq!(gateway.get("/livez").status, 200);
+    let refused = gateway.ask(&question("hi", false));
+    assert_eq!(refused.verdict(), "503 server_error shutting_down");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("x-should-retry"), None);
+    fal.open_gate();
+    assert_eq!(running.answer().content(), "hi");
+    gateway.finished();
+    assert_eq!(fal.requests(), 1);
+}
+
+#[test]
+fn traffic_shows_in_the_counters() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    gateway.ask(&question("echo hi", false));
+    gateway.ask(&question("echo hi", true));
+    gateway.ask(&question("echo hi", true));
+    gateway.ask(&question("/emulate status:500\nhi", false));
+    gateway.ask(&question(
+        "/emulate drop:1 gap:20ms size:1\necho abcdef",
+        true,
+    ));
+    let mut unknown = question("echo hi", false);
+    unknown["model"] = "made-up/by-a-caller".into();
+    assert_eq!(gateway.ask(&unknown).status, 404);
+    unknown["model"] = "made-up".into();
+    assert_eq!(gateway.ask(&unknown).status, 404);
+    gateway.get("/v1/nothing/planted-path");
+    gateway.until_metric("fal_gateway_active_requests{route=\"chat\"}", 0.0);
+
+    let page = gateway.get("/metrics").text();
+    let chat = |model: &str, status: u16, error: &str, stream: bool| {
+        gateway.metric(&format!(
+            "fal_gateway_requests_total{{error_type=\"{error}\",model=\"{model}\",route=\"chat\",status=\"{status}\",stream=\"{stream}\"}}"
+        ))
+    };
+    let mini = "openai/gpt-4o-mini";
+    assert_eq!(chat(mini, 200, "", false), 1.0, "{page}");
+    assert_eq!(chat(mini, 200, "", true), 2.0, "{page}");
+    assert_eq!(chat(mini, 502, "upstream_error", false), 1.0, "{page}");
+    assert_eq!(
+        chat(mini, 200, "upstream_disconnected", true),
+        1.0,
+        "{page}"
+    );
+    assert_eq!(chat("other", 404, "model_not_found", false), 1.0, "{page}");
+    assert_eq!(chat("", 404, "model_not_found", false), 1.0, "{page}");
+    for (line, value) in [
+        ("fal_gateway_open_streams", 0.0),
+        ("fal_gateway_client_disconnects_total", 0.0),
+        ("fal_gateway_panics_total", 0.0),
+        ("fal_gateway_upstream_errors_total{kind=\"failed\"}", 1.0),
+        (
+            "fal_gateway_upstream_errors_total{kind=\"upstream_disconnected\"}",
+            1.0,
+        ),
+        (
+            "fal_gateway_request_duration_seconds_count{route=\"chat\",stream=\"true\"}",
+            3.0,
+        ),
+    ] {
+        assert_eq!(gateway.metric(line), value, "{line}\n{page}");
+    }
+    let first = format!(
+        "gen_ai_client_operation_time_to_first_chunk_seconds_count{{gen_ai_provider_name=\"fal\",gen_ai_request_model=\"{mini}\"}}"
+    );
+    assert_eq!(gateway.metric(&first), 4.0, "{page}");
+    let tokens = format!("fal_gateway_tokens_total{{model=\"{mini}\",type=\"output\"}}");
+    assert!(gateway.metric(&tokens) >= 3.0, "{page}");
+    for planted in ["made-up", "planted", "kid", "ksecret"] {
+        assert!(!page.contains(planted), "{planted} in {page}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_being_sent_is_counted_until_its_end() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let prompt = "/emulate stall:2\necho one two three";
+    let mut reading = gateway.open(&Call::chat(&question(prompt, true))).stream();
+    reading.until("content\":\"");
+    assert_eq!(gateway.metric("fal_gateway_open_streams"), 1.0);
+    assert_eq!(
+        gateway.metric("fal_gateway_active_requests{route=\"chat\"}"),
+        1.0
+    );
+    drop(reading);
+    gateway.until_metric("fal_gateway_open_streams", 0.0);
+    gateway.until_metric("fal_gateway_client_disconnects_total", 1.0);
+}
+
+#[test]
+fn the_counters_are_for_this_machine_or_the_admin() {
+    let fal = Emulated::start();
+    // `printf sk-admin | sha256sum`
+    let admin = fal_gateway::config::KeyHash::of("sk-admin").to_string();
+    let gateway = fal
+        .setup()
+        .set("auth.admin_key", &admin)
+        .env("FAL_GATEWAY_KEYS", "sk-fg-alice")
+        .set("server.listen", "0.0.0.0:0");
+    let gateway = gateway.start();
+    let at = std::net::SocketAddr::from(([127, 0, 0, 1], gateway.address.port()));
+    let get = |key: Option<&str>| {
+        let call = Call::get("/metrics");
+        let call = match key {
+            Some(key) => call.header("authorization", &format!("Bearer {key}")),
+            None => call,
+        };
+        let mut raw = crate::support::Raw::connect(at);
+        raw.send(&call.to_bytes());
+        raw.answer()
+    };
+    for key in [None, Some("sk-fg-alice"), Some("wrong"), Some("")] {
+        let verdict = "401 invalid_request_error invalid_api_key";
+        assert_eq!(get(key).verdict(), verdict, "{key:?}");
+    }
+    assert_eq!(get(Some("sk-admin")).status, 200);
+    let chat = Call::chat(&question("hi", false)).header("authorization", "Bearer sk-admin");
+    let mut raw = crate::support::Raw::connect(at);
+    raw.send(&chat.to_bytes());
+    assert_eq!(raw.answer().status, 401, "the admin key is no client key");
+}
+
+#[test]
+fn the_counters_can_have_a_listener_of_their_own_or_none() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().set("metrics.listen", "127.0.0.1:0").start();
+    assert_eq!(
+        gateway.get("/metrics").verdict(),
+        "404 invalid_request_error unknown_url"
+    );
+    let own = |path: &str| {
+        let mut raw = crate::support::Raw::connect(gateway.metrics_address.unwrap());
+        raw.send(&Call::get(path).to_bytes());
+        raw.answer()
+    };
+    assert!(own("/metrics").text().contains("fal_gateway_build_info"));
+    assert_eq!(
+        own("/v1/models").verdict(),
+        "404 invalid_request_error unknown_url"
+    );
+
+    let off = fal.setup().set("metrics.enabled", "false").start();
+    assert_eq!(
+        off.get("/metrics").verdict(),
+        "404 invalid_request_error unknown_url"
+    );
+}

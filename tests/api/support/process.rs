@@ -1,0 +1,119 @@
+//! The program itself, for what only a process can show: signals, exit codes, its log.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::Value;
+
+use super::gateway::Setup;
+use super::raw::Raw;
+use super::until;
+
+pub(crate) struct Process {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Starts `fal-gateway serve` with these settings and nothing else in its environment.
+    pub(crate) fn start(setup: &Setup) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fal-gateway"))
+            .arg("serve")
+            .current_dir(env!("CARGO_TARGET_TMPDIR"))
+            .env_clear()
+            .envs(setup.variables())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let (stderr, writing) = (child.stderr.take().unwrap(), Arc::clone(&lines));
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                writing.lock().unwrap().push(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Starts it and waits until it serves.
+    pub(crate) fn serving(setup: &Setup) -> (Self, SocketAddr) {
+        let process = Self::start(setup);
+        let line = process.until_line("\"message\":\"serving\"");
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let address = line["api"].as_str().unwrap();
+        let address = address.trim_start_matches("http://");
+        let address = address.trim_end_matches("/v1").parse().unwrap();
+        (process, address)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+
+    /// Waits for a line that contains this.
+    pub(crate) fn until_line(&self, part: &str) -> String {
+        until(part, || {
+            let lines = self.lines.lock().unwrap();
+            lines.iter().find(|line| line.contains(part)).cloned()
+        })
+    }
+
+    /// Waits for so many log lines about requests, and returns them.
+    pub(crate) fn until_requests(&self, count: usize) -> Vec<Value> {
+        until("the log of all requests", || {
+            let lines = self.lines.lock().unwrap();
+            let requests = lines
+                .iter()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+                .filter(|line| line["message"] == "request");
+            Some(requests.collect::<Vec<_>>()).filter(|found| found.len() >= count)
+        })
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn exit(&mut self) -> ExitStatus {
+        until("the end of the process", || self.child.try_wait().unwrap())
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.id());
+        std::fs::read_dir(folder).unwrap().count()
+    }
+
+    /// Memory in use, in KiB.
+    pub(crate) fn resident_kib(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.unwrap().trim().trim_end_matches(" kB");
+        number.parse().unwrap()
+    }
+
+    pub(crate) fn connect(&self, address: SocketAddr) -> Raw {
+        Raw::connect(address)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
