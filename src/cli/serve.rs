@@ -23,6 +23,7 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
         }
     };
     logging::init(config.log.level, config.log.format);
+    logging::report_panics();
     actix_web::rt::System::new().block_on(async {
         if demo_without_key && config.fal.key.is_none() {
             let emulator = demo::start_emulator()?;

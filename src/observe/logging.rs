@@ -32,6 +32,14 @@ pub fn init(level: LogLevel, format: LogFormat) {
     let _ = subscriber::set_global_default(log(level, form, io::stderr));
 }
 
+/// Reports bugs in the log, by their place alone: the words of a panic may quote a caller's text.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a bug of the gateway");
+    }));
+}
+
 #[derive(Clone, Copy)]
 enum Form {
     Text { colours: bool },
