@@ -176,12 +176,14 @@ fn what_a_caller_invents_cannot_forge_or_flood_the_log() {
     )
     .into();
     answered(address, &Call::chat(&body));
+    body["model"] = format!("long/{}", "x".repeat(100_000)).into();
+    answered(address, &Call::chat(&body));
     answered(address, &Call::get("/%0a%0dforged"));
-    let lines = process.until_requests(2);
+    let lines = process.until_requests(3);
     for line in process.log().lines() {
         assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
         assert!(!line.contains('\u{1b}'));
         assert!(line.len() < 4096, "a line of {} bytes", line.len());
     }
-    assert_eq!(lines.len(), 2);
+    assert_eq!(lines.len(), 3);
 }

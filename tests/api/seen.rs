@@ -1,5 +1,9 @@
 //! What an operator sees: probes, counters, ids.
 
+use fal_gateway::api::error::ApiError;
+use fal_gateway::api::gateway::Gateway;
+use fal_gateway::api::scope::catch_panic;
+use fal_gateway::config::{Config, Sources};
 use serde_json::json;
 
 use crate::support::{Call, Emulated, ScriptedUpstream, Step, question, whole};
@@ -118,6 +122,20 @@ fn a_stream_that_is_being_sent_is_counted_until_its_end() {
     drop(reading);
     gateway.until_metric("fal_gateway_open_streams", 0.0);
     gateway.until_metric("fal_gateway_client_disconnects_total", 1.0);
+}
+
+/// No request from outside is known to lead to a bug, so this one is planted.
+#[tokio::test]
+async fn a_bug_in_one_request_is_a_500_of_that_request_and_counted() {
+    let gateway = Gateway::new(Config::load(&Sources::default()).unwrap()).unwrap();
+    let buggy = async { panic!("planted-prompt") };
+    let outcome: Result<(), ApiError> = catch_panic(&gateway, buggy).await;
+    let error = outcome.unwrap_err();
+    assert_eq!((error.status.as_u16(), error.code), (500, "internal_error"));
+    assert_eq!(error.should_retry, Some(false));
+    assert!(!error.message.contains("planted"));
+    assert_eq!(gateway.metrics.panics.get(), 1);
+    assert!(catch_panic(&gateway, async { Ok(()) }).await.is_ok());
 }
 
 #[test]
