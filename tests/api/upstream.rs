@@ -69,76 +69,21 @@ fn write(bytes: impl Into<Vec<u8>>) -> Step {
 fn faults_of_the_head() {
     let big = "x".repeat(1024);
     let headers: String = (0..2048).map(|n| format!("x-{n}: {big}\r\n")).collect();
+    #[rustfmt::skip]
     let cases: Vec<(&str, Vec<Step>, &str)> = vec![
         ("no head", vec![Step::Hold], TIMEOUT),
-        (
-            "half a head",
-            vec![write("HTTP/1.1 200 OK\r\ncont")],
-            TIMEOUT,
-        ),
+        ("half a head", vec![write("HTTP/1.1 200 OK\r\ncont")], TIMEOUT),
         ("closed before the head", vec![Step::Close], DISCONNECTED),
         ("reset before the head", vec![Step::Reset], DISCONNECTED),
-        (
-            "closed inside the head",
-            vec![write("HTTP/1.1 200 O"), Step::Close],
-            DISCONNECTED,
-        ),
-        (
-            "not HTTP",
-            vec![write("SSH-2.0-OpenSSH_9.6\r\n\r\n")],
-            INVALID,
-        ),
-        (
-            "not HTTP, then closed",
-            vec![write("220 mail ready\r\n"), Step::Close],
-            INVALID,
-        ),
-        (
-            "two MiB of headers",
-            vec![write(format!("HTTP/1.1 200 OK\r\n{headers}\r\n"))],
-            INVALID,
-        ),
-        (
-            "HTML",
-            vec![
-                write(head("text/html", "content-length: 6\r\n")),
-                write("<html>"),
-            ],
-            INVALID,
-        ),
-        (
-            "plain text",
-            vec![
-                write(head("text/plain", "content-length: 2\r\n")),
-                write("hi"),
-            ],
-            INVALID,
-        ),
-        (
-            "101",
-            vec![write(
-                "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
-            )],
-            INVALID,
-        ),
-        (
-            "206",
-            vec![write(
-                "HTTP/1.1 206 Partial\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\r\n",
-            )],
-            INVALID,
-        ),
-        (
-            "compressed",
-            vec![
-                write(head(
-                    "application/json",
-                    "content-encoding: gzip\r\ncontent-length: 3\r\n",
-                )),
-                write("\x1f\u{b}"),
-            ],
-            INVALID,
-        ),
+        ("closed inside the head", vec![write("HTTP/1.1 200 O"), Step::Close], DISCONNECTED),
+        ("not HTTP", vec![write("SSH-2.0-OpenSSH_9.6\r\n\r\n")], INVALID),
+        ("not HTTP, then closed", vec![write("220 mail ready\r\n"), Step::Close], INVALID),
+        ("two MiB of headers", vec![write(format!("HTTP/1.1 200 OK\r\n{headers}\r\n"))], INVALID),
+        ("HTML", vec![write(head("text/html", "content-length: 6\r\n")), write("<html>")], INVALID),
+        ("plain text", vec![write(head("text/plain", "content-length: 2\r\n")), write("hi")], INVALID),
+        ("101", vec![write("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")], INVALID),
+        ("206", vec![write("HTTP/1.1 206 Partial\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\r\n")], INVALID),
+        ("compressed", vec![write(head("application/json", "content-encoding: gzip\r\ncontent-length: 3\r\n")), write("\x1f\u{b}")], INVALID),
     ];
     for (name, steps, expected) in cases {
         assert_fails(name, &steps, expected);
