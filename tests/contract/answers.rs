@@ -12,6 +12,7 @@ use crate::world::{Answer, FAL_KEY, World, question, send, with};
 use crate::yaml;
 
 const CHAT: &str = "/v1/chat/completions";
+const COMPLETIONS: &str = "/v1/completions";
 
 /// fal's limits, short enough to be met.
 const IMPATIENT: &str = "[fal]\nfirst_byte_timeout = \"300ms\"\nidle_timeout = \"300ms\"\n";
@@ -72,6 +73,24 @@ fn good_requests() -> Vec<Value> {
             ]}]}),
         ),
         json!({"messages": [{"role": "user", "content": "the default model"}]}),
+        with(
+            question("x"),
+            json!({"messages": [{"role": "user", "content": [
+                {"type": "text", "text": "echo what is in it?"},
+                {"type": "file", "file": {"file_data": "data:text/plain;base64,aGk=", "filename": "a.txt"}},
+            ]}]}),
+        ),
+    ]
+}
+
+/// The same of the older API.
+fn good_prompts() -> Vec<Value> {
+    vec![
+        json!({"prompt": "echo hi"}),
+        json!({"prompt": ["echo hi"], "model": "gpt-4o-mini", "echo": true, "n": 2}),
+        json!({"prompt": "echo abcdef", "stop": "cd", "suffix": "", "best_of": 1}),
+        json!({"prompt": "reason", "reasoning_effort": "high", "max_tokens": 900}),
+        json!({"prompt": "echo hi", "stream_options": {"include_usage": true}, "top_p": 0.1}),
     ]
 }
 
@@ -82,6 +101,7 @@ async fn answers_fit_whole_and_streamed() {
         "",
         "[usage]\nalways_stream = true\n",
         "[compat]\nnotes_in_body = true\nreasoning_field = \"reasoning\"\n",
+        "[limits]\nmax_tokens = 5000\nmax_prompt_chars = 300\noverflow = \"shift\"\n",
     ] {
         let world = World::open(settings);
         for request in good_requests() {
@@ -94,6 +114,15 @@ async fn answers_fit_whole_and_streamed() {
                 let answer = send(world.chat(&request)).await;
                 assert_eq!(answer.status, 200, "{request}: {:?}", answer.body);
                 judge.judge("POST", CHAT, &answer);
+            }
+        }
+        for request in good_prompts() {
+            let faults = judge.schema_faults("CompletionRequest", &request);
+            assert!(faults.is_empty(), "{request}: {faults:?}");
+            for request in [request.clone(), streamed(&request)] {
+                let answer = send(world.post(COMPLETIONS, &request)).await;
+                assert_eq!(answer.status, 200, "{request}: {:?}", answer.body);
+                judge.judge("POST", COMPLETIONS, &answer);
             }
         }
         what_fal_was_asked_fits_its_description(&world).await;
@@ -124,19 +153,76 @@ async fn the_examples_of_the_description_are_answered() {
     let world = World::open("");
     let judge = Judge::new();
     let document = crate::description::document();
-    let pointer =
-        "/paths/~1v1~1chat~1completions/post/requestBody/content/application~1json/examples";
-    let examples = document.pointer(pointer).unwrap().as_object().unwrap();
-    assert!(!examples.is_empty());
-    for example in examples.values() {
-        let request = &example["value"];
-        assert_eq!(
-            judge.schema_faults("ChatCompletionRequest", request),
-            [""; 0]
-        );
-        let answer = send(world.chat(request)).await;
-        assert_eq!(answer.status, 200);
-        judge.judge("POST", CHAT, &answer);
+    for (path, schema) in [
+        (CHAT, "ChatCompletionRequest"),
+        (COMPLETIONS, "CompletionRequest"),
+    ] {
+        let body = &document["paths"][path]["post"]["requestBody"];
+        let examples = &body["content"]["application/json"]["examples"];
+        for example in examples.as_object().unwrap().values() {
+            let request = &example["value"];
+            assert_eq!(judge.schema_faults(schema, request), [""; 0]);
+            let answer = send(world.post(path, request)).await;
+            assert_eq!(answer.status, 200);
+            judge.judge("POST", path, &answer);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn notes_and_explanations_come_where_a_header_asks_for_them() {
+    let world = World::open("");
+    let judge = Judge::new();
+    let prompt = json!({"prompt": "echo hi", "top_p": 0.1});
+    let chat = with(question("echo hi"), json!({"top_p": 0.1}));
+    for (path, request) in [(CHAT, chat), (COMPLETIONS, prompt)] {
+        for request in [request.clone(), streamed(&request)] {
+            let noted = world.post(path, &request).header("x-gateway-notes", "body");
+            let noted = send(noted).await;
+            judge.judge("POST", path, &noted);
+            let text = String::from_utf8(noted.body.to_vec()).unwrap();
+            assert_eq!(text.matches("\"ignored\":[\"top_p\"]").count(), 1, "{text}");
+        }
+        let asked = world.asked().await.len();
+        let explained = world
+            .post(path, &request)
+            .header("x-gateway-explain", "true");
+        let explained = send(explained).await;
+        judge.judge("POST", path, &explained);
+        assert_eq!(explained.json()["object"], "gateway.explanation");
+        assert_eq!(world.asked().await.len(), asked);
+    }
+}
+
+#[actix_web::test]
+async fn images_that_were_uploaded_and_tokens_that_were_counted_are_noted() {
+    let world = World::open("[images]\nupload_threshold = \"1\"\n[usage]\ncount = \"exact\"\n");
+    let judge = Judge::new();
+    let seeing = good_requests();
+    let seeing = seeing.iter().find(|request| request["model"] == "gpt-4o");
+    let answer = send(world.chat(seeing.unwrap())).await;
+    judge.judge("POST", CHAT, &answer);
+    assert_eq!(answer.header("x-gateway-emulated"), Some("image_upload"));
+    assert_eq!(
+        answer.header("x-gateway-usage"),
+        Some("counted; o200k_base")
+    );
+}
+
+#[actix_web::test]
+async fn endpoints_that_are_not_offered_say_what_to_use_instead() {
+    let world = World::open("");
+    let judge = Judge::new();
+    for path in ["/v1/responses", "/v1/embeddings", "/v1/files/file-1"] {
+        for method in ["GET", "POST"] {
+            let answer = send(world.request(method, path)).await;
+            assert_eq!(answer.status, 404);
+            assert_eq!(
+                judge.schema_faults("ErrorResponse", &answer.json()),
+                [""; 0]
+            );
+            assert_eq!(code(&answer), "unsupported_endpoint");
+        }
     }
 }
 

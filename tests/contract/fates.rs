@@ -1,14 +1,38 @@
-//! What becomes of each request field: the table in the code and the description agree, and both
+//! What becomes of each request field: the tables in the code and the description agree, and both
 //! are true.
 
 use std::collections::BTreeMap;
 
-use fal_gateway::translate::draft::Fate;
-use fal_gateway::translate::face::chat::parameters::PARAMETERS;
+use fal_gateway::translate::draft::{Fate, Parameter};
+use fal_gateway::translate::face::{chat, completions};
 use serde_json::{Value, json};
 
 use crate::description::{Judge, document};
 use crate::world::{World, question, send, with};
+
+/// An API with such a table.
+pub(crate) struct Face {
+    pub(crate) path: &'static str,
+    /// The schema of its requests.
+    schema: &'static str,
+    pub(crate) table: &'static [Parameter],
+    /// The least request.
+    least: fn() -> Value,
+}
+
+pub(crate) const CHAT: Face = Face {
+    path: "/v1/chat/completions",
+    schema: "ChatCompletionRequest",
+    table: chat::parameters::PARAMETERS,
+    least: || question("echo hi"),
+};
+
+pub(crate) const COMPLETIONS: Face = Face {
+    path: "/v1/completions",
+    schema: "CompletionRequest",
+    table: completions::parameters::PARAMETERS,
+    least: || json!({"prompt": "echo hi"}),
+};
 
 pub(crate) fn name(fate: Fate) -> &'static str {
     match fate {
@@ -20,29 +44,27 @@ pub(crate) fn name(fate: Fate) -> &'static str {
 }
 
 #[test]
-fn the_description_says_of_each_field_what_the_table_says() {
-    let in_code: BTreeMap<_, _> = PARAMETERS
-        .iter()
-        .map(|row| {
-            (
-                row.name.to_owned(),
-                (name(row.fate).to_owned(), row.says.to_owned()),
-            )
-        })
-        .collect();
+fn the_description_says_of_each_field_what_the_tables_say() {
     let document = document();
     let text = |value: &Value| value.as_str().unwrap_or("nothing").to_owned();
-    let described: BTreeMap<_, _> =
-        document["components"]["schemas"]["ChatCompletionRequest"]["properties"]
-            .as_object()
-            .unwrap()
-            .iter()
+    for face in [CHAT, COMPLETIONS] {
+        let rows = face.table.iter();
+        let in_code: BTreeMap<_, _> = rows
+            .map(|row| {
+                let fate = name(row.fate).to_owned();
+                (row.name.to_owned(), (fate, row.says.to_owned()))
+            })
+            .collect();
+        let schema = &document["components"]["schemas"][face.schema];
+        let fields = schema["properties"].as_object().unwrap().iter();
+        let described: BTreeMap<_, _> = fields
             .map(|(name, field)| {
                 let fate = text(&field["x-gateway-fate"]);
                 (name.clone(), (fate, text(&field["x-gateway-how"])))
             })
             .collect();
-    assert_eq!(described, in_code);
+        assert_eq!(described, in_code);
+    }
 }
 
 /// A value with an effect, for every field that is not refused.
@@ -59,6 +81,7 @@ fn telling_values() -> Value {
         "prompt_cache_options": {"ttl": "5m"}, "top_k": 40, "min_p": 0.1,
         "repetition_penalty": 1.1, "provider": {"order": ["x"]}, "transforms": ["middle-out"],
         "messages": [{"role": "user", "content": "echo hi"}], "parallel_tool_calls": true,
+        "models": ["openai/gpt-4o"], "prompt": ["echo hi"], "echo": true,
     })
 }
 
@@ -67,37 +90,34 @@ async fn each_field_meets_the_fate_that_is_written() {
     let world = World::open("");
     let judge = Judge::new();
     let values = telling_values();
-    for row in PARAMETERS.iter().filter(|row| row.fate != Fate::Refused) {
-        let value = &values[row.name];
-        assert!(!value.is_null(), "no telling value for {}", row.name);
-        let request = with(question("echo hi"), json!({ row.name: value }));
-        assert_eq!(
-            judge.schema_faults("ChatCompletionRequest", &request),
-            [""; 0],
-            "{}",
-            row.name
-        );
-        let answer = send(world.chat(&request)).await;
-        assert_eq!(answer.status, 200, "{}: {:?}", row.name, answer.body);
-        judge.judge("POST", "/v1/chat/completions", &answer);
-        let noted = |header| answer.header(header) == Some(row.name);
-        // Two of them say nothing here: messages show in the fold, calls need tools.
-        let is_quiet = matches!(row.name, "messages" | "parallel_tool_calls");
-        let (emulated, ignored) = match row.fate {
-            Fate::Emulated => (!is_quiet, false),
-            Fate::Ignored => (false, !is_quiet),
-            Fate::Forwarded | Fate::Refused => (false, false),
-        };
-        assert_eq!(noted("x-gateway-emulated"), emulated, "{}", row.name);
-        assert_eq!(noted("x-gateway-ignored"), ignored, "{}", row.name);
+    for face in [CHAT, COMPLETIONS] {
+        for row in face.table.iter().filter(|row| row.fate != Fate::Refused) {
+            let what = format!("{} of {}", row.name, face.path);
+            let value = &values[row.name];
+            assert!(!value.is_null(), "no telling value for {what}");
+            let request = with((face.least)(), json!({ row.name: value }));
+            let faults = judge.schema_faults(face.schema, &request);
+            assert!(faults.is_empty(), "{what}: {faults:?}");
+            let answer = send(world.post(face.path, &request)).await;
+            assert_eq!(answer.status, 200, "{what}: {:?}", answer.body);
+            judge.judge("POST", face.path, &answer);
+            let noted = |header| answer.header(header) == Some(row.name);
+            // Two of them say nothing here: messages show in the fold, calls need tools.
+            let is_quiet = matches!(row.name, "messages" | "parallel_tool_calls");
+            let (emulated, ignored) = match row.fate {
+                Fate::Emulated => (!is_quiet, false),
+                Fate::Ignored => (false, !is_quiet),
+                Fate::Forwarded | Fate::Refused => (false, false),
+            };
+            assert_eq!(noted("x-gateway-emulated"), emulated, "{what}");
+            assert_eq!(noted("x-gateway-ignored"), ignored, "{what}");
+        }
     }
 }
 
-#[actix_web::test]
-async fn refused_fields_are_refused_unless_they_say_nothing() {
-    let world = World::open("");
-    let judge = Judge::new();
-    let cases = json!({
+/// For every field that can be refused: a value that is, and one that is not.
+fn refused_and_accepted() -> Value {
+    json!({
         "response_format": [{"type": "json_object"}, {"type": "text"}],
         "tools": [[{"type": "function", "function": {"name": "f"}}], []],
         "tool_choice": ["required", "auto"],
@@ -110,25 +130,32 @@ async fn refused_fields_are_refused_unless_they_say_nothing() {
         "audio": [{"voice": "alloy", "format": "wav"}, null],
         "web_search_options": [{}, null],
         "moderation": [{}, null],
-        "models": [["openai/gpt-4o"], []],
         "plugins": [[{"id": "web"}], []],
-    });
-    for row in PARAMETERS.iter().filter(|row| row.fate == Fate::Refused) {
-        let case = &cases[row.name];
-        assert!(case.is_array(), "no case for {}", row.name);
-        for (value, status) in [(&case[0], 400), (&case[1], 200)] {
-            let request = with(question("echo hi"), json!({ row.name: value }));
-            let fits = judge
-                .schema_faults("ChatCompletionRequest", &request)
-                .is_empty();
-            assert_eq!(fits, status == 200, "{} = {value}", row.name);
-            let answer = send(world.chat(&request)).await;
-            assert_eq!(answer.status, status, "{} = {value}", row.name);
-            judge.judge("POST", "/v1/chat/completions", &answer);
-            if status == 400 {
-                let param = answer.json()["error"]["param"].clone();
-                let of_the_field = [json!(row.name), json!("tool_choice")];
-                assert!(of_the_field.contains(&param), "{}: {param}", row.name);
+        "suffix": ["the end", ""],
+        "best_of": [2, 1],
+    })
+}
+
+#[actix_web::test]
+async fn refused_fields_are_refused_unless_they_say_nothing() {
+    let world = World::open("");
+    let judge = Judge::new();
+    let cases = refused_and_accepted();
+    for face in [CHAT, COMPLETIONS] {
+        for row in face.table.iter().filter(|row| row.fate == Fate::Refused) {
+            let case = &cases[row.name];
+            assert!(case.is_array(), "no case for {}", row.name);
+            for (value, status) in [(&case[0], 400), (&case[1], 200)] {
+                let what = format!("{} = {value}", row.name);
+                let request = with((face.least)(), json!({ row.name: value }));
+                let fits = judge.schema_faults(face.schema, &request).is_empty();
+                assert_eq!(fits, status == 200, "{what}");
+                let answer = send(world.post(face.path, &request)).await;
+                assert_eq!(answer.status, status, "{what}");
+                judge.judge("POST", face.path, &answer);
+                if status == 400 {
+                    assert_eq!(answer.json()["error"]["param"], row.name, "{what}");
+                }
             }
         }
     }

@@ -6,14 +6,13 @@ use clap::Parser;
 use fal_gateway::cli::args::Cli;
 use fal_gateway::config::{self, Config, Sources};
 use fal_gateway::translate::draft::Fate;
-use fal_gateway::translate::face::chat::parameters::PARAMETERS;
 use serde_json::Value;
 
 use crate::description::{Judge, document};
-use crate::fates::name;
+use crate::fates::{CHAT, COMPLETIONS, name};
 use crate::file;
 
-/// The request fields by what becomes of them.
+/// The fields of a chat request by what becomes of them.
 fn fields() -> String {
     let mut page = String::new();
     for (fate, about) in [
@@ -32,10 +31,19 @@ fn fields() -> String {
         let (first, rest) = name.split_at(1);
         let title = first.to_uppercase() + rest;
         page += &format!("**{title}**: {about}.\n\n| Field | How |\n|---|---|\n");
-        for row in PARAMETERS.iter().filter(|row| row.fate == fate) {
+        for row in CHAT.table.iter().filter(|row| row.fate == fate) {
             page += &format!("| `{}` | {} |\n", row.name, row.says);
         }
         page += "\n";
+    }
+    page
+}
+
+/// The fields of a completion request, in one table.
+fn completion_fields() -> String {
+    let mut page = "| Field | Fate | How |\n|---|---|---|\n".to_owned();
+    for row in COMPLETIONS.table {
+        page += &format!("| `{}` | {} | {} |\n", row.name, name(row.fate), row.says);
     }
     page
 }
@@ -61,10 +69,11 @@ fn generated(marker: &str, wanted: &str) {
     );
 }
 
-/// One test for both parts, because both write the same file.
+/// One test for all parts, because all write the same file.
 #[test]
 fn the_generated_parts_are_up_to_date() {
     generated("fields", &fields());
+    generated("completion-fields", &completion_fields());
     generated("settings", &config::reference());
 }
 

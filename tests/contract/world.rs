@@ -56,6 +56,11 @@ impl World {
         let sources = sources
             .with_file("fal-gateway.toml", settings)
             .with_env("FAL_GATEWAY__FAL__URL", fal.url())
+            .with_env(
+                "FAL_GATEWAY__FAL__QUEUE_URL",
+                format!("{}/queue", fal.url()),
+            )
+            .with_env("FAL_GATEWAY__FAL__REST_URL", format!("{}/rest", fal.url()))
             .with_flag("--listen", "127.0.0.1:0");
         let config = Config::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
         let application = Application::build(config).unwrap();
@@ -77,7 +82,11 @@ impl World {
     }
 
     pub(crate) fn chat(&self, body: &Value) -> RequestBuilder {
-        self.request("POST", "/v1/chat/completions")
+        self.post("/v1/chat/completions", body)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.request("POST", path)
             .header("content-type", "application/json")
             .body(body.to_string())
     }
