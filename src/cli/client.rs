@@ -82,6 +82,8 @@ struct ChunkUsage {
 
 /// How long a silent gateway is waited for.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// The largest event that is read, in bytes.
+const MAX_EVENT: usize = 4 * 1024 * 1024;
 
 impl Client {
     /// A client for the gateway whose API lies at `base_url` (`http://127.0.0.1:3250/v1`).
@@ -125,7 +127,7 @@ impl Client {
             total: Duration::ZERO,
             tokens: None,
         };
-        let mut decoder = SseDecoder::default();
+        let mut decoder = SseDecoder::new(MAX_EVENT);
         let mut body = response.bytes_stream();
         while let Some(bytes) = body.next().await {
             decoder.feed(&bytes.map_err(|_| AskError::Broken)?);

@@ -10,7 +10,7 @@ use std::ops::Range;
 use memchr::memchr2;
 
 /// Cuts bytes into events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SseDecoder {
     buffer: Vec<u8>,
     /// Where the line that is being read begins.
@@ -46,8 +46,16 @@ impl SseDecoder {
     /// A decoder for events of at most this many bytes, line ends and comments included.
     pub fn new(max_event: usize) -> Self {
         Self {
+            buffer: Vec::new(),
+            line: 0,
+            searched: 0,
+            event: 0,
+            after_cr: false,
+            is_not_first_line: false,
+            data: None,
+            is_error: false,
             max_event,
-            ..Self::default()
+            is_overfull: false,
         }
     }
 
