@@ -1,6 +1,7 @@
 //! The README tells the truth: its tables, its commands, its examples.
 
 use std::path::Path;
+use std::process::Command;
 
 use clap::Parser;
 use fal_gateway::cli::args::Cli;
@@ -298,4 +299,24 @@ fn the_guards_that_the_map_names_exist() {
         }
     }
     assert!(seen > 0);
+}
+
+/// What a newcomer does first: everything but the numbers is as the page shows it.
+#[test]
+fn the_demo_answers_as_the_readme_shows() {
+    let demo = Command::new(env!("CARGO_BIN_EXE_fal-gateway"))
+        .args(["demo", "--once", "--listen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(demo.stdout).unwrap();
+    assert!(demo.status.success(), "{printed}");
+    let letters = |line: &str| line.replace(|letter: char| letter.is_ascii_digit(), "");
+    let printed: Vec<String> = printed.lines().map(letters).collect();
+    let readme = file("README.md");
+    let (_, shown) = readme.split_once("-- demo\n").unwrap();
+    let (shown, _) = shown.split_once("\n```").unwrap();
+    assert!(shown.lines().count() > 5);
+    for line in shown.lines().map(letters) {
+        assert!(printed.contains(&line), "{line:?} is not in {printed:#?}");
+    }
 }
