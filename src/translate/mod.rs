@@ -20,6 +20,7 @@ pub mod explain;
 pub mod face;
 pub mod fold;
 pub mod image;
+pub mod json;
 pub mod key;
 pub mod model;
 pub mod notes;

@@ -1,0 +1,24 @@
+//! The JSON in a model's answer: found, repaired where nothing is lost by it, and checked.
+//!
+//! A model that only gets a prompt cannot be made to write JSON; it can only be asked to. What
+//! comes back is JSON in a Markdown fence, after a sentence of prose, with a comma too many. This
+//! module takes such a text through a ladder and says on which rung it stood:
+//!
+//! ```text
+//! text -> root -> repair -> coerce -> check -> what the application gets
+//!         fences  lexical   types as  the caller's
+//!         prose   fixes     declared  schema
+//! ```
+//!
+//! Three promises hold on every rung. What was valid comes out byte for byte, since clients compare
+//! and cache it. Nothing is guessed: a text with two readings is refused, and the model asked
+//! again. And every text ends in bounded time and stack, since callers choose both the schemas and,
+//! through their prompts, the answers.
+
+mod extract;
+mod nesting;
+mod scanner;
+
+pub use extract::{Found, Root, root};
+pub use nesting::DEEPEST;
+pub use scanner::{Progress, RootScanner};
