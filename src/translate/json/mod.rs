@@ -15,10 +15,15 @@
 //! again. And every text ends in bounded time and stack, since callers choose both the schemas and,
 //! through their prompts, the answers.
 
+mod escape;
 mod extract;
+mod fix;
 mod nesting;
+mod repair;
 mod scanner;
 
 pub use extract::{Found, Root, root};
+pub use fix::Fix;
 pub use nesting::DEEPEST;
+pub use repair::{LONGEST, Repaired, repair};
 pub use scanner::{Progress, RootScanner};
