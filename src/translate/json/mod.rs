@@ -19,11 +19,16 @@ mod escape;
 mod extract;
 mod fix;
 mod nesting;
+mod pattern;
+mod pointer;
 mod repair;
 mod scanner;
+mod schema;
+mod weight;
 
 pub use extract::{Found, Root, root};
 pub use fix::Fix;
 pub use nesting::DEEPEST;
 pub use repair::{LONGEST, Repaired, repair};
 pub use scanner::{Progress, RootScanner};
+pub use schema::{Schema, SchemaError, Violation};
