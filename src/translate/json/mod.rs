@@ -14,8 +14,15 @@
 //! and cache it. Nothing is guessed: a text with two readings is refused, and the model asked
 //! again. And every text ends in bounded time and stack, since callers choose both the schemas and,
 //! through their prompts, the answers.
+//!
+//! [`root`] and [`RootScanner`] find the JSON, whole or live; [`repair`] makes it parse;
+//! [`Schema`] and [`coerce`] hold it against a schema; [`parse_arguments`] does all of it for the
+//! arguments of a tool call. Each change is a [`Fix`], to be counted and reported.
 
+mod arguments;
+mod coerce;
 mod escape;
+mod exact;
 mod extract;
 mod fix;
 mod nesting;
@@ -26,6 +33,8 @@ mod scanner;
 mod schema;
 mod weight;
 
+pub use arguments::{Arguments, ArgumentsError, parse_arguments};
+pub use coerce::coerce;
 pub use extract::{Found, Root, root};
 pub use fix::Fix;
 pub use nesting::DEEPEST;
