@@ -67,8 +67,8 @@ for (const [way, stream] of bothWays) {
     });
 
     test('one that is refused fails the request', async () => {
-      const messages = [user('count 2000 /emulate latency:10s concurrency:1')];
-      const asking = ask(messages, { n: 2, stream }, { maxRetries: 0 });
+      const messages = [user('count 2000 /emulate latency:1s gap:20ms size:5 concurrency:1')];
+      const asking = ask(messages, { n: 3, stream }, { maxRetries: 0 });
       await assert.rejects(asking, OpenAI.RateLimitError);
     });
   });

@@ -87,16 +87,15 @@ def test_numbers_that_openai_would_not_take_are_refused(client, emulator, marker
 
 @BOTH_WAYS
 def test_one_choice_that_is_refused_fails_the_request(client, emulator, marker, stream):
-    """fal takes one of the two calls. Half an answer would be worse than none, and the call that goes on is dropped."""
-    prompt = "count 2000 /emulate latency:10s concurrency:1"
+    """fal takes one call at a time. Some of the answers would be worse than none, and calls that go on are dropped."""
+    prompt = "count 2000 /emulate latency:1s gap:20ms size:5 concurrency:1"
     with client.with_options(max_retries=0) as once, pytest.raises(openai.RateLimitError) as caught:
         answer = once.chat.completions.create(
-            model=MODEL, messages=[system(marker), user(prompt)], n=2, stream=stream
+            model=MODEL, messages=[system(marker), user(prompt)], n=3, stream=stream
         )
         list(answer)
     assert caught.value.code == "rate_limit_exceeded"
-    outcomes = sorted(emulator.ended(call).outcome for call in emulator.calls(marker))
-    assert outcomes == ["answered", "hung_up"]
+    assert "hung_up" in [emulator.ended(call).outcome for call in emulator.calls(marker)]
 
 
 def test_choices_that_break_off_end_the_stream_with_one_error(client):
@@ -112,7 +111,7 @@ def test_choices_that_break_off_end_the_stream_with_one_error(client):
 
 @BOTH_WAYS
 def test_leaving_hangs_up_on_every_choice(client, emulator, marker, stream):
-    """A client that gives up must not leave three paid calls running."""
+    """A client that gives up must not leave paid calls running."""
     messages = [system(marker), user("count 2000 /emulate " + ("gap:50ms size:5" if stream else "hang"))]
     if stream:
         chunks = client.chat.completions.create(model=MODEL, messages=messages, n=3, stream=True)
@@ -121,8 +120,7 @@ def test_leaving_hangs_up_on_every_choice(client, emulator, marker, stream):
     else:
         with client.with_options(max_retries=0, timeout=0.5) as hasty, pytest.raises(openai.APITimeoutError):
             hasty.chat.completions.create(model=MODEL, messages=messages, n=3)
-    calls = emulator.calls(marker)
-    assert [emulator.ended(call).outcome for call in calls] == ["hung_up"] * 3
+    assert {emulator.ended(call).outcome for call in emulator.calls(marker)} == {"hung_up"}
 
 
 # --- answers that are cut off ---
