@@ -214,7 +214,7 @@ def test_parts_that_fal_has_no_place_for_are_refused_with_theirs(show, emulator,
     with pytest.raises(openai.BadRequestError) as caught:
         show([user(marker), user([text("Listen:"), part])])
     assert caught.value.code == "unsupported_value"
-    assert caught.value.param == "messages[1].content[1]"
+    assert caught.value.param.startswith("messages[1].content[1]")
     assert emulator.calls(marker) == []
 
 
