@@ -123,6 +123,15 @@ def test_leaving_hangs_up_on_every_choice(client, emulator, marker, stream):
     assert {emulator.ended(call).outcome for call in emulator.calls(marker)} == {"hung_up"}
 
 
+@BOTH_WAYS
+def test_choices_are_asked_for_at_the_same_time(client, emulator, marker, stream):
+    """Three answers take as long as one: none of the calls waits for the head of another."""
+    messages = [system(marker), user("echo late /emulate hang")]
+    with client.with_options(max_retries=0, timeout=1) as hasty, pytest.raises(openai.APITimeoutError):
+        hasty.chat.completions.create(model=MODEL, messages=messages, n=3, stream=stream)
+    assert [emulator.ended(call).outcome for call in emulator.calls(marker)] == ["hung_up"] * 3
+
+
 # --- answers that are cut off ---
 
 
