@@ -155,6 +155,13 @@ PRIVATE = [
     "https://[::ffff:10.0.0.1]/a.png",
     "https://[::ffff:7f00:1]/a.png",
     "https://[64:ff9b::a00:1]/a.png",
+    # The deprecated forms: an IPv4 address without a prefix, and site-local addresses.
+    "https://[::127.0.0.1]/a.png",
+    "https://[::a00:1]/a.png",
+    "https://[fec0::1]/a.png",
+    # Networks for benchmarks and for IETF protocols.
+    "https://198.18.0.1/a.png",
+    "https://192.0.0.8/a.png",
     "https://１２７.0.0.1/a.png",
 ]
 NOT_FOR_FAL = [
