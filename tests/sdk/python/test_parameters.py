@@ -222,6 +222,14 @@ def test_strict_mode_can_be_declined(send):
     assert named(headers, "x-gateway-ignored") == ["top_p"]
 
 
+@pytest.mark.parametrize("value", ["TRUE", "1", "yes", "maybe"])
+def test_strict_mode_is_never_switched_off_by_a_word_that_is_not_false(send, emulator, marker, value):
+    """Who asks for strictness in other words must not get leniency; as with fal's priority, the header is refused."""
+    with pytest.raises(openai.BadRequestError):
+        send({"top_p": 0.5}, f"echo {marker}", headers={"x-gateway-strict": value})
+    assert emulator.calls(marker) == []
+
+
 # --- fal's priority ---
 
 
