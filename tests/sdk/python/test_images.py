@@ -114,6 +114,12 @@ def test_a_model_that_cannot_see_is_not_asked(show, emulator, marker, stream):
     assert emulator.calls(marker) == []
 
 
+def test_the_scheme_and_the_type_of_a_data_uri_may_be_in_capitals(show, emulator, marker):
+    """fal's own parser takes the small letters only, so that is what it must be sent."""
+    show([user([text(marker), image(PNG.replace("data:image/png", "DATA:IMAGE/PNG"))])])
+    assert emulator.only_call(marker).body["image_urls"] == [PNG]
+
+
 # --- what is not passed on ---
 
 BAD_DATA = [
