@@ -230,6 +230,11 @@ def test_strict_mode_is_never_switched_off_by_a_word_that_is_not_false(send, emu
     assert emulator.calls(marker) == []
 
 
+def test_usage_in_a_stream_is_not_called_emulated_where_there_is_no_stream(send):
+    headers, _ = send({"stream_options": {"include_usage": True}}, "echo whole")
+    assert "x-gateway-emulated" not in headers
+
+
 # --- fal's priority ---
 
 
