@@ -91,16 +91,8 @@ impl Client {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(base_url: &str, key: Option<&SecretString>) -> reqwest::Result<Self> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = reqwest::Client::builder().read_timeout(PATIENCE);
-        let is_plain = base_url.starts_with("http://");
-        let builder = if is_plain {
-            builder.no_proxy().tls_certs_only([])
-        } else {
-            builder
-        };
         Ok(Self {
-            http: builder.build()?,
+            http: builder(base_url).read_timeout(PATIENCE).build()?,
             base_url: base_url.trim_end_matches('/').to_owned(),
             key: key.filter(|key| !key.expose_secret().is_empty()).cloned(),
         })
@@ -178,6 +170,23 @@ impl Client {
         Err(AskError::Refused(
             message.map_or_else(|| status.to_string(), str::to_owned),
         ))
+    }
+}
+
+/// The status with which `url` answers within `patience`; `None` when nobody does.
+pub async fn status_of(url: &str, patience: Duration) -> Option<u16> {
+    let http = builder(url).timeout(patience).build().ok()?;
+    let response = http.get(url).send().await.ok()?;
+    Some(response.status().as_u16())
+}
+
+/// An HTTP client for this address. One without TLS is asked directly, and needs no certificates.
+fn builder(url: &str) -> reqwest::ClientBuilder {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder();
+    match url.starts_with("http://") {
+        true => builder.no_proxy().tls_certs_only([]),
+        false => builder,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::args::HealthArgs;
 use super::check::BAD_SETTINGS;
+use super::client::status_of;
 use crate::config::{Config, Sources};
 
 /// Probes are repeated; one that hangs helps nobody.
@@ -31,31 +32,20 @@ pub fn health(args: &HealthArgs, out: &mut impl Write) -> io::Result<u8> {
             }
         },
     };
-    match actix_web::rt::System::new().block_on(ask(&format!("{url}/readyz"))) {
-        Ok(200) => {
+    match actix_web::rt::System::new().block_on(status_of(&format!("{url}/readyz"), PATIENCE)) {
+        Some(200) => {
             writeln!(out, "ready")?;
             Ok(0)
         }
-        Ok(status) => {
+        Some(status) => {
             eprintln!("fal-gateway: {url} takes no requests (status {status})");
             Ok(1)
         }
-        Err(_) => {
+        None => {
             eprintln!("fal-gateway: nobody answers at {url}");
             Ok(1)
         }
     }
-}
-
-async fn ask(url: &str) -> reqwest::Result<u16> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = reqwest::Client::builder().timeout(PATIENCE);
-    let builder = match url.starts_with("http://") {
-        true => builder.no_proxy().tls_certs_only([]),
-        false => builder,
-    };
-    let response = builder.build()?.get(url).send().await?;
-    Ok(response.status().as_u16())
 }
 
 /// The address under which a listener is reached from its own machine.
