@@ -48,7 +48,7 @@ enum Spelling {
     OverLines,
 }
 
-const PIECES: [&str; 20] = [
+const PIECES: [&str; 23] = [
     "a",
     "b",
     "Hello",
@@ -69,7 +69,13 @@ const PIECES: [&str; 20] = [
     "D",
     "<turn-",
     "The old pond",
+    "<think>",
+    "</think>",
+    "</thi",
 ];
+
+/// How some outputs begin, so that every rule about beginnings is met often enough.
+const BEGINNINGS: [&str; 4] = ["<think>", "\n<think>\n", " <thi", "<think>a</think>\n\n"];
 
 const SPELLINGS: [Spelling; 5] = [
     Spelling::Compact,
@@ -127,8 +133,9 @@ pub(crate) fn stream() -> impl Strategy<Value = Stream> {
     );
     let spelling = select(&SPELLINGS[..]);
     let line_end = select(vec!["\n", "\r\n", "\r"]);
-    (changes, spelling, line_end, end(), any::<bool>()).prop_map(
-        |(changes, spelling, line_end, end, has_mark)| {
+    let beginning = option::weighted(0.3, select(&BEGINNINGS[..]).prop_map(Change::Text));
+    (changes, beginning, spelling, line_end, end(), any::<bool>()).prop_map(
+        |(changes, beginning, spelling, line_end, end, has_mark)| {
             let mut writer = Writer {
                 out: if has_mark {
                     "\u{feff}".to_owned()
@@ -141,7 +148,8 @@ pub(crate) fn stream() -> impl Strategy<Value = Stream> {
             let has_slips = changes
                 .iter()
                 .any(|(change, _)| matches!(change, Change::Slip(_)));
-            for (change, other) in changes {
+            let beginning = beginning.map(|change| (change, None));
+            for (change, other) in beginning.into_iter().chain(changes) {
                 let spelling = other.unwrap_or(spelling);
                 match change {
                     Change::Text(more) => text.push_str(more),

@@ -11,7 +11,9 @@
 //!
 //! Promised: text, order and ending do not depend on how the bytes were cut; exactly one event
 //! ends the reading, [`Finished`](event::Event::Finished) or [`Failed`](event::Event::Failed);
-//! reasoning that a model wrote into its output (see [`think`]) is reasoning and never text;
+//! reasoning that a model wrote into its output (see [`think`]) is reasoning and never text; what
+//! is held back because it could be part of a tag, a stop sequence or a repeat goes out when it is
+//! known to be none, and not at all when the reading fails before that;
 //! whatever the bytes, there is no panic and memory stays within the limits plus the answer once;
 //! the work per event is one comparison with what was there before, not one parse of it all.
 
