@@ -13,7 +13,7 @@ use fal_gateway::translate::reading::{
 };
 
 use crate::streams::{acts, reading, stream};
-use crate::support::{self, Ending, Heard, LIMITS, cases, drive, hear};
+use crate::support::{self, Ending, Heard, LIMITS, byte_by_byte, cases, drive, hear};
 
 /// What the slow reader makes of a stream: all that may be passed on, and why there is no more.
 #[derive(Debug, Default)]
@@ -345,4 +345,33 @@ fn nothing_follows_the_last_frame() {
     chat.event(0, finish);
     chat.fail(b"{}");
     assert_eq!(chat.take_frames(), None);
+}
+
+/// How much of it arrives before the call is dropped is chance, so the usage may not tell.
+#[test]
+fn what_a_model_writes_after_a_stop_sequence_changes_nothing() {
+    let reading = Reading {
+        stop: vec!["END".to_owned()],
+        max_tokens: Some(4),
+        ..Reading::default()
+    };
+    let listen = |outputs: &[&str]| {
+        let events = outputs.iter().map(|output| {
+            let event = json!({"output": output, "reasoning": "So.", "partial": true});
+            format!("data: {event}\n\n")
+        });
+        let bytes = events.collect::<String>().into_bytes();
+        let heard = hear(&reading, LIMITS, &bytes, &[]);
+        assert_eq!(heard.text, "One, two");
+        assert_eq!(
+            hear(&reading, LIMITS, &bytes, &byte_by_byte(bytes.len())),
+            heard
+        );
+        heard
+    };
+    let alone = listen(&["One", "One, twoEND"]);
+    let long = "One, twoEND".to_owned() + &" and so on".repeat(100);
+    assert_eq!(listen(&["One", &long]), alone);
+    assert_eq!(listen(&["One", "One, twoEND", &long]), alone);
+    assert_eq!(listen(&["One", "One, twoEN", &long, &long]), alone);
 }
