@@ -5,6 +5,9 @@
 
 /// Repeats shorter than this, in bytes, are taken for a coincidence unless they are the whole.
 const LEAST_REPEAT: usize = 16;
+/// Repeats with fewer characters than this, white space aside, are always a coincidence: what
+/// continues `[` may well begin with `[`.
+const LEAST_SAID: usize = 4;
 /// How far back an end of the beginning is looked for, in bytes.
 const FARTHEST_BACK: usize = 4096;
 
@@ -66,14 +69,21 @@ impl LeadRemover {
         let held = std::mem::take(&mut self.held);
         let repeat = self
             .ends()
-            .find(|end| held.starts_with(end))
+            .find(|end| held.starts_with(end) && self.is_telling(end))
             .map_or(0, str::len);
         out.push_str(held.get(repeat..).unwrap_or_default());
     }
 
     fn could_still_grow(&self) -> bool {
-        self.ends()
-            .any(|end| end.len() > self.held.len() && end.starts_with(&self.held))
+        self.ends().any(|end| {
+            end.len() > self.held.len() && end.starts_with(&self.held) && self.is_telling(end)
+        })
+    }
+
+    /// Whether an answer that begins with this end can be thought to repeat it.
+    fn is_telling(&self, end: &str) -> bool {
+        let said = end.chars().filter(|letter| !letter.is_whitespace());
+        !self.ends_count || said.take(LEAST_SAID).count() == LEAST_SAID
     }
 
     /// The whole lead and, where they count, its long ends, longest first.
