@@ -34,7 +34,7 @@ impl TextFilter {
         let stops = reading.stop.iter().map(Pattern::anywhere);
         let own_tag = |key| format!("<turn-{key} role=\"assistant\">");
         Self {
-            tag: LeadRemover::of(reading.key.as_ref().map(own_tag).unwrap_or_default()),
+            tag: LeadRemover::of_tag(reading.key.as_ref().map(own_tag).unwrap_or_default()),
             prefill: LeadRemover::of_prefill(reading.prefill.clone().unwrap_or_default()),
             stop: StopScanner::new(guard.chain(stops)),
             untagged: String::new(),

@@ -17,19 +17,30 @@ pub struct LeadRemover {
     lead: String,
     /// Whether a long end of the lead is dropped as well.
     ends_count: bool,
+    /// Whether white space before the lead is dropped with it.
+    skips_space: bool,
     held: String,
     is_done: bool,
 }
 
 impl LeadRemover {
     /// Drops exactly this beginning.
-    pub fn of(lead: impl Into<String>) -> Self {
+    fn of(lead: impl Into<String>) -> Self {
         let lead = lead.into();
         Self {
             is_done: lead.is_empty(),
             ends_count: false,
+            skips_space: false,
             held: String::new(),
             lead,
+        }
+    }
+
+    /// Drops this beginning, and white space before it.
+    pub fn of_tag(tag: impl Into<String>) -> Self {
+        Self {
+            skips_space: true,
+            ..Self::of(tag)
         }
     }
 
@@ -67,17 +78,25 @@ impl LeadRemover {
         }
         self.is_done = true;
         let held = std::mem::take(&mut self.held);
+        let text = self.without_space(&held);
         let repeat = self
             .ends()
-            .find(|end| held.starts_with(end) && self.is_telling(end))
-            .map_or(0, str::len);
-        out.push_str(held.get(repeat..).unwrap_or_default());
+            .find(|end| text.starts_with(end) && self.is_telling(end));
+        let rest = repeat.and_then(|repeat| text.strip_prefix(repeat));
+        out.push_str(rest.unwrap_or(&held));
     }
 
     fn could_still_grow(&self) -> bool {
-        self.ends().any(|end| {
-            end.len() > self.held.len() && end.starts_with(&self.held) && self.is_telling(end)
-        })
+        let held = self.without_space(&self.held);
+        self.ends()
+            .any(|end| end.len() > held.len() && end.starts_with(held) && self.is_telling(end))
+    }
+
+    fn without_space<'t>(&self, text: &'t str) -> &'t str {
+        match self.skips_space {
+            true => text.trim_start(),
+            false => text,
+        }
     }
 
     /// Whether an answer that begins with this end can be thought to repeat it.
