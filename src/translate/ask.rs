@@ -116,17 +116,6 @@ pub enum Delivery {
 }
 
 impl Conversation<'_> {
-    /// The images of the conversation, in the order in which they occur.
-    pub fn images(&self) -> impl Iterator<Item = &Cow<'_, str>> {
-        self.turns
-            .iter()
-            .flat_map(|turn| &turn.parts)
-            .filter_map(|part| match part {
-                Part::Image(url) => Some(url),
-                Part::Text(_) | Part::ToolCall(_) => None,
-            })
-    }
-
     /// Every text in the conversation that a caller supplied, for those who must look at all of it.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let turns = self.turns.iter().flat_map(Turn::texts);

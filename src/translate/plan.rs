@@ -99,9 +99,6 @@ pub fn plan<'a>(
     let Resolved { id, card } = catalogue.resolve(names.next().map(AsRef::as_ref))?;
     refuse_ignored(&ask.notes, capabilities)?;
     refuse_amounts(&ask, capabilities)?;
-    let has_images = ask.conversation.images().next().is_some();
-    let variant = variant(has_images, card, capabilities)?;
-    let fallbacks = fallbacks(names, &id, has_images, catalogue)?;
     let prefill = ask
         .conversation
         .prefill
@@ -109,6 +106,10 @@ pub fn plan<'a>(
         .map(|text| text.clone().into_owned());
     let turns = ask.conversation.turns.len();
     let folded = fold(ask.conversation, &capabilities.room)?;
+    // The images that are sent count, which may be fewer than there were.
+    let has_images = !folded.image_urls.is_empty();
+    let variant = variant(has_images, card, capabilities)?;
+    let fallbacks = fallbacks(names, &id, has_images, catalogue)?;
     let mut notes = ask.notes;
     notes.fold = folded
         .key
