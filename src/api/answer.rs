@@ -80,7 +80,7 @@ async fn answer<F: Face>(
     scope.record.received(body.len());
     let (mut ask, face) = F::parse(&body, gateway)?;
     read_headers(&mut ask, request)?;
-    let capabilities = capabilities(gateway, request);
+    let capabilities = capabilities(gateway, request)?;
     let mut plan = plan(ask, &capabilities, &gateway.catalogue)?;
     record_model(&plan, gateway, &scope);
     if has_flag(request, "x-gateway-explain", "true") {
@@ -184,12 +184,21 @@ fn read_headers(ask: &mut Ask<'_>, request: &HttpRequest) -> Result<(), ApiError
 }
 
 /// `x-gateway-strict: true` or `false` overrides the setting for one request.
-fn capabilities(gateway: &Gateway, request: &HttpRequest) -> Capabilities {
+fn capabilities(gateway: &Gateway, request: &HttpRequest) -> Result<Capabilities, ApiError> {
     let mut capabilities = gateway.capabilities();
     if let Some(strict) = request.headers().get("x-gateway-strict") {
-        capabilities.strict = strict == "true";
+        capabilities.strict = match strict.as_bytes() {
+            b"true" => true,
+            b"false" => false,
+            _ => {
+                return Err(ApiError::invalid_header(
+                    "x-gateway-strict",
+                    "It must be true or false.",
+                ));
+            }
+        };
     }
-    capabilities
+    Ok(capabilities)
 }
 
 /// Errors about what was asked say `messages`; a face whose callers wrote it elsewhere names that.

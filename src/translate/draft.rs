@@ -113,6 +113,13 @@ impl<'a> Draft<'a> {
                 None => draft.notes.ignored.push(Cow::Owned(name.into_owned())),
             }
         }
+        // Without a stream there is no chunk that could carry the usage.
+        if !draft.stream {
+            draft
+                .notes
+                .emulated
+                .retain(|name| *name != "stream_options");
+        }
         Ok(draft)
     }
 

@@ -3,6 +3,7 @@
 //! The gateway never fetches an image. It passes addresses on as text, and refuses those that fal
 //! could not or should not fetch, with the place in the request where they stand.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base64::Engine;
@@ -65,6 +66,19 @@ pub fn parse_url(url: &str, path: &str, count: usize, limits: &Limits) -> Result
 pub fn is_data_uri(url: &str) -> bool {
     url.get(..5)
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
+}
+
+/// The address as fal understands it: the head of a data URI in small letters.
+pub fn normalised(url: Cow<'_, str>) -> Cow<'_, str> {
+    let is_data = url
+        .get(..5)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    match url.split_once(',') {
+        Some((head, data)) if is_data && head.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            Cow::Owned(format!("{},{data}", head.to_ascii_lowercase()))
+        }
+        _ => url,
+    }
 }
 
 /// A data URI taken apart: its media type and its bytes.
@@ -178,22 +192,27 @@ fn is_public_address(address: IpAddr) -> bool {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => match embedded_v4(v6) {
             Some(v4) => is_public_v4(v4),
-            None => {
-                !(v6.is_loopback()
-                    || v6.is_unspecified()
-                    || v6.is_multicast()
-                    || v6.is_unique_local()
-                    || v6.is_unicast_link_local())
-            }
+            None => is_public_v6(v6),
         },
     }
 }
 
+/// Addresses that the public internet routes (source: IANA's special-purpose registries).
 fn is_public_v4(v4: Ipv4Addr) -> bool {
-    let [a, b, ..] = v4.octets();
+    let [a, b, c, _] = v4.octets();
     let is_shared = a == 100 && (64..128).contains(&b);
+    let is_protocol = (a, b, c) == (192, 0, 0);
+    let is_benchmark = a == 198 && (18..20).contains(&b);
     let is_reserved = a == 0 || a >= 224;
-    !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || is_shared || is_reserved)
+    let is_special = is_shared || is_protocol || is_benchmark || is_reserved;
+    !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || is_special)
+}
+
+fn is_public_v6(v6: Ipv6Addr) -> bool {
+    let [first, ..] = v6.segments();
+    let is_site_local = first & 0xffc0 == 0xfec0;
+    let is_local = v6.is_unique_local() || v6.is_unicast_link_local() || is_site_local;
+    !(v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || is_local)
 }
 
 /// The IPv4 address inside a mapped, 6to4 or NAT64 address.
@@ -205,6 +224,8 @@ fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     };
     match (a, b, c, d, e, f) {
         (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => Some(v4(g, h)),
+        // The old compatible form; `::` and `::1` are left to the checks for themselves.
+        (0, 0, 0, 0, 0, 0) if (g, h) > (0, 1) => Some(v4(g, h)),
         (0x2002, high, low, ..) => Some(v4(high, low)),
         _ => None,
     }

@@ -36,6 +36,7 @@ const LAYERS: &[Layer] = &[
             "base64",
             "url",
             "strsim",
+            "thiserror",
             "jsonschema",
             "tiktoken_rs",
         ]),

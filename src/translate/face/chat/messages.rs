@@ -207,7 +207,7 @@ impl<'a> Builder<'a, '_> {
             "refusal" => push_text(out, part.refusal.ok_or_else(|| missing("refusal"))?.0),
             "image_url" => {
                 let Text(url) = part.image_url.ok_or_else(|| missing("image_url"))?.url;
-                self.image(out, &path, url)?;
+                self.image(out, &path, image::normalised(url))?;
             }
             "input_audio" => return Err(unsupported_part(path, "audio")),
             "file" => {
