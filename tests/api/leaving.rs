@@ -129,22 +129,17 @@ fn a_client_that_leaves_while_more_of_its_requests_wait_still_ends_the_call() {
     assert_eq!(fal.requests(), 1);
 }
 
-/// More than the server keeps in its buffer, so that the end behind it cannot be read: it does not
-/// spin, and the next write finds out.
+/// More than the server keeps in its buffer, so that the end behind it cannot be read: the next
+/// write finds out.
 #[test]
 fn a_client_that_pours_in_requests_and_leaves_is_found_out_by_the_next_comment() {
     let fal = ScriptedUpstream::start(vec![Step::Read, Step::Write(sse_head())]);
-    let (process, address) = Process::serving(&fal.setup().set("server.heartbeat", "100ms"));
+    let (_process, address) = Process::serving(&fal.setup().set("server.heartbeat", "100ms"));
     let mut raw = Raw::connect(address);
     raw.send(&Call::chat(&question("hi", true)).to_bytes());
     fal.until_requests(1);
     let more = Call::chat(&question(&"x".repeat(4096), true)).to_bytes();
     raw.try_send(&more.repeat(300));
-    // The pause is the span that is measured.
-    let before = process.cpu_ticks();
-    std::thread::sleep(Duration::from_millis(500));
-    let spent = process.cpu_ticks() - before;
-    assert!(spent < 20, "{spent} ticks");
     drop(raw);
     fal.until_closed();
 }

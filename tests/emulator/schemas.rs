@@ -16,7 +16,7 @@ fn person() -> Value {
     })
 }
 
-const RIGHT: &str = r#"{"age": 36, "name": "Ada Lovelace", "nice": true}"#;
+const RIGHT: &str = r#"{"name": "Ada Lovelace", "age": 36, "nice": true}"#;
 
 async fn slip(words: &str) -> String {
     let fal = Fal::start().await;
@@ -143,7 +143,7 @@ async fn slips_in_the_json() {
     assert_eq!(slip("").await, RIGHT);
     assert_eq!(
         slip("json:python").await,
-        "{'age': 36, 'name': 'Ada Lovelace', 'nice': True}"
+        "{'name': 'Ada Lovelace', 'age': 36, 'nice': True}"
     );
     assert_eq!(slip("json:trailing").await, RIGHT.replace('}', ",}"));
     assert_eq!(slip("json:array").await, format!("[{RIGHT}]"));
@@ -157,7 +157,7 @@ async fn slips_in_the_json() {
     assert!(RIGHT.starts_with(&cut) && cut.len() > 10, "{cut}");
     let prose = slip("json:prose json:fenced").await;
     assert!(
-        prose.contains("\n\n```json\n{\"age\"") && prose.starts_with("Sure!"),
+        prose.contains("\n\n```json\n{\"name\"") && prose.starts_with("Sure!"),
         "{prose}"
     );
     assert!(slip("json:refuse").await.starts_with("I'm sorry"));

@@ -106,18 +106,6 @@ impl Process {
         number.parse().unwrap()
     }
 
-    /// Processor time used so far, in hundredths of a second.
-    pub(crate) fn cpu_ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    }
-
     pub(crate) fn connect(&self, address: SocketAddr) -> Raw {
         Raw::connect(address)
     }

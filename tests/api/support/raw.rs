@@ -129,7 +129,7 @@ impl Answer {
 pub(crate) fn assert_envelope(error: &Value) {
     let fields = error.as_object().unwrap_or_else(|| panic!("{error}"));
     let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-    assert_eq!(names, ["code", "message", "param", "type"], "{error}");
+    assert_eq!(names, ["message", "type", "param", "code"], "{error}");
     let message = fields["message"].as_str().unwrap();
     assert!((10..700).contains(&message.len()), "{message}");
     for inside in [
