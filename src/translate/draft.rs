@@ -81,8 +81,7 @@ pub struct Draft<'a> {
     pub stop: Vec<String>,
     pub choices: Option<u32>,
     pub echo: bool,
-    pub reasoning: Reasoning,
-    pub hide_reasoning: bool,
+    pub wishes: ReasoningWishes,
     pub priority: Option<Priority>,
     pub service_tier: Option<Priority>,
     pub fallbacks: Vec<Cow<'a, str>>,
@@ -90,6 +89,37 @@ pub struct Draft<'a> {
     /// The field that asks for a tool call, if one does.
     pub requires_tools: Option<&'static str>,
     pub notes: Notes,
+}
+
+/// What the fields about reasoning say, each for itself: clients send several of them at once, in
+/// any order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReasoningWishes {
+    /// Whether the model shall reason, by `reasoning`.
+    pub object: Option<bool>,
+    /// The same by `reasoning_effort`.
+    pub effort: Option<bool>,
+    /// Whether the text is wanted, by `reasoning`.
+    pub object_shows: Option<bool>,
+    /// The same by `include_reasoning`, which asks for reasoning where no other field speaks of it.
+    pub include: Option<bool>,
+    /// The answer has no place for the text.
+    pub has_no_place: bool,
+}
+
+impl ReasoningWishes {
+    /// Where fields contradict each other, `reasoning` is believed before `reasoning_effort`, and
+    /// that before `include_reasoning`.
+    fn settled(self) -> Reasoning {
+        let shows = self.object_shows.or(self.include);
+        let reasons = self.object.or(self.effort);
+        match reasons.or(self.include.filter(|wanted| *wanted)) {
+            None => Reasoning::Unsaid,
+            Some(false) => Reasoning::Off,
+            Some(true) if self.has_no_place || shows == Some(false) => Reasoning::Hidden,
+            Some(true) => Reasoning::Shown,
+        }
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -132,10 +162,7 @@ impl<'a> Draft<'a> {
                 temperature: self.temperature,
                 max_tokens: self.max_completion_tokens.or(self.max_tokens),
             },
-            reasoning: match self.reasoning {
-                Reasoning::Shown if self.hide_reasoning => Reasoning::Hidden,
-                other => other,
-            },
+            reasoning: self.wishes.settled(),
             priority: self.priority.or(self.service_tier),
             stop: self.stop,
             choices: self.choices.unwrap_or(1),

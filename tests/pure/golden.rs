@@ -27,6 +27,7 @@ use fal_gateway::translate::plan::{Capabilities, Plan, Reading};
 use fal_gateway::translate::reading::{Event, Format, Reader, Sink};
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::wire::fal::any_llm::AnyLlmInput;
+use fal_gateway::wire::openai::fields::Fields;
 
 use crate::support::{self, CAPABILITIES, Heard, LIMITS, byte_by_byte};
 
@@ -187,6 +188,39 @@ fn null_is_the_same_as_leaving_a_parameter_out() {
             .unwrap_or_else(|rejection| panic!("{}: {rejection:?}", row.name));
         assert_eq!(shown(&plan), shown_without_parameters(), "{}", row.name);
     }
+}
+
+/// JSON objects have no order, so no field may win by being the last.
+#[test]
+fn the_order_of_the_fields_does_not_matter() {
+    let mut turned_round = 0;
+    for (path, text) in files("plan") {
+        let case: PlanCase<'_> = serde_json::from_str(&text).unwrap();
+        let (body, capabilities) = (case.body(), case.capabilities());
+        let Ok(Fields(fields)) = serde_json::from_str::<Fields<'_>>(&body) else {
+            continue;
+        };
+        let fields = fields.iter().rev();
+        let fields: Vec<String> = fields
+            .map(|(name, value)| format!("{}:{}", json(name), value.get()))
+            .collect();
+        let other = format!("{{{}}}", fields.join(","));
+        let plans = [&body, &other].map(|body| support::plan(body.as_bytes(), &capabilities));
+        let [one, other] = plans.map(|plan| {
+            plan.map(|mut plan| {
+                plan.notes.emulated.sort_unstable();
+                plan.notes.ignored.sort_unstable();
+                shown(&plan)
+            })
+        });
+        // Of several mistakes the first is named.
+        match (one, other) {
+            (Ok(one), Ok(other)) => assert_eq!(one, other, "{}", path.display()),
+            (one, other) => assert_eq!(one.is_err(), other.is_err(), "{}", path.display()),
+        }
+        turned_round += 1;
+    }
+    assert!(turned_round > 100);
 }
 
 impl PlanCase<'_> {

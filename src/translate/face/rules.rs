@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::translate::ask::{Priority, Reasoning};
+use crate::translate::ask::Priority;
 use crate::translate::draft::{Draft, Field, Found};
 use crate::translate::rejection::Rejection;
 use crate::wire::openai::chat::{ReasoningOptions, ResponseFormat, StreamOptions};
@@ -99,40 +99,40 @@ pub fn choices<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
 
 pub fn reasoning_effort<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     let Text(effort) = field.parse("a string such as \"medium\"")?;
-    draft.reasoning = effort_to_reasoning(field, &effort)?;
+    draft.wishes.effort = Some(is_effort(field, &effort)?);
     Ok(Found::Emulated)
 }
 
 /// OpenRouter's object, which many clients send: `{"effort", "max_tokens", "exclude", "enabled"}`.
+/// A boolean says what `include_reasoning` says, with the word of the object.
 pub fn reasoning<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     if matches!(field.value.get(), "true" | "false") {
-        return include_reasoning(draft, field);
+        let shows = field.parse("true or false")?;
+        draft.wishes.object = Some(true).filter(|_| shows);
+        draft.wishes.object_shows = Some(shows);
+        return Ok(Found::Emulated);
     }
     let options: ReasoningOptions = field.parse("an object such as {\"effort\": \"medium\"}")?;
-    draft.reasoning = match (&options.effort, options.enabled, options.max_tokens) {
-        (_, Some(false), _) => Reasoning::Off,
-        (Some(effort), _, _) => effort_to_reasoning(field, effort.as_str())?,
-        (None, Some(true), _) | (None, None, Some(1..)) => Reasoning::Shown,
-        (None, None, Some(0)) => Reasoning::Off,
-        (None, None, None) => draft.reasoning,
+    draft.wishes.object = match (&options.effort, options.enabled, options.max_tokens) {
+        (_, Some(false), _) => Some(false),
+        (Some(effort), _, _) => Some(is_effort(field, effort.as_str())?),
+        (None, Some(true), _) => Some(true),
+        (None, None, budget) => budget.map(|tokens| tokens > 0),
     };
-    draft.hide_reasoning |= options.exclude == Some(true);
+    draft.wishes.object_shows = options.exclude.map(|hides| !hides);
     Ok(Found::Emulated)
 }
 
 pub fn include_reasoning<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    match field.parse::<bool>("true or false")? {
-        true if draft.reasoning != Reasoning::Off => draft.reasoning = Reasoning::Shown,
-        true => {}
-        false => draft.hide_reasoning = true,
-    }
+    draft.wishes.include = Some(field.parse("true or false")?);
     Ok(Found::Emulated)
 }
 
-fn effort_to_reasoning(field: &Field<'_>, effort: &str) -> Result<Reasoning, Rejection> {
+/// Whether this is any effort at all.
+fn is_effort(field: &Field<'_>, effort: &str) -> Result<bool, Rejection> {
     match effort {
-        "none" | "minimal" => Ok(Reasoning::Off),
-        "low" | "medium" | "high" | "xhigh" | "max" => Ok(Reasoning::Shown),
+        "none" | "minimal" => Ok(false),
+        "low" | "medium" | "high" | "xhigh" | "max" => Ok(true),
         _ => Err(field.invalid(format!(
             "Invalid '{}': the effort must be none, minimal, low, medium, high, xhigh or max.",
             field.name

@@ -32,7 +32,7 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, Rejection> {
         value: raw,
     })?;
     // The answer is one text: reasoning may happen, but there is no field to show it in.
-    draft.hide_reasoning = true;
+    draft.wishes.has_no_place = true;
     let echo = draft.echo.then(|| prompt.clone().into_owned());
     let conversation = Conversation {
         instructions: None,
