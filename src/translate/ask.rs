@@ -82,12 +82,14 @@ pub struct ToolCall<'a> {
 }
 
 /// The sampling parameters that fal has.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
     /// 0 to 2.
     pub temperature: Option<f64>,
     /// At least one.
     pub max_tokens: Option<u64>,
+    /// What the caller calls `max_tokens`, for refusals of it.
+    pub max_tokens_name: &'static str,
 }
 
 /// Whether the model shall reason, and whether the caller wants to read it.

@@ -161,6 +161,10 @@ impl<'a> Draft<'a> {
             sampling: Sampling {
                 temperature: self.temperature,
                 max_tokens: self.max_completion_tokens.or(self.max_tokens),
+                max_tokens_name: match self.max_completion_tokens {
+                    Some(_) => "max_completion_tokens",
+                    None => "max_tokens",
+                },
             },
             reasoning: self.wishes.settled(),
             priority: self.priority.or(self.service_tier),

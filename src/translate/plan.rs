@@ -255,11 +255,11 @@ fn refuse_amounts(ask: &Ask<'_>, capabilities: &Capabilities) -> Result<(), Reje
         return Err(Rejection::of(Cause::UnsupportedValue, "n", message));
     }
     match (ask.sampling.max_tokens, capabilities.max_tokens) {
-        (Some(wanted), Some(most)) if wanted > most => Err(Rejection::of(
-            Cause::UnsupportedValue,
-            "max_tokens",
-            format!("Unsupported value: 'max_tokens' can be at most {most} here."),
-        )),
+        (Some(wanted), Some(most)) if wanted > most => {
+            let name = ask.sampling.max_tokens_name;
+            let message = format!("Unsupported value: '{name}' can be at most {most} here.");
+            Err(Rejection::of(Cause::UnsupportedValue, name, message))
+        }
         _ => Ok(()),
     }
 }
