@@ -315,7 +315,7 @@ impl<'a> RecordWriter<'_, 'a> {
         let key = self.key;
         let last = conversation.turns.last();
         let (next, closing) = match (&conversation.prefill, last.map(|turn| &turn.speaker)) {
-            (Some(_), _) => (Some(("assistant", None)), AFTER_PREFILL),
+            (Some(prefill), _) => (Some(("assistant", prefill.name.as_deref())), AFTER_PREFILL),
             (None, Some(Speaker::User { name: None }) | None) => (None, ""),
             (None, Some(Speaker::User { name })) => (Some(("user", name.as_deref())), ""),
             (None, Some(Speaker::Tool { .. })) => (Some(("tool", None)), AFTER_RESULTS),
@@ -339,7 +339,7 @@ impl<'a> RecordWriter<'_, 'a> {
         }
         let _ = write!(self.out, "</conversation-{key}>\n\n{closing}");
         if let Some(prefill) = &conversation.prefill {
-            self.out.push_str(prefill);
+            self.out.push_str(&prefill.text);
         } else if let Some(Turn {
             speaker: Speaker::User { .. },
             parts,

@@ -103,7 +103,7 @@ pub fn plan<'a>(
         .conversation
         .prefill
         .as_ref()
-        .map(|text| text.clone().into_owned());
+        .map(|prefill| prefill.text.clone().into_owned());
     let turns = ask.conversation.turns.len();
     let folded = fold(ask.conversation, &capabilities.room)?;
     // The images that are sent count, which may be fewer than there were.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use fal_gateway::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
+use fal_gateway::translate::ask::{Conversation, Part, Prefill, Speaker, ToolCall, Turn};
 use fal_gateway::translate::fold::{self, Folded, Overflow, Room};
 use proptest::collection::vec;
 use proptest::option;
@@ -104,7 +104,8 @@ fn turn() -> impl Strategy<Value = Turn<'static>> {
 
 /// Conversations in the form that a face gives them.
 fn conversation() -> impl Strategy<Value = Conversation<'static>> {
-    (option::of(text()), vec(turn(), 0..6), option::weighted(0.2, text())).prop_map(
+    let prefill = (name(), text()).prop_map(|(name, text)| Prefill { name, text });
+    (option::of(text()), vec(turn(), 0..6), option::weighted(0.2, prefill)).prop_map(
         |(instructions, mut turns, prefill)| {
             while matches!(turns.first(), Some(turn) if turn.speaker == Speaker::System) {
                 turns.remove(0);
@@ -137,7 +138,10 @@ fn user(text: &str) -> Turn<'static> {
 fn with_key(mut conversation: Conversation<'static>, key: &str) -> Conversation<'static> {
     let put = |text: &mut Cow<'static, str>| *text = Cow::Owned(text.replace('@', key));
     conversation.instructions.iter_mut().for_each(put);
-    conversation.prefill.iter_mut().for_each(put);
+    if let Some(prefill) = &mut conversation.prefill {
+        prefill.name.iter_mut().for_each(put);
+        put(&mut prefill.text);
+    }
     for turn in &mut conversation.turns {
         match &mut turn.speaker {
             Speaker::System => {}

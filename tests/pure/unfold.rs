@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use fal_gateway::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
+use fal_gateway::translate::ask::{Conversation, Part, Prefill, Speaker, ToolCall, Turn};
 use fal_gateway::translate::fold::Folded;
 
 const RESULTS: &str = "The results of your tool calls are in the last turn. Continue.";
@@ -103,7 +103,12 @@ impl<'f> Unfolder<'f> {
         match next {
             " role=\"tool\"" => assert_eq!(rest, RESULTS),
             " role=\"system\"" => assert_eq!(rest, ANSWER),
-            " role=\"assistant\"" => prefill = Some(owned(after(rest, CONTINUE))),
+            begun if begun.starts_with(" role=\"assistant\"") => {
+                let (name, end) = optional(after(begun, " role=\"assistant\""), "name");
+                assert_eq!(end, "");
+                let text = owned(after(rest, CONTINUE));
+                prefill = Some(Prefill { name, text });
+            }
             user => {
                 let name = (!user.is_empty()).then(|| {
                     let (name, end) = attribute(user, "role=\"user\" name").unwrap();

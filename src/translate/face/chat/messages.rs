@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::files::{self, FileContent};
-use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
+use crate::translate::ask::{Conversation, Part, Prefill, Speaker, ToolCall, Turn};
 use crate::translate::image;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::openai::message::ToolCall as RequestToolCall;
@@ -268,11 +268,11 @@ impl<'a> Builder<'a, '_> {
     }
 
     /// The text of a last message by the assistant, which the answer is to continue.
-    fn take_prefill(&mut self) -> Result<Option<Cow<'a, str>>, Rejection> {
+    fn take_prefill(&mut self) -> Result<Option<Prefill<'a>>, Rejection> {
         let Some(Turn {
-            speaker: Speaker::Assistant { .. },
+            speaker: Speaker::Assistant { name },
             parts,
-        }) = self.turns.last()
+        }) = self.turns.last_mut()
         else {
             return Ok(None);
         };
@@ -283,11 +283,14 @@ impl<'a> Builder<'a, '_> {
                  Add the tool messages with their results.",
             ));
         }
-        let parts = self.turns.pop().map(|turn| turn.parts).unwrap_or_default();
-        Ok(parts.into_iter().find_map(|part| match part {
+        let name = name.take();
+        let parts = std::mem::take(parts);
+        self.turns.pop();
+        let text = parts.into_iter().find_map(|part| match part {
             Part::Text(text) => Some(text),
             Part::Image(_) | Part::ToolCall(_) => None,
-        }))
+        });
+        Ok(text.map(|text| Prefill { name, text }))
     }
 }
 
