@@ -4,7 +4,11 @@
 //!   as a string), optional `capabilities`, and what comes of it: a `plan` or a `rejection`.
 //! - `tests/golden/reading/<case>.fal.sse` (or `.fal.json` for a whole answer) is what fal sends,
 //!   byte for byte. Beside it lie `<case>.openai.sse` and `<case>.whole.json`, what the caller gets,
-//!   and `<case>.request.json` where the request matters.
+//!   and `<case>.request.json` where the request matters. Cases called `notes-...` are answered with
+//!   the notes in the body.
+//! - `tests/golden/completions/plan` and `tests/golden/completions/reading` are the same for
+//!   `POST /v1/completions`.
+//! - `tests/golden/explain/<case>.json` holds a chat `request` as above and its `explanation`.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test pure` writes the expectations; read the diff before you
 //! commit it.
@@ -18,10 +22,12 @@ use serde_json::value::RawValue;
 
 use fal_gateway::translate::ask::Delivery;
 use fal_gateway::translate::draft::{Fate, Parameter};
-use fal_gateway::translate::face::answer::{Choices, StreamedAnswer, WholeAnswer};
-use fal_gateway::translate::face::chat::parameters::PARAMETERS;
-use fal_gateway::translate::face::chat::write::ChatChunks;
+use fal_gateway::translate::explain::explain;
+use fal_gateway::translate::face::answer::{Choices, FrameWriter, StreamedAnswer, WholeAnswer};
+use fal_gateway::translate::face::chat::write::{ChatChunks, ReasoningField};
+use fal_gateway::translate::face::completions::write::CompletionChunks;
 use fal_gateway::translate::face::objects::UsageChunk;
+use fal_gateway::translate::face::{chat, completions};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::plan::{Capabilities, Plan, Reading};
 use fal_gateway::translate::reading::{Event, Format, Reader, Sink};
@@ -29,7 +35,7 @@ use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::wire::fal::any_llm::AnyLlmInput;
 use fal_gateway::wire::openai::fields::Fields;
 
-use crate::support::{self, CAPABILITIES, Heard, LIMITS, byte_by_byte};
+use crate::support::{self, CAPABILITIES, Face, Heard, LIMITS, byte_by_byte};
 
 /// A file of `tests/golden/plan`. The request stays text: order, duplicates and numbers such as
 /// `1e999` are part of the case.
@@ -51,6 +57,7 @@ struct CaseCapabilities {
     enterprise: bool,
     strict: bool,
     max_prompt_chars: Option<usize>,
+    max_system_prompt_chars: Option<usize>,
     overflow: Option<String>,
 }
 
@@ -68,6 +75,8 @@ struct PlanShown<'a> {
     stop: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     prefill: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    echo: Option<&'a str>,
     #[serde(skip_serializing_if = "is_false")]
     show_reasoning: bool,
     emulated: &'a [&'static str],
@@ -86,52 +95,119 @@ struct RejectionShown<'a> {
 #[test]
 fn every_request_gives_the_plan_or_the_refusal_in_its_file() {
     let mut golden = Golden::default();
-    for (path, text) in files("plan") {
-        let case: PlanCase<'_> = serde_json::from_str(&text)
-            .unwrap_or_else(|error| panic!("{} is no case: {error}", path.display()));
-        let body = case.body();
-        let outcome = support::plan(body.as_bytes(), &case.capabilities());
-        golden.expect(&path, case.render(&outcome).as_bytes());
+    for face in FACES {
+        for (path, text) in files(face.plans()) {
+            let case = PlanCase::new(&path, &text);
+            let body = case.body();
+            let outcome = face.plan(body.as_bytes(), &case.capabilities());
+            let outcome = outcome.map(|(plan, echo)| ("plan", shown(&plan, echo.as_deref())));
+            golden.expect(&path, case.render(outcome).as_bytes());
+        }
     }
     golden.conclude();
+}
+
+#[test]
+fn every_request_is_explained_as_its_file_says() {
+    let mut golden = Golden::default();
+    for (path, text) in files("explain") {
+        let case = PlanCase::new(&path, &text);
+        let (body, capabilities) = (case.body(), case.capabilities());
+        let outcome = support::plan(body.as_bytes(), &capabilities).map(|plan| {
+            let explanation = explain(&plan, "fal-ai/any-llm", &capabilities.room);
+            ("explanation", pretty(&explanation))
+        });
+        golden.expect(&path, case.render(outcome).as_bytes());
+    }
+    golden.conclude();
+}
+
+const FACES: [Face; 2] = [Face::Chat, Face::Completions];
+
+impl Face {
+    /// The folder of its plans.
+    fn plans(self) -> &'static str {
+        match self {
+            Self::Chat => "plan",
+            Self::Completions => "completions/plan",
+        }
+    }
+
+    /// The folder of its answers.
+    fn readings(self) -> &'static str {
+        match self {
+            Self::Chat => "reading",
+            Self::Completions => "completions/reading",
+        }
+    }
+
+    fn table(self) -> &'static [Parameter] {
+        match self {
+            Self::Chat => chat::parameters::PARAMETERS,
+            Self::Completions => completions::parameters::PARAMETERS,
+        }
+    }
+
+    /// The one field without which nothing is answered, saying "Hi".
+    fn question(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Chat => ("messages", r#""messages":[{"role":"user","content":"Hi"}]"#),
+            Self::Completions => ("prompt", r#""prompt":"Hi""#),
+        }
+    }
+
+    /// The plan of a request that says nothing else.
+    fn shown_without_parameters(self) -> String {
+        let body = format!("{{{}}}", self.question().1);
+        let (plan, echo) = self.plan(body.as_bytes(), &CAPABILITIES).unwrap();
+        shown(&plan, echo.as_deref())
+    }
 }
 
 /// Each row needs `parameter-<name>-effect*.json`, with a value that has one, and
 /// `parameter-<name>-none*.json`, with a value that says nothing.
 #[test]
 fn every_row_of_the_parameter_table_has_a_case_with_and_a_case_without_effect() {
-    let cases: BTreeMap<String, String> = files("plan")
+    let missing: Vec<String> = FACES.into_iter().flat_map(missing_in_table).collect();
+    assert!(missing.is_empty(), "\n{}", missing.join("\n"));
+}
+
+fn missing_in_table(face: Face) -> Vec<String> {
+    let folder = face.plans();
+    let cases: BTreeMap<String, String> = files(folder)
         .into_iter()
         .map(|(path, text)| (stem(&path).to_owned(), text))
         .collect();
     let mut missing = Vec::new();
-    for row in PARAMETERS {
+    for row in face.table() {
         for kind in ["effect", "none"] {
             let prefix = format!("parameter-{}-{kind}", row.name);
             let of_row = |stem: &str| stem == prefix || stem.starts_with(&format!("{prefix}-"));
             let mut found = cases.iter().filter(|(stem, _)| of_row(stem)).peekable();
             if found.peek().is_none() {
-                missing.push(format!("tests/golden/plan/{prefix}.json does not exist"));
+                missing.push(format!(
+                    "tests/golden/{folder}/{prefix}.json does not exist"
+                ));
             }
             for (stem, text) in found {
                 let shows = match kind {
-                    "effect" => shows_its_fate(row, text),
-                    _ => shows_nothing(row, text),
+                    "effect" => shows_its_fate(face, row, text),
+                    _ => shows_nothing(face, row, text),
                 };
                 if let Err(why) = shows {
-                    missing.push(format!("tests/golden/plan/{stem}.json: {why}"));
+                    missing.push(format!("tests/golden/{folder}/{stem}.json: {why}"));
                 }
             }
         }
     }
-    assert!(missing.is_empty(), "\n{}", missing.join("\n"));
+    missing
 }
 
 /// Rows whose effect cannot be seen in the notes: `messages` is folded, which has cases of its
-/// own, and `parallel_tool_calls` says nothing as long as there are no tools.
-const WITHOUT_A_NOTE: [&str; 2] = ["messages", "parallel_tool_calls"];
+/// own, and so has `prompt`, and `parallel_tool_calls` says nothing as long as there are no tools.
+const WITHOUT_A_NOTE: [&str; 3] = ["messages", "prompt", "parallel_tool_calls"];
 
-fn shows_its_fate(row: &Parameter, text: &str) -> Result<(), String> {
+fn shows_its_fate(face: Face, row: &Parameter, text: &str) -> Result<(), String> {
     let case: PlanCase<'_> = serde_json::from_str(text).unwrap();
     let body = case.body();
     if !body.contains(&format!("\"{}\"", row.name)) {
@@ -140,23 +216,29 @@ fn shows_its_fate(row: &Parameter, text: &str) -> Result<(), String> {
     if WITHOUT_A_NOTE.contains(&row.name) {
         return Ok(());
     }
-    let outcome = support::plan(body.as_bytes(), &case.capabilities());
+    let outcome = face.plan(body.as_bytes(), &case.capabilities());
     match (row.fate, outcome) {
         (Fate::Refused, Err(rejection)) => match rejection.param.as_deref() {
             Some(param) if param.starts_with(row.name) => Ok(()),
             param => Err(format!("the refusal names {param:?}")),
         },
-        (Fate::Emulated, Ok(plan)) if plan.notes.emulated.contains(&row.name) => Ok(()),
-        (Fate::Ignored, Ok(plan)) if plan.notes.ignored.iter().any(|it| it == row.name) => Ok(()),
-        (Fate::Forwarded, Ok(plan)) if shown(&plan) != shown_without_parameters() => Ok(()),
+        (Fate::Emulated, Ok((plan, _))) if plan.notes.emulated.contains(&row.name) => Ok(()),
+        (Fate::Ignored, Ok((plan, _))) if plan.notes.ignored.iter().any(|it| it == row.name) => {
+            Ok(())
+        }
+        (Fate::Forwarded, Ok((plan, echo)))
+            if shown(&plan, echo.as_deref()) != face.shown_without_parameters() =>
+        {
+            Ok(())
+        }
         (fate, _) => Err(format!(
             "the table says {fate:?}, the outcome does not show it"
         )),
     }
 }
 
-fn shows_nothing(row: &Parameter, text: &str) -> Result<(), String> {
-    if row.name == "messages" {
+fn shows_nothing(face: Face, row: &Parameter, text: &str) -> Result<(), String> {
+    if row.name == face.question().0 {
         return Ok(());
     }
     let case: PlanCase<'_> = serde_json::from_str(text).unwrap();
@@ -164,29 +246,27 @@ fn shows_nothing(row: &Parameter, text: &str) -> Result<(), String> {
     if !body.contains(&format!("\"{}\"", row.name)) {
         return Err(format!("the request has no '{}'", row.name));
     }
-    match support::plan(body.as_bytes(), &case.capabilities()) {
-        Ok(plan) if shown(&plan) == shown_without_parameters() => Ok(()),
-        Ok(plan) => Err(format!("it has an effect: {}", shown(&plan))),
+    match face.plan(body.as_bytes(), &case.capabilities()) {
+        Ok((plan, echo)) => match shown(&plan, echo.as_deref()) {
+            shown if shown == face.shown_without_parameters() => Ok(()),
+            shown => Err(format!("it has an effect: {shown}")),
+        },
         Err(rejection) => Err(format!("it is refused: {rejection:?}")),
     }
 }
 
-/// The plan of a request that says nothing but "Hi".
-fn shown_without_parameters() -> String {
-    let body = br#"{"messages":[{"role":"user","content":"Hi"}]}"#;
-    shown(&support::plan(body, &CAPABILITIES).unwrap())
-}
-
 #[test]
 fn null_is_the_same_as_leaving_a_parameter_out() {
-    for row in PARAMETERS.iter().filter(|row| row.name != "messages") {
-        let body = format!(
-            r#"{{"messages":[{{"role":"user","content":"Hi"}}],"{}":null}}"#,
-            row.name
-        );
-        let plan = support::plan(body.as_bytes(), &CAPABILITIES)
-            .unwrap_or_else(|rejection| panic!("{}: {rejection:?}", row.name));
-        assert_eq!(shown(&plan), shown_without_parameters(), "{}", row.name);
+    for face in FACES {
+        let (name, question) = face.question();
+        for row in face.table().iter().filter(|row| row.name != name) {
+            let body = format!(r#"{{{question},"{}":null}}"#, row.name);
+            let (plan, echo) = face
+                .plan(body.as_bytes(), &CAPABILITIES)
+                .unwrap_or_else(|rejection| panic!("{}: {rejection:?}", row.name));
+            let shown = shown(&plan, echo.as_deref());
+            assert_eq!(shown, face.shown_without_parameters(), "{}", row.name);
+        }
     }
 }
 
@@ -210,7 +290,7 @@ fn the_order_of_the_fields_does_not_matter() {
             plan.map(|mut plan| {
                 plan.notes.emulated.sort_unstable();
                 plan.notes.ignored.sort_unstable();
-                shown(&plan)
+                shown(&plan, None)
             })
         });
         // Of several mistakes the first is named.
@@ -223,7 +303,12 @@ fn the_order_of_the_fields_does_not_matter() {
     assert!(turned_round > 100);
 }
 
-impl PlanCase<'_> {
+impl<'a> PlanCase<'a> {
+    fn new(path: &Path, text: &'a str) -> Self {
+        serde_json::from_str(text)
+            .unwrap_or_else(|error| panic!("{} is no case: {error}", path.display()))
+    }
+
     fn body(&self) -> String {
         match (self.request, &self.body) {
             (Some(request), None) => request.get().to_owned(),
@@ -245,19 +330,19 @@ impl PlanCase<'_> {
             strict: said.strict,
             room: Room {
                 prompt: said.max_prompt_chars,
+                system_prompt: said.max_system_prompt_chars,
                 overflow: match said.overflow.as_deref() {
                     None => Overflow::Error,
                     Some("shift") => Overflow::Shift,
                     Some("drop_oldest") => Overflow::DropOldest,
                     Some(other) => panic!("overflow is no {other}"),
                 },
-                ..CAPABILITIES.room
             },
         }
     }
 
-    /// The whole file as it should be.
-    fn render(&self, outcome: &Result<Plan<'_>, Rejection>) -> String {
+    /// The whole file as it should be, with what came of the request under its name.
+    fn render(&self, outcome: Result<(&str, String), Rejection>) -> String {
         let mut sections = Vec::new();
         if let Some(about) = &self.about {
             sections.push(format!("\"about\": {}", json(about)));
@@ -272,7 +357,7 @@ impl PlanCase<'_> {
             sections.push(format!("\"capabilities\": {}", capabilities.get()));
         }
         sections.push(match outcome {
-            Ok(plan) => format!("\"plan\": {}", indented(&shown(plan))),
+            Ok((name, shown)) => format!("\"{name}\": {}", indented(&shown)),
             Err(rejection) => format!(
                 "\"rejection\": {}",
                 indented(&pretty(&RejectionShown {
@@ -286,7 +371,7 @@ impl PlanCase<'_> {
     }
 }
 
-fn shown(plan: &Plan<'_>) -> String {
+fn shown(plan: &Plan<'_>, echo: Option<&str>) -> String {
     pretty(&PlanShown {
         endpoint: plan.endpoint.path(),
         input: &plan.input,
@@ -303,6 +388,7 @@ fn shown(plan: &Plan<'_>) -> String {
         },
         stop: &plan.reading.stop,
         prefill: plan.reading.prefill.as_deref(),
+        echo,
         show_reasoning: plan.reading.show_reasoning,
         emulated: &plan.notes.emulated,
         ignored: plan.notes.ignored.iter().map(AsRef::as_ref).collect(),
@@ -313,62 +399,86 @@ fn shown(plan: &Plan<'_>) -> String {
 #[test]
 fn every_answer_of_fal_is_written_as_its_files_say_however_it_is_cut() {
     let mut golden = Golden::default();
-    let mut expected = BTreeSet::new();
-    let all = files("reading");
-    for (path, text) in &all {
-        let name = file_name(path);
-        let (case, format) = match (
-            name.strip_suffix(".fal.sse"),
-            name.strip_suffix(".fal.json"),
-        ) {
-            (Some(case), _) => (case, Format::Events),
-            (None, Some(case)) => (case, Format::Object),
-            (None, None) => continue,
-        };
-        let sibling = |end: &str| path.with_file_name(format!("{case}.{end}"));
-        let request = fs::read_to_string(sibling("request.json")).unwrap_or_else(|_| HI.to_owned());
-        let plan = support::plan(request.as_bytes(), &CAPABILITIES)
-            .unwrap_or_else(|rejection| panic!("{case}: {rejection:?}"));
-        let answer = answer(&plan, format, text.as_bytes());
-        golden.expect(&sibling("openai.sse"), answer.stream.as_bytes());
-        golden.expect(&sibling("whole.json"), answer.whole.as_bytes());
-        let kind = if format == Format::Events {
-            "fal.sse"
-        } else {
-            "fal.json"
-        };
-        for end in [kind, "openai.sse", "whole.json", "request.json"] {
-            expected.insert(sibling(end));
+    for face in FACES {
+        let mut expected = BTreeSet::new();
+        let all = files(face.readings());
+        for (path, text) in &all {
+            let name = file_name(path);
+            let case = ["fal.sse", "fal.json"].into_iter().find_map(|kind| {
+                let case = name.strip_suffix(kind)?.strip_suffix('.')?;
+                Some((case, kind))
+            });
+            let Some((case, kind)) = case else { continue };
+            let sibling = |end: &str| path.with_file_name(format!("{case}.{end}"));
+            let request = fs::read_to_string(sibling("request.json"));
+            let request = request.unwrap_or_else(|_| {
+                let question = face.question().1;
+                format!(r#"{{{question},"stream":true,"stream_options":{{"include_usage":true}}}}"#)
+            });
+            let format = match kind {
+                "fal.sse" => Format::Events,
+                _ => Format::Object,
+            };
+            let answer = answer(face, case, &request, format, text.as_bytes());
+            golden.expect(&sibling("openai.sse"), answer.stream.as_bytes());
+            golden.expect(&sibling("whole.json"), answer.whole.as_bytes());
+            for end in [kind, "openai.sse", "whole.json", "request.json"] {
+                expected.insert(sibling(end));
+            }
         }
-        every_cut_in_two_gives_the_same(case, &plan.reading, format, text.as_bytes());
-    }
-    for (path, _) in all.iter().filter(|(path, _)| !expected.contains(path)) {
-        golden.complain(format!("{} belongs to no case", path.display()));
+        for (path, _) in all.iter().filter(|(path, _)| !expected.contains(path)) {
+            golden.complain(format!("{} belongs to no case", path.display()));
+        }
     }
     golden.conclude();
 }
-
-/// The request of a case that brings none.
-const HI: &str = r#"{"messages":[{"role":"user","content":"Hi"}],"stream":true,"stream_options":{"include_usage":true}}"#;
 
 struct Answer {
     stream: String,
     whole: String,
 }
 
-/// Reads byte by byte, so that each of fal's events gives its own chunk.
-fn answer(plan: &Plan<'_>, format: Format, bytes: &[u8]) -> Answer {
+fn answer(face: Face, case: &str, request: &str, format: Format, bytes: &[u8]) -> Answer {
+    let (plan, echo) = face
+        .plan(request.as_bytes(), &CAPABILITIES)
+        .unwrap_or_else(|rejection| panic!("{case}: {rejection:?}"));
+    every_cut_in_two_gives_the_same(case, &plan.reading, format, bytes);
     let usage = match plan.delivery {
         Delivery::Stream {
             include_usage: true,
         } => UsageChunk::Asked,
         _ => UsageChunk::None,
     };
+    let notes = Some(&plan.notes).filter(|_| case.starts_with("notes-"));
+    let head = support::head();
+    let reader = Reader::new(&plan.reading, format, LIMITS);
+    match face {
+        Face::Chat => {
+            let writer = ChatChunks::new(&head, ReasoningField::Both, usage, notes);
+            written(reader, bytes, writer, |whole| {
+                chat::write::to_json(&head, whole, ReasoningField::Both, notes)
+            })
+        }
+        Face::Completions => {
+            let writer = CompletionChunks::new(&head, echo.clone(), usage, notes);
+            written(reader, bytes, writer, |whole| {
+                completions::write::to_json(&head, whole, echo.as_deref(), notes)
+            })
+        }
+    }
+}
+
+/// Reads byte by byte, so that each of fal's events gives its own chunk.
+fn written<W: FrameWriter>(
+    reader: Reader,
+    bytes: &[u8],
+    writer: W,
+    to_json: impl FnOnce(&WholeAnswer) -> Vec<u8>,
+) -> Answer {
     let mut both = Both {
-        stream: support::chat_stream(1, usage),
+        stream: StreamedAnswer::new(writer, 1),
         whole: WholeAnswer::new(1),
     };
-    let reader = Reader::new(&plan.reading, format, LIMITS);
     support::drive(reader, bytes, &byte_by_byte(bytes.len()), &mut both);
     let Both { mut stream, whole } = both;
     let whole_json = match whole.fault() {
@@ -379,8 +489,7 @@ fn answer(plan: &Plan<'_>, format: Format, bytes: &[u8]) -> Answer {
             format!("{envelope}\n")
         }
         None => {
-            let json = support::chat_json(&whole);
-            let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&to_json(&whole)).unwrap();
             pretty(&value) + "\n"
         }
     };
@@ -392,12 +501,12 @@ fn answer(plan: &Plan<'_>, format: Format, bytes: &[u8]) -> Answer {
     }
 }
 
-struct Both {
-    stream: StreamedAnswer<ChatChunks>,
+struct Both<W> {
+    stream: StreamedAnswer<W>,
     whole: WholeAnswer,
 }
 
-impl Sink for Both {
+impl<W: FrameWriter> Sink for Both<W> {
     fn event(&mut self, event: Event<'_>) {
         self.stream.event(0, event);
         self.whole.event(0, event);

@@ -8,6 +8,7 @@ use fal_gateway::translate::face::answer::{StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::chat::messages::Limits as MessageLimits;
 use fal_gateway::translate::face::chat::parse::parse;
 use fal_gateway::translate::face::chat::write::{self, ChatChunks, ReasoningField};
+use fal_gateway::translate::face::completions;
 use fal_gateway::translate::face::objects::{Head, UsageChunk};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::image;
@@ -60,15 +61,42 @@ pub(crate) const LIMITS: Limits = Limits {
 };
 
 static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+    let substitutes = ["openai/gpt-4o-mini", "deepseek/deepseek-r1"].map(str::to_owned);
     Catalogue::new(Changes {
         builtin_aliases: true,
+        fallbacks: vec![("openai/gpt-4.1".to_owned(), substitutes.to_vec())],
         ..Changes::default()
     })
 });
 
-/// A request, from its bytes to the plan for it.
+/// The public APIs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Face {
+    Chat,
+    Completions,
+}
+
+impl Face {
+    /// A request, from its bytes to the plan for it, and what the answer is to begin with.
+    pub(crate) fn plan<'a>(
+        self,
+        body: &'a [u8],
+        capabilities: &Capabilities,
+    ) -> Result<(Plan<'a>, Option<String>), Rejection> {
+        let (ask, echo) = match self {
+            Self::Chat => (parse(body, &MESSAGE_LIMITS)?, None),
+            Self::Completions => {
+                let request = completions::parse::parse(body)?;
+                (request.ask, request.echo)
+            }
+        };
+        Ok((plan::plan(ask, capabilities, &CATALOGUE)?, echo))
+    }
+}
+
+/// A chat request, from its bytes to the plan for it.
 pub(crate) fn plan<'a>(body: &'a [u8], capabilities: &Capabilities) -> Result<Plan<'a>, Rejection> {
-    plan::plan(parse(body, &MESSAGE_LIMITS)?, capabilities, &CATALOGUE)
+    Face::Chat.plan(body, capabilities).map(|(plan, _)| plan)
 }
 
 /// What all written answers have in common, fixed.
