@@ -1,4 +1,4 @@
-//! A request between its JSON and the [`Ask`](super::ask::Ask): each field read by the rule that belongs to it.
+//! A request between its JSON and the [`Ask`]: each field read by the rule that belongs to it.
 //!
 //! The faces bring a table of [`Parameter`]s. For every field of a request its row is looked up
 //! and its rule fills in the [`Draft`] and says what becomes of the field. Fields without a row

@@ -90,7 +90,7 @@ for (const [way, stream] of bothWays) {
       const result = { role: 'tool', tool_call_id: 'call_1', content: 'sunny' };
       const messages = [user(`Weather? ${marker}`), assistant(null, { tool_calls: [call] }), result];
       const { choices } = await ask(messages, { stream });
-      assert.equal(choices[0].text, 'The tool says: sunny');
+      assert.equal(choices[0].text, 'get_weather says: sunny');
       const { body } = await onlyCall(marker);
       assertInOrder(body.prompt, marker, 'call_1', 'get_weather', '{"city": "Paris"}', 'call_1', 'get_weather', 'sunny');
     });

@@ -113,7 +113,7 @@ def test_a_begun_answer_in_parts_is_one_text(told):
 def test_tool_calls_and_results_are_history(told, stream):
     call = tool_call("call_1", "get_weather", '{"city": "Paris"}')
     body, text = told([user("Weather?"), assistant(None, tool_calls=[call]), tool("call_1", "sunny")], stream)
-    assert text == "The tool says: sunny"
+    assert text == "get_weather says: sunny"
     assert_in_order(body["prompt"], "Weather?", "call_1", "get_weather", '{"city": "Paris"}', "call_1", "sunny")
     # A result is told by its call's id, so its function must be looked up.
     assert body["prompt"].count("get_weather") == 2
@@ -158,7 +158,7 @@ def test_deprecated_functions_are_history_too(told):
     called = assistant(None, function_call={"name": "get_weather", "arguments": '{"city": "Rome"}'})
     result = {"role": "function", "name": "get_weather", "content": "cloudy"}
     body, text = told([user("Weather?"), called, result])
-    assert text == "The tool says: cloudy"
+    assert text == "get_weather says: cloudy"
     assert_in_order(body["prompt"], "get_weather", "Rome", "get_weather", "cloudy")
 
 
