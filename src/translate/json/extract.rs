@@ -4,7 +4,7 @@ use memchr::memchr2;
 
 use super::nesting::{DEEPEST, Nesting, Quote};
 
-/// A root object or array within a text; not necessarily valid, see [`super::repair`].
+/// A root object or array within a text; not necessarily valid, see [`super::repair()`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Root<'t> {
     pub json: &'t str,
@@ -34,7 +34,7 @@ const FENCE_LINE: usize = 80;
 /// when it is all of the text, the first thing in a fence, or alone on its lines; so neither a
 /// citation `[1]` nor a check box `- [ ]` is taken for an answer. A root that does not close goes
 /// on to the end of the text, or to the fence. Surplus closers after a root belong to it, for
-/// [`super::repair`] to report.
+/// [`super::repair()`] to report.
 pub fn root(text: &str) -> Option<Root<'_>> {
     let text = text.trim_matches(is_blank);
     let mut from = 0;

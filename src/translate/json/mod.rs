@@ -16,7 +16,7 @@
 //! through their prompts, the answers.
 //!
 //! [`root`] and [`RootScanner`] find the JSON, whole or live; [`repair()`] makes it parse;
-//! [`Schema`] and [`coerce`] hold it against a schema; [`parse_arguments`] does all of it for the
+//! [`Schema`] and [`coerce()`] hold it against a schema; [`parse_arguments`] does all of it for the
 //! arguments of a tool call. Each change is a [`Fix`], to be counted and reported.
 
 mod arguments;

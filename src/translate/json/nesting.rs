@@ -46,7 +46,7 @@ pub(super) enum Step {
 /// comments hold does not count.
 ///
 /// Openers and closers are not matched with each other: a text in which they disagree has a
-/// length, and [`super::repair`] refuses it.
+/// length, and [`super::repair()`] refuses it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Nesting {
     depth: usize,
