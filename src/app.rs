@@ -172,14 +172,33 @@ fn serve(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, Sock
     if let Some(workers) = settings.workers {
         server = server.workers(workers);
     }
-    if let Some(connections) = settings.max_connections {
-        // The framework counts for each worker by itself.
-        let workers = settings.workers.unwrap_or_else(default_workers);
-        server = server.max_connections(connections.div_ceil(workers).max(1));
-    }
+    let connections = settings
+        .max_connections
+        .unwrap_or_else(affordable_connections);
+    // The framework counts for each worker by itself.
+    let workers = settings.workers.unwrap_or_else(default_workers);
+    server = server.max_connections(connections.div_ceil(workers).max(1));
     let server = server.bind(listen)?;
     let address = server.addrs().first().copied().unwrap_or(listen);
     Ok((server.run(), address))
+}
+
+/// Connections that leave half of the process's file descriptors to its calls to fal. Where the
+/// system does not tell the limit, a customary one is assumed.
+fn affordable_connections() -> usize {
+    const MOST: usize = 10_000;
+    const CUSTOMARY: usize = 1024;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|values| values.split_whitespace().next());
+    let descriptors = match soft {
+        Some("unlimited") => usize::MAX,
+        Some(number) => number.parse().unwrap_or(CUSTOMARY),
+        None => CUSTOMARY,
+    };
+    (descriptors / 2).clamp(1, MOST)
 }
 
 fn serve_metrics(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, SocketAddr)> {
