@@ -219,6 +219,7 @@ fn card(added: &config::AddedModel) -> ModelCard {
         id: added.id.clone().into(),
         premium: added.premium,
         vision: Some(added.vision),
+        reasoning: Some(added.reasoning),
         enterprise: added.enterprise,
         context_length: added
             .context_length

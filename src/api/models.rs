@@ -89,6 +89,7 @@ fn model<'m>(
         supported_parameters: supported,
         price_class: card.price_class(),
         premium: card.premium,
+        reasoning: card.reasoning,
         aliases: aliases.map(|(alias, _)| alias).collect(),
         alias_of: is_alias.then_some(card.id.as_ref()),
     }

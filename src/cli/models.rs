@@ -50,8 +50,8 @@ pub fn models(args: &ModelsArgs, out: &mut impl Write) -> io::Result<u8> {
 fn write_table(list: &Value, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "{:<36} {:<9} {:<7} {:>9}  OTHER NAMES",
-        "ID", "PRICE", "SEES", "CONTEXT"
+        "{:<36} {:<9} {:<7} {:<7} {:>9}  OTHER NAMES",
+        "ID", "PRICE", "SEES", "THINKS", "CONTEXT"
     )?;
     let models = list
         .get("data")
@@ -84,10 +84,12 @@ fn write_table(list: &Value, out: &mut impl Write) -> io::Result<()> {
             .filter_map(Value::as_str)
             .collect::<Vec<_>>()
             .join(", ");
+        let thinks = model.get("reasoning").and_then(Value::as_bool) == Some(true);
         let sees = if sees { "images" } else { "-" };
+        let thinks = if thinks { "yes" } else { "-" };
         writeln!(
             out,
-            "{:<36} {:<9} {sees:<7} {context:>9}  {names}",
+            "{:<36} {:<9} {sees:<7} {thinks:<7} {context:>9}  {names}",
             text("id"),
             text("price_class")
         )?;

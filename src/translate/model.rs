@@ -13,6 +13,9 @@ pub struct ModelCard {
     pub premium: bool,
     /// Takes images (source: the model list of fal's `/vision`, 2025-10-17); `None` is not known.
     pub vision: Option<bool>,
+    /// Thinks before it answers when it is asked to (source: the model makers' own pages); `None`
+    /// is not known.
+    pub reasoning: Option<bool>,
     /// Served by `/enterprise` (source: its model list, 2025-10-17).
     pub enterprise: bool,
     /// Tokens of prompt and answer together, where a public source says so.
@@ -69,6 +72,7 @@ const fn card(
         id: Cow::Borrowed(id),
         premium,
         vision: Some(vision),
+        reasoning: None,
         enterprise: true,
         context_length,
     }
@@ -127,9 +131,23 @@ fn builtin_cards() -> Vec<ModelCard> {
     ];
     for card in &mut cards {
         card.enterprise = card.id != "deepseek/deepseek-r1";
+        card.reasoning = Some(REASONING.contains(&card.id.as_ref()));
     }
     cards
 }
+
+/// The models of the catalogue that can reason before they answer.
+const REASONING: &[&str] = &[
+    "deepseek/deepseek-r1",
+    "anthropic/claude-3.7-sonnet",
+    "google/gemini-2.5-flash",
+    "google/gemini-2.5-flash-lite",
+    "google/gemini-2.5-pro",
+    "openai/gpt-oss-120b",
+    "openai/o3",
+    "openai/gpt-5-mini",
+    "openai/gpt-5-nano",
+];
 
 /// Names that clients use by default or that differ from fal's spelling. Every catalogue id also
 /// answers to its part after the slash.
@@ -319,6 +337,7 @@ impl ModelCard {
             id: Cow::Owned(id),
             premium: false,
             vision: None,
+            reasoning: None,
             enterprise: true,
             context_length: None,
         }

@@ -25,6 +25,9 @@ pub struct Model<'a> {
     /// `"standard"` or `"premium"`: fal charges premium models at ten times the rate.
     pub price_class: &'static str,
     pub premium: bool,
+    /// Whether the model can reason before it answers; absent where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<bool>,
     /// The other names under which this gateway serves the model.
     pub aliases: Vec<&'a str>,
     /// The model that an alias stands for; absent for a model of the catalogue.
