@@ -5,14 +5,14 @@ use super::gateway::Gateway;
 use crate::translate::ask::Ask;
 use crate::translate::face::answer::WholeAnswer;
 use crate::translate::face::chat::parse;
-use crate::translate::face::chat::write::{self, ChatChunks, ReasoningField};
+use crate::translate::face::chat::write::{self, CallStyle, ChatChunks, Style};
 use crate::translate::face::objects::{Head, UsageChunk};
 use crate::translate::notes::Notes;
 use crate::translate::rejection::Rejection;
 
 /// A chat completion request.
 pub struct Chat {
-    reasoning_field: ReasoningField,
+    style: Style,
 }
 
 impl Face for Chat {
@@ -22,15 +22,22 @@ impl Face for Chat {
 
     fn parse<'a>(body: &'a [u8], gateway: &Gateway) -> Result<(Ask<'a>, Self), Rejection> {
         let ask = parse::parse(body, &gateway.message_limits)?;
-        let reasoning_field = gateway.reasoning_field;
-        Ok((ask, Self { reasoning_field }))
+        let speaks_of_functions = ask.tools.as_ref().is_some_and(|offer| offer.as_functions);
+        let style = Style {
+            reasoning_field: gateway.reasoning_field,
+            calls: match speaks_of_functions {
+                true => CallStyle::Function,
+                false => CallStyle::Tools,
+            },
+        };
+        Ok((ask, Self { style }))
     }
 
     fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
-        write::to_json(head, answer, self.reasoning_field, notes)
+        write::to_json(head, answer, self.style, notes)
     }
 
     fn into_frames(self, head: &Head, usage: UsageChunk, notes: Option<&Notes>) -> ChatChunks {
-        ChatChunks::new(head, self.reasoning_field, usage, notes)
+        ChatChunks::new(head, self.style, usage, notes)
     }
 }

@@ -147,6 +147,21 @@ impl ApiError {
                 "upstream_revised",
                 "fal took back text that had already been delivered.",
             ),
+            Fault::ToolCall => paid(
+                gateway,
+                "tool_call_invalid",
+                "The model wrote a tool call that is not valid, even when asked again. Try again or simplify the tool.",
+            ),
+            Fault::ToolChoice => paid(
+                gateway,
+                "tool_choice_not_met",
+                "The model did not make the tool call that was required, even when asked again.",
+            ),
+            Fault::JsonSchema => paid(
+                gateway,
+                "json_schema_not_met",
+                "The model's answer does not match the format that was asked for, even when asked again.",
+            ),
             Fault::ContextLength => context_length(None),
             Fault::Busy => busy(),
             Fault::ShuttingDown => paid(

@@ -14,11 +14,12 @@ use super::auth::Caller;
 use super::counting::Tally;
 use super::error::ApiError;
 use super::gateway::Worker;
+use super::reask::{Asking, Reask};
 use super::uploads;
 use crate::observe::record::Record;
 use crate::translate::face::answer::Choices;
 use crate::translate::plan::Plan;
-use crate::translate::reading::{Event, Fault, Finish, Format, Reader, Sink};
+use crate::translate::reading::{Event, Fault, Finish, FinishReason, Format, Reader, Sink, Unmet};
 use crate::upstream::{Answer, RefusalKind, UpstreamError};
 
 /// The calls that one request has made to fal, one for each choice. Dropping it drops them all.
@@ -38,6 +39,9 @@ struct Leg {
     /// When fal last said anything; `None` before its first byte.
     last_heard: Option<Instant>,
     ending: Option<Ending>,
+    /// How to ask again, where the answer has to be something in particular.
+    reask: Option<Reask>,
+    asking: Option<Asking>,
 }
 
 /// The ending of an answer while its tokens are being counted.
@@ -100,6 +104,7 @@ impl Exchange {
         if let Some(id) = &fal_request_id {
             record.fal_request_id(id);
         }
+        let reask = Reask::new(worker, caller, plan, first_byte);
         let leg = |answer: Answer| {
             let format = match answer.is_event_stream {
                 true => Format::Events,
@@ -114,6 +119,8 @@ impl Exchange {
                 body: Some(answer),
                 last_heard: None,
                 ending: None,
+                reask: reask.clone(),
+                asking: None,
             }
         };
         Ok(Self {
@@ -137,7 +144,7 @@ impl Exchange {
     pub fn has_ended(&self) -> bool {
         self.legs
             .iter()
-            .all(|leg| leg.body.is_none() && leg.ending.is_none())
+            .all(|leg| leg.body.is_none() && leg.ending.is_none() && leg.asking.is_none())
     }
 
     /// When fal has been silent for too long, on any of the calls that are still running.
@@ -166,6 +173,9 @@ impl Exchange {
         for (choice, leg) in self.legs.iter_mut().enumerate() {
             let mut sink = Choice::new(choices, choice, false);
             leg.reader.fail(fault, &mut sink);
+            if leg.asking.take().is_some() {
+                sink.event(Event::Failed(fault));
+            }
             leg.body = None;
             if let Some(ending) = leg.ending.take() {
                 sink.event(Event::Finished(ending.estimated));
@@ -178,7 +188,12 @@ impl Exchange {
         let mut has_progress = self.has_ended();
         for (choice, leg) in self.legs.iter_mut().enumerate() {
             let mut sink = Choice::new(choices, choice, self.tally.is_some());
+            has_progress |= leg.poll_asking(context, &mut sink);
             has_progress |= leg.poll(context, &mut sink);
+            if let Some(unmet) = sink.unmet.take() {
+                leg.mend(&unmet, &mut sink);
+                has_progress |= leg.poll_asking(context, &mut sink);
+            }
             if let (Some(tally), Some(estimated)) = (&self.tally, sink.held_back.take()) {
                 let counted = tally.settle(estimated, leg.reader.take_texts());
                 leg.ending = Some(Ending { estimated, counted });
@@ -230,6 +245,48 @@ impl Leg {
         true
     }
 
+    /// The model's answer is not what was promised: it is asked again, or that was the last word.
+    fn mend(&mut self, unmet: &Unmet, sink: &mut Choice<'_>) {
+        let reply = self.reader.reply().to_owned();
+        self.asking = self
+            .reask
+            .as_mut()
+            .and_then(|reask| reask.ask(unmet, &reply));
+        if self.asking.is_some() {
+            return;
+        }
+        match &unmet.instead {
+            None => sink.event(Event::Failed(unmet.fault)),
+            Some(text) => {
+                sink.event(Event::Text(text));
+                let (reason, usage) = (FinishReason::Stop, self.reader.usage());
+                sink.event(Event::Finished(Finish { reason, usage }));
+            }
+        }
+    }
+
+    /// Goes on with the answer to being asked again, once it comes.
+    fn poll_asking(&mut self, context: &mut Context<'_>, sink: &mut Choice<'_>) -> bool {
+        let Some(asking) = &mut self.asking else {
+            return false;
+        };
+        let Poll::Ready(outcome) = asking.poll_unpin(context) else {
+            return false;
+        };
+        self.asking = None;
+        match (outcome, &self.reask) {
+            (Ok(answer), Some(reask)) => {
+                self.reader = reask.reader(&answer, &self.reader);
+                // Its head has just come, and the limit on silence counts from there.
+                self.last_heard = Some(Instant::now());
+                self.body = Some(answer);
+            }
+            (Ok(_), None) => {}
+            (Err(error), _) => sink.event(Event::Failed(fault_of(&error))),
+        }
+        true
+    }
+
     /// Passes the ending on once its tokens have been counted.
     fn poll_ending(&mut self, context: &mut Context<'_>, sink: &mut Choice<'_>) -> bool {
         let Some(ending) = &mut self.ending else {
@@ -251,6 +308,7 @@ struct Choice<'c> {
     /// Whether the ending waits, because its tokens are still to be counted.
     holds_back: bool,
     held_back: Option<Finish>,
+    unmet: Option<Unmet>,
 }
 
 impl<'c> Choice<'c> {
@@ -260,6 +318,7 @@ impl<'c> Choice<'c> {
             choice,
             holds_back,
             held_back: None,
+            unmet: None,
         }
     }
 }
@@ -268,6 +327,7 @@ impl Sink for Choice<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Finished(finish) if self.holds_back => self.held_back = Some(finish),
+            Event::Unmet(unmet) => self.unmet = Some(unmet.clone()),
             event => self.choices.event(self.choice, event),
         }
     }
@@ -344,6 +404,21 @@ fn did_not_work(error: &UpstreamError) -> bool {
             RefusalKind::UnknownModel { .. } | RefusalKind::Busy | RefusalKind::Unavailable
         ),
         UpstreamError::TimedOut | UpstreamError::Disconnected | UpstreamError::Unusable(_) => false,
+    }
+}
+
+/// What a failed call means for an answer that has begun.
+fn fault_of(error: &UpstreamError) -> Fault {
+    match error {
+        UpstreamError::TimedOut | UpstreamError::ConnectTimedOut => Fault::TimedOut,
+        UpstreamError::Unreachable | UpstreamError::Disconnected => Fault::Disconnected,
+        UpstreamError::Unusable(reason) => Fault::Unusable(reason),
+        UpstreamError::Refused(refusal) => match refusal.kind {
+            RefusalKind::Busy => Fault::Busy,
+            RefusalKind::ContextLength | RefusalKind::TooLong { .. } => Fault::ContextLength,
+            RefusalKind::TimedOut => Fault::TimedOut,
+            _ => Fault::Model,
+        },
     }
 }
 

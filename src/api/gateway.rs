@@ -17,10 +17,12 @@ use crate::observe::metrics::Metrics;
 use crate::translate::face::chat::messages;
 use crate::translate::face::chat::write::ReasoningField;
 use crate::translate::fold::{Overflow, Room};
+use crate::translate::guide::GuideSettings;
 use crate::translate::image;
 use crate::translate::model::{Catalogue, Changes, ModelCard};
 use crate::translate::plan::Capabilities;
 use crate::translate::reading;
+use crate::translate::tools::Dialect;
 use crate::upstream::{FalClient, FalKey};
 
 /// The gateway's state, one for the process.
@@ -102,6 +104,15 @@ impl Gateway {
                 max_tokens: config.limits.max_tokens.map(|most| most as u64),
                 enterprise: config.fal.enterprise,
                 strict: config.compat.strict_parameters,
+                guide: GuideSettings {
+                    is_lenient: config.tools.lenient,
+                    dialects: config
+                        .tools
+                        .dialects
+                        .iter()
+                        .map(|(prefix, form)| (prefix.clone(), dialect(*form)))
+                        .collect(),
+                },
                 room: Room {
                     prompt: config.limits.max_prompt_chars,
                     system_prompt: config.limits.max_system_chars,
@@ -199,6 +210,13 @@ impl Drop for Place {
         if self.0.inflight.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.idle.notify_one();
         }
+    }
+}
+
+fn dialect(form: config::Dialect) -> Dialect {
+    match form {
+        config::Dialect::Tagged => Dialect::Tagged,
+        config::Dialect::Json => Dialect::Json,
     }
 }
 

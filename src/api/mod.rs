@@ -19,6 +19,7 @@ pub mod gateway;
 pub mod health;
 pub mod learned;
 pub mod models;
+pub mod reask;
 pub mod respond;
 pub mod scope;
 pub mod uploads;

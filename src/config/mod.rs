@@ -31,6 +31,7 @@ mod server;
 mod settings;
 mod sources;
 mod toml_file;
+mod tools;
 
 pub use auth::{Auth, KeyHash};
 pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
@@ -44,6 +45,8 @@ pub use server::Server;
 pub use settings::{Secrecy, Section, Setting, sections};
 pub use sources::{ConfigFile, Override, Sources};
 
+pub use tools::{Dialect, Tools};
+
 use reader::Reader;
 
 /// Everything the operator chose. `Debug` shows no secret.
@@ -55,6 +58,7 @@ pub struct Config {
     pub auth: Auth,
     pub models: Models,
     pub compat: Compat,
+    pub tools: Tools,
     pub usage: Usage,
     pub images: Images,
     pub log: Log,
@@ -123,6 +127,7 @@ impl Config {
         let auth = Auth::read(reader);
         let models = Models::read(reader);
         let compat = Compat::read(reader);
+        let tools = Tools::read(reader);
         let usage = Usage::read(reader);
         let images = Images::read(reader);
         let log = Log::read(reader);
@@ -134,6 +139,7 @@ impl Config {
             auth: auth?,
             models: models?,
             compat: compat?,
+            tools: tools?,
             usage: usage?,
             images: images?,
             log: log?,

@@ -29,6 +29,7 @@ pub struct Metrics {
     pub client_disconnects: IntCounter,
     pub sdk_retries: IntCounter,
     pub fallbacks: IntCounter,
+    pub reasks: IntCounter,
     pub panics: IntCounter,
 }
 
@@ -121,6 +122,10 @@ impl Metrics {
             fallbacks: counter(
                 "fal_gateway_fallbacks_total",
                 "Calls to a substitute because a model refused before working.",
+            )?,
+            reasks: counter(
+                "fal_gateway_reasks_total",
+                "Models asked again because a call or their JSON was wrong.",
             )?,
             panics: counter(
                 "fal_gateway_panics_total",

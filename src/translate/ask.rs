@@ -5,7 +5,10 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use super::notes::Notes;
+use super::tools::Offer;
 
 /// One request, parsed: every value in it is known to be usable.
 #[derive(Debug)]
@@ -21,6 +24,9 @@ pub struct Ask<'a> {
     /// How many answers are wanted, at least one.
     pub choices: u32,
     pub delivery: Delivery,
+    /// The tools that may be called; `None` when none may.
+    pub tools: Option<Offer<'a>>,
+    pub format: AnswerFormat<'a>,
     /// Models to try, in order, when the first one refuses before working.
     pub fallbacks: Vec<Cow<'a, str>>,
     /// What became of the request's fields so far.
@@ -86,6 +92,21 @@ pub struct ToolCall<'a> {
     pub id: Cow<'a, str>,
     pub name: Cow<'a, str>,
     pub arguments: Cow<'a, str>,
+}
+
+/// The form that the answer's text has to have.
+#[derive(Clone, Debug)]
+pub enum AnswerFormat<'a> {
+    Text,
+    /// Any JSON object.
+    JsonObject,
+    JsonSchema {
+        name: Cow<'a, str>,
+        /// A JSON object.
+        schema: &'a RawValue,
+        /// Whether an answer that does not match may never be delivered.
+        strict: bool,
+    },
 }
 
 /// The sampling parameters that fal has.

@@ -10,7 +10,7 @@ use memchr::memchr2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::ask::{Ask, Conversation, Delivery, Priority, Reasoning, Sampling};
+use super::ask::{AnswerFormat, Ask, Conversation, Delivery, Priority, Reasoning, Sampling};
 use super::notes::Notes;
 use super::rejection::{Cause, Rejection};
 use crate::wire::openai::fields::{DUPLICATE_FIELD, Fields, TOO_MANY_FIELDS};
@@ -85,9 +85,12 @@ pub struct Draft<'a> {
     pub priority: Option<Priority>,
     pub service_tier: Option<Priority>,
     pub fallbacks: Vec<Cow<'a, str>>,
-    pub offers_tools: bool,
-    /// The field that asks for a tool call, if one does.
-    pub requires_tools: Option<&'static str>,
+    pub tools: Option<&'a RawValue>,
+    pub tool_choice: Option<&'a RawValue>,
+    pub parallel_tool_calls: Option<bool>,
+    pub functions: Option<&'a RawValue>,
+    pub function_call: Option<&'a RawValue>,
+    pub response_format: Option<&'a RawValue>,
     pub notes: Notes,
 }
 
@@ -177,6 +180,8 @@ impl<'a> Draft<'a> {
                 false => Delivery::Whole,
             },
             fallbacks: self.fallbacks,
+            tools: None,
+            format: AnswerFormat::Text,
             notes: self.notes,
         }
     }

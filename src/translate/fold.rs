@@ -20,11 +20,11 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use serde_json::value::RawValue;
-
-use super::ask::{Conversation, Part, Speaker, ToolCall, Turn};
+use super::ask::{Conversation, Part, Speaker, Turn};
+use super::guide::Guide;
 use super::key::Key;
 use super::rejection::{Cause, Rejection};
+use super::tools::Dialect;
 
 /// What is sent to fal for a conversation.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +32,10 @@ pub struct Folded<'a> {
     pub prompt: Cow<'a, str>,
     pub system_prompt: Option<Cow<'a, str>>,
     pub image_urls: Vec<Cow<'a, str>>,
-    /// The key of the record; `None` when the message went through unchanged.
+    /// The key of the markup; `None` when there is none, neither a record nor a guide.
     pub key: Option<Key>,
+    /// Whether the prompt is a record rather than the message itself.
+    pub is_record: bool,
     pub cut: Cut,
 }
 
@@ -72,23 +74,28 @@ pub enum Overflow {
 /// # Errors
 /// `context_length_exceeded`, with the sizes, when it does not fit and may not be cut, or would
 /// not fit however it was cut.
-pub fn fold<'a>(conversation: Conversation<'a>, room: &Room) -> Result<Folded<'a>, Rejection> {
+pub fn fold<'a>(
+    conversation: Conversation<'a>,
+    guide: &Guide,
+    room: &Room,
+) -> Result<Folded<'a>, Rejection> {
     if is_lone_message(&conversation) && !imitates_a_fold(&conversation) {
-        let folded = verbatim(conversation);
+        let folded = verbatim(conversation, guide);
         return match folded.fits(room) {
             true => Ok(folded),
             false => Err(folded.too_long(room)),
         };
     }
-    let folded = record(&conversation, Key::of(&conversation), Cut::Nothing);
+    let key = guide.key.clone().unwrap_or_else(|| Key::of(&conversation));
+    let folded = record(&conversation, guide, &key, Cut::Nothing);
     match (folded.fits(room), room.overflow) {
         (true, _) => Ok(folded),
         (false, Overflow::Error) => Err(folded.too_long(room)),
         (false, Overflow::Shift) => {
-            cut(&conversation, room, Cut::Shifted).ok_or_else(|| folded.too_long(room))
+            cut(&conversation, guide, &key, room, Cut::Shifted).ok_or_else(|| folded.too_long(room))
         }
         (false, Overflow::DropOldest) => {
-            cut(&conversation, room, Cut::Dropped).ok_or_else(|| folded.too_long(room))
+            cut(&conversation, guide, &key, room, Cut::Dropped).ok_or_else(|| folded.too_long(room))
         }
     }
 }
@@ -104,12 +111,13 @@ pub enum Cut {
 /// Cuts as little as possible: the fewest whole exchanges that make the rest fit.
 fn cut<'a>(
     conversation: &Conversation<'a>,
+    guide: &Guide,
+    key: &Key,
     room: &Room,
     how: fn(usize) -> Cut,
 ) -> Option<Folded<'a>> {
-    let key = Key::of(conversation);
     let borders = exchange_borders(conversation);
-    let fold_at = |border: &usize| record(conversation, key.clone(), how(*border));
+    let fold_at = |border: &usize| record(conversation, guide, key, how(*border));
     let prompt_is_long = |border: &usize| !fold_at(border).prompt_fits(room);
     let first = borders.partition_point(prompt_is_long);
     borders
@@ -188,7 +196,12 @@ fn imitates_a_fold(conversation: &Conversation<'_>) -> bool {
         .is_some_and(|text| text.contains(&explained))
 }
 
-fn verbatim<'a>(conversation: Conversation<'a>) -> Folded<'a> {
+fn verbatim<'a>(conversation: Conversation<'a>, guide: &Guide) -> Folded<'a> {
+    let system_prompt = match (conversation.instructions, guide.paragraph()) {
+        (Some(instructions), Some(text)) => Some(Cow::Owned(format!("{instructions}\n\n{text}"))),
+        (None, Some(text)) => Some(Cow::Owned(text.to_owned())),
+        (instructions, None) => instructions,
+    };
     let mut parts = conversation
         .turns
         .into_iter()
@@ -199,9 +212,10 @@ fn verbatim<'a>(conversation: Conversation<'a>) -> Folded<'a> {
     {
         return Folded {
             prompt,
-            system_prompt: conversation.instructions,
+            system_prompt,
             image_urls: Vec::new(),
-            key: None,
+            key: guide.key.clone(),
+            is_record: false,
             cut: Cut::Nothing,
         };
     }
@@ -210,14 +224,15 @@ fn verbatim<'a>(conversation: Conversation<'a>) -> Folded<'a> {
     images.write_parts(&mut prompt, &parts);
     Folded {
         prompt: Cow::Owned(prompt),
-        system_prompt: conversation.instructions,
+        system_prompt,
         image_urls: images.urls,
-        key: None,
+        key: guide.key.clone(),
+        is_record: false,
         cut: Cut::Nothing,
     }
 }
 
-fn record<'a>(conversation: &Conversation<'a>, key: Key, cut: Cut) -> Folded<'a> {
+fn record<'a>(conversation: &Conversation<'a>, guide: &Guide, key: &Key, cut: Cut) -> Folded<'a> {
     let turns = recorded_turns(conversation);
     let (oldest, recorded) = match cut {
         Cut::Nothing => (&[][..], turns),
@@ -230,16 +245,22 @@ fn record<'a>(conversation: &Conversation<'a>, key: Key, cut: Cut) -> Folded<'a>
         Cut::Nothing | Cut::Shifted(_) => conversation.turns.as_slice(),
     };
     let mut writer = RecordWriter {
-        images: Images::of(kept.iter().flat_map(|turn| &turn.parts), Some(&key)),
+        images: Images::of(kept.iter().flat_map(|turn| &turn.parts), Some(key)),
         out: String::new(),
-        key: &key,
+        key,
+        dialect: guide.dialect,
     };
-    let mut system_prompt = conversation
-        .instructions
-        .as_deref()
-        .map(|text| format!("{text}\n\n"))
-        .unwrap_or_default();
-    system_prompt.push_str(&explanation(&key));
+    let explanation = explanation(key);
+    let paragraphs = [
+        conversation.instructions.as_deref(),
+        Some(explanation.as_str()),
+        guide.paragraph(),
+    ];
+    let mut system_prompt = paragraphs
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("\n\n");
     if let Cut::Shifted(_) = cut {
         let _ = write!(
             system_prompt,
@@ -255,7 +276,8 @@ fn record<'a>(conversation: &Conversation<'a>, key: Key, cut: Cut) -> Folded<'a>
         prompt: Cow::Owned(out),
         system_prompt: Some(Cow::Owned(system_prompt)),
         image_urls: images.urls,
-        key: Some(key),
+        key: Some(key.clone()),
+        is_record: true,
         cut,
     }
 }
@@ -306,6 +328,7 @@ impl Folded<'_> {
 /// Writes the record and what follows it.
 struct RecordWriter<'k, 'a> {
     key: &'k Key,
+    dialect: Dialect,
     out: String,
     images: Images<'a>,
 }
@@ -395,40 +418,17 @@ impl<'a> RecordWriter<'_, 'a> {
         if !said.is_empty() {
             self.out.push('\n');
         }
-        let _ = writeln!(self.out, "<tool_calls k=\"{key}\">");
-        for call in calls {
-            if let Part::ToolCall(call) = call {
-                write_call(&mut self.out, call);
-            }
-        }
-        self.out.push_str("</tool_calls>");
+        let calls = calls.iter().filter_map(|part| match part {
+            Part::ToolCall(call) => Some(call),
+            Part::Text(_) | Part::Image(_) => None,
+        });
+        self.dialect.write_calls(&mut self.out, calls, key);
     }
-}
-
-/// A call as a model is asked to write it. Arguments that are a JSON object stand as they are;
-/// anything else is written as a JSON string, so that no text can end the element.
-fn write_call(out: &mut String, call: &ToolCall<'_>) {
-    let is_object = serde_json::from_str::<&RawValue>(&call.arguments)
-        .is_ok_and(|raw| raw.get().starts_with('{'));
-    let arguments = match is_object {
-        true => Cow::Borrowed(call.arguments.as_ref()),
-        false => Cow::Owned(json_string(&call.arguments)),
-    };
-    let id = attribute("id", Some(&call.id));
-    let name = json_string(&call.name);
-    let _ = writeln!(
-        out,
-        "<tool_call{id}>{{\"name\": {name}, \"arguments\": {arguments}}}</tool_call>"
-    );
-}
-
-fn json_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 /// ` label="value"`, or nothing. Characters that could end the value are percent-encoded, which
 /// keeps different names different.
-fn attribute(label: &str, value: Option<&str>) -> String {
+pub fn attribute(label: &str, value: Option<&str>) -> String {
     let Some(value) = value else {
         return String::new();
     };
@@ -495,7 +495,8 @@ impl<'a> Images<'a> {
                     self.urls.push(url.clone());
                     let _ = write!(out, "[{} {}]", self.label, self.urls.len());
                 }
-                Part::ToolCall(call) => write_call(out, call),
+                // Calls stand in a block of their own, after what was said.
+                Part::ToolCall(_) => {}
             }
         }
     }

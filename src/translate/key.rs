@@ -35,16 +35,21 @@ impl Key {
     /// depend on all of it, so nobody can write a text that contains its own candidates, and the
     /// search ends.
     pub fn of(conversation: &Conversation<'_>) -> Self {
-        let start = digest(start_of(conversation), 0);
+        Self::of_all(conversation, &[])
+    }
+
+    /// The key for a conversation and other texts that go with it, such as tool definitions.
+    pub fn of_all(conversation: &Conversation<'_>, others: &[&str]) -> Self {
+        let start = digest(start_of(conversation).chain(others.iter().copied()), 0);
         start
             .chunks_exact(SHORT)
             .take(SHORT_KEYS)
             .map(Self::from_bytes)
             .chain((1..).map(|round| {
-                let all = digest(conversation.texts(), round);
+                let all = digest(conversation.texts().chain(others.iter().copied()), round);
                 Self::from_bytes(all.get(..LONG).unwrap_or_default())
             }))
-            .find(|key| !key.occurs_in(conversation))
+            .find(|key| !key.occurs_in(conversation.texts().chain(others.iter().copied())))
             .expect("the sequence of candidates has no end")
     }
 
@@ -53,11 +58,9 @@ impl Key {
         Self(bytes.iter().filter_map(letter).map(char::from).collect())
     }
 
-    fn occurs_in(&self, conversation: &Conversation<'_>) -> bool {
+    fn occurs_in<'t>(&self, mut texts: impl Iterator<Item = &'t str>) -> bool {
         let finder = memmem::Finder::new(self.0.as_bytes());
-        conversation
-            .texts()
-            .any(|text| finder.find(text.as_bytes()).is_some())
+        texts.any(|text| finder.find(text.as_bytes()).is_some())
     }
 }
 

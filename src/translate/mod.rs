@@ -15,10 +15,13 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod ask;
+pub mod contract;
+pub mod correction;
 pub mod draft;
 pub mod explain;
 pub mod face;
 pub mod fold;
+pub mod guide;
 pub mod image;
 pub mod json;
 pub mod key;
@@ -28,4 +31,5 @@ pub mod plan;
 pub mod reading;
 pub mod rejection;
 pub mod tokenizer;
+pub mod tools;
 pub mod usage;

@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 
-use super::ask::{self, Ask, Delivery, Reasoning};
+use super::ask::{self, AnswerFormat, Ask, Conversation, Delivery, Reasoning};
+use super::contract::Contract;
 use super::fold::{Cut, Folded, Room, fold};
+use super::guide::{Guide, GuideSettings, contract};
 use super::key::Key;
 use super::model::{Catalogue, ModelCard, Resolved};
 use super::notes::Notes;
 use super::rejection::{Cause, Rejection};
+use super::tools::signature::Detail;
+use super::tools::{Dialect, Offer};
 use super::usage;
 use crate::wire::fal::any_llm::{AnyLlmInput, Priority};
 
@@ -24,6 +28,7 @@ pub struct Capabilities {
     pub strict: bool,
     /// How long prompts may be.
     pub room: Room,
+    pub guide: GuideSettings,
 }
 
 /// Everything that is needed to call fal and to read its answer.
@@ -76,6 +81,8 @@ pub struct Reading {
     /// The key of the conversation's markup, which an answer must not continue.
     pub key: Option<Key>,
     pub stop: Vec<String>,
+    /// What the answer has to be.
+    pub contract: Contract,
     /// Whether the caller wants to read the reasoning.
     pub show_reasoning: bool,
     /// What the caller began the answer with; an answer that repeats it is relieved of it.
@@ -105,16 +112,27 @@ pub fn plan<'a>(
         .as_ref()
         .map(|prefill| prefill.text.clone().into_owned());
     let turns = ask.conversation.turns.len();
-    let folded = fold(ask.conversation, &capabilities.room)?;
+    let dialect = capabilities.guide.dialect(&id);
+    let (folded, detail) = fold_guided(
+        ask.conversation,
+        ask.tools.as_ref(),
+        &ask.format,
+        dialect,
+        &capabilities.room,
+    )?;
+    let contract = contract(
+        ask.tools.as_ref(),
+        &ask.format,
+        folded.key.as_ref(),
+        ask.delivery,
+        &capabilities.guide,
+    )?;
     // The images that are sent count, which may be fewer than there were.
     let has_images = !folded.image_urls.is_empty();
     let variant = variant(has_images, card, capabilities)?;
     let fallbacks = fallbacks(names, &id, has_images, catalogue)?;
     let mut notes = ask.notes;
-    notes.fold = folded
-        .key
-        .as_ref()
-        .map(|key| describe_fold(key, turns, folded.cut));
+    notes.fold = describe_fold(&folded, turns, detail);
     let mut sampling = ask.sampling;
     if sampling.max_tokens.is_none() && capabilities.max_tokens.is_some() {
         sampling.max_tokens = capabilities.max_tokens;
@@ -128,6 +146,7 @@ pub fn plan<'a>(
     refuse_beyond_context(card, prompt_tokens)?;
     let reading = Reading {
         stop: ask.stop,
+        contract,
         show_reasoning: ask.reasoning == Reasoning::Shown,
         prefill,
         max_tokens: sampling.max_tokens,
@@ -179,13 +198,41 @@ fn fallbacks<'n>(
     Ok(ids)
 }
 
-fn describe_fold(key: &Key, turns: usize, cut: Cut) -> String {
-    let cut = match cut {
-        Cut::Nothing => String::new(),
-        Cut::Shifted(count) => format!("; shifted={count}"),
-        Cut::Dropped(count) => format!("; dropped={count}"),
-    };
-    format!("record; turns={turns}{cut}; key={key}")
+/// Folds a conversation with what the model is told besides. Where there is too little room, less is
+/// said about each tool, as little less as possible.
+fn fold_guided<'a>(
+    conversation: Conversation<'a>,
+    tools: Option<&Offer<'_>>,
+    format: &AnswerFormat<'_>,
+    dialect: Dialect,
+    room: &Room,
+) -> Result<(Folded<'a>, Detail), Rejection> {
+    if tools.is_some() && room.system_prompt.is_some() {
+        for detail in [Detail::Full, Detail::Terse, Detail::Signature] {
+            let guide = Guide::new(&conversation, tools, format, dialect, detail);
+            if let Ok(folded) = fold(conversation.clone(), &guide, room) {
+                return Ok((folded, detail));
+            }
+        }
+        let guide = Guide::new(&conversation, tools, format, dialect, Detail::Name);
+        return fold(conversation, &guide, room).map(|folded| (folded, Detail::Name));
+    }
+    let guide = Guide::new(&conversation, tools, format, dialect, Detail::Full);
+    fold(conversation, &guide, room).map(|folded| (folded, Detail::Full))
+}
+
+fn describe_fold(folded: &Folded<'_>, turns: usize, detail: Detail) -> Option<String> {
+    let record = folded.key.as_ref().filter(|_| folded.is_record).map(|key| {
+        let cut = match folded.cut {
+            Cut::Nothing => String::new(),
+            Cut::Shifted(count) => format!("; shifted={count}"),
+            Cut::Dropped(count) => format!("; dropped={count}"),
+        };
+        format!("record; turns={turns}{cut}; key={key}")
+    });
+    let tools = (detail != Detail::Full).then(|| format!("tools={}", detail.label()));
+    let parts = record.into_iter().chain(tools).collect::<Vec<_>>();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn refuse_beyond_context(card: Option<&ModelCard>, prompt_tokens: u64) -> Result<(), Rejection> {

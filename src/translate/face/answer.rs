@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::translate::reading::{Event, Fault, Finish, FinishReason, Usage};
+use crate::translate::reading::{Call, Event, Fault, Finish, FinishReason, Usage};
 
 /// Takes the events of an answer with several choices.
 pub trait Choices {
@@ -24,6 +24,8 @@ pub struct WholeAnswer {
 pub struct WholeChoice {
     pub text: String,
     pub reasoning: String,
+    pub refusal: Option<String>,
+    pub calls: Vec<Call>,
     finish: Option<Finish>,
     fault: Option<Fault>,
 }
@@ -73,8 +75,11 @@ impl Choices for WholeAnswer {
         match event {
             Event::Text(text) => choice.text.push_str(text),
             Event::Reasoning(text) => choice.reasoning.push_str(text),
+            Event::Call(call) => choice.calls.push(call.clone()),
+            Event::Refusal(words) => choice.refusal = Some(words.to_owned()),
             Event::Finished(finish) => choice.finish = Some(finish),
             Event::Failed(fault) => choice.fault = Some(fault),
+            Event::Unmet(unmet) => choice.fault = Some(unmet.fault),
         }
     }
 }
@@ -85,6 +90,8 @@ pub trait FrameWriter {
     fn open(&mut self, out: &mut Vec<u8>, choice: usize);
     fn text(&mut self, out: &mut Vec<u8>, choice: usize, text: &str);
     fn reasoning(&mut self, out: &mut Vec<u8>, choice: usize, text: &str);
+    fn call(&mut self, out: &mut Vec<u8>, choice: usize, call: &Call);
+    fn refusal(&mut self, out: &mut Vec<u8>, choice: usize, words: &str);
     /// What comes last in a choice.
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason);
     /// What comes when every choice is closed.
@@ -184,14 +191,17 @@ impl<W: FrameWriter> Choices for StreamedAnswer<W> {
         if self.has_ended {
             return;
         }
-        if !matches!(event, Event::Failed(_)) {
+        if !matches!(event, Event::Failed(_) | Event::Unmet(_)) {
             self.begin(choice);
         }
         match event {
             Event::Text(text) => self.writer.text(&mut self.out, choice, text),
             Event::Reasoning(text) => self.writer.reasoning(&mut self.out, choice, text),
+            Event::Call(call) => self.writer.call(&mut self.out, choice, call),
+            Event::Refusal(words) => self.writer.refusal(&mut self.out, choice, words),
             Event::Finished(finish) => self.finish(choice, finish),
             Event::Failed(fault) => self.fault = self.fault.or(Some(fault)),
+            Event::Unmet(unmet) => self.fault = self.fault.or(Some(unmet.fault)),
         }
     }
 }

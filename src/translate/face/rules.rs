@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::translate::ask::Priority;
 use crate::translate::draft::{Draft, Field, Found};
@@ -191,38 +190,58 @@ pub fn models<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     })
 }
 
-pub fn response_format<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+pub fn response_format<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     let format: ResponseFormat = field.parse("an object such as {\"type\": \"text\"}")?;
-    match format.kind.as_str() {
-        "text" => Ok(Found::NoEffect),
-        "json_object" | "json_schema" => Err(field.unsupported_value(
-            "Unsupported value: 'response_format' of this type is not available on fal's any-llm. \
-             Describe the format in a message and send {\"type\": \"text\"}.",
-        )),
-        _ => Err(field.invalid(
-            "Invalid 'response_format': its type must be text, json_object or json_schema.",
-        )),
-    }
+    draft.response_format = Some(field.value);
+    Ok(match format.kind.as_str() {
+        "text" => Found::NoEffect,
+        _ => Found::Emulated,
+    })
 }
 
 pub fn tools<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    let tools: Vec<&RawValue> = field.parse("a list of tools")?;
-    draft.offers_tools = !tools.is_empty();
-    unless_empty(draft, field)
+    draft.tools = Some(field.value);
+    Ok(emulated_unless_empty(field))
 }
 
-/// Without tools, `none` and `auto` say nothing.
+pub fn functions<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    draft.functions = Some(field.value);
+    Ok(emulated_unless_empty(field))
+}
+
+/// What it means depends on the tools, which may come later in the request.
 pub fn tool_choice<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    if !matches!(field.value.get(), "\"none\"" | "\"auto\"") {
-        draft.requires_tools = Some(field.name);
-    }
-    Ok(Found::NoEffect)
+    draft.tool_choice = Some(field.value);
+    Ok(emulated_unless_default(field))
 }
 
-/// A field that clients always send and that says nothing where there are no tools.
-pub fn only_with_tools<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    field.parse::<bool>("true or false")?;
-    Ok(Found::NoEffect)
+pub fn function_call<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    draft.function_call = Some(field.value);
+    Ok(emulated_unless_default(field))
+}
+
+/// Clients send it always; it says something only when it is false.
+pub fn parallel_tool_calls<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let parallel = field.parse("true or false")?;
+    draft.parallel_tool_calls = Some(parallel);
+    Ok(match parallel {
+        true => Found::NoEffect,
+        false => Found::Emulated,
+    })
+}
+
+fn emulated_unless_empty(field: &Field<'_>) -> Found {
+    match field.is_empty() {
+        true => Found::NoEffect,
+        false => Found::Emulated,
+    }
+}
+
+fn emulated_unless_default(field: &Field<'_>) -> Found {
+    match field.value.get() {
+        "\"none\"" | "\"auto\"" => Found::NoEffect,
+        _ => Found::Emulated,
+    }
 }
 
 pub fn modalities<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {

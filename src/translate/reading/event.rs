@@ -1,14 +1,23 @@
 //! What happens in an answer, in our own words.
 
+use super::shape::{Call, Unmet};
+
 /// One happening. Texts are what is new, never what was there before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event<'t> {
     Reasoning(&'t str),
     Text(&'t str),
+    /// A call, complete and checked.
+    Call(&'t Call),
+    /// The model declined to answer, in these words.
+    Refusal(&'t str),
     /// The answer is complete. Nothing comes after.
     Finished(Finish),
     /// There will be no complete answer. Nothing comes after.
     Failed(Fault),
+    /// The model answered, but not as the caller asked; nothing that would have to be taken back
+    /// has gone out. It may be asked again.
+    Unmet(&'t Unmet),
 }
 
 /// Takes events, in order.
@@ -30,6 +39,8 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` was reached.
     Length,
+    /// The model waits for the results of its calls.
+    ToolCalls,
 }
 
 /// Tokens, estimated unless they were counted afterwards. `completion` includes `reasoning`.
@@ -66,4 +77,10 @@ pub enum Fault {
     Revised,
     /// The gateway is stopping.
     ShuttingDown,
+    /// The model wrote a tool call that could not be made valid.
+    ToolCall,
+    /// The model did not make the call that was required.
+    ToolChoice,
+    /// The model's JSON does not match what was asked for.
+    JsonSchema,
 }

@@ -8,6 +8,8 @@ use crate::translate::usage::TokenEstimate;
 #[derive(Debug)]
 pub struct Meter {
     prompt_tokens: u64,
+    /// What earlier attempts have cost.
+    before: Usage,
     max_tokens: Option<u64>,
     reasoning: TokenEstimate,
     text: TokenEstimate,
@@ -20,12 +22,18 @@ impl Meter {
     pub fn new(reading: &Reading) -> Self {
         Self {
             prompt_tokens: reading.prompt_tokens,
+            before: Usage::default(),
             max_tokens: reading.max_tokens,
             reasoning: TokenEstimate::default(),
             text: TokenEstimate::default(),
             ends_finished: true,
             kept: None,
         }
+    }
+
+    /// Adds what an earlier attempt has cost.
+    pub fn count_on(&mut self, before: &Self) {
+        self.before = before.usage();
     }
 
     /// Keeps all texts from now on.
@@ -66,9 +74,9 @@ impl Meter {
     pub fn usage(&self) -> Usage {
         let reasoning = self.reasoning.tokens();
         Usage {
-            prompt: self.prompt_tokens,
-            completion: reasoning + self.text.tokens(),
-            reasoning,
+            prompt: self.before.prompt + self.prompt_tokens,
+            completion: self.before.completion + reasoning + self.text.tokens(),
+            reasoning: self.before.reasoning + reasoning,
         }
     }
 
@@ -81,7 +89,7 @@ impl Meter {
         let Some(limit) = self.max_tokens else {
             return FinishReason::Stop;
         };
-        let tokens = self.usage().completion;
+        let tokens = self.reasoning.tokens() + self.text.tokens();
         let is_surely_cut = tokens.saturating_mul(6) >= limit.saturating_mul(7);
         let is_possibly_cut = tokens.saturating_mul(5) >= limit.saturating_mul(4);
         match is_surely_cut || (is_possibly_cut && !self.ends_finished) {

@@ -17,15 +17,19 @@
 //! whatever the bytes, there is no panic and memory stays within the limits plus the answer once;
 //! the work per event is one comparison with what was there before, not one parse of it all.
 
+pub mod calls;
 pub mod cumulative;
+pub mod envelope;
 pub mod event;
 pub mod filter;
 pub mod lead;
 pub mod meter;
 pub mod reader;
 pub mod scan;
+pub mod shape;
 pub mod sse;
 pub mod think;
 
 pub use event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 pub use reader::{Format, Limits, Reader};
+pub use shape::{Call, Unmet};

@@ -1,9 +1,10 @@
 //! The reading machine: fal's bytes in, events out. See the contract in [`super`].
 
 use super::cumulative::{Additions, Cumulative, Step, fault_of};
-use super::event::{Event, Fault, Finish, FinishReason, Sink, Texts};
+use super::event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 use super::filter::TextFilter;
 use super::meter::Meter;
+use super::shape::{Shaped, Shaper, Verdict};
 use super::sse::{SseDecoder, SseEvent};
 use super::think::{Split, ThinkSplitter};
 use crate::translate::plan::Reading;
@@ -53,6 +54,30 @@ impl Reader {
             limits,
             answer: Answer::new(reading),
         }
+    }
+
+    /// A reader for another attempt at the same answer: it counts on, and repeats no text that
+    /// `before` has given out.
+    pub fn after(before: &Reader, reading: &Reading, format: Format, limits: Limits) -> Self {
+        let mut reader = Self::new(reading, format, limits);
+        reader.answer.is_mute = before.answer.is_mute || before.answer.has_spoken;
+        reader.answer.meter.count_on(&before.answer.meter);
+        reader
+    }
+
+    /// What the model wrote, as far as it is worth showing again.
+    pub fn reply(&self) -> &str {
+        self.answer.shaper.reply()
+    }
+
+    /// What had to be forgiven or mended in calls and JSON, by name.
+    pub fn leniencies(&self) -> &[&'static str] {
+        self.answer.shaper.leniencies()
+    }
+
+    /// Tokens so far, estimated.
+    pub fn usage(&self) -> Usage {
+        self.answer.meter.usage()
     }
 
     /// Keeps what the model writes until [`take_texts`](Self::take_texts), for those who count its
@@ -147,8 +172,13 @@ struct Answer {
     split: Split,
     voice: Option<Voice>,
     filter: TextFilter,
+    shaper: Shaper,
+    shaped: Shaped,
     meter: Meter,
     show_reasoning: bool,
+    /// Text has already been delivered by an earlier attempt; what this one adds is its calls.
+    is_mute: bool,
+    has_spoken: bool,
     has_begun: bool,
     has_ended: bool,
 }
@@ -162,8 +192,12 @@ impl Answer {
             split: Split::default(),
             voice: None,
             filter: TextFilter::new(reading),
+            shaper: Shaper::new(reading.contract.clone()),
+            shaped: Shaped::default(),
             meter: Meter::new(reading),
             show_reasoning: reading.show_reasoning,
+            is_mute: false,
+            has_spoken: false,
             has_begun: false,
             has_ended: false,
         }
@@ -251,8 +285,8 @@ impl Answer {
             self.splitter.push(&new.text, &mut self.split);
             self.pass_on_split(sink);
         }
-        if self.filter.has_stopped() {
-            self.end(FinishReason::Stop, sink);
+        if self.filter.has_stopped() || self.shaper.is_done() {
+            self.conclude_text(FinishReason::Stop, sink);
         }
         new.reasoning.clear();
         new.text.clear();
@@ -280,9 +314,15 @@ impl Answer {
             return;
         }
         let passed = self.filter.push(text);
-        if !passed.is_empty() {
-            self.meter.add_text(passed);
+        if passed.is_empty() {
+            return;
+        }
+        self.meter.add_text(passed);
+        if self.shaper.is_open() {
             sink.event(Event::Text(passed));
+        } else {
+            self.shaper.push(passed, &mut self.shaped);
+            self.deliver(sink);
         }
     }
 
@@ -294,15 +334,54 @@ impl Answer {
         self.splitter.finish(&mut self.split);
         self.pass_on_split(sink);
         let rest = self.filter.finish();
-        if !rest.is_empty() {
-            self.meter.add_text(rest);
-            sink.event(Event::Text(rest));
+        self.meter.add_text(rest);
+        if self.shaper.is_open() {
+            if !rest.is_empty() {
+                sink.event(Event::Text(rest));
+            }
+        } else {
+            self.shaper.push(rest, &mut self.shaped);
         }
         let reason = match self.filter.has_stopped() {
             true => FinishReason::Stop,
             false => self.meter.finish_reason(),
         };
-        self.end(reason, sink);
+        self.conclude_text(reason, sink);
+    }
+
+    /// The text is all there: what it amounts to decides how the answer ends.
+    fn conclude_text(&mut self, reason: FinishReason, sink: &mut dyn Sink) {
+        if self.shaper.is_open() {
+            return self.end(reason, sink);
+        }
+        let verdict = self.shaper.finish(&mut self.shaped);
+        self.deliver(sink);
+        match (verdict, reason) {
+            (Verdict::Met, _) if self.shaper.has_calls() => self.end(FinishReason::ToolCalls, sink),
+            (Verdict::Met, reason) => self.end(reason, sink),
+            (Verdict::Declined(words), _) => {
+                sink.event(Event::Refusal(&words));
+                self.end(FinishReason::Stop, sink);
+            }
+            // What `max_tokens` cut is not the model's mistake; OpenAI delivers it as it is.
+            (Verdict::Unmet(_), FinishReason::Length) => self.end(FinishReason::Length, sink),
+            (Verdict::Unmet(unmet), _) => {
+                self.has_ended = true;
+                sink.event(Event::Unmet(&unmet));
+            }
+        }
+    }
+
+    /// Gives out what the shaper has made of the text so far.
+    fn deliver(&mut self, sink: &mut dyn Sink) {
+        if !self.shaped.text.is_empty() && !self.is_mute {
+            self.has_spoken = true;
+            sink.event(Event::Text(&self.shaped.text));
+        }
+        self.shaped.text.clear();
+        for call in self.shaped.calls.drain(..) {
+            sink.event(Event::Call(&call));
+        }
     }
 
     fn finish_events(&mut self, is_acceptable: bool, sink: &mut dyn Sink) {

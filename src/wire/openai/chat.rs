@@ -44,10 +44,30 @@ pub struct ResponseMessage<'a> {
     pub role: &'static str,
     pub content: Option<&'a str>,
     pub refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<MessageToolCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function_call: Option<MessageFunction<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<&'a str>,
+}
+
+/// A call in a whole answer.
+#[derive(Debug, Serialize)]
+pub struct MessageToolCall<'a> {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub function: MessageFunction<'a>,
+}
+
+/// Name and arguments of a call; `arguments` is JSON, written into a string.
+#[derive(Debug, Serialize)]
+pub struct MessageFunction<'a> {
+    pub name: &'a str,
+    pub arguments: &'a str,
 }
 
 /// What the gateway did to the request, for callers that asked to see it in the body.

@@ -4,4 +4,5 @@ pub mod files;
 pub mod messages;
 pub mod parameters;
 pub mod parse;
+pub mod tools;
 pub mod write;

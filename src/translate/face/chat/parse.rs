@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::messages::{self, Limits};
 use super::parameters::PARAMETERS;
+use super::tools;
 use crate::translate::ask::Ask;
 use crate::translate::draft::{Draft, Field};
 use crate::translate::rejection::{Cause, Rejection};
@@ -17,16 +18,14 @@ use crate::wire::openai::message::RequestMessage;
 pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> {
     let draft = Draft::read(body, PARAMETERS)?;
     let raw = draft.messages.ok_or_else(|| missing_messages(&draft))?;
-    if let Some(name) = draft.requires_tools
-        && !draft.offers_tools
-    {
-        return Err(Rejection::invalid(
-            name,
-            format!("Invalid '{name}': it asks for a tool call, but the request offers no tools."),
-        ));
-    }
+    let tools = tools::offer(&draft)?;
+    let format = tools::answer_format(&draft)?;
     let conversation = messages::parse(parse_messages(raw)?, limits)?;
-    Ok(draft.into_ask(conversation))
+    Ok(Ask {
+        tools,
+        format,
+        ..draft.into_ask(conversation)
+    })
 }
 
 fn parse_messages(raw: &RawValue) -> Result<Vec<RequestMessage<'_>>, Rejection> {

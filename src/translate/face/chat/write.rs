@@ -8,8 +8,8 @@ use crate::translate::face::objects::{
     self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
 };
 use crate::translate::notes::Notes;
-use crate::translate::reading::{FinishReason, Usage};
-use crate::wire::openai::chat::{Choice, ResponseMessage};
+use crate::translate::reading::{Call, FinishReason, Usage};
+use crate::wire::openai::chat::{Choice, MessageFunction, MessageToolCall, ResponseMessage};
 
 /// Under which names reasoning is delivered. No single name reaches every client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,35 +19,91 @@ pub enum ReasoningField {
     Reasoning,
 }
 
+/// How an answer is written where there is more than one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    pub reasoning_field: ReasoningField,
+    pub calls: CallStyle,
+}
+
+/// Under which name calls are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallStyle {
+    /// `tool_calls`.
+    Tools,
+    /// `function_call`, for requests that spoke of `functions`.
+    Function,
+}
+
+impl Style {
+    fn reason_name(self, reason: FinishReason) -> &'static str {
+        match (reason, self.calls) {
+            (FinishReason::ToolCalls, CallStyle::Function) => "function_call",
+            (reason, _) => reason_name(reason),
+        }
+    }
+}
+
+/// The id of a call: unique as the answer's own id is, and the same whenever it is asked for.
+fn call_id(head_id: &str, choice: usize, call: usize) -> String {
+    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let seed = format!("{head_id}/{choice}/{call}");
+    let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
+    let letters = digest.as_ref().iter().take(24);
+    let letters = letters.filter_map(|byte| ALPHABET.get(usize::from(byte % 62)).copied());
+    letters.fold("call_".to_owned(), |mut id, letter| {
+        id.push(char::from(letter));
+        id
+    })
+}
+
 /// The JSON of a whole answer, with the notes where they are wanted.
-pub fn to_json(
-    head: &Head,
-    answer: &WholeAnswer,
-    reasoning_field: ReasoningField,
-    notes: Option<&Notes>,
-) -> Vec<u8> {
+pub fn to_json(head: &Head, answer: &WholeAnswer, style: Style, notes: Option<&Notes>) -> Vec<u8> {
     let choices = answer
         .choices
         .iter()
         .zip(0..)
         .map(|(choice, index)| Choice {
             index,
-            message: message(choice, reasoning_field),
+            message: message(choice, &head.id, index, style),
             logprobs: None,
-            finish_reason: reason_name(choice.finish_reason()),
+            finish_reason: style.reason_name(choice.finish_reason()),
         });
     objects::to_json(head, "chat.completion", choices.collect(), answer, notes)
 }
 
-fn message(choice: &WholeChoice, reasoning_field: ReasoningField) -> ResponseMessage<'_> {
+fn message<'c>(
+    choice: &'c WholeChoice,
+    head_id: &str,
+    index: u32,
+    style: Style,
+) -> ResponseMessage<'c> {
     let reasoning_as = |field| {
-        let is_wanted = reasoning_field == ReasoningField::Both || reasoning_field == field;
+        let is_wanted =
+            style.reasoning_field == ReasoningField::Both || style.reasoning_field == field;
         (is_wanted && !choice.reasoning.is_empty()).then_some(choice.reasoning.as_str())
     };
+    let function = |call: &'c Call| MessageFunction {
+        name: &call.name,
+        arguments: &call.arguments,
+    };
+    let tool_call = |call: &'c Call| MessageToolCall {
+        id: call_id(head_id, index as usize, call.index),
+        kind: "function",
+        function: function(call),
+    };
+    let (tool_calls, function_call) = match style.calls {
+        CallStyle::Tools => (choice.calls.iter().map(tool_call).collect(), None),
+        CallStyle::Function => (Vec::new(), choice.calls.first().map(function)),
+    };
+    let says_nothing =
+        choice.text.is_empty() && (!choice.calls.is_empty() || choice.refusal.is_some());
     ResponseMessage {
         role: "assistant",
-        content: Some(&choice.text),
-        refusal: None,
+        content: (!says_nothing).then_some(choice.text.as_str()),
+        refusal: choice.refusal.as_deref(),
+        tool_calls,
+        function_call,
         reasoning_content: reasoning_as(ReasoningField::ReasoningContent),
         reasoning: reasoning_as(ReasoningField::Reasoning),
     }
@@ -57,19 +113,18 @@ fn message(choice: &WholeChoice, reasoning_field: ReasoningField) -> ResponseMes
 #[derive(Debug)]
 pub struct ChatChunks {
     frame: ChunkFrame,
+    id: String,
+    style: Style,
     reasoning_fields: &'static [&'static str],
 }
 
 impl ChatChunks {
-    pub fn new(
-        head: &Head,
-        reasoning_field: ReasoningField,
-        usage: UsageChunk,
-        notes: Option<&Notes>,
-    ) -> Self {
+    pub fn new(head: &Head, style: Style, usage: UsageChunk, notes: Option<&Notes>) -> Self {
         Self {
             frame: ChunkFrame::new(head, "chat.completion.chunk", usage, notes),
-            reasoning_fields: match reasoning_field {
+            id: head.id.clone(),
+            style,
+            reasoning_fields: match style.reasoning_field {
                 ReasoningField::Both => &["reasoning_content", "reasoning"],
                 ReasoningField::ReasoningContent => &["reasoning_content"],
                 ReasoningField::Reasoning => &["reasoning"],
@@ -84,11 +139,12 @@ impl ChatChunks {
         write_delta: impl FnOnce(&mut Vec<u8>),
         finish_reason: Option<FinishReason>,
     ) {
+        let style = self.style;
         self.frame.write(out, |out| {
             let _ = write!(out, "{{\"index\":{choice},\"delta\":{{");
             write_delta(out);
             out.extend_from_slice(b"},\"logprobs\":null,\"finish_reason\":");
-            write_json(out, &finish_reason.map(reason_name));
+            write_json(out, &finish_reason.map(|reason| style.reason_name(reason)));
             out.push(b'}');
         });
     }
@@ -115,6 +171,58 @@ impl FrameWriter for ChatChunks {
         self.write(out, choice, |out| write_fields(out, fields, text), None);
     }
 
+    /// The id and name first, then the arguments in pieces that are JSON when they are joined.
+    fn call(&mut self, out: &mut Vec<u8>, choice: usize, call: &Call) {
+        let (id, style, index) = (
+            call_id(&self.id, choice, call.index),
+            self.style,
+            call.index,
+        );
+        let named = |out: &mut Vec<u8>| match style.calls {
+            CallStyle::Tools => {
+                let _ = write!(
+                    out,
+                    "\"tool_calls\":[{{\"index\":{index},\"id\":\"{id}\",\"type\":\"function\",\"function\":{{\"name\":"
+                );
+                write_json(out, &call.name);
+                out.extend_from_slice(b",\"arguments\":\"\"}}]");
+            }
+            CallStyle::Function => {
+                out.extend_from_slice(b"\"function_call\":{\"name\":");
+                write_json(out, &call.name);
+                out.extend_from_slice(b",\"arguments\":\"\"}");
+            }
+        };
+        self.write(out, choice, named, None);
+        for piece in pieces(&call.arguments) {
+            let argued = |out: &mut Vec<u8>| match style.calls {
+                CallStyle::Tools => {
+                    let _ = write!(
+                        out,
+                        "\"tool_calls\":[{{\"index\":{index},\"function\":{{\"arguments\":"
+                    );
+                    write_json(out, piece);
+                    out.extend_from_slice(b"}}]");
+                }
+                CallStyle::Function => {
+                    out.extend_from_slice(b"\"function_call\":{\"arguments\":");
+                    write_json(out, piece);
+                    out.push(b'}');
+                }
+            };
+            self.write(out, choice, argued, None);
+        }
+    }
+
+    fn refusal(&mut self, out: &mut Vec<u8>, choice: usize, words: &str) {
+        self.write(
+            out,
+            choice,
+            |out| write_fields(out, &["refusal"], words),
+            None,
+        );
+    }
+
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason) {
         self.write(out, choice, |_| {}, Some(reason));
     }
@@ -131,4 +239,20 @@ fn write_fields(out: &mut Vec<u8>, names: &[&str], text: &str) {
         let _ = write!(out, "{comma}\"{name}\":");
         write_json(out, text);
     }
+}
+
+/// A text in pieces of a size that suits a chunk, cut between characters.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    const PIECE: usize = 1024;
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let cut = rest
+            .char_indices()
+            .map(|(at, _)| at)
+            .find(|at| *at >= PIECE)
+            .unwrap_or(rest.len());
+        let (piece, after) = rest.split_at_checked(cut)?;
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
 }

@@ -12,7 +12,7 @@ use crate::translate::face::objects::{
     self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
 };
 use crate::translate::notes::Notes;
-use crate::translate::reading::{FinishReason, Usage};
+use crate::translate::reading::{Call, FinishReason, Usage};
 use crate::wire::openai::completion::CompletionChoice;
 
 const OBJECT: &str = "text_completion";
@@ -75,6 +75,13 @@ impl FrameWriter for CompletionChunks {
 
     /// There is no field for it.
     fn reasoning(&mut self, _: &mut Vec<u8>, _: usize, _: &str) {}
+
+    /// This API has no tools, so no request of it is answered with a call.
+    fn call(&mut self, _: &mut Vec<u8>, _: usize, _: &Call) {}
+
+    fn refusal(&mut self, out: &mut Vec<u8>, choice: usize, words: &str) {
+        self.text(out, choice, words);
+    }
 
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason) {
         write_chunk(&mut self.frame, out, choice, "", Some(reason));

@@ -1,0 +1,35 @@
+//! How tools and structured answers are had from models that only take a prompt.
+
+use std::collections::BTreeMap;
+
+use super::kinds::{Choice, Count, Switch, Table};
+use super::settings::settings;
+
+settings! {
+    /// How tools and structured answers are had from models that only take a prompt.
+    pub struct Tools in "tools" {
+        /// How often a model is asked again, in one request, when its call or its JSON is wrong;
+        /// each time is another paid call to fal.
+        max_reasks: usize, Count(0, 3), default "1";
+        /// Whether calls that a model writes in another form than it was shown count, when they
+        /// are unmistakable.
+        lenient: bool, Switch, default "true";
+        /// The form in which models are asked to call, by the beginning of a model's id: `tagged`
+        /// (the default for all) or `json`.
+        dialects: BTreeMap<String, Dialect>, Table(Choice(Dialect::WORDS), "{ \"openai/\" = \"json\" }");
+    }
+}
+
+/// A form in which models are asked to call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// JSON in a tagged block.
+    Tagged,
+    /// The whole reply is JSON.
+    Json,
+}
+
+impl Dialect {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("tagged", Self::Tagged), ("json", Self::Json)];
+}

@@ -1,0 +1,200 @@
+//! What a model is told besides the conversation: its tools, and the form of its answer.
+//!
+//! The wording is what models have been seen to follow: neutral, in the system prompt, one example
+//! of the exact form, and as its last sentence what to do when nothing special is needed.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::ask::{AnswerFormat, Conversation, Delivery};
+use super::contract::{Contract, FormatContract, KnownTool, ToolContract};
+use super::json::Schema;
+use super::key::Key;
+use super::rejection::Rejection;
+use super::tools::signature::{Detail, define, parameters};
+use super::tools::{Choice, Dialect, Offer};
+
+/// What follows the caller's own instructions in the system prompt.
+#[derive(Clone, Debug, Default)]
+pub struct Guide {
+    /// Empty when there is nothing to say.
+    pub text: String,
+    /// The key that `text` speaks of; with a text there is one.
+    pub key: Option<Key>,
+    /// How calls of the history are written.
+    pub dialect: Dialect,
+}
+
+/// How models are guided, as the operator set it.
+#[derive(Clone, Debug)]
+pub struct GuideSettings {
+    /// Whether calls in other forms than the one asked for count, when they are unmistakable.
+    pub is_lenient: bool,
+    /// Dialects by the beginning of a model's id; the longest match counts.
+    pub dialects: Vec<(String, Dialect)>,
+}
+
+impl GuideSettings {
+    /// The dialect that a model is spoken to in.
+    pub fn dialect(&self, model: &str) -> Dialect {
+        let matching = self
+            .dialects
+            .iter()
+            .filter(|(prefix, _)| model.starts_with(prefix.as_str()));
+        matching
+            .max_by_key(|(prefix, _)| prefix.len())
+            .map(|(_, dialect)| *dialect)
+            .unwrap_or_default()
+    }
+}
+
+impl Guide {
+    /// The paragraph, if there is one.
+    pub fn paragraph(&self) -> Option<&str> {
+        Some(self.text.as_str()).filter(|text| !text.is_empty())
+    }
+
+    /// What to say about these tools and this format.
+    pub fn new(
+        conversation: &Conversation<'_>,
+        tools: Option<&Offer<'_>>,
+        format: &AnswerFormat<'_>,
+        dialect: Dialect,
+        detail: Detail,
+    ) -> Self {
+        let definitions = tools
+            .into_iter()
+            .flat_map(|offer| &offer.tools)
+            .map(|tool| define(tool, Detail::Full));
+        let definitions = definitions.collect::<Vec<_>>().join("\n");
+        let form = format_instructions(format);
+        if definitions.is_empty() && form.is_empty() {
+            return Self {
+                dialect,
+                ..Self::default()
+            };
+        }
+        let key = Key::of_all(conversation, &[&definitions, &form]);
+        let text = match tools {
+            None => form,
+            Some(offer) => match only_tool_to_call(offer) {
+                Some(text) => text,
+                None if form.is_empty() => dialect.instructions(offer, &key, detail),
+                None => format!("{}\n{form}", dialect.instructions(offer, &key, detail)),
+            },
+        };
+        Self {
+            text,
+            key: Some(key),
+            dialect,
+        }
+    }
+}
+
+/// With a single tool that must be called, the model is asked for nothing but its arguments: the
+/// strongest form there is.
+fn only_tool_to_call(offer: &Offer<'_>) -> Option<String> {
+    let [tool] = offer.tools.as_slice() else {
+        return None;
+    };
+    let purpose = tool
+        .description
+        .as_deref()
+        .map(|text| format!(" ({text})"))
+        .unwrap_or_default();
+    let schema = parameters(tool);
+    (offer.choice == Choice::Required).then(|| {
+        format!(
+            "Answer by giving the arguments for the function {}{purpose}.\n{}",
+            tool.name,
+            schema_instructions(&schema.to_string())
+        )
+    })
+}
+
+fn format_instructions(format: &AnswerFormat<'_>) -> String {
+    match format {
+        AnswerFormat::Text => String::new(),
+        AnswerFormat::JsonObject => {
+            "Always respond with a JSON object.\nDon't include any text or Markdown fencing before or after.".to_owned()
+        }
+        AnswerFormat::JsonSchema { schema, .. } => schema_instructions(schema.get()),
+    }
+}
+
+fn schema_instructions(schema: &str) -> String {
+    format!(
+        "Always respond with a JSON object that's compatible with this schema:\n\n{schema}\n\n\
+         Don't include any text or Markdown fencing before or after."
+    )
+}
+
+/// What the answer has to be.
+///
+/// # Errors
+/// A schema that is none, or one that is too large, too deep or refers outside itself.
+pub fn contract(
+    tools: Option<&Offer<'_>>,
+    format: &AnswerFormat<'_>,
+    key: Option<&Key>,
+    delivery: Delivery,
+    settings: &GuideSettings,
+) -> Result<Contract, Rejection> {
+    let tools = match (tools, key) {
+        (Some(offer), Some(key)) => Some(tool_contract(offer, key, settings)?),
+        _ => None,
+    };
+    let json = |schema, is_strict| FormatContract::Json {
+        schema,
+        is_strict,
+        is_held: is_strict || delivery == Delivery::Whole,
+    };
+    let format = match format {
+        AnswerFormat::Text => FormatContract::Text,
+        AnswerFormat::JsonObject => json(None, false),
+        AnswerFormat::JsonSchema { schema, strict, .. } => json(
+            Some(compile(schema, "response_format.json_schema.schema")?),
+            *strict,
+        ),
+    };
+    Ok(Contract { tools, format })
+}
+
+fn tool_contract(
+    offer: &Offer<'_>,
+    key: &Key,
+    settings: &GuideSettings,
+) -> Result<ToolContract, Rejection> {
+    let list = if offer.as_functions {
+        "functions"
+    } else {
+        "tools"
+    };
+    let known = offer.tools.iter().enumerate().map(|(at, tool)| {
+        let path = || format!("{list}[{at}].function.parameters");
+        let schema = tool
+            .parameters
+            .map(|raw| compile(raw, &path()))
+            .transpose()?;
+        Ok(KnownTool {
+            name: tool.name.clone().into_owned(),
+            schema,
+            is_strict: tool.strict,
+        })
+    });
+    let is_required = offer.choice == Choice::Required;
+    Ok(ToolContract {
+        key: key.clone(),
+        tools: known.collect::<Result<_, Rejection>>()?,
+        is_required,
+        is_arguments_only: is_required && offer.tools.len() == 1,
+        is_parallel: offer.parallel,
+        is_lenient: settings.is_lenient,
+    })
+}
+
+fn compile(schema: &RawValue, path: &str) -> Result<Arc<Schema>, Rejection> {
+    let invalid = |error| Rejection::invalid(path, format!("Invalid '{path}': {error}"));
+    Schema::parse(schema).map(Arc::new).map_err(invalid)
+}

@@ -1,0 +1,37 @@
+//! The tools of a request.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+/// The tools that a model may call in its answer.
+#[derive(Clone, Debug)]
+pub struct Offer<'a> {
+    /// At least one.
+    pub tools: Vec<Tool<'a>>,
+    pub choice: Choice,
+    /// Whether several calls may come in one answer.
+    pub parallel: bool,
+    /// Whether the caller spoke of `functions`, OpenAI's older name, and wants to be answered so.
+    pub as_functions: bool,
+}
+
+/// One function.
+#[derive(Clone, Debug)]
+pub struct Tool<'a> {
+    pub name: Cow<'a, str>,
+    pub description: Option<Cow<'a, str>>,
+    /// The JSON Schema of its arguments; without one, it takes none.
+    pub parameters: Option<&'a RawValue>,
+    /// Whether arguments that do not match the schema may never be delivered.
+    pub strict: bool,
+}
+
+/// How free the model is to call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// It may.
+    Auto,
+    /// It must, whichever tool it takes. With a single tool, only that one's arguments are asked for.
+    Required,
+}

@@ -1,0 +1,174 @@
+//! Tool definitions at four sizes, for prompts that have no room.
+//!
+//! A tool is never left out: what shrinks is how much is said about it.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::offer::Tool;
+
+/// How much is said about each tool, from everything to a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// The whole JSON Schema.
+    #[default]
+    Full,
+    /// The schema without titles, examples and descriptions of parameters.
+    Terse,
+    /// `name(city: string, unit?: "c"|"f") - what it does`.
+    Signature,
+    /// Name and the beginning of the description.
+    Name,
+}
+
+impl Detail {
+    /// From the most to the least.
+    pub const ALL: [Self; 4] = [Self::Full, Self::Terse, Self::Signature, Self::Name];
+
+    /// The level as the fold header names it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Terse => "terse",
+            Self::Signature => "signature",
+            Self::Name => "name",
+        }
+    }
+}
+
+/// A tool on a line of its own.
+pub fn define(tool: &Tool<'_>, detail: Detail) -> String {
+    let description = tool.description.as_deref().unwrap_or_default();
+    match detail {
+        Detail::Full => as_json(tool, description, parameters(tool)),
+        Detail::Terse => {
+            let mut schema = parameters(tool);
+            strip_prose(&mut schema, 0);
+            as_json(tool, description, schema)
+        }
+        Detail::Signature => {
+            let arguments = arguments(&parameters(tool));
+            with_description(format!("{}({arguments})", tool.name), description, 200)
+        }
+        Detail::Name => with_description(tool.name.to_string(), description, 60),
+    }
+}
+
+fn as_json(tool: &Tool<'_>, description: &str, schema: Value) -> String {
+    let mut out = format!("{{\"name\": {}", Value::from(tool.name.as_ref()));
+    if !description.is_empty() {
+        let _ = write!(out, ", \"description\": {}", Value::from(description));
+    }
+    let _ = write!(out, ", \"parameters\": {schema}}}");
+    out
+}
+
+fn with_description(mut line: String, description: &str, most: usize) -> String {
+    let first_line = description.lines().next().unwrap_or_default();
+    if !first_line.is_empty() {
+        line.push_str(" - ");
+        line.extend(first_line.chars().take(most));
+    }
+    line
+}
+
+/// The schema of the arguments; none stands for an object without fields.
+pub fn parameters(tool: &Tool<'_>) -> Value {
+    tool.parameters
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_else(|| serde_json::json!({"type": "object", "properties": {}}))
+}
+
+/// Keywords that explain and do not constrain.
+const PROSE: [&str; 6] = [
+    "description",
+    "title",
+    "examples",
+    "example",
+    "$comment",
+    "$schema",
+];
+/// Schemas are refused long before they are nested like this.
+const MAX_DEPTH: usize = 64;
+
+fn strip_prose(schema: &mut Value, depth: usize) {
+    if depth > MAX_DEPTH {
+        return;
+    }
+    match schema {
+        Value::Object(fields) => {
+            // Inside `properties`, `title` is the name of a parameter.
+            for (name, inner) in fields.iter_mut() {
+                match (name.as_str(), inner) {
+                    ("properties" | "$defs" | "definitions", Value::Object(schemas)) => {
+                        schemas
+                            .values_mut()
+                            .for_each(|schema| strip_prose(schema, depth + 2));
+                    }
+                    ("enum" | "const" | "default", _) => {}
+                    (_, inner) => strip_prose(inner, depth + 1),
+                }
+            }
+            fields.retain(|name, _| !PROSE.contains(&name.as_str()));
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| strip_prose(item, depth + 1)),
+        _ => {}
+    }
+}
+
+/// `city: string, unit?: "c"|"f"`.
+fn arguments(schema: &Value) -> String {
+    let Some(Value::Object(properties)) = schema.get("properties") else {
+        return String::new();
+    };
+    let required = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let argument = |(name, inner): (&String, &Value)| {
+        let optional = if required.iter().any(|known| known == name) {
+            ""
+        } else {
+            "?"
+        };
+        format!("{name}{optional}: {}", type_of(inner, 0))
+    };
+    properties
+        .iter()
+        .map(argument)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn type_of(schema: &Value, depth: usize) -> String {
+    if depth > 3 {
+        return "any".to_owned();
+    }
+    if let Some(Value::Array(values)) = schema.get("enum") {
+        return values
+            .iter()
+            .map(Value::to_string)
+            .collect::<Vec<_>>()
+            .join("|");
+    }
+    match schema.get("type").and_then(Value::as_str) {
+        Some("array") => {
+            let items = schema
+                .get("items")
+                .map_or("any".to_owned(), |items| type_of(items, depth + 1));
+            match items.contains('|') {
+                true => format!("({items})[]"),
+                false => format!("{items}[]"),
+            }
+        }
+        Some("object") if schema.get("properties").is_some() => {
+            format!("{{{}}}", arguments(schema))
+        }
+        Some(kind) => kind.to_owned(),
+        None => "any".to_owned(),
+    }
+}
