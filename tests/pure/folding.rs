@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use fal_gateway::translate::ask::{Conversation, Part, Prefill, Speaker, ToolCall, Turn};
 use fal_gateway::translate::fold::{self, Folded, Overflow, Room};
+use fal_gateway::translate::guide::Guide;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -52,7 +53,7 @@ const FRAGMENTS: [&str; 32] = [
 
 /// A fold that may be as long as it has to.
 fn fold(conversation: Conversation<'static>) -> Folded<'static> {
-    fold::fold(conversation, &Room::default()).unwrap()
+    fold::fold(conversation, &Guide::default(), &Room::default()).unwrap()
 }
 
 fn text() -> impl Strategy<Value = Cow<'static, str>> {
@@ -189,7 +190,7 @@ proptest! {
     ) {
         let most = fold(conversation.clone()).prompt_chars().saturating_sub(spare);
         let room = Room { prompt: Some(most), overflow: Overflow::Shift, ..Room::default() };
-        if let Ok(folded) = fold::fold(conversation.clone(), &room) {
+        if let Ok(folded) = fold::fold(conversation.clone(), &Guide::default(), &room) {
             prop_assert!(folded.prompt_chars() <= most);
             prop_assert_eq!(unfold(&folded), conversation);
         }

@@ -24,18 +24,20 @@ use fal_gateway::translate::ask::Delivery;
 use fal_gateway::translate::draft::{Fate, Parameter};
 use fal_gateway::translate::explain::explain;
 use fal_gateway::translate::face::answer::{Choices, FrameWriter, StreamedAnswer, WholeAnswer};
-use fal_gateway::translate::face::chat::write::{ChatChunks, ReasoningField};
+use fal_gateway::translate::face::chat::write::{CallStyle, ChatChunks, Style};
 use fal_gateway::translate::face::completions::write::CompletionChunks;
 use fal_gateway::translate::face::objects::UsageChunk;
 use fal_gateway::translate::face::{chat, completions};
 use fal_gateway::translate::fold::{Overflow, Room};
+use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::plan::{Capabilities, Plan, Reading};
-use fal_gateway::translate::reading::{Event, Format, Reader, Sink};
+use fal_gateway::translate::reading::{Event, Finish, FinishReason, Format, Reader, Sink, Unmet};
 use fal_gateway::translate::rejection::Rejection;
+use fal_gateway::translate::tools::Dialect;
 use fal_gateway::wire::fal::any_llm::AnyLlmInput;
 use fal_gateway::wire::openai::fields::Fields;
 
-use crate::support::{self, CAPABILITIES, Face, Heard, LIMITS, byte_by_byte};
+use crate::support::{self, CAPABILITIES, Face, Heard, LIMITS, STYLE, byte_by_byte};
 
 /// A file of `tests/golden/plan`. The request stays text: order, duplicates and numbers such as
 /// `1e999` are part of the case.
@@ -59,6 +61,7 @@ struct CaseCapabilities {
     max_prompt_chars: Option<usize>,
     max_system_prompt_chars: Option<usize>,
     overflow: Option<String>,
+    dialect: Option<String>,
 }
 
 /// What is written about a plan.
@@ -338,6 +341,14 @@ impl<'a> PlanCase<'a> {
                     Some(other) => panic!("overflow is no {other}"),
                 },
             },
+            guide: GuideSettings {
+                dialects: match said.dialect.as_deref() {
+                    None => Vec::new(),
+                    Some("json") => vec![(String::new(), Dialect::Json)],
+                    Some(other) => panic!("dialect is no {other}"),
+                },
+                ..CAPABILITIES.guide
+            },
         }
     }
 
@@ -451,12 +462,19 @@ fn answer(face: Face, case: &str, request: &str, format: Format, bytes: &[u8]) -
     };
     let notes = Some(&plan.notes).filter(|_| case.starts_with("notes-"));
     let head = support::head();
+    let style = Style {
+        calls: match plan.notes.emulated.contains(&"functions") {
+            true => CallStyle::Function,
+            false => CallStyle::Tools,
+        },
+        ..STYLE
+    };
     let reader = Reader::new(&plan.reading, format, LIMITS);
     match face {
         Face::Chat => {
-            let writer = ChatChunks::new(&head, ReasoningField::Both, usage, notes);
+            let writer = ChatChunks::new(&head, style, usage, notes);
             written(reader, bytes, writer, |whole| {
-                chat::write::to_json(&head, whole, ReasoningField::Both, notes)
+                chat::write::to_json(&head, whole, style, notes)
             })
         }
         Face::Completions => {
@@ -478,9 +496,13 @@ fn written<W: FrameWriter>(
     let mut both = Both {
         stream: StreamedAnswer::new(writer, 1),
         whole: WholeAnswer::new(1),
+        unmet: None,
     };
-    support::drive(reader, bytes, &byte_by_byte(bytes.len()), &mut both);
-    let Both { mut stream, whole } = both;
+    let reader = support::drive(reader, bytes, &byte_by_byte(bytes.len()), &mut both);
+    both.settle(&reader);
+    let Both {
+        mut stream, whole, ..
+    } = both;
     let whole_json = match whole.fault() {
         // The envelope is the HTTP side's business; here the fault's name stands for it.
         Some(fault) => {
@@ -504,10 +526,33 @@ fn written<W: FrameWriter>(
 struct Both<W> {
     stream: StreamedAnswer<W>,
     whole: WholeAnswer,
+    unmet: Option<Unmet>,
+}
+
+impl<W: FrameWriter> Both<W> {
+    /// What becomes of an answer that is not what was asked for when the model is not asked again.
+    fn settle(&mut self, reader: &Reader) {
+        match self.unmet.take() {
+            None => {}
+            Some(Unmet {
+                instead: Some(text),
+                ..
+            }) => {
+                self.event(Event::Text(&text));
+                let (reason, usage) = (FinishReason::Stop, reader.usage());
+                self.event(Event::Finished(Finish { reason, usage }));
+            }
+            Some(unmet) => self.event(Event::Failed(unmet.fault)),
+        }
+    }
 }
 
 impl<W: FrameWriter> Sink for Both<W> {
     fn event(&mut self, event: Event<'_>) {
+        if let Event::Unmet(unmet) = event {
+            self.unmet = Some(unmet.clone());
+            return;
+        }
         self.stream.event(0, event);
         self.whole.event(0, event);
     }

@@ -7,14 +7,19 @@ use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 use fal_gateway::translate::face::answer::{StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::chat::messages::Limits as MessageLimits;
 use fal_gateway::translate::face::chat::parse::parse;
-use fal_gateway::translate::face::chat::write::{self, ChatChunks, ReasoningField};
+use fal_gateway::translate::face::chat::write::{
+    self, CallStyle, ChatChunks, ReasoningField, Style,
+};
 use fal_gateway::translate::face::completions;
 use fal_gateway::translate::face::objects::{Head, UsageChunk};
 use fal_gateway::translate::fold::{Overflow, Room};
+use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::image;
 use fal_gateway::translate::model::{Catalogue, Changes};
 use fal_gateway::translate::plan::{self, Capabilities, Plan, Reading};
-use fal_gateway::translate::reading::{Event, Fault, Finish, Format, Limits, Reader, Sink};
+use fal_gateway::translate::reading::{
+    Call, Event, Fault, Finish, Format, Limits, Reader, Sink, Unmet,
+};
 use fal_gateway::translate::rejection::Rejection;
 
 /// So many generated inputs, the same ones each time. `PROPTEST_RNG_SEED=7` looks elsewhere, and
@@ -51,6 +56,10 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities {
         prompt: None,
         system_prompt: None,
         overflow: Overflow::Error,
+    },
+    guide: GuideSettings {
+        is_lenient: true,
+        dialects: Vec::new(),
     },
 };
 
@@ -108,22 +117,29 @@ pub(crate) fn head() -> Head {
     }
 }
 
+/// How chat completions are written here.
+pub(crate) const STYLE: Style = Style {
+    reasoning_field: ReasoningField::Both,
+    calls: CallStyle::Tools,
+};
+
 /// A streamed chat completion with this many choices.
 pub(crate) fn chat_stream(choices: usize, usage: UsageChunk) -> StreamedAnswer<ChatChunks> {
-    let chunks = ChatChunks::new(&head(), ReasoningField::Both, usage, None);
+    let chunks = ChatChunks::new(&head(), STYLE, usage, None);
     StreamedAnswer::new(chunks, u32::try_from(choices).unwrap())
 }
 
 /// The JSON of a whole chat completion.
 pub(crate) fn chat_json(answer: &WholeAnswer) -> Vec<u8> {
-    write::to_json(&head(), answer, ReasoningField::Both, None)
+    write::to_json(&head(), answer, STYLE, None)
 }
 
 /// How an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ending {
     Finished(Finish),
     Failed(Fault),
+    Unmet(Unmet),
 }
 
 /// All that a reader said, with the pieces joined.
@@ -131,6 +147,8 @@ pub(crate) enum Ending {
 pub(crate) struct Heard {
     pub text: String,
     pub reasoning: String,
+    pub calls: Vec<Call>,
+    pub refusal: Option<String>,
     pub endings: Vec<Ending>,
 }
 
@@ -144,6 +162,9 @@ impl Sink for Heard {
         match event {
             Event::Text(text) => self.text.push_str(text),
             Event::Reasoning(text) => self.reasoning.push_str(text),
+            Event::Call(call) => self.calls.push(call.clone()),
+            Event::Refusal(words) => assert_eq!(self.refusal.replace(words.to_owned()), None),
+            Event::Unmet(unmet) => self.endings.push(Ending::Unmet(unmet.clone())),
             Event::Finished(finish) => self.endings.push(Ending::Finished(finish)),
             Event::Failed(fault) => self.endings.push(Ending::Failed(fault)),
         }
