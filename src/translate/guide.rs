@@ -139,10 +139,15 @@ pub fn contract(
     format: &AnswerFormat<'_>,
     key: Option<&Key>,
     delivery: Delivery,
+    dialect: Dialect,
     settings: &GuideSettings,
 ) -> Result<Contract, Rejection> {
     let tools = match (tools, key) {
-        (Some(offer), Some(key)) => Some(tool_contract(offer, key, settings)?),
+        (Some(offer), Some(key)) => {
+            // The JSON dialect has no key: what it asks for is read as other forms are.
+            let is_lenient = settings.is_lenient || dialect == Dialect::Json;
+            Some(tool_contract(offer, key, is_lenient)?)
+        }
         _ => None,
     };
     let json = |schema, is_strict| FormatContract::Json {
@@ -164,7 +169,7 @@ pub fn contract(
 fn tool_contract(
     offer: &Offer<'_>,
     key: &Key,
-    settings: &GuideSettings,
+    is_lenient: bool,
 ) -> Result<ToolContract, Rejection> {
     let list = if offer.as_functions {
         "functions"
@@ -190,7 +195,7 @@ fn tool_contract(
         is_required,
         is_arguments_only: is_required && offer.tools.len() == 1,
         is_parallel: offer.parallel,
-        is_lenient: settings.is_lenient,
+        is_lenient,
     })
 }
 

@@ -125,6 +125,7 @@ pub fn plan<'a>(
         &ask.format,
         folded.key.as_ref(),
         ask.delivery,
+        dialect,
         &capabilities.guide,
     )?;
     // The images that are sent count, which may be fewer than there were.

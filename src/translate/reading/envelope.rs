@@ -36,7 +36,7 @@ const NAME: [&str; 3] = ["name", "tool", "tool_name"];
 const ARGUMENTS: [&str; 5] = ["arguments", "parameters", "args", "input", "tool_input"];
 /// Members that hold one call or a list of them.
 const NESTED: [&str; 3] = ["tool_calls", "function", "tool_call"];
-/// Elements that models put around calls.
+/// Elements that models put around calls; a key may follow as an attribute or behind a hyphen.
 const ELEMENTS: [&str; 6] = [
     "tool_calls",
     "tool_call",
@@ -303,12 +303,12 @@ fn is_fence_line(line: &str) -> bool {
 }
 
 fn is_element(tag: &str) -> bool {
-    let name = tag.split([' ', '\n']).next().unwrap_or_default();
+    let name = tag.split([' ', '\n', '-']).next().unwrap_or_default();
     ELEMENTS.contains(&name)
 }
 
 fn could_be_element(tag: &str) -> bool {
-    match tag.split_once([' ', '\n']) {
+    match tag.split_once([' ', '\n', '-']) {
         Some((name, attributes)) => ELEMENTS.contains(&name) && attributes.len() < 64,
         None => ELEMENTS.iter().any(|element| element.starts_with(tag)),
     }

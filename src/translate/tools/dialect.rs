@@ -57,6 +57,10 @@ impl Dialect {
                 }
             ),
         };
+        let plan = match self {
+            Self::Tagged => " You may explain your plan in text before the calls.",
+            Self::Json => "",
+        };
         let mut tools = String::new();
         for tool in &offer.tools {
             let _ = writeln!(tools, "{}", define(tool, detail));
@@ -69,8 +73,8 @@ impl Dialect {
         };
         format!(
             "You can use the tools listed below. The calling application runs them and returns the results in its \
-             next message.\n{form} Results come back as <tool_result-{key}>; never write results yourself. You may \
-             explain your plan in text before the calls.\nTools:\n{tools}{closing}"
+             next message.\n{form} Results come back as <tool_result-{key}>; never write results yourself.{plan}\n\
+             Tools:\n{tools}{closing}"
         )
     }
 
