@@ -47,6 +47,8 @@ pub struct Scanned {
     pub broken: Option<String>,
 }
 
+/// The most white space that is held back because a call may follow it, in bytes.
+const MOST_BLANK: usize = 4096;
 /// The most that is held back for a call, in bytes.
 const MOST_HELD: usize = 1024 * 1024;
 
@@ -117,8 +119,11 @@ impl CallScanner {
     }
 
     fn step_at_line_start(&mut self, out: &mut Scanned) -> ControlFlow<()> {
-        let indent = self.held.len() - self.held.trim_start_matches([' ', '\t']).len();
-        let line = self.held.get(indent..).unwrap_or_default();
+        // Blank lines wait for what follows them: before a call they are no text.
+        let line = self.held.trim_start();
+        if line.is_empty() && self.held.len() > MOST_BLANK {
+            return self.release_line(out);
+        }
         if line.starts_with(&self.opener) {
             let inside = line.get(self.opener.len()..).unwrap_or_default().to_owned();
             self.held = inside;

@@ -363,8 +363,12 @@ impl Answer {
                 sink.event(Event::Refusal(&words));
                 self.end(FinishReason::Stop, sink);
             }
-            // What `max_tokens` cut is not the model's mistake; OpenAI delivers it as it is.
-            (Verdict::Unmet(_), FinishReason::Length) => self.end(FinishReason::Length, sink),
+            // What `max_tokens` cut is not the model's mistake: what may be delivered is.
+            (Verdict::Unmet(unmet), FinishReason::Length) => {
+                self.shaped.text.extend(unmet.instead);
+                self.deliver(sink);
+                self.end(FinishReason::Length, sink);
+            }
             (Verdict::Unmet(unmet), _) => {
                 self.has_ended = true;
                 sink.event(Event::Unmet(&unmet));

@@ -3,8 +3,8 @@
 use super::calls::{CallScanner, Scanned};
 use super::envelope::{RawCall, is_name};
 use super::event::Fault;
-use crate::translate::contract::{Contract, FormatContract, KnownTool};
-use crate::translate::json::{self, RootScanner};
+use crate::translate::contract::{Contract, FormatContract, KnownTool, ToolContract};
+use crate::translate::json::{self, Fix, RootScanner};
 
 /// Takes a model's text and gives out what of it is answer and what is a call.
 #[derive(Debug)]
@@ -114,14 +114,15 @@ impl Shaper {
 
     /// Whether nothing more is wanted of the model.
     pub fn is_done(&self) -> bool {
-        let is_parallel = self
-            .contract
-            .tools
-            .as_ref()
-            .is_none_or(|tools| tools.is_parallel);
         self.broken.is_some()
-            || (self.calls > 0 && !is_parallel)
+            || self.is_full()
             || self.scanner.as_ref().is_some_and(CallScanner::is_done)
+    }
+
+    /// Whether the one call that may come is there; what follows it is not looked at.
+    fn is_full(&self) -> bool {
+        let is_single = |tools: &ToolContract| !tools.is_parallel;
+        self.calls > 0 && self.contract.tools.as_ref().is_some_and(is_single)
     }
 
     /// What the model wrote, as far as it is worth showing again.
@@ -141,7 +142,8 @@ impl Shaper {
 
     /// The text ends here. What is right goes out, and the verdict tells about the rest.
     pub fn finish(&mut self, out: &mut Shaped) -> Verdict {
-        if let Some(scanner) = &mut self.scanner {
+        let is_full = self.is_full();
+        if let Some(scanner) = self.scanner.as_mut().filter(|_| !is_full) {
             let mut scanned = std::mem::take(&mut self.scanned);
             scanner.finish(&mut scanned);
             self.take_scanned(&mut scanned, out);
@@ -168,13 +170,7 @@ impl Shaper {
         let text = std::mem::take(&mut scanned.text);
         self.pass(&text, out);
         for raw in std::mem::take(&mut scanned.calls) {
-            let is_full = self.calls > 0
-                && self
-                    .contract
-                    .tools
-                    .as_ref()
-                    .is_some_and(|tools| !tools.is_parallel);
-            if self.broken.is_some() || is_full {
+            if self.broken.is_some() || self.is_full() {
                 break;
             }
             match self.accept(raw) {
@@ -182,8 +178,9 @@ impl Shaper {
                 Err(correction) => self.broken = Some(correction),
             }
         }
-        if self.broken.is_none() {
-            self.broken = scanned.broken.take();
+        let broken = scanned.broken.take();
+        if self.broken.is_none() && !self.is_full() {
+            self.broken = broken;
         }
     }
 
@@ -290,6 +287,11 @@ impl Shaper {
         }
         let text = std::mem::take(&mut self.held);
         match json::parse_arguments(&text, schema.as_deref()) {
+            Ok(answer) if answer.fixes.contains(&Fix::Closed) => Verdict::Unmet(Unmet {
+                correction: BROKE_OFF.to_owned(),
+                fault: Fault::JsonSchema,
+                instead: (!is_strict).then_some(text),
+            }),
             Ok(answer) => {
                 self.leniencies
                     .extend(answer.fixes.iter().map(|fix| fix.label()));
@@ -306,18 +308,25 @@ impl Shaper {
     }
 }
 
+/// What is closed by repair is only a part of what was meant: nobody may act on it.
+const BROKE_OFF: &str = "The JSON broke off before its end.";
+
 /// How much of a reply is kept for asking again, in bytes.
 const MOST_KEPT: usize = 16 * 1024;
 
 fn arguments(text: &str, tool: &KnownTool) -> Result<json::Arguments, String> {
     let checked = json::parse_arguments(text, tool.schema.as_deref());
-    match checked {
-        Ok(arguments) => Ok(arguments),
+    let arguments = match checked {
+        Ok(arguments) => arguments,
         // Without `strict` the caller is promised JSON, not that it fits; OpenAI promises no more.
         Err(json::ArgumentsError::Violations(_)) if !tool.is_strict => {
-            json::parse_arguments(text, None).map_err(|error| explain(tool, &error))
+            json::parse_arguments(text, None).map_err(|error| explain(tool, &error))?
         }
-        Err(error) => Err(explain(tool, &error)),
+        Err(error) => return Err(explain(tool, &error)),
+    };
+    match arguments.fixes.contains(&Fix::Closed) {
+        true => Err(BROKE_OFF.to_owned()),
+        false => Ok(arguments),
     }
 }
 
