@@ -1,7 +1,7 @@
 //! The pure core under test: no sockets, no clock, no files but the golden ones.
 //!
 //! `golden` compares with files that can be read without Rust. `cutting`, `reading`, `scanning`,
-//! `folding` and `parsing` hold the promises against generated input, `unfold` and the slow reader
+//! `folding`, `shaping` and `parsing` hold the promises against generated input, `unfold` and the slow reader
 //! in `reading` being second opinions that share no code with what they judge. `tidy` reads the
 //! source itself.
 #![expect(
@@ -18,6 +18,7 @@ mod golden;
 mod parsing;
 mod reading;
 mod scanning;
+mod shaping;
 mod streams;
 mod support;
 mod tidy;
