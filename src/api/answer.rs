@@ -91,10 +91,9 @@ async fn answer<F: Face>(
     record_model(&plan, gateway, &scope);
     let wants_notes =
         gateway.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
-    let notes = wants_notes.then_some(&plan.notes);
     match plan.delivery {
-        Delivery::Whole => whole(gateway, &face, &plan, exchange, &scope, notes).await,
-        Delivery::Stream { .. } => stream(gateway, face, &plan, exchange, scope, notes).await,
+        Delivery::Whole => whole(gateway, &face, &plan, exchange, &scope, wants_notes).await,
+        Delivery::Stream { .. } => stream(gateway, face, &plan, exchange, scope, wants_notes).await,
     }
 }
 
@@ -108,18 +107,18 @@ async fn whole<F: Face>(
     gateway: &Gateway,
     face: &F,
     plan: &Plan<'_>,
-    exchange: Exchange,
+    mut exchange: Exchange,
     scope: &Scope,
-    notes: Option<&Notes>,
+    wants_notes: bool,
 ) -> Result<HttpResponse, ApiError> {
-    let fal_request_id = exchange.fal_request_id();
-    let answer = respond::read_whole(exchange, plan.choices, gateway, &scope.record).await?;
+    let answer = respond::read_whole(&mut exchange, plan.choices, gateway, &scope.record).await?;
+    let notes = plan.notes.with_mended(&exchange.mended());
     let usage = answer.usage();
     scope.record.finished(usage.prompt, usage.completion);
-    let json = face.to_json(&head::<F>(plan), &answer, notes);
+    let json = face.to_json(&head::<F>(plan), &answer, wants_notes.then_some(&notes));
     scope.record.sent(json.len());
     let mut response = HttpResponse::Ok();
-    respond::note_headers(&mut response, &plan.notes, fal_request_id.as_deref());
+    respond::note_headers(&mut response, &notes, exchange.fal_request_id().as_deref());
     Ok(response.content_type("application/json").body(json))
 }
 
@@ -129,7 +128,7 @@ async fn stream<F: Face>(
     plan: &Plan<'_>,
     exchange: Exchange,
     scope: Scope,
-    notes: Option<&Notes>,
+    wants_notes: bool,
 ) -> Result<HttpResponse, ApiError> {
     let usage = match (plan.delivery, gateway.config.usage.always_stream) {
         (
@@ -141,15 +140,18 @@ async fn stream<F: Face>(
         (_, true) => UsageChunk::Volunteered,
         (_, false) => UsageChunk::None,
     };
+    let notes = wants_notes.then_some(&plan.notes);
     let frames = face.into_frames(&head::<F>(plan), usage, notes);
     let answer = StreamedAnswer::new(frames, plan.choices);
-    let mut response = HttpResponse::Ok();
-    respond::note_headers(
-        &mut response,
+    respond::stream(
+        HttpResponse::Ok(),
+        exchange,
+        answer,
         &plan.notes,
-        exchange.fal_request_id().as_deref(),
-    );
-    respond::stream(response, exchange, answer, gateway, scope).await
+        gateway,
+        scope,
+    )
+    .await
 }
 
 fn head<F: Face>(plan: &Plan<'_>) -> Head {

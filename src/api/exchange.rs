@@ -42,6 +42,8 @@ struct Leg {
     /// How to ask again, where the answer has to be something in particular.
     reask: Option<Reask>,
     asking: Option<Asking>,
+    /// What had to be mended so far, by name.
+    mended: Vec<&'static str>,
 }
 
 /// The ending of an answer while its tokens are being counted.
@@ -121,6 +123,7 @@ impl Exchange {
                 ending: None,
                 reask: reask.clone(),
                 asking: None,
+                mended: Vec::new(),
             }
         };
         Ok(Self {
@@ -138,6 +141,18 @@ impl Exchange {
     /// fal's id of the first call.
     pub fn fal_request_id(&self) -> Option<String> {
         self.fal_request_id.clone()
+    }
+
+    /// What had to be forgiven, repaired or asked for again so far, by name.
+    pub fn mended(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self
+            .legs
+            .iter()
+            .flat_map(|leg| leg.mended.iter().copied())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Whether every answer has ended.
@@ -241,8 +256,17 @@ impl Leg {
         }
         if self.reader.has_ended() {
             self.body = None;
+            self.note_mending();
         }
         true
+    }
+
+    fn note_mending(&mut self) {
+        if let Some(reask) = &self.reask {
+            let leniencies = self.reader.leniencies();
+            reask.count(leniencies);
+            self.mended.extend(leniencies);
+        }
     }
 
     /// The model's answer is not what was promised: it is asked again, or that was the last word.
@@ -253,6 +277,7 @@ impl Leg {
             .as_mut()
             .and_then(|reask| reask.ask(unmet, &reply));
         if self.asking.is_some() {
+            self.mended.push("reask");
             return;
         }
         match &unmet.instead {

@@ -74,6 +74,17 @@ impl Reask {
         Some(async move { fal.call(path, input, &key, first_byte).await }.boxed_local())
     }
 
+    /// Counts what had to be forgiven or repaired.
+    pub fn count(&self, leniencies: &[&'static str]) {
+        for kind in leniencies {
+            self.gateway
+                .metrics
+                .mended
+                .with_label_values(&[*kind])
+                .inc();
+        }
+    }
+
     /// The reader for the next answer, which goes on where the one before has ended.
     pub fn reader(&self, answer: &Answer, before: &Reader) -> Reader {
         let format = match answer.is_event_stream {

@@ -28,7 +28,7 @@ const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 /// # Errors
 /// The first choice that fails fails the answer.
 pub async fn read_whole(
-    mut exchange: Exchange,
+    exchange: &mut Exchange,
     choices: u32,
     gateway: &Gateway,
     record: &Record,
@@ -62,6 +62,7 @@ pub async fn stream<W: FrameWriter + 'static>(
     mut response: HttpResponseBuilder,
     mut exchange: Exchange,
     mut answer: StreamedAnswer<W>,
+    notes: &Notes,
     gateway: &Gateway,
     scope: Scope,
 ) -> Result<HttpResponse, ApiError> {
@@ -84,6 +85,8 @@ pub async fn stream<W: FrameWriter + 'static>(
         return Err(failed(fault, exchange.fal_request_id(), &scope.record));
     }
     scope.record.stream_begins();
+    let notes = notes.with_mended(&exchange.mended());
+    note_headers(&mut response, &notes, exchange.fal_request_id().as_deref());
     let heartbeat = gateway.config.server.heartbeat;
     response
         .insert_header((

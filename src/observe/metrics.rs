@@ -30,6 +30,7 @@ pub struct Metrics {
     pub sdk_retries: IntCounter,
     pub fallbacks: IntCounter,
     pub reasks: IntCounter,
+    pub mended: IntCounterVec,
     pub panics: IntCounter,
 }
 
@@ -122,6 +123,11 @@ impl Metrics {
             fallbacks: counter(
                 "fal_gateway_fallbacks_total",
                 "Calls to a substitute because a model refused before working.",
+            )?,
+            mended: counters(
+                "fal_gateway_mended_total",
+                "What had to be forgiven or repaired in calls and JSON, by kind.",
+                &["kind"],
             )?,
             reasks: counter(
                 "fal_gateway_reasks_total",

@@ -36,6 +36,13 @@ impl Notes {
         }
     }
 
+    /// The same notes, with what had to be mended in the answer.
+    pub fn with_mended(&self, mended: &[&'static str]) -> Self {
+        let mut notes = self.clone();
+        mended.iter().for_each(|name| notes.emulated(name));
+        notes
+    }
+
     /// Adds a field to the emulated ones, once.
     pub fn emulated(&mut self, name: &'static str) {
         if !self.emulated.contains(&name) {
