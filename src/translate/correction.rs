@@ -18,9 +18,9 @@ pub fn correct<'a>(
 ) -> AnyLlmInput<'a> {
     let shown: String = reply.chars().take(MOST_SHOWN).collect();
     let prompt = format!(
-        "{}\n\n<previous_reply-{key}>\n{shown}\n</previous_reply-{key}>\n\
-         Your previous reply, above, was not valid. {} Write the whole reply again, corrected, in the form that \
-         was asked for, and nothing else.",
+        "{}\n\nYour previous reply, quoted below, was not valid. {}\n\
+         <previous_reply-{key}>\n{shown}\n</previous_reply-{key}>\n\
+         Write the whole reply again, corrected, in the form that was asked for, and nothing else.",
         input.prompt, unmet.correction
     );
     AnyLlmInput {
