@@ -134,11 +134,7 @@ pub fn plan<'a>(
     let fallbacks = fallbacks(names, &id, has_images, catalogue)?;
     let mut notes = ask.notes;
     notes.fold = describe_fold(&folded, turns, detail);
-    let mut sampling = ask.sampling;
-    if sampling.max_tokens.is_none() && capabilities.max_tokens.is_some() {
-        sampling.max_tokens = capabilities.max_tokens;
-        notes.emulated("max_tokens");
-    }
+    let sampling = with_ceiling(ask.sampling, &mut notes, capabilities);
     let prompt_tokens = usage::prompt_tokens(
         &folded.prompt,
         folded.system_prompt.as_deref(),
@@ -167,6 +163,19 @@ pub fn plan<'a>(
         reading,
         notes,
     })
+}
+
+/// Where there is a ceiling on `max_tokens`, it also holds for requests that do not say.
+fn with_ceiling(
+    mut sampling: ask::Sampling,
+    notes: &mut Notes,
+    capabilities: &Capabilities,
+) -> ask::Sampling {
+    if sampling.max_tokens.is_none() && capabilities.max_tokens.is_some() {
+        sampling.max_tokens = capabilities.max_tokens;
+        notes.emulated("max_tokens");
+    }
+    sampling
 }
 
 /// The ids to fall back on: those of the request, or else those the operator configured for the

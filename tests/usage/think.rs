@@ -20,7 +20,7 @@ impl Sink for Heard {
             Event::Reasoning(piece) => self.reasoning.push_str(piece),
             Event::Text(piece) => self.text.push_str(piece),
             Event::Finished(finish) => self.finish = Some(finish),
-            Event::Failed(fault) => panic!("{fault:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }
