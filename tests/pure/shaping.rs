@@ -116,8 +116,32 @@ const FRAGMENTS: [&str; 39] = [
     "I'm sorry, but no.",
 ];
 
+/// Whole calls as they stand in a block; some are wrong.
+const CALLS: [&str; 7] = [
+    "<tool_call>{\"name\": \"look\", \"arguments\": {\"a\": \"</tool_call>\"}}</tool_call>\n",
+    "<tool_call>{\"name\": \"find\", \"arguments\": {\"city\": \"Rome\"}}</tool_call>",
+    "<tool_call id=\"b\">\n{\"name\": \"find\", \"arguments\": {\"town\": 1}}\n</tool_call>\n",
+    "<tool_call>{\"name\": \"look\", \"arguments\": {\"a\": \"b\"}</tool_call>\n",
+    "<tool_call>{\"name\": \"look\", \"arguments\": {\"a\": \"b}}</tool_call>\n",
+    "<tool_call>{'name': 'LOOK', 'parameters': {}}</tool_call> ",
+    "{\"name\": \"look\"}\n",
+];
+
 fn answer() -> impl Strategy<Value = String> {
-    vec(select(&FRAGMENTS[..]), 0..9).prop_map(|pieces| pieces.concat())
+    let fragments =
+        |most: usize| vec(select(&FRAGMENTS[..]), 0..most).prop_map(|pieces| pieces.concat());
+    let calls = vec(select(&CALLS[..]), 0..4).prop_map(|calls| calls.concat());
+    let opener = select(&FRAGMENTS[..5]);
+    let closer = select(vec!["</tool_calls>", "</tool_calls>\n", "</tool_c", ""]);
+    let before = select(vec!["", "\n", "Let me look.\n", "Well.\n\n", "a", "```\n"]);
+    prop_oneof![
+        fragments(9),
+        (before, opener, calls, fragments(2), closer, fragments(3)).prop_map(
+            |(before, opener, calls, slip, closer, after)| {
+                format!("{before}{opener}{calls}{slip}{closer}{after}")
+            }
+        ),
+    ]
 }
 
 /// The text with the contract's own key.

@@ -66,15 +66,17 @@ pub fn next_in_block(block: &str) -> Next<'_> {
     if json.is_empty() {
         return Next::Unfinished;
     }
-    let Some(length) = object_length(json) else {
-        // Broken quotes can hide the object's end; the closing tag still shows it.
-        return match json
-            .find("</tool_call>\n<tool_call")
-            .or_else(|| json.find("</tool_call>\n</tool_calls>"))
-        {
-            Some(end) => taken(block, json, end, json.get(end..).unwrap_or_default()),
-            None => Next::Unfinished,
-        };
+    // Broken quotes can hide the object's end; the closing tag still shows it. Whichever is seen
+    // first counts, so that it does not matter how much of the block is there.
+    let marked = ["</tool_call>\n<tool_call", "</tool_call>\n</tool_calls>"]
+        .iter()
+        .filter_map(|mark| json.find(mark).map(|at| (at + mark.len(), at)))
+        .min();
+    let length = match (object_length(json), marked) {
+        (Some(length), Some((seen, at))) if seen < length => at,
+        (Some(length), _) => length,
+        (None, Some((_, at))) => at,
+        (None, None) => return Next::Unfinished,
     };
     taken(block, json, length, json.get(length..).unwrap_or_default())
 }
