@@ -115,7 +115,8 @@ def body_faults(exchange: Exchange) -> list[str]:
     if exchange.status >= 400:
         return error_faults(document)
     if exchange.path.endswith("/chat/completions"):
-        return model_faults(ChatCompletion, exchange.body) + schema_faults("chat-completion.response", document)
+        found = model_faults(ChatCompletion, exchange.body) + schema_faults("chat-completion.response", document)
+        return found + message_faults(document)
     if exchange.path.endswith("/completions"):
         return model_faults(Completion, exchange.body) + schema_faults("completion.response", document)
     if exchange.path.endswith("/models"):
@@ -123,6 +124,46 @@ def body_faults(exchange: Exchange) -> list[str]:
     if "/models/" in exchange.path:
         return model_faults(Model, exchange.body, any_extra=True) + schema_faults("model", document)
     return ["no rule for this path; add one"]
+
+
+def message_faults(completion: dict) -> list[str]:
+    """What the shape alone allows: calls that nobody can carry out, and an ending that does not fit its message."""
+    found = []
+    identities = []
+    for choice in completion.get("choices", []):
+        message, where = choice["message"], f"choice {choice['index']}"
+        calls = message.get("tool_calls", [])
+        identities += [call["id"] for call in calls]
+        functions = [call["function"] for call in calls]
+        if "tool_calls" in message and not calls:
+            found.append(f"{where}: an empty list of calls")
+        if "function_call" in message:
+            functions.append(message["function_call"])
+        found += ending_faults(where, choice["finish_reason"], bool(calls), "function_call" in message)
+        for function in functions:
+            found += call_faults(where, function.get("name"), function.get("arguments"))
+        if message["content"] is None and not functions and not message.get("refusal"):
+            found.append(f"{where}: a message without content, call or refusal")
+    if len(identities) != len(set(identities)):
+        found.append(f"two calls have one id: {identities}")
+    return found
+
+
+def call_faults(where: str, name: object, arguments: object) -> list[str]:
+    """Arguments are JSON objects, always: programs parse them and pass them on."""
+    found = [] if isinstance(name, str) and re.fullmatch(r"[\w.-]{1,128}", name) else [f"{where}: calls {name!r}"]
+    try:
+        value = json.loads(arguments)
+    except (TypeError, ValueError):
+        return [*found, f"{where}: the arguments are not JSON: {arguments!r}"]
+    return found if isinstance(value, dict) else [*found, f"{where}: the arguments are no object: {arguments!r}"]
+
+
+def ending_faults(where: str, reason: str, calls: bool, function_call: bool) -> list[str]:
+    """An agent goes on by the finish reason, so it must say a call when there is one, and none when there is not."""
+    wanted = "tool_calls" if calls else "function_call" if function_call else None
+    said = reason if reason in ("tool_calls", "function_call") else None
+    return [] if wanted == said else [f"{where}: finished with {reason!r}, with {wanted or 'no call'} in it"]
 
 
 def error_faults(document: object) -> list[str]:
@@ -277,7 +318,13 @@ class ChunkStream:
 
 
 class ChatStream(ChunkStream):
-    """Each choice: a role, deltas, an empty delta with the finish."""
+    """Each choice: a role, deltas, an empty delta with the finish. Each call: its name, then its arguments, and then the
+    next one's."""
+
+    def __init__(self, events: list[str], complete: bool) -> None:
+        self.calls: dict[int, dict[int, dict]] = {}
+        self.functions: dict[int, dict] = {}
+        super().__init__(events, complete)
 
     def _shape_faults(self, document: dict) -> list[str]:
         return model_faults(ChatCompletionChunk, dumped(document)) + schema_faults("chat-completion.chunk", document)
@@ -290,6 +337,41 @@ class ChatStream(ChunkStream):
             self._fault(f"choice {index} begins without its role")
         if finishes and delta:
             self._fault(f"choice {index} finishes with a delta: {delta!r}")
+        for piece in delta.get("tool_calls", []):
+            self._call(index, piece)
+        if "function_call" in delta:
+            self._add(index, self.functions.setdefault(index, {}), delta["function_call"])
+        if finishes:
+            self._finish(index, choice["finish_reason"])
+
+    def _call(self, choice: int, piece: dict) -> None:
+        calls = self.calls.setdefault(choice, {})
+        index = piece["index"]
+        if index in calls:
+            if index != max(calls):
+                self._fault(f"choice {choice} goes back to call {index}")
+            if {"id", "type"} & piece.keys():
+                self._fault(f"choice {choice} names call {index} twice: {piece!r}")
+        else:
+            if index != len(calls):
+                self._fault(f"choice {choice}: call {index} comes as number {len(calls)}")
+            if not piece.get("id") or piece.get("type") != "function":
+                self._fault(f"choice {choice}: call {index} begins without id or type: {piece!r}")
+            elif any(piece["id"] == call["id"] for others in self.calls.values() for call in others.values()):
+                self._fault(f"two calls have the id {piece['id']}")
+        self._add(choice, calls.setdefault(index, {"id": piece.get("id")}), piece.get("function", {}))
+
+    def _add(self, choice: int, function: dict, piece: dict) -> None:
+        if ("name" in piece) == ("name" in function):
+            self._fault(f"choice {choice}: a call's name is missing or comes twice: {piece!r}")
+        function.setdefault("name", piece.get("name"))
+        function["arguments"] = function.get("arguments", "") + piece.get("arguments", "")
+
+    def _finish(self, index: int, reason: str) -> None:
+        calls, function = self.calls.get(index, {}), self.functions.get(index)
+        self.faults += ending_faults(f"choice {index}", reason, bool(calls), function is not None)
+        for call in [*calls.values(), *([function] if function else [])]:
+            self.faults += call_faults(f"choice {index}", call["name"], call["arguments"])
 
 
 class CompletionStream(ChunkStream):

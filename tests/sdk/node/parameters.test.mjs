@@ -18,14 +18,18 @@ const send = (fields, prompt, stream, options) => {
   return ask(filledIn.messages ?? [user(prompt)], { ...filledIn, stream }, options);
 };
 
+const asked = ({ asks = 'echo' }, marker) => `${asks} ${marker}`;
+
 const named = (headers, name) => (headers.get(name) ?? '').split(', ').filter(Boolean);
 
 /** fal was sent the message, what the case says of it, and nothing else. */
-async function assertOnlyReached(marker, { sent = {}, path, calls: count = 1 }, stream) {
+async function assertOnlyReached(marker, { asks, tells, sent = {}, path, calls: count = 1 }, stream) {
   const reached = await calls(marker);
   assert.equal(reached.length, count);
   for (const call of reached) {
-    assert.deepEqual(call.body, { model, prompt: `echo ${marker}`, ...sent });
+    const { system_prompt: instructions, ...rest } = call.body;
+    for (const words of tells ?? []) assert.ok(instructions.includes(words), words);
+    assert.deepEqual(tells ? rest : call.body, { model, prompt: asked({ asks }, marker), ...sent });
     assert.equal(call.path, `/fal-ai/any-llm${path ?? (stream ? '/stream' : '')}`);
   }
 }
@@ -37,10 +41,10 @@ for (const [way, stream] of bothWays) {
     for (const row of rows.filter(({ fate }) => fate !== 'refused')) {
       test(row.field, async () => {
         const marker = newMarker();
-        const { choices, headers } = await send(row.request, `echo ${marker}`, stream);
-        assert.equal(choices[0].text, marker);
-        const noted = row.header === false ? [] : [row.field];
-        assert.deepEqual(named(headers, 'x-gateway-emulated'), row.fate === 'emulated' ? noted : []);
+        const { choices, headers } = await send(row.request, asked(row, marker), stream);
+        assert.equal(choices[0].text ?? '', (row.text ?? '$marker').replace('$marker', marker));
+        const noted = row.headers ?? (row.header === false ? [] : [row.field]);
+        assert.deepEqual(named(headers, 'x-gateway-emulated').sort(), row.fate === 'emulated' ? noted.toSorted() : []);
         assert.deepEqual(named(headers, 'x-gateway-ignored'), row.fate === 'ignored' ? noted : []);
         await assertOnlyReached(marker, row, stream);
       });
