@@ -374,6 +374,19 @@ def test_a_call_does_not_depend_on_how_the_text_was_cut(stream, size):
     assert finish_reasons(chunks) == ["tool_calls"]
 
 
+@pytest.mark.parametrize("limit", range(5, 60, 5))
+def test_an_answer_that_reached_its_limit_has_whole_calls_or_none(client, limit):
+    """The judge wants JSON of every call's arguments, however short the answer was cut."""
+    try:
+        choice = client.chat.completions.create(
+            model=MODEL, messages=[user(BOTH)], tools=TOOLS, max_tokens=limit
+        ).choices[0]
+    except openai.APIError as error:
+        assert error.code == "tool_call_invalid"
+        return
+    assert choice.finish_reason == ("tool_calls" if choice.message.tool_calls else "length")
+
+
 def test_a_stream_that_breaks_within_a_call_raises(stream):
     with pytest.raises(openai.APIError):
         list(stream(f"{PARIS}\n/emulate size:8 drop:8", tools=TOOLS))
