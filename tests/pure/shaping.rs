@@ -176,7 +176,7 @@ fn judge(contract: &Contract, outcome: &Outcome) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(cases(6000))]
+    #![proptest_config(cases(2000))]
 
     #[test]
     fn an_answer_is_the_same_however_it_is_cut_and_keeps_its_promises(
@@ -251,7 +251,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(cases(3000))]
+    #![proptest_config(cases(1000))]
 
     #[test]
     fn calls_are_found_with_their_arguments_in_every_form(
