@@ -101,7 +101,6 @@ pub enum AnswerFormat<'a> {
     /// Any JSON object.
     JsonObject,
     JsonSchema {
-        name: Cow<'a, str>,
         /// A JSON object.
         schema: &'a RawValue,
         /// Whether an answer that does not match may never be delivered.

@@ -142,7 +142,7 @@ def message_faults(completion: dict) -> list[str]:
         found += ending_faults(where, choice["finish_reason"], bool(calls), "function_call" in message)
         for function in functions:
             found += call_faults(where, function.get("name"), function.get("arguments"))
-        if message["content"] is None and not functions and not message.get("refusal"):
+        if message.get("content") is None and not functions and not message.get("refusal"):
             found.append(f"{where}: a message without content, call or refusal")
     if len(identities) != len(set(identities)):
         found.append(f"two calls have one id: {identities}")

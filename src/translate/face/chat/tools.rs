@@ -1,7 +1,7 @@
 //! `tools`, `tool_choice`, `response_format` and their older names, read into an
 //! [`Offer`] and an [`AnswerFormat`].
 
-use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -103,6 +103,7 @@ pub fn offer<'a>(draft: &Draft<'a>) -> Result<Option<Offer<'a>>, Rejection> {
             format!("Invalid 'tools': at most {MAX_TOOLS} tools can be offered. Send fewer.");
         return Err(Rejection::invalid("tools", message));
     }
+    refuse_twins(&tools, if as_functions { "functions" } else { "tools" })?;
     let (name, raw) = match as_functions {
         true => ("function_call", draft.function_call),
         false => ("tool_choice", draft.tool_choice),
@@ -117,6 +118,23 @@ pub fn offer<'a>(draft: &Draft<'a>) -> Result<Option<Offer<'a>>, Rejection> {
     match raw {
         None => Ok(Some(offer)),
         Some(value) => choose(offer, &Field { name, value }),
+    }
+}
+
+/// Two tools of one name would make every call of it ambiguous.
+fn refuse_twins(tools: &[Tool<'_>], list: &str) -> Result<(), Rejection> {
+    let mut names = HashSet::new();
+    match tools
+        .iter()
+        .position(|tool| !names.insert(tool.name.as_ref()))
+    {
+        None => Ok(()),
+        Some(at) => {
+            let path = format!("{list}[{at}]");
+            let message =
+                format!("Invalid '{path}': another tool has the same name. Give each its own.");
+            Err(Rejection::invalid(path, message))
+        }
     }
 }
 
@@ -218,10 +236,15 @@ fn parse_functions(raw: &RawValue) -> Result<Vec<Tool<'_>>, Rejection> {
         .collect()
 }
 
+/// OpenAI's rule for the names of functions and schemas.
+fn is_plain_name(name: &str) -> bool {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    (1..=64).contains(&name.len()) && name.chars().all(is_plain)
+}
+
 fn parse_function<'a>(function: Function<'a>, path: &str) -> Result<Tool<'a>, Rejection> {
     let Text(name) = function.name;
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
-    if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) {
+    if !is_plain_name(&name) {
         let path = format!("{path}.name");
         let message = format!(
             "Invalid '{path}': a name has 1 to 64 letters, digits, underscores and hyphens."
@@ -269,9 +292,8 @@ pub fn answer_format<'a>(draft: &Draft<'a>) -> Result<AnswerFormat<'a>, Rejectio
             let schema = schema
                 .filter(|raw| raw.get().starts_with('{'))
                 .ok_or_else(|| missing_schema(".schema"))?;
-            let name = name.map_or(Cow::Borrowed("answer"), |Text(name)| name);
+            refuse_schema_name(name.as_ref().map_or("", Text::as_str))?;
             Ok(AnswerFormat::JsonSchema {
-                name,
                 schema,
                 strict: strict == Some(true),
             })
@@ -280,6 +302,20 @@ pub fn answer_format<'a>(draft: &Draft<'a>) -> Result<AnswerFormat<'a>, Rejectio
         _ => Err(field.invalid(
             "Invalid 'response_format': its type must be text, json_object or json_schema.",
         )),
+    }
+}
+
+/// The name says nothing to fal, but OpenAI's API wants one, of a certain form.
+fn refuse_schema_name(name: &str) -> Result<(), Rejection> {
+    match is_plain_name(name) {
+        true => Ok(()),
+        false => {
+            let path = "response_format.json_schema.name";
+            let message = format!(
+                "Invalid '{path}': a name has 1 to 64 letters, digits, underscores and hyphens."
+            );
+            Err(Rejection::invalid(path, message))
+        }
     }
 }
 
