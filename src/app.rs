@@ -145,15 +145,9 @@ fn serve(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, Sock
     let settings = gateway.config.server.clone();
     let shared = gateway.clone();
     let app = move || {
-        let fal =
-            FalClient::new(&shared.config.fal).expect("the same client was made before the start");
-        let worker = Worker {
-            gateway: shared.clone(),
-            fal: Rc::new(fal),
-        };
         let origins = &shared.config.server.cors_origins;
         App::new()
-            .app_data(ThinData(worker))
+            .app_data(ThinData(worker(&shared)))
             .wrap(Condition::new(!origins.is_empty(), cors(origins)))
             .wrap(from_fn(scope::enter))
             .configure(api::routes)
@@ -183,6 +177,16 @@ fn serve(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, Sock
     Ok((server.run(), address))
 }
 
+/// What one worker thread serves with: the common gateway and connections to fal of its own.
+fn worker(gateway: &Arc<Gateway>) -> Worker {
+    let fal =
+        FalClient::new(&gateway.config.fal).expect("the same client was made before the start");
+    Worker {
+        gateway: gateway.clone(),
+        fal: Rc::new(fal),
+    }
+}
+
 /// Connections that leave half of the process's file descriptors to its calls to fal. Where the
 /// system does not tell the limit, a customary one is assumed.
 fn affordable_connections() -> usize {
@@ -204,14 +208,8 @@ fn affordable_connections() -> usize {
 fn serve_metrics(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, SocketAddr)> {
     let shared = gateway.clone();
     let app = move || {
-        let fal =
-            FalClient::new(&shared.config.fal).expect("the same client was made before the start");
-        let worker = Worker {
-            gateway: shared.clone(),
-            fal: Rc::new(fal),
-        };
         App::new()
-            .app_data(ThinData(worker))
+            .app_data(ThinData(worker(&shared)))
             .wrap(from_fn(scope::enter))
             .configure(api::metrics_routes)
     };

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -53,92 +54,24 @@ impl Metrics {
     ///
     /// # Errors
     /// Only if two of them had the same name.
+    #[rustfmt::skip]
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let counters =
-            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-                let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-                registry.register(Box::new(counters.clone()))?;
-                Ok(counters)
-            };
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let histogram =
-            |name: &str, help: &str, labels: &[&str]| -> Result<HistogramVec, prometheus::Error> {
-                let histogram = HistogramVec::new(
-                    HistogramOpts::new(name, help).buckets(SECONDS.to_vec()),
-                    labels,
-                )?;
-                registry.register(Box::new(histogram.clone()))?;
-                Ok(histogram)
-            };
-        let active_requests = IntGaugeVec::new(
-            Opts::new(
-                "fal_gateway_active_requests",
-                "Requests being served, by route.",
-            ),
-            &["route"],
-        )?;
-        registry.register(Box::new(active_requests.clone()))?;
-        let open_streams = IntGauge::new("fal_gateway_open_streams", "Streams being sent.")?;
-        registry.register(Box::new(open_streams.clone()))?;
         register_build_info(&registry)?;
         Ok(Self {
-            requests: counters(
-                "fal_gateway_requests_total",
-                "Requests by route, model, status, error type and whether they streamed.",
-                &["route", "model", "status", "error_type", "stream"],
-            )?,
-            duration: histogram(
-                "fal_gateway_request_duration_seconds",
-                "Time from the request's head to the end of the answer.",
-                &["route", "stream"],
-            )?,
-            time_to_first_chunk: histogram(
-                "gen_ai_client_operation_time_to_first_chunk_seconds",
-                "Time from the request's head to the first piece of the answer.",
-                &["gen_ai_provider_name", "gen_ai_request_model"],
-            )?,
-            upstream_errors: counters(
-                "fal_gateway_upstream_errors_total",
-                "Failed calls to fal by kind.",
-                &["kind"],
-            )?,
-            tokens: counters(
-                "fal_gateway_tokens_total",
-                "Tokens by model and direction; estimated, because fal reports none.",
-                &["model", "type"],
-            )?,
-            client_disconnects: counter(
-                "fal_gateway_client_disconnects_total",
-                "Requests whose client left before the end of the answer.",
-            )?,
-            sdk_retries: counter(
-                "fal_gateway_sdk_retries_total",
-                "Requests that an OpenAI SDK repeated by itself.",
-            )?,
-            fallbacks: counter(
-                "fal_gateway_fallbacks_total",
-                "Calls to a substitute because a model refused before working.",
-            )?,
-            mended: counters(
-                "fal_gateway_mended_total",
-                "What had to be forgiven or repaired in calls and JSON, by kind.",
-                &["kind"],
-            )?,
-            reasks: counter(
-                "fal_gateway_reasks_total",
-                "Models asked again because a call or their JSON was wrong.",
-            )?,
-            panics: counter(
-                "fal_gateway_panics_total",
-                "Requests that ended in a bug of the gateway.",
-            )?,
-            active_requests,
-            open_streams,
+            requests: counters(&registry, "fal_gateway_requests_total", "Requests by route, model, status, error type and whether they streamed.", &["route", "model", "status", "error_type", "stream"])?,
+            duration: histogram(&registry, "fal_gateway_request_duration_seconds", "Time from the request's head to the end of the answer.", &["route", "stream"])?,
+            time_to_first_chunk: histogram(&registry, "gen_ai_client_operation_time_to_first_chunk_seconds", "Time from the request's head to the first piece of the answer.", &["gen_ai_provider_name", "gen_ai_request_model"])?,
+            upstream_errors: counters(&registry, "fal_gateway_upstream_errors_total", "Failed calls to fal by kind.", &["kind"])?,
+            tokens: counters(&registry, "fal_gateway_tokens_total", "Tokens by model and direction; estimated, because fal reports none.", &["model", "type"])?,
+            client_disconnects: counter(&registry, "fal_gateway_client_disconnects_total", "Requests whose client left before the end of the answer.")?,
+            sdk_retries: counter(&registry, "fal_gateway_sdk_retries_total", "Requests that an OpenAI SDK repeated by itself.")?,
+            fallbacks: counter(&registry, "fal_gateway_fallbacks_total", "Calls to a substitute because a model refused before working.")?,
+            mended: counters(&registry, "fal_gateway_mended_total", "What had to be forgiven or repaired in calls and JSON, by kind.", &["kind"])?,
+            reasks: counter(&registry, "fal_gateway_reasks_total", "Models asked again because a call or their JSON was wrong.")?,
+            panics: counter(&registry, "fal_gateway_panics_total", "Requests that ended in a bug of the gateway.")?,
+            active_requests: gauges(&registry, "fal_gateway_active_requests", "Requests being served, by route.", &["route"])?,
+            open_streams: gauge(&registry, "fal_gateway_open_streams", "Streams being sent.")?,
             registry,
         })
     }
@@ -178,13 +111,43 @@ impl Metrics {
     }
 }
 
-fn register_build_info(registry: &Registry) -> Result<(), prometheus::Error> {
-    let build_info = IntGaugeVec::new(
-        Opts::new("fal_gateway_build_info", "The running version."),
+type Made<T> = Result<T, prometheus::Error>;
+
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Made<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Made<IntCounter> {
+    registered(registry, IntCounter::new(name, help)?)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Made<IntCounterVec> {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Made<IntGauge> {
+    registered(registry, IntGauge::new(name, help)?)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Made<IntGaugeVec> {
+    registered(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Made<HistogramVec> {
+    let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+    registered(registry, HistogramVec::new(options, labels)?)
+}
+
+fn register_build_info(registry: &Registry) -> Made<()> {
+    let build_info = gauges(
+        registry,
+        "fal_gateway_build_info",
+        "The running version.",
         &["version"],
     )?;
     build_info
         .with_label_values(&[env!("CARGO_PKG_VERSION")])
         .set(1);
-    registry.register(Box::new(build_info))
+    Ok(())
 }
