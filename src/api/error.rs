@@ -8,7 +8,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 
 use crate::translate::reading::Fault;
@@ -37,6 +37,8 @@ pub struct ApiError {
     pub should_retry: Option<bool>,
     pub retry_after_s: Option<u32>,
     pub fal_request_id: Option<Box<str>>,
+    /// The method that the path is served under, where it was asked under another.
+    pub allow: Option<&'static str>,
     /// Whether the connection is closed after this answer, because input is left unread on it.
     pub closes: bool,
 }
@@ -57,6 +59,7 @@ impl ApiError {
             should_retry: None,
             retry_after_s: None,
             fal_request_id: None,
+            allow: None,
             closes: false,
         }
     }
@@ -372,6 +375,9 @@ impl ResponseError for ApiError {
             .and_then(|id| HeaderValue::from_str(id).ok())
         {
             response.insert_header((FAL_REQUEST_ID, id));
+        }
+        if let Some(method) = self.allow {
+            response.insert_header((ALLOW, method));
         }
         if self.closes {
             response.force_close();

@@ -24,7 +24,10 @@ pub mod respond;
 pub mod scope;
 pub mod uploads;
 
-use actix_web::web::{self, ServiceConfig, get, post, resource};
+use std::future::ready;
+
+use actix_web::web::{self, ServiceConfig, resource};
+use actix_web::{HttpRequest, Resource, Route, guard};
 
 use chat::Chat;
 use completions::Completions;
@@ -32,26 +35,41 @@ use completions::Completions;
 /// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`, except
 /// those of [`elsewhere`], which only refuse.
 pub fn routes(config: &mut ServiceConfig) {
-    let at = |path: &str| resource(path).default_service(web::to(scope::wrong_method));
+    let get = |path, served| only("GET", path, served);
+    let post = |path, served| only("POST", path, served);
     config
-        .service(at("/v1/chat/completions").route(post().to(answer::create::<Chat>)))
-        .service(at("/v1/completions").route(post().to(answer::create::<Completions>)))
-        .service(at("/v1/models").route(get().to(models::list)))
-        .service(at("/v1/models/{id:.+}").route(get().to(models::retrieve)))
-        .service(at("/healthz").route(get().to(health::live)))
-        .service(at("/livez").route(get().to(health::live)))
-        .service(at("/readyz").route(get().to(health::ready)))
-        .service(at("/metrics").route(get().to(health::metrics)))
-        .service(at("/openapi.json").route(get().to(describe::openapi)))
-        .service(at("/").route(get().to(describe::welcome)))
+        .service(post(
+            "/v1/chat/completions",
+            web::to(answer::create::<Chat>),
+        ))
+        .service(post(
+            "/v1/completions",
+            web::to(answer::create::<Completions>),
+        ))
+        .service(get("/v1/models", web::to(models::list)))
+        .service(get("/v1/models/{id:.+}", web::to(models::retrieve)))
+        .service(get("/healthz", web::to(health::live)))
+        .service(get("/livez", web::to(health::live)))
+        .service(get("/readyz", web::to(health::ready)))
+        .service(get("/metrics", web::to(health::metrics)))
+        .service(get("/openapi.json", web::to(describe::openapi)))
+        .service(get("/", web::to(describe::welcome)))
         .configure(elsewhere::routes)
         .default_service(web::to(scope::unknown_url));
 }
 
 /// The routes of a listener for metrics alone.
 pub fn metrics_routes(config: &mut ServiceConfig) {
-    let metrics = resource("/metrics").default_service(web::to(scope::wrong_method));
     config
-        .service(metrics.route(get().to(health::metrics_only)))
+        .service(only("GET", "/metrics", web::to(health::metrics_only)))
         .default_service(web::to(scope::unknown_url));
+}
+
+/// A path that is served under one method and says so when asked under another.
+fn only(method: &'static str, path: &str, served: Route) -> Resource {
+    let refused = move |request: HttpRequest| ready(scope::wrong_method(&request, method));
+    let is_allowed = guard::fn_guard(move |context| context.head().method == *method);
+    resource(path)
+        .route(served.guard(is_allowed))
+        .default_service(web::to(refused))
 }

@@ -276,16 +276,23 @@ pub async fn unknown_url(request: HttpRequest) -> Result<HttpResponse, ApiError>
     ))
 }
 
-/// The answer to a path that is served under another method.
+/// The answer to a path that is served under another method only, which the `Allow` header names
+/// (source: RFC 9110, 15.5.6).
 ///
 /// # Errors
 /// Always.
-pub async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let method = request.method().as_str();
-    let message = format!("Not allowed to {method} here. GET /openapi.json tells the method.");
-    Err(ApiError::invalid_request(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        message,
-    ))
+pub fn wrong_method(
+    request: &HttpRequest,
+    allowed: &'static str,
+) -> Result<HttpResponse, ApiError> {
+    let method = request.method();
+    let message = format!("Not allowed to {method} here. Use {allowed}.");
+    Err(ApiError {
+        allow: Some(allowed),
+        ..ApiError::invalid_request(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            message,
+        )
+    })
 }

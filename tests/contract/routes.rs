@@ -8,20 +8,17 @@ use crate::description::{Judge, METHODS};
 use crate::file;
 use crate::world::{World, send};
 
-/// The routes as `api::routes` lists them: `at("/path").route(get().to(...))`.
+/// The routes as `api::routes` lists them: `.service(get("/path", ...))`.
 fn routes_in_the_code() -> BTreeSet<(String, String)> {
     let source = file("src/api/mod.rs");
     let (_, after) = source.split_once("pub fn routes(").unwrap();
     let (body, _) = after.split_once("\n}\n").unwrap();
     let mut routes = BTreeSet::new();
-    for resource in body.split("at(\"").skip(1) {
-        let (path, rest) = resource.split_once('"').unwrap();
+    for service in body.split(".service(").skip(1) {
+        let (method, rest) = service.split_once('(').unwrap();
+        let path = rest.split('"').nth(1).unwrap();
         // `{id:.+}` is `{id}` in OpenAPI.
-        let path = path.replace(":.+}", "}");
-        for route in rest.split(".route(").skip(1) {
-            let (method, _) = route.split_once("()").unwrap();
-            routes.insert((method.trim().to_uppercase(), path.clone()));
-        }
+        routes.insert((method.to_uppercase(), path.replace(":.+}", "}")));
     }
     assert!(routes.len() > 5, "the list of routes is no longer readable");
     routes
@@ -53,6 +50,8 @@ async fn every_described_operation_is_served_and_no_other_method() {
                 continue;
             }
             assert_eq!(answer.status, 405, "{what}");
+            let allowed = answer.header("allow").unwrap_or_default().to_owned();
+            assert!(operations.contains(&(allowed, path.clone())), "{what}");
             if method != "HEAD" {
                 let body = answer.json();
                 assert_eq!(judge.schema_faults("ErrorResponse", &body), [""; 0]);
