@@ -533,9 +533,13 @@ async fn a_full_gateway_and_one_that_stops_say_so() {
         let world = World::open("[limits]\nmax_inflight = 1\n[server]\ndrain_timeout = \"1s\"\n");
         let judge = Judge::new();
         let hanging = actix_web::rt::spawn(send(world.chat(&request)));
-        while world.asked().await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let reaches_fal = async {
+            while world.asked().await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let patience = Duration::from_secs(20);
+        tokio::time::timeout(patience, reaches_fal).await.unwrap();
         let full = world.get("/v1/models").await;
         judge.judge("GET", "/v1/models", &full);
         assert_eq!(code(&full), "overloaded");
