@@ -1,0 +1,242 @@
+//! The figures, and how each of them is taken.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+
+use crate::Outcome;
+use crate::client::Client;
+use crate::peer::{Kind, Peer};
+use crate::scenario::{BURST, FIRST, LONG_200, LONG_2000, PACED, Scenario, WHOLE};
+use crate::upstream::Upstream;
+
+/// A row of the table.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    /// What has to be run for it; figures that come out of the same run stand together.
+    pub(crate) run: Run,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    Start,
+    Paced,
+    FirstText,
+    /// So many requests for a scenario, so many of them at once.
+    Load(Scenario, usize, usize),
+}
+
+/// The same events, few and many.
+pub(crate) const SHORT: Run = Run::Load(LONG_200, 400, 16);
+pub(crate) const LONG: Run = Run::Load(LONG_2000, 64, 16);
+
+/// In the order in which they are taken from a fresh process, and shown.
+pub(crate) const FIGURES: &[Figure] = &[
+    figure("start to first answer", "ms", Run::Start),
+    figure("memory after the first answer", "MiB", Run::Start),
+    figure("time to the first text, median", "ms", Run::FirstText),
+    figure("paced streams, CPU per event", "µs", Run::Paced),
+    figure("paced streams, memory of each", "KiB", Run::Paced),
+    figure(
+        "whole answer, CPU per request",
+        "µs",
+        Run::Load(WHOLE, 20_000, 32),
+    ),
+    figure(
+        "burst of 200 events, CPU per event",
+        "µs",
+        Run::Load(BURST, 800, 16),
+    ),
+    figure("200 events of 5 characters, CPU per event", "µs", SHORT),
+    figure("2,000 events of 5 characters, CPU per event", "µs", LONG),
+];
+
+const fn figure(name: &'static str, unit: &'static str, run: Run) -> Figure {
+    Figure { name, unit, run }
+}
+
+/// Takes all the figures whose name contains `only` from a peer that has just started.
+pub(crate) async fn measure(
+    peer: &Peer,
+    upstream: &Upstream,
+    streams: usize,
+    only: &str,
+) -> Outcome<Vec<(&'static Figure, f64)>> {
+    let mut taken = Vec::new();
+    for figures in FIGURES.chunk_by(|one, next| one.run == next.run) {
+        let is_wanted = figures.iter().any(|figure| figure.name.contains(only));
+        let Some(run) = figures
+            .first()
+            .map(|figure| figure.run)
+            .filter(|_| is_wanted)
+        else {
+            continue;
+        };
+        let values = match (run, peer.kind) {
+            (Run::FirstText, _) => vec![first_text(peer).await?],
+            (_, Kind::Direct) => continue,
+            (Run::Start, _) => vec![
+                peer.started_in.as_secs_f64() * 1e3,
+                peer.idle_kib as f64 / 1024.0,
+            ],
+            (Run::Paced, _) => paced(peer, upstream, streams).await?.to_vec(),
+            (Run::Load(scenario, requests, at_once), _) => {
+                vec![cpu_per_event(peer, scenario, requests, at_once).await?]
+            }
+        };
+        taken.extend(figures.iter().zip(values));
+    }
+    Ok(taken)
+}
+
+/// The bytes of a request for a scenario, in the words of whoever is asked.
+pub(crate) fn request(kind: Kind, scenario: Scenario) -> Vec<u8> {
+    let prompt = format!("bench:{}", scenario.name);
+    let stream = scenario.is_stream();
+    let (path, body) = match kind {
+        Kind::Gateway => (
+            "/v1/chat/completions",
+            format!(
+                "{{\"model\":\"google/gemini-2.5-flash\",\"stream\":{stream},\
+                 \"messages\":[{{\"role\":\"user\",\"content\":\"{prompt}\"}}]}}"
+            ),
+        ),
+        Kind::Direct | Kind::Nginx => (
+            match stream {
+                true => "/fal-ai/any-llm/stream",
+                false => "/fal-ai/any-llm",
+            },
+            format!("{{\"model\":\"google/gemini-2.5-flash\",\"prompt\":\"{prompt}\"}}"),
+        ),
+    };
+    post(path, &body)
+}
+
+/// A request with a JSON body.
+pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// In µs; where there are no events, for each request.
+async fn cpu_per_event(
+    peer: &Peer,
+    scenario: Scenario,
+    requests: usize,
+    at_once: usize,
+) -> Outcome<f64> {
+    check(peer, scenario).await?;
+    run(peer, scenario, requests / 10, at_once).await?;
+    let before = peer.spent().cpu;
+    run(peer, scenario, requests, at_once).await?;
+    let cpu = peer.spent().cpu - before;
+    Ok(cpu.as_secs_f64() * 1e6 / (requests * scenario.events.max(1)) as f64)
+}
+
+/// The figures mean nothing unless the answer is right.
+async fn check(peer: &Peer, scenario: Scenario) -> Outcome<()> {
+    let mut client = Client::connect(peer.address).await?;
+    let answer = client.text(&request(peer.kind, scenario)).await?;
+    let is_right = match (peer.kind, scenario.is_stream()) {
+        (Kind::Gateway, true) => {
+            heard(&answer) == scenario.text() && answer.contains("data: [DONE]\n\n")
+        }
+        (Kind::Gateway, false) => answer.contains("\"finish_reason\":\"stop\""),
+        (Kind::Direct | Kind::Nginx, _) => answer.contains("\"partial\": false"),
+    };
+    match is_right {
+        true => Ok(()),
+        false => Err(format!(
+            "{} gave a wrong answer to {}: {answer}",
+            peer.kind, scenario.name
+        )
+        .into()),
+    }
+}
+
+/// The deltas of a stream, joined.
+fn heard(answer: &str) -> String {
+    answer
+        .split("data: ")
+        .filter_map(|frame| serde_json::from_str(frame.split("\n\n").next()?).ok())
+        .filter_map(|frame: serde_json::Value| {
+            let delta = frame.pointer("/choices/0/delta/content")?;
+            delta.as_str().map(str::to_owned)
+        })
+        .collect()
+}
+
+async fn run(peer: &Peer, scenario: Scenario, requests: usize, at_once: usize) -> Outcome<()> {
+    let left = Cell::new(requests);
+    let request = request(peer.kind, scenario);
+    let clients = (0..at_once).map(|_| async {
+        let mut client = Client::connect(peer.address).await?;
+        while let Some(rest) = left.get().checked_sub(1) {
+            left.set(rest);
+            client.request(&request).await?;
+        }
+        Outcome::Ok(())
+    });
+    try_join_all(clients).await.map(drop)
+}
+
+/// CPU for each event in µs and memory for each stream in KiB, once all the streams are open.
+async fn paced(peer: &Peer, upstream: &Upstream, streams: usize) -> Outcome<[f64; 2]> {
+    const OPENING: Duration = Duration::from_secs(4);
+    const WATCHED: Duration = Duration::from_secs(6);
+    check(peer, PACED).await?;
+    let idle_kib = peer.spent().resident_kib;
+    let request: Rc<[u8]> = request(peer.kind, PACED).into();
+    let mut clients = Vec::new();
+    for _ in 0..streams {
+        clients.push(tokio::task::spawn_local(once(
+            peer.address,
+            request.clone(),
+        )));
+        tokio::time::sleep(OPENING / streams as u32).await;
+    }
+    let (before, events_before) = (peer.spent(), upstream.paced_events.get());
+    tokio::time::sleep(WATCHED).await;
+    let (after, events) = (peer.spent(), upstream.paced_events.get() - events_before);
+    for client in clients {
+        client.await??;
+    }
+    let cpu = (after.cpu - before.cpu).as_secs_f64() * 1e6 / events as f64;
+    let grown_kib = after.resident_kib.saturating_sub(idle_kib);
+    Ok([cpu, grown_kib as f64 / streams as f64])
+}
+
+async fn once(address: std::net::SocketAddr, request: Rc<[u8]>) -> Result<(), String> {
+    let outcome: Outcome<()> = async {
+        let mut client = Client::connect(address).await?;
+        client.request(&request).await.map(drop)
+    }
+    .await;
+    outcome.map_err(|error| error.to_string())
+}
+
+/// In ms, over one connection.
+async fn first_text(peer: &Peer) -> Outcome<f64> {
+    const TIMES: usize = 500;
+    let request = request(peer.kind, FIRST);
+    let mut client = Client::connect(peer.address).await?;
+    let mut times = Vec::with_capacity(TIMES);
+    for _ in 0..TIMES {
+        times.push(client.request(&request).await?.as_secs_f64() * 1e3);
+    }
+    Ok(median(times))
+}
+
+/// The middle one; of none, not a number.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,254 @@
+//! The processes under test, and what the kernel says of them.
+
+use std::fmt;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+use crate::client::Client;
+use crate::load::request;
+use crate::scenario::WHOLE;
+use crate::upstream::Upstream;
+
+/// Who stands between clients and upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Nobody.
+    Direct,
+    Nginx,
+    Gateway,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Direct => "direct",
+            Self::Nginx => "nginx",
+            Self::Gateway => "gateway",
+        })
+    }
+}
+
+/// A peer that answers, alone on the first core.
+pub(crate) struct Peer {
+    pub(crate) kind: Kind,
+    pub(crate) address: SocketAddr,
+    /// From the start of the process to its first answer.
+    pub(crate) started_in: Duration,
+    /// Resident memory after the first answer, in KiB.
+    pub(crate) idle_kib: u64,
+    process: Option<Child>,
+    _folder: tempfile::TempDir,
+}
+
+/// CPU and memory of a process and its children.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    pub(crate) cpu: Duration,
+    pub(crate) resident_kib: u64,
+    pub(crate) descriptors: usize,
+}
+
+impl Peer {
+    /// Starts what stands before the upstream, and waits for its first answer.
+    pub(crate) async fn start(kind: Kind, gateway: &Path, upstream: &Upstream) -> Outcome<Self> {
+        let fal = upstream.address;
+        match kind {
+            Kind::Direct => Self::launch(kind, fal, |_| Ok(None), &request(kind, WHOLE)).await,
+            Kind::Nginx => {
+                let listen = free_address()?;
+                let command = |folder: &Path| nginx(folder, listen, fal).map(Some);
+                Self::launch(kind, listen, command, &request(kind, WHOLE)).await
+            }
+            Kind::Gateway => Self::gateway(gateway, fal).await,
+        }
+    }
+
+    /// The gateway before this fal.
+    pub(crate) async fn gateway(program: &Path, fal: SocketAddr) -> Outcome<Self> {
+        let listen = free_address()?;
+        let command = |folder: &Path| gateway_command(program, folder, listen, fal).map(Some);
+        Self::launch(
+            Kind::Gateway,
+            listen,
+            command,
+            &request(Kind::Gateway, WHOLE),
+        )
+        .await
+    }
+
+    /// The emulator of fal that the gateway brings along.
+    pub(crate) async fn emulator(program: &Path) -> Outcome<Self> {
+        let listen = free_address()?;
+        let command = |folder: &Path| {
+            let log = fs::File::create(folder.join("log"))?;
+            let mut command = Command::new(program);
+            command.args(["emulator", "--listen", &listen.to_string()]);
+            command
+                .current_dir(folder)
+                .stdout(log.try_clone()?)
+                .stderr(log);
+            Ok(Some(command))
+        };
+        let first = b"GET /_emulator/requests HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        Self::launch(Kind::Direct, listen, command, first).await
+    }
+
+    async fn launch(
+        kind: Kind,
+        address: SocketAddr,
+        command: impl FnOnce(&Path) -> Outcome<Option<Command>>,
+        first_request: &[u8],
+    ) -> Outcome<Self> {
+        let folder = tempfile::tempdir()?;
+        let command = command(folder.path())?;
+        let begun = Instant::now();
+        let process = command.map(|mut command| command.spawn()).transpose()?;
+        let mut peer = Self {
+            kind,
+            address,
+            started_in: Duration::ZERO,
+            idle_kib: 0,
+            process,
+            _folder: folder,
+        };
+        peer.wait_for_answer(first_request, begun).await?;
+        peer.started_in = begun.elapsed();
+        peer.idle_kib = peer.spent().resident_kib;
+        Ok(peer)
+    }
+
+    async fn wait_for_answer(&self, request: &[u8], begun: Instant) -> Outcome<()> {
+        while begun.elapsed() < Duration::from_secs(30) {
+            if let Ok(mut client) = Client::connect(self.address).await {
+                return client.request(request).await.map(drop);
+            }
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        Err(format!("{} did not start", self.kind).into())
+    }
+
+    /// What the peer has used up so far, and holds now.
+    pub(crate) fn spent(&self) -> Spent {
+        let mut spent = Spent::default();
+        let Some(process) = &self.process else {
+            return spent;
+        };
+        for id in family(process.id()) {
+            let folder = format!("/proc/{id}");
+            spent.cpu += cpu_of_threads(&folder);
+            spent.resident_kib += status_kib(&folder, "VmRSS:").unwrap_or(0);
+            spent.descriptors += fs::read_dir(format!("{folder}/fd")).map_or(0, Iterator::count);
+        }
+        spent
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            // nginx's master ends its worker only on a signal that it can catch.
+            let _ = Command::new("kill").arg(process.id().to_string()).status();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// Leaves the first core to the peers.
+pub(crate) fn stay_on_the_second_core() {
+    let id = std::process::id().to_string();
+    let status = Command::new("taskset")
+        .args(["-a", "-p", "-c", "1", &id])
+        .stdout(Stdio::null())
+        .status();
+    if !status.is_ok_and(|status| status.success()) {
+        eprintln!(
+            "The clients could not be given a core of their own; the figures are less certain."
+        );
+    }
+}
+
+fn on_the_first_core(program: &Path, folder: &Path) -> Outcome<Command> {
+    let mut command = Command::new("taskset");
+    let log = fs::File::create(folder.join("log"))?;
+    command
+        .args(["-c", "0"])
+        .arg(program)
+        .current_dir(folder)
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    Ok(command)
+}
+
+fn gateway_command(
+    program: &Path,
+    folder: &Path,
+    listen: SocketAddr,
+    fal: SocketAddr,
+) -> Outcome<Command> {
+    let settings = format!(
+        "[server]\nlisten = \"{listen}\"\nmax_connections = 20000\n\
+         [limits]\nmax_inflight = 20000\n[fal]\nurl = \"http://{fal}\"\nqueue_url = \"http://{fal}\"\nrest_url = \"http://{fal}\"\n\
+         idle_timeout = \"60s\"\n"
+    );
+    fs::write(folder.join("fal-gateway.toml"), settings)?;
+    let mut command = on_the_first_core(program, folder)?;
+    command.arg("serve").env("FAL_KEY", "id:secret");
+    Ok(command)
+}
+
+/// One worker, kept connections to the upstream, nothing buffered, no log.
+fn nginx(folder: &Path, listen: SocketAddr, upstream: SocketAddr) -> Outcome<Command> {
+    let settings = format!(
+        "daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid nginx.pid; error_log stderr error;\n\
+         events {{ worker_connections 15000; }}\n\
+         http {{\n\
+         access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f;\n\
+         uwsgi_temp_path u; scgi_temp_path s; keepalive_requests 10000000; tcp_nodelay on;\n\
+         upstream fal {{ server {upstream}; keepalive 64; keepalive_requests 10000000; }}\n\
+         server {{ listen {listen}; location / {{ proxy_pass http://fal; proxy_http_version 1.1;\n\
+         proxy_set_header Connection \"\"; proxy_buffering off; }} }}\n\
+         }}\n"
+    );
+    let path = folder.join("nginx.conf");
+    fs::write(&path, settings)?;
+    let mut command = on_the_first_core(Path::new("nginx"), folder)?;
+    command.arg("-p").arg(folder).arg("-c").arg(path);
+    Ok(command)
+}
+
+fn free_address() -> Outcome<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// A process and its children, which is as deep as nginx goes.
+fn family(id: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    std::iter::once(id)
+        .chain(
+            children
+                .split_whitespace()
+                .filter_map(|child| child.parse().ok()),
+        )
+        .collect()
+}
+
+fn cpu_of_threads(folder: &str) -> Duration {
+    let Ok(threads) = fs::read_dir(format!("{folder}/task")) else {
+        return Duration::ZERO;
+    };
+    let nanoseconds = threads.flatten().filter_map(|thread| {
+        let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        schedstat.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
+
+fn status_kib(folder: &str, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("{folder}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,220 @@
+//! The steps that are measured. Each case prepares its work, which is then measured alone.
+
+use std::fmt;
+use std::hint::black_box;
+
+use fal_gateway::translate::face::answer::{Choices, StreamedAnswer, WholeAnswer};
+use fal_gateway::translate::face::chat::write::ChatChunks;
+use fal_gateway::translate::face::objects::UsageChunk;
+use fal_gateway::translate::reading::{Event, Format, Limits, Reader, Sink};
+
+use crate::support::{CAPABILITIES, chat_json, chat_stream, plan};
+
+/// A step, done several times.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    /// How often the step is done in the work that is prepared.
+    pub(crate) operations: usize,
+    pub(crate) prepare: fn() -> Box<dyn FnOnce()>,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name)
+    }
+}
+
+const EVENTS: usize = 32;
+const PIECES: usize = 256;
+
+pub(crate) const CASES: &[Case] = &[
+    case("event after 1 KiB of text", EVENTS, || events_after(1)),
+    case("event after 8 KiB of text", EVENTS, || events_after(8)),
+    case("event after 32 KiB of text", EVENTS, || events_after(32)),
+    case("event after 128 KiB of text", EVENTS, || events_after(128)),
+    case("event after 8 KiB that has to be parsed", EVENTS, || {
+        read_singly(8, |text| {
+            let length = text.len();
+            format!(r#"{{"length": {length}, "output": "{text}", "partial": true}}"#)
+        })
+    }),
+    case("event of a burst of 200", 200, burst),
+    case("chunk with a delta", PIECES, chunk),
+    case("request of one message", 1, || planned(1, "")),
+    case("request of 15 messages", 1, || planned(15, "")),
+    case("request of one message with two tools", 1, || {
+        planned(1, TOOLS)
+    }),
+    case("piece of text with four stop sequences", PIECES, || {
+        pieces(
+            r#", "stop": ["\n\nUser:", "END", "STOP", "</answer>"]"#,
+            PROSE,
+        )
+    }),
+    case("piece of text with tools offered", PIECES, || {
+        pieces(TOOLS, PROSE)
+    }),
+    case("piece of a long call", PIECES, || pieces(TOOLS, CALL)),
+    case("whole answer of 512 characters", 1, whole_answer),
+];
+
+const LIMITS: Limits = Limits {
+    max_event: 1 << 20,
+    max_object: 1 << 20,
+    accept_missing_final: true,
+};
+
+const TOOLS: &str = r#", "tools": [
+    {"type": "function", "function": {"name": "weather", "parameters":
+        {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}},
+    {"type": "function", "function": {"name": "clock", "parameters": {"type": "object"}}}]"#;
+
+const PROSE: fn(usize) -> String = |length| "Words, and\\nmore of them. ".repeat(length / 24);
+const CALL: fn(usize) -> String = |length| {
+    format!(
+        r#"{{\"name\": \"weather\", \"arguments\": {{\"city\": \"{}"#,
+        "x".repeat(length)
+    )
+};
+
+const fn case(name: &'static str, operations: usize, prepare: fn() -> Box<dyn FnOnce()>) -> Case {
+    Case {
+        name,
+        operations,
+        prepare,
+    }
+}
+
+/// Hears everything and does nothing.
+struct Deaf;
+
+impl Sink for Deaf {
+    fn event(&mut self, event: Event<'_>) {
+        black_box(event);
+    }
+}
+
+fn body(messages: usize, more: &str) -> Vec<u8> {
+    let turn = |number: usize| {
+        let role = if number % 2 == 0 { "user" } else { "assistant" };
+        let text = "What is told here is told at some length, and then once more. ".repeat(8);
+        format!(r#"{{"role": "{role}", "content": "{text}"}}"#)
+    };
+    let turns = (0..messages).map(turn).collect::<Vec<_>>().join(",");
+    format!(
+        r#"{{"model": "google/gemini-2.5-flash", "stream": true, "messages": [{turns}]{more}}}"#
+    )
+    .into_bytes()
+}
+
+fn reader(more: &str) -> Reader {
+    let body = body(1, more);
+    let plan = plan(&body, &CAPABILITIES).expect("the request is fine");
+    Reader::new(&plan.reading, Format::Events, LIMITS)
+}
+
+fn event(data: &str) -> Vec<u8> {
+    format!("event: event\r\ndata: {data}\r\n\r\n").into_bytes()
+}
+
+fn fal_json(text: &str) -> String {
+    format!(r#"{{"output": "{text}", "reasoning": null, "partial": true, "error": null}}"#)
+}
+
+/// Events as fal writes them, each a little longer than the one before.
+fn events_after(kib: usize) -> Box<dyn FnOnce()> {
+    read_singly(kib, fal_json)
+}
+
+fn read_singly(kib: usize, write: impl Fn(&str) -> String) -> Box<dyn FnOnce()> {
+    let text = PROSE(kib * 1024 + (EVENTS + 1) * 24);
+    let grown = |number: usize| event(&write(&text[..(kib * 1024 / 24 + number) * 24]));
+    let mut reader = reader("");
+    reader.feed(&grown(0));
+    reader.read(&mut Deaf);
+    let events: Vec<_> = (1..=EVENTS).map(grown).collect();
+    Box::new(move || {
+        for event in events {
+            reader.feed(&event);
+            reader.read(&mut Deaf);
+        }
+        black_box(reader);
+    })
+}
+
+/// Short events that all arrive together.
+fn burst() -> Box<dyn FnOnce()> {
+    let text = PROSE(600);
+    let events = (0..200).map(|number| event(&fal_json(&text[..number / 10 * 24])));
+    let bytes = events.collect::<Vec<_>>().concat();
+    let mut reader = reader("");
+    Box::new(move || {
+        reader.feed(&bytes);
+        reader.read(&mut Deaf);
+        black_box(reader);
+    })
+}
+
+fn chunk() -> Box<dyn FnOnce()> {
+    let mut answer: StreamedAnswer<ChatChunks> = chat_stream(1, UsageChunk::None);
+    answer.event(0, Event::Text("Once"));
+    Box::new(move || {
+        for _ in 0..PIECES {
+            answer.event(0, Event::Text(" upon a \"time\""));
+            black_box(answer.take_frames());
+        }
+    })
+}
+
+fn planned(messages: usize, more: &str) -> Box<dyn FnOnce()> {
+    let body = body(messages, more);
+    let write = move || {
+        let plan = plan(&body, &CAPABILITIES).expect("the request is fine");
+        black_box(serde_json::to_vec(&plan.input).expect("fal's input is JSON"));
+    };
+    // Tables that are made once are made now.
+    write();
+    Box::new(write)
+}
+
+/// An answer in pieces, each in an event of its own.
+fn pieces(more: &str, write: fn(usize) -> String) -> Box<dyn FnOnce()> {
+    let text = write(PIECES * 24);
+    let grown = |number: usize| {
+        let mut end = text.len() * number / PIECES;
+        // Not inside an escape.
+        end += usize::from(text[..end].ends_with('\\'));
+        event(&fal_json(&text[..end]))
+    };
+    let events: Vec<_> = (1..=PIECES).map(grown).collect();
+    let mut reader = reader(more);
+    Box::new(move || {
+        for event in events {
+            reader.feed(&event);
+            reader.read(&mut Deaf);
+        }
+        black_box(reader);
+    })
+}
+
+fn whole_answer() -> Box<dyn FnOnce()> {
+    let body = body(1, "");
+    let plan = plan(&body, &CAPABILITIES).expect("the request is fine");
+    let mut reader = Reader::new(&plan.reading, Format::Object, LIMITS);
+    let object = fal_json(&PROSE(512)).replace("true", "false");
+    Box::new(move || {
+        let mut answer = WholeAnswer::new(1);
+        reader.feed(object.as_bytes());
+        reader.finish(&mut First(&mut answer));
+        black_box(chat_json(&answer));
+    })
+}
+
+/// The only choice of an answer.
+struct First<'a>(&'a mut WholeAnswer);
+
+impl Sink for First<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        self.0.event(0, event);
+    }
+}
