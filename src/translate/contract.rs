@@ -23,6 +23,8 @@ pub struct ToolContract {
     /// The answer is the arguments of the only tool, and nothing else.
     pub is_arguments_only: bool,
     pub is_parallel: bool,
+    /// Whether the block with the key was asked for, rather than JSON alone.
+    pub is_tagged: bool,
     /// Whether calls in other forms than the one asked for count, when they are unmistakable.
     pub is_lenient: bool,
 }

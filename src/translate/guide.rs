@@ -145,8 +145,9 @@ pub fn contract(
     let tools = match (tools, key) {
         (Some(offer), Some(key)) => {
             // The JSON dialect has no key: what it asks for is read as other forms are.
-            let is_lenient = settings.is_lenient || dialect == Dialect::Json;
-            Some(tool_contract(offer, key, is_lenient)?)
+            let is_tagged = dialect == Dialect::Tagged;
+            let is_lenient = settings.is_lenient || !is_tagged;
+            Some(tool_contract(offer, key, is_lenient, is_tagged)?)
         }
         _ => None,
     };
@@ -170,6 +171,7 @@ fn tool_contract(
     offer: &Offer<'_>,
     key: &Key,
     is_lenient: bool,
+    is_tagged: bool,
 ) -> Result<ToolContract, Rejection> {
     let list = if offer.as_functions {
         "functions"
@@ -195,6 +197,7 @@ fn tool_contract(
         is_required,
         is_arguments_only: is_required && offer.tools.len() == 1,
         is_parallel: offer.parallel,
+        is_tagged,
         is_lenient,
     })
 }

@@ -18,6 +18,8 @@ pub struct CallScanner {
     opener: String,
     names: Vec<String>,
     is_lenient: bool,
+    /// Whether the block is what was asked for, rather than JSON alone.
+    is_tagged: bool,
     /// From where the next character could begin a call.
     held: String,
     state: State,
@@ -53,12 +55,14 @@ const MOST_BLANK: usize = 4096;
 const MOST_HELD: usize = 1024 * 1024;
 
 impl CallScanner {
-    /// A scanner for the block with this key, and for other forms if `is_lenient`.
-    pub fn new(key: &Key, names: Vec<String>, is_lenient: bool) -> Self {
+    /// A scanner for the block with this key, and for other forms if `is_lenient`. `is_tagged` says
+    /// whether the block was asked for.
+    pub fn new(key: &Key, names: Vec<String>, is_lenient: bool, is_tagged: bool) -> Self {
         Self {
             opener: format!("<tool_calls k=\"{key}\">"),
             names,
             is_lenient,
+            is_tagged,
             held: String::new(),
             state: State::Text,
             fence: None,
@@ -177,7 +181,10 @@ impl CallScanner {
             return;
         }
         match envelope::last_in_block(&self.held).and_then(envelope::parse_call) {
-            Some(call) => out.calls.push(call),
+            Some(mut call) => {
+                call.mended.push(envelope::NO_END);
+                out.calls.push(call);
+            }
             None => {
                 out.broken = Some("The block of tool calls was cut off before its end.".to_owned())
             }
@@ -191,9 +198,16 @@ impl CallScanner {
     /// What is held, as calls in another form, if it is nothing else.
     fn other_form(&self) -> Option<Vec<RawCall>> {
         let is_possible = self.is_lenient && self.state == State::Candidate;
-        is_possible
+        let mut calls = is_possible
             .then(|| envelope::parse_calls(&self.held, &self.names))
-            .flatten()
+            .flatten()?;
+        if self.is_tagged || !envelope::is_call_list(&self.held) {
+            let mended = calls.first_mut().map(|call| &mut call.mended);
+            mended
+                .into_iter()
+                .for_each(|mended| mended.push(envelope::OTHER_FORM));
+        }
+        Some(calls)
     }
 
     /// Lets a line go, or what there is of it.

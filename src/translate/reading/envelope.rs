@@ -12,7 +12,16 @@ pub struct RawCall {
     pub name: String,
     /// JSON, or what was meant to be.
     pub arguments: String,
+    /// What had to be forgiven or repaired around the arguments, by name.
+    pub mended: Vec<&'static str>,
 }
+
+/// Calls in another form than the one that was asked for.
+pub const OTHER_FORM: &str = "call-form";
+/// Other names for the members of a call.
+pub const OTHER_MEMBER: &str = "call-member";
+/// A block whose end is missing.
+pub const NO_END: &str = "call-block-end";
 
 /// What comes next inside a block.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,21 +143,28 @@ fn object_length(json: &str) -> Option<usize> {
 pub fn parse_call(json: &str) -> Option<RawCall> {
     let repaired = json::repair(json)?;
     let Fields(fields) = serde_json::from_str(&repaired.json).ok()?;
-    let member = |names: &[&str]| {
-        names
-            .iter()
-            .find_map(|name| fields.iter().find(|(known, _)| known == name))
-            .map(|(_, value)| *value)
+    let mut mended: Vec<_> = repaired.fixes.iter().map(|fix| fix.label()).collect();
+    let member = |names: &[&'static str]| {
+        let found = |name: &&'static str| {
+            let (_, value) = fields.iter().find(|(known, _)| known == name)?;
+            Some((*name, *value))
+        };
+        names.iter().find_map(found)
     };
-    if let Some(inner) = member(&["function"]).filter(|inner| inner.get().starts_with('{')) {
-        return parse_call(inner.get());
+    if let Some((_, inner)) = member(&["function"]).filter(|(_, raw)| raw.get().starts_with('{')) {
+        let mut call = parse_call(inner.get())?;
+        call.mended.append(&mut mended);
+        return Some(call);
     }
-    let name = member(&NAME).or(member(&["function"]))?;
+    let (name_member, name) = member(&NAME).or(member(&["function"]))?;
+    let arguments = member(&ARGUMENTS);
+    if name_member != "name" || arguments.is_some_and(|(member, _)| member != "arguments") {
+        mended.push(OTHER_MEMBER);
+    }
     Some(RawCall {
         name: serde_json::from_str(name.get()).ok()?,
-        arguments: member(&ARGUMENTS)
-            .map_or("{}", |arguments| arguments.get())
-            .to_owned(),
+        arguments: arguments.map_or("{}", |(_, raw)| raw.get()).to_owned(),
+        mended,
     })
 }
 
@@ -185,9 +201,32 @@ fn collect_calls(json: &str, calls: &mut Vec<RawCall>, depth: usize) -> Option<(
         .iter()
         .find(|(name, value)| NESTED.contains(&name.as_ref()) && value.get().starts_with('['));
     match nested {
-        Some((_, list)) => collect_calls(list.get(), calls, depth + 1),
-        None => parse_call(&repaired.json).map(|call| calls.push(call)),
+        Some((_, list)) => {
+            let first = calls.len();
+            collect_calls(list.get(), calls, depth + 1)?;
+            let fixes = repaired.fixes.iter().map(|fix| fix.label());
+            let mended = calls.get_mut(first).map(|call| &mut call.mended);
+            mended
+                .into_iter()
+                .for_each(|mended| mended.extend(fixes.clone()));
+            Some(())
+        }
+        None => {
+            let mut call = parse_call(&repaired.json)?;
+            let fixes = repaired.fixes.iter().map(|fix| fix.label());
+            call.mended.extend(fixes);
+            calls.push(call);
+            Some(())
+        }
     }
+}
+
+/// Whether a text is the JSON that is asked for where no block is: an object that holds calls.
+pub fn is_call_list(text: &str) -> bool {
+    let text = text.trim();
+    let is_whole = object_length(text) == Some(text.len());
+    let inside = text.strip_prefix('{').map(str::trim_start);
+    is_whole && inside.is_some_and(|inside| inside.starts_with("\"tool_calls\""))
 }
 
 /// Whether a text could still become nothing but calls to known tools.

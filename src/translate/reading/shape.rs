@@ -1,7 +1,7 @@
 //! An answer's text, made into what the caller asked for: calls, JSON, or simply text.
 
 use super::calls::{CallScanner, Scanned};
-use super::envelope::{RawCall, is_name};
+use super::envelope::{self, RawCall, is_name};
 use super::event::Fault;
 use crate::translate::contract::{Contract, FormatContract, KnownTool, ToolContract};
 use crate::translate::json::{self, Fix, RootScanner};
@@ -72,7 +72,7 @@ impl Shaper {
             .filter(|tools| !tools.is_arguments_only)
             .map(|tools| {
                 let names = tools.tools.iter().map(|tool| tool.name.clone()).collect();
-                CallScanner::new(&tools.key, names, tools.is_lenient)
+                CallScanner::new(&tools.key, names, tools.is_lenient, tools.is_tagged)
             });
         let is_live = matches!(contract.format, FormatContract::Json { is_held: false, .. });
         Self {
@@ -218,6 +218,7 @@ impl Shaper {
                 .join(", ");
             return Err(format!("There is no such tool. The tools are: {names}."));
         };
+        self.leniencies.extend(raw.mended);
         if exact.is_none() {
             self.leniencies.push("tool-name");
         }
@@ -252,11 +253,18 @@ impl Shaper {
         let name = only_tool.unwrap_or_default();
         let names = [name.clone()];
         let wrapped =
-            super::envelope::parse_calls(&text, &names).and_then(|calls| calls.into_iter().next());
-        let raw = wrapped.unwrap_or(RawCall {
-            name,
-            arguments: text,
-        });
+            envelope::parse_calls(&text, &names).and_then(|calls| calls.into_iter().next());
+        let raw = match wrapped {
+            Some(mut call) => {
+                call.mended.push(envelope::OTHER_FORM);
+                call
+            }
+            None => RawCall {
+                name,
+                arguments: text,
+                mended: Vec::new(),
+            },
+        };
         match self.accept(raw) {
             Ok(call) => {
                 out.calls.push(call);
