@@ -278,6 +278,7 @@ impl Leg {
             .and_then(|reask| reask.ask(unmet, &reply));
         if self.asking.is_some() {
             self.mended.push("reask");
+            sink.event(Event::Mended(&["reask"]));
             return;
         }
         match &unmet.instead {

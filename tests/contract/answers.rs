@@ -194,6 +194,40 @@ async fn notes_and_explanations_come_where_a_header_asks_for_them() {
     }
 }
 
+/// The headers are gone by then; only the body can still say it.
+#[actix_web::test]
+async fn the_last_chunk_notes_what_was_mended_after_the_first_text() {
+    let world = World::open("");
+    let judge = Judge::new();
+    let weather = json!({"type": "function", "function": {
+        "name": "get_weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    }});
+    for (slip, mended) in [
+        ("tool:trailing", "trailing-comma"),
+        ("tool:nokey", "call-form"),
+        ("tool:parameters", "call-member"),
+        ("tool:unknown", "reask"),
+    ] {
+        let text = format!("How is the weather in Paris? /emulate {slip} gap:20ms");
+        let request = with(question(&text), json!({"tools": [weather]}));
+        let noted = world
+            .chat(&streamed(&request))
+            .header("x-gateway-notes", "body");
+        let noted = send(noted).await;
+        judge.judge("POST", CHAT, &noted);
+        assert_eq!(noted.header("x-gateway-emulated"), Some("tools"));
+        let text = String::from_utf8(noted.body.to_vec()).unwrap();
+        let events = text.lines().filter_map(|line| line.strip_prefix("data: {"));
+        let notes = events.filter_map(|event| {
+            let event: Value = serde_json::from_str(&format!("{{{event}")).unwrap();
+            event.get("gateway").map(|notes| notes["emulated"].clone())
+        });
+        let notes: Vec<Value> = notes.collect();
+        assert_eq!(notes, [json!(["tools"]), json!(["tools", mended])]);
+    }
+}
+
 #[actix_web::test]
 async fn images_that_were_uploaded_and_tokens_that_were_counted_are_noted() {
     let world = World::open("[images]\nupload_threshold = \"1\"\n[usage]\ncount = \"exact\"\n");

@@ -164,6 +164,7 @@ impl Sink for Heard {
             Event::Reasoning(text) => self.reasoning.push_str(text),
             Event::Call(call) => self.calls.push(call.clone()),
             Event::Refusal(words) => assert_eq!(self.refusal.replace(words.to_owned()), None),
+            Event::Mended(names) => assert_ne!(names, [""; 0]),
             Event::Unmet(unmet) => self.endings.push(Ending::Unmet(unmet.clone())),
             Event::Finished(finish) => self.endings.push(Ending::Finished(finish)),
             Event::Failed(fault) => self.endings.push(Ending::Failed(fault)),

@@ -77,6 +77,8 @@ impl Choices for WholeAnswer {
             Event::Reasoning(text) => choice.reasoning.push_str(text),
             Event::Call(call) => choice.calls.push(call.clone()),
             Event::Refusal(words) => choice.refusal = Some(words.to_owned()),
+            // A whole answer's notes are written once all of it is known.
+            Event::Mended(_) => {}
             Event::Finished(finish) => choice.finish = Some(finish),
             Event::Failed(fault) => choice.fault = Some(fault),
             Event::Unmet(unmet) => choice.fault = Some(unmet.fault),
@@ -92,6 +94,8 @@ pub trait FrameWriter {
     fn reasoning(&mut self, out: &mut Vec<u8>, choice: usize, text: &str);
     fn call(&mut self, out: &mut Vec<u8>, choice: usize, call: &Call);
     fn refusal(&mut self, out: &mut Vec<u8>, choice: usize, words: &str);
+    /// What had to be mended so far; nothing is written for it before the choice is closed.
+    fn mended(&mut self, names: &[&'static str]);
     /// What comes last in a choice.
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason);
     /// What comes when every choice is closed.
@@ -191,7 +195,7 @@ impl<W: FrameWriter> Choices for StreamedAnswer<W> {
         if self.has_ended {
             return;
         }
-        if !matches!(event, Event::Failed(_) | Event::Unmet(_)) {
+        if !matches!(event, Event::Failed(_) | Event::Unmet(_) | Event::Mended(_)) {
             self.begin(choice);
         }
         match event {
@@ -199,6 +203,7 @@ impl<W: FrameWriter> Choices for StreamedAnswer<W> {
             Event::Reasoning(text) => self.writer.reasoning(&mut self.out, choice, text),
             Event::Call(call) => self.writer.call(&mut self.out, choice, call),
             Event::Refusal(words) => self.writer.refusal(&mut self.out, choice, words),
+            Event::Mended(names) => self.writer.mended(names),
             Event::Finished(finish) => self.finish(choice, finish),
             Event::Failed(fault) => self.fault = self.fault.or(Some(fault)),
             Event::Unmet(unmet) => self.fault = self.fault.or(Some(unmet.fault)),

@@ -59,8 +59,12 @@ pub struct ChunkFrame {
     /// From after the choices to the blank line.
     tail: &'static [u8],
     usage: UsageChunk,
-    /// `,"gateway":{...}` for the first chunk, where the notes are wanted in the body.
+    /// The notes, where they are wanted in the body.
+    wanted: Option<Notes>,
+    /// `,"gateway":{...}` for the next chunk: the first, and the last of a choice if its answer had
+    /// to be mended.
     notes: Vec<u8>,
+    is_mended: bool,
 }
 
 impl ChunkFrame {
@@ -81,19 +85,31 @@ impl ChunkFrame {
         );
         write_json(&mut bytes, &head.model);
         bytes.extend_from_slice(b",\"choices\":[");
-        let mut first = Vec::new();
-        if let Some(notes) = notes {
-            first.extend_from_slice(b",\"gateway\":");
-            write_json(&mut first, &notes.to_wire());
-        }
         Self {
-            notes: first,
+            notes: notes.map(noted).unwrap_or_default(),
+            wanted: notes.cloned(),
+            is_mended: false,
             head: bytes,
             tail: match usage {
                 UsageChunk::Asked => b",\"usage\":null}\n\n",
                 UsageChunk::Volunteered | UsageChunk::None => b"}\n\n",
             },
             usage,
+        }
+    }
+
+    /// Remembers what had to be mended in the answer.
+    pub fn note_mended(&mut self, names: &[&'static str]) {
+        if let Some(notes) = &mut self.wanted {
+            names.iter().for_each(|name| notes.emulated(name));
+            self.is_mended = true;
+        }
+    }
+
+    /// Has the next chunk say what had to be mended, if anything had to.
+    pub fn tell_mended(&mut self) {
+        if let Some(notes) = self.wanted.as_ref().filter(|_| self.is_mended) {
+            self.notes = noted(notes);
         }
     }
 
@@ -116,6 +132,13 @@ impl ChunkFrame {
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
+}
+
+/// The notes as a member of a chunk.
+fn noted(notes: &Notes) -> Vec<u8> {
+    let mut member = b",\"gateway\":".to_vec();
+    write_json(&mut member, &notes.to_wire());
+    member
 }
 
 /// OpenAI's usage object. What fal cannot have (caches, audio, predictions) is zero.

@@ -11,6 +11,8 @@ pub enum Event<'t> {
     Call(&'t Call),
     /// The model declined to answer, in these words.
     Refusal(&'t str),
+    /// What had to be forgiven, repaired or asked for again, by name.
+    Mended(&'t [&'static str]),
     /// The answer is complete. Nothing comes after.
     Finished(Finish),
     /// There will be no complete answer. Nothing comes after.

@@ -371,6 +371,7 @@ impl Answer {
             }
             (Verdict::Unmet(unmet), _) => {
                 self.has_ended = true;
+                self.tell_mending(sink);
                 sink.event(Event::Unmet(&unmet));
             }
         }
@@ -401,8 +402,15 @@ impl Answer {
         }
     }
 
+    fn tell_mending(&self, sink: &mut dyn Sink) {
+        if !self.shaper.leniencies().is_empty() {
+            sink.event(Event::Mended(self.shaper.leniencies()));
+        }
+    }
+
     fn end(&mut self, reason: FinishReason, sink: &mut dyn Sink) {
         self.has_ended = true;
+        self.tell_mending(sink);
         sink.event(Event::Finished(Finish {
             reason,
             usage: self.meter.usage(),

@@ -223,7 +223,12 @@ impl FrameWriter for ChatChunks {
         );
     }
 
+    fn mended(&mut self, names: &[&'static str]) {
+        self.frame.note_mended(names);
+    }
+
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason) {
+        self.frame.tell_mended();
         self.write(out, choice, |_| {}, Some(reason));
     }
 

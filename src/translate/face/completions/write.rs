@@ -83,7 +83,12 @@ impl FrameWriter for CompletionChunks {
         self.text(out, choice, words);
     }
 
+    fn mended(&mut self, names: &[&'static str]) {
+        self.frame.note_mended(names);
+    }
+
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason) {
+        self.frame.tell_mended();
         write_chunk(&mut self.frame, out, choice, "", Some(reason));
     }
 
