@@ -33,5 +33,5 @@ mod storage;
 
 pub use http::kinds::{ERROR_KINDS, Kind};
 pub use options::Options;
-pub use script::{Behaviour, Break, Fault, Quirk, Rupture, Slip};
+pub use script::{Behaviour, Break, Fault, Quirk, Rupture, Slip, slips};
 pub use server::{Emulator, Running};

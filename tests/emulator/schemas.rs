@@ -146,6 +146,26 @@ async fn slips_in_the_json() {
         "{'name': 'Ada Lovelace', 'age': 36, 'nice': True}"
     );
     assert_eq!(slip("json:trailing").await, RIGHT.replace('}', ",}"));
+    assert_eq!(slip("json:empty").await, "");
+    let types = RIGHT.replace("36", "\"36\"").replace("true", "\"true\"");
+    assert_eq!(slip("json:types").await, types);
+    assert!(
+        slip("json:smart")
+            .await
+            .starts_with("{“name”: “Ada Lovelace”, ")
+    );
+    assert!(
+        slip("json:keys")
+            .await
+            .starts_with("{name: \"Ada Lovelace\", age: 36")
+    );
+    assert!(
+        slip("json:comment")
+            .await
+            .starts_with("{/* as asked */ \"name\"")
+    );
+    assert_eq!(slip("json:braces").await, format!("{RIGHT}}}"));
+    assert_eq!(slip("json:escape").await, RIGHT.replace("lace", "lace\n"));
     assert_eq!(slip("json:array").await, format!("[{RIGHT}]"));
     assert_eq!(slip("json:fenced").await, format!("```json\n{RIGHT}\n```"));
     assert_eq!(slip("json:string").await, json!(RIGHT).to_string());

@@ -199,6 +199,20 @@ async fn slips_in_how_a_call_is_written() {
         slip("tool:trailing").await,
         block(r#"{"name": "get_weather", "arguments": {"city": "Paris", "days": 3,},}"#)
     );
+    let bare = CALL.replace("\"name\"", "name").replace("\"city\"", "city");
+    let bare = bare
+        .replace("\"arguments\"", "arguments")
+        .replace("\"days\"", "days");
+    assert_eq!(slip("tool:keys").await, block(&bare));
+    assert_eq!(
+        slip("tool:comment").await,
+        block(&CALL.replace('{', "{/* as asked */ "))
+    );
+    assert_eq!(slip("tool:braces").await, block(&format!("{CALL}}}")));
+    let fal = Fal::start().await;
+    let prompt = "call send_mail {\"to\": [\"bob\"]} /emulate silent tool:lists";
+    let lists = fal.told(&keyed(), prompt).await;
+    assert!(lists.contains("{\"to\": \"[\\\"bob\\\"]\"}"), "{lists}");
     let smart = slip("tool:smart").await;
     assert!(smart.contains("{“city”: “Paris”, “days”: 3}"), "{smart}");
     assert_eq!(
@@ -249,6 +263,8 @@ async fn slips_around_the_block() {
         fabricated.starts_with(&format!("{right}{result}")),
         "{fabricated}"
     );
+    let unclosed = slip("tool:unclosed").await;
+    assert_eq!(right.strip_prefix(&unclosed), Some("\n</tool_calls>"));
     let cut = slip("tool:truncated").await;
     assert!(
         right.starts_with(&cut) && cut.contains("get_weather"),

@@ -18,6 +18,8 @@ pub enum Slip {
     CallPrefix,
     /// Tools: numbers and truth values as strings.
     CallTypes,
+    /// Tools: lists as strings that hold JSON.
+    CallLists,
     /// Tools: a required argument is missing.
     CallMissing,
     /// Tools: an argument that the tool does not have.
@@ -34,6 +36,12 @@ pub enum Slip {
     CallTrailing,
     /// Tools: typographic quotation marks.
     CallSmart,
+    /// Tools: names of members without quotation marks.
+    CallKeys,
+    /// Tools: a comment inside the JSON.
+    CallComment,
+    /// Tools: one closing brace too many.
+    CallBraces,
     /// Tools: escapes that JSON does not know, and raw line breaks in strings.
     CallEscape,
     /// Tools: no envelope at all, only JSON.
@@ -56,18 +64,34 @@ pub enum Slip {
     CallFabricated,
     /// Tools: prose after the block.
     CallThenProse,
+    /// Tools: the block's closing tags are missing.
+    CallUnclosed,
     /// Tools: the answer ends in the middle of the block.
     CallTruncated,
     /// JSON: a refusal in its place.
     JsonRefused,
+    /// JSON: no text at all.
+    JsonEmpty,
     /// JSON: a value that its schema does not allow.
     JsonWrong,
+    /// JSON: numbers and truth values as strings.
+    JsonTypes,
     /// JSON: the value inside a list.
     JsonArray,
     /// JSON: Python's literals.
     JsonPython,
     /// JSON: commas before closing brackets.
     JsonTrailing,
+    /// JSON: typographic quotation marks.
+    JsonSmart,
+    /// JSON: names of members without quotation marks.
+    JsonKeys,
+    /// JSON: a comment inside.
+    JsonComment,
+    /// JSON: one closing brace too many.
+    JsonBraces,
+    /// JSON: escapes that JSON does not know, and raw line breaks in strings.
+    JsonEscape,
     /// JSON: a colon is missing.
     JsonInvalid,
     /// JSON: a string that holds the JSON.

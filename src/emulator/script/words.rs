@@ -103,6 +103,7 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     slip("tool:case", Slip::CallCase, "write the tool's name in another case"),
     slip("tool:prefix", Slip::CallPrefix, "write functions. before the tool's name"),
     slip("tool:types", Slip::CallTypes, "write numbers and truth values as strings"),
+    slip("tool:lists", Slip::CallLists, "write lists as strings of JSON"),
     slip("tool:missing", Slip::CallMissing, "leave out the first required argument"),
     slip("tool:extra", Slip::CallExtra, "add an argument that the tool does not have"),
     slip("tool:parallel", Slip::CallParallel, "make two calls instead of one"),
@@ -111,6 +112,9 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     slip("tool:python", Slip::CallPython, "write calls as Python does: True, None, 'text'"),
     slip("tool:trailing", Slip::CallTrailing, "write commas before closing brackets"),
     slip("tool:smart", Slip::CallSmart, "write typographic quotation marks"),
+    slip("tool:keys", Slip::CallKeys, "leave out the quotation marks around members' names"),
+    slip("tool:comment", Slip::CallComment, "put a comment into the JSON of calls"),
+    slip("tool:braces", Slip::CallBraces, "write one closing brace too many"),
     slip("tool:escape", Slip::CallEscape, "write bad escapes and raw line breaks in strings"),
     slip("tool:barejson", Slip::CallBareJson, "write the calls' JSON without any envelope"),
     slip("tool:openai", Slip::CallOpenAi, "write {\"tool_calls\": [...]} instead of the block"),
@@ -122,12 +126,20 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     slip("tool:before", Slip::CallAfterProse, "write much prose before the block"),
     slip("tool:fabricate", Slip::CallFabricated, "make up results after the block and go on"),
     slip("tool:prose", Slip::CallThenProse, "write prose after the block"),
+    slip("tool:unclosed", Slip::CallUnclosed, "leave out the block's closing tags"),
     slip("tool:truncated", Slip::CallTruncated, "stop in the middle of the block"),
     slip("json:refuse", Slip::JsonRefused, "refuse in a sentence where JSON is due"),
+    slip("json:empty", Slip::JsonEmpty, "answer with nothing where JSON is due"),
     slip("json:wrong", Slip::JsonWrong, "write JSON that violates its schema"),
+    slip("json:types", Slip::JsonTypes, "write numbers and truth values as strings"),
     slip("json:array", Slip::JsonArray, "write the JSON inside a list"),
     slip("json:python", Slip::JsonPython, "write JSON as Python does"),
     slip("json:trailing", Slip::JsonTrailing, "write commas before closing brackets"),
+    slip("json:smart", Slip::JsonSmart, "write typographic quotation marks"),
+    slip("json:keys", Slip::JsonKeys, "leave out the quotation marks around members' names"),
+    slip("json:comment", Slip::JsonComment, "put a comment into the JSON"),
+    slip("json:braces", Slip::JsonBraces, "write one closing brace too many"),
+    slip("json:escape", Slip::JsonEscape, "write bad escapes and raw line breaks in strings"),
     slip("json:invalid", Slip::JsonInvalid, "leave out a colon"),
     slip("json:string", Slip::JsonString, "write a string that holds the JSON"),
     slip("json:fenced", Slip::JsonFenced, "write the JSON in a Markdown fence"),
@@ -137,6 +149,12 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     word("stubborn", "", "make these slips however often told", Set::Change(|b| b.stubbornness = Some(usize::MAX))),
     quirk("silent", Quirk::Silent, "call tools without a sentence before"),
 ];
+
+/// The words for the ways in which a model goes wrong, each with what it then does.
+pub fn slips() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let slips = WORDS.iter().filter(|word| matches!(word.set, Set::Slip(_)));
+    slips.map(|word| (word.name, word.about))
+}
 
 /// Changes `behaviour` by one word.
 pub(super) fn apply(behaviour: &mut Behaviour, text: &str) -> Result<(), String> {

@@ -43,6 +43,10 @@ pub(super) fn write(
     if makes(Slip::CallFenced) {
         block = format!("```xml\n{block}\n```");
     }
+    if makes(Slip::CallUnclosed) {
+        let open = block.strip_suffix(&envelope.close).map(str::len);
+        block.truncate(open.unwrap_or(block.len()));
+    }
     let before = if makes(Slip::CallAfterProse) {
         Some(MUCH_PROSE)
     } else if envelope.alone || brief.must != Must::No || behaviour.has(Quirk::Silent) {
@@ -93,6 +97,8 @@ fn block(envelope: &Envelope, calls: &[Call], behaviour: &Behaviour) -> String {
         python: behaviour.makes(Slip::CallPython),
         trailing: behaviour.makes(Slip::CallTrailing),
         smart: behaviour.makes(Slip::CallSmart),
+        bare: behaviour.makes(Slip::CallKeys),
+        comment: behaviour.makes(Slip::CallComment),
         escape: behaviour.makes(Slip::CallEscape),
     };
     let calls: Vec<(&str, Value)> = calls
@@ -128,10 +134,13 @@ fn slipped_envelope(shown: &Envelope, behaviour: &Behaviour) -> Envelope {
     if behaviour.makes(Slip::CallRenamed) {
         return Envelope::tagged("function_calls", "invoke", arguments);
     }
-    let envelope = Envelope {
+    let mut envelope = Envelope {
         arguments: arguments.to_owned(),
         ..shown.clone()
     };
+    if behaviour.makes(Slip::CallBraces) {
+        envelope.after_call.insert(0, '}');
+    }
     if behaviour.makes(Slip::CallNoKey) {
         return envelope.with_key(None);
     }
@@ -169,6 +178,9 @@ fn slipped_calls(brief: &Brief, mut calls: Vec<Call>, behaviour: &Behaviour) -> 
         if makes(Slip::CallTypes) {
             as_strings(&mut call.arguments);
         }
+        if makes(Slip::CallLists) {
+            lists_as_strings(&mut call.arguments);
+        }
         if makes(Slip::CallUnknown) {
             call.name = choose::unknown_name(&brief.tools);
         }
@@ -191,12 +203,21 @@ fn remove_first_required(tool: &Tool, arguments: &mut Value) {
 }
 
 /// Writes every number and truth value as a string.
-fn as_strings(value: &mut Value) {
+pub(super) fn as_strings(value: &mut Value) {
     match value {
         Value::Number(_) | Value::Bool(_) => *value = json!(value.to_string()),
         Value::Array(items) => items.iter_mut().for_each(as_strings),
         Value::Object(members) => members.values_mut().for_each(as_strings),
         Value::Null | Value::String(_) => {}
+    }
+}
+
+/// Writes every list as a string that holds its JSON.
+fn lists_as_strings(value: &mut Value) {
+    match value {
+        Value::Array(_) => *value = json!(Style::default().write(value)),
+        Value::Object(members) => members.values_mut().for_each(lists_as_strings),
+        _ => {}
     }
 }
 

@@ -11,6 +11,10 @@ pub(super) struct Style {
     pub(super) trailing: bool,
     /// Strings in typographic quotation marks.
     pub(super) smart: bool,
+    /// Names of members as they are, without quotation marks.
+    pub(super) bare: bool,
+    /// A comment at the start of every object.
+    pub(super) comment: bool,
     /// `\'` and `\*`, which JSON does not know, and raw line breaks.
     pub(super) escape: bool,
 }
@@ -42,8 +46,17 @@ impl Style {
         members: impl IntoIterator<Item = (&'a str, String)>,
     ) -> String {
         let members = members.into_iter();
-        let written = members.map(|(key, value)| format!("{}: {value}", self.name(key)));
-        self.bracketed("{", written.collect(), "}")
+        let name = |key: &str| match self.bare {
+            true => key.to_owned(),
+            false => self.name(key),
+        };
+        let written = members.map(|(key, value)| format!("{}: {value}", name(key)));
+        let open = if self.comment {
+            "{/* as asked */ "
+        } else {
+            "{"
+        };
+        self.bracketed(open, written.collect(), "}")
     }
 
     fn bracketed(self, open: &str, items: Vec<String>, close: &str) -> String {

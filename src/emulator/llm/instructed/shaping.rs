@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     brief::Format,
-    calling::half,
+    calling::{as_strings, half},
     instance::{self, Optional},
     json_text::Style,
     moment::Moment,
@@ -19,9 +19,15 @@ pub(super) fn write(format: &Format, moment: &Moment<'_>, behaviour: &Behaviour)
     if makes(Slip::JsonRefused) {
         return REFUSAL.to_owned();
     }
+    if makes(Slip::JsonEmpty) {
+        return String::new();
+    }
     let mut value = value(format, moment);
     if makes(Slip::JsonWrong) {
         value = violation(&format.schema, value);
+    }
+    if makes(Slip::JsonTypes) {
+        as_strings(&mut value);
     }
     if makes(Slip::JsonArray) {
         value = json!([value]);
@@ -29,7 +35,10 @@ pub(super) fn write(format: &Format, moment: &Moment<'_>, behaviour: &Behaviour)
     let style = Style {
         python: makes(Slip::JsonPython),
         trailing: makes(Slip::JsonTrailing),
-        ..Style::default()
+        smart: makes(Slip::JsonSmart),
+        bare: makes(Slip::JsonKeys),
+        comment: makes(Slip::JsonComment),
+        escape: makes(Slip::JsonEscape),
     };
     let mut text = style.write(&value);
     if makes(Slip::JsonInvalid) {
@@ -37,6 +46,9 @@ pub(super) fn write(format: &Format, moment: &Moment<'_>, behaviour: &Behaviour)
             Some((before, after)) => format!("{before} {after}"),
             None => format!("{{{text}"),
         };
+    }
+    if makes(Slip::JsonBraces) {
+        text.push('}');
     }
     if makes(Slip::JsonString) {
         text = Style::default().name(&text);
