@@ -25,6 +25,9 @@ pub struct ToolContract {
     pub is_parallel: bool,
     /// Whether the block with the key was asked for, rather than JSON alone.
     pub is_tagged: bool,
+    /// Whether a user or a tool wrote something that would be read as a call if the model repeated
+    /// it.
+    pub is_quotable: bool,
     /// Whether calls in other forms than the one asked for count, when they are unmistakable.
     pub is_lenient: bool,
 }

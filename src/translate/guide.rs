@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::ask::{AnswerFormat, Conversation, Delivery};
+use super::ask::{AnswerFormat, Conversation, Delivery, Part, Speaker, Turn};
 use super::contract::{Contract, FormatContract, KnownTool, ToolContract};
 use super::json::Schema;
 use super::key::Key;
+use super::reading::holds_call;
 use super::rejection::Rejection;
 use super::tools::signature::{Detail, define, parameters};
 use super::tools::{Choice, Dialect, Offer};
@@ -130,6 +131,39 @@ fn schema_instructions(schema: &str) -> String {
     )
 }
 
+/// How the model is spoken to, and whether what it hears could be taken for its own calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Spoken {
+    pub dialect: Dialect,
+    /// See [`ToolContract::is_quotable`].
+    pub is_quotable: bool,
+}
+
+impl Spoken {
+    /// What is said in a conversation, to a model that is spoken to in this dialect.
+    pub fn new(
+        dialect: Dialect,
+        conversation: &Conversation<'_>,
+        tools: Option<&Offer<'_>>,
+    ) -> Self {
+        let offered = tools.into_iter().flat_map(|offer| &offer.tools);
+        let names: Vec<&str> = offered.map(|tool| tool.name.as_ref()).collect();
+        let is_others =
+            |turn: &&Turn<'_>| matches!(turn.speaker, Speaker::User { .. } | Speaker::Tool { .. });
+        let parts = conversation.turns.iter().filter(is_others);
+        let mut texts = parts
+            .flat_map(|turn| &turn.parts)
+            .filter_map(|part| match part {
+                Part::Text(text) => Some(text.as_ref()),
+                Part::Image(_) | Part::ToolCall(_) => None,
+            });
+        Self {
+            dialect,
+            is_quotable: !names.is_empty() && texts.any(|text| holds_call(text, &names)),
+        }
+    }
+}
+
 /// What the answer has to be.
 ///
 /// # Errors
@@ -139,15 +173,14 @@ pub fn contract(
     format: &AnswerFormat<'_>,
     key: Option<&Key>,
     delivery: Delivery,
-    dialect: Dialect,
+    spoken: Spoken,
     settings: &GuideSettings,
 ) -> Result<Contract, Rejection> {
     let tools = match (tools, key) {
         (Some(offer), Some(key)) => {
             // The JSON dialect has no key: what it asks for is read as other forms are.
-            let is_tagged = dialect == Dialect::Tagged;
-            let is_lenient = settings.is_lenient || !is_tagged;
-            Some(tool_contract(offer, key, is_lenient, is_tagged)?)
+            let is_lenient = settings.is_lenient || spoken.dialect == Dialect::Json;
+            Some(tool_contract(offer, key, is_lenient, spoken)?)
         }
         _ => None,
     };
@@ -171,7 +204,7 @@ fn tool_contract(
     offer: &Offer<'_>,
     key: &Key,
     is_lenient: bool,
-    is_tagged: bool,
+    spoken: Spoken,
 ) -> Result<ToolContract, Rejection> {
     let list = if offer.as_functions {
         "functions"
@@ -197,7 +230,8 @@ fn tool_contract(
         is_required,
         is_arguments_only: is_required && offer.tools.len() == 1,
         is_parallel: offer.parallel,
-        is_tagged,
+        is_tagged: spoken.dialect == Dialect::Tagged,
+        is_quotable: spoken.is_quotable,
         is_lenient,
     })
 }

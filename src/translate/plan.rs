@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::ask::{self, AnswerFormat, Ask, Conversation, Delivery, Reasoning};
 use super::contract::Contract;
 use super::fold::{Cut, Folded, Room, fold};
-use super::guide::{Guide, GuideSettings, contract};
+use super::guide::{Guide, GuideSettings, Spoken, contract};
 use super::key::Key;
 use super::model::{Catalogue, ModelCard, Resolved};
 use super::notes::Notes;
@@ -113,6 +113,7 @@ pub fn plan<'a>(
         .map(|prefill| prefill.text.clone().into_owned());
     let turns = ask.conversation.turns.len();
     let dialect = capabilities.guide.dialect(&id);
+    let spoken = Spoken::new(dialect, &ask.conversation, ask.tools.as_ref());
     let (folded, detail) = fold_guided(
         ask.conversation,
         ask.tools.as_ref(),
@@ -125,7 +126,7 @@ pub fn plan<'a>(
         &ask.format,
         folded.key.as_ref(),
         ask.delivery,
-        dialect,
+        spoken,
         &capabilities.guide,
     )?;
     // The images that are sent count, which may be fewer than there were.

@@ -10,7 +10,7 @@
 use std::ops::ControlFlow;
 
 use super::envelope::{self, RawCall};
-use crate::translate::key::Key;
+use crate::translate::contract::ToolContract;
 
 /// Watches for calls to the tools with these names.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct CallScanner {
     is_lenient: bool,
     /// Whether the block is what was asked for, rather than JSON alone.
     is_tagged: bool,
+    /// Whether a call in another form has to be all of the message, text before it included.
+    is_alone: bool,
     /// From where the next character could begin a call.
     held: String,
     state: State,
@@ -55,14 +57,23 @@ const MOST_BLANK: usize = 4096;
 const MOST_HELD: usize = 1024 * 1024;
 
 impl CallScanner {
-    /// A scanner for the block with this key, and for other forms if `is_lenient`. `is_tagged` says
-    /// whether the block was asked for.
-    pub fn new(key: &Key, names: Vec<String>, is_lenient: bool, is_tagged: bool) -> Self {
+    /// A scanner for the calls that a contract allows.
+    pub fn new(contract: &ToolContract) -> Self {
+        let ToolContract {
+            key,
+            is_tagged,
+            is_quotable,
+            is_lenient,
+            ..
+        } = contract;
+        let names = contract.tools.iter().map(|tool| tool.name.clone());
         Self {
             opener: format!("<tool_calls k=\"{key}\">"),
-            names,
-            is_lenient,
-            is_tagged,
+            names: names.collect(),
+            // Where there is something to repeat, only the key tells a call from a repetition.
+            is_lenient: *is_lenient && !(*is_tagged && *is_quotable),
+            is_tagged: *is_tagged,
+            is_alone: *is_quotable,
             held: String::new(),
             state: State::Text,
             fence: None,
@@ -137,7 +148,8 @@ impl CallScanner {
         if line.is_empty() || self.opener.starts_with(line) {
             return ControlFlow::Break(());
         }
-        if self.is_lenient && self.could_be_other_form() {
+        let may_follow = !self.is_alone || !self.has_text;
+        if self.is_lenient && may_follow && self.could_be_other_form() {
             self.state = State::Candidate;
             return ControlFlow::Break(());
         }

@@ -240,6 +240,26 @@ pub fn could_be_calls(text: &str, names: &[String]) -> bool {
     could_be_call_json(inside, names, 0)
 }
 
+/// Whether a text holds what would be read as a call to a known tool if a model repeated it,
+/// whichever way it is escaped.
+pub fn holds_call(text: &str, names: &[&str]) -> bool {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let lower = text.to_ascii_lowercase();
+    let is_named = |name: &String| lower.contains(&name.to_ascii_lowercase());
+    // A name can be spelt in escapes.
+    if !names.iter().any(is_named) && !lower.contains("\\u") {
+        return false;
+    }
+    let has_call = |text: &str| {
+        let mut braces = text.match_indices('{');
+        braces.any(|(at, _)| {
+            let json = text.get(at..).unwrap_or_default();
+            json.len() > 1 && could_be_call_json(json, &names, 0)
+        })
+    };
+    has_call(text) || (text.contains('\\') && has_call(&text.replace('\\', "")))
+}
+
 /// Whether JSON that may not be complete begins like a call to a known tool.
 fn could_be_call_json(json: &str, names: &[String], depth: usize) -> bool {
     let inner = match json.strip_prefix(['{', '[']) {

@@ -30,6 +30,7 @@ pub mod shape;
 pub mod sse;
 pub mod think;
 
+pub use envelope::holds_call;
 pub use event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 pub use reader::{Format, Limits, Reader};
 pub use shape::{Call, Unmet};

@@ -70,10 +70,7 @@ impl Shaper {
             .tools
             .as_ref()
             .filter(|tools| !tools.is_arguments_only)
-            .map(|tools| {
-                let names = tools.tools.iter().map(|tool| tool.name.clone()).collect();
-                CallScanner::new(&tools.key, names, tools.is_lenient, tools.is_tagged)
-            });
+            .map(CallScanner::new);
         let is_live = matches!(contract.format, FormatContract::Json { is_held: false, .. });
         Self {
             scanner,
