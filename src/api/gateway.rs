@@ -104,15 +104,7 @@ impl Gateway {
                 max_tokens: config.limits.max_tokens.map(|most| most as u64),
                 enterprise: config.fal.enterprise,
                 strict: config.compat.strict_parameters,
-                guide: GuideSettings {
-                    is_lenient: config.tools.lenient,
-                    dialects: config
-                        .tools
-                        .dialects
-                        .iter()
-                        .map(|(prefix, form)| (prefix.clone(), dialect(*form)))
-                        .collect(),
-                },
+                guide: guide(&config),
                 room: Room {
                     prompt: config.limits.max_prompt_chars,
                     system_prompt: config.limits.max_system_chars,
@@ -210,6 +202,21 @@ impl Drop for Place {
         if self.0.inflight.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.idle.notify_one();
         }
+    }
+}
+
+/// How models are guided; what the operator says of a model wins over what was measured of it.
+fn guide(config: &Config) -> GuideSettings {
+    let chosen = config.tools.dialects.iter();
+    let measured = config.capabilities.iter();
+    GuideSettings {
+        is_lenient: config.tools.lenient,
+        dialects: chosen
+            .map(|(prefix, form)| (prefix.clone(), dialect(*form)))
+            .collect(),
+        measured: measured
+            .filter_map(|(id, known)| Some((id.clone(), dialect(known.dialect?))))
+            .collect(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use config::{Value, ValueKind};
 use secrecy::SecretString;
 
+use super::capabilities::read_capabilities;
 use super::kinds::{FalKey, Found, Kind};
 use super::problem::{Problems, did_you_mean, nearest};
 use super::reader::Reader;
@@ -15,6 +16,7 @@ use super::{Config, KeyHash, Secrecy, UsageCount};
 /// Reports contradictions, and fetches the fal key from its file.
 pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
     read_key_file(config, reader);
+    read_capabilities_file(config, reader);
     if reader.trusts(&["server.listen", "fal.key", "fal.key_file", "auth.keys"]) {
         refuse_giving_credit_away(config, reader);
     }
@@ -98,6 +100,16 @@ fn read_key_file(config: &mut Config, reader: &mut Reader) {
                 ),
             ),
         },
+    }
+}
+
+fn read_capabilities_file(config: &mut Config, reader: &mut Reader) {
+    let Some(path) = &config.models.capabilities else {
+        return;
+    };
+    match read_capabilities(path) {
+        Ok(capabilities) => config.capabilities = capabilities,
+        Err(problems) => reader.add_all("models.capabilities", &problems),
     }
 }
 

@@ -15,6 +15,7 @@
 //! model catalogue, and uses no other folder of this crate.
 
 mod auth;
+mod capabilities;
 mod compat;
 mod consistency;
 mod environment;
@@ -34,6 +35,7 @@ mod toml_file;
 mod tools;
 
 pub use auth::{Auth, KeyHash};
+pub use capabilities::{Capabilities, Capability, Figures, read_capabilities, write_capabilities};
 pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
 pub use fal::{Fal, MissingFinal};
 pub use limits::{Limits, Overflow};
@@ -63,6 +65,8 @@ pub struct Config {
     pub images: Images,
     pub log: Log,
     pub metrics: Metrics,
+    /// What the file at `models.capabilities` says.
+    pub capabilities: Capabilities,
 }
 
 /// One setting as it came out of the layers, fit to be shown to the operator.
@@ -144,6 +148,7 @@ impl Config {
             images: images?,
             log: log?,
             metrics: metrics?,
+            capabilities: Capabilities::new(),
         })
     }
 }

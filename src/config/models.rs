@@ -1,8 +1,9 @@
 //! Which models clients may name, and what the names mean.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use super::kinds::{Added, Choice, List, ModelId, Switch, Table};
+use super::kinds::{Added, Choice, FilePath, List, ModelId, Optional, Switch, Table};
 use super::settings::settings;
 
 settings! {
@@ -25,6 +26,9 @@ settings! {
         add: Vec<AddedModel>, Added;
         /// Models to try, in order, when one cannot answer: a table from a name to a list of ids.
         fallbacks: BTreeMap<String, Vec<String>>, Table(List(ModelId), "{ \"openai/gpt-4o\" = [\"openai/gpt-4o-mini\"] }");
+        /// File with what `fal-gateway eval --output` measured of models, from which each model's
+        /// dialect is taken; relative to the working directory.
+        capabilities: Option<PathBuf>, Optional(FilePath);
     }
 }
 

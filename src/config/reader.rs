@@ -71,6 +71,15 @@ impl Reader {
         self.add(key, origin, sentence);
     }
 
+    /// Reports what is wrong in a file that a setting names.
+    pub(super) fn add_all(&mut self, key: &str, problems: &Problems) {
+        let named_by = self.merged.get(key).and_then(origin_of).unwrap_or_default();
+        for problem in problems.iter() {
+            let sentence = format!("{} ({key}, set in {named_by})", problem.sentence);
+            self.problems.add(problem.origin.as_str(), sentence);
+        }
+    }
+
     fn add(&mut self, key: &str, origin: Option<String>, sentence: String) {
         let origin = origin.unwrap_or_else(|| format!("default of {key}"));
         self.problems.add(origin, sentence);

@@ -15,7 +15,7 @@ settings! {
         /// are unmistakable.
         lenient: bool, Switch, default "true";
         /// The form in which models are asked to call, by the beginning of a model's id: `tagged`
-        /// (the default for all) or `json`.
+        /// (the default for all) or `json`. It wins over `models.capabilities`.
         dialects: BTreeMap<String, Dialect>, Table(Choice(Dialect::WORDS), "{ \"openai/\" = \"json\" }");
     }
 }
@@ -30,6 +30,15 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    const WORDS: &'static [(&'static str, Self)] =
+    /// Every dialect and the word for it.
+    pub const WORDS: &'static [(&'static str, Self)] =
         &[("tagged", Self::Tagged), ("json", Self::Json)];
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tagged => "tagged",
+            Self::Json => "json",
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! The wording is what models have been seen to follow: neutral, in the system prompt, one example
 //! of the exact form, and as its last sentence what to do when nothing special is needed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -34,6 +35,9 @@ pub struct GuideSettings {
     pub is_lenient: bool,
     /// Dialects by the beginning of a model's id; the longest match counts.
     pub dialects: Vec<(String, Dialect)>,
+    /// Dialects that were measured to be best, by the models' whole ids, for those that no
+    /// beginning above matches.
+    pub measured: BTreeMap<String, Dialect>,
 }
 
 impl GuideSettings {
@@ -46,6 +50,7 @@ impl GuideSettings {
         matching
             .max_by_key(|(prefix, _)| prefix.len())
             .map(|(_, dialect)| *dialect)
+            .or_else(|| self.measured.get(model).copied())
             .unwrap_or_default()
     }
 }

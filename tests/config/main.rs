@@ -1,6 +1,7 @@
 //! The settings as an operator meets them: sources in, values or sentences out.
 
 mod bad_values;
+mod capabilities;
 mod check;
 mod contradictions;
 mod precedence;

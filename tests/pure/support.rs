@@ -60,6 +60,7 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     guide: GuideSettings {
         is_lenient: true,
         dialects: Vec::new(),
+        measured: std::collections::BTreeMap::new(),
     },
 };
 

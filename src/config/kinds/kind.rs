@@ -56,11 +56,16 @@ impl<'a> Found<'a> {
         &self.value.kind
     }
 
-    pub(super) fn text(&self) -> Option<&'a str> {
+    pub(crate) fn text(&self) -> Option<&'a str> {
         match self.kind() {
             ValueKind::String(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// Where the value stood; a table in a file that no layer has merged may not know it.
+    pub(crate) fn origin_or(&self, path: &str) -> String {
+        origin_of(self.value).unwrap_or_else(|| path.to_owned())
     }
 
     pub(super) fn origin(&self) -> String {
@@ -68,7 +73,7 @@ impl<'a> Found<'a> {
     }
 
     /// The problem that the value is not what the kind takes.
-    pub(super) fn refuse<T>(&self, kind: &impl Kind, problems: &mut Problems) -> Option<T> {
+    pub(crate) fn refuse<T>(&self, kind: &impl Kind, problems: &mut Problems) -> Option<T> {
         self.refuse_guessing(kind, None, problems)
     }
 
