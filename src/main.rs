@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use fal_gateway::cli::args::{Cli, Command, KeysCommand};
 use fal_gateway::cli::{
-    chat, check, completions, demo, emulator, explain, health, keys, models, serve,
+    chat, check, completions, demo, emulator, eval, explain, health, keys, models, serve,
 };
 
 fn main() -> ExitCode {
@@ -29,6 +29,7 @@ fn run(command: Command, out: &mut impl Write) -> io::Result<u8> {
         Command::Demo(args) => demo::demo(&args, out),
         Command::Emulator(args) => emulator::emulate(args),
         Command::Chat(args) => chat::chat(&args, out),
+        Command::Eval(args) => eval::eval(&args, out),
         Command::Models(args) => models::models(&args, out),
         Command::Explain(args) => explain::explain(&args, out),
         Command::Check(args) if args.reference => check::print_reference(out),

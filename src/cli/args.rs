@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use secrecy::SecretString;
 
-use crate::config::{Override, Sources};
+use crate::config::{Dialect, Override, Sources};
 
 /// OpenAI's API in front of fal.ai's any-llm.
 #[derive(Debug, Parser)]
@@ -51,6 +51,10 @@ pub enum Command {
     /// Ask a running gateway something and print the answer as it comes.
     #[command(after_help = CHAT_EXAMPLES)]
     Chat(ChatArgs),
+    /// Measure how well models call tools and write JSON; without a model, the built-in emulator
+    /// going wrong in every way it knows.
+    #[command(after_help = EVAL_EXAMPLES)]
+    Eval(EvalArgs),
     /// List the models and the names they go by.
     Models(ModelsArgs),
     /// Show every setting with its origin, and all that is wrong; if anything is, exit with 2.
@@ -89,6 +93,16 @@ const CHAT_EXAMPLES: &str = "\
 Examples:
   fal-gateway chat 'Why is the sky blue?'
   fal-gateway chat -m openai/gpt-4o --system 'Answer in one word.' Capital of Peru";
+
+const EVAL_EXAMPLES: &str = "\
+Examples:
+  fal-gateway eval                                 (the emulator: no key, nothing is paid for)
+  FAL_KEY=... fal-gateway eval -m openai/gpt-4o-mini --output models.toml
+  fal-gateway eval --relay http://127.0.0.1:11434/v1 --relay-model llama3.2 -m meta-llama/llama-3.2-3b-instruct
+  fal-gateway eval --url https://llm.example.com/v1 -m openai/gpt-4o-mini
+
+How many calls it may make at most is printed first. The exit code is 1 if any answer was delivered
+that breaks a promise.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Example:
@@ -239,6 +253,56 @@ pub struct ChatArgs {
     /// The question; several words are joined with spaces
     #[arg(required = true, value_name = "PROMPT")]
     pub prompt: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Model to measure; may be repeated [default: the built-in emulator]
+    #[arg(short, long, value_name = "MODEL")]
+    pub model: Vec<String>,
+    /// Base URL of a running gateway [default: one of its own, with these settings]
+    #[arg(long, value_name = "BASE_URL", requires = "model", conflicts_with_all = ["relay", "dialect", "config"])]
+    pub url: Option<String>,
+    /// Client key for that gateway
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "OPENAI_API_KEY",
+        hide_env_values = true
+    )]
+    pub key: Option<SecretString>,
+    /// OpenAI-compatible base URL whose model answers in fal's place
+    #[arg(long, value_name = "URL", requires = "model")]
+    pub relay: Option<String>,
+    /// Key for the relay
+    #[arg(long, value_name = "K", requires = "relay")]
+    pub relay_key: Option<SecretString>,
+    /// Model for the relay [default: the model that is measured]
+    #[arg(long, value_name = "M", requires = "relay")]
+    pub relay_model: Option<String>,
+    /// Form in which to ask for calls; may be repeated [default: each for models, tagged for the emulator]
+    #[arg(long, value_name = "D", value_parser = parse_dialect)]
+    pub dialect: Vec<Dialect>,
+    /// Let the emulator go wrong however often it is asked again
+    #[arg(long, conflicts_with = "model")]
+    pub stubborn: bool,
+    /// Say of each answer of the emulator that was not right what was wrong with it
+    #[arg(long, conflicts_with = "model")]
+    pub details: bool,
+    /// Put what was measured into this file, for the setting models.capabilities
+    #[arg(short, long, value_name = "FILE", requires = "model")]
+    pub output: Option<PathBuf>,
+    /// Configuration file [default: fal-gateway.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+fn parse_dialect(word: &str) -> Result<Dialect, String> {
+    let known = Dialect::WORDS.iter().find(|(known, _)| *known == word);
+    let words = || Dialect::WORDS.iter().map(|(word, _)| *word);
+    known
+        .map(|(_, dialect)| *dialect)
+        .ok_or_else(|| format!("it is one of {}", words().collect::<Vec<_>>().join(", ")))
 }
 
 #[derive(Debug, Args)]

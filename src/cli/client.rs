@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::StreamExt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -38,6 +39,13 @@ pub struct Answer {
     first_piece: Option<Duration>,
     total: Duration,
     tokens: Option<(u64, u64)>,
+}
+
+/// An answer as it came, good or bad.
+pub struct Reply {
+    pub status: u16,
+    pub body: Bytes,
+    headers: reqwest::header::HeaderMap,
 }
 
 /// Why there is no answer.
@@ -136,6 +144,25 @@ impl Client {
         Err(AskError::Broken)
     }
 
+    /// Sends a chat completion request and takes whatever comes, refusals included. The gateway is
+    /// asked for its notes.
+    ///
+    /// # Errors
+    /// [`AskError::Unreachable`], and [`AskError::Broken`] when the connection breaks off.
+    pub async fn complete(&self, request: &Value) -> Result<Reply, AskError> {
+        let request = self
+            .http
+            .post(format!("{}/chat/completions", self.base_url))
+            .header("x-gateway-notes", "body")
+            .body(request.to_string());
+        let response = self.respond(request).await?;
+        Ok(Reply {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await.map_err(|_| AskError::Broken)?,
+        })
+    }
+
     /// The gateway's list of models, as it sends it.
     ///
     /// # Errors
@@ -148,7 +175,11 @@ impl Client {
         serde_json::from_slice(&body).map_err(|_| AskError::Broken)
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, AskError> {
+    /// The response, whatever its status.
+    async fn respond(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, AskError> {
         let request = request.header("content-type", "application/json");
         let request = match &self.key {
             Some(key) => request.bearer_auth(key.expose_secret()),
@@ -157,7 +188,11 @@ impl Client {
         let unreachable = |_| AskError::Unreachable {
             base_url: self.base_url.clone(),
         };
-        let response = request.send().await.map_err(unreachable)?;
+        request.send().await.map_err(unreachable)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, AskError> {
+        let response = self.respond(request).await?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -187,6 +222,19 @@ fn builder(url: &str) -> reqwest::ClientBuilder {
     match url.starts_with("http://") {
         true => builder.no_proxy().tls_certs_only([]),
         false => builder,
+    }
+}
+
+impl Reply {
+    /// A header, if it is there and is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Whether it came as a stream of events.
+    pub fn is_event_stream(&self) -> bool {
+        self.header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/event-stream"))
     }
 }
 

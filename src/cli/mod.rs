@@ -7,6 +7,7 @@ pub mod client;
 pub mod completions;
 pub mod demo;
 pub mod emulator;
+pub mod eval;
 pub mod explain;
 pub mod health;
 pub mod keys;

@@ -1,7 +1,7 @@
 //! The written promises against what is served: `openapi/`, the README, the container files.
 //!
 //! A gateway and an emulated fal run in this process; everything is asked over HTTP. Where a test
-//! fails because the code has moved on, the documents are what has to follow. Two parts of the
+//! fails because the code has moved on, the documents are what has to follow. Some parts of the
 //! README are generated: `UPDATE_README=1 cargo test --test contract` writes them.
 
 #![expect(
@@ -14,6 +14,7 @@
 mod answers;
 mod container;
 mod description;
+mod eval;
 mod fates;
 mod readme;
 mod routes;

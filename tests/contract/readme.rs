@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::description::{Judge, document};
 use crate::fates::{CHAT, COMPLETIONS, name};
-use crate::file;
+use crate::{eval, file};
 
 /// The fields of a chat request by what becomes of them.
 fn fields() -> String {
@@ -76,6 +76,7 @@ fn the_generated_parts_are_up_to_date() {
     generated("fields", &fields());
     generated("completion-fields", &completion_fields());
     generated("settings", &config::reference());
+    generated("eval", &eval::table());
 }
 
 /// A fenced block: its language and its text.

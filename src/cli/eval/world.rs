@@ -1,0 +1,94 @@
+//! What the tasks are put to: a gateway of our own in front of the emulator, of a relay or of fal,
+//! or one that runs elsewhere.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::app::{Application, Stopper};
+use crate::cli::client::Client;
+use crate::cli::demo;
+use crate::config::{Config, Dialect};
+use crate::emulator::{Emulator, Options, Running};
+
+/// Something that answers chat requests.
+pub(super) struct World {
+    pub(super) client: Client,
+    gateway: Option<Stopper>,
+    fal: Option<Running>,
+}
+
+impl World {
+    /// A gateway that runs already.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub(super) fn elsewhere(base_url: &str, key: Option<&SecretString>) -> io::Result<World> {
+        Ok(World {
+            client: Client::new(base_url, key).map_err(io::Error::other)?,
+            gateway: None,
+            fal: None,
+        })
+    }
+
+    /// A gateway of our own, in front of an emulator of our own.
+    ///
+    /// # Errors
+    /// When no port is free, or the settings cannot be put to use.
+    pub(super) fn emulated(
+        mut config: Config,
+        dialect: Dialect,
+        options: Options,
+    ) -> io::Result<World> {
+        let fal = Emulator::bind(Options {
+            listen: "127.0.0.1:0".to_owned(),
+            tag: false,
+            ..options
+        })?
+        .start();
+        demo::point_at(&mut config, &fal.url());
+        let world = World::before_fal(config, dialect)?;
+        Ok(World {
+            fal: Some(fal),
+            ..world
+        })
+    }
+
+    /// A gateway of our own, in front of the fal that the settings name. It is open, because only
+    /// this machine can reach it.
+    ///
+    /// # Errors
+    /// When no port is free, or the settings cannot be put to use.
+    pub(super) fn before_fal(mut config: Config, dialect: Dialect) -> io::Result<World> {
+        config.server.listen = ([127, 0, 0, 1], 0).into();
+        config.server.workers = Some(1);
+        config.server.drain_timeout = Duration::ZERO;
+        config.auth.keys.clear();
+        config.metrics.listen = None;
+        // The beginning of every id.
+        config.tools.dialects = BTreeMap::from([(String::new(), dialect)]);
+        let application = Application::build(config).map_err(io::Error::other)?;
+        let client = Client::new(&format!("http://{}/v1", application.address()), None);
+        let stopper = application.stopper();
+        actix_web::rt::spawn(application.run());
+        Ok(World {
+            client: client.map_err(io::Error::other)?,
+            gateway: Some(stopper),
+            fal: None,
+        })
+    }
+
+    /// Ends what was started.
+    pub(super) async fn stop(self) {
+        // Both servers wait for connections that are open.
+        drop(self.client);
+        if let Some(gateway) = self.gateway {
+            gateway.stop().await;
+        }
+        if let Some(fal) = self.fal {
+            fal.stop().await;
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! `fal-gateway eval`: the gateway holds its promises, and what is measured is put to use.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use fal_gateway::emulator::{Emulator, Options, Running};
+use serde_json::json;
+
+use crate::world::{World, question, send, with};
+
+/// Runs the command in a folder of its own, without anything of this process's environment that
+/// could be a setting.
+fn eval(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fal-gateway"));
+    command.arg("eval").args(arguments).current_dir(&folder);
+    for (name, _) in std::env::vars_os() {
+        let shown = name.to_string_lossy();
+        if shown.starts_with("FAL_") || shown == "OPENAI_API_KEY" || shown == "PORT" {
+            command.env_remove(&name);
+        }
+    }
+    command.envs(environment.iter().copied()).output().unwrap()
+}
+
+/// What the command prints.
+fn printed(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    out
+}
+
+/// The table of the README: what the command prints when it is asked for nothing in particular.
+pub(crate) fn table() -> String {
+    let printed = printed(&eval(&[], &[]));
+    let (_, table) = printed.split_once("\n\n").unwrap();
+    table.to_owned()
+}
+
+/// A row's figures, by the beginning of its label.
+#[track_caller]
+fn figures(printed: &str, label: &str) -> [usize; 6] {
+    let row = printed
+        .lines()
+        .find(|line| line.starts_with(&format!("| {label}")))
+        .unwrap_or_else(|| panic!("no row {label} in\n{printed}"));
+    let cells: Vec<usize> = row
+        .split('|')
+        .filter_map(|cell| cell.trim().parse().ok())
+        .collect();
+    cells.try_into().unwrap()
+}
+
+/// In both dialects, and with a model that never mends its ways. The exit code says the same as
+/// the last column.
+#[test]
+fn nothing_that_breaks_a_promise_is_delivered() {
+    let printed = printed(&eval(
+        &["--stubborn", "--dialect", "tagged", "--dialect", "json"],
+        &[],
+    ));
+    let rows: Vec<&str> = printed
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.contains("Invalid"))
+        .collect();
+    assert!(rows.len() > 80, "{printed}");
+    for row in rows {
+        assert!(row.ends_with("| 0 |"), "{row}");
+    }
+    for dialect in ["tagged", "json"] {
+        let right = figures(&printed, &format!("not at all ({dialect})"));
+        assert_eq!(right, [30, 0, 0, 0, 0, 0]);
+        // Never a call, so what is required is an error each time.
+        let silent = figures(
+            &printed,
+            "`tool:none`: answer in prose though a call is due (tagged)",
+        );
+        assert!(silent[4] >= 4, "{silent:?}");
+    }
+}
+
+/// A fal whose model leaves the key out of the tags, and so gets on better without tags.
+fn keyless() -> Running {
+    let options = Options {
+        listen: "127.0.0.1:0".to_owned(),
+        tag: false,
+        behaviour: "tool:nokey stubborn".parse().unwrap(),
+        ..Options::default()
+    };
+    Emulator::bind(options).unwrap().start()
+}
+
+/// Measures a model at this fal into a file, and gives back what was printed.
+async fn measure(fal: &str, path: &Path) -> String {
+    let path = path.display().to_string();
+    let fal = fal.to_owned();
+    let run = move || {
+        eval(
+            &["-m", "openai/gpt-4o-mini", "--output", &path],
+            &[("FAL_KEY", "kid:ksecret"), ("FAL_GATEWAY__FAL__URL", &fal)],
+        )
+    };
+    printed(&actix_web::web::block(run).await.unwrap())
+}
+
+#[actix_web::test]
+async fn the_dialect_that_was_measured_to_be_better_is_spoken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("models.toml");
+    let other = "[models.\"meta-llama/llama-3.1-70b-instruct\"]\ndialect = \"json\"\n";
+    std::fs::write(&path, other).unwrap();
+    let fal = keyless();
+    let printed = measure(&fal.url(), &path).await;
+    assert!(printed.contains("At most 120 calls to fal"), "{printed}");
+    let tagged = figures(&printed, "openai/gpt-4o-mini, tagged");
+    let json = figures(&printed, "openai/gpt-4o-mini, json");
+    assert!(json[0] > tagged[0], "{printed}");
+
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(written.contains("[models.\"openai/gpt-4o-mini\"]\ndialect = \"json\""));
+    assert!(written.contains(other), "{written}");
+
+    let named = format!("[models]\ncapabilities = {path:?}\n");
+    let chosen = format!("{named}[tools]\ndialects = {{ \"openai/\" = \"tagged\" }}\n");
+    for (settings, model, opener) in [
+        ("", "openai/gpt-4o-mini", "<tool_calls k="),
+        (&named, "openai/gpt-4o-mini", "{\"tool_calls\": ["),
+        (&named, "gpt-4o-mini", "{\"tool_calls\": ["),
+        (&named, "openai/gpt-4o", "<tool_calls k="),
+        (&chosen, "openai/gpt-4o-mini", "<tool_calls k="),
+    ] {
+        let world = World::open(settings);
+        let tools = json!([
+            {"type": "function", "function": {"name": "look"}},
+            {"type": "function", "function": {"name": "find"}},
+        ]);
+        let request = with(question("Hi"), json!({"model": model, "tools": tools}));
+        let explained = world.chat(&request).header("x-gateway-explain", "true");
+        let explained = send(explained).await.json();
+        let system = explained["requests"][0]["input"]["system_prompt"].clone();
+        assert!(
+            system.as_str().unwrap().contains(opener),
+            "{model}: {explained}"
+        );
+    }
+}
+
+/// One row per model, whatever that gateway does by itself.
+#[actix_web::test]
+async fn a_running_gateway_can_be_measured() {
+    let world = World::open("");
+    let url = format!("{}/v1", world.url);
+    let run = move || eval(&["--url", &url, "-m", "openai/gpt-4o"], &[]);
+    let printed = printed(&actix_web::web::block(run).await.unwrap());
+    assert!(printed.contains("30 requests to http://127"), "{printed}");
+    assert_eq!(figures(&printed, "openai/gpt-4o |"), [30, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn without_a_key_or_with_a_broken_file_nothing_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("models.toml");
+    std::fs::write(&path, "[models.\"a/b\"]\ndialct = \"json\"\n").unwrap();
+    let path = path.display().to_string();
+    let key = [("FAL_KEY", "kid:ksecret")];
+    for (arguments, environment, said) in [
+        (vec!["-m", "a/b"], &[][..], "there is no fal key"),
+        (
+            vec!["-m", "a/b", "--output", &path],
+            &key[..],
+            "models.toml:2: models.\"a/b\" has no field `dialct`; did you mean `dialect`?",
+        ),
+    ] {
+        let output = eval(&arguments, environment);
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{err}");
+        assert!(err.contains(said), "{err}");
+        assert_eq!(output.stdout, b"");
+    }
+}
