@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use actix_web::{App, HttpServer, web};
 use fal_gateway::emulator::{Emulator, Options, Running};
 use serde_json::json;
 
@@ -101,7 +102,7 @@ async fn measure(fal: &str, path: &Path) -> String {
             &[("FAL_KEY", "kid:ksecret"), ("FAL_GATEWAY__FAL__URL", &fal)],
         )
     };
-    printed(&actix_web::web::block(run).await.unwrap())
+    printed(&web::block(run).await.unwrap())
 }
 
 #[actix_web::test]
@@ -152,9 +153,36 @@ async fn a_running_gateway_can_be_measured() {
     let world = World::open("");
     let url = format!("{}/v1", world.url);
     let run = move || eval(&["--url", &url, "-m", "openai/gpt-4o"], &[]);
-    let printed = printed(&actix_web::web::block(run).await.unwrap());
+    let printed = printed(&web::block(run).await.unwrap());
     assert!(printed.contains("30 requests to http://127"), "{printed}");
     assert_eq!(figures(&printed, "openai/gpt-4o |"), [30, 0, 0, 0, 0, 0]);
+}
+
+/// Somebody else's gateway, which delivers a call to a tool that nobody offered.
+#[actix_web::test]
+async fn an_answer_that_breaks_a_promise_is_an_exit_code() {
+    let call =
+        json!({"id": "1", "type": "function", "function": {"name": "gone", "arguments": "{}"}});
+    let answer = json!({"choices": [{
+        "message": {"role": "assistant", "content": null, "tool_calls": [call]},
+        "finish_reason": "tool_calls",
+    }]});
+    let app = move || {
+        let answer = answer.clone();
+        let serve = move || std::future::ready(web::Json(answer.clone()));
+        App::new().default_service(web::to(serve))
+    };
+    let server = HttpServer::new(app).workers(1).disable_signals();
+    let server = server.bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", server.addrs()[0]);
+    actix_web::rt::spawn(server.run());
+    let run = move || eval(&["--url", &url, "-m", "other/model"], &[]);
+    let output = web::block(run).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(figures(&printed, "other/model |"), [0, 0, 0, 0, 0, 30]);
+    assert!(printed.contains("one call: INVALID: "), "{printed}");
+    assert!(printed.contains("This server does not tell"), "{printed}");
 }
 
 #[test]

@@ -1,31 +1,12 @@
-//! Reads an answer off the wire, and judges it by what the task says.
+//! Judges an answer by what the task says of it.
 //!
-//! Nothing here asks the gateway's own code whether an answer is right: calls and chunks are read
-//! from the bytes a client gets, and schemas are checked from the request.
+//! Nothing here asks the gateway's own code whether an answer is right; schemas are checked from
+//! the request.
 
 use serde_json::{Map, Value};
 
+use super::heard::{Heard, HeardCall, list, text_at};
 use super::tasks::{Promised, Task, Wanted};
-use crate::cli::client::Reply;
-
-/// An answer as a client hears it, whole or put together from its chunks.
-#[derive(Debug, Default)]
-pub(super) struct Heard {
-    content: String,
-    refusal: Option<String>,
-    calls: Vec<HeardCall>,
-    finish: String,
-    /// The code of the error that came instead, or that ended the stream.
-    error: Option<String>,
-    /// What the gateway says it did itself; `None` where it does not say.
-    notes: Option<Vec<String>>,
-}
-
-#[derive(Debug, Default)]
-struct HeardCall {
-    name: String,
-    arguments: String,
-}
 
 /// What became of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,136 +20,6 @@ pub(super) enum Outcome {
     Error(String),
     /// Delivered although it breaks a promise: how.
     Invalid(String),
-}
-
-impl Heard {
-    /// Whether the server tells how an answer came about.
-    pub(super) fn tells(&self) -> bool {
-        self.notes.is_some() || self.error.is_some()
-    }
-
-    /// Puts an answer together.
-    ///
-    /// # Errors
-    /// What is wrong with its form, in words.
-    pub(super) fn read(reply: &Reply) -> Result<Heard, String> {
-        let mut heard = Heard::default();
-        if reply.header("x-gateway-usage").is_some() {
-            let names = reply.header("x-gateway-emulated").unwrap_or_default();
-            heard.note(names.split(", ").filter(|name| !name.is_empty()));
-        }
-        let text = std::str::from_utf8(&reply.body).map_err(|_| "it is not UTF-8")?;
-        match reply.is_event_stream() {
-            true => heard.take_stream(text)?,
-            false => heard.take_whole(text)?,
-        }
-        Ok(heard)
-    }
-
-    fn take_whole(&mut self, text: &str) -> Result<(), String> {
-        let body: Value = serde_json::from_str(text).map_err(|_| "it is not JSON")?;
-        if self.take_error(&body) {
-            return Ok(());
-        }
-        self.take_notes(&body);
-        let choice = body.pointer("/choices/0").ok_or("it has no choice")?;
-        let message = choice.get("message").ok_or("it has no message")?;
-        self.take_text(message);
-        for call in list(message.get("tool_calls")) {
-            self.calls.push(HeardCall {
-                name: text_at(call, "/function/name").to_owned(),
-                arguments: text_at(call, "/function/arguments").to_owned(),
-            });
-        }
-        self.finish = text_at(choice, "/finish_reason").to_owned();
-        Ok(())
-    }
-
-    fn take_stream(&mut self, text: &str) -> Result<(), String> {
-        let mut has_ended = false;
-        for data in text.lines().filter_map(|line| line.strip_prefix("data:")) {
-            let data = data.trim();
-            if has_ended {
-                return Err("something follows its end".to_owned());
-            }
-            if data == "[DONE]" {
-                has_ended = true;
-                continue;
-            }
-            let chunk: Value = serde_json::from_str(data).map_err(|_| "a chunk is not JSON")?;
-            if self.take_error(&chunk) {
-                has_ended = true;
-                continue;
-            }
-            self.take_notes(&chunk);
-            for choice in list(chunk.get("choices")) {
-                let delta = choice.get("delta").unwrap_or(&Value::Null);
-                self.take_text(delta);
-                for piece in list(delta.get("tool_calls")) {
-                    self.take_piece(piece)?;
-                }
-                let finish = text_at(choice, "/finish_reason");
-                if !finish.is_empty() {
-                    self.finish = finish.to_owned();
-                }
-            }
-        }
-        match has_ended {
-            true => Ok(()),
-            false => Err("the stream ends without [DONE] and without an error".to_owned()),
-        }
-    }
-
-    /// A piece of a call: indices are dense from 0, and each begins with its id and name.
-    fn take_piece(&mut self, piece: &Value) -> Result<(), String> {
-        let index = piece.get("index").and_then(Value::as_u64);
-        let index = index.and_then(|index| usize::try_from(index).ok());
-        let index = index.ok_or("a piece of a call has no index")?;
-        let name = text_at(piece, "/function/name");
-        if index == self.calls.len() {
-            if name.is_empty() || text_at(piece, "/id").is_empty() {
-                return Err("a call begins without its id and name".to_owned());
-            }
-            self.calls.push(HeardCall::default());
-        }
-        let last = self.calls.len() - 1;
-        let call = self.calls.get_mut(index).filter(|_| index == last);
-        let call = call.ok_or("the indices of the calls are not dense from 0")?;
-        call.name.push_str(name);
-        let more = text_at(piece, "/function/arguments");
-        call.arguments.push_str(more);
-        Ok(())
-    }
-
-    fn take_text(&mut self, message: &Value) {
-        self.content.push_str(text_at(message, "/content"));
-        if let Some(words) = message.get("refusal").and_then(Value::as_str) {
-            self.refusal.get_or_insert_default().push_str(words);
-        }
-    }
-
-    fn take_error(&mut self, body: &Value) -> bool {
-        let Some(error) = body.get("error").filter(|error| !error.is_null()) else {
-            return false;
-        };
-        let code = ["/code", "/type", "/message"]
-            .iter()
-            .map(|field| text_at(error, field))
-            .find(|text| !text.is_empty());
-        self.error = Some(code.unwrap_or("unnamed").to_owned());
-        true
-    }
-
-    fn take_notes(&mut self, body: &Value) {
-        if let Some(notes) = body.pointer("/gateway/emulated") {
-            self.note(list(Some(notes)).iter().filter_map(Value::as_str));
-        }
-    }
-
-    fn note<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
-        let notes = self.notes.get_or_insert_default();
-        notes.extend(names.map(str::to_owned));
-    }
 }
 
 /// What became of `task` in the answer that was heard.
@@ -315,16 +166,118 @@ fn holds(given: &Value, wanted: &Value) -> bool {
     }
 }
 
-fn text_at<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
 
-fn list(value: Option<&Value>) -> &[Value] {
-    value
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default()
+    use super::{Outcome, judge};
+    use crate::cli::eval::heard::Heard;
+    use crate::cli::eval::tasks::{Task, tasks};
+
+    fn task(name: &str) -> Task {
+        let found = tasks().into_iter().find(|task| task.name == name);
+        found.expect("a task of that name")
+    }
+
+    /// A whole answer with these calls, or with this content.
+    fn answer(calls: &[(&str, Value)], content: Value, more: Value) -> String {
+        let calls: Vec<Value> = calls
+            .iter()
+            .map(|(name, arguments)| {
+                let arguments = match arguments {
+                    Value::String(text) => text.clone(),
+                    value => value.to_string(),
+                };
+                json!({"id": "1", "function": {"name": name, "arguments": arguments}})
+            })
+            .collect();
+        let finish = if calls.is_empty() {
+            "stop"
+        } else {
+            "tool_calls"
+        };
+        let message = json!({"content": content, "tool_calls": calls});
+        json!({"choices": [{"message": message, "finish_reason": finish}], "gateway": more})
+            .to_string()
+    }
+
+    fn judged(name: &str, body: &str) -> Outcome {
+        let mut heard = Heard::default();
+        let heard = heard.take_whole(body).map(|()| heard);
+        judge(&task(name), &heard)
+    }
+
+    #[test]
+    fn the_way_to_a_right_answer_is_read_from_the_notes() {
+        let paris = [("get_weather", json!({"city": "paris", "days": 3}))];
+        for (notes, way) in [
+            (json!(["tools", "max_tokens"]), Outcome::FirstTry),
+            (json!(["tools", "trailing-comma"]), Outcome::Repaired),
+            (json!(["tools", "fence", "reask"]), Outcome::Reasked),
+        ] {
+            let body = answer(&paris, Value::Null, json!({"emulated": notes}));
+            assert_eq!(judged("one call", &body), way);
+        }
+    }
+
+    #[test]
+    fn what_was_not_wanted_is_missed() {
+        let rome = answer(
+            &[("get_weather", json!({"city": "Rome"}))],
+            json!(null),
+            json!(null),
+        );
+        let prose = answer(&[], json!("Sunny, I guess."), json!(null));
+        for body in [rome, prose] {
+            assert!(
+                matches!(judged("one call", &body), Outcome::Missed(_)),
+                "{body}"
+            );
+        }
+        let error = json!({"error": {"code": "tool_call_invalid"}}).to_string();
+        let code = Outcome::Error("tool_call_invalid".to_owned());
+        assert_eq!(judged("one call", &error), code);
+    }
+
+    #[test]
+    fn what_breaks_a_promise_is_invalid() {
+        let call = |name, arguments| answer(&[(name, arguments)], json!(null), json!(null));
+        let said = |content: &str| answer(&[], json!(content), json!(null));
+        let right = json!({"city": "Paris"});
+        let two = answer(
+            &[
+                ("get_weather", right.clone()),
+                ("get_weather", right.clone()),
+            ],
+            json!(null),
+            json!(null),
+        );
+        let stopped = call("get_weather", right.clone()).replace(
+            "\"finish_reason\":\"tool_calls\"",
+            "\"finish_reason\":\"stop\"",
+        );
+        for (name, body) in [
+            ("one call", "<html>".to_owned()),
+            ("one call", call("get_time", right.clone())),
+            ("one call", call("get_weather", json!("{\"city\": "))),
+            ("one call", call("get_weather", json!("[1]"))),
+            ("one call", stopped),
+            ("one call of two, not in parallel", two),
+            ("a call required", said("Hello!")),
+            ("a named tool", call("send_mail", json!({"to": "x"}))),
+            ("a named tool", said("It is sunny.")),
+            (
+                "strict arguments: nested, enum, list",
+                call("book_table", json!({"name": "Ada"})),
+            ),
+            ("a strict JSON schema", said("{\"name\": \"Ada Lovelace\"}")),
+            ("a strict JSON schema", said("Ada Lovelace, 36")),
+        ] {
+            let outcome = judged(name, &body);
+            assert!(
+                matches!(outcome, Outcome::Invalid(_)),
+                "{name}: {body}: {outcome:?}"
+            );
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! table each: that measures the gateway. With models there is one row for each of them: that
 //! measures the model, and the result can be kept in a file that the gateway reads.
 
+mod heard;
 mod judge;
 mod report;
 mod tasks;
@@ -25,7 +26,8 @@ use crate::config::{
     write_capabilities,
 };
 use crate::emulator::{self, Behaviour, Options};
-use judge::{Heard, Outcome, judge};
+use heard::Heard;
+use judge::{Outcome, judge};
 use report::Row;
 use tasks::{Task, tasks};
 use world::World;
