@@ -260,7 +260,7 @@ proptest! {
 }
 
 /// A form in which models write calls; `CALLS` are their objects, `EACH` stands around each.
-const FORMS: [(&str, &str); 7] = [
+const FORMS: [(&str, &str); 9] = [
     (
         "<tool_calls k=\"KEY\">\nCALLS</tool_calls>",
         "<tool_call>@</tool_call>\n",
@@ -272,6 +272,14 @@ const FORMS: [(&str, &str); 7] = [
     (
         "<tool_calls>CALLS\n</tool_calls>\n",
         "\n<tool_call>@</tool_call>",
+    ),
+    (
+        "<tool_calls k=\"KEY\">\nCALLS</tool_calls>",
+        "<tool_call>@}\n}</tool_call>\n",
+    ),
+    (
+        "<function_calls>\nCALLS</function_calls>",
+        "<invoke>@</invoke>\n",
     ),
     ("CALLS", "<tool_call>@</tool_call>\n"),
     ("```json\nCALLS```", "@\n"),

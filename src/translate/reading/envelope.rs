@@ -46,11 +46,12 @@ const ARGUMENTS: [&str; 5] = ["arguments", "parameters", "args", "input", "tool_
 /// Members that hold one call or a list of them.
 const NESTED: [&str; 3] = ["tool_calls", "function", "tool_call"];
 /// Elements that models put around calls; a key may follow as an attribute or behind a hyphen.
-const ELEMENTS: [&str; 6] = [
+const ELEMENTS: [&str; 7] = [
     "tool_calls",
     "tool_call",
     "function_calls",
     "function_call",
+    "invoke",
     "tools",
     "tool",
 ];
@@ -92,7 +93,11 @@ pub fn next_in_block(block: &str) -> Next<'_> {
 
 /// A call, once it is certain what follows it.
 fn taken<'b>(block: &'b str, json: &'b str, length: usize, after: &'b str) -> Next<'b> {
-    let tail = after.trim_start();
+    // Braces too many belong to the JSON, whose repair leaves them out.
+    let tail = after.trim_start_matches(|letter: char| letter == '}' || letter.is_whitespace());
+    let surplus = after.len() - tail.len();
+    let braces = after.get(..surplus).and_then(|surplus| surplus.rfind('}'));
+    let length = length + braces.map_or(0, |last| last + 1);
     let after_end = match tail.strip_prefix(CALL_END) {
         Some(rest) => rest,
         None if tail.is_empty() || CALL_END.starts_with(tail) => return Next::Unfinished,
