@@ -273,6 +273,26 @@ async fn slips_around_the_block() {
 }
 
 #[tokio::test]
+async fn slips_that_write_the_record_on() {
+    let fal = Fal::start().await;
+    let prompt = |words: &str| {
+        let results = after_results(QUESTION, &[("get_weather", "sunny")]);
+        format!("{results} /emulate {words}")
+    };
+    let reply = "get_weather says: sunny";
+    let tagged = fal.told("", &prompt("turn:tag")).await;
+    assert_eq!(
+        tagged,
+        format!("<turn-7K2Q role=\"assistant\">{reply}</turn-7K2Q>")
+    );
+    let invented = fal.told("", &prompt("turn:next")).await;
+    let next = format!("{reply}\n<turn-7K2Q role=\"user\">");
+    assert!(invented.starts_with(&next), "{invented}");
+    let alone = fal.told("", "Hello /emulate turn:tag turn:next").await;
+    assert!(!alone.contains("<turn"), "{alone}");
+}
+
+#[tokio::test]
 async fn slips_that_call_nothing() {
     assert_eq!(slip("tool:empty").await, "");
     assert!(!slip("tool:none").await.contains('{'));

@@ -114,6 +114,9 @@ fn does(wanted: &Wanted, heard: &Heard) -> Result<(), String> {
     if heard.refusal.is_some() {
         return Err("the model declined".to_owned());
     }
+    if heard.content.contains("<turn-") || heard.content.contains("<conversation-") {
+        return Err("it goes on with the record of the conversation".to_owned());
+    }
     match wanted {
         Wanted::AnyCall if heard.calls.is_empty() => Err("no tool was called".to_owned()),
         Wanted::AnyCall => Ok(()),

@@ -1,7 +1,7 @@
 //! Composes the answer to an input.
 
 use super::{Input, commands, conversation, instructed, prose};
-use crate::emulator::script::Behaviour;
+use crate::emulator::script::{Behaviour, Slip};
 
 /// Opens every answer that could be taken for a model's.
 const EMULATOR_TAG: &str = "[fal-gateway emulator — not a real model] ";
@@ -31,6 +31,9 @@ pub(in crate::emulator) fn compose(input: &Input, tag: bool, behaviour: &Behavio
     } else {
         said.text
     };
+    if let Some(key) = conversation.key {
+        output = as_turns(output, key, behaviour);
+    }
     if let Some(max_tokens) = input.max_tokens {
         let max_chars = usize::try_from(max_tokens)
             .unwrap_or(0)
@@ -45,6 +48,20 @@ pub(in crate::emulator) fn compose(input: &Input, tag: bool, behaviour: &Behavio
         output: Some(output),
         reasoning,
     }
+}
+
+/// The answer of a model that writes the record on instead of its reply alone.
+fn as_turns(mut output: String, key: &str, behaviour: &Behaviour) -> String {
+    if behaviour.makes(Slip::TurnTagged) {
+        output = format!("<turn-{key} role=\"assistant\">{output}</turn-{key}>");
+    }
+    if behaviour.makes(Slip::TurnInvented) {
+        output.push_str(&format!(
+            "\n<turn-{key} role=\"user\">Thank you. And then?</turn-{key}>\n\
+             <turn-{key} role=\"assistant\">Then it is over.</turn-{key}>"
+        ));
+    }
+    output
 }
 
 fn truncate_chars(text: &mut String, max_chars: usize) {

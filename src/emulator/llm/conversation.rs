@@ -25,6 +25,8 @@ pub(in crate::emulator) struct Turn<'a> {
 /// A prompt, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::emulator) struct Conversation<'a> {
+    /// What the tags of the record end in, if there is a record.
+    pub(in crate::emulator) key: Option<&'a str>,
     pub(in crate::emulator) turns: Vec<Turn<'a>>,
     /// The message to answer.
     pub(in crate::emulator) message: &'a str,
@@ -56,21 +58,23 @@ pub(in crate::emulator) fn read(prompt: &str) -> Conversation<'_> {
     });
     let Some((record, after)) = record else {
         return Conversation {
+            key: None,
             turns: Vec::new(),
             message: prompt,
         };
     };
-    Conversation {
-        turns: turns(record),
-        message: after.trim_start_matches(['\r', '\n']),
-    }
-}
-
-fn turns(record: &str) -> Vec<Turn<'_>> {
     let key = record
         .strip_prefix("<conversation-")
         .and_then(|rest| rest.split(['>', ' ', '\n']).next())
         .unwrap_or_default();
+    Conversation {
+        key: Some(key),
+        turns: turns(record, key),
+        message: after.trim_start_matches(['\r', '\n']),
+    }
+}
+
+fn turns<'a>(record: &'a str, key: &str) -> Vec<Turn<'a>> {
     let (open, close) = (format!("<turn-{key}"), format!("</turn-{key}>"));
     record
         .split(open.as_str())

@@ -68,6 +68,10 @@ pub enum Slip {
     CallUnclosed,
     /// Tools: the answer ends in the middle of the block.
     CallTruncated,
+    /// A record of the conversation: the reply in the tags of a turn.
+    TurnTagged,
+    /// A record of the conversation: more turns after the reply, the user's and its own.
+    TurnInvented,
     /// JSON: a refusal in its place.
     JsonRefused,
     /// JSON: no text at all.

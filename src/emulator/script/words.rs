@@ -128,6 +128,8 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     slip("tool:prose", Slip::CallThenProse, "write prose after the block"),
     slip("tool:unclosed", Slip::CallUnclosed, "leave out the block's closing tags"),
     slip("tool:truncated", Slip::CallTruncated, "stop in the middle of the block"),
+    slip("turn:tag", Slip::TurnTagged, "after a record: write the reply in a turn's tags"),
+    slip("turn:next", Slip::TurnInvented, "after a record: go on with turns of the user and its own"),
     slip("json:refuse", Slip::JsonRefused, "refuse in a sentence where JSON is due"),
     slip("json:empty", Slip::JsonEmpty, "answer with nothing where JSON is due"),
     slip("json:wrong", Slip::JsonWrong, "write JSON that violates its schema"),
