@@ -147,6 +147,37 @@ async fn the_dialect_that_was_measured_to_be_better_is_spoken() {
     }
 }
 
+#[actix_web::test]
+async fn what_was_measured_before_something_went_wrong_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("models.toml");
+    let fal = keyless();
+    let (url, file) = (fal.url(), path.display().to_string());
+    let run = move || {
+        let models = [
+            "-m",
+            "openai/gpt-4o",
+            "-m",
+            "nonsense",
+            "--dialect",
+            "tagged",
+        ];
+        let arguments = [&models[..], &["--output", &file]].concat();
+        let environment = [("FAL_KEY", "kid:ksecret"), ("FAL_GATEWAY__FAL__URL", &url)];
+        eval(&arguments, &environment)
+    };
+    let output = web::block(run).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("nonsense: ") && said.contains("model_not_found"),
+        "{said}"
+    );
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(written.contains("[models.\"openai/gpt-4o\"]\ndialect = \"tagged\""));
+    assert!(!written.contains("nonsense"), "{written}");
+}
+
 /// One row per model, whatever that gateway does by itself.
 #[actix_web::test]
 async fn a_running_gateway_can_be_measured() {

@@ -6,25 +6,19 @@
 
 mod heard;
 mod judge;
+mod models;
 mod report;
 mod tasks;
 mod world;
 
-use std::fs;
 use std::io::{self, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt;
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::args::EvalArgs;
-use super::check::BAD_SETTINGS;
 use super::client::AskError;
-use crate::config::{
-    Capabilities, Capability, Config, Dialect, Figures, Sources, read_capabilities,
-    write_capabilities,
-};
+use crate::config::{Config, Dialect, Sources};
 use crate::emulator::{self, Behaviour, Options};
 use heard::Heard;
 use judge::{Outcome, judge};
@@ -44,7 +38,7 @@ pub fn eval(args: &EvalArgs, out: &mut impl Write) -> io::Result<u8> {
     actix_web::rt::System::new().block_on(async {
         match args.model.is_empty() {
             true => measure_gateway(args, out).await,
-            false => measure_models(args, out).await,
+            false => models::measure(args, out).await,
         }
     })
 }
@@ -127,179 +121,6 @@ fn position(word: &str, about: &str) -> String {
     }
 }
 
-/// The models that were named, in each dialect.
-async fn measure_models(args: &EvalArgs, out: &mut impl Write) -> io::Result<u8> {
-    let known = match known_capabilities(args) {
-        Ok(known) => known,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return Ok(BAD_SETTINGS);
-        }
-    };
-    let config = match config(args) {
-        Ok(config) => config,
-        Err(problem) => {
-            eprintln!("{problem}");
-            return Ok(BAD_SETTINGS);
-        }
-    };
-    let dialects: Vec<Option<Dialect>> = match args.url {
-        // That gateway has its own settings.
-        Some(_) => vec![None],
-        None => {
-            let each: Vec<Dialect> = Dialect::WORDS.iter().map(|(_, each)| *each).collect();
-            chosen(&args.dialect, &each).into_iter().map(Some).collect()
-        }
-    };
-    let tasks = tasks();
-    announce(args, config.as_ref(), dialects.len(), tasks.len(), out)?;
-    report::write_head("Model", out)?;
-    let mut rows = Vec::new();
-    let mut measured = Capabilities::new();
-    for model in &args.model {
-        let mut best: Option<Capability> = None;
-        for dialect in &dialects {
-            let label = match dialect {
-                Some(dialect) => format!("{model}, {}", dialect.word()),
-                None => model.clone(),
-            };
-            let mut row = Row::new(label);
-            let world = world(args, config.as_ref(), *dialect)?;
-            let answered = ask_all(&world, Some(model), &tasks, &mut row).await;
-            world.stop().await;
-            if let Err(problem) = answered {
-                eprintln!("fal-gateway: {model}: {problem}");
-                return Ok(1);
-            }
-            report::write_row(&row, out)?;
-            let figures = row.figures;
-            rows.push(row);
-            if best
-                .as_ref()
-                .is_none_or(|best| is_better(figures, best.figures))
-            {
-                best = Some(Capability {
-                    dialect: *dialect,
-                    measured: Some(today()),
-                    figures,
-                });
-            }
-        }
-        measured.extend(best.map(|best| (model.clone(), best)));
-    }
-    conclude(args, &rows, known, measured, out)?;
-    Ok(exit_code(&rows))
-}
-
-/// Says what was wrong, and keeps what was measured.
-fn conclude(
-    args: &EvalArgs,
-    rows: &[Row],
-    mut known: Capabilities,
-    measured: Capabilities,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    writeln!(out)?;
-    report::write_remarks(rows, |_| true, out)?;
-    if rows.iter().any(|row| !row.is_told) {
-        writeln!(
-            out,
-            "This server does not tell how its answers came about: what it repaired or asked for \
-             again counts as the first try."
-        )?;
-    }
-    let Some(path) = &args.output else {
-        return Ok(());
-    };
-    known.extend(measured);
-    fs::write(path, write_capabilities(&known))
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-    writeln!(
-        out,
-        "Written to {0}. The gateway reads it with the setting: models.capabilities = \"{0}\"",
-        path.display()
-    )
-}
-
-/// What the file that is to be written holds already; models that are not measured now stay in it.
-fn known_capabilities(args: &EvalArgs) -> Result<Capabilities, String> {
-    match args.output.as_ref().filter(|path| path.exists()) {
-        Some(path) => read_capabilities(path).map_err(|problems| problems.to_string()),
-        None => Ok(Capabilities::new()),
-    }
-}
-
-/// The settings of the gateway that is to be started; `None` where one runs already.
-fn config(args: &EvalArgs) -> Result<Option<Config>, String> {
-    if args.url.is_some() {
-        return Ok(None);
-    }
-    let sources = Sources::from_process(args.config.as_deref(), Vec::new());
-    let mut config = Config::load(&sources).map_err(|problems| problems.to_string())?;
-    if args.relay.is_none() && config.fal.key.is_none() {
-        return Err(
-            "fal-gateway: there is no fal key to measure models with: set FAL_KEY, or name a \
-             --relay or the --url of a running gateway"
-                .to_owned(),
-        );
-    }
-    // What was measured before must not decide what is measured now, nor may another model answer.
-    config.capabilities.clear();
-    config.models.fallbacks.clear();
-    Ok(Some(config))
-}
-
-fn announce(
-    args: &EvalArgs,
-    config: Option<&Config>,
-    dialects: usize,
-    tasks: usize,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let answers = args.model.len() * dialects * tasks * 2;
-    let each = config.map_or(0, |config| config.tools.max_reasks) + 1;
-    writeln!(
-        out,
-        "{tasks} tasks, each asked whole and as a stream: {} answers in each row.",
-        2 * tasks
-    )?;
-    match (&args.url, &args.relay) {
-        (Some(url), _) => writeln!(
-            out,
-            "{answers} requests to {url}, which may ask its models more often than that.\n"
-        )?,
-        (None, Some(url)) => writeln!(out, "At most {} calls to {url}.\n", answers * each)?,
-        (None, None) => writeln!(
-            out,
-            "At most {} calls to fal, which bills them to your key.\n",
-            answers * each
-        )?,
-    }
-    out.flush()
-}
-
-fn world(args: &EvalArgs, config: Option<&Config>, dialect: Option<Dialect>) -> io::Result<World> {
-    let (config, dialect) = match (&args.url, config, dialect) {
-        (None, Some(config), Some(dialect)) => (config.clone(), dialect),
-        (url, ..) => {
-            return World::elsewhere(url.as_deref().unwrap_or_default(), args.key.as_ref());
-        }
-    };
-    let Some(relay) = &args.relay else {
-        return World::before_fal(config, dialect);
-    };
-    let options = Options {
-        relay: Some(relay.clone()),
-        relay_key: args
-            .relay_key
-            .as_ref()
-            .map(|key| key.expose_secret().to_owned()),
-        relay_model: args.relay_model.clone(),
-        ..Options::default()
-    };
-    World::emulated(config, dialect, options)
-}
-
 /// Puts every task to a world, whole and as a stream.
 ///
 /// # Errors
@@ -342,20 +163,6 @@ fn request(task: &Task, model: Option<&str>, stream: bool) -> Value {
     request
 }
 
-/// Which of two dialects suits a model better: nothing invalid, then most tasks done, then with
-/// least help.
-fn is_better(new: Figures, old: Figures) -> bool {
-    let merit = |figures: Figures| {
-        (
-            std::cmp::Reverse(figures.invalid),
-            figures.right(),
-            figures.first_try,
-            figures.repaired,
-        )
-    };
-    merit(new) > merit(old)
-}
-
 fn chosen(given: &[Dialect], default: &[Dialect]) -> Vec<Dialect> {
     if given.is_empty() { default } else { given }.to_vec()
 }
@@ -374,47 +181,4 @@ fn words(dialects: &[Dialect]) -> String {
 
 fn exit_code(rows: &[Row]) -> u8 {
     u8::from(rows.iter().any(|row| row.figures.invalid > 0))
-}
-
-/// Today's date in UTC, as `2026-11-22`.
-fn today() -> String {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    date(since_epoch.unwrap_or_default().as_secs() / 86_400)
-}
-
-/// The date so many days after the first of January 1970.
-fn date(days: u64) -> String {
-    let is_leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let (mut year, mut left) = (1970, days);
-    loop {
-        let length = if is_leap(year) { 366 } else { 365 };
-        if left < length {
-            break;
-        }
-        (year, left) = (year + 1, left - length);
-    }
-    let february = if is_leap(year) { 29 } else { 28 };
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if left < length {
-            break;
-        }
-        (month, left) = (month + 1, left - length);
-    }
-    format!("{year:04}-{month:02}-{:02}", left + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn days_become_dates() {
-        assert_eq!(date(0), "1970-01-01");
-        assert_eq!(date(11_016), "2000-02-29");
-        assert_eq!(date(20_453), "2025-12-31");
-        assert_eq!(date(20_454), "2026-01-01");
-    }
 }
