@@ -1,23 +1,31 @@
 //! The service as a whole: built from its settings, run, and brought to an orderly end.
 
-use std::any::Any;
+use std::fmt::Debug;
+use std::future::ready;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_cors::Cors;
-use actix_web::dev::{Extensions, Server, ServerHandle};
+use actix_http::{HttpService, Request};
+use actix_server::ServerBuilder;
+use actix_service::{
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+};
+use actix_web::App;
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceResponse};
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ThinData;
-use actix_web::{App, HttpServer};
 
 use crate::api;
+use crate::api::connection::Guarded;
 use crate::api::gateway::{BuildError, Gateway, Worker};
 use crate::api::scope;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::upstream::FalClient;
 
 /// A gateway that is bound to its address.
@@ -142,7 +150,7 @@ impl Stopper {
 }
 
 fn serve(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, SocketAddr)> {
-    let settings = gateway.config.server.clone();
+    let settings = &gateway.config.server;
     let shared = gateway.clone();
     let app = move || {
         let origins = &shared.config.server.cors_origins;
@@ -152,29 +160,77 @@ fn serve(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, Sock
             .wrap(from_fn(scope::enter))
             .configure(api::routes)
     };
-    let write_timeout = settings.write_timeout;
-    let mut server = HttpServer::new(app)
-        .on_connect(move |connection, _: &mut Extensions| limit_writes(connection, write_timeout))
-        // A client that closes its sending side is gone: its call to fal is dropped at once.
-        .h1_allow_half_closed(false)
-        // Each event is a small write; Nagle's algorithm would hold it back.
-        .tcp_nodelay(true)
-        .client_request_timeout(settings.header_timeout)
-        .keep_alive(settings.keep_alive)
-        .shutdown_timeout(LAST_WORDS.as_secs())
-        .disable_signals();
-    if let Some(workers) = settings.workers {
-        server = server.workers(workers);
-    }
     let connections = settings
         .max_connections
         .unwrap_or_else(affordable_connections);
-    // The framework counts for each worker by itself.
     let workers = settings.workers.unwrap_or_else(default_workers);
-    server = server.max_connections(connections.div_ceil(workers).max(1));
-    let server = server.bind(listen)?;
-    let address = server.addrs().first().copied().unwrap_or(listen);
+    let builder = Server::build()
+        .workers(workers)
+        // The framework counts for each worker by itself.
+        .max_concurrent_connections(connections.div_ceil(workers).max(1));
+    listener(builder, settings, listen, app)
+}
+
+/// A listener on this address, each of whose workers serves an app of its own. The framework's own
+/// listener does the same, but over bare sockets.
+fn listener<I, S, B>(
+    builder: ServerBuilder,
+    settings: &config::Server,
+    listen: SocketAddr,
+    app: impl Fn() -> I + Send + Clone + 'static,
+) -> io::Result<(Server, SocketAddr)>
+where
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<
+            Request,
+            Config = AppConfig,
+            Response = ServiceResponse<B>,
+            Error = actix_web::Error,
+        > + 'static,
+    S::InitError: Debug,
+    B: MessageBody + 'static,
+{
+    let listener = TcpListener::bind(listen)?;
+    let address = listener.local_addr()?;
+    let settings = settings.clone();
+    let (header_timeout, write_timeout) = (settings.header_timeout, settings.write_timeout);
+    let stopping = builder.graceful_shutdown_signal();
+    let service = move || {
+        let stopping = stopping.clone();
+        let app = app().into_factory().map_err(|error| error.error_response());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            // A client that closes its sending side is gone: its call to fal is dropped at once.
+            .h1_allow_half_closed(false)
+            .client_request_timeout(header_timeout)
+            .client_disconnect_timeout(LAST_WORDS)
+            .keep_alive(settings.keep_alive)
+            .on_connect_ext(|socket: &Guarded, data| socket.introduce(data))
+            .h1(map_config(app, |()| AppConfig::default()));
+        let accept = move |stream| ready(Ok(accept(stream, header_timeout, write_timeout)));
+        fn_service(accept).and_then(http)
+    };
+    let server = builder
+        .disable_signals()
+        .shutdown_timeout(LAST_WORDS.as_secs())
+        .listen("http", listener, service)?;
     Ok((server.run(), address))
+}
+
+/// Prepares a client's connection.
+fn accept(
+    stream: TcpStream,
+    header_timeout: Duration,
+    write_timeout: Duration,
+) -> (Guarded, Option<SocketAddr>) {
+    let peer = stream.peer_addr().ok();
+    // Each event is a small write; Nagle's algorithm would hold it back.
+    let _ = stream.set_nodelay(true);
+    limit_writes(&stream, write_timeout);
+    (Guarded::new(stream, header_timeout), peer)
 }
 
 /// What one worker thread serves with: the common gateway and connections to fal of its own.
@@ -213,13 +269,12 @@ fn serve_metrics(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Serv
             .wrap(from_fn(scope::enter))
             .configure(api::metrics_routes)
     };
-    let server = HttpServer::new(app)
-        .workers(1)
-        .disable_signals()
-        .shutdown_timeout(1)
-        .bind(listen)?;
-    let address = server.addrs().first().copied().unwrap_or(listen);
-    Ok((server.run(), address))
+    listener(
+        Server::build().workers(1),
+        &gateway.config.server,
+        listen,
+        app,
+    )
 }
 
 /// As many as the framework starts when nothing is said.
@@ -244,11 +299,9 @@ fn cors(origins: &[String]) -> Cors {
 /// Has the kernel end a connection whose client stops reading: what was sent and is not taken
 /// within the limit closes it, which ends the answer and the call to fal. Nothing has to be
 /// watched in here for that.
-fn limit_writes(connection: &dyn Any, limit: Duration) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-        #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit));
-        #[cfg(not(target_os = "linux"))]
-        let _ = (stream, limit);
-    }
+fn limit_writes(stream: &TcpStream, limit: Duration) {
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit));
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, limit);
 }

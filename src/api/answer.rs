@@ -77,6 +77,7 @@ async fn answer<F: Face>(
         server.body_timeout,
     )
     .await?;
+    scope.heard();
     scope.record.received(body.len());
     let (mut ask, face) = F::parse(&body, gateway)?;
     read_headers(&mut ask, request)?;

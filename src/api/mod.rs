@@ -9,6 +9,7 @@ pub mod answer;
 pub mod auth;
 pub mod chat;
 pub mod completions;
+pub mod connection;
 pub mod counting;
 pub mod describe;
 pub mod elsewhere;

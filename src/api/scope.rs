@@ -14,6 +14,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use futures::FutureExt;
 use uuid::Uuid;
 
+use super::connection::Turn;
 use super::error::ApiError;
 use super::gateway::{Gateway, Place, Worker};
 use crate::observe::record::Record;
@@ -28,6 +29,16 @@ const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms"
 pub struct Scope {
     pub record: Record,
     _place: Option<Rc<Place>>,
+    turn: Option<Rc<Turn>>,
+}
+
+impl Scope {
+    /// Says that all of the request has come, so that nothing more is read until it is answered.
+    pub fn heard(&self) {
+        if let Some(turn) = &self.turn {
+            turn.heard();
+        }
+    }
 }
 
 /// Wraps every request, so that every answer carries its id.
@@ -44,6 +55,7 @@ pub async fn enter(
             .await
             .map(ServiceResponse::map_into_left_body);
     };
+    let turn = Turn::begin(&request);
     let gateway = &worker.gateway;
     let route = route_label(&request);
     let record = Record::start(
@@ -63,6 +75,7 @@ pub async fn enter(
             let scope = Scope {
                 record: record.clone(),
                 _place: place.map(Rc::new),
+                turn: turn.map(Rc::new),
             };
             request.extensions_mut().insert(scope);
             next.call(request).await?.map_into_left_body()

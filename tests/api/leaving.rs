@@ -129,8 +129,7 @@ fn a_client_that_leaves_while_more_of_its_requests_wait_still_ends_the_call() {
     assert_eq!(fal.requests(), 1);
 }
 
-/// More than the server keeps in its buffer, so that the end behind it cannot be read: the next
-/// write finds out.
+/// More than is read ahead, so that the end behind it cannot be read: the next write finds out.
 #[test]
 fn a_client_that_pours_in_requests_and_leaves_is_found_out_by_the_next_comment() {
     let fal = ScriptedUpstream::start(vec![Step::Read, Step::Write(sse_head())]);

@@ -23,6 +23,7 @@ mod logs;
 mod malformed;
 mod many;
 mod money;
+mod pipelining;
 mod process;
 mod seen;
 mod slow;

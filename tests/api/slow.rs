@@ -104,3 +104,37 @@ fn an_idle_connection_is_closed_at_its_limit() {
     assert_eq!(said, "");
     assert!(took < Duration::from_secs(6), "{took:?}");
 }
+
+/// A connection that has been used before has the same limit for a head as a fresh one.
+#[test]
+fn a_later_head_that_does_not_end_is_cut_at_its_limit_too() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().set("server.header_timeout", "500ms").start();
+    let mut raw = gateway.open(&Call::get("/livez"));
+    assert_eq!(raw.answer().status, 200);
+    raw.send(b"GET /livez HT");
+    let (took, said) = raw.closed_after();
+    assert!(
+        said.is_empty() || said.starts_with("HTTP/1.1 408"),
+        "{said}"
+    );
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+/// The limit is for the head alone: neither a pause between two requests nor a long answer counts.
+#[test]
+fn the_limit_for_heads_spares_a_connection_that_is_used_slowly() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().set("server.header_timeout", "300ms").start();
+    let mut raw = gateway.connect();
+    for _ in 0..3 {
+        let prompt = "/emulate latency:500ms\necho hi";
+        let call = Call::chat(&question(prompt, false)).to_bytes();
+        let (head, tail) = call.split_at(40);
+        raw.send(head);
+        raw.send(tail);
+        assert_eq!(raw.answer().content(), "hi");
+        // A client that thinks for longer than a head may take.
+        std::thread::sleep(Duration::from_millis(400));
+    }
+}
