@@ -66,10 +66,14 @@ pub fn metrics_routes(config: &mut ServiceConfig) {
         .default_service(web::to(scope::unknown_url));
 }
 
-/// A path that is served under one method and says so when asked under another.
+/// A path that is served under one method and says so when asked under another. `HEAD` is `GET`
+/// whose body the server leaves out (source: RFC 9110, 9.3.2).
 fn only(method: &'static str, path: &str, served: Route) -> Resource {
     let refused = move |request: HttpRequest| ready(scope::wrong_method(&request, method));
-    let is_allowed = guard::fn_guard(move |context| context.head().method == *method);
+    let is_allowed = guard::fn_guard(move |context| match context.head().method.as_str() {
+        "HEAD" => method == "GET",
+        asked => asked == method,
+    });
     resource(path)
         .route(served.guard(is_allowed))
         .default_service(web::to(refused))

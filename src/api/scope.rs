@@ -301,7 +301,11 @@ pub fn wrong_method(
     let method = request.method();
     let message = format!("Not allowed to {method} here. Use {allowed}.");
     Err(ApiError {
-        allow: Some(allowed),
+        allow: Some(if allowed == "GET" {
+            "GET, HEAD"
+        } else {
+            allowed
+        }),
         ..ApiError::invalid_request(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",

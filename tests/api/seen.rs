@@ -18,6 +18,12 @@ fn the_probes_say_whether_it_lives_and_takes_requests() {
         assert!(answer.header("x-request-id").is_some());
     }
     assert_eq!(gateway.get("/readyz").json()["status"], "ready");
+    for path in ["/healthz", "/livez", "/readyz", "/metrics", "/v1/models"] {
+        // A body would come before the end of the connection.
+        let mut raw = gateway.open(&Call::new("HEAD", path).header("connection", "close"));
+        assert_eq!(raw.head().status, 200, "{path}");
+        assert_eq!(raw.rest(), b"", "{path}");
+    }
     assert_eq!(fal.count(), 0);
 }
 

@@ -49,9 +49,17 @@ async fn every_described_operation_is_served_and_no_other_method() {
                 judge.judge(method, path, &answer);
                 continue;
             }
+            let is_got = operations.contains(&("GET".to_owned(), path.clone()));
+            if method == "HEAD" && is_got {
+                assert!(answer.body.is_empty(), "{what}");
+                assert!(![404, 405].contains(&answer.status), "{what}");
+                continue;
+            }
             assert_eq!(answer.status, 405, "{what}");
             let allowed = answer.header("allow").unwrap_or_default().to_owned();
-            assert!(operations.contains(&(allowed, path.clone())), "{what}");
+            assert_eq!(allowed.contains("HEAD"), is_got, "{what}");
+            let described = allowed.trim_end_matches(", HEAD").to_owned();
+            assert!(operations.contains(&(described, path.clone())), "{what}");
             if method != "HEAD" {
                 let body = answer.json();
                 assert_eq!(judge.schema_faults("ErrorResponse", &body), [""; 0]);
