@@ -133,6 +133,12 @@ impl Record {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A bug inside a stream ends its connection; nobody else is there to count it.
+            self.metrics.panics.inc();
+            self.is_complete.set(true);
+            self.error_code.set("internal_error");
+        }
         self.metrics
             .active_requests
             .with_label_values(&[self.route.get()])

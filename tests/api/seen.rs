@@ -4,6 +4,7 @@ use fal_gateway::api::error::ApiError;
 use fal_gateway::api::gateway::Gateway;
 use fal_gateway::api::scope::catch_panic;
 use fal_gateway::config::{Config, Sources};
+use fal_gateway::observe::record::Record;
 use serde_json::json;
 
 use crate::support::{Call, Emulated, ScriptedUpstream, Step, question, whole};
@@ -128,6 +129,22 @@ fn a_stream_that_is_being_sent_is_counted_until_its_end() {
     drop(reading);
     gateway.until_metric("fal_gateway_open_streams", 0.0);
     gateway.until_metric("fal_gateway_client_disconnects_total", 1.0);
+}
+
+/// The answer's head has left by then, so all that can be done is to cut it and to count.
+#[test]
+fn a_bug_inside_a_stream_is_counted_and_not_taken_for_a_client_that_left() {
+    let gateway = Gateway::new(Config::load(&Sources::default()).unwrap()).unwrap();
+    let metrics = gateway.metrics.clone();
+    let streaming = std::thread::spawn(move || {
+        let record = Record::start(metrics, "req_1".to_owned(), "chat");
+        record.stream_begins();
+        panic!("planted-prompt");
+    });
+    assert!(streaming.join().is_err());
+    assert_eq!(gateway.metrics.panics.get(), 1);
+    assert_eq!(gateway.metrics.client_disconnects.get(), 0);
+    assert_eq!(gateway.metrics.open_streams.get(), 0);
 }
 
 /// No request from outside is known to lead to a bug, so this one is planted.
