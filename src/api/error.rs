@@ -113,6 +113,10 @@ impl ApiError {
             UpstreamError::TimedOut => Self::fault(Fault::TimedOut),
             UpstreamError::Disconnected => Self::fault(Fault::Disconnected),
             UpstreamError::Unusable(reason) => Self::fault(Fault::Unusable(reason)),
+            UpstreamError::UnusableHead(reason, request_id) => Self {
+                fal_request_id: request_id.as_deref().map(Into::into),
+                ..Self::fault(Fault::Unusable(reason))
+            },
             UpstreamError::Refused(refusal) => Self::refusal(refusal, key_is_callers),
         }
     }

@@ -429,7 +429,10 @@ fn did_not_work(error: &UpstreamError) -> bool {
             refusal.kind,
             RefusalKind::UnknownModel { .. } | RefusalKind::Busy | RefusalKind::Unavailable
         ),
-        UpstreamError::TimedOut | UpstreamError::Disconnected | UpstreamError::Unusable(_) => false,
+        UpstreamError::TimedOut
+        | UpstreamError::Disconnected
+        | UpstreamError::Unusable(_)
+        | UpstreamError::UnusableHead(..) => false,
     }
 }
 
@@ -438,7 +441,9 @@ fn fault_of(error: &UpstreamError) -> Fault {
     match error {
         UpstreamError::TimedOut | UpstreamError::ConnectTimedOut => Fault::TimedOut,
         UpstreamError::Unreachable | UpstreamError::Disconnected => Fault::Disconnected,
-        UpstreamError::Unusable(reason) => Fault::Unusable(reason),
+        UpstreamError::Unusable(reason) | UpstreamError::UnusableHead(reason, _) => {
+            Fault::Unusable(reason)
+        }
         UpstreamError::Refused(refusal) => match refusal.kind {
             RefusalKind::Busy => Fault::Busy,
             RefusalKind::ContextLength | RefusalKind::TooLong { .. } => Fault::ContextLength,

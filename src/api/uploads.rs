@@ -96,7 +96,10 @@ fn failed(error: &UpstreamError, caller: &Caller, record: &Record) -> ApiError {
             "fal's storage did not take an image of the request in time. No model was called; \
              the request can be repeated.",
         ),
-        UpstreamError::Disconnected | UpstreamError::Unusable(_) | UpstreamError::Refused(_) => {
+        UpstreamError::Disconnected
+        | UpstreamError::Unusable(_)
+        | UpstreamError::UnusableHead(..)
+        | UpstreamError::Refused(_) => {
             tracing::warn!(request.id = record.request_id(), %error, "an image could not be uploaded");
             ApiError::server_error(
                 StatusCode::BAD_GATEWAY,

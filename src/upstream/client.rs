@@ -133,12 +133,12 @@ impl FalClient {
             return Err(refusal(response, self.idle_timeout).await);
         }
         if status != StatusCode::OK {
-            return Err(UpstreamError::Unusable(
-                "status is neither 200 nor an error",
-            ));
+            let reason = "status is neither 200 nor an error";
+            return Err(UpstreamError::UnusableHead(reason, request_id));
         }
         if response.headers().contains_key(CONTENT_ENCODING) {
-            return Err(UpstreamError::Unusable("body is compressed"));
+            let reason = "body is compressed";
+            return Err(UpstreamError::UnusableHead(reason, request_id));
         }
         let content_type = response
             .headers()
@@ -149,9 +149,8 @@ impl FalClient {
             && !content_type.is_empty()
             && !content_type.starts_with(b"application/json")
         {
-            return Err(UpstreamError::Unusable(
-                "body is neither JSON nor an event stream",
-            ));
+            let reason = "body is neither JSON nor an event stream";
+            return Err(UpstreamError::UnusableHead(reason, request_id));
         }
         Ok(Answer {
             request_id,

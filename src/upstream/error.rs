@@ -20,6 +20,9 @@ pub enum UpstreamError {
     /// What came back is no answer to an any-llm call.
     #[error("fal's answer is unusable: {0}")]
     Unusable(&'static str),
+    /// The head of what came back shows that it is none; fal's id of the request stood in it.
+    #[error("fal's answer is unusable: {0}")]
+    UnusableHead(&'static str, Option<String>),
     /// fal answered that it will not do it.
     #[error("fal refused with status {status} ({kind:?})", status = .0.status, kind = .0.kind)]
     Refused(Box<Refusal>),
@@ -30,6 +33,7 @@ impl UpstreamError {
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::Refused(refusal) => refusal.request_id.as_deref(),
+            Self::UnusableHead(_, request_id) => request_id.as_deref(),
             _ => None,
         }
     }
@@ -41,7 +45,7 @@ impl UpstreamError {
             Self::ConnectTimedOut => "connect_timeout",
             Self::TimedOut => "timeout",
             Self::Disconnected => "disconnected",
-            Self::Unusable(_) => "invalid_response",
+            Self::Unusable(_) | Self::UnusableHead(..) => "invalid_response",
             Self::Refused(refusal) => refusal.kind.label(),
         }
     }

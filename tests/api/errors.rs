@@ -95,6 +95,27 @@ fn a_refused_field_is_named_and_fals_request_id_is_passed_on() {
     assert!(message.contains("fal-9"), "{message}");
 }
 
+/// Whoever asks fal about a call needs its id most when what came back was useless.
+#[test]
+fn fals_request_id_is_passed_on_with_an_answer_that_is_none() {
+    for head in [
+        "302 Found\r\nlocation: /elsewhere",
+        "200 OK\r\ncontent-type: text/html",
+        "200 OK\r\ncontent-encoding: gzip",
+    ] {
+        let fal = ScriptedUpstream::answering(format!(
+            "HTTP/1.1 {head}\r\nx-fal-request-id: fal-9\r\ncontent-length: 0\r\n\r\n"
+        ));
+        let gateway = fal.setup().start();
+        for stream in [false, true] {
+            let answer = gateway.ask(&question("hi", stream));
+            assert_eq!(answer.header("x-fal-request-id"), Some("fal-9"), "{head}");
+            let message = answer.error()["message"].as_str().unwrap().to_owned();
+            assert!(message.contains("fal-9"), "{message}");
+        }
+    }
+}
+
 #[test]
 fn retry_after_is_passed_on_if_it_makes_sense() {
     for (sent, passed_on) in [
