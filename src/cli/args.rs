@@ -124,9 +124,6 @@ pub struct Overrides {
     /// Base URL of fal
     #[arg(long, value_name = "URL")]
     pub fal_url: Option<String>,
-    /// Base URL of fal's queue
-    #[arg(long, value_name = "URL")]
-    pub fal_queue_url: Option<String>,
     /// Base URL of fal's storage and account endpoints
     #[arg(long, value_name = "URL")]
     pub fal_rest_url: Option<String>,
@@ -151,7 +148,6 @@ impl Overrides {
         [
             ("--listen", &self.listen),
             ("--fal-url", &self.fal_url),
-            ("--fal-queue-url", &self.fal_queue_url),
             ("--fal-rest-url", &self.fal_rest_url),
             ("--fal-app", &self.fal_app),
             ("--open", &open),
@@ -383,7 +379,7 @@ mod tests {
 
     #[test]
     fn every_flag_that_the_settings_name_exists_and_arrives() {
-        let line = "fal-gateway serve --listen a --fal-url b --fal-queue-url c --fal-rest-url d \
+        let line = "fal-gateway serve --listen a --fal-url b --fal-rest-url d \
                     --fal-app e --open --log-level f --log-format g";
         let Command::Serve(serve) = Cli::parse_from(line.split_whitespace()).command else {
             unreachable!("serve was asked for");

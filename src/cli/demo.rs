@@ -80,9 +80,8 @@ pub fn start_emulator() -> io::Result<Running> {
 /// Makes a configuration use an emulated fal, and nothing but it.
 pub fn point_at(config: &mut Config, emulator: &str) {
     let at = |path: &str| Url::parse(&format!("{emulator}{path}"));
-    if let (Ok(url), Ok(queue_url), Ok(rest_url)) = (at(""), at("/queue"), at("/rest")) {
+    if let (Ok(url), Ok(rest_url)) = (at(""), at("/rest")) {
         config.fal.url = url;
-        config.fal.queue_url = queue_url;
         config.fal.rest_url = rest_url;
         config.fal.key = Some(SecretString::from(DEMO_KEY));
     }

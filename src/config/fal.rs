@@ -16,8 +16,6 @@ settings! {
     pub struct Fal in "fal" {
         /// Base URL of fal's synchronous and streaming endpoints.
         url: Url, BaseUrl, default "https://fal.run", flag "--fal-url";
-        /// Base URL of fal's queue.
-        queue_url: Url, BaseUrl, default "https://queue.fal.run", flag "--fal-queue-url";
         /// Base URL of fal's storage and account endpoints.
         rest_url: Url, BaseUrl, default "https://rest.fal.ai", flag "--fal-rest-url";
         /// The fal app that answers.

@@ -56,10 +56,6 @@ impl World {
         let sources = sources
             .with_file("fal-gateway.toml", settings)
             .with_env("FAL_GATEWAY__FAL__URL", fal.url())
-            .with_env(
-                "FAL_GATEWAY__FAL__QUEUE_URL",
-                format!("{}/queue", fal.url()),
-            )
             .with_env("FAL_GATEWAY__FAL__REST_URL", format!("{}/rest", fal.url()))
             .with_flag("--listen", "127.0.0.1:0");
         let config = Config::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
