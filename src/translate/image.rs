@@ -160,6 +160,11 @@ fn parse_address(url: &str, limits: &Limits) -> Result<(), String> {
         "http" if limits.allow_http => {}
         _ => return Err("the URL must begin with https:// (or be a data URI).".to_owned()),
     }
+    // Readers of addresses disagree on what `https:example.com` and `https:///example.com` name.
+    let rest = url.get(parsed.scheme().len()..).unwrap_or_default();
+    if !rest.starts_with("://") || rest.starts_with(":///") {
+        return Err("the URL must have two slashes and a host after its scheme.".to_owned());
+    }
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err("the URL must not hold a user name or password.".to_owned());
     }
