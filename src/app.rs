@@ -160,14 +160,11 @@ fn serve(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, Sock
             .wrap(from_fn(scope::enter))
             .configure(api::routes)
     };
-    let connections = settings
-        .max_connections
-        .unwrap_or_else(affordable_connections);
     let workers = settings.workers.unwrap_or_else(default_workers);
     let builder = Server::build()
         .workers(workers)
         // The framework counts for each worker by itself.
-        .max_concurrent_connections(connections.div_ceil(workers).max(1));
+        .max_concurrent_connections(connections(settings).div_ceil(workers).max(1));
     listener(builder, settings, listen, app)
 }
 
@@ -243,22 +240,35 @@ fn worker(gateway: &Arc<Gateway>) -> Worker {
     }
 }
 
-/// Connections that leave half of the process's file descriptors to its calls to fal. Where the
-/// system does not tell the limit, a customary one is assumed.
-fn affordable_connections() -> usize {
+/// How many connections are taken: as many as configured, or as the process can afford.
+fn connections(settings: &config::Server) -> usize {
     const MOST: usize = 10_000;
+    let affordable = descriptors() / 2;
+    let Some(configured) = settings.max_connections else {
+        return affordable.clamp(1, MOST);
+    };
+    if configured > affordable {
+        tracing::warn!(
+            "server.max_connections is {configured}, but the process may open {} files and calls to fal need half of them: raise its limit (ulimit -n) or lower the setting",
+            descriptors()
+        );
+    }
+    configured
+}
+
+/// How many files the process may have open. Where the system does not tell, a customary number.
+fn descriptors() -> usize {
     const CUSTOMARY: usize = 1024;
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits
         .lines()
         .find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|values| values.split_whitespace().next());
-    let descriptors = match soft {
+    match soft {
         Some("unlimited") => usize::MAX,
         Some(number) => number.parse().unwrap_or(CUSTOMARY),
         None => CUSTOMARY,
-    };
-    (descriptors / 2).clamp(1, MOST)
+    }
 }
 
 fn serve_metrics(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, SocketAddr)> {

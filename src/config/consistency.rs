@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 
 use config::{Value, ValueKind};
 use secrecy::SecretString;
@@ -66,7 +67,27 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
              answers only this machine."
         ));
     }
+    if let Some(path) = config.fal.key_file.as_ref().filter(|path| is_public(path)) {
+        warnings.push(format!(
+            "fal.key_file {} can be read by every user of this machine: take the right away with \
+             `chmod o-r`.",
+            path.display()
+        ));
+    }
     warnings
+}
+
+/// Whether every user of the machine may read a file.
+#[cfg(unix)]
+fn is_public(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata()
+        .is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_public(_path: &Path) -> bool {
+    false
 }
 
 fn read_key_file(config: &mut Config, reader: &mut Reader) {

@@ -21,8 +21,23 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `fal-gateway serve` with these settings and nothing else in its environment.
     pub(crate) fn start(setup: &Setup) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fal-gateway"))
-            .arg("serve")
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fal-gateway"));
+        command.arg("serve");
+        Self::run(command, setup)
+    }
+
+    /// Starts it within limits of the shell's `ulimit`, and waits until it serves.
+    pub(crate) fn serving_within(limits: &str, setup: &Setup) -> (Self, SocketAddr) {
+        let mut command = Command::new("/bin/sh");
+        command
+            .arg("-c")
+            .arg(format!("ulimit {limits} && exec \"$0\" serve"))
+            .arg(env!("CARGO_BIN_EXE_fal-gateway"));
+        Self::run(command, setup).until_serving()
+    }
+
+    fn run(mut command: Command, setup: &Setup) -> Self {
+        let mut child = command
             .current_dir(env!("CARGO_TARGET_TMPDIR"))
             .env_clear()
             .envs(setup.variables())
@@ -43,13 +58,16 @@ impl Process {
 
     /// Starts it and waits until it serves.
     pub(crate) fn serving(setup: &Setup) -> (Self, SocketAddr) {
-        let process = Self::start(setup);
-        let line = process.until_line("\"message\":\"serving\"");
+        Self::start(setup).until_serving()
+    }
+
+    fn until_serving(self) -> (Self, SocketAddr) {
+        let line = self.until_line("\"message\":\"serving\"");
         let line: Value = serde_json::from_str(&line).unwrap();
         let address = line["api"].as_str().unwrap();
         let address = address.trim_start_matches("http://");
         let address = address.trim_end_matches("/v1").parse().unwrap();
-        (process, address)
+        (self, address)
     }
 
     pub(crate) fn id(&self) -> u32 {
