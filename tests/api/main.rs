@@ -17,6 +17,7 @@ mod support;
 mod bodies;
 mod browsers;
 mod errors;
+mod framing;
 mod hardship;
 mod images;
 mod keys;
