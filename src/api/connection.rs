@@ -178,6 +178,9 @@ impl Guarded {
         let Some(since) = self.connection.head_since.get() else {
             return Poll::Pending;
         };
+        if matches!(&self.timer, Some(timer) if !timer.is_elapsed()) {
+            return Poll::Pending;
+        }
         let deadline = (since + self.header_timeout).into();
         let timer = self
             .timer

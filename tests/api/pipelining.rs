@@ -35,7 +35,7 @@ fn what_waits_behind_a_running_answer_costs_nothing() {
     // The time over which it is measured, and not a wait for something to happen.
     std::thread::sleep(Duration::from_millis(700));
     let spent = process.cpu().saturating_sub(before);
-    assert!(spent < Duration::from_millis(150), "{spent:?} of 700ms");
+    assert!(spent < Duration::from_millis(60), "{spent:?} of 700ms");
 }
 
 #[test]
