@@ -30,5 +30,6 @@ mod pipelining;
 mod process;
 mod seen;
 mod slow;
+mod strangers;
 mod streams;
 mod upstream;

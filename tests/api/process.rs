@@ -143,11 +143,14 @@ fn killed_in_the_middle_of_a_stream_it_can_start_again_on_its_port() {
     assert_eq!(end, End::Cut);
     assert!(!body.contains("[DONE]"));
     fal.until_closed();
+    let restarted = Instant::now();
     let (_process, again) =
         Process::serving(&fal.setup().set("server.listen", &address.to_string()));
     assert_eq!(again, address);
     let mut reading = ask(again, true).stream();
     reading.until("\"one\"");
+    let took = restarted.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[test]

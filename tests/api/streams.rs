@@ -36,6 +36,31 @@ fn a_stream_has_the_headers_that_keep_it_flowing_and_none_of_fals() {
 }
 
 #[test]
+fn a_whole_answer_has_none_of_fals_headers_either() {
+    let body = r#"{"output":"hi","partial":false}"#;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nset-cookie: a=b\r\n\
+        access-control-allow-origin: *\r\nclear-site-data: \"*\"\r\nx-evil: 1\r\nserver: evil\r\n\
+        x-fal-request-id: fal-7\r\n\r\n";
+    let fal = ScriptedUpstream::answering([head, body].concat());
+    let answer = fal.setup().start().ask(&question("hi", false));
+    assert_eq!(answer.content(), "hi");
+    assert_eq!(answer.header("x-fal-request-id"), Some("fal-7"));
+    for (name, _) in &answer.headers {
+        let is_ours = [
+            "content-",
+            "date",
+            "x-request-id",
+            "x-fal-",
+            "x-gateway-",
+            "openai-",
+        ]
+        .iter()
+        .any(|start| name.starts_with(start));
+        assert!(is_ours, "{name}");
+    }
+}
+
+#[test]
 fn every_piece_leaves_before_the_next_one_comes() {
     let fal = ScriptedUpstream::start(vec![
         Step::Read,

@@ -127,6 +127,17 @@ fn nothing_unfinished_and_no_unwrap_is_left_in_the_source() {
     report(each_file(leftovers));
 }
 
+/// A clock that somebody sets must not lengthen or shorten a limit: only the time stamp of an
+/// answer comes from it.
+#[test]
+fn the_wall_clock_is_read_in_one_place() {
+    report(each_file(|file| {
+        let may = file.path == "api/answer.rs" || file.path.starts_with("emulator/");
+        let reads = words(&file.code).any(|word| word == "SystemTime");
+        (reads && !may).then(|| "reads the wall clock".to_owned())
+    }));
+}
+
 #[test]
 fn every_module_says_what_it_is_for() {
     report(each_file(|file| {
