@@ -69,14 +69,7 @@ async fn answer<F: Face>(
     if let Some(id) = &caller.id {
         scope.record.key(id.as_str());
     }
-    let server = &gateway.config.server;
-    let body = extract::json_body(
-        request.headers(),
-        payload,
-        server.max_body,
-        server.body_timeout,
-    )
-    .await?;
+    let (body, _held) = extract::json_body(request.headers(), payload, gateway).await?;
     scope.heard();
     scope.record.received(body.len());
     let (mut ask, face) = F::parse(&body, gateway)?;

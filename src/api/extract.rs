@@ -1,6 +1,6 @@
 //! Request bodies, read with limits on size and time, whose refusals speak OpenAI.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
@@ -8,21 +8,29 @@ use actix_web::web::{Bytes, BytesMut, Payload};
 use futures::StreamExt;
 
 use super::error::ApiError;
+use super::gateway::{Gateway, Held};
+use super::scope::unavailable;
+use crate::config;
 
-/// Reads a JSON body of at most `max_body` bytes within `body_timeout`.
+/// Reads a JSON body of at most `server.max_body` bytes within `server.body_timeout`. What comes
+/// with it is the memory that it takes up, to be kept as long as the body.
 ///
 /// The time limit covers the whole body, so a client that sends a byte now and then cannot keep a
 /// request open.
 ///
 /// # Errors
 /// 415 for a body that is not plain JSON, 413 when it is too large, 408 when it takes too long,
-/// 400 when it breaks off.
+/// 400 when it breaks off, 503 when the bodies of all requests take up too much.
 pub async fn json_body(
     headers: &HeaderMap,
     payload: Payload,
-    max_body: usize,
-    body_timeout: Duration,
-) -> Result<Bytes, ApiError> {
+    gateway: &Arc<Gateway>,
+) -> Result<(Bytes, Held), ApiError> {
+    let config::Server {
+        max_body,
+        body_timeout,
+        ..
+    } = gateway.config.server;
     refuse_media_type(headers)?;
     let declared = headers
         .get(CONTENT_LENGTH)
@@ -30,8 +38,9 @@ pub async fn json_body(
     if declared.is_some_and(|length| length > max_body as u64) {
         return Err(too_large(max_body));
     }
-    match tokio::time::timeout(body_timeout, collect(payload, max_body)).await {
-        Ok(outcome) => outcome,
+    let mut held = gateway.hold();
+    match tokio::time::timeout(body_timeout, collect(payload, max_body, &mut held)).await {
+        Ok(outcome) => outcome.map(|body| (body, held)),
         Err(_) => Err(ApiError {
             closes: true,
             ..ApiError::invalid_request(
@@ -44,13 +53,21 @@ pub async fn json_body(
 }
 
 /// Most bodies come in one piece, which is handed on as it is.
-async fn collect(mut payload: Payload, max_body: usize) -> Result<Bytes, ApiError> {
+async fn collect(
+    mut payload: Payload,
+    max_body: usize,
+    held: &mut Held,
+) -> Result<Bytes, ApiError> {
     let mut first = Bytes::new();
     let mut body = BytesMut::new();
     while let Some(piece) = payload.next().await {
         let piece = piece.map_err(|_| broken_off())?;
-        if first.len() + body.len() + piece.len() > max_body {
+        let size = first.len() + body.len() + piece.len();
+        if size > max_body {
             return Err(too_large(max_body));
+        }
+        if !held.grow_to(size) {
+            return Err(too_many());
         }
         if first.is_empty() && body.is_empty() {
             first = piece;
@@ -111,6 +128,16 @@ fn too_large(max_body: usize) -> ApiError {
             StatusCode::PAYLOAD_TOO_LARGE,
             "request_too_large",
             format!("The request body is larger than {max_body} bytes. Send a shorter one."),
+        )
+    }
+}
+
+fn too_many() -> ApiError {
+    ApiError {
+        closes: true,
+        ..unavailable(
+            "overloaded",
+            "The gateway holds as many large requests as it can. Try again.",
         )
     }
 }

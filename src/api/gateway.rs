@@ -43,6 +43,8 @@ pub struct Gateway {
     pub learned: Learned,
     pub started: Instant,
     inflight: AtomicUsize,
+    /// Bytes of large request bodies that are held.
+    held: AtomicUsize,
     /// Told when the last request that was being served is done.
     idle: Notify,
 }
@@ -77,6 +79,13 @@ pub struct Worker {
 /// A place among the requests being served; given back when it is dropped.
 #[derive(Debug)]
 pub struct Place(Arc<Gateway>);
+
+/// Memory that a request's body takes up; given back when it is dropped.
+#[derive(Debug)]
+pub struct Held {
+    gateway: Arc<Gateway>,
+    bytes: usize,
+}
 
 impl Gateway {
     /// Makes settings ready for use.
@@ -139,6 +148,7 @@ impl Gateway {
             learned: Learned::default(),
             started: Instant::now(),
             inflight: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             idle: Notify::new(),
             config,
         })
@@ -162,6 +172,14 @@ impl Gateway {
             })
             .ok()
             .map(|_| Place(Arc::clone(self)))
+    }
+
+    /// Room for a body that is about to come.
+    pub fn hold(self: &Arc<Self>) -> Held {
+        Held {
+            gateway: Arc::clone(self),
+            bytes: 0,
+        }
     }
 
     /// How many requests are being served.
@@ -193,6 +211,37 @@ impl Gateway {
         match self.catalogue.card(id) {
             Some(_) => id,
             None => "other",
+        }
+    }
+}
+
+impl Held {
+    /// Makes room for a body of so many bytes, unless the bodies of all requests together become
+    /// too much. Ordinary bodies are not counted: their number is limited.
+    pub fn grow_to(&mut self, bytes: usize) -> bool {
+        const ORDINARY: usize = 64 * 1024;
+        if bytes <= ORDINARY {
+            return true;
+        }
+        let more = bytes.saturating_sub(self.bytes);
+        let most = self.gateway.config.limits.max_body_memory;
+        let grown = self
+            .gateway
+            .held
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |held| {
+                held.checked_add(more).filter(|held| *held <= most)
+            });
+        if grown.is_ok() {
+            self.bytes += more;
+        }
+        grown.is_ok()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.gateway.held.fetch_sub(self.bytes, Ordering::AcqRel);
         }
     }
 }

@@ -206,7 +206,8 @@ fn admit(
     })
 }
 
-fn unavailable(code: &'static str, message: &str) -> ApiError {
+/// An answer for a moment in which there is no room.
+pub(super) fn unavailable(code: &'static str, message: &str) -> ApiError {
     ApiError {
         retry_after_s: Some(1),
         ..ApiError::server_error(StatusCode::SERVICE_UNAVAILABLE, code, message)

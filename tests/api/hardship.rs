@@ -126,6 +126,49 @@ fn in_little_memory_floods_are_refused_and_it_lives() {
     });
 }
 
+/// Many requests, each of which is small enough, and all of which together are too much.
+#[test]
+fn large_bodies_are_refused_before_they_fill_the_memory() {
+    let fal = Emulated::start();
+    let setup = fal.setup().set("limits.max_body_memory", "96MiB");
+    let setup = setup.set("server.body_timeout", "3s");
+    let (process, address) = Process::serving_within("-v 1500000", &setup);
+    let body = question(&"x".repeat(15 << 20), false)
+        .to_string()
+        .into_bytes();
+    let call = Call::chat_bytes(body).to_bytes();
+    let unfinished = &call[..call.len() - 1];
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let pour = || {
+            let mut raw = Raw::connect(address);
+            raw.try_send(unfinished);
+            let answer = raw.head();
+            if answer.status == 503 {
+                assert_eq!(answer.header("retry-after"), Some("1"));
+                assert_eq!(answer.header("connection"), Some("close"));
+            }
+            answer.status
+        };
+        let pouring: Vec<_> = (0..100).map(|_| scope.spawn(pour)).collect();
+        let ended = pouring.into_iter().map(|one| one.join().unwrap());
+        ended.collect()
+    });
+    assert!(
+        statuses.iter().all(|status| [408, 503].contains(status)),
+        "{statuses:?}"
+    );
+    let refused = statuses.iter().filter(|status| **status == 503).count();
+    assert!(refused > 20, "{refused} of {}", statuses.len());
+    assert!(is_alive(address));
+    // What they held is free again, and what a request held whose turn is over.
+    for _ in 0..8 {
+        let mut raw = Raw::connect(address);
+        raw.send(&Call::chat_bytes(vec![b'x'; 15 << 20]).to_bytes());
+        assert_eq!(raw.answer().status, 400);
+    }
+    drop(process);
+}
+
 /// Sends a body without end, and expects to be told that it is too large.
 fn pour_in(address: SocketAddr) {
     let mut raw = Raw::connect(address);
