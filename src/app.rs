@@ -20,6 +20,7 @@ use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceResponse};
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ThinData;
+use socket2::{Domain, Socket, Type};
 
 use crate::api;
 use crate::api::connection::Guarded;
@@ -187,7 +188,7 @@ where
     S::InitError: Debug,
     B: MessageBody + 'static,
 {
-    let listener = TcpListener::bind(listen)?;
+    let listener = bind(listen)?;
     let address = listener.local_addr()?;
     let settings = settings.clone();
     let (header_timeout, write_timeout) = (settings.header_timeout, settings.write_timeout);
@@ -215,6 +216,18 @@ where
         .shutdown_timeout(LAST_WORDS.as_secs())
         .listen("http", listener, service)?;
     Ok((server.run(), address))
+}
+
+/// Listens, with room for a crowd that comes all at once.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    const WAITING: i32 = 1024;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // On Windows this would allow a second program on the port.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(WAITING)?;
+    Ok(socket.into())
 }
 
 /// Prepares a client's connection.

@@ -33,7 +33,7 @@ fn out_of_descriptors_it_waits_quietly_and_recovers_by_itself() {
         let (process, address) = Process::serving_within("-n 64", &setup);
         let warning = process.log().contains("server.max_connections is 1000");
         assert_eq!(warning, warns, "{}", process.log());
-        let mut crowd: Vec<Raw> = (0..150).map(|_| Raw::connect(address)).collect();
+        let mut crowd: Vec<Raw> = (0..600).map(|_| Raw::connect(address)).collect();
         for raw in &mut crowd {
             raw.send(&Call::get("/livez").to_bytes());
         }
