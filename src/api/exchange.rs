@@ -1,7 +1,7 @@
 //! One request's exchange with fal: the calls, and their answers read as they come.
 
 use std::borrow::Cow;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ struct Leg {
     /// `None` once the answer has ended: the connection is closed or back in its pool.
     body: Option<Answer>,
     reader: Reader,
+    gathering: Gathering,
     /// When fal last said anything; `None` before its first byte.
     last_heard: Option<Instant>,
     ending: Option<Ending>,
@@ -44,6 +45,18 @@ struct Leg {
     asking: Option<Asking>,
     /// What had to be mended so far, by name.
     mended: Vec<&'static str>,
+}
+
+/// What has come since the reader last acted.
+///
+/// hyper hands the chunks of a body on one by one, each in a turn of its own. Acting on each would
+/// read and write two hundred times for two hundred events that came together, so the reader waits
+/// for a turn of the runtime in which nothing more has come. That is no time: as soon as no other
+/// task of this thread is ready, the turn is over.
+#[derive(Default)]
+struct Gathering {
+    bytes: usize,
+    is_growing: bool,
 }
 
 /// The ending of an answer while its tokens are being counted.
@@ -118,6 +131,7 @@ impl Exchange {
             }
             Leg {
                 reader,
+                gathering: Gathering::default(),
                 body: Some(answer),
                 last_heard: None,
                 ending: None,
@@ -227,12 +241,11 @@ impl Leg {
         let Some(body) = &mut self.body else {
             return false;
         };
-        let mut taken = 0;
         let mut end = None;
-        while taken < MOST_AT_ONCE && end.is_none() {
+        while end.is_none() && self.gathering.has_room() {
             match Pin::new(&mut *body).poll_next(context) {
                 Poll::Ready(Some(Ok(bytes))) => {
-                    taken += bytes.len();
+                    self.gathering.add(bytes.len());
                     self.reader.feed(&bytes);
                 }
                 Poll::Ready(Some(Err(_))) => end = Some(Err(Fault::Disconnected)),
@@ -240,10 +253,11 @@ impl Leg {
                 Poll::Pending => break,
             }
         }
-        if taken == 0 && end.is_none() {
+        if end.is_none() && self.gathering.poll(context).is_pending() {
             return false;
         }
-        if taken > 0 {
+        let gathered = std::mem::take(&mut self.gathering);
+        if gathered.bytes > 0 {
             self.last_heard = Some(Instant::now());
             self.reader.read(sink);
         }
@@ -251,7 +265,7 @@ impl Leg {
             Some(Ok(())) => self.reader.finish(sink),
             Some(Err(fault)) => self.reader.fail(fault, sink),
             // More may be ready; the next poll must come even if no new byte does.
-            None if taken >= MOST_AT_ONCE => context.waker().wake_by_ref(),
+            None if !gathered.has_room() => context.waker().wake_by_ref(),
             None => {}
         }
         if self.reader.has_ended() {
@@ -324,6 +338,30 @@ impl Leg {
         self.ending = None;
         sink.choices.event(sink.choice, Event::Finished(finish));
         true
+    }
+}
+
+impl Gathering {
+    fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.is_growing = true;
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes < MOST_AT_ONCE
+    }
+
+    /// Ready when something has come, and nothing more since the last turn.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.bytes == 0 {
+            return Poll::Pending;
+        }
+        if self.has_room() && std::mem::take(&mut self.is_growing) {
+            // Polled once, it asks the runtime to be woken when the turn is over.
+            let _ = pin!(tokio::task::yield_now()).poll(context);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 }
 

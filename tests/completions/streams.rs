@@ -7,7 +7,9 @@ use crate::harness::{Gateway, stopped};
 #[actix_web::test]
 async fn a_stream_is_text_completions_whose_last_has_the_reason() {
     let gateway = Gateway::start().await;
-    let answer = gateway.stream("echo Hello there, you.", json!({})).await;
+    // What arrives together is passed on together: the events come one after the other.
+    let prompt = "/emulate size:3 gap:20ms\necho Hello there, you.";
+    let answer = gateway.stream(prompt, json!({})).await;
     let chunks = answer.chunks();
     assert!(chunks.len() > 3, "{chunks:?}");
     let (last, before) = chunks.split_last().unwrap();

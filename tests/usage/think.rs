@@ -184,8 +184,9 @@ async fn a_block_nobody_asked_to_see_is_dropped_and_counted() {
 async fn a_streamed_block_comes_as_reasoning_before_the_content() {
     let gateway = Gateway::start(|_| {}).await;
     let fields = json!({ "stream": true, "reasoning_effort": "high" });
-    for size in [1, 2, 3, 7, 50] {
-        let prompt = format!("/emulate inline_think size:{size}\nreason it");
+    for size in [3, 7, 50] {
+        // What arrives together is passed on together: the events come one after the other.
+        let prompt = format!("/emulate inline_think size:{size} gap:1ms\nreason it");
         let answer = gateway.ask(&with(asking(prompt), &fields)).await;
         let content = answer.joined("content");
         assert!(
