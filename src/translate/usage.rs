@@ -63,7 +63,10 @@ impl TokenEstimate {
     /// Adds a piece of text.
     pub fn push(&mut self, text: &str) {
         for letter in text.chars() {
-            let class = Class::of(letter);
+            let class = match ASCII.get(letter as usize) {
+                Some(class) => *class,
+                None => Class::of(letter),
+            };
             // A capital begins a word that small letters go on.
             let is_capital = self.class == Class::UpperCase && class == Class::LowerCase;
             if class != self.class && !is_capital {
@@ -92,14 +95,28 @@ impl TokenEstimate {
 /// often than English ones.
 const ACCENT: u64 = 1300;
 
+/// The classes of ASCII, which most text is made of.
+static ASCII: [Class; 128] = {
+    let mut classes = [Class::Punctuation; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' => Class::LowerCase,
+            b'A'..=b'Z' => Class::UpperCase,
+            b'0'..=b'9' => Class::Digit,
+            b' ' | b'\t' => Class::Space,
+            b'\n' | b'\r' => Class::Newline,
+            _ => Class::Punctuation,
+        };
+        byte += 1;
+    }
+    classes
+};
+
 impl Class {
+    /// The class of a character beyond ASCII.
     fn of(letter: char) -> Self {
         match letter {
-            'a'..='z' => Self::LowerCase,
-            'A'..='Z' => Self::UpperCase,
-            '0'..='9' => Self::Digit,
-            ' ' | '\t' => Self::Space,
-            '\n' | '\r' => Self::Newline,
             '\u{c0}'..='\u{24f}' if letter.is_uppercase() => Self::UpperCase,
             '\u{c0}'..='\u{24f}' => Self::LowerCase,
             ..'\u{c0}' | '\u{2010}'..='\u{205e}' => Self::Punctuation,
