@@ -86,7 +86,7 @@ async fn answer<F: Face>(
     let wants_notes =
         gateway.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
     match plan.delivery {
-        Delivery::Whole => whole(gateway, &face, &plan, exchange, &scope, wants_notes).await,
+        Delivery::Whole => whole(&face, &plan, exchange, &scope, wants_notes).await,
         Delivery::Stream { .. } => stream(gateway, face, &plan, exchange, scope, wants_notes).await,
     }
 }
@@ -98,14 +98,13 @@ fn record_model(plan: &Plan<'_>, gateway: &Gateway, scope: &Scope) {
 }
 
 async fn whole<F: Face>(
-    gateway: &Gateway,
     face: &F,
     plan: &Plan<'_>,
     mut exchange: Exchange,
     scope: &Scope,
     wants_notes: bool,
 ) -> Result<HttpResponse, ApiError> {
-    let answer = respond::read_whole(&mut exchange, plan.choices, gateway, &scope.record).await?;
+    let answer = respond::read_whole(&mut exchange, plan.choices, &scope.record).await?;
     let notes = plan.notes.with_mended(&exchange.mended());
     let usage = answer.usage();
     scope.record.finished(usage.prompt, usage.completion);

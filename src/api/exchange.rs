@@ -1,7 +1,7 @@
 //! One request's exchange with fal: the calls, and their answers read as they come.
 
 use std::borrow::Cow;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,11 +9,14 @@ use bytes::Bytes;
 use futures::future::{LocalBoxFuture, try_join_all};
 use futures::{FutureExt, Stream};
 use tokio::time::Instant;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::alarm::Alarm;
 use super::auth::Caller;
 use super::counting::Tally;
 use super::error::ApiError;
 use super::gateway::Worker;
+use super::gathering::Gathering;
 use super::reask::{Asking, Reask};
 use super::uploads;
 use crate::observe::record::Record;
@@ -28,6 +31,9 @@ pub struct Exchange {
     /// Of the first call.
     fal_request_id: Option<String>,
     limits: TimeLimits,
+    alarm: Alarm,
+    /// The end of the gateway's patience when it stops.
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Where the tokens are counted.
     tally: Option<Tally>,
 }
@@ -45,18 +51,6 @@ struct Leg {
     asking: Option<Asking>,
     /// What had to be mended so far, by name.
     mended: Vec<&'static str>,
-}
-
-/// What has come since the reader last acted.
-///
-/// hyper hands the chunks of a body on one by one, each in a turn of its own. Acting on each would
-/// read and write two hundred times for two hundred events that came together, so the reader waits
-/// for a turn of the runtime in which nothing more has come. That is no time: as soon as no other
-/// task of this thread is ready, the turn is over.
-#[derive(Default)]
-struct Gathering {
-    bytes: usize,
-    is_growing: bool,
 }
 
 /// The ending of an answer while its tokens are being counted.
@@ -79,10 +73,9 @@ pub enum Waited {
     Progress,
     /// Nothing came within the time that was allowed for this wait.
     Quiet,
+    /// The gateway stops and waits no longer.
+    ShutDown,
 }
-
-/// The most that is read from one connection before what came is acted on.
-const MOST_AT_ONCE: usize = 256 * 1024;
 
 impl Exchange {
     /// Calls fal, once for each choice, and waits for the heads of the answers. Large images are
@@ -148,6 +141,8 @@ impl Exchange {
                 total: started + total,
                 idle: gateway.config.fal.idle_timeout,
             },
+            alarm: Alarm::default(),
+            shutdown: Box::pin(gateway.stopping.enforced.clone().cancelled_owned()),
             tally,
         })
     }
@@ -189,11 +184,16 @@ impl Exchange {
 
     /// Waits until something comes from fal, and passes on what it says; at most until `until`.
     pub async fn advance(&mut self, until: Instant, choices: &mut dyn Choices) -> Waited {
-        let arrival = std::future::poll_fn(|context| self.poll(context, choices));
-        match tokio::time::timeout_at(until, arrival).await {
-            Ok(()) => Waited::Progress,
-            Err(_) => Waited::Quiet,
-        }
+        std::future::poll_fn(|context| {
+            if self.poll(context, choices).is_ready() {
+                return Poll::Ready(Waited::Progress);
+            }
+            if self.shutdown.poll_unpin(context).is_ready() {
+                return Poll::Ready(Waited::ShutDown);
+            }
+            self.alarm.poll(until, context).map(|()| Waited::Quiet)
+        })
+        .await
     }
 
     /// Ends every answer that is still running. One that is only being counted is complete, and
@@ -253,7 +253,7 @@ impl Leg {
                 Poll::Pending => break,
             }
         }
-        if end.is_none() && self.gathering.poll(context).is_pending() {
+        if end.is_none() && self.gathering.poll(self.last_heard, context).is_pending() {
             return false;
         }
         let gathered = std::mem::take(&mut self.gathering);
@@ -338,30 +338,6 @@ impl Leg {
         self.ending = None;
         sink.choices.event(sink.choice, Event::Finished(finish));
         true
-    }
-}
-
-impl Gathering {
-    fn add(&mut self, bytes: usize) {
-        self.bytes += bytes;
-        self.is_growing = true;
-    }
-
-    fn has_room(&self) -> bool {
-        self.bytes < MOST_AT_ONCE
-    }
-
-    /// Ready when something has come, and nothing more since the last turn.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.bytes == 0 {
-            return Poll::Pending;
-        }
-        if self.has_room() && std::mem::take(&mut self.is_growing) {
-            // Polled once, it asks the runtime to be woken when the turn is over.
-            let _ = pin!(tokio::task::yield_now()).poll(context);
-            return Poll::Pending;
-        }
-        Poll::Ready(())
     }
 }
 

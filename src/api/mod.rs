@@ -5,6 +5,7 @@
 //! by [`respond`]; [`answer`] is that walk, for every API alike. Whatever goes wrong becomes an
 //! [`error::ApiError`].
 
+pub mod alarm;
 pub mod answer;
 pub mod auth;
 pub mod chat;
@@ -17,6 +18,7 @@ pub mod error;
 pub mod exchange;
 pub mod extract;
 pub mod gateway;
+pub mod gathering;
 pub mod health;
 pub mod learned;
 pub mod models;

@@ -9,7 +9,6 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures::Stream;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use super::exchange::{Exchange, Waited};
@@ -30,19 +29,15 @@ const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 pub async fn read_whole(
     exchange: &mut Exchange,
     choices: u32,
-    gateway: &Gateway,
     record: &Record,
 ) -> Result<WholeAnswer, ApiError> {
     let mut answer = WholeAnswer::new(choices);
     while !answer.is_complete() && answer.fault().is_none() {
         let deadline = exchange.deadline();
-        tokio::select! {
-            waited = exchange.advance(deadline, &mut answer) => {
-                if waited == Waited::Quiet {
-                    exchange.fail(Fault::TimedOut, &mut answer);
-                }
-            }
-            () = gateway.stopping.enforced.cancelled() => exchange.fail(Fault::ShuttingDown, &mut answer),
+        match exchange.advance(deadline, &mut answer).await {
+            Waited::Progress => {}
+            Waited::Quiet => exchange.fail(Fault::TimedOut, &mut answer),
+            Waited::ShutDown => exchange.fail(Fault::ShuttingDown, &mut answer),
         }
     }
     match answer.fault() {
@@ -68,17 +63,14 @@ pub async fn stream<W: FrameWriter + 'static>(
 ) -> Result<HttpResponse, ApiError> {
     let first_wait = gateway.config.server.heartbeat.unwrap_or(Duration::MAX);
     let heartbeat_due = Instant::now().checked_add(first_wait);
-    let enforced = gateway.stopping.enforced.clone();
     while !answer.has_begun() && answer.fault().is_none() {
         let deadline = exchange.deadline();
         let until = heartbeat_due.map_or(deadline, |due| due.min(deadline));
-        tokio::select! {
-            waited = exchange.advance(until, &mut answer) => match waited {
-                Waited::Progress => {}
-                Waited::Quiet if until < deadline => break,
-                Waited::Quiet => exchange.fail(Fault::TimedOut, &mut answer),
-            },
-            () = enforced.cancelled() => exchange.fail(Fault::ShuttingDown, &mut answer),
+        match exchange.advance(until, &mut answer).await {
+            Waited::Progress => {}
+            Waited::Quiet if until < deadline => break,
+            Waited::Quiet => exchange.fail(Fault::TimedOut, &mut answer),
+            Waited::ShutDown => exchange.fail(Fault::ShuttingDown, &mut answer),
         }
     }
     if let Some(fault) = answer.fault().filter(|_| !answer.has_begun()) {
@@ -101,7 +93,7 @@ pub async fn stream<W: FrameWriter + 'static>(
             HeaderName::from_static("x-accel-buffering"),
             HeaderValue::from_static("no"),
         ));
-    Ok(response.streaming(frames(exchange, answer, scope, heartbeat, enforced)))
+    Ok(response.streaming(frames(exchange, answer, scope, heartbeat)))
 }
 
 /// The frames of a stream. Whatever is ready together leaves together; nothing waits to be joined
@@ -111,7 +103,6 @@ fn frames<W: FrameWriter>(
     mut answer: StreamedAnswer<W>,
     scope: Scope,
     heartbeat: Option<Duration>,
-    enforced: CancellationToken,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
         // All of it, not only the record: the place belongs to the stream until its end.
@@ -139,13 +130,11 @@ fn frames<W: FrameWriter>(
             let deadline = exchange.deadline();
             let heartbeat_due = heartbeat.and_then(|pause| Instant::now().checked_add(pause));
             let until = heartbeat_due.map_or(deadline, |due| due.min(deadline));
-            tokio::select! {
-                waited = exchange.advance(until, &mut answer) => match waited {
-                    Waited::Progress => {}
-                    Waited::Quiet if until < deadline => is_late = true,
-                    Waited::Quiet => exchange.fail(Fault::TimedOut, &mut answer),
-                },
-                () = enforced.cancelled() => exchange.fail(Fault::ShuttingDown, &mut answer),
+            match exchange.advance(until, &mut answer).await {
+                Waited::Progress => {}
+                Waited::Quiet if until < deadline => is_late = true,
+                Waited::Quiet => exchange.fail(Fault::TimedOut, &mut answer),
+                Waited::ShutDown => exchange.fail(Fault::ShuttingDown, &mut answer),
             }
         }
     }
