@@ -5,6 +5,10 @@
 //! on another. Peers take turns, and each figure is the median over the rounds; what counts are the
 //! ratios within one run. CPU time is what the kernel charged to all threads of the peer
 //! (`/proc/PID/task/*/schedstat`), memory is its resident set.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a benchmark that breaks off says enough"
+)]
 
 mod client;
 mod load;
@@ -52,7 +56,9 @@ struct Options {
 }
 
 fn main() -> Outcome<()> {
-    let options = Options::parse();
+    let mut options = Options::parse();
+    // Peers run in folders of their own.
+    options.gateway = options.gateway.canonicalize()?;
     peer::stay_on_the_second_core();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

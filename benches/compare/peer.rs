@@ -191,7 +191,7 @@ fn gateway_command(
 ) -> Outcome<Command> {
     let settings = format!(
         "[server]\nlisten = \"{listen}\"\nmax_connections = 20000\n\
-         [limits]\nmax_inflight = 20000\n[fal]\nurl = \"http://{fal}\"\nqueue_url = \"http://{fal}\"\nrest_url = \"http://{fal}\"\n\
+         [limits]\nmax_inflight = 20000\n[fal]\nurl = \"http://{fal}\"\nrest_url = \"http://{fal}\"\n\
          idle_timeout = \"60s\"\n"
     );
     fs::write(folder.join("fal-gateway.toml"), settings)?;

@@ -96,7 +96,11 @@ impl Sink for Deaf {
 
 fn body(messages: usize, more: &str) -> Vec<u8> {
     let turn = |number: usize| {
-        let role = if number % 2 == 0 { "user" } else { "assistant" };
+        let role = if number.is_multiple_of(2) {
+            "user"
+        } else {
+            "assistant"
+        };
         let text = "What is told here is told at some length, and then once more. ".repeat(8);
         format!(r#"{{"role": "{role}", "content": "{text}"}}"#)
     };

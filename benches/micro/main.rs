@@ -2,6 +2,14 @@
 //!
 //! `cargo bench --bench micro` measures time. `cargo bench --bench micro -- --instructions` counts
 //! instructions with valgrind's callgrind, which is the same on a busy machine as on a quiet one.
+#![allow(
+    clippy::string_slice,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark that breaks off says enough"
+)]
 
 mod cases;
 mod instructions;
