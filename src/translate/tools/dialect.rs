@@ -27,36 +27,20 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The text that offers tools. Its last sentence asks for a plain answer, because weak models
-    /// follow the last sentence.
-    pub fn instructions(self, offer: &Offer<'_>, key: &Key, detail: Detail) -> String {
-        let form = match self {
-            Self::Tagged => format!(
-                "To use tools, write this block, starting on its own line, and end your message after it:\n\
-                 <tool_calls k=\"{key}\">\n\
-                 <tool_call>{{\"name\": \"TOOL\", \"arguments\": {{}}}}</tool_call>\n\
-                 </tool_calls>\n\
-                 Write one <tool_call> per call{}. Each holds one JSON object, \"name\" first, then \"arguments\" \
-                 with exactly the parameter names of the tool. No code fence inside the block; newlines inside \
-                 strings are written \\n.",
-                if offer.parallel {
-                    "; several are allowed"
-                } else {
-                    ", one call at most"
-                }
-            ),
-            Self::Json => format!(
-                "To use tools, reply with this JSON object alone, without any other text:\n\
-                 {{\"tool_calls\": [{{\"name\": \"TOOL\", \"arguments\": {{}}}}]}}\n\
-                 Each entry of the list is one call{}, \"name\" first, then \"arguments\" with exactly the \
-                 parameter names of the tool.",
-                if offer.parallel {
-                    "; several are allowed"
-                } else {
-                    ", one call at most"
-                }
-            ),
+    /// The text that offers tools. Its last sentence, `otherwise`, says how to answer without a
+    /// call, because weak models follow the last sentence.
+    pub fn instructions(
+        self,
+        offer: &Offer<'_>,
+        key: &Key,
+        detail: Detail,
+        otherwise: &str,
+    ) -> String {
+        let most = match offer.parallel {
+            true => "; several are allowed",
+            false => ", one call at most",
         };
+        let form = self.form(key, most);
         let plan = match self {
             Self::Tagged => " You may explain your plan in text before the calls.",
             Self::Json => "",
@@ -66,7 +50,7 @@ impl Dialect {
             let _ = writeln!(tools, "{}", define(tool, detail));
         }
         let closing = match offer.choice {
-            Choice::Auto => "If no tool is needed, answer in plain text.",
+            Choice::Auto => otherwise,
             Choice::Required => {
                 "You must use at least one tool now: reply with the calls and nothing else."
             }
@@ -76,6 +60,26 @@ impl Dialect {
              next message.\n{form} Results come back as <tool_result-{key}>; never write results yourself.{plan}\n\
              Tools:\n{tools}{closing}"
         )
+    }
+
+    fn form(self, key: &Key, most: &str) -> String {
+        match self {
+            Self::Tagged => format!(
+                "To use tools, write this block, starting on its own line, and end your message after it:\n\
+                 <tool_calls k=\"{key}\">\n\
+                 <tool_call>{{\"name\": \"TOOL\", \"arguments\": {{}}}}</tool_call>\n\
+                 </tool_calls>\n\
+                 Write one <tool_call> per call{most}. Each holds one JSON object, \"name\" first, then \"arguments\" \
+                 with exactly the parameter names of the tool. No code fence inside the block; newlines inside \
+                 strings are written \\n."
+            ),
+            Self::Json => format!(
+                "To use tools, reply with this JSON object alone, without any other text:\n\
+                 {{\"tool_calls\": [{{\"name\": \"TOOL\", \"arguments\": {{}}}}]}}\n\
+                 Each entry of the list is one call{most}, \"name\" first, then \"arguments\" with exactly the \
+                 parameter names of the tool."
+            ),
+        }
     }
 
     /// Calls of the history, in the form in which new ones are asked for. The key in the outer
@@ -90,8 +94,7 @@ impl Dialect {
             Self::Tagged => {
                 let _ = writeln!(out, "<tool_calls k=\"{key}\">");
                 for call in calls {
-                    let id = attribute("id", Some(&call.id));
-                    let _ = writeln!(out, "<tool_call{id}>{}</tool_call>", call_json(call));
+                    write_tagged(out, call);
                 }
                 out.push_str("</tool_calls>");
             }
@@ -108,6 +111,11 @@ impl Dialect {
             }
         }
     }
+}
+
+fn write_tagged(out: &mut String, call: &ToolCall<'_>) {
+    let id = attribute("id", Some(&call.id));
+    let _ = writeln!(out, "<tool_call{id}>{}</tool_call>", call_json(call));
 }
 
 /// A call as one JSON object. Arguments that are a JSON object stand as they are; anything else is
