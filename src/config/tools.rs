@@ -15,7 +15,7 @@ settings! {
         /// are unmistakable.
         lenient: bool, Switch, default "true";
         /// The form in which models are asked to call, by the beginning of a model's id: `tagged`
-        /// (the default for all) or `json`.
+        /// (the default for all), `json`, or `xml`, in which code needs no escaping.
         dialects: BTreeMap<String, Dialect>, Table(Choice(Dialect::WORDS), "{ \"openai/\" = \"json\" }");
     }
 }
@@ -27,9 +27,14 @@ pub enum Dialect {
     Tagged,
     /// The whole reply is JSON.
     Json,
+    /// Elements in a tagged block.
+    Xml,
 }
 
 impl Dialect {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("tagged", Self::Tagged), ("json", Self::Json)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("tagged", Self::Tagged),
+        ("json", Self::Json),
+        ("xml", Self::Xml),
+    ];
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::json::Schema;
 use super::key::Key;
+use super::tools::Dialect;
 
 /// What an answer has to be.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Contract {
 pub struct ToolContract {
     /// The key of the block that calls stand in.
     pub key: Key,
+    /// The form in which calls were asked for.
+    pub dialect: Dialect,
     pub tools: Vec<KnownTool>,
     /// An answer without a call will not do.
     pub is_required: bool,

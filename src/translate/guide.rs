@@ -159,7 +159,7 @@ pub fn contract(
         (Some(offer), Some(key)) => {
             // The JSON dialect has no key: what it asks for is read as other forms are.
             let is_lenient = settings.is_lenient || dialect == Dialect::Json;
-            Some(tool_contract(offer, key, is_lenient)?)
+            Some(tool_contract(offer, key, dialect, is_lenient)?)
         }
         _ => None,
     };
@@ -182,6 +182,7 @@ pub fn contract(
 fn tool_contract(
     offer: &Offer<'_>,
     key: &Key,
+    dialect: Dialect,
     is_lenient: bool,
 ) -> Result<ToolContract, Rejection> {
     let list = if offer.as_functions {
@@ -204,6 +205,7 @@ fn tool_contract(
     let is_required = offer.choice == Choice::Required;
     Ok(ToolContract {
         key: key.clone(),
+        dialect,
         tools: known.collect::<Result<_, Rejection>>()?,
         is_required,
         is_arguments_only: is_required && offer.tools.len() == 1,

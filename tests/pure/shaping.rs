@@ -6,9 +6,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
+use fal_gateway::translate::ask::ToolCall;
 use fal_gateway::translate::contract::Contract;
 use fal_gateway::translate::reading::Call;
 use fal_gateway::translate::reading::shape::{Shaped, Shaper, Verdict};
+use fal_gateway::translate::tools::Dialect;
 
 use crate::support::{self, CAPABILITIES, cases};
 
@@ -74,7 +76,7 @@ fn any_contract() -> impl Strategy<Value = Contract> {
 }
 
 /// What calls and JSON consist of, whole, broken and imitated. `KEY` is the conversation's.
-const FRAGMENTS: [&str; 39] = [
+const FRAGMENTS: [&str; 48] = [
     "<tool_calls k=\"KEY\">",
     "<tool_calls k=\"KEY\">\n",
     "<tool_calls k=\"0000\">\n",
@@ -87,6 +89,15 @@ const FRAGMENTS: [&str; 39] = [
     "</tool_call>\n",
     "<function_calls>",
     "</function_calls>\n",
+    "<invoke name=\"look\">",
+    "<ns:invoke name=\"find\">\n",
+    "</invoke>",
+    "<parameter name=\"city\">",
+    "</parameter>",
+    "<function=find>\n",
+    "<parameter=city>\nRome\n</parameter>\n",
+    "</function>\n",
+    "look\n<arg_key>a</arg_key><arg_value>",
     "<tool_result-KEY>18</tool_result-KEY>",
     "{\"name\": \"look\", \"arguments\": {}}",
     "{\"name\": \"look\", \"arguments\": {\"a\": [1, \"}\"]}}",
@@ -117,7 +128,7 @@ const FRAGMENTS: [&str; 39] = [
 ];
 
 /// Whole calls as they stand in a block; some are wrong.
-const CALLS: [&str; 7] = [
+const CALLS: [&str; 10] = [
     "<tool_call>{\"name\": \"look\", \"arguments\": {\"a\": \"</tool_call>\"}}</tool_call>\n",
     "<tool_call>{\"name\": \"find\", \"arguments\": {\"city\": \"Rome\"}}</tool_call>",
     "<tool_call id=\"b\">\n{\"name\": \"find\", \"arguments\": {\"town\": 1}}\n</tool_call>\n",
@@ -125,6 +136,9 @@ const CALLS: [&str; 7] = [
     "<tool_call>{\"name\": \"look\", \"arguments\": {\"a\": \"b}}</tool_call>\n",
     "<tool_call>{'name': 'LOOK', 'parameters': {}}</tool_call> ",
     "{\"name\": \"look\"}\n",
+    "<invoke name=\"find\">\n<parameter name=\"city\">Rome</parameter>\n</invoke>\n",
+    "<invoke id=\"c\" name=\"look\"><parameter name=\"a\" type=\"json\">[1]</parameter></invoke>",
+    "<tool_call><function=look>{\"a\": 1}</function></tool_call>\n",
 ];
 
 fn answer() -> impl Strategy<Value = String> {
@@ -280,5 +294,53 @@ proptest! {
             .map(|call| serde_json::from_str(&call.arguments).unwrap())
             .collect();
         prop_assert_eq!(found, arguments);
+    }
+}
+
+/// Values that look like the end of what they stand in, or like its layout.
+const TRICKY: [&str; 9] = [
+    "</parameter>",
+    "</parameter>\n<parameter name=\"b\">",
+    "</parameter>\n</invoke>\n</tool_calls>",
+    "\n",
+    "\n\n",
+    "\na\n",
+    " 5 ",
+    "null",
+    "{\"a\": 1}",
+];
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    #[test]
+    fn calls_are_shown_in_the_form_in_which_they_are_read(
+        dialect in select(vec![Dialect::Tagged, Dialect::Markup]),
+        arguments in vec(vec(("[a-z]{1,3}|a b", prop_oneof![value(), select(&TRICKY[..]).prop_map(Value::from)]), 0..3), 1..4),
+        lengths in vec(0..12usize, 0..40),
+    ) {
+        let contract = contract(WISHES[0]);
+        let arguments: Vec<Value> = arguments
+            .into_iter()
+            .map(|fields| Value::Object(fields.into_iter().collect()))
+            .collect();
+        let calls: Vec<ToolCall<'_>> = arguments
+            .iter()
+            .map(|arguments| ToolCall {
+                id: "call_1".into(),
+                name: "look".into(),
+                arguments: arguments.to_string().into(),
+            })
+            .collect();
+        let mut text = String::new();
+        dialect.write_calls(&mut text, calls.iter(), &contract.tools.as_ref().unwrap().key);
+        let outcome = shape(&contract, &text, &lengths);
+        prop_assert_eq!(outcome.verdict, Verdict::Met, "{}", text);
+        let found: Vec<Value> = outcome
+            .calls
+            .iter()
+            .map(|call| serde_json::from_str(&call.arguments).unwrap())
+            .collect();
+        prop_assert_eq!(found, arguments, "{}", text);
     }
 }

@@ -17,13 +17,17 @@
 //! whatever the bytes, there is no panic and memory stays within the limits plus the answer once;
 //! the work per event is one comparison with what was there before, not one parse of it all.
 
+pub mod block;
 pub mod calls;
 pub mod cumulative;
 pub mod envelope;
 pub mod event;
 pub mod filter;
+pub mod json_scan;
 pub mod lead;
+pub mod markup;
 pub mod meter;
+pub mod opening;
 pub mod reader;
 pub mod scan;
 pub mod shape;

@@ -1,10 +1,13 @@
 //! An answer's text, made into what the caller asked for: calls, JSON, or simply text.
 
+use std::borrow::Cow;
+
 use super::calls::{CallScanner, Scanned};
-use super::envelope::{RawCall, is_name};
+use super::envelope::{RawArguments, RawCall, is_name};
 use super::event::Fault;
 use crate::translate::contract::{Contract, FormatContract, KnownTool, ToolContract};
 use crate::translate::json::{self, Fix, RootScanner};
+use crate::translate::tools::Dialect;
 
 /// Takes a model's text and gives out what of it is answer and what is a call.
 #[derive(Debug)]
@@ -178,6 +181,9 @@ impl Shaper {
                 Err(correction) => self.broken = Some(correction),
             }
         }
+        if std::mem::take(&mut scanned.is_unclosed) && !self.is_full() {
+            self.leniencies.push("tool-unclosed");
+        }
         let broken = scanned.broken.take();
         if self.broken.is_none() && !self.is_full() {
             self.broken = broken;
@@ -229,8 +235,24 @@ impl Shaper {
             name: tool.name.clone(),
             arguments: arguments.json,
         };
+        self.note_form(&raw);
         self.calls += 1;
         Ok(call)
+    }
+
+    /// Names the form of a call that is not the one that was asked for.
+    fn note_form(&mut self, raw: &RawCall) {
+        let Some(tools) = &self.contract.tools else {
+            return;
+        };
+        match (tools.dialect, raw.is_markup) {
+            (Dialect::Tagged | Dialect::Json, true) => self.leniencies.push("tool-markup"),
+            (Dialect::Markup, false) => self.leniencies.push("tool-json"),
+            _ => {}
+        }
+        if tools.dialect != Dialect::Json && !raw.is_keyed && !tools.is_arguments_only {
+            self.leniencies.push("tool-without-key");
+        }
     }
 
     fn required_call(&mut self) -> Verdict {
@@ -253,10 +275,7 @@ impl Shaper {
         let names = [name.clone()];
         let wrapped =
             super::envelope::parse_calls(&text, &names).and_then(|calls| calls.into_iter().next());
-        let raw = wrapped.unwrap_or(RawCall {
-            name,
-            arguments: text,
-        });
+        let raw = wrapped.unwrap_or(RawCall::json(name, text));
         match self.accept(raw) {
             Ok(call) => {
                 out.calls.push(call);
@@ -314,13 +333,20 @@ const BROKE_OFF: &str = "The JSON broke off before its end.";
 /// How much of a reply is kept for asking again, in bytes.
 const MOST_KEPT: usize = 16 * 1024;
 
-fn arguments(text: &str, tool: &KnownTool) -> Result<json::Arguments, String> {
-    let checked = json::parse_arguments(text, tool.schema.as_deref());
-    let arguments = match checked {
+fn arguments(written: &RawArguments, tool: &KnownTool) -> Result<json::Arguments, String> {
+    let schema = tool.schema.as_deref();
+    let text = match written {
+        RawArguments::Json(text) => Cow::Borrowed(text.as_str()),
+        RawArguments::Texts(members) => Cow::Owned(
+            json::object_of_texts(members, schema)
+                .ok_or_else(|| format!("A parameter of {} was there twice.", tool.name))?,
+        ),
+    };
+    let arguments = match json::parse_arguments(&text, schema) {
         Ok(arguments) => arguments,
         // Without `strict` the caller is promised JSON, not that it fits; OpenAI promises no more.
         Err(json::ArgumentsError::Violations(_)) if !tool.is_strict => {
-            json::parse_arguments(text, None).map_err(|error| explain(tool, &error))?
+            json::parse_arguments(&text, None).map_err(|error| explain(tool, &error))?
         }
         Err(error) => return Err(explain(tool, &error)),
     };

@@ -3,7 +3,8 @@
 //! A form is three things that have to agree: what the instructions show, how earlier calls stand
 //! in the record, and what counts as a call in an answer. Models drift in the envelope, hardly ever
 //! in the JSON, so each form is one that models have seen: an outer block around
-//! `<tool_call>{json}</tool_call>`, as Hermes and Qwen write it, or OpenAI's own JSON.
+//! `<tool_call>{json}</tool_call>`, as Hermes and Qwen write it, the same block around elements for
+//! each parameter, as Claude and others write them, or OpenAI's own JSON.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -12,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::offer::{Choice, Offer};
 use super::signature::{Detail, define};
+use super::written;
 use crate::translate::ask::ToolCall;
 use crate::translate::fold::attribute;
 use crate::translate::key::Key;
@@ -24,6 +26,9 @@ pub enum Dialect {
     Tagged,
     /// The whole reply is `{"tool_calls": [...]}`, for models that answer tags with questions.
     Json,
+    /// `<tool_calls k="KEY">` around an element for each call and each parameter, whose values need
+    /// no escaping: for tools that take code.
+    Markup,
 }
 
 impl Dialect {
@@ -42,7 +47,7 @@ impl Dialect {
         };
         let form = self.form(key, most);
         let plan = match self {
-            Self::Tagged => " You may explain your plan in text before the calls.",
+            Self::Tagged | Self::Markup => " You may explain your plan in text before the calls.",
             Self::Json => "",
         };
         let mut tools = String::new();
@@ -79,6 +84,18 @@ impl Dialect {
                  Each entry of the list is one call{most}, \"name\" first, then \"arguments\" with exactly the \
                  parameter names of the tool."
             ),
+            Self::Markup => format!(
+                "To use tools, write this block, starting on its own line, and end your message after it:\n\
+                 <tool_calls k=\"{key}\">\n\
+                 <invoke name=\"TOOL\">\n\
+                 <parameter name=\"PARAMETER\">value</parameter>\n\
+                 </invoke>\n\
+                 </tool_calls>\n\
+                 Write one <invoke> per call{most}. Each holds one <parameter> per argument, with exactly the \
+                 parameter names of the tool. A string is written as it is, without quotes and without escapes; \
+                 anything else is written as JSON, in <parameter name=\"PARAMETER\" type=\"json\">. No code fence \
+                 around the block."
+            ),
         }
     }
 
@@ -95,6 +112,20 @@ impl Dialect {
                 let _ = writeln!(out, "<tool_calls k=\"{key}\">");
                 for call in calls {
                     write_tagged(out, call);
+                }
+                out.push_str("</tool_calls>");
+            }
+            Self::Markup => {
+                let _ = writeln!(out, "<tool_calls k=\"{key}\">");
+                for call in calls {
+                    match written::parameters(&call.arguments) {
+                        None => write_tagged(out, call),
+                        Some(parameters) => {
+                            let id = attribute("id", Some(&call.id));
+                            let name = attribute("name", Some(&call.name));
+                            let _ = writeln!(out, "<invoke{id}{name}>\n{parameters}</invoke>");
+                        }
+                    }
                 }
                 out.push_str("</tool_calls>");
             }
