@@ -31,7 +31,9 @@ use fal_gateway::translate::face::{chat, completions};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::plan::{Capabilities, Plan, Reading};
-use fal_gateway::translate::reading::{Event, Finish, FinishReason, Format, Reader, Sink, Unmet};
+use fal_gateway::translate::reading::{
+    Event, Finish, FinishReason, Format, Instead, Reader, Sink, Unmet,
+};
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::tools::Dialect;
 use fal_gateway::wire::fal::any_llm::AnyLlmInput;
@@ -536,11 +538,20 @@ impl<W: FrameWriter> Both<W> {
         match self.unmet.take() {
             None => {}
             Some(Unmet {
-                instead: Some(text),
+                instead: Some(Instead { text, calls }),
                 ..
             }) => {
-                self.event(Event::Text(&text));
-                let (reason, usage) = (FinishReason::Stop, reader.usage());
+                if !text.is_empty() {
+                    self.event(Event::Text(&text));
+                }
+                for call in &calls {
+                    self.event(Event::Call(call));
+                }
+                let reason = match calls.is_empty() {
+                    true => FinishReason::Stop,
+                    false => FinishReason::ToolCalls,
+                };
+                let usage = reader.usage();
                 self.event(Event::Finished(Finish { reason, usage }));
             }
             Some(unmet) => self.event(Event::Failed(unmet.fault)),

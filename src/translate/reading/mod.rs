@@ -36,4 +36,4 @@ pub mod think;
 
 pub use event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 pub use reader::{Format, Limits, Reader};
-pub use shape::{Call, Unmet};
+pub use shape::{Call, Instead, Unmet};

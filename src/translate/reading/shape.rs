@@ -21,7 +21,11 @@ pub struct Shaper {
     /// Calls of a block that has not closed: all of them go out, or none.
     pending: Vec<Call>,
     broken: Option<String>,
+    /// What is wrong with a call that may be delivered all the same.
+    doubt: Option<String>,
     leniencies: Vec<&'static str>,
+    /// Whether anything but white space has been written.
+    has_words: bool,
     /// What the model wrote, for asking it again.
     reply: String,
     scanned: Scanned,
@@ -62,8 +66,24 @@ pub struct Unmet {
     pub correction: String,
     /// What the caller is told when it is not mended.
     pub fault: Fault,
-    /// Text to deliver instead of the fault, where the caller asked for no guarantee.
-    pub instead: Option<String>,
+    /// What to deliver instead of the fault, where the caller asked for no guarantee.
+    pub instead: Option<Instead>,
+}
+
+/// An answer that is not all that was hoped for, and breaks no promise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Instead {
+    pub text: String,
+    pub calls: Vec<Call>,
+}
+
+impl Instead {
+    fn of(text: String) -> Self {
+        Self {
+            text,
+            ..Self::default()
+        }
+    }
 }
 
 impl Shaper {
@@ -86,7 +106,9 @@ impl Shaper {
             calls: 0,
             pending: Vec::new(),
             broken: None,
+            doubt: None,
             leniencies: Vec::new(),
+            has_words: false,
             reply: String::new(),
             scanned: Scanned::default(),
         }
@@ -102,6 +124,7 @@ impl Shaper {
         if self.reply.len() < MOST_KEPT {
             self.reply.push_str(piece);
         }
+        self.has_words |= !piece.trim().is_empty();
         let Some(scanner) = &mut self.scanner else {
             self.pass(piece, out);
             return;
@@ -110,7 +133,7 @@ impl Shaper {
         scanner.push(piece, &mut scanned);
         self.take_scanned(&mut scanned, out);
         self.scanned = scanned;
-        if self.is_done() && self.broken.is_none() {
+        if self.is_done() && self.broken.is_none() && self.doubt.is_none() {
             out.calls.append(&mut self.pending);
         }
     }
@@ -158,6 +181,9 @@ impl Shaper {
                 instead: None,
             });
         }
+        if let Some(correction) = self.doubt.take() {
+            return self.doubtful_calls(correction);
+        }
         out.calls.append(&mut self.pending);
         if self.calls > 0 {
             return Verdict::Met;
@@ -165,6 +191,7 @@ impl Shaper {
         match &self.contract.tools {
             Some(tools) if tools.is_arguments_only => self.arguments_only(out),
             Some(tools) if tools.is_required => self.required_call(),
+            Some(_) if !self.has_words && self.is_free() => Self::empty(out),
             _ => self.formatted(out),
         }
     }
@@ -227,7 +254,7 @@ impl Shaper {
         if exact.is_none() {
             self.leniencies.push("tool-name");
         }
-        let arguments = arguments(&raw.arguments, tool)?;
+        let (arguments, doubt) = arguments(&raw.arguments, tool)?;
         self.leniencies
             .extend(arguments.fixes.iter().map(|fix| fix.label()));
         let call = Call {
@@ -235,6 +262,7 @@ impl Shaper {
             name: tool.name.clone(),
             arguments: arguments.json,
         };
+        self.doubt = self.doubt.take().or(doubt);
         self.note_form(&raw);
         self.calls += 1;
         Ok(call)
@@ -253,6 +281,33 @@ impl Shaper {
         if tools.dialect != Dialect::Json && !raw.is_keyed && !tools.is_arguments_only {
             self.leniencies.push("tool-without-key");
         }
+    }
+
+    /// Whether any text will do as an answer.
+    fn is_free(&self) -> bool {
+        matches!(self.contract.format, FormatContract::Text)
+    }
+
+    /// The model has written nothing at all, which helps nobody who waits for a call or an answer.
+    fn empty(out: &mut Shaped) -> Verdict {
+        Verdict::Unmet(Unmet {
+            correction: "It was empty.".to_owned(),
+            fault: Fault::ToolCall,
+            instead: Some(Instead::of(std::mem::take(&mut out.text))),
+        })
+    }
+
+    /// Calls with arguments that do not match. Without `strict` nobody was promised that they
+    /// would, and OpenAI promises no more; but the model may well know better.
+    fn doubtful_calls(&mut self, correction: String) -> Verdict {
+        Verdict::Unmet(Unmet {
+            correction,
+            fault: Fault::ToolCall,
+            instead: Some(Instead {
+                calls: std::mem::take(&mut self.pending),
+                ..Instead::default()
+            }),
+        })
     }
 
     fn required_call(&mut self) -> Verdict {
@@ -277,10 +332,16 @@ impl Shaper {
             super::envelope::parse_calls(&text, &names).and_then(|calls| calls.into_iter().next());
         let raw = wrapped.unwrap_or(RawCall::json(name, text));
         match self.accept(raw) {
-            Ok(call) => {
-                out.calls.push(call);
-                Verdict::Met
-            }
+            Ok(call) => match self.doubt.take() {
+                None => {
+                    out.calls.push(call);
+                    Verdict::Met
+                }
+                Some(correction) => {
+                    self.pending.push(call);
+                    self.doubtful_calls(correction)
+                }
+            },
             Err(correction) => Verdict::Unmet(Unmet {
                 correction,
                 fault: Fault::ToolChoice,
@@ -309,7 +370,7 @@ impl Shaper {
             Ok(answer) if answer.fixes.contains(&Fix::Closed) => Verdict::Unmet(Unmet {
                 correction: BROKE_OFF.to_owned(),
                 fault: Fault::JsonSchema,
-                instead: (!is_strict).then_some(text),
+                instead: (!is_strict).then(|| Instead::of(text)),
             }),
             Ok(answer) => {
                 self.leniencies
@@ -321,7 +382,7 @@ impl Shaper {
             Err(error) => Verdict::Unmet(Unmet {
                 correction: error.message(),
                 fault: Fault::JsonSchema,
-                instead: (!is_strict).then_some(text),
+                instead: (!is_strict).then(|| Instead::of(text)),
             }),
         }
     }
@@ -333,7 +394,11 @@ const BROKE_OFF: &str = "The JSON broke off before its end.";
 /// How much of a reply is kept for asking again, in bytes.
 const MOST_KEPT: usize = 16 * 1024;
 
-fn arguments(written: &RawArguments, tool: &KnownTool) -> Result<json::Arguments, String> {
+/// The arguments of a call, and what is wrong with them if they may be delivered all the same.
+fn arguments(
+    written: &RawArguments,
+    tool: &KnownTool,
+) -> Result<(json::Arguments, Option<String>), String> {
     let schema = tool.schema.as_deref();
     let text = match written {
         RawArguments::Json(text) => Cow::Borrowed(text.as_str()),
@@ -342,17 +407,19 @@ fn arguments(written: &RawArguments, tool: &KnownTool) -> Result<json::Arguments
                 .ok_or_else(|| format!("A parameter of {} was there twice.", tool.name))?,
         ),
     };
+    let mut doubt = None;
     let arguments = match json::parse_arguments(&text, schema) {
         Ok(arguments) => arguments,
-        // Without `strict` the caller is promised JSON, not that it fits; OpenAI promises no more.
-        Err(json::ArgumentsError::Violations(_)) if !tool.is_strict => {
+        // Without `strict` the caller is promised JSON, not that it fits.
+        Err(error @ json::ArgumentsError::Violations(_)) if !tool.is_strict => {
+            doubt = Some(explain(tool, &error));
             json::parse_arguments(&text, None).map_err(|error| explain(tool, &error))?
         }
         Err(error) => return Err(explain(tool, &error)),
     };
     match arguments.fixes.contains(&Fix::Closed) {
         true => Err(BROKE_OFF.to_owned()),
-        false => Ok(arguments),
+        false => Ok((arguments, doubt)),
     }
 }
 
