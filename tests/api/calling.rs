@@ -207,14 +207,17 @@ fn an_empty_answer_is_asked_for_again_where_a_call_was_possible() {
     assert_eq!(never.content(), "");
 }
 
-/// A call that could have been delivered is not lost because fal fails when it is asked again.
+/// A call that could have been delivered is not lost because fal fails when it is asked again, or
+/// the model does worse.
 #[test]
 fn a_call_outlives_a_failed_attempt_at_a_better_one() {
-    let attempts: [Vec<Step>; 2] = [
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{".to_vec();
+    let attempts: [Vec<Step>; 3] = [
         vec![Step::Read, Step::Close],
+        vec![Step::Read, Step::Write(cut), Step::Close],
         vec![
             Step::Read,
-            Step::Write(b"HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{".to_vec()),
+            Step::Write(whole("I would rather talk.")),
             Step::Close,
         ],
     ];
@@ -225,7 +228,9 @@ fn a_call_outlives_a_failed_attempt_at_a_better_one() {
             _ => attempt.clone(),
         });
         let gateway = fal.setup().set("tools.max_reasks", "1").start();
-        let answer = gateway.ask(&request(""));
+        let mut body = request("");
+        body["tool_choice"] = "required".into();
+        let answer = gateway.ask(&body);
         let expected = ("get_weather".to_owned(), json!({"days": 3}));
         assert_eq!(calls(&answer), [expected], "{}", answer.text());
         assert_eq!(fal.requests(), 2);

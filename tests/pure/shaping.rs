@@ -147,7 +147,15 @@ fn answer() -> impl Strategy<Value = String> {
     let calls = vec(select(&CALLS[..]), 0..4).prop_map(|calls| calls.concat());
     let opener = select(&FRAGMENTS[..5]);
     let closer = select(vec!["</tool_calls>", "</tool_calls>\n", "</tool_c", ""]);
-    let before = select(vec!["", "\n", "Let me look.\n", "Well.\n\n", "a", "```\n"]);
+    let before = select(vec![
+        "",
+        "\n",
+        "Let me look.\n",
+        "Well.\n\n",
+        "a",
+        "```\n",
+        "```\nSo.\n  ``` \n",
+    ]);
     prop_oneof![
         fragments(9),
         (before, opener, calls, fragments(2), closer, fragments(3)).prop_map(
