@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use fal_gateway::translate::ask::ToolCall;
 use fal_gateway::translate::contract::Contract;
-use fal_gateway::translate::reading::Call;
-use fal_gateway::translate::reading::shape::{Shaped, Shaper, Verdict};
+use fal_gateway::translate::reading::shape::{Shaped, Shaper};
+use fal_gateway::translate::reading::{Call, Verdict};
 use fal_gateway::translate::tools::Dialect;
 
 use crate::support::{self, CAPABILITIES, cases};

@@ -33,7 +33,9 @@ pub mod scan;
 pub mod shape;
 pub mod sse;
 pub mod think;
+pub mod verdict;
 
 pub use event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 pub use reader::{Format, Limits, Reader};
-pub use shape::{Call, Instead, Unmet};
+pub use shape::Call;
+pub use verdict::{Instead, Unmet, Verdict};

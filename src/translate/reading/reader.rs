@@ -4,9 +4,10 @@ use super::cumulative::{Additions, Cumulative, Step, fault_of};
 use super::event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 use super::filter::TextFilter;
 use super::meter::Meter;
-use super::shape::{Instead, Shaped, Shaper, Verdict};
+use super::shape::{Shaped, Shaper};
 use super::sse::{SseDecoder, SseEvent};
 use super::think::{Split, ThinkSplitter};
+use super::verdict::{Instead, Verdict};
 use crate::translate::plan::Reading;
 
 /// How fal wrote the answer.

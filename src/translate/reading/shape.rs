@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::calls::{CallScanner, Scanned};
 use super::envelope::{RawArguments, RawCall, is_name};
 use super::event::Fault;
+use super::verdict::{Instead, Unmet, Verdict};
 use crate::translate::contract::{Contract, FormatContract, KnownTool, ToolContract};
 use crate::translate::json::{self, Fix, RootScanner};
 use crate::translate::tools::Dialect;
@@ -46,44 +47,6 @@ pub struct Call {
 pub struct Shaped {
     pub text: String,
     pub calls: Vec<Call>,
-}
-
-/// What a whole answer amounts to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is what was asked for.
-    Met,
-    /// The model declined, in these words.
-    Declined(String),
-    /// It is not; see [`Unmet`].
-    Unmet(Unmet),
-}
-
-/// An answer that is not what was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unmet {
-    /// What was wrong with it, for the model to mend.
-    pub correction: String,
-    /// What the caller is told when it is not mended.
-    pub fault: Fault,
-    /// What to deliver instead of the fault, where the caller asked for no guarantee.
-    pub instead: Option<Instead>,
-}
-
-/// An answer that is not all that was hoped for, and breaks no promise.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Instead {
-    pub text: String,
-    pub calls: Vec<Call>,
-}
-
-impl Instead {
-    fn of(text: String) -> Self {
-        Self {
-            text,
-            ..Self::default()
-        }
-    }
 }
 
 impl Shaper {
