@@ -31,6 +31,7 @@ mod pointer;
 mod repair;
 mod scanner;
 mod schema;
+mod texts;
 mod weight;
 
 pub use arguments::{Arguments, ArgumentsError, parse_arguments};
@@ -41,3 +42,4 @@ pub use nesting::DEEPEST;
 pub use repair::{LONGEST, Repaired, repair};
 pub use scanner::{Progress, RootScanner};
 pub use schema::{Schema, SchemaError, Violation};
+pub use texts::{TextMember, object_of_texts};

@@ -4,9 +4,10 @@ use super::cumulative::{Additions, Cumulative, Step, fault_of};
 use super::event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 use super::filter::TextFilter;
 use super::meter::Meter;
-use super::shape::{Shaped, Shaper, Verdict};
+use super::shape::{Shaped, Shaper};
 use super::sse::{SseDecoder, SseEvent};
 use super::think::{Split, ThinkSplitter};
+use super::verdict::{Instead, Verdict};
 use crate::translate::plan::Reading;
 
 /// How fal wrote the answer.
@@ -365,9 +366,14 @@ impl Answer {
             }
             // What `max_tokens` cut is not the model's mistake: what may be delivered is.
             (Verdict::Unmet(unmet), FinishReason::Length) => {
-                self.shaped.text.extend(unmet.instead);
+                let Instead { text, calls } = unmet.instead.unwrap_or_default();
+                let reason = match calls.is_empty() {
+                    true => FinishReason::Length,
+                    false => FinishReason::ToolCalls,
+                };
+                self.shaped = Shaped { text, calls };
                 self.deliver(sink);
-                self.end(FinishReason::Length, sink);
+                self.end(reason, sink);
             }
             (Verdict::Unmet(unmet), _) => {
                 self.has_ended = true;
