@@ -198,7 +198,7 @@ impl CallScanner {
 
     /// Lets a line go, or what there is of it.
     fn release_line(&mut self, out: &mut Scanned) -> ControlFlow<()> {
-        let end = self.held.find('\n').map(|at| at + 1);
+        let end = self.held.find('\n').and_then(|at| at.checked_add(1));
         // A fence shows itself by its whole line; until that is there, it could still become one.
         if end.is_none() && !self.is_mid_line && could_be_fence(&self.held) {
             return ControlFlow::Break(());

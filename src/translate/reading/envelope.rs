@@ -70,7 +70,10 @@ pub fn next_in_block(block: &str) -> Next<'_> {
     // first counts, so that it does not matter how much of the block is there.
     let marked = ["</tool_call>\n<tool_call", "</tool_call>\n</tool_calls>"]
         .iter()
-        .filter_map(|mark| json.find(mark).map(|at| (at + mark.len(), at)))
+        .filter_map(|mark| {
+            json.find(mark)
+                .map(|at| (at.saturating_add(mark.len()), at))
+        })
         .min();
     let length = match (object_length(json), marked) {
         (Some(length), Some((seen, at))) if seen < length => at,
@@ -92,7 +95,7 @@ fn taken<'b>(block: &'b str, json: &'b str, length: usize, after: &'b str) -> Ne
     match json.get(..length) {
         Some(json) => Next::Call {
             json,
-            length: block.len() - after_end.len(),
+            length: block.len().saturating_sub(after_end.len()),
         },
         None => Next::Other,
     }
@@ -117,11 +120,11 @@ fn object_length(json: &str) -> Option<usize> {
             _ if is_escaped => is_escaped = false,
             b'\\' if in_string => is_escaped = true,
             b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => depth += 1,
+            b'{' | b'[' if !in_string => depth = depth.saturating_add(1),
             b'}' | b']' if !in_string => {
                 depth = depth.checked_sub(1)?;
                 if depth == 0 {
-                    return Some(at + 1);
+                    return at.checked_add(1);
                 }
             }
             _ => {}
@@ -178,14 +181,14 @@ fn collect_calls(json: &str, calls: &mut Vec<RawCall>, depth: usize) -> Option<(
         let items: Vec<&serde_json::value::RawValue> = serde_json::from_str(&repaired.json).ok()?;
         return items
             .into_iter()
-            .try_for_each(|item| collect_calls(item.get(), calls, depth + 1));
+            .try_for_each(|item| collect_calls(item.get(), calls, depth.saturating_add(1)));
     }
     let Fields(fields) = serde_json::from_str(&repaired.json).ok()?;
     let nested = fields
         .iter()
         .find(|(name, value)| NESTED.contains(&name.as_ref()) && value.get().starts_with('['));
     match nested {
-        Some((_, list)) => collect_calls(list.get(), calls, depth + 1),
+        Some((_, list)) => collect_calls(list.get(), calls, depth.saturating_add(1)),
         None => parse_call(&repaired.json).map(|call| calls.push(call)),
     }
 }
@@ -211,7 +214,7 @@ fn could_be_call_json(json: &str, names: &[String], depth: usize) -> bool {
         return true;
     }
     if json.starts_with('[') || depth > 3 {
-        return depth <= 3 && could_be_call_json(inner, names, depth + 1);
+        return depth <= 3 && could_be_call_json(inner, names, depth.saturating_add(1));
     }
     let Some(quoted) = inner.strip_prefix(['"', '\'']) else {
         return false;
@@ -227,7 +230,7 @@ fn could_be_call_json(json: &str, names: &[String], depth: usize) -> bool {
         return could_be_name(value, names);
     }
     match NESTED.contains(&key) {
-        true => could_be_call_json(value, names, depth + 1),
+        true => could_be_call_json(value, names, depth.saturating_add(1)),
         false => ARGUMENTS.contains(&key) || matches!(key, "id" | "type"),
     }
 }
@@ -296,8 +299,9 @@ fn enter_envelope(text: &str) -> Result<Option<&str>, ()> {
 }
 
 fn is_fence_line(line: &str) -> bool {
-    let word = line.trim_start_matches(['`', '~']).trim();
-    line.len() - line.trim_start_matches(['`', '~']).len() <= 3
+    let unmarked = line.trim_start_matches(['`', '~']);
+    let word = unmarked.trim();
+    line.len().saturating_sub(unmarked.len()) <= 3
         && word.len() <= 16
         && word
             .chars()

@@ -73,10 +73,11 @@ impl Meter {
     /// Tokens so far, estimated.
     pub fn usage(&self) -> Usage {
         let reasoning = self.reasoning.tokens();
+        let written = reasoning.saturating_add(self.text.tokens());
         Usage {
-            prompt: self.before.prompt + self.prompt_tokens,
-            completion: self.before.completion + reasoning + self.text.tokens(),
-            reasoning: self.before.reasoning + reasoning,
+            prompt: self.before.prompt.saturating_add(self.prompt_tokens),
+            completion: self.before.completion.saturating_add(written),
+            reasoning: self.before.reasoning.saturating_add(reasoning),
         }
     }
 
@@ -89,7 +90,7 @@ impl Meter {
         let Some(limit) = self.max_tokens else {
             return FinishReason::Stop;
         };
-        let tokens = self.reasoning.tokens() + self.text.tokens();
+        let tokens = self.reasoning.tokens().saturating_add(self.text.tokens());
         let is_surely_cut = tokens.saturating_mul(6) >= limit.saturating_mul(7);
         let is_possibly_cut = tokens.saturating_mul(5) >= limit.saturating_mul(4);
         match is_surely_cut || (is_possibly_cut && !self.ends_finished) {

@@ -229,7 +229,7 @@ impl Shaper {
             name: tool.name.clone(),
             arguments: arguments.json,
         };
-        self.calls += 1;
+        self.calls = self.calls.saturating_add(1);
         Ok(call)
     }
 

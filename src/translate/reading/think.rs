@@ -118,7 +118,7 @@ impl ThinkSplitter {
         let is_next = rest.starts_with(letter);
         if is_next {
             self.held.push(letter);
-            self.matched += letter.len_utf8();
+            self.matched = self.matched.saturating_add(letter.len_utf8());
         }
         is_next
     }
