@@ -1,4 +1,5 @@
 //! Request bodies, read with limits on size and time, whose refusals speak OpenAI.
+#![deny(clippy::arithmetic_side_effects)]
 
 use std::time::Duration;
 
@@ -49,7 +50,8 @@ async fn collect(mut payload: Payload, max_body: usize) -> Result<Bytes, ApiErro
     let mut body = BytesMut::new();
     while let Some(piece) = payload.next().await {
         let piece = piece.map_err(|_| broken_off())?;
-        if first.len() + body.len() + piece.len() > max_body {
+        let so_far = first.len().saturating_add(body.len());
+        if so_far.saturating_add(piece.len()) > max_body {
             return Err(too_large(max_body));
         }
         if first.is_empty() && body.is_empty() {
@@ -57,7 +59,7 @@ async fn collect(mut payload: Payload, max_body: usize) -> Result<Bytes, ApiErro
             continue;
         }
         if !first.is_empty() {
-            body.reserve((first.len() + piece.len()) * 2);
+            body.reserve(first.len().saturating_add(piece.len()).saturating_mul(2));
             body.extend_from_slice(&std::mem::take(&mut first));
         }
         body.extend_from_slice(&piece);
