@@ -179,10 +179,7 @@ mod tests {
     }
 
     fn assert_split(text: &str, reasoning: &str, answer: &str) {
-        let letters = text.char_indices().map(|(at, letter)| {
-            text.get(at..at + letter.len_utf8())
-                .expect("the ends of a letter")
-        });
+        let letters = text.split_inclusive(|_: char| true);
         for split in [split_in_pieces([text]), split_in_pieces(letters)] {
             assert_eq!(
                 (split.reasoning.as_str(), split.text.as_str()),
