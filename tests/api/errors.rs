@@ -242,6 +242,32 @@ fn every_failure_after_sending_tells_the_sdks_not_to_repeat_it() {
     }
 }
 
+/// fal reports what its provider said under status 200 as well; the text tells what it was.
+#[test]
+fn an_error_inside_a_good_answer_is_told_by_its_text() {
+    for (said, verdict) in [
+        (
+            "Error code: 400 - maximum context length is 8192 tokens",
+            "400 invalid_request_error context_length_exceeded",
+        ),
+        (
+            "Error code: 429 - slow down",
+            "429 rate_limit_error rate_limit_exceeded",
+        ),
+        ("out of cheese", "502 server_error upstream_error"),
+    ] {
+        let body = json!({"output": "", "partial": false, "error": said}).to_string();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let fal = ScriptedUpstream::answering(answer);
+        let answer = fal.setup().start().ask(&question("hi", false));
+        assert_eq!(answer.verdict(), verdict);
+        assert_eq!(fal.requests(), 1);
+    }
+}
+
 /// The emulator's model slips in the same way when it is asked again.
 #[test]
 fn what_the_model_gets_wrong_twice_has_a_code_of_its_own() {

@@ -27,6 +27,8 @@ impl Process {
             .current_dir(env!("CARGO_TARGET_TMPDIR"))
             .env_clear()
             .envs(setup.variables())
+            // Where a run that measures coverage collects its counters.
+            .envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
