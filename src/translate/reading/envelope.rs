@@ -308,14 +308,17 @@ fn is_fence_line(line: &str) -> bool {
             .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
+/// Bytes that an element may hold besides its name; fewer than this.
+const MOST_ATTRIBUTES: usize = 64;
+
 fn is_element(tag: &str) -> bool {
-    let name = tag.split([' ', '\n', '-']).next().unwrap_or_default();
-    ELEMENTS.contains(&name)
+    let (name, attributes) = tag.split_once([' ', '\n', '-']).unwrap_or((tag, ""));
+    ELEMENTS.contains(&name) && attributes.len() < MOST_ATTRIBUTES
 }
 
 fn could_be_element(tag: &str) -> bool {
-    match tag.split_once([' ', '\n', '-']) {
-        Some((name, attributes)) => ELEMENTS.contains(&name) && attributes.len() < 64,
+    match tag.find([' ', '\n', '-']) {
+        Some(_) => is_element(tag),
         None => ELEMENTS.iter().any(|element| element.starts_with(tag)),
     }
 }
