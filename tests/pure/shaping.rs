@@ -300,6 +300,21 @@ proptest! {
     }
 }
 
+/// How long an element may be is the same question before its end is there and after.
+#[test]
+fn an_element_that_says_too_much_is_text_however_it_is_cut() {
+    let contract = contract(WISHES[0]);
+    for length in [10, 56, 57, 58, 60, 61, 62, 64, 100] {
+        let text = format!(
+            "<tool_calls k=\"{}\">\n{{\"name\": \"look\"}}\n</tool_calls>",
+            "x".repeat(length)
+        );
+        let whole = shape(&contract, &text, &[]);
+        assert_eq!(shape(&contract, &text, &vec![1; text.len()]), whole);
+        assert_eq!(whole.text.is_empty(), length < 60, "{length}");
+    }
+}
+
 /// A form in which models write calls; `CALLS` are their objects, `EACH` stands around each.
 const FORMS: [(&str, &str); 9] = [
     (

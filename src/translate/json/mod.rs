@@ -18,6 +18,7 @@
 //! [`root`] and [`RootScanner`] find the JSON, whole or live; [`repair()`] makes it parse;
 //! [`Schema`] and [`coerce()`] hold it against a schema; [`parse_arguments`] does all of it for the
 //! arguments of a tool call. Each change is a [`Fix`], to be counted and reported.
+#![deny(clippy::arithmetic_side_effects)]
 
 mod arguments;
 mod coerce;

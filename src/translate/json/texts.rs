@@ -135,7 +135,7 @@ impl<'s> Types<'s> {
         }
         for branch in branches {
             match branch.as_object() {
-                Some(keywords) => self.add(whole, keywords, depth + 1),
+                Some(keywords) => self.add(whole, keywords, depth.saturating_add(1)),
                 None => self.is_open = true,
             }
         }

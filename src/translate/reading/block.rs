@@ -13,10 +13,10 @@ pub enum Next {
     Unfinished,
     /// A call, if it can be read as one, and how much of the block it takes up.
     Call(Option<RawCall>, usize),
-    /// The block's end.
-    End,
-    /// Something else.
-    Other,
+    /// The block's end, and where it is over.
+    End(usize),
+    /// Something else, and how far the block is read at least once that is certain.
+    Other(usize),
 }
 
 const BLOCK_END: &str = "</tool_calls>";
@@ -60,15 +60,17 @@ impl ItemScan {
                     let json = block.get(*from..).unwrap_or_default();
                     end_of_json(scan, json).map(|length| {
                         let call = json.get(..length).and_then(parse_call);
-                        (Stage::Tail(call), *from + length)
+                        (Stage::Tail(call), from.saturating_add(length))
                     })
                 }
                 Stage::Markup { from, call } => {
                     let inside = block.get(*from..).unwrap_or_default();
                     match call.read(inside) {
                         Progress::Unfinished => Err(Next::Unfinished),
-                        Progress::Broken => Err(Next::Other),
-                        Progress::Closed(call, end) => Ok((Stage::Tail(Some(call)), *from + end)),
+                        Progress::Broken(at) => Err(Next::Other(from.saturating_add(at))),
+                        Progress::Closed(call, end) => {
+                            Ok((Stage::Tail(Some(call)), from.saturating_add(end)))
+                        }
                     }
                 }
                 Stage::Tail(_) => return self.tail(block),
@@ -96,18 +98,18 @@ impl ItemScan {
 
     fn start(&mut self, block: &str) -> Result<(Stage, usize), Next> {
         let rest = block.get(self.at..).unwrap_or_default().trim_start();
-        self.at = block.len() - rest.len();
+        self.at = block.len().saturating_sub(rest.len());
         if rest.is_empty() {
             return Err(Next::Unfinished);
         }
         if self.wrapper_end.is_none() && rest.starts_with(BLOCK_END) {
-            return Err(Next::End);
+            return Err(Next::End(self.at.saturating_add(BLOCK_END.len())));
         }
         if rest.starts_with('<') {
             return self.open(rest);
         }
         if self.wrapper_end.is_none() && !rest.starts_with('{') {
-            return Err(Next::Other);
+            return Err(Next::Other(self.at));
         }
         let (from, scan) = (self.at, JsonScan::default());
         Ok((Stage::Json { from, scan }, from))
@@ -118,17 +120,17 @@ impl ItemScan {
         let head = window(rest, MOST_TAG);
         let Some((tag, _)) = head.split_once('>') else {
             return Err(match head.len() < rest.len() {
-                true => Next::Other,
+                true => Next::Other(self.at),
                 false => Next::Unfinished,
             });
         };
-        let from = self.at + tag.len() + 1;
+        let from = self.at.saturating_add(tag.len()).saturating_add(1);
         let tag = tag.strip_prefix('<').unwrap_or(tag);
         if let Some(call) = MarkupCall::open(tag).map(Box::new) {
             return Ok((Stage::Markup { from, call }, from));
         }
         if self.wrapper_end.is_some() || !is_wrapper(tag) {
-            return Err(Next::Other);
+            return Err(Next::Other(self.at));
         }
         let (prefix, bare) = split_prefix(tag);
         let word = bare.split([' ', '\n', '-']).next().unwrap_or_default();
@@ -151,16 +153,16 @@ impl ItemScan {
             }
             _ => rest.trim_start(),
         };
-        self.at = block.len() - tail.len();
+        self.at = block.len().saturating_sub(tail.len());
         let closer = self.wrapper_end.as_deref().unwrap_or(CALL_END);
         let length = match tail.strip_prefix(closer) {
-            Some(after) => block.len() - after.len(),
+            Some(after) => block.len().saturating_sub(after.len()),
             None if closer.starts_with(tail) => return Next::Unfinished,
             None => self.at,
         };
         match std::mem::take(&mut self.stage) {
             Stage::Tail(call) => Next::Call(call.map(RawCall::keyed), length),
-            _ => Next::Other,
+            _ => Next::Other(length),
         }
     }
 }
@@ -175,7 +177,8 @@ fn end_of_json(scan: &mut JsonScan, json: &str) -> Result<usize, Next> {
         .filter_map(|mark| {
             let from = seen.saturating_sub(mark.len());
             let unread = json.as_bytes().get(from..)?;
-            memmem::find(unread, mark.as_bytes()).map(|at| (from + at + mark.len(), from + at))
+            let at = from.saturating_add(memmem::find(unread, mark.as_bytes())?);
+            Some((at.saturating_add(mark.len()), at))
         })
         .min();
     match (end, marked) {

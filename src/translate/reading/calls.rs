@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 
 use super::block::{ItemScan, Next};
 use super::envelope::{self, RawCall};
+use super::markup::window;
 use super::opening::Opening;
 use crate::translate::contract::ToolContract;
 use crate::translate::json::Fix;
@@ -31,6 +32,8 @@ pub struct CallScanner {
     held: String,
     /// From where the next character could begin a call.
     from: usize,
+    /// So much of the answer came before what is held.
+    before: usize,
     /// So much of what is held is known to be white space.
     blank: usize,
     state: State,
@@ -59,7 +62,8 @@ enum State {
 #[derive(Debug, Default)]
 pub struct Scanned {
     pub text: String,
-    pub calls: Vec<RawCall>,
+    /// Each with how much of the answer is read once it is over.
+    pub calls: Vec<(RawCall, usize)>,
     /// The block broke off after its last call, before its end.
     pub is_unclosed: bool,
     /// The block ended in something that is no call; what it was, for the model to mend.
@@ -76,6 +80,10 @@ const MOST_CALLS: usize = 128;
 const MOST_FENCE: usize = 64;
 const TOO_LONG: &str = "The block of tool calls is too long.";
 const EMPTY: &str = "The block of tool calls was empty.";
+const CUT_OFF: &str = "The block of tool calls was cut off before its end.";
+const TOO_MANY: &str = "The block held too many tool calls.";
+const NO_JSON: &str = "A tool call was not a JSON object with a name.";
+const NO_CALL: &str = "The block held something that is not a <tool_call>.";
 
 impl CallScanner {
     /// A scanner for the calls that a contract allows.
@@ -91,6 +99,7 @@ impl CallScanner {
             is_alone: contract.is_quotable,
             held: String::new(),
             from: 0,
+            before: 0,
             blank: 0,
             state: State::Text,
             item: ItemScan::default(),
@@ -110,10 +119,17 @@ impl CallScanner {
         self.held.push_str(piece);
         while self.step(out).is_continue() {}
         if self.state == State::Block && self.rest().len() > MOST_HELD {
-            self.give_up(TOO_LONG, out);
+            self.give_up_long(out);
         }
+        self.before = self.read();
         self.held.drain(..self.from);
         self.from = 0;
+    }
+
+    /// How much of the answer has gone out or is certain to be no text. Once the block is over, the
+    /// number does not depend on what came after it.
+    pub fn read(&self) -> usize {
+        self.before.saturating_add(self.from)
     }
 
     /// The text ends here.
@@ -122,7 +138,10 @@ impl CallScanner {
             State::Done => {}
             State::Block => self.finish_block(out),
             State::Text | State::Candidate | State::LikelyCall => match self.other_form() {
-                Some(calls) => out.calls.extend(calls),
+                Some(calls) => {
+                    let end = self.before.saturating_add(self.held.len());
+                    out.calls.extend(calls.into_iter().map(|call| (call, end)));
+                }
                 None => self.release(self.rest().len(), out),
             },
         }
@@ -158,13 +177,13 @@ impl CallScanner {
         // Blank lines wait for what follows them: before a call they are no text.
         let rest = self.rest();
         let line = rest.get(self.blank..).unwrap_or_default().trim_start();
-        let blank = rest.len() - line.len();
+        let blank = rest.len().saturating_sub(line.len());
         if blank > MOST_BLANK {
             self.blank = blank;
             return self.release_line(out);
         }
         if let Some(inside) = line.strip_prefix(&self.opener) {
-            self.from = self.held.len() - inside.len();
+            self.from = self.held.len().saturating_sub(inside.len());
             self.state = State::Block;
             return ControlFlow::Continue(());
         }
@@ -192,45 +211,57 @@ impl CallScanner {
         let rest = self.held.get(self.from..).unwrap_or_default();
         match self.item.next(rest) {
             Next::Unfinished => return ControlFlow::Break(()),
-            Next::Call(Some(_), length) if length > MOST_HELD => self.give_up(TOO_LONG, out),
+            Next::Call(_, length) | Next::End(length) | Next::Other(length)
+                if length > MOST_HELD =>
+            {
+                self.give_up_long(out);
+            }
             Next::Call(Some(call), length) if self.found < MOST_CALLS => {
-                out.calls.push(call);
-                self.found += 1;
-                self.from += length;
+                self.advance(length);
+                out.calls.push((call, self.read()));
+                self.found = self.found.saturating_add(1);
                 self.item = ItemScan::default();
                 return ControlFlow::Continue(());
             }
-            Next::End if self.found == 0 => self.give_up(EMPTY, out),
-            Next::End => {
+            Next::End(length) if self.found == 0 => self.give_up(EMPTY, length, out),
+            Next::End(length) => {
                 self.state = State::Done;
-                self.from = self.held.len();
+                self.advance(length);
             }
-            Next::Call(Some(_), _) => self.give_up("The block held too many tool calls.", out),
-            Next::Call(None, _) => {
-                self.give_up("A tool call was not a JSON object with a name.", out);
-            }
-            Next::Other => {
-                self.give_up("The block held something that is not a <tool_call>.", out);
-            }
+            Next::Call(Some(_), length) => self.give_up(TOO_MANY, length, out),
+            Next::Call(None, length) => self.give_up(NO_JSON, length, out),
+            Next::Other(length) => self.give_up(NO_CALL, length, out),
         }
         ControlFlow::Break(())
     }
 
-    fn give_up(&mut self, correction: &str, out: &mut Scanned) {
+    /// Ends the block, of which this much more was read.
+    fn give_up(&mut self, correction: &str, length: usize, out: &mut Scanned) {
         out.broken = Some(correction.to_owned());
         self.state = State::Done;
+        self.advance(length);
+    }
+
+    fn give_up_long(&mut self, out: &mut Scanned) {
+        let length = window(self.rest(), MOST_HELD).len();
+        self.give_up(TOO_LONG, length, out);
+    }
+
+    fn advance(&mut self, length: usize) {
+        self.from = self.from.saturating_add(length);
     }
 
     /// The message ended inside the block: its last call may lack no more than its closing tags.
     fn finish_block(&mut self, out: &mut Scanned) {
         let item = std::mem::take(&mut self.item);
         match item.last(self.rest()) {
-            Some(None) if self.found == 0 => self.give_up(EMPTY, out),
+            Some(None) if self.found == 0 => self.give_up(EMPTY, self.rest().len(), out),
             Some(call) => {
+                let end = self.before.saturating_add(self.held.len());
                 out.is_unclosed = true;
-                out.calls.extend(call);
+                out.calls.extend(call.map(|call| (call, end)));
             }
-            None => self.give_up("The block of tool calls was cut off before its end.", out),
+            None => self.give_up(CUT_OFF, self.rest().len(), out),
         }
     }
 
@@ -268,7 +299,7 @@ impl CallScanner {
     fn release_blank_lines(&mut self, out: &mut Scanned) {
         let blank = self.rest().get(..self.blank).unwrap_or_default();
         if let Some(end) = blank.rfind('\n') {
-            self.release(end + 1, out);
+            self.release(end.saturating_add(1), out);
         }
     }
 
@@ -278,7 +309,7 @@ impl CallScanner {
         if rest.is_empty() {
             return ControlFlow::Break(());
         }
-        let end = rest.find('\n').map(|at| at + 1);
+        let end = rest.find('\n').map(|at| at.saturating_add(1));
         // A fence shows itself by its whole line; until that is there, it could still become one.
         if end.is_none() && !self.is_mid_line && could_be_fence(rest) {
             return ControlFlow::Break(());
@@ -312,7 +343,7 @@ impl CallScanner {
         let has_text = !text.trim().is_empty();
         out.text.push_str(text);
         self.has_text |= has_text;
-        self.from += length;
+        self.advance(length);
         self.blank = self.blank.saturating_sub(length);
     }
 }
@@ -325,8 +356,8 @@ fn fence_marks(line: &str) -> Option<(&str, &str)> {
         .next()
         .filter(|mark| matches!(mark, '`' | '~'))?;
     let after = start.trim_start_matches(mark);
-    let marks = start.get(..start.len() - after.len())?;
-    (line.len() - after.len() <= MOST_FENCE).then_some((marks, after))
+    let marks = start.strip_suffix(after)?;
+    (line.len().saturating_sub(after.len()) <= MOST_FENCE).then_some((marks, after))
 }
 
 /// Whether a line of which more may come could turn out to open or to close a fence, or not to.

@@ -91,6 +91,8 @@ pub const ELEMENTS: [&str; 7] = [
 /// Those of them that hold a single call.
 const WRAPPERS: [&str; 4] = ["tool_call", "function_call", "tool", "invoke"];
 
+/// Bytes that an element around calls may hold besides its name; fewer than this.
+const MOST_ATTRIBUTES: usize = 64;
 /// What the marks of a fence consist of.
 pub const FENCES: [char; 2] = ['`', '~'];
 pub const QUOTES: [char; 5] = ['"', '\'', '“', '”', '„'];
@@ -171,7 +173,7 @@ fn parse_markup(text: &str) -> Option<(RawCall, &str)> {
     };
     match call.read(inside) {
         Progress::Closed(call, end) => Some((call, inside.get(end..)?)),
-        Progress::Unfinished | Progress::Broken => None,
+        Progress::Unfinished | Progress::Broken(_) => None,
     }
 }
 
@@ -200,7 +202,7 @@ fn collect_calls(json: &str, calls: &mut Vec<RawCall>, depth: usize) -> Option<(
         let first = calls.len();
         items
             .into_iter()
-            .try_for_each(|item| collect_calls(item.get(), calls, depth + 1))?;
+            .try_for_each(|item| collect_calls(item.get(), calls, depth.saturating_add(1)))?;
         note_fixes(&repaired, calls.get_mut(first));
         return Some(());
     }
@@ -211,7 +213,7 @@ fn collect_calls(json: &str, calls: &mut Vec<RawCall>, depth: usize) -> Option<(
     match nested {
         Some((_, list)) => {
             let first = calls.len();
-            collect_calls(list.get(), calls, depth + 1)?;
+            collect_calls(list.get(), calls, depth.saturating_add(1))?;
             note_fixes(&repaired, calls.get_mut(first));
         }
         None => {
@@ -257,17 +259,16 @@ pub fn is_name(written: &str, known: &str) -> bool {
 
 /// Whether the inside of a tag is that of an element which models put around calls.
 pub fn is_element(tag: &str) -> bool {
-    ELEMENTS.contains(&element_name(tag))
+    let (_, tag) = split_prefix(tag);
+    let (name, attributes) = tag.split_once([' ', '\n', '-']).unwrap_or((tag, ""));
+    ELEMENTS.contains(&name) && attributes.len() < MOST_ATTRIBUTES
 }
 
 /// Whether the inside of a tag is that of an element which holds one call.
 pub fn is_wrapper(tag: &str) -> bool {
-    WRAPPERS.contains(&element_name(tag))
-}
-
-fn element_name(tag: &str) -> &str {
     let (_, tag) = split_prefix(tag);
-    tag.split([' ', '\n', '-']).next().unwrap_or_default()
+    let name = tag.split([' ', '\n', '-']).next().unwrap_or_default();
+    WRAPPERS.contains(&name)
 }
 
 /// What is left of a text after white space, fences and elements, closing ones where `closes`.

@@ -17,17 +17,19 @@ impl JsonScan {
     pub fn end(&mut self, text: &str) -> Option<usize> {
         let unread = text.as_bytes().get(self.at..).unwrap_or_default();
         for byte in unread {
-            self.at += 1;
+            self.at = self.at.saturating_add(1);
             match byte {
                 _ if self.is_lost => {}
                 _ if self.is_escaped => self.is_escaped = false,
                 b'\\' if self.in_string => self.is_escaped = true,
                 b'"' => self.in_string = !self.in_string,
-                b'{' | b'[' if !self.in_string => self.depth += 1,
+                b'{' | b'[' if !self.in_string => {
+                    self.depth = self.depth.saturating_add(1);
+                }
                 b'}' | b']' if !self.in_string => match self.depth {
                     0 => self.is_lost = true,
                     1 => return Some(self.at),
-                    _ => self.depth -= 1,
+                    deeper => self.depth = deeper.saturating_sub(1),
                 },
                 _ => {}
             }

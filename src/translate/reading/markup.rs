@@ -59,8 +59,8 @@ pub enum Progress {
     Unfinished,
     /// The call, and where it ended.
     Closed(RawCall, usize),
-    /// It is no call.
-    Broken,
+    /// It is no call, and how far it was read.
+    Broken(usize),
 }
 
 /// A step that has been taken, or why none can be.
@@ -128,7 +128,7 @@ impl MarkupCall {
     fn read_between(&mut self, text: &str) -> Taken {
         let rest = self.skip_space(text);
         if rest.starts_with(&self.tags.call_end) {
-            let end = self.at + self.tags.call_end.len();
+            let end = self.at.saturating_add(self.tags.call_end.len());
             return Err(Progress::Closed(self.call(), end));
         }
         if rest.starts_with(&self.tags.parameter) && self.json.is_none() {
@@ -143,7 +143,7 @@ impl MarkupCall {
         }
         Err(match self.could_follow(rest) {
             true => Progress::Unfinished,
-            false => Progress::Broken,
+            false => Progress::Broken(self.at),
         })
     }
 
@@ -156,7 +156,7 @@ impl MarkupCall {
         };
         let Some((tag, _)) = head.split_once(end) else {
             return Err(match head.len() < rest.len() {
-                true => Progress::Broken,
+                true => Progress::Broken(self.at),
                 false => Progress::Unfinished,
             });
         };
@@ -166,13 +166,14 @@ impl MarkupCall {
             false => (parameter_name(inside), marked(inside)),
         };
         let name = name.map(str::trim).filter(|name| !name.is_empty());
-        let name = name.ok_or(Progress::Broken)?;
+        let name = name.ok_or(Progress::Broken(self.at))?;
         self.members.push(TextMember {
             name: name.to_owned(),
             text: String::new(),
             is_json,
         });
-        self.at += tag.len() + end.len();
+        self.at = self.at.saturating_add(tag.len());
+        self.at = self.at.saturating_add(end.len());
         self.stage = Stage::Value { from: self.at };
         Ok(())
     }
@@ -182,11 +183,12 @@ impl MarkupCall {
         let unread = text.as_bytes().get(self.at..).unwrap_or_default();
         let Some(found) = memmem::find(unread, mark) else {
             // The mark may have begun.
-            self.at = self.at.max(text.len().saturating_sub(mark.len() - 1));
+            let begun = mark.len().saturating_sub(1);
+            self.at = self.at.max(text.len().saturating_sub(begun));
             return Err(Progress::Unfinished);
         };
-        let end = self.at + found;
-        self.at = end + mark.len();
+        let end = self.at.saturating_add(found);
+        self.at = end.saturating_add(mark.len());
         self.stage = Stage::AfterValue { from, end };
         Ok(())
     }
@@ -199,7 +201,7 @@ impl MarkupCall {
             return Err(Progress::Unfinished);
         }
         if !is_followed {
-            self.at = end + self.tags.parameter_end.len();
+            self.at = end.saturating_add(self.tags.parameter_end.len());
             self.stage = Stage::Value { from };
             return Ok(());
         }
@@ -220,7 +222,7 @@ impl MarkupCall {
             return Err(Progress::Unfinished);
         };
         self.json = json.get(..length).map(str::to_owned);
-        self.at = from + length;
+        self.at = from.saturating_add(length);
         self.stage = Stage::Between;
         Ok(())
     }
@@ -232,7 +234,7 @@ impl MarkupCall {
 
     fn skip_space<'t>(&mut self, text: &'t str) -> &'t str {
         let rest = text.get(self.at..).unwrap_or_default().trim_start();
-        self.at = text.len() - rest.len();
+        self.at = text.len().saturating_sub(rest.len());
         rest
     }
 
@@ -300,7 +302,10 @@ pub fn split_prefix(tag: &str) -> (&str, &str) {
     let is_prefix = |prefix: &str| {
         (1..=16).contains(&prefix.len()) && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric())
     };
-    match tag.find(':').and_then(|at| tag.split_at_checked(at + 1)) {
+    match tag
+        .find(':')
+        .and_then(|at| tag.split_at_checked(at.saturating_add(1)))
+    {
         Some((prefix, rest)) if is_prefix(prefix.trim_end_matches(':')) => (prefix, rest),
         _ => ("", tag),
     }

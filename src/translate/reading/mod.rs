@@ -16,6 +16,7 @@
 //! known to be none, and not at all when the reading fails before that;
 //! whatever the bytes, there is no panic and memory stays within the limits plus the answer once;
 //! the work per event is one comparison with what was there before, not one parse of it all.
+#![deny(clippy::arithmetic_side_effects)]
 
 pub mod block;
 pub mod calls;

@@ -21,8 +21,6 @@ pub enum Opening {
 const MOST_LEAD: usize = 512;
 /// A call stands within fewer fences and elements than this.
 const MOST_LAYERS: usize = 8;
-/// Attributes of an element around calls are shorter than this.
-const MOST_ATTRIBUTES: usize = 64;
 /// What may come before the name in a call.
 const ASIDE: [&str; 2] = ["id", "type"];
 
@@ -162,7 +160,7 @@ fn of_json(json: &str, names: &[String], depth: usize) -> Opening {
         return Opening::No;
     }
     if json.starts_with('[') && !inner.is_empty() {
-        return of_json(inner, names, depth + 1);
+        return of_json(inner, names, depth.saturating_add(1));
     }
     of_members(inner, names, depth)
 }
@@ -183,7 +181,7 @@ fn of_members(members: &str, names: &[String], depth: usize) -> Opening {
         return of_quoted_name(value, names);
     }
     match key {
-        key if NESTED.contains(&key) => of_json(value, names, depth + 1),
+        key if NESTED.contains(&key) => of_json(value, names, depth.saturating_add(1)),
         key if ARGUMENTS.contains(&key) => Opening::Settled,
         key if ASIDE.contains(&key) => after_aside(value, names, depth),
         _ => Opening::No,
@@ -249,7 +247,7 @@ fn known_members() -> impl Iterator<Item = &'static str> {
 
 fn is_fence_line(line: &str) -> bool {
     let word = line.trim_start_matches(['`', '~']);
-    let marks = line.len() - word.len();
+    let marks = line.len().saturating_sub(word.len());
     let word = word.trim();
     marks <= 3
         && word.len() <= 16
@@ -260,8 +258,8 @@ fn is_fence_line(line: &str) -> bool {
 
 fn could_be_element(tag: &str) -> bool {
     let (prefix, bare) = split_prefix(tag);
-    if let Some((name, attributes)) = bare.split_once([' ', '\n', '-']) {
-        return ELEMENTS.contains(&name) && attributes.len() < MOST_ATTRIBUTES;
+    if bare.contains([' ', '\n', '-']) {
+        return is_element(tag);
     }
     let could_be_prefix = prefix.is_empty()
         && bare.len() <= 16

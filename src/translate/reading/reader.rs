@@ -318,11 +318,13 @@ impl Answer {
         if passed.is_empty() {
             return;
         }
-        self.meter.add_text(passed);
         if self.shaper.is_open() {
+            self.meter.add_text(passed);
             sink.event(Event::Text(passed));
         } else {
+            self.meter.expect_text(passed);
             self.shaper.push(passed, &mut self.shaped);
+            self.meter.count_until(self.shaper.read());
             self.deliver(sink);
         }
     }
@@ -335,13 +337,15 @@ impl Answer {
         self.splitter.finish(&mut self.split);
         self.pass_on_split(sink);
         let rest = self.filter.finish();
-        self.meter.add_text(rest);
         if self.shaper.is_open() {
+            self.meter.add_text(rest);
             if !rest.is_empty() {
                 sink.event(Event::Text(rest));
             }
         } else {
+            self.meter.expect_text(rest);
             self.shaper.push(rest, &mut self.shaped);
+            self.count_shaped();
         }
         let reason = match self.filter.has_stopped() {
             true => FinishReason::Stop,
@@ -355,6 +359,7 @@ impl Answer {
         if self.shaper.is_open() {
             return self.end(reason, sink);
         }
+        self.count_shaped();
         let verdict = self.shaper.finish(&mut self.shaped);
         self.deliver(sink);
         match (verdict, reason) {
@@ -380,6 +385,14 @@ impl Answer {
                 self.tell_mending(sink);
                 sink.event(Event::Unmet(&unmet));
             }
+        }
+    }
+
+    /// Counts what belongs to the answer now that no more is coming, or wanted.
+    fn count_shaped(&mut self) {
+        match self.shaper.is_done() {
+            true => self.meter.count_until(self.shaper.read()),
+            false => self.meter.count_waiting(),
         }
     }
 
@@ -426,6 +439,7 @@ impl Answer {
     fn fail(&mut self, fault: Fault, sink: &mut dyn Sink) {
         if !self.has_ended {
             self.has_ended = true;
+            self.meter.count_waiting();
             sink.event(Event::Failed(fault));
         }
     }

@@ -29,6 +29,10 @@ pub struct Shaper {
     has_words: bool,
     /// What the model wrote, for asking it again.
     reply: String,
+    /// How much has come.
+    taken: usize,
+    /// Where the answer was over, if it was before its end.
+    over: Option<usize>,
     scanned: Scanned,
 }
 
@@ -70,6 +74,8 @@ impl Shaper {
             leniencies: Vec::new(),
             has_words: false,
             reply: String::new(),
+            taken: 0,
+            over: None,
             scanned: Scanned::default(),
         }
     }
@@ -84,6 +90,7 @@ impl Shaper {
         if self.reply.len() < MOST_KEPT {
             self.reply.push_str(piece);
         }
+        self.taken = self.taken.saturating_add(piece.len());
         self.has_words |= !piece.trim().is_empty();
         let Some(scanner) = &mut self.scanner else {
             self.pass(piece, out);
@@ -103,6 +110,13 @@ impl Shaper {
         self.broken.is_some()
             || self.is_full()
             || self.scanner.as_ref().is_some_and(CallScanner::is_done)
+    }
+
+    /// How much of what has come is read. What is not may still be text or a call; once nothing more
+    /// is wanted, it is what came after the end, and how much of that there is, is chance.
+    pub fn read(&self) -> usize {
+        let read = self.scanner.as_ref().map_or(self.taken, CallScanner::read);
+        self.over.unwrap_or(read)
     }
 
     /// Whether the one call that may come is there; what follows it is not looked at.
@@ -159,13 +173,17 @@ impl Shaper {
     fn take_scanned(&mut self, scanned: &mut Scanned, out: &mut Shaped) {
         let text = std::mem::take(&mut scanned.text);
         self.pass(&text, out);
-        for raw in std::mem::take(&mut scanned.calls) {
-            if self.broken.is_some() || self.is_full() {
+        for (raw, end) in std::mem::take(&mut scanned.calls) {
+            if self.over.is_some() {
                 break;
             }
             match self.accept(raw) {
                 Ok(call) => self.pending.push(call),
                 Err(correction) => self.broken = Some(correction),
+            }
+            if self.broken.is_some() || self.is_full() {
+                self.over = Some(end);
+                break;
             }
         }
         let is_unclosed = std::mem::take(&mut scanned.is_unclosed);
@@ -226,7 +244,7 @@ impl Shaper {
         };
         self.doubt = self.doubt.take().or(doubt);
         self.note_form(&raw);
-        self.calls += 1;
+        self.calls = self.calls.saturating_add(1);
         Ok(call)
     }
 
