@@ -244,6 +244,10 @@ fn accept(
 }
 
 /// What one worker thread serves with: the common gateway and connections to fal of its own.
+#[expect(
+    clippy::expect_used,
+    reason = "before the start, and the same client was made there"
+)]
 fn worker(gateway: &Arc<Gateway>) -> Worker {
     let fal =
         FalClient::new(&gateway.config.fal).expect("the same client was made before the start");

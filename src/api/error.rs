@@ -389,3 +389,16 @@ impl ResponseError for ApiError {
         response.body(self.to_json())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The framework asks for the status apart from the response, and prints the error.
+    #[test]
+    fn an_error_has_one_status_however_it_is_asked_for() {
+        let error = ApiError::invalid_request(StatusCode::IM_A_TEAPOT, "teapot", "A prompt.");
+        assert_eq!(error.status_code(), error.error_response().status());
+        assert_eq!(error.to_string(), "418 teapot");
+    }
+}

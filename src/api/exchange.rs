@@ -22,7 +22,9 @@ use super::uploads;
 use crate::observe::record::Record;
 use crate::translate::face::answer::Choices;
 use crate::translate::plan::Plan;
-use crate::translate::reading::{Event, Fault, Finish, FinishReason, Format, Reader, Sink, Unmet};
+use crate::translate::reading::{
+    Event, Fault, Finish, FinishReason, Format, Instead, Reader, Sink, Unmet,
+};
 use crate::upstream::{Answer, RefusalKind, UpstreamError};
 
 /// The calls that one request has made to fal, one for each choice. Dropping it drops them all.
@@ -49,6 +51,8 @@ struct Leg {
     /// How to ask again, where the answer has to be something in particular.
     reask: Option<Reask>,
     asking: Option<Asking>,
+    /// What an earlier attempt has left to deliver, should no later one do better.
+    instead: Option<Instead>,
     /// What had to be mended so far, by name.
     mended: Vec<&'static str>,
 }
@@ -130,6 +134,7 @@ impl Exchange {
                 ending: None,
                 reask: reask.clone(),
                 asking: None,
+                instead: None,
                 mended: Vec::new(),
             }
         };
@@ -201,9 +206,13 @@ impl Exchange {
     pub fn fail(&mut self, fault: Fault, choices: &mut dyn Choices) {
         for (choice, leg) in self.legs.iter_mut().enumerate() {
             let mut sink = Choice::new(choices, choice, false);
+            sink.keeps_faults = leg.instead.is_some();
             leg.reader.fail(fault, &mut sink);
             if leg.asking.take().is_some() {
                 sink.event(Event::Failed(fault));
+            }
+            if let Some(fault) = sink.fault.take() {
+                leg.settle(fault, &mut sink);
             }
             leg.body = None;
             if let Some(ending) = leg.ending.take() {
@@ -217,11 +226,16 @@ impl Exchange {
         let mut has_progress = self.has_ended();
         for (choice, leg) in self.legs.iter_mut().enumerate() {
             let mut sink = Choice::new(choices, choice, self.tally.is_some());
+            sink.keeps_faults = leg.instead.is_some();
             has_progress |= leg.poll_asking(context, &mut sink);
             has_progress |= leg.poll(context, &mut sink);
             if let Some(unmet) = sink.unmet.take() {
                 leg.mend(&unmet, &mut sink);
+                sink.keeps_faults = leg.instead.is_some();
                 has_progress |= leg.poll_asking(context, &mut sink);
+            }
+            if let Some(fault) = sink.fault.take() {
+                leg.settle(fault, &mut sink);
             }
             if let (Some(tally), Some(estimated)) = (&self.tally, sink.held_back.take()) {
                 let counted = tally.settle(estimated, leg.reader.take_texts());
@@ -290,19 +304,35 @@ impl Leg {
             .reask
             .as_mut()
             .and_then(|reask| reask.ask(unmet, &reply));
-        if self.asking.is_some() {
-            self.mended.push("reask");
-            sink.event(Event::Mended(&["reask"]));
-            return;
-        }
-        match &unmet.instead {
-            None => sink.event(Event::Failed(unmet.fault)),
-            Some(text) => {
-                sink.event(Event::Text(text));
-                let (reason, usage) = (FinishReason::Stop, self.reader.usage());
-                sink.event(Event::Finished(Finish { reason, usage }));
+        self.instead = unmet.instead.clone().or(self.instead.take());
+        match self.asking.is_some() {
+            true => {
+                self.mended.push("reask");
+                sink.event(Event::Mended(&["reask"]));
             }
+            false => self.settle(unmet.fault, sink),
         }
+    }
+
+    /// Ends an answer that will not get better: with what may be delivered all the same, if there
+    /// is anything.
+    fn settle(&mut self, fault: Fault, sink: &mut Choice<'_>) {
+        sink.keeps_faults = false;
+        let Some(Instead { text, calls }) = self.instead.take() else {
+            return sink.event(Event::Failed(fault));
+        };
+        if !text.is_empty() {
+            sink.event(Event::Text(&text));
+        }
+        for call in &calls {
+            sink.event(Event::Call(call));
+        }
+        let reason = match calls.is_empty() {
+            true => FinishReason::Stop,
+            false => FinishReason::ToolCalls,
+        };
+        let usage = self.reader.usage();
+        sink.event(Event::Finished(Finish { reason, usage }));
     }
 
     /// Goes on with the answer to being asked again, once it comes.
@@ -349,6 +379,9 @@ struct Choice<'c> {
     holds_back: bool,
     held_back: Option<Finish>,
     unmet: Option<Unmet>,
+    /// Whether there is something to deliver instead of a fault.
+    keeps_faults: bool,
+    fault: Option<Fault>,
 }
 
 impl<'c> Choice<'c> {
@@ -359,6 +392,8 @@ impl<'c> Choice<'c> {
             holds_back,
             held_back: None,
             unmet: None,
+            keeps_faults: false,
+            fault: None,
         }
     }
 }
@@ -367,6 +402,7 @@ impl Sink for Choice<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Finished(finish) if self.holds_back => self.held_back = Some(finish),
+            Event::Failed(fault) if self.keeps_faults => self.fault = Some(fault),
             Event::Unmet(unmet) => self.unmet = Some(unmet.clone()),
             event => self.choices.event(self.choice, event),
         }

@@ -1,4 +1,5 @@
 //! Request bodies, read with limits on size and time, whose refusals speak OpenAI.
+#![deny(clippy::arithmetic_side_effects)]
 
 use std::sync::Arc;
 
@@ -62,7 +63,8 @@ async fn collect(
     let mut body = BytesMut::new();
     while let Some(piece) = payload.next().await {
         let piece = piece.map_err(|_| broken_off())?;
-        let size = first.len() + body.len() + piece.len();
+        let so_far = first.len().saturating_add(body.len());
+        let size = so_far.saturating_add(piece.len());
         if size > max_body {
             return Err(too_large(max_body));
         }
@@ -74,7 +76,7 @@ async fn collect(
             continue;
         }
         if !first.is_empty() {
-            body.reserve((first.len() + piece.len()) * 2);
+            body.reserve(first.len().saturating_add(piece.len()).saturating_mul(2));
             body.extend_from_slice(&std::mem::take(&mut first));
         }
         body.extend_from_slice(&piece);

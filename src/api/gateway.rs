@@ -273,6 +273,7 @@ fn dialect(form: config::Dialect) -> Dialect {
     match form {
         config::Dialect::Tagged => Dialect::Tagged,
         config::Dialect::Json => Dialect::Json,
+        config::Dialect::Xml => Dialect::Markup,
     }
 }
 

@@ -34,12 +34,34 @@ impl Problems {
         self.0.iter()
     }
 
+    /// Names and values out of the sources may stand in both texts.
     pub(super) fn add(&mut self, origin: impl Into<String>, sentence: impl Into<String>) {
         self.0.push(Problem {
-            origin: origin.into(),
-            sentence: sentence.into(),
+            origin: printable(origin.into()),
+            sentence: printable(sentence.into()),
         });
     }
+}
+
+/// A text that fits on a line and cannot steer a terminal: shortened in its middle, and without
+/// control characters.
+fn printable(text: String) -> String {
+    /// Characters that are kept at each end; no sentence of ours is as long as both.
+    const END: usize = 240;
+    let length = text.chars().count();
+    if length <= 2 * END && !text.contains(char::is_control) {
+        return text;
+    }
+    let mut printable = String::with_capacity(text.len().min(8 * END));
+    for (at, letter) in text.chars().enumerate() {
+        match letter {
+            _ if at == END && length > 2 * END => printable.push('…'),
+            _ if at > END && at < length.saturating_sub(END) => {}
+            _ if letter.is_control() => printable.extend(letter.escape_default()),
+            _ => printable.push(letter),
+        }
+    }
+    printable
 }
 
 impl fmt::Display for Problems {

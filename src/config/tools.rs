@@ -15,7 +15,8 @@ settings! {
         /// are unmistakable.
         lenient: bool, Switch, default "true";
         /// The form in which models are asked to call, by the beginning of a model's id: `tagged`
-        /// (the default for all) or `json`. It wins over `models.capabilities`.
+        /// (the default for all), `json`, or `xml`, in which code needs no escaping. It wins over
+        /// `models.capabilities`.
         dialects: BTreeMap<String, Dialect>, Table(Choice(Dialect::WORDS), "{ \"openai/\" = \"json\" }");
     }
 }
@@ -27,18 +28,24 @@ pub enum Dialect {
     Tagged,
     /// The whole reply is JSON.
     Json,
+    /// Elements in a tagged block.
+    Xml,
 }
 
 impl Dialect {
     /// Every dialect and the word for it.
-    pub const WORDS: &'static [(&'static str, Self)] =
-        &[("tagged", Self::Tagged), ("json", Self::Json)];
+    pub const WORDS: &'static [(&'static str, Self)] = &[
+        ("tagged", Self::Tagged),
+        ("json", Self::Json),
+        ("xml", Self::Xml),
+    ];
 
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Tagged => "tagged",
             Self::Json => "json",
+            Self::Xml => "xml",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::json::Schema;
 use super::key::Key;
+use super::tools::Dialect;
 
 /// What an answer has to be.
 #[derive(Clone, Debug, Default)]
@@ -17,14 +18,14 @@ pub struct Contract {
 pub struct ToolContract {
     /// The key of the block that calls stand in.
     pub key: Key,
+    /// The form in which calls were asked for.
+    pub dialect: Dialect,
     pub tools: Vec<KnownTool>,
     /// An answer without a call will not do.
     pub is_required: bool,
     /// The answer is the arguments of the only tool, and nothing else.
     pub is_arguments_only: bool,
     pub is_parallel: bool,
-    /// Whether the block with the key was asked for, rather than JSON alone.
-    pub is_tagged: bool,
     /// Whether a user or a tool wrote something that would be read as a call if the model repeated
     /// it.
     pub is_quotable: bool,

@@ -3,6 +3,7 @@
 //! The faces bring a table of [`Parameter`]s. For every field of a request its row is looked up
 //! and its rule fills in the [`Draft`] and says what becomes of the field. Fields without a row
 //! are ignored with a note, so nothing is ever dropped unseen.
+#![deny(clippy::arithmetic_side_effects)]
 
 use std::borrow::Cow;
 
@@ -357,7 +358,7 @@ fn nested_deeper_than(limit: usize, json: &str) -> bool {
             _ => after,
         };
         match byte {
-            b'[' | b'{' => depth += 1,
+            b'[' | b'{' => depth = depth.saturating_add(1),
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
@@ -373,8 +374,8 @@ fn after_string(mut inside: &[u8]) -> &[u8] {
     loop {
         let end = memchr2(b'"', b'\\', inside).unwrap_or(inside.len());
         let skipped = match inside.get(end) {
-            Some(b'\\') => end + 2,
-            _ => return inside.get(end + 1..).unwrap_or_default(),
+            Some(b'\\') => end.saturating_add(2),
+            _ => return inside.get(end.saturating_add(1)..).unwrap_or_default(),
         };
         inside = inside.get(skipped..).unwrap_or_default();
     }

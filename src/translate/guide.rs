@@ -74,7 +74,7 @@ impl Guide {
             .flat_map(|offer| &offer.tools)
             .map(|tool| define(tool, Detail::Full));
         let definitions = definitions.collect::<Vec<_>>().join("\n");
-        let form = format_instructions(format);
+        let form = format_instructions(format, ALWAYS);
         if definitions.is_empty() && form.is_empty() {
             return Self {
                 dialect,
@@ -86,8 +86,13 @@ impl Guide {
             None => form,
             Some(offer) => match only_tool_to_call(offer) {
                 Some(text) => text,
-                None if form.is_empty() => dialect.instructions(offer, &key, detail),
-                None => format!("{}\n{form}", dialect.instructions(offer, &key, detail)),
+                None => {
+                    let otherwise = match format {
+                        AnswerFormat::Text => "If no tool is needed, answer in plain text.".into(),
+                        _ => format_instructions(format, WITHOUT_A_TOOL),
+                    };
+                    dialect.instructions(offer, &key, detail, &otherwise)
+                }
             },
         };
         Self {
@@ -114,25 +119,33 @@ fn only_tool_to_call(offer: &Offer<'_>) -> Option<String> {
         format!(
             "Answer by giving the arguments for the function {}{purpose}.\n{}",
             tool.name,
-            schema_instructions(&schema.to_string())
+            schema_instructions(&schema.to_string(), ALWAYS)
         )
     })
 }
 
-fn format_instructions(format: &AnswerFormat<'_>) -> String {
+/// When the form of an answer holds: always, or where no tool is called. Each begins and ends the
+/// instructions.
+const ALWAYS: [&str; 2] = ["Always respond with", "before or after."];
+const WITHOUT_A_TOOL: [&str; 2] = [
+    "If no tool is needed, respond with",
+    "before or after that object.",
+];
+
+fn format_instructions(format: &AnswerFormat<'_>, [begin, end]: [&str; 2]) -> String {
     match format {
         AnswerFormat::Text => String::new(),
         AnswerFormat::JsonObject => {
-            "Always respond with a JSON object.\nDon't include any text or Markdown fencing before or after.".to_owned()
+            format!("{begin} a JSON object.\nDon't include any text or Markdown fencing {end}")
         }
-        AnswerFormat::JsonSchema { schema, .. } => schema_instructions(schema.get()),
+        AnswerFormat::JsonSchema { schema, .. } => schema_instructions(schema.get(), [begin, end]),
     }
 }
 
-fn schema_instructions(schema: &str) -> String {
+fn schema_instructions(schema: &str, [begin, end]: [&str; 2]) -> String {
     format!(
-        "Always respond with a JSON object that's compatible with this schema:\n\n{schema}\n\n\
-         Don't include any text or Markdown fencing before or after."
+        "{begin} a JSON object that's compatible with this schema:\n\n{schema}\n\n\
+         Don't include any text or Markdown fencing {end}"
     )
 }
 
@@ -231,11 +244,11 @@ fn tool_contract(
     let is_required = offer.choice == Choice::Required;
     Ok(ToolContract {
         key: key.clone(),
+        dialect: spoken.dialect,
         tools: known.collect::<Result<_, Rejection>>()?,
         is_required,
         is_arguments_only: is_required && offer.tools.len() == 1,
         is_parallel: offer.parallel,
-        is_tagged: spoken.dialect == Dialect::Tagged,
         is_quotable: spoken.is_quotable,
         is_lenient,
     })

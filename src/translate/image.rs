@@ -2,6 +2,7 @@
 //!
 //! The gateway never fetches an image. It passes addresses on as text, and refuses those that fal
 //! could not or should not fetch, with the place in the request where they stand.
+#![deny(clippy::arithmetic_side_effects)]
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -119,7 +120,7 @@ fn parse_data_uri(url: &str, limits: &Limits) -> Result<(), String> {
             MEDIA_TYPES.join(", ")
         ));
     }
-    if encoded.len() / 4 * 3 > limits.max_image_bytes {
+    if (encoded.len() / 4).saturating_mul(3) > limits.max_image_bytes {
         let most = limits.max_image_bytes;
         return Err(format!(
             "a data URI may hold at most {most} bytes. Send a smaller image or a URL."

@@ -39,6 +39,7 @@ impl Key {
     }
 
     /// The key for a conversation and other texts that go with it, such as tool definitions.
+    #[expect(clippy::expect_used, reason = "the iterator is endless")]
     pub fn of_all(conversation: &Conversation<'_>, others: &[&str]) -> Self {
         let start = digest(start_of(conversation).chain(others.iter().copied()), 0);
         start

@@ -107,9 +107,10 @@ const ACCENT: u64 = 1300;
 )]
 static ASCII: [Class; 128] = {
     let mut classes = [Class::Punctuation; 128];
-    let mut byte = 0;
-    while byte < 128 {
-        classes[byte] = match byte as u8 {
+    let mut rest = classes.as_mut_slice();
+    let mut byte = 0u8;
+    while let Some((class, later)) = rest.split_first_mut() {
+        *class = match byte {
             b'a'..=b'z' => Class::LowerCase,
             b'A'..=b'Z' => Class::UpperCase,
             b'0'..=b'9' => Class::Digit,
@@ -117,7 +118,8 @@ static ASCII: [Class; 128] = {
             b'\n' | b'\r' => Class::Newline,
             _ => Class::Punctuation,
         };
-        byte += 1;
+        byte = byte.saturating_add(1);
+        rest = later;
     }
     classes
 };

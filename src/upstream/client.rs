@@ -118,7 +118,9 @@ impl FalClient {
                 Ok(Ok(response)) => return self.accept(response).await,
                 Err(_) => return Err(UpstreamError::TimedOut),
                 Ok(Err(error)) => match classify(&error) {
-                    UpstreamError::Unreachable if attempt < self.connect_attempts => attempt += 1,
+                    UpstreamError::Unreachable if attempt < self.connect_attempts => {
+                        attempt = attempt.saturating_add(1);
+                    }
                     error => return Err(error),
                 },
             }
@@ -182,7 +184,7 @@ pub(super) async fn read_start(response: Response, limit: Duration) -> Vec<u8> {
     let mut stream = response.bytes_stream();
     let reading = async {
         while let Some(Ok(bytes)) = stream.next().await {
-            let room = MAX_SHORT_BODY - body.len();
+            let room = MAX_SHORT_BODY.saturating_sub(body.len());
             body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
             if body.len() >= MAX_SHORT_BODY {
                 return;

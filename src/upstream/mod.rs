@@ -3,6 +3,7 @@
 //!
 //! At most one request is sent per [`FalClient::call`]: only a failure to connect is tried again.
 //! Dropping an [`Answer`], or the future that would bring one, closes the connection to fal.
+#![deny(clippy::arithmetic_side_effects)]
 
 pub mod client;
 pub mod error;

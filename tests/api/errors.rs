@@ -263,6 +263,73 @@ fn every_failure_after_sending_tells_the_sdks_not_to_repeat_it() {
     }
 }
 
+/// fal reports what its provider said under status 200 as well; the text tells what it was.
+#[test]
+fn an_error_inside_a_good_answer_is_told_by_its_text() {
+    for (said, verdict) in [
+        (
+            "Error code: 400 - maximum context length is 8192 tokens",
+            "400 invalid_request_error context_length_exceeded",
+        ),
+        (
+            "Error code: 429 - slow down",
+            "429 rate_limit_error rate_limit_exceeded",
+        ),
+        ("out of cheese", "502 server_error upstream_error"),
+    ] {
+        let body = json!({"output": "", "partial": false, "error": said}).to_string();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let fal = ScriptedUpstream::answering(answer);
+        let answer = fal.setup().start().ask(&question("hi", false));
+        assert_eq!(answer.verdict(), verdict);
+        assert_eq!(fal.requests(), 1);
+    }
+}
+
+/// The emulator's model slips in the same way when it is asked again.
+#[test]
+fn what_the_model_gets_wrong_twice_has_a_code_of_its_own() {
+    let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}},
+        "required": ["city"], "additionalProperties": false});
+    let tool = |name: &str| {
+        json!({"type": "function", "function": {"name": name, "strict": true,
+        "description": "The weather of a city", "parameters": parameters}})
+    };
+    let tools = json!([tool("get_weather"), tool("get_climate")]);
+    let format = json!({"type": "json_schema", "json_schema": {"name": "place", "strict": true,
+        "schema": parameters}});
+    for (slip, asked, code) in [
+        (
+            "tool:none",
+            json!({"tools": tools, "tool_choice": "required"}),
+            "tool_choice_not_met",
+        ),
+        ("tool:missing", json!({"tools": tools}), "tool_call_invalid"),
+        (
+            "json:wrong",
+            json!({"response_format": format}),
+            "json_schema_not_met",
+        ),
+    ] {
+        let fal = Emulated::start();
+        let gateway = fal.setup().start();
+        for stream in [false, true] {
+            let prompt = format!("How is the weather in Paris?\n/emulate {slip} silent stubborn");
+            let mut body = question(&prompt, stream);
+            for (field, value) in asked.as_object().unwrap() {
+                body[field] = value.clone();
+            }
+            let answer = gateway.ask(&body);
+            assert_eq!(answer.verdict(), format!("502 server_error {code}"));
+            assert_eq!(answer.header("x-should-retry"), Some("false"), "{code}");
+        }
+        assert_eq!(fal.count(), 4, "each was asked for twice: {code}");
+    }
+}
+
 #[test]
 fn an_error_event_becomes_an_http_error_or_the_last_frame() {
     let fal = Emulated::start();
@@ -312,4 +379,19 @@ fn a_key_the_caller_brought_is_the_callers_to_mend() {
         );
         assert!(!answer.text().contains("wrong\""));
     }
+}
+
+#[test]
+fn a_key_the_caller_brought_that_may_not_do_this_is_the_callers_to_mend() {
+    let refusal = &REFUSALS[4];
+    let fal = refusal.upstream();
+    let gateway = fal.setup().without_fal_key().start();
+    let call = Call::chat(&question("hi", false)).header("authorization", "Bearer kid:scoped");
+    let answer = gateway.call(&call);
+    assert_eq!(refusal.head, "403 Forbidden");
+    assert_eq!(
+        answer.verdict(),
+        "401 invalid_request_error invalid_api_key"
+    );
+    assert!(answer.text().contains("scopes"), "{}", answer.text());
 }

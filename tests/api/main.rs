@@ -16,6 +16,7 @@ mod support;
 
 mod bodies;
 mod browsers;
+mod calling;
 mod errors;
 mod framing;
 mod hardship;

@@ -239,6 +239,26 @@ fn what_is_quoted_is_short_and_has_no_control_characters() {
 }
 
 #[test]
+fn names_out_of_the_sources_are_short_and_have_no_control_characters_either() {
+    let long = "x".repeat(10_000);
+    let sources = [
+        Sources::default().with_env("FAL_GATEWAY__\x1b[31mLISTEN", "x"),
+        Sources::default().with_env(format!("FAL_GATEWAY__{long}"), "x"),
+        file(&format!("[server]\n{long} = 1")),
+        file(&format!("[{long}]")),
+        file("\"\\u001b[31m\" = 1"),
+    ];
+    for sources in sources {
+        let found = problems(&sources);
+        assert_eq!(found.lines().count(), 1, "{found}");
+        assert!(
+            found.chars().count() < 700 && !found.contains(|c: char| c.is_control()),
+            "{found}"
+        );
+    }
+}
+
+#[test]
 fn client_keys_are_given_in_one_variable_only_and_never_none_at_all() {
     let both = Sources::default()
         .with_env("FAL_GATEWAY_KEYS", "sk-one")

@@ -40,6 +40,7 @@ fn what_is_written_is_read() {
         ("openai/gpt-4o".to_owned(), capability(Some(Dialect::Json))),
         ("a/\"odd\\é".to_owned(), capability(Some(Dialect::Tagged))),
         ("x/unchosen".to_owned(), capability(None)),
+        ("x/code".to_owned(), capability(Some(Dialect::Xml))),
         (
             "x/by-hand".to_owned(),
             Capability {
@@ -83,8 +84,8 @@ fn everything_wrong_is_told_with_its_line() {
                  1000000. {end}"
             ),
             format!(
-                "{shown}:2: dialect in models.\"openai/gpt-4o\" is \"jsn\", but takes `tagged` or \
-                 `json`; did you mean `json`? {end}"
+                "{shown}:2: dialect in models.\"openai/gpt-4o\" is \"jsn\", but takes `tagged`, \
+                 `json` or `xml`; did you mean `json`? {end}"
             ),
         ]
     );

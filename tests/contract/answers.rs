@@ -205,8 +205,8 @@ async fn the_last_chunk_notes_what_was_mended_after_the_first_text() {
     }});
     for (slip, mended) in [
         ("tool:trailing", "trailing-comma"),
-        ("tool:nokey", "call-form"),
-        ("tool:parameters", "call-member"),
+        ("tool:nokey", "tool-without-key"),
+        ("tool:parameters", "tool-member"),
         ("tool:unknown", "reask"),
     ] {
         let text = format!("How is the weather in Paris? /emulate {slip} gap:20ms");

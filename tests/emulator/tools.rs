@@ -233,6 +233,11 @@ async fn slips_in_the_envelope() {
         format!("{{\"tool_calls\": [{CALL}]}}")
     );
     assert_eq!(
+        slip("tool:markup").await,
+        "<function_calls>\n<invoke name=\"get_weather\">\n<parameter name=\"city\">Paris</parameter>\n\
+         <parameter name=\"days\">3</parameter>\n</invoke>\n</function_calls>"
+    );
+    assert_eq!(
         slip("tool:renamed").await,
         format!("<function_calls>\n<invoke>{CALL}</invoke>\n</function_calls>")
     );

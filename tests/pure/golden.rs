@@ -31,7 +31,9 @@ use fal_gateway::translate::face::{chat, completions};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::plan::{Capabilities, Plan, Reading};
-use fal_gateway::translate::reading::{Event, Finish, FinishReason, Format, Reader, Sink, Unmet};
+use fal_gateway::translate::reading::{
+    Event, Finish, FinishReason, Format, Instead, Reader, Sink, Unmet,
+};
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::tools::Dialect;
 use fal_gateway::wire::fal::any_llm::AnyLlmInput;
@@ -345,6 +347,7 @@ impl<'a> PlanCase<'a> {
                 dialects: match said.dialect.as_deref() {
                     None => Vec::new(),
                     Some("json") => vec![(String::new(), Dialect::Json)],
+                    Some("xml") => vec![(String::new(), Dialect::Markup)],
                     Some(other) => panic!("dialect is no {other}"),
                 },
                 ..CAPABILITIES.guide
@@ -535,11 +538,20 @@ impl<W: FrameWriter> Both<W> {
         match self.unmet.take() {
             None => {}
             Some(Unmet {
-                instead: Some(text),
+                instead: Some(Instead { text, calls }),
                 ..
             }) => {
-                self.event(Event::Text(&text));
-                let (reason, usage) = (FinishReason::Stop, reader.usage());
+                if !text.is_empty() {
+                    self.event(Event::Text(&text));
+                }
+                for call in &calls {
+                    self.event(Event::Call(call));
+                }
+                let reason = match calls.is_empty() {
+                    true => FinishReason::Stop,
+                    false => FinishReason::ToolCalls,
+                };
+                let usage = reader.usage();
                 self.event(Event::Finished(Finish { reason, usage }));
             }
             Some(unmet) => self.event(Event::Failed(unmet.fault)),
@@ -576,6 +588,29 @@ fn every_cut_in_two_gives_the_same(case: &str, reading: &Reading, format: Format
     for cut in 0..=bytes.len() {
         assert_eq!(hear(&[Feed(cut), Read]), at_once, "{case}, cut at {cut}");
     }
+    for seed in 0..8 {
+        let acts: Vec<support::Act> = scattered(case, seed, bytes.len())
+            .flat_map(|length| [Feed(length), Read])
+            .collect();
+        assert_eq!(hear(&acts), at_once, "{case}, cut at random, {acts:?}");
+    }
+}
+
+/// Lengths of pieces that make up this many bytes: at random, and the same each time.
+fn scattered(case: &str, seed: u64, bytes: usize) -> impl Iterator<Item = usize> {
+    let mut state = case.bytes().fold(seed, |state, byte| {
+        state.wrapping_mul(31).wrapping_add(u64::from(byte))
+    });
+    let mut left = bytes;
+    std::iter::from_fn(move || {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        let most = 1 + (state >> 60) as usize * 6;
+        let length = (1 + (state >> 33) as usize % most).min(left);
+        left -= length;
+        (length > 0).then_some(length)
+    })
 }
 
 /// Expectations that were met or not; all of them are reported together.

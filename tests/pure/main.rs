@@ -15,6 +15,7 @@
 mod cutting;
 mod folding;
 mod golden;
+mod linear;
 mod parsing;
 mod reading;
 mod scanning;

@@ -50,6 +50,8 @@ pub enum Slip {
     CallOpenAi,
     /// Tools: an envelope of other tags.
     CallRenamed,
+    /// Tools: elements for the call and its parameters, in an envelope of other tags.
+    CallMarkup,
     /// Tools: the envelope without its key.
     CallNoKey,
     /// Tools: the envelope with a wrong key.

@@ -119,6 +119,7 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     slip("tool:barejson", Slip::CallBareJson, "write the calls' JSON without any envelope"),
     slip("tool:openai", Slip::CallOpenAi, "write {\"tool_calls\": [...]} instead of the block"),
     slip("tool:renamed", Slip::CallRenamed, "write <function_calls> and <invoke> as the block's tags"),
+    slip("tool:markup", Slip::CallMarkup, "write <invoke> and <parameter> elements in <function_calls>"),
     slip("tool:nokey", Slip::CallNoKey, "leave the key out of the block's tags"),
     slip("tool:wrongkey", Slip::CallWrongKey, "write a wrong key in the block's tags"),
     slip("tool:two", Slip::CallTwice, "write the block twice"),

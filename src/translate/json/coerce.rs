@@ -40,14 +40,14 @@ struct Coercer<'s> {
 
 impl<'s> Coercer<'s> {
     fn visit(&mut self, value: &mut Value, schema: &'s Value, depth: usize) {
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         let Value::Object(keywords) = schema else {
             return;
         };
         if depth >= DEEPEST_CALL || self.steps > MOST_STEPS {
             return;
         }
-        let depth = depth + 1;
+        let depth = depth.saturating_add(1);
         if let Some(target) = self.target(keywords) {
             self.visit(value, target, depth);
         }
@@ -126,11 +126,11 @@ impl<'s> Coercer<'s> {
             Value::Object(keywords) => keywords,
             other => return other.as_bool().unwrap_or(true),
         };
-        self.steps += cost(value, keywords);
+        self.steps = self.steps.saturating_add(cost(value, keywords));
         if depth >= DEEPEST_CALL || self.steps > MOST_STEPS {
             return false;
         }
-        let depth = depth + 1;
+        let depth = depth.saturating_add(1);
         let any_fits = |coercer: &mut Self, choice| {
             let mut branches = list(keywords, choice).peekable();
             branches.peek().is_none() || branches.any(|branch| coercer.fits(value, branch, depth))
@@ -154,7 +154,7 @@ impl<'s> Coercer<'s> {
         else {
             return true;
         };
-        self.steps += properties.len();
+        self.steps = self.steps.saturating_add(properties.len());
         properties.iter().all(
             |(name, schema)| match (members.get(name), schema.as_object()) {
                 (Some(member), Some(keywords)) => is_allowed(member, keywords),
@@ -185,7 +185,7 @@ impl<'s> Coercer<'s> {
         keywords: &'s Map<String, Value>,
         depth: usize,
     ) -> Option<(Value, Fix)> {
-        self.steps += cost(value, keywords);
+        self.steps = self.steps.saturating_add(cost(value, keywords));
         if self.steps > MOST_STEPS {
             return None;
         }
@@ -237,7 +237,8 @@ impl<'s> Coercer<'s> {
 /// Steps for looking at a value once: strings are read, and compared with every option.
 fn cost(value: &Value, keywords: &Map<String, Value>) -> usize {
     let length = value.as_str().map_or(0, str::len);
-    1 + length / 32 + list(keywords, "enum").count()
+    let options = list(keywords, "enum").count();
+    (length / 32).saturating_add(options).saturating_add(1)
 }
 
 /// What a string spells besides itself.

@@ -60,7 +60,7 @@ impl Path {
             return;
         }
         let (length, is_literal) = word_after_drive(rest);
-        self.end = Some(rest.len() - length);
+        self.end = rest.len().checked_sub(length);
         self.is_literal = is_literal;
         self.was_literal |= is_literal;
     }

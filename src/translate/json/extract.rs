@@ -38,11 +38,11 @@ const FENCE_LINE: usize = 80;
 pub fn root(text: &str) -> Option<Root<'_>> {
     let text = text.trim_matches(is_blank);
     let mut from = 0;
-    let mut tries = 0;
+    let mut tries = 0usize;
     while let Some(offset) = memchr2(b'{', b'[', text.as_bytes().get(from..)?) {
-        let at = from + offset;
+        let at = from.checked_add(offset)?;
         let (before, rest) = text.split_at_checked(at)?;
-        from = at + 1;
+        from = at.checked_add(1)?;
         let look = Look::at(rest);
         if look == Look::No {
             continue;
@@ -60,8 +60,8 @@ pub fn root(text: &str) -> Option<Root<'_>> {
             return Some(Root { json, found });
         }
         match end {
-            Some(end) => from = at + end,
-            None => tries += 1,
+            Some(end) => from = at.checked_add(end)?,
+            None => tries = tries.saturating_add(1),
         }
         if tries >= TRIES {
             return None;
@@ -128,8 +128,8 @@ fn with_surplus_closers(rest: &str, end: usize) -> Option<(&str, &str)> {
         .take_while(|(_, next)| next.is_whitespace() || is_closer(*next))
         .filter(|(_, next)| is_closer(*next))
         .last()
-        .map_or(0, |(at, next)| at + next.len_utf8());
-    rest.split_at_checked(end + surplus)
+        .map_or(0, |(at, next)| at.saturating_add(next.len_utf8()));
+    rest.split_at_checked(end.checked_add(surplus)?)
 }
 
 fn is_closer(char: char) -> bool {
@@ -199,7 +199,7 @@ impl Look {
 
     fn of_bare_key(inner: &str) -> Self {
         let after = inner.trim_start_matches(is_key_char);
-        let length = inner.len() - after.len();
+        let length = inner.len().saturating_sub(after.len());
         match length {
             0 => Self::No,
             1..=LONGEST_KEY => Self::before_colon(after, Self::Weak),

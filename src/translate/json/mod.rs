@@ -18,6 +18,7 @@
 //! [`root`] and [`RootScanner`] find the JSON, whole or live; [`repair()`] makes it parse;
 //! [`Schema`] and [`coerce()`] hold it against a schema; [`parse_arguments`] does all of it for the
 //! arguments of a tool call. Each change is a [`Fix`], to be counted and reported.
+#![deny(clippy::arithmetic_side_effects)]
 
 mod arguments;
 mod coerce;
@@ -31,6 +32,7 @@ mod pointer;
 mod repair;
 mod scanner;
 mod schema;
+mod texts;
 mod weight;
 
 pub use arguments::{Arguments, ArgumentsError, parse_arguments};
@@ -41,3 +43,4 @@ pub use nesting::DEEPEST;
 pub use repair::{LONGEST, Repaired, repair};
 pub use scanner::{Progress, RootScanner};
 pub use schema::{Schema, SchemaError, Violation};
+pub use texts::{TextMember, object_of_texts};

@@ -102,7 +102,7 @@ impl Nesting {
             _ => Within::Structure,
         };
         match next {
-            '{' | '[' => self.depth += 1,
+            '{' | '[' => self.depth = self.depth.saturating_add(1),
             '}' | ']' => self.depth = self.depth.saturating_sub(1),
             _ => return Step::Inside,
         }
@@ -119,7 +119,7 @@ impl Nesting {
         for (at, next) in text.char_indices() {
             match nesting.step(next) {
                 Step::Inside => {}
-                Step::Closed => return Ok(Some(at + next.len_utf8())),
+                Step::Closed => return Ok(at.checked_add(next.len_utf8())),
                 Step::TooDeep => return Err(TooDeep),
             }
         }

@@ -110,7 +110,7 @@ impl<'t> Repairer<'t> {
     fn new(text: &'t str) -> Self {
         Self {
             rest: text.chars(),
-            out: String::with_capacity(text.len() + 16),
+            out: String::with_capacity(text.len().saturating_add(16)),
             fixes: Vec::new(),
             open: Vec::new(),
             expect: Expect::Value,

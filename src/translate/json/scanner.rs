@@ -131,7 +131,7 @@ impl Lead {
         }
         match Look::at(inner) {
             Look::Strong | Look::Weak => Self::Root {
-                at: text.len() - inner.len(),
+                at: text.len().saturating_sub(inner.len()),
             },
             Look::Open => Self::Open,
             Look::No => Self::Prose,
@@ -141,7 +141,7 @@ impl Lead {
     /// The text after an opening fence and its info string.
     fn after_fence(start: &str, mark: char) -> Result<&str, Self> {
         let rest = start.trim_start_matches(mark);
-        if start.len() - rest.len() < "```".len() {
+        if start.len().saturating_sub(rest.len()) < "```".len() {
             return Err(if rest.is_empty() {
                 Self::Open
             } else {

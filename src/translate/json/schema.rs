@@ -255,6 +255,7 @@ impl<'s> Survey<'s> {
         let mut schemas = Vec::new();
         while let Some((value, depth, place)) = left.pop() {
             survey.count(depth)?;
+            let deeper = depth.saturating_add(1);
             match value {
                 Value::Object(members) => {
                     if place == Place::Schema {
@@ -267,11 +268,11 @@ impl<'s> Survey<'s> {
                             Place::Names | Place::Patterns => Place::Schema,
                             Place::Data => Place::Data,
                         };
-                        left.push((member, depth + 1, place));
+                        left.push((member, deeper, place));
                     }
                 }
                 Value::Array(items) => {
-                    left.extend(items.iter().map(|item| (item, depth + 1, place)));
+                    left.extend(items.iter().map(|item| (item, deeper, place)));
                 }
                 _ => {}
             }
@@ -302,7 +303,7 @@ impl<'s> Survey<'s> {
     }
 
     fn count(&mut self, depth: usize) -> Result<(), SchemaError> {
-        self.nodes += 1;
+        self.nodes = self.nodes.saturating_add(1);
         if self.nodes > MOST_NODES {
             return Err(SchemaError::TooManyNodes);
         }

@@ -56,7 +56,7 @@ impl<'s> Weight<'s> {
         let Value::Object(keywords) = schema else {
             return Ok(());
         };
-        let depth = depth + 1;
+        let depth = depth.saturating_add(1);
         if let Some(target) = keywords
             .get("$ref")
             .and_then(Value::as_str)
@@ -141,8 +141,9 @@ impl<'s> Weight<'s> {
     }
 
     fn match_pattern(&mut self, pattern: &str, text: &str) -> Result<(), TooHeavy> {
-        let per_byte = 1 + states(pattern) / STATES_PER_STEP;
-        self.spend(pattern.len() + text.len().saturating_mul(per_byte))
+        let per_byte = (states(pattern) / STATES_PER_STEP).saturating_add(1);
+        let matching = text.len().saturating_mul(per_byte);
+        self.spend(pattern.len().saturating_add(matching))
     }
 
     fn spend(&mut self, steps: usize) -> Result<(), TooHeavy> {

@@ -202,7 +202,7 @@ impl Cumulative {
         self.tail.clear();
         let end = raw.and_then(|raw| {
             let offset = (raw.get().as_ptr() as usize).checked_sub(event.as_ptr() as usize)?;
-            (offset + raw.get().len()).checked_sub(1)
+            offset.checked_add(raw.get().len())?.checked_sub(1)
         });
         if let Some((head, tail)) = end.and_then(|end| event.split_at_checked(end)) {
             self.head.extend_from_slice(head);
@@ -317,12 +317,13 @@ fn string(raw: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Fault> {
 
 /// Where the string whose inside begins here ends: the offset of its closing quote.
 fn end_of_string(inside: &[u8]) -> Option<usize> {
-    let mut at = 0;
+    let mut at = 0usize;
     loop {
         let offset = memchr2(b'"', b'\\', inside.get(at..)?)?;
-        match inside.get(at + offset) {
-            Some(b'"') => return Some(at + offset),
-            _ => at += offset + 2,
+        at = at.checked_add(offset)?;
+        match inside.get(at) {
+            Some(b'"') => return Some(at),
+            _ => at = at.checked_add(2)?,
         }
     }
 }

@@ -3,146 +3,99 @@
 //! The JSON inside is almost always right; it is the envelope that drifts. So there is one reader
 //! for what may stand around a call, rather than a list of special cases.
 
-use crate::translate::json;
+use super::json_scan::JsonScan;
+use super::markup::{MOST_TAG, MarkupCall, Progress, split_prefix, window};
+use crate::translate::json::{self, Fix, TextMember};
 use crate::wire::openai::fields::Fields;
 
 /// A call as the model wrote it: whether the tool exists and the arguments fit is not yet known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawCall {
     pub name: String,
-    /// JSON, or what was meant to be.
-    pub arguments: String,
+    pub arguments: RawArguments,
+    /// Whether it is written as elements, rather than as one JSON object.
+    pub is_markup: bool,
+    /// Whether it stands in the block with the conversation's key.
+    pub is_keyed: bool,
     /// What had to be forgiven or repaired around the arguments, by name.
     pub mended: Vec<&'static str>,
 }
 
-/// Calls in another form than the one that was asked for.
-pub const OTHER_FORM: &str = "call-form";
-/// Other names for the members of a call.
-pub const OTHER_MEMBER: &str = "call-member";
-/// A block whose end is missing.
-pub const NO_END: &str = "call-block-end";
-
-/// What comes next inside a block.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next<'b> {
-    /// It cannot be told yet.
-    Unfinished,
-    /// A call's JSON, and how much of the block it takes up.
-    Call { json: &'b str, length: usize },
-    /// The block's end.
-    End,
-    /// Something else.
-    Other,
+/// Arguments as the model wrote them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RawArguments {
+    /// JSON, or what was meant to be.
+    Json(String),
+    /// One text for each parameter.
+    Texts(Vec<TextMember>),
 }
 
-const BLOCK_END: &str = "</tool_calls>";
-const CALL_BEGIN: &str = "<tool_call";
-const CALL_END: &str = "</tool_call>";
+impl RawCall {
+    /// A call that is one JSON object.
+    pub fn json(name: String, arguments: String) -> Self {
+        Self {
+            name,
+            arguments: RawArguments::Json(arguments),
+            is_markup: false,
+            is_keyed: false,
+            mended: Vec::new(),
+        }
+    }
+
+    /// The same call, in the block with the key.
+    pub fn keyed(self) -> Self {
+        Self {
+            is_keyed: true,
+            ..self
+        }
+    }
+
+    /// The same call, whose JSON was closed too often.
+    pub fn closed_too_often(mut self) -> Self {
+        let label = Fix::SurplusCloser.label();
+        if !self.mended.contains(&label) {
+            self.mended.push(label);
+        }
+        self
+    }
+}
+
+/// Other names for the members of a call, or a call without the list that was asked for.
+pub const OTHER_MEMBER: &str = "tool-member";
+/// A call in elements where JSON was asked for.
+pub const MARKUP: &str = "tool-markup";
+/// A call as a JSON object where something else was asked for.
+pub const JSON: &str = "tool-json";
+/// A block whose end is missing.
+pub const UNCLOSED: &str = "tool-unclosed";
+/// A call without the key of the conversation.
+pub const WITHOUT_KEY: &str = "tool-without-key";
+/// A name that had to be recognised.
+pub const OTHER_NAME: &str = "tool-name";
 
 /// Names of the members that hold a call's name and arguments, ours first.
-const NAME: [&str; 3] = ["name", "tool", "tool_name"];
-const ARGUMENTS: [&str; 5] = ["arguments", "parameters", "args", "input", "tool_input"];
+pub const NAME: [&str; 3] = ["name", "tool", "tool_name"];
+pub const ARGUMENTS: [&str; 5] = ["arguments", "parameters", "args", "input", "tool_input"];
 /// Members that hold one call or a list of them.
-const NESTED: [&str; 3] = ["tool_calls", "function", "tool_call"];
+pub const NESTED: [&str; 4] = ["tool_calls", "function", "tool_call", "function_call"];
 /// Elements that models put around calls; a key may follow as an attribute or behind a hyphen.
-const ELEMENTS: [&str; 7] = [
+pub const ELEMENTS: [&str; 7] = [
     "tool_calls",
     "tool_call",
     "function_calls",
     "function_call",
-    "invoke",
     "tools",
     "tool",
+    "invoke",
 ];
+/// Those of them that hold a single call.
+const WRAPPERS: [&str; 4] = ["tool_call", "function_call", "tool", "invoke"];
 
-/// Reads the next thing in a block.
-pub fn next_in_block(block: &str) -> Next<'_> {
-    let rest = block.trim_start();
-    if rest.starts_with(BLOCK_END) {
-        return Next::End;
-    }
-    if rest.is_empty() || BLOCK_END.starts_with(rest) || CALL_BEGIN.starts_with(rest) {
-        return Next::Unfinished;
-    }
-    let json = match rest.strip_prefix(CALL_BEGIN) {
-        None if rest.starts_with('{') => rest,
-        None => return Next::Other,
-        Some(attributes) => match attributes.split_once('>') {
-            None => return Next::Unfinished,
-            Some((_, json)) => json.trim_start(),
-        },
-    };
-    if json.is_empty() {
-        return Next::Unfinished;
-    }
-    // Broken quotes can hide the object's end; the closing tag still shows it. Whichever is seen
-    // first counts, so that it does not matter how much of the block is there.
-    let marked = ["</tool_call>\n<tool_call", "</tool_call>\n</tool_calls>"]
-        .iter()
-        .filter_map(|mark| json.find(mark).map(|at| (at + mark.len(), at)))
-        .min();
-    let length = match (object_length(json), marked) {
-        (Some(length), Some((seen, at))) if seen < length => at,
-        (Some(length), _) => length,
-        (None, Some((_, at))) => at,
-        (None, None) => return Next::Unfinished,
-    };
-    taken(block, json, length, json.get(length..).unwrap_or_default())
-}
-
-/// A call, once it is certain what follows it.
-fn taken<'b>(block: &'b str, json: &'b str, length: usize, after: &'b str) -> Next<'b> {
-    // Braces too many belong to the JSON, whose repair leaves them out.
-    let tail = after.trim_start_matches(|letter: char| letter == '}' || letter.is_whitespace());
-    let surplus = after.len() - tail.len();
-    let braces = after.get(..surplus).and_then(|surplus| surplus.rfind('}'));
-    let length = length + braces.map_or(0, |last| last + 1);
-    let after_end = match tail.strip_prefix(CALL_END) {
-        Some(rest) => rest,
-        None if tail.is_empty() || CALL_END.starts_with(tail) => return Next::Unfinished,
-        None => tail,
-    };
-    match json.get(..length) {
-        Some(json) => Next::Call {
-            json,
-            length: block.len() - after_end.len(),
-        },
-        None => Next::Other,
-    }
-}
-
-/// The JSON of the last call in a block that was cut off after it.
-pub fn last_in_block(block: &str) -> Option<&str> {
-    let rest = block.trim_start();
-    let json = match rest.strip_prefix(CALL_BEGIN) {
-        Some(attributes) => attributes.split_once('>')?.1,
-        None => rest,
-    };
-    let json = json.trim_start();
-    json.get(..object_length(json)?)
-}
-
-/// How long the JSON object at the start of a text is; `None` while it has not closed.
-fn object_length(json: &str) -> Option<usize> {
-    let (mut depth, mut in_string, mut is_escaped) = (0usize, false, false);
-    for (at, byte) in json.bytes().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if in_string => is_escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => depth += 1,
-            b'}' | b']' if !in_string => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some(at + 1);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
+/// Bytes that an element around calls may hold besides its name; fewer than this.
+const MOST_ATTRIBUTES: usize = 64;
+/// What the marks of a fence consist of.
+pub const FENCES: [char; 2] = ['`', '~'];
+pub const QUOTES: [char; 5] = ['"', '\'', '“', '”', '„'];
 
 /// Reads one call out of its JSON.
 pub fn parse_call(json: &str) -> Option<RawCall> {
@@ -156,7 +109,8 @@ pub fn parse_call(json: &str) -> Option<RawCall> {
         };
         names.iter().find_map(found)
     };
-    if let Some((_, inner)) = member(&["function"]).filter(|(_, raw)| raw.get().starts_with('{')) {
+    let inner = member(&["function", "function_call"]);
+    if let Some((_, inner)) = inner.filter(|(_, inner)| inner.get().starts_with('{')) {
         let mut call = parse_call(inner.get())?;
         call.mended.append(&mut mended);
         return Some(call);
@@ -166,10 +120,11 @@ pub fn parse_call(json: &str) -> Option<RawCall> {
     if name_member != "name" || arguments.is_some_and(|(member, _)| member != "arguments") {
         mended.push(OTHER_MEMBER);
     }
+    let name = serde_json::from_str(name.get()).ok()?;
+    let arguments = arguments.map_or("{}", |(_, arguments)| arguments.get());
     Some(RawCall {
-        name: serde_json::from_str(name.get()).ok()?,
-        arguments: arguments.map_or("{}", |(_, raw)| raw.get()).to_owned(),
         mended,
+        ..RawCall::json(name, arguments.to_owned())
     })
 }
 
@@ -179,14 +134,61 @@ pub fn parse_calls(text: &str, names: &[String]) -> Option<Vec<RawCall>> {
     let mut calls = Vec::new();
     let mut rest = skip_envelope(text, false);
     while !rest.is_empty() {
-        let length = object_length(rest)?;
-        collect_calls(rest.get(..length)?, &mut calls, 0)?;
-        rest = skip_envelope(rest.get(length..)?, true);
+        rest = match rest.starts_with(['{', '[']) {
+            true => {
+                let length = JsonScan::length(rest)?;
+                collect_calls(rest.get(..length)?, &mut calls, 0)?;
+                let after = rest.get(length..)?;
+                let (after, is_surplus) = skip_surplus(after);
+                if is_surplus && let Some(last) = calls.pop() {
+                    calls.push(last.closed_too_often());
+                }
+                after
+            }
+            false => {
+                let (call, after) = parse_markup(rest)?;
+                calls.push(call);
+                after
+            }
+        };
+        rest = skip_envelope(rest, true);
     }
     let are_known = calls
         .iter()
         .all(|call| names.iter().any(|name| is_name(&call.name, name)));
     (!calls.is_empty() && are_known).then_some(calls)
+}
+
+/// The call in elements that a text begins with, and what follows it.
+fn parse_markup(text: &str) -> Option<(RawCall, &str)> {
+    let (mut call, inside) = match text.strip_prefix('<') {
+        Some(_) => {
+            let (tag, inside) = text.strip_prefix('<')?.split_once('>')?;
+            (MarkupCall::open(tag)?, inside)
+        }
+        None => {
+            let (name, inside) = pairs_head(text)?;
+            (MarkupCall::of_pairs(name), inside)
+        }
+    };
+    match call.read(inside) {
+        Progress::Closed(call, end) => Some((call, inside.get(end..)?)),
+        Progress::Unfinished | Progress::Broken(_) => None,
+    }
+}
+
+/// The name that stands before pairs of `<arg_key>` and `<arg_value>`, and the pairs.
+pub fn pairs_head(text: &str) -> Option<(&str, &str)> {
+    let (name, _) = window(text, MOST_TAG).split_once('<')?;
+    let inside = text.get(name.len()..)?;
+    let name = name.trim_end();
+    let is_pairs = inside.starts_with("<arg_key>") || inside.starts_with("</tool_call>");
+    (is_pairs && !name.is_empty() && name.bytes().all(is_name_byte)).then_some((name, inside))
+}
+
+/// What the names of tools consist of.
+pub fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
 /// The calls in one JSON value: a call, a list of calls, or an object that holds them.
@@ -197,9 +199,12 @@ fn collect_calls(json: &str, calls: &mut Vec<RawCall>, depth: usize) -> Option<(
     let repaired = json::repair(json)?;
     if repaired.json.trim_start().starts_with('[') {
         let items: Vec<&serde_json::value::RawValue> = serde_json::from_str(&repaired.json).ok()?;
-        return items
+        let first = calls.len();
+        items
             .into_iter()
-            .try_for_each(|item| collect_calls(item.get(), calls, depth + 1));
+            .try_for_each(|item| collect_calls(item.get(), calls, depth.saturating_add(1)))?;
+        note_fixes(&repaired, calls.get_mut(first));
+        return Some(());
     }
     let Fields(fields) = serde_json::from_str(&repaired.json).ok()?;
     let nested = fields
@@ -208,108 +213,42 @@ fn collect_calls(json: &str, calls: &mut Vec<RawCall>, depth: usize) -> Option<(
     match nested {
         Some((_, list)) => {
             let first = calls.len();
-            collect_calls(list.get(), calls, depth + 1)?;
-            let fixes = repaired.fixes.iter().map(|fix| fix.label());
-            let mended = calls.get_mut(first).map(|call| &mut call.mended);
-            mended
-                .into_iter()
-                .for_each(|mended| mended.extend(fixes.clone()));
-            Some(())
+            collect_calls(list.get(), calls, depth.saturating_add(1))?;
+            note_fixes(&repaired, calls.get_mut(first));
         }
         None => {
-            let mut call = parse_call(&repaired.json)?;
-            let fixes = repaired.fixes.iter().map(|fix| fix.label());
-            call.mended.extend(fixes);
-            calls.push(call);
-            Some(())
+            calls.push(parse_call(&repaired.json)?);
+            note_fixes(&repaired, calls.last_mut());
         }
     }
+    Some(())
 }
 
-/// Whether a text is the JSON that is asked for where no block is: an object that holds calls.
+fn note_fixes(repaired: &json::Repaired, call: Option<&mut RawCall>) {
+    if let Some(call) = call {
+        let fixes = repaired.fixes.iter().map(|fix| fix.label());
+        call.mended.extend(fixes);
+    }
+}
+
+/// What follows JSON after the braces that close it once too often, and whether there are any.
+pub fn skip_surplus(after: &str) -> (&str, bool) {
+    let tail = after.trim_start_matches(|letter: char| letter == '}' || letter.is_whitespace());
+    let skipped = after.strip_suffix(tail).unwrap_or_default();
+    (tail, skipped.contains('}'))
+}
+
+/// Whether what a text begins with, within a fence or not, is the JSON that is asked for where no
+/// block is: an object that holds a list of calls.
 pub fn is_call_list(text: &str) -> bool {
-    let text = text.trim();
-    let is_whole = object_length(text) == Some(text.len());
-    let inside = text.strip_prefix('{').map(str::trim_start);
-    is_whole && inside.is_some_and(|inside| inside.starts_with("\"tool_calls\""))
-}
-
-/// Whether a text could still become nothing but calls to known tools.
-pub fn could_be_calls(text: &str, names: &[String]) -> bool {
-    let Ok(inside) = enter_envelope(text) else {
-        return false;
+    let text = text.trim_start();
+    let text = match text.starts_with(FENCES) {
+        true => text.split_once('\n').map_or("", |(_, inside)| inside),
+        false => text,
     };
-    let Some(inside) = inside else {
-        return true;
-    };
-    could_be_call_json(inside, names, 0)
-}
-
-/// Whether a text holds what would be read as a call to a known tool if a model repeated it,
-/// whichever way it is escaped.
-pub fn holds_call(text: &str, names: &[&str]) -> bool {
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let lower = text.to_ascii_lowercase();
-    let is_named = |name: &String| lower.contains(&name.to_ascii_lowercase());
-    // A name can be spelt in escapes.
-    if !names.iter().any(is_named) && !lower.contains("\\u") {
-        return false;
-    }
-    let has_call = |text: &str| {
-        let mut braces = text.match_indices('{');
-        braces.any(|(at, _)| {
-            let json = text.get(at..).unwrap_or_default();
-            json.len() > 1 && could_be_call_json(json, &names, 0)
-        })
-    };
-    has_call(text) || (text.contains('\\') && has_call(&text.replace('\\', "")))
-}
-
-/// Whether JSON that may not be complete begins like a call to a known tool.
-fn could_be_call_json(json: &str, names: &[String], depth: usize) -> bool {
-    let inner = match json.strip_prefix(['{', '[']) {
-        Some(inner) => inner.trim_start(),
-        None => return json.is_empty(),
-    };
-    if inner.is_empty() {
-        return true;
-    }
-    if json.starts_with('[') || depth > 3 {
-        return depth <= 3 && could_be_call_json(inner, names, depth + 1);
-    }
-    let Some(quoted) = inner.strip_prefix(['"', '\'']) else {
-        return false;
-    };
-    let Some((key, after)) = quoted.split_once(['"', '\'']) else {
-        return known_members().any(|member| member.starts_with(quoted));
-    };
-    let value = after
-        .trim_start()
-        .strip_prefix(':')
-        .map_or("", str::trim_start);
-    if NAME.contains(&key) || (key == "function" && value.starts_with('"')) {
-        return could_be_name(value, names);
-    }
-    match NESTED.contains(&key) {
-        true => could_be_call_json(value, names, depth + 1),
-        false => ARGUMENTS.contains(&key) || matches!(key, "id" | "type"),
-    }
-}
-
-fn could_be_name(value: &str, names: &[String]) -> bool {
-    let Some(quoted) = value.strip_prefix(['"', '\'']) else {
-        return value.is_empty();
-    };
-    match quoted.split_once(['"', '\'']) {
-        Some((name, _)) => names.iter().any(|known| is_name(name, known)),
-        None => names.iter().any(|known| starts_like(known, quoted)),
-    }
-}
-
-fn starts_like(known: &str, written: &str) -> bool {
-    let written = written.to_ascii_lowercase();
-    let known = known.to_ascii_lowercase();
-    known.starts_with(&written) || format!("functions.{known}").starts_with(&written)
+    let inside = text.trim_start().strip_prefix('{').map(str::trim_start);
+    let member = inside.and_then(|inside| inside.strip_prefix(QUOTES));
+    member.is_some_and(|member| member.starts_with("tool_calls"))
 }
 
 /// Whether a written name means a tool: as it is, in another case, or behind `functions.`.
@@ -318,66 +257,18 @@ pub fn is_name(written: &str, known: &str) -> bool {
     bare.eq_ignore_ascii_case(known)
 }
 
-fn known_members() -> impl Iterator<Item = &'static str> {
-    NAME.into_iter()
-        .chain(ARGUMENTS)
-        .chain(NESTED)
-        .chain(["id", "type"])
+/// Whether the inside of a tag is that of an element which models put around calls.
+pub fn is_element(tag: &str) -> bool {
+    let (_, tag) = split_prefix(tag);
+    let (name, attributes) = tag.split_once([' ', '\n', '-']).unwrap_or((tag, ""));
+    ELEMENTS.contains(&name) && attributes.len() < MOST_ATTRIBUTES
 }
 
-/// Goes through fences and opening elements at the start of a text. `Ok(None)` while the envelope
-/// has not ended, `Err` when it is something else.
-fn enter_envelope(text: &str) -> Result<Option<&str>, ()> {
-    let mut rest = text.trim_start();
-    loop {
-        if rest.is_empty() {
-            return Ok(None);
-        }
-        if rest.starts_with(['{', '[']) {
-            return Ok(Some(rest));
-        }
-        if rest.starts_with('`') || rest.starts_with('~') {
-            let Some((line, after)) = rest.split_once('\n') else {
-                return is_fence_line(rest).then_some(None).ok_or(());
-            };
-            rest = match is_fence_line(line) {
-                true => after.trim_start(),
-                false => return Err(()),
-            };
-            continue;
-        }
-        let Some(element) = rest.strip_prefix('<') else {
-            return Err(());
-        };
-        let Some((tag, after)) = element.split_once('>') else {
-            return could_be_element(element).then_some(None).ok_or(());
-        };
-        rest = match is_element(tag) {
-            true => after.trim_start(),
-            false => return Err(()),
-        };
-    }
-}
-
-fn is_fence_line(line: &str) -> bool {
-    let word = line.trim_start_matches(['`', '~']).trim();
-    line.len() - line.trim_start_matches(['`', '~']).len() <= 3
-        && word.len() <= 16
-        && word
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
-}
-
-fn is_element(tag: &str) -> bool {
+/// Whether the inside of a tag is that of an element which holds one call.
+pub fn is_wrapper(tag: &str) -> bool {
+    let (_, tag) = split_prefix(tag);
     let name = tag.split([' ', '\n', '-']).next().unwrap_or_default();
-    ELEMENTS.contains(&name)
-}
-
-fn could_be_element(tag: &str) -> bool {
-    match tag.split_once([' ', '\n', '-']) {
-        Some((name, attributes)) => ELEMENTS.contains(&name) && attributes.len() < 64,
-        None => ELEMENTS.iter().any(|element| element.starts_with(tag)),
-    }
+    WRAPPERS.contains(&name)
 }
 
 /// What is left of a text after white space, fences and elements, closing ones where `closes`.
@@ -399,6 +290,7 @@ fn skip_envelope(text: &str, closes: bool) -> &str {
         if let Some((tag, after)) = rest
             .strip_prefix('<')
             .and_then(|element| element.split_once('>'))
+            && MarkupCall::open(tag).is_none()
             && is_element(tag.strip_prefix('/').unwrap_or(tag))
         {
             rest = after.trim_start();

@@ -1,6 +1,7 @@
 //! What happens in an answer, in our own words.
 
-use super::shape::{Call, Unmet};
+use super::shape::Call;
+use super::verdict::Unmet;
 
 /// One happening. Texts are what is new, never what was there before.
 #[derive(Clone, Copy, Debug, PartialEq)]

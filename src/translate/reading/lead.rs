@@ -111,7 +111,7 @@ impl LeadRemover {
         let first = length.saturating_sub(FARTHEST_BACK).max(1);
         let last = length.saturating_sub(LEAST_REPEAT);
         let starts = match self.ends_count {
-            true => first..last + 1,
+            true => first..last.saturating_add(1),
             false => 0..0,
         };
         std::iter::once(self.lead.as_str()).chain(starts.filter_map(|start| self.lead.get(start..)))

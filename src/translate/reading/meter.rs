@@ -13,6 +13,9 @@ pub struct Meter {
     max_tokens: Option<u64>,
     reasoning: TokenEstimate,
     text: TokenEstimate,
+    /// Text of which it is not certain yet that it belongs to the answer, and how much came before.
+    waiting: String,
+    before_waiting: usize,
     ends_finished: bool,
     /// For those who count exactly.
     kept: Option<Texts>,
@@ -26,6 +29,8 @@ impl Meter {
             max_tokens: reading.max_tokens,
             reasoning: TokenEstimate::default(),
             text: TokenEstimate::default(),
+            waiting: String::new(),
+            before_waiting: 0,
             ends_finished: true,
             kept: None,
         }
@@ -65,6 +70,28 @@ impl Meter {
         }
     }
 
+    /// Takes text that is counted once it is certain that it belongs to the answer.
+    pub fn expect_text(&mut self, piece: &str) {
+        self.waiting.push_str(piece);
+    }
+
+    /// Counts what has been waiting, up to this place in all that has ever waited.
+    pub fn count_until(&mut self, place: usize) {
+        let length = place.saturating_sub(self.before_waiting);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        if let Some(text) = waiting.get(..length) {
+            self.add_text(text);
+            self.before_waiting = self.before_waiting.saturating_add(length);
+            waiting.drain(..length);
+        }
+        self.waiting = waiting;
+    }
+
+    /// Counts all that has been waiting.
+    pub fn count_waiting(&mut self) {
+        self.count_until(self.before_waiting.saturating_add(self.waiting.len()));
+    }
+
     /// What came does not end as finished texts do, whatever its last character.
     pub fn add_unfinished(&mut self) {
         self.ends_finished = false;
@@ -73,10 +100,11 @@ impl Meter {
     /// Tokens so far, estimated.
     pub fn usage(&self) -> Usage {
         let reasoning = self.reasoning.tokens();
+        let written = reasoning.saturating_add(self.text.tokens());
         Usage {
-            prompt: self.before.prompt + self.prompt_tokens,
-            completion: self.before.completion + reasoning + self.text.tokens(),
-            reasoning: self.before.reasoning + reasoning,
+            prompt: self.before.prompt.saturating_add(self.prompt_tokens),
+            completion: self.before.completion.saturating_add(written),
+            reasoning: self.before.reasoning.saturating_add(reasoning),
         }
     }
 
@@ -89,7 +117,7 @@ impl Meter {
         let Some(limit) = self.max_tokens else {
             return FinishReason::Stop;
         };
-        let tokens = self.reasoning.tokens() + self.text.tokens();
+        let tokens = self.reasoning.tokens().saturating_add(self.text.tokens());
         let is_surely_cut = tokens.saturating_mul(6) >= limit.saturating_mul(7);
         let is_possibly_cut = tokens.saturating_mul(5) >= limit.saturating_mul(4);
         match is_surely_cut || (is_possibly_cut && !self.ends_finished) {

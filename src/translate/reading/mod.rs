@@ -16,21 +16,28 @@
 //! known to be none, and not at all when the reading fails before that;
 //! whatever the bytes, there is no panic and memory stays within the limits plus the answer once;
 //! the work per event is one comparison with what was there before, not one parse of it all.
+#![deny(clippy::arithmetic_side_effects)]
 
+pub mod block;
 pub mod calls;
 pub mod cumulative;
 pub mod envelope;
 pub mod event;
 pub mod filter;
+pub mod json_scan;
 pub mod lead;
+pub mod markup;
 pub mod meter;
+pub mod opening;
 pub mod reader;
 pub mod scan;
 pub mod shape;
 pub mod sse;
 pub mod think;
+pub mod verdict;
 
-pub use envelope::holds_call;
 pub use event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
+pub use opening::holds_call;
 pub use reader::{Format, Limits, Reader};
-pub use shape::{Call, Unmet};
+pub use shape::Call;
+pub use verdict::{Instead, Unmet, Verdict};

@@ -4,9 +4,10 @@ use super::cumulative::{Additions, Cumulative, Step, fault_of};
 use super::event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 use super::filter::TextFilter;
 use super::meter::Meter;
-use super::shape::{Shaped, Shaper, Verdict};
+use super::shape::{Shaped, Shaper};
 use super::sse::{SseDecoder, SseEvent};
 use super::think::{Split, ThinkSplitter};
+use super::verdict::{Instead, Verdict};
 use crate::translate::plan::Reading;
 
 /// How fal wrote the answer.
@@ -317,11 +318,13 @@ impl Answer {
         if passed.is_empty() {
             return;
         }
-        self.meter.add_text(passed);
         if self.shaper.is_open() {
+            self.meter.add_text(passed);
             sink.event(Event::Text(passed));
         } else {
+            self.meter.expect_text(passed);
             self.shaper.push(passed, &mut self.shaped);
+            self.meter.count_until(self.shaper.read());
             self.deliver(sink);
         }
     }
@@ -334,13 +337,15 @@ impl Answer {
         self.splitter.finish(&mut self.split);
         self.pass_on_split(sink);
         let rest = self.filter.finish();
-        self.meter.add_text(rest);
         if self.shaper.is_open() {
+            self.meter.add_text(rest);
             if !rest.is_empty() {
                 sink.event(Event::Text(rest));
             }
         } else {
+            self.meter.expect_text(rest);
             self.shaper.push(rest, &mut self.shaped);
+            self.count_shaped();
         }
         let reason = match self.filter.has_stopped() {
             true => FinishReason::Stop,
@@ -354,6 +359,7 @@ impl Answer {
         if self.shaper.is_open() {
             return self.end(reason, sink);
         }
+        self.count_shaped();
         let verdict = self.shaper.finish(&mut self.shaped);
         self.deliver(sink);
         match (verdict, reason) {
@@ -365,15 +371,28 @@ impl Answer {
             }
             // What `max_tokens` cut is not the model's mistake: what may be delivered is.
             (Verdict::Unmet(unmet), FinishReason::Length) => {
-                self.shaped.text.extend(unmet.instead);
+                let Instead { text, calls } = unmet.instead.unwrap_or_default();
+                let reason = match calls.is_empty() {
+                    true => FinishReason::Length,
+                    false => FinishReason::ToolCalls,
+                };
+                self.shaped = Shaped { text, calls };
                 self.deliver(sink);
-                self.end(FinishReason::Length, sink);
+                self.end(reason, sink);
             }
             (Verdict::Unmet(unmet), _) => {
                 self.has_ended = true;
                 self.tell_mending(sink);
                 sink.event(Event::Unmet(&unmet));
             }
+        }
+    }
+
+    /// Counts what belongs to the answer now that no more is coming, or wanted.
+    fn count_shaped(&mut self) {
+        match self.shaper.is_done() {
+            true => self.meter.count_until(self.shaper.read()),
+            false => self.meter.count_waiting(),
         }
     }
 
@@ -420,6 +439,7 @@ impl Answer {
     fn fail(&mut self, fault: Fault, sink: &mut dyn Sink) {
         if !self.has_ended {
             self.has_ended = true;
+            self.meter.count_waiting();
             sink.event(Event::Failed(fault));
         }
     }

@@ -1,10 +1,14 @@
 //! An answer's text, made into what the caller asked for: calls, JSON, or simply text.
 
+use std::borrow::Cow;
+
 use super::calls::{CallScanner, Scanned};
-use super::envelope::{self, RawCall, is_name};
+use super::envelope::{self, RawArguments, RawCall, is_name};
 use super::event::Fault;
+use super::verdict::{Instead, Unmet, Verdict};
 use crate::translate::contract::{Contract, FormatContract, KnownTool, ToolContract};
 use crate::translate::json::{self, Fix, RootScanner};
+use crate::translate::tools::Dialect;
 
 /// Takes a model's text and gives out what of it is answer and what is a call.
 #[derive(Debug)]
@@ -18,9 +22,17 @@ pub struct Shaper {
     /// Calls of a block that has not closed: all of them go out, or none.
     pending: Vec<Call>,
     broken: Option<String>,
+    /// What is wrong with a call that may be delivered all the same.
+    doubt: Option<String>,
     leniencies: Vec<&'static str>,
+    /// Whether anything but white space has been written.
+    has_words: bool,
     /// What the model wrote, for asking it again.
     reply: String,
+    /// How much has come.
+    taken: usize,
+    /// Where the answer was over, if it was before its end.
+    over: Option<usize>,
     scanned: Scanned,
 }
 
@@ -41,28 +53,6 @@ pub struct Shaped {
     pub calls: Vec<Call>,
 }
 
-/// What a whole answer amounts to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is what was asked for.
-    Met,
-    /// The model declined, in these words.
-    Declined(String),
-    /// It is not; see [`Unmet`].
-    Unmet(Unmet),
-}
-
-/// An answer that is not what was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unmet {
-    /// What was wrong with it, for the model to mend.
-    pub correction: String,
-    /// What the caller is told when it is not mended.
-    pub fault: Fault,
-    /// Text to deliver instead of the fault, where the caller asked for no guarantee.
-    pub instead: Option<String>,
-}
-
 impl Shaper {
     /// A shaper for this contract.
     pub fn new(contract: Contract) -> Self {
@@ -80,8 +70,12 @@ impl Shaper {
             calls: 0,
             pending: Vec::new(),
             broken: None,
+            doubt: None,
             leniencies: Vec::new(),
+            has_words: false,
             reply: String::new(),
+            taken: 0,
+            over: None,
             scanned: Scanned::default(),
         }
     }
@@ -96,6 +90,8 @@ impl Shaper {
         if self.reply.len() < MOST_KEPT {
             self.reply.push_str(piece);
         }
+        self.taken = self.taken.saturating_add(piece.len());
+        self.has_words |= !piece.trim().is_empty();
         let Some(scanner) = &mut self.scanner else {
             self.pass(piece, out);
             return;
@@ -104,7 +100,7 @@ impl Shaper {
         scanner.push(piece, &mut scanned);
         self.take_scanned(&mut scanned, out);
         self.scanned = scanned;
-        if self.is_done() && self.broken.is_none() {
+        if self.is_done() && self.broken.is_none() && self.doubt.is_none() {
             out.calls.append(&mut self.pending);
         }
     }
@@ -114,6 +110,13 @@ impl Shaper {
         self.broken.is_some()
             || self.is_full()
             || self.scanner.as_ref().is_some_and(CallScanner::is_done)
+    }
+
+    /// How much of what has come is read. What is not may still be text or a call; once nothing more
+    /// is wanted, it is what came after the end, and how much of that there is, is chance.
+    pub fn read(&self) -> usize {
+        let read = self.scanner.as_ref().map_or(self.taken, CallScanner::read);
+        self.over.unwrap_or(read)
     }
 
     /// Whether the one call that may come is there; what follows it is not looked at.
@@ -152,6 +155,9 @@ impl Shaper {
                 instead: None,
             });
         }
+        if let Some(correction) = self.doubt.take() {
+            return self.doubtful_calls(correction);
+        }
         out.calls.append(&mut self.pending);
         if self.calls > 0 {
             return Verdict::Met;
@@ -159,6 +165,7 @@ impl Shaper {
         match &self.contract.tools {
             Some(tools) if tools.is_arguments_only => self.arguments_only(out),
             Some(tools) if tools.is_required => self.required_call(),
+            Some(_) if !self.has_words && self.is_free() => Self::empty(out),
             _ => self.formatted(out),
         }
     }
@@ -166,14 +173,22 @@ impl Shaper {
     fn take_scanned(&mut self, scanned: &mut Scanned, out: &mut Shaped) {
         let text = std::mem::take(&mut scanned.text);
         self.pass(&text, out);
-        for raw in std::mem::take(&mut scanned.calls) {
-            if self.broken.is_some() || self.is_full() {
+        for (raw, end) in std::mem::take(&mut scanned.calls) {
+            if self.over.is_some() {
                 break;
             }
             match self.accept(raw) {
                 Ok(call) => self.pending.push(call),
                 Err(correction) => self.broken = Some(correction),
             }
+            if self.broken.is_some() || self.is_full() {
+                self.over = Some(end);
+                break;
+            }
+        }
+        let is_unclosed = std::mem::take(&mut scanned.is_unclosed);
+        if is_unclosed && self.broken.is_none() && !self.is_full() {
+            self.leniencies.push(envelope::UNCLOSED);
         }
         let broken = scanned.broken.take();
         if self.broken.is_none() && !self.is_full() {
@@ -215,11 +230,11 @@ impl Shaper {
                 .join(", ");
             return Err(format!("There is no such tool. The tools are: {names}."));
         };
-        self.leniencies.extend(raw.mended);
+        self.leniencies.extend(&raw.mended);
         if exact.is_none() {
-            self.leniencies.push("tool-name");
+            self.leniencies.push(envelope::OTHER_NAME);
         }
-        let arguments = arguments(&raw.arguments, tool)?;
+        let (arguments, doubt) = arguments(&raw.arguments, tool)?;
         self.leniencies
             .extend(arguments.fixes.iter().map(|fix| fix.label()));
         let call = Call {
@@ -227,8 +242,53 @@ impl Shaper {
             name: tool.name.clone(),
             arguments: arguments.json,
         };
-        self.calls += 1;
+        self.doubt = self.doubt.take().or(doubt);
+        self.note_form(&raw);
+        self.calls = self.calls.saturating_add(1);
         Ok(call)
+    }
+
+    /// Names the form of a call that is not the one that was asked for.
+    fn note_form(&mut self, raw: &RawCall) {
+        let asked = self.contract.tools.as_ref();
+        let Some(tools) = asked.filter(|tools| !tools.is_arguments_only) else {
+            return;
+        };
+        match (tools.dialect, raw.is_markup) {
+            (Dialect::Tagged | Dialect::Json, true) => self.leniencies.push(envelope::MARKUP),
+            (Dialect::Markup, false) => self.leniencies.push(envelope::JSON),
+            _ => {}
+        }
+        if tools.dialect != Dialect::Json && !raw.is_keyed {
+            self.leniencies.push(envelope::WITHOUT_KEY);
+        }
+    }
+
+    /// Whether any text will do as an answer.
+    fn is_free(&self) -> bool {
+        matches!(self.contract.format, FormatContract::Text)
+    }
+
+    /// The model has written nothing at all, which helps nobody who waits for a call or an answer.
+    fn empty(out: &mut Shaped) -> Verdict {
+        Verdict::Unmet(Unmet {
+            correction: "It was empty.".to_owned(),
+            fault: Fault::ToolCall,
+            instead: Some(Instead::of(std::mem::take(&mut out.text))),
+        })
+    }
+
+    /// Calls with arguments that do not match. Without `strict` nobody was promised that they
+    /// would, and OpenAI promises no more; but the model may well know better.
+    fn doubtful_calls(&mut self, correction: String) -> Verdict {
+        Verdict::Unmet(Unmet {
+            correction,
+            fault: Fault::ToolCall,
+            instead: Some(Instead {
+                calls: std::mem::take(&mut self.pending),
+                ..Instead::default()
+            }),
+        })
     }
 
     fn required_call(&mut self) -> Verdict {
@@ -253,20 +313,25 @@ impl Shaper {
             envelope::parse_calls(&text, &names).and_then(|calls| calls.into_iter().next());
         let raw = match wrapped {
             Some(mut call) => {
-                call.mended.push(envelope::OTHER_FORM);
+                call.mended.push(match text.trim_start().starts_with('<') {
+                    true => envelope::MARKUP,
+                    false => envelope::JSON,
+                });
                 call
             }
-            None => RawCall {
-                name,
-                arguments: text,
-                mended: Vec::new(),
-            },
+            None => RawCall::json(name, text),
         };
         match self.accept(raw) {
-            Ok(call) => {
-                out.calls.push(call);
-                Verdict::Met
-            }
+            Ok(call) => match self.doubt.take() {
+                None => {
+                    out.calls.push(call);
+                    Verdict::Met
+                }
+                Some(correction) => {
+                    self.pending.push(call);
+                    self.doubtful_calls(correction)
+                }
+            },
             Err(correction) => Verdict::Unmet(Unmet {
                 correction,
                 fault: Fault::ToolChoice,
@@ -295,7 +360,7 @@ impl Shaper {
             Ok(answer) if answer.fixes.contains(&Fix::Closed) => Verdict::Unmet(Unmet {
                 correction: BROKE_OFF.to_owned(),
                 fault: Fault::JsonSchema,
-                instead: (!is_strict).then_some(text),
+                instead: (!is_strict).then(|| Instead::of(text)),
             }),
             Ok(answer) => {
                 self.leniencies
@@ -307,7 +372,7 @@ impl Shaper {
             Err(error) => Verdict::Unmet(Unmet {
                 correction: error.message(),
                 fault: Fault::JsonSchema,
-                instead: (!is_strict).then_some(text),
+                instead: (!is_strict).then(|| Instead::of(text)),
             }),
         }
     }
@@ -319,19 +384,32 @@ const BROKE_OFF: &str = "The JSON broke off before its end.";
 /// How much of a reply is kept for asking again, in bytes.
 const MOST_KEPT: usize = 16 * 1024;
 
-fn arguments(text: &str, tool: &KnownTool) -> Result<json::Arguments, String> {
-    let checked = json::parse_arguments(text, tool.schema.as_deref());
-    let arguments = match checked {
+/// The arguments of a call, and what is wrong with them if they may be delivered all the same.
+fn arguments(
+    written: &RawArguments,
+    tool: &KnownTool,
+) -> Result<(json::Arguments, Option<String>), String> {
+    let schema = tool.schema.as_deref();
+    let text = match written {
+        RawArguments::Json(text) => Cow::Borrowed(text.as_str()),
+        RawArguments::Texts(members) => Cow::Owned(
+            json::object_of_texts(members, schema)
+                .ok_or_else(|| format!("A parameter of {} was there twice.", tool.name))?,
+        ),
+    };
+    let mut doubt = None;
+    let arguments = match json::parse_arguments(&text, schema) {
         Ok(arguments) => arguments,
-        // Without `strict` the caller is promised JSON, not that it fits; OpenAI promises no more.
-        Err(json::ArgumentsError::Violations(_)) if !tool.is_strict => {
-            json::parse_arguments(text, None).map_err(|error| explain(tool, &error))?
+        // Without `strict` the caller is promised JSON, not that it fits.
+        Err(error @ json::ArgumentsError::Violations(_)) if !tool.is_strict => {
+            doubt = Some(explain(tool, &error));
+            json::parse_arguments(&text, None).map_err(|error| explain(tool, &error))?
         }
         Err(error) => return Err(explain(tool, &error)),
     };
     match arguments.fixes.contains(&Fix::Closed) {
         true => Err(BROKE_OFF.to_owned()),
-        false => Ok(arguments),
+        false => Ok((arguments, doubt)),
     }
 }
 

@@ -72,20 +72,20 @@ impl SseDecoder {
             let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
             let Some(offset) = memchr2(b'\n', b'\r', unsearched) else {
                 self.searched = self.buffer.len();
-                self.is_overfull = self.searched - self.event > self.max_event;
+                self.is_overfull = self.is_beyond_limit(self.searched);
                 return None;
             };
-            let end = self.searched + offset;
+            let end = self.searched.saturating_add(offset);
             // Measured at each line's end as well, so that an event that arrives in one piece is
             // judged like one that arrives in many.
-            self.is_overfull = end - self.event > self.max_event;
+            self.is_overfull = self.is_beyond_limit(end);
             if self.is_overfull {
                 return None;
             }
             self.after_cr = self.buffer.get(end) == Some(&b'\r');
             let line = self.line..end;
-            self.line = end + 1;
-            self.searched = end + 1;
+            self.line = end.saturating_add(1);
+            self.searched = self.line;
             if let Some(event) = self.take_line(line) {
                 return Some(event);
             }
@@ -111,11 +111,16 @@ impl SseDecoder {
         self.data.is_none() && self.line >= self.buffer.len()
     }
 
+    /// Whether the event that is being read is larger than allowed if it goes on to here.
+    fn is_beyond_limit(&self, end: usize) -> bool {
+        end.saturating_sub(self.event) > self.max_event
+    }
+
     fn skip_line_feed(&mut self) {
         if self.after_cr && self.searched == self.line && self.line < self.buffer.len() {
             if self.buffer.get(self.line) == Some(&b'\n') {
-                self.line += 1;
-                self.searched += 1;
+                self.line = self.line.saturating_add(1);
+                self.searched = self.line;
                 if self.data.is_none() {
                     self.event = self.event.max(self.line);
                 }
@@ -133,7 +138,7 @@ impl SseDecoder {
                 .unwrap_or_default()
                 .starts_with(b"\xef\xbb\xbf")
             {
-                line.start += 3;
+                line.start = line.start.saturating_add(3);
             }
         }
         let bytes = self.buffer.get(line.clone()).unwrap_or_default();
@@ -143,7 +148,7 @@ impl SseDecoder {
             return self.data.take().map(|data| SseEvent { data, is_error });
         }
         if let Some(value) = field_value(bytes, b"data") {
-            let value = line.end - value.len()..line.end;
+            let value = line.end.saturating_sub(value.len())..line.end;
             self.add_data(value);
         } else if let Some(value) = field_value(bytes, b"event") {
             self.is_error = value == b"error";
@@ -175,11 +180,11 @@ impl SseDecoder {
             return;
         }
         self.buffer.drain(..read);
-        self.line -= read;
-        self.searched -= read;
+        self.line = self.line.saturating_sub(read);
+        self.searched = self.searched.saturating_sub(read);
         self.event = 0;
         if let Some(Data::InBuffer(range)) = &mut self.data {
-            *range = range.start - read..range.end - read;
+            *range = range.start.saturating_sub(read)..range.end.saturating_sub(read);
         }
     }
 }

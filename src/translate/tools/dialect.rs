@@ -3,7 +3,8 @@
 //! A form is three things that have to agree: what the instructions show, how earlier calls stand
 //! in the record, and what counts as a call in an answer. Models drift in the envelope, hardly ever
 //! in the JSON, so each form is one that models have seen: an outer block around
-//! `<tool_call>{json}</tool_call>`, as Hermes and Qwen write it, or OpenAI's own JSON.
+//! `<tool_call>{json}</tool_call>`, as Hermes and Qwen write it, the same block around elements for
+//! each parameter, as Claude and others write them, or OpenAI's own JSON.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -12,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::offer::{Choice, Offer};
 use super::signature::{Detail, define};
+use super::written;
 use crate::translate::ask::ToolCall;
 use crate::translate::fold::attribute;
 use crate::translate::key::Key;
@@ -24,41 +26,28 @@ pub enum Dialect {
     Tagged,
     /// The whole reply is `{"tool_calls": [...]}`, for models that answer tags with questions.
     Json,
+    /// `<tool_calls k="KEY">` around an element for each call and each parameter, whose values need
+    /// no escaping: for tools that take code.
+    Markup,
 }
 
 impl Dialect {
-    /// The text that offers tools. Its last sentence asks for a plain answer, because weak models
-    /// follow the last sentence.
-    pub fn instructions(self, offer: &Offer<'_>, key: &Key, detail: Detail) -> String {
-        let form = match self {
-            Self::Tagged => format!(
-                "To use tools, write this block, starting on its own line, and end your message after it:\n\
-                 <tool_calls k=\"{key}\">\n\
-                 <tool_call>{{\"name\": \"TOOL\", \"arguments\": {{}}}}</tool_call>\n\
-                 </tool_calls>\n\
-                 Write one <tool_call> per call{}. Each holds one JSON object, \"name\" first, then \"arguments\" \
-                 with exactly the parameter names of the tool. No code fence inside the block; newlines inside \
-                 strings are written \\n.",
-                if offer.parallel {
-                    "; several are allowed"
-                } else {
-                    ", one call at most"
-                }
-            ),
-            Self::Json => format!(
-                "To use tools, reply with this JSON object alone, without any other text:\n\
-                 {{\"tool_calls\": [{{\"name\": \"TOOL\", \"arguments\": {{}}}}]}}\n\
-                 Each entry of the list is one call{}, \"name\" first, then \"arguments\" with exactly the \
-                 parameter names of the tool.",
-                if offer.parallel {
-                    "; several are allowed"
-                } else {
-                    ", one call at most"
-                }
-            ),
+    /// The text that offers tools. Its last sentence, `otherwise`, says how to answer without a
+    /// call, because weak models follow the last sentence.
+    pub fn instructions(
+        self,
+        offer: &Offer<'_>,
+        key: &Key,
+        detail: Detail,
+        otherwise: &str,
+    ) -> String {
+        let most = match offer.parallel {
+            true => "; several are allowed",
+            false => ", one call at most",
         };
+        let form = self.form(key, most);
         let plan = match self {
-            Self::Tagged => " You may explain your plan in text before the calls.",
+            Self::Tagged | Self::Markup => " You may explain your plan in text before the calls.",
             Self::Json => "",
         };
         let mut tools = String::new();
@@ -66,7 +55,7 @@ impl Dialect {
             let _ = writeln!(tools, "{}", define(tool, detail));
         }
         let closing = match offer.choice {
-            Choice::Auto => "If no tool is needed, answer in plain text.",
+            Choice::Auto => otherwise,
             Choice::Required => {
                 "You must use at least one tool now: reply with the calls and nothing else."
             }
@@ -76,6 +65,38 @@ impl Dialect {
              next message.\n{form} Results come back as <tool_result-{key}>; never write results yourself.{plan}\n\
              Tools:\n{tools}{closing}"
         )
+    }
+
+    fn form(self, key: &Key, most: &str) -> String {
+        match self {
+            Self::Tagged => format!(
+                "To use tools, write this block, starting on its own line, and end your message after it:\n\
+                 <tool_calls k=\"{key}\">\n\
+                 <tool_call>{{\"name\": \"TOOL\", \"arguments\": {{}}}}</tool_call>\n\
+                 </tool_calls>\n\
+                 Write one <tool_call> per call{most}. Each holds one JSON object, \"name\" first, then \"arguments\" \
+                 with exactly the parameter names of the tool. No code fence inside the block; newlines inside \
+                 strings are written \\n."
+            ),
+            Self::Json => format!(
+                "To use tools, reply with this JSON object alone, without any other text:\n\
+                 {{\"tool_calls\": [{{\"name\": \"TOOL\", \"arguments\": {{}}}}]}}\n\
+                 Each entry of the list is one call{most}, \"name\" first, then \"arguments\" with exactly the \
+                 parameter names of the tool."
+            ),
+            Self::Markup => format!(
+                "To use tools, write this block, starting on its own line, and end your message after it:\n\
+                 <tool_calls k=\"{key}\">\n\
+                 <invoke name=\"TOOL\">\n\
+                 <parameter name=\"PARAMETER\">value</parameter>\n\
+                 </invoke>\n\
+                 </tool_calls>\n\
+                 Write one <invoke> per call{most}. Each holds one <parameter> per argument, with exactly the \
+                 parameter names of the tool. A string is written as it is, without quotes and without escapes; \
+                 anything else is written as JSON, in <parameter name=\"PARAMETER\" type=\"json\">. No code fence \
+                 around the block."
+            ),
+        }
     }
 
     /// Calls of the history, in the form in which new ones are asked for. The key in the outer
@@ -90,8 +111,21 @@ impl Dialect {
             Self::Tagged => {
                 let _ = writeln!(out, "<tool_calls k=\"{key}\">");
                 for call in calls {
-                    let id = attribute("id", Some(&call.id));
-                    let _ = writeln!(out, "<tool_call{id}>{}</tool_call>", call_json(call));
+                    write_tagged(out, call);
+                }
+                out.push_str("</tool_calls>");
+            }
+            Self::Markup => {
+                let _ = writeln!(out, "<tool_calls k=\"{key}\">");
+                for call in calls {
+                    match written::parameters(&call.arguments) {
+                        None => write_tagged(out, call),
+                        Some(parameters) => {
+                            let id = attribute("id", Some(&call.id));
+                            let name = attribute("name", Some(&call.name));
+                            let _ = writeln!(out, "<invoke{id}{name}>\n{parameters}</invoke>");
+                        }
+                    }
                 }
                 out.push_str("</tool_calls>");
             }
@@ -108,6 +142,11 @@ impl Dialect {
             }
         }
     }
+}
+
+fn write_tagged(out: &mut String, call: &ToolCall<'_>) {
+    let id = attribute("id", Some(&call.id));
+    let _ = writeln!(out, "<tool_call{id}>{}</tool_call>", call_json(call));
 }
 
 /// A call as one JSON object. Arguments that are a JSON object stand as they are; anything else is

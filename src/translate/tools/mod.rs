@@ -8,6 +8,7 @@
 pub mod dialect;
 pub mod offer;
 pub mod signature;
+mod written;
 
 pub use dialect::Dialect;
 pub use offer::{Choice, Offer, Tool};

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,6 +16,8 @@ use super::until;
 pub(crate) struct Process {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    /// Reads the log until there is no more.
+    reading: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -41,6 +43,8 @@ impl Process {
             .current_dir(env!("CARGO_TARGET_TMPDIR"))
             .env_clear()
             .envs(setup.variables())
+            // Where a run that measures coverage collects its counters.
+            .envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -48,12 +52,16 @@ impl Process {
             .unwrap();
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let (stderr, writing) = (child.stderr.take().unwrap(), Arc::clone(&lines));
-        thread::spawn(move || {
+        let reading = thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 writing.lock().unwrap().push(line);
             }
         });
-        Self { child, lines }
+        Self {
+            child,
+            lines,
+            reading: Some(reading),
+        }
     }
 
     /// Starts it and waits until it serves.
@@ -140,9 +148,23 @@ impl Process {
     }
 }
 
+/// Whatever a test was about, its log holds no secret. Every test's fal key is one, and so is
+/// everything that is called planted.
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let has_read = self
+            .reading
+            .take()
+            .is_none_or(|reading| reading.join().is_ok());
+        if thread::panicking() || !has_read {
+            return;
+        }
+        let log = self.log();
+        for secret in ["ksecret", "planted"] {
+            let line = log.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "{secret} is in the log");
+        }
     }
 }

@@ -118,7 +118,7 @@ fn wants_json(sentence: &str) -> bool {
         "in json",
         "as json",
     ]) && has(&["respond", "reply", "answer", "output", "return"])
-        && !has(&["tool", "call", "block"])
+        && (!has(&["tool", "call", "block"]) || has(&["no tool", "no call"]))
 }
 
 /// "You must call a tool", "your reply must be the block", "you have to use get_weather".
@@ -217,6 +217,10 @@ mod tests {
         );
         assert_eq!(
             read("Always respond with a JSON object."),
+            Some(json!(true))
+        );
+        assert_eq!(
+            read("If no tool is needed, respond with a JSON object."),
             Some(json!(true))
         );
         assert_eq!(read("Explain what a schema is."), None);

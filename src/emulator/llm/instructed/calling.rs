@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{
     brief::{Brief, Must},
     choose::{self, Call},
+    elements::Elements,
     envelope::Envelope,
     json_text::Style,
     toolbox::Tool,
@@ -133,6 +134,12 @@ fn slipped_envelope(shown: &Envelope, behaviour: &Behaviour) -> Envelope {
     }
     if behaviour.makes(Slip::CallRenamed) {
         return Envelope::tagged("function_calls", "invoke", arguments);
+    }
+    if behaviour.makes(Slip::CallMarkup) {
+        return Envelope {
+            elements: Some(Elements::usual()),
+            ..Envelope::tagged("function_calls", "", arguments)
+        };
     }
     let mut envelope = Envelope {
         arguments: arguments.to_owned(),

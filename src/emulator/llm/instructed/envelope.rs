@@ -1,11 +1,12 @@
 //! The form of a call, learnt from the one example in the instructions.
 //!
-//! An example is an object with a name and arguments. The tags around it, the key in them and the
-//! names of its members are taken over as they stand; nothing about them is known beforehand.
+//! An example is an object with a name and arguments, or an element with a name and one element in
+//! it for each argument. The tags around it, the key in them and the names of its members are taken
+//! over as they stand; nothing about them is known beforehand.
 
 use serde_json::Value;
 
-use super::{json_text::Style, scan};
+use super::{elements::Elements, json_text::Style, scan};
 
 /// What stands around calls and how their members are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(super) struct Envelope {
     pub(super) arguments: String,
     /// No text may stand next to the calls.
     pub(super) alone: bool,
+    /// How a call is written where it is no JSON.
+    pub(super) elements: Option<Elements>,
 }
 
 /// Members that hold arguments, as the world calls them.
@@ -42,6 +45,18 @@ impl Envelope {
                 let arguments = arguments_member(calls.as_array()?.first()?)?;
                 Some(Envelope::list(list, arguments))
             })
+            .or_else(|| Envelope::of_elements(text))
+    }
+
+    /// The form of the example in `text` that is written in elements.
+    fn of_elements(text: &str) -> Option<Envelope> {
+        let (elements, range) = Elements::read(text)?;
+        let (before, rest) = text.split_at(range.start);
+        let (_, after) = rest.split_at(range.len());
+        Some(Envelope {
+            elements: Some(elements),
+            ..Envelope::around(before, after, "arguments")
+        })
     }
 
     /// `{"LIST": [call, call]}` and nothing else.
@@ -55,6 +70,7 @@ impl Envelope {
             name: "name".to_owned(),
             arguments: arguments.to_owned(),
             alone: true,
+            elements: None,
         }
     }
 
@@ -81,6 +97,7 @@ impl Envelope {
             name: "name".to_owned(),
             arguments: arguments.to_owned(),
             alone: false,
+            elements: None,
         }
     }
 
@@ -156,6 +173,9 @@ impl Envelope {
         let calls: Vec<String> = calls
             .into_iter()
             .map(|(name, arguments)| {
+                if let Some(elements) = &self.elements {
+                    return elements.write(name, arguments, &self.arguments, style);
+                }
                 let call = style.members([
                     (self.name.as_str(), style.name(name)),
                     (self.arguments.as_str(), style.write(arguments)),
@@ -199,6 +219,11 @@ mod tests {
                 "<tool_calls k=\"7K2Q\">\n<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}</tool_call>\n</tool_calls>",
             );
         }
+        let elements = "Write\n<tool_calls k=\"7K2Q\">\n<do id=\"TOOL\">\n<with is=\"PARAMETER\">value</with>\n</do>\n</tool_calls>\nand stop. Numbers: <with is=\"PARAMETER\" as=\"json\">.";
+        assert_eq!(
+            written(elements),
+            "<tool_calls k=\"7K2Q\">\n<do id=\"f\">\n<with is=\"a\" as=\"json\">1</with>\n</do>\n</tool_calls>",
+        );
         assert_eq!(
             written("<run>{\"name\": \"TOOL\", \"args\": {}}</run>"),
             "<run>{\"name\": \"f\", \"args\": {\"a\": 1}}</run>"

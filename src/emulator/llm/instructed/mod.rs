@@ -13,6 +13,7 @@
 mod brief;
 mod calling;
 mod choose;
+mod elements;
 mod envelope;
 mod hints;
 mod instance;

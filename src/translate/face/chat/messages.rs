@@ -30,7 +30,7 @@ const MAX_PARTS: usize = 64;
 ///
 /// # Errors
 /// An empty list, too many messages, a role nobody knows, a part that cannot be carried, a tool
-/// result without its id, or nothing to answer.
+/// result without its id or without its call, or nothing to answer.
 pub fn parse<'a>(
     messages: Vec<RequestMessage<'a>>,
     limits: &Limits,
@@ -147,10 +147,18 @@ impl<'a> Builder<'a, '_> {
                         ),
                     ));
                 };
-                let name = name.or_else(|| self.called.get(call_id).cloned());
+                let Some(called) = self.called.get(call_id) else {
+                    return Err(Rejection::invalid(
+                        format!("{path}.tool_call_id"),
+                        format!(
+                            "Invalid '{path}.tool_call_id': no message before it has a tool call of this id. \
+                             Put the assistant's message with the call before its result."
+                        ),
+                    ));
+                };
                 Ok(Speaker::Tool {
                     call_id: call_id.clone(),
-                    name,
+                    name: Some(name.unwrap_or_else(|| called.clone())),
                 })
             }
             "function" => Ok(Speaker::Tool {

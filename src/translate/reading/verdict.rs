@@ -1,0 +1,43 @@
+//! What becomes of an answer once all of it is there.
+
+use super::event::Fault;
+use super::shape::Call;
+
+/// What a whole answer amounts to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is what was asked for.
+    Met,
+    /// The model declined, in these words.
+    Declined(String),
+    /// It is not; see [`Unmet`].
+    Unmet(Unmet),
+}
+
+/// An answer that is not what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// What was wrong with it, for the model to mend.
+    pub correction: String,
+    /// What the caller is told when it is not mended.
+    pub fault: Fault,
+    /// What to deliver instead of the fault, where the caller asked for no guarantee.
+    pub instead: Option<Instead>,
+}
+
+/// An answer that is not all that was hoped for, and breaks no promise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Instead {
+    pub text: String,
+    pub calls: Vec<Call>,
+}
+
+impl Instead {
+    /// Text alone.
+    pub fn of(text: String) -> Self {
+        Self {
+            text,
+            ..Self::default()
+        }
+    }
+}

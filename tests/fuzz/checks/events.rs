@@ -1,0 +1,62 @@
+//! A stream's bytes to events: the same however they arrive, and the same by the short way, which
+//! compares bytes, as by the long way, which parses every event.
+
+use fal_gateway::translate::plan::Reading;
+use fal_gateway::translate::reading::{Format, Limits};
+
+use super::ear::{self, Arrival, Heard, LIMITS, asked, chance};
+
+/// Beyond these a byte at a time, or a space more for each event, would only be slow.
+const MOST_SINGLY: usize = 4096;
+const MOST_LINES: usize = 256;
+
+pub(crate) fn check(data: &[u8]) {
+    let (reading, bytes) = asked(data);
+    let mut rng = chance(data);
+    let limits = Limits {
+        max_event: [1 << 24, 300, 60][rng.usize(..3)],
+        accept_missing_final: rng.bool(),
+        ..LIMITS
+    };
+    let whole = hear(reading, limits, &bytes, Arrival::AtOnce);
+    let pieces = Arrival::InPieces(&mut rng);
+    let cut = hear(reading, limits, &bytes, pieces);
+    assert_eq!(cut, whole, "cut anywhere");
+    if bytes.len() <= MOST_SINGLY {
+        let singly = hear(reading, limits, &bytes, Arrival::ByteByByte);
+        assert_eq!(singly, whole, "byte by byte");
+    }
+    if let Some(spaced) = spaced(&bytes) {
+        let short = hear(reading, LIMITS, &bytes, Arrival::AtOnce);
+        let long = hear(reading, LIMITS, &spaced, Arrival::AtOnce);
+        assert_eq!(long, short, "every event parsed in full");
+    }
+}
+
+fn hear(reading: &Reading, limits: Limits, bytes: &[u8], arrival: Arrival<'_>) -> Heard {
+    ear::hear(reading, Format::Events, limits, bytes, arrival)
+}
+
+/// The same events with one space more before each: no event begins like another, so none can be
+/// taken for another that has grown.
+fn spaced(bytes: &[u8]) -> Option<Vec<u8>> {
+    const DATA: &[u8] = b"data:";
+    let mut spaced = Vec::with_capacity(bytes.len());
+    let mut count = 0;
+    for line in bytes.split_inclusive(|byte| matches!(byte, b'\r' | b'\n')) {
+        let is_first = spaced.is_empty();
+        let mark = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| is_first);
+        let begin = line.len() - mark.unwrap_or(line).len();
+        let (mark, line) = line.split_at(begin);
+        spaced.extend_from_slice(mark);
+        if let Some(value) = line.strip_prefix(DATA) {
+            count += 1;
+            spaced.extend_from_slice(DATA);
+            spaced.extend(std::iter::repeat_n(b' ', count));
+            spaced.extend_from_slice(value);
+        } else {
+            spaced.extend_from_slice(line);
+        }
+    }
+    (count <= MOST_LINES).then_some(spaced)
+}

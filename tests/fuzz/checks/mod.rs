@@ -1,0 +1,31 @@
+//! What has to hold for any bytes whatever, one function for each place where bytes come in.
+//!
+//! The functions are pure and panic when a promise is broken. `cargo test --test fuzz` gives them
+//! the stored corpus and mutations of it; the targets in `fuzz/` give them what libFuzzer finds.
+
+mod calls;
+mod config;
+mod ear;
+mod events;
+mod fold;
+mod json;
+mod object;
+mod request;
+mod schema;
+#[path = "../../pure/unfold.rs"]
+mod unfold;
+
+/// Judges what comes of some bytes, and panics if it may not be.
+pub(crate) type Check = fn(&[u8]);
+
+/// Every target by its name, which is also that of its corpus and of its program in `fuzz/`.
+pub(crate) const TARGETS: [(&str, Check); 8] = [
+    ("calls", calls::check),
+    ("config", config::check),
+    ("events", events::check),
+    ("fold", fold::check),
+    ("json", json::check),
+    ("object", object::check),
+    ("request", request::check),
+    ("schema", schema::check),
+];

@@ -1,0 +1,85 @@
+//! A request's body to what fal is asked, for both public APIs: a plan that is sound, or a refusal
+//! that says why.
+
+use fal_gateway::translate::ask::Ask;
+use fal_gateway::translate::face::chat::parse::parse;
+use fal_gateway::translate::face::completions;
+use fal_gateway::translate::fold::Overflow;
+use fal_gateway::translate::plan::{Plan, plan};
+use fal_gateway::translate::rejection::Rejection;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::ear::{CATALOGUE, MESSAGE_LIMITS, capabilities};
+
+/// Less than most folded conversations need.
+const LITTLE_ROOM: usize = 600;
+
+pub(crate) fn check(data: &[u8]) {
+    judge(data, |body| parse(body, &MESSAGE_LIMITS));
+    judge(data, |body| {
+        completions::parse::parse(body).map(|request| request.ask)
+    });
+    lone_message_is_verbatim(data);
+}
+
+fn judge(body: &[u8], parse: impl Fn(&[u8]) -> Result<Ask<'_>, Rejection>) {
+    let overflows = [Overflow::Error, Overflow::Shift, Overflow::DropOldest];
+    for overflow in overflows {
+        let little = capabilities(Some(LITTLE_ROOM), overflow);
+        match parse(body).and_then(|ask| plan(ask, &little, &CATALOGUE)) {
+            Ok(plan) => fits(&plan, body),
+            Err(rejection) => is_a_reason(&rejection),
+        }
+    }
+}
+
+fn fits(plan: &Plan<'_>, body: &[u8]) {
+    assert!(serde_json::from_slice::<IgnoredAny>(body).is_ok());
+    assert!(!plan.input.model.is_empty());
+    assert!((1..=4).contains(&plan.choices));
+    let texts = [Some(&plan.input.prompt), plan.input.system_prompt.as_ref()];
+    for text in texts.into_iter().flatten() {
+        assert!(text.chars().count() <= LITTLE_ROOM);
+    }
+    let written = serde_json::to_vec(&plan.input).expect("fal's input can be written");
+    let read: Value = serde_json::from_slice(&written).expect("and read");
+    assert_eq!(read["prompt"], *plan.input.prompt);
+}
+
+fn is_a_reason(rejection: &Rejection) {
+    let letters = rejection.message.chars().count();
+    assert!((1..2000).contains(&letters), "{letters}: {rejection:?}");
+    let param = rejection.param.as_deref().unwrap_or_default();
+    assert!(param.chars().count() < 400, "{rejection:?}");
+}
+
+/// Nothing but one message: fal gets it as it is.
+fn lone_message_is_verbatim(body: &[u8]) {
+    let Ok(Value::Object(request)) = serde_json::from_slice(body) else {
+        return;
+    };
+    let Some([message]) = request
+        .get("messages")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+    else {
+        return;
+    };
+    let is_alone = request
+        .keys()
+        .all(|name| ["messages", "stream", "temperature"].contains(&name.as_str()));
+    let (Some(content), "user", 2, true) = (
+        message["content"].as_str(),
+        message["role"].as_str().unwrap_or_default(),
+        message.as_object().map_or(0, serde_json::Map::len),
+        is_alone,
+    ) else {
+        return;
+    };
+    let much = capabilities(None, Overflow::Error);
+    if let Ok(plan) = parse(body, &MESSAGE_LIMITS).and_then(|ask| plan(ask, &much, &CATALOGUE)) {
+        let is_imitation = content.starts_with("<conversation-");
+        assert!(is_imitation || plan.input.prompt == content);
+    }
+}
