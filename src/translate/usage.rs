@@ -101,10 +101,6 @@ impl TokenEstimate {
 const ACCENT: u64 = 1300;
 
 /// The classes of ASCII, which most text is made of.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "the compiler runs it, and would refuse to go beyond"
-)]
 static ASCII: [Class; 128] = {
     let mut classes = [Class::Punctuation; 128];
     let mut rest = classes.as_mut_slice();
