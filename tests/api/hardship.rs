@@ -100,6 +100,11 @@ fn ten_thousand_idle_connections_cost_little_and_are_in_nobodys_way() {
     drop(idle);
 }
 
+/// At a time, from each side.
+const FLOODS: usize = 20;
+/// The largest event, `fal.max_event`; a buffer on its way there may be twice as large.
+const MAX_EVENT_KIB: usize = 4 << 10;
+
 #[test]
 fn in_little_memory_floods_are_refused_and_it_lives() {
     let lines = vec![b'a'; 64 << 10];
@@ -112,9 +117,9 @@ fn in_little_memory_floods_are_refused_and_it_lives() {
     let setup = fal.setup().set("server.max_body", "4MiB");
     let (process, address) = Process::serving_within("-v 2097152", &setup);
     let before = process.resident_kib();
-    for _round in 0..2 {
+    for _round in 0..4 {
         std::thread::scope(|scope| {
-            for number in 0..40 {
+            for number in 0..2 * FLOODS {
                 scope.spawn(move || match number % 2 {
                     0 => pour_in(address),
                     _ => {
@@ -128,9 +133,11 @@ fn in_little_memory_floods_are_refused_and_it_lives() {
         });
     }
     assert!(is_alive(address));
-    until("the memory is given back", || {
+    // The allocator may keep what one round of floods filled at most, and not what all of them did.
+    let most = FLOODS * 2 * MAX_EVENT_KIB + (32 << 10);
+    until("only so much memory is kept", || {
         let kept = process.resident_kib().saturating_sub(before);
-        (kept < 96 << 10).then_some(())
+        (kept < most).then_some(())
     });
 }
 

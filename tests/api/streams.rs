@@ -88,6 +88,27 @@ fn every_piece_leaves_before_the_next_one_comes() {
     assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
 }
 
+/// Two hundred events, each in an HTTP chunk of its own, as fal sends them, but all at once.
+#[test]
+fn events_that_come_together_are_read_and_sent_together() {
+    let text = "so much text ".repeat(16);
+    let grown = (1..=200).map(|length| event(&text[..length]));
+    let mut burst = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+        transfer-encoding: chunked\r\n\r\n"
+        .to_vec();
+    for data in grown.chain([final_event(&text)]) {
+        burst.extend(format!("{:x}\r\n", data.len()).into_bytes());
+        burst.extend(data);
+        burst.extend(b"\r\n");
+    }
+    burst.extend(b"0\r\n\r\n");
+    let fal = ScriptedUpstream::answering(burst);
+    let answer = fal.setup().start().call(&ask());
+    assert_eq!(answer.streamed_text(), text);
+    let deltas = answer.text().matches("\"delta\"").count();
+    assert!(deltas < 40, "{deltas} chunks for 200 events");
+}
+
 #[test]
 fn nothing_comes_after_the_end_even_if_fal_goes_on() {
     let more = [
