@@ -76,6 +76,7 @@ fn the_generated_parts_are_up_to_date() {
     generated("fields", &fields());
     generated("completion-fields", &completion_fields());
     generated("settings", &config::reference());
+    generated("speed", &file("bench/RESULTS.md"));
     generated("eval", &eval::table());
 }
 
