@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::{LocalBoxFuture, try_join_all};
-use futures::{FutureExt, Stream};
+use futures::FutureExt;
+use futures::future::try_join_all;
 use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -16,15 +16,13 @@ use super::auth::Caller;
 use super::counting::Tally;
 use super::error::ApiError;
 use super::gateway::Worker;
-use super::gathering::Gathering;
-use super::reask::{Asking, Reask};
+use super::leg::Leg;
+use super::reask::Reask;
 use super::uploads;
 use crate::observe::record::Record;
 use crate::translate::face::answer::Choices;
 use crate::translate::plan::Plan;
-use crate::translate::reading::{
-    Event, Fault, Finish, FinishReason, Format, Instead, Reader, Sink, Unmet,
-};
+use crate::translate::reading::{Fault, Format, Reader};
 use crate::upstream::{Answer, RefusalKind, UpstreamError};
 
 /// The calls that one request has made to fal, one for each choice. Dropping it drops them all.
@@ -38,29 +36,6 @@ pub struct Exchange {
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Where the tokens are counted.
     tally: Option<Tally>,
-}
-
-struct Leg {
-    /// `None` once the answer has ended: the connection is closed or back in its pool.
-    body: Option<Answer>,
-    reader: Reader,
-    gathering: Gathering,
-    /// When fal last said anything; `None` before its first byte.
-    last_heard: Option<Instant>,
-    ending: Option<Ending>,
-    /// How to ask again, where the answer has to be something in particular.
-    reask: Option<Reask>,
-    asking: Option<Asking>,
-    /// What an earlier attempt has left to deliver, should no later one do better.
-    instead: Option<Instead>,
-    /// What had to be mended so far, by name.
-    mended: Vec<&'static str>,
-}
-
-/// The ending of an answer while its tokens are being counted.
-struct Ending {
-    estimated: Finish,
-    counted: LocalBoxFuture<'static, Finish>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -126,17 +101,7 @@ impl Exchange {
             if tally.is_some() {
                 reader.keep_texts();
             }
-            Leg {
-                reader,
-                gathering: Gathering::default(),
-                body: Some(answer),
-                last_heard: None,
-                ending: None,
-                reask: reask.clone(),
-                asking: None,
-                instead: None,
-                mended: Vec::new(),
-            }
+            Leg::new(answer, reader, reask.clone())
         };
         Ok(Self {
             legs: answers.into_iter().map(leg).collect(),
@@ -159,11 +124,7 @@ impl Exchange {
 
     /// What had to be forgiven, repaired or asked for again so far, by name.
     pub fn mended(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self
-            .legs
-            .iter()
-            .flat_map(|leg| leg.mended.iter().copied())
-            .collect();
+        let mut names: Vec<_> = self.legs.iter().flat_map(Leg::mended).copied().collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -171,18 +132,16 @@ impl Exchange {
 
     /// Whether every answer has ended.
     pub fn has_ended(&self) -> bool {
-        self.legs
-            .iter()
-            .all(|leg| leg.body.is_none() && leg.ending.is_none() && leg.asking.is_none())
+        self.legs.iter().all(Leg::has_ended)
     }
 
     /// When fal has been silent for too long, on any of the calls that are still running.
     pub fn deadline(&self) -> Instant {
-        let silent_until = |leg: &Leg| match leg.last_heard {
+        let silent_until = |leg: &Leg| match leg.last_heard() {
             None => self.limits.first_byte,
             Some(heard) => heard + self.limits.idle,
         };
-        let running = self.legs.iter().filter(|leg| leg.body.is_some());
+        let running = self.legs.iter().filter(|leg| leg.is_running());
         let deadlines = running.map(silent_until);
         deadlines.fold(self.limits.total, Instant::min)
     }
@@ -205,19 +164,7 @@ impl Exchange {
     /// ends with the estimate.
     pub fn fail(&mut self, fault: Fault, choices: &mut dyn Choices) {
         for (choice, leg) in self.legs.iter_mut().enumerate() {
-            let mut sink = Choice::new(choices, choice, false);
-            sink.keeps_faults = leg.instead.is_some();
-            leg.reader.fail(fault, &mut sink);
-            if leg.asking.take().is_some() {
-                sink.event(Event::Failed(fault));
-            }
-            if let Some(fault) = sink.fault.take() {
-                leg.settle(fault, &mut sink);
-            }
-            leg.body = None;
-            if let Some(ending) = leg.ending.take() {
-                sink.event(Event::Finished(ending.estimated));
-            }
+            leg.fail(fault, choices, choice);
         }
     }
 
@@ -225,186 +172,11 @@ impl Exchange {
     fn poll(&mut self, context: &mut Context<'_>, choices: &mut dyn Choices) -> Poll<()> {
         let mut has_progress = self.has_ended();
         for (choice, leg) in self.legs.iter_mut().enumerate() {
-            let mut sink = Choice::new(choices, choice, self.tally.is_some());
-            sink.keeps_faults = leg.instead.is_some();
-            has_progress |= leg.poll_asking(context, &mut sink);
-            has_progress |= leg.poll(context, &mut sink);
-            if let Some(unmet) = sink.unmet.take() {
-                leg.mend(&unmet, &mut sink);
-                sink.keeps_faults = leg.instead.is_some();
-                has_progress |= leg.poll_asking(context, &mut sink);
-            }
-            if let Some(fault) = sink.fault.take() {
-                leg.settle(fault, &mut sink);
-            }
-            if let (Some(tally), Some(estimated)) = (&self.tally, sink.held_back.take()) {
-                let counted = tally.settle(estimated, leg.reader.take_texts());
-                leg.ending = Some(Ending { estimated, counted });
-            }
-            has_progress |= leg.poll_ending(context, &mut sink);
+            has_progress |= leg.advance(context, choices, choice, self.tally.as_ref());
         }
         match has_progress {
             true => Poll::Ready(()),
             false => Poll::Pending,
-        }
-    }
-}
-
-impl Leg {
-    fn poll(&mut self, context: &mut Context<'_>, sink: &mut Choice<'_>) -> bool {
-        let Some(body) = &mut self.body else {
-            return false;
-        };
-        let mut end = None;
-        while end.is_none() && self.gathering.has_room() {
-            match Pin::new(&mut *body).poll_next(context) {
-                Poll::Ready(Some(Ok(bytes))) => {
-                    self.gathering.add(bytes.len());
-                    self.reader.feed(&bytes);
-                }
-                Poll::Ready(Some(Err(_))) => end = Some(Err(Fault::Disconnected)),
-                Poll::Ready(None) => end = Some(Ok(())),
-                Poll::Pending => break,
-            }
-        }
-        if end.is_none() && self.gathering.poll(self.last_heard, context).is_pending() {
-            return false;
-        }
-        let gathered = std::mem::take(&mut self.gathering);
-        if gathered.bytes > 0 {
-            self.last_heard = Some(Instant::now());
-            self.reader.read(sink);
-        }
-        match end {
-            Some(Ok(())) => self.reader.finish(sink),
-            Some(Err(fault)) => self.reader.fail(fault, sink),
-            // More may be ready; the next poll must come even if no new byte does.
-            None if !gathered.has_room() => context.waker().wake_by_ref(),
-            None => {}
-        }
-        if self.reader.has_ended() {
-            self.body = None;
-            self.note_mending();
-        }
-        true
-    }
-
-    fn note_mending(&mut self) {
-        if let Some(reask) = &self.reask {
-            let leniencies = self.reader.leniencies();
-            reask.count(leniencies);
-            self.mended.extend(leniencies);
-        }
-    }
-
-    /// The model's answer is not what was promised: it is asked again, or that was the last word.
-    fn mend(&mut self, unmet: &Unmet, sink: &mut Choice<'_>) {
-        let reply = self.reader.reply().to_owned();
-        self.asking = self
-            .reask
-            .as_mut()
-            .and_then(|reask| reask.ask(unmet, &reply));
-        self.instead = unmet.instead.clone().or(self.instead.take());
-        match self.asking.is_some() {
-            true => {
-                self.mended.push("reask");
-                sink.event(Event::Mended(&["reask"]));
-            }
-            false => self.settle(unmet.fault, sink),
-        }
-    }
-
-    /// Ends an answer that will not get better: with what may be delivered all the same, if there
-    /// is anything.
-    fn settle(&mut self, fault: Fault, sink: &mut Choice<'_>) {
-        sink.keeps_faults = false;
-        let Some(Instead { text, calls }) = self.instead.take() else {
-            return sink.event(Event::Failed(fault));
-        };
-        if !text.is_empty() {
-            sink.event(Event::Text(&text));
-        }
-        for call in &calls {
-            sink.event(Event::Call(call));
-        }
-        let reason = match calls.is_empty() {
-            true => FinishReason::Stop,
-            false => FinishReason::ToolCalls,
-        };
-        let usage = self.reader.usage();
-        sink.event(Event::Finished(Finish { reason, usage }));
-    }
-
-    /// Goes on with the answer to being asked again, once it comes.
-    fn poll_asking(&mut self, context: &mut Context<'_>, sink: &mut Choice<'_>) -> bool {
-        let Some(asking) = &mut self.asking else {
-            return false;
-        };
-        let Poll::Ready(outcome) = asking.poll_unpin(context) else {
-            return false;
-        };
-        self.asking = None;
-        match (outcome, &self.reask) {
-            (Ok(answer), Some(reask)) => {
-                self.reader = reask.reader(&answer, &self.reader);
-                // Its head has just come, and the limit on silence counts from there.
-                self.last_heard = Some(Instant::now());
-                self.body = Some(answer);
-            }
-            (Ok(_), None) => {}
-            (Err(error), _) => sink.event(Event::Failed(fault_of(&error))),
-        }
-        true
-    }
-
-    /// Passes the ending on once its tokens have been counted.
-    fn poll_ending(&mut self, context: &mut Context<'_>, sink: &mut Choice<'_>) -> bool {
-        let Some(ending) = &mut self.ending else {
-            return false;
-        };
-        let Poll::Ready(finish) = ending.counted.poll_unpin(context) else {
-            return false;
-        };
-        self.ending = None;
-        sink.choices.event(sink.choice, Event::Finished(finish));
-        true
-    }
-}
-
-/// The sink of one choice.
-struct Choice<'c> {
-    choices: &'c mut dyn Choices,
-    choice: usize,
-    /// Whether the ending waits, because its tokens are still to be counted.
-    holds_back: bool,
-    held_back: Option<Finish>,
-    unmet: Option<Unmet>,
-    /// Whether there is something to deliver instead of a fault.
-    keeps_faults: bool,
-    fault: Option<Fault>,
-}
-
-impl<'c> Choice<'c> {
-    fn new(choices: &'c mut dyn Choices, choice: usize, holds_back: bool) -> Self {
-        Self {
-            choices,
-            choice,
-            holds_back,
-            held_back: None,
-            unmet: None,
-            keeps_faults: false,
-            fault: None,
-        }
-    }
-}
-
-impl Sink for Choice<'_> {
-    fn event(&mut self, event: Event<'_>) {
-        match event {
-            Event::Finished(finish) if self.holds_back => self.held_back = Some(finish),
-            Event::Failed(fault) if self.keeps_faults => self.fault = Some(fault),
-            Event::Unmet(unmet) => self.unmet = Some(unmet.clone()),
-            event => self.choices.event(self.choice, event),
         }
     }
 }
@@ -483,23 +255,6 @@ fn did_not_work(error: &UpstreamError) -> bool {
         | UpstreamError::Disconnected
         | UpstreamError::Unusable(_)
         | UpstreamError::UnusableHead(..) => false,
-    }
-}
-
-/// What a failed call means for an answer that has begun.
-fn fault_of(error: &UpstreamError) -> Fault {
-    match error {
-        UpstreamError::TimedOut | UpstreamError::ConnectTimedOut => Fault::TimedOut,
-        UpstreamError::Unreachable | UpstreamError::Disconnected => Fault::Disconnected,
-        UpstreamError::Unusable(reason) | UpstreamError::UnusableHead(reason, _) => {
-            Fault::Unusable(reason)
-        }
-        UpstreamError::Refused(refusal) => match refusal.kind {
-            RefusalKind::Busy => Fault::Busy,
-            RefusalKind::ContextLength | RefusalKind::TooLong { .. } => Fault::ContextLength,
-            RefusalKind::TimedOut => Fault::TimedOut,
-            _ => Fault::Model,
-        },
     }
 }
 

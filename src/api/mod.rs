@@ -21,6 +21,7 @@ pub mod gateway;
 pub mod gathering;
 pub mod health;
 pub mod learned;
+pub mod leg;
 pub mod models;
 pub mod reask;
 pub mod respond;
