@@ -33,7 +33,7 @@ async def test_run(agent, sent, marker):
 
 
 async def test_run_stream(agent, sent):
-    async with agent().run_stream("count 30") as result:
+    async with agent().run_stream("count 30 /emulate gap:5ms") as result:
         pieces = [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
     assert "".join(pieces) == " ".join(map(str, range(1, 31)))
     assert len(pieces) > 1

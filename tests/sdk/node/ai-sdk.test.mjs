@@ -45,7 +45,7 @@ for (const [name, languageModel] of Object.entries(providers)) {
     });
 
     test('a stream with usage', async () => {
-      const parts = await partsOf({ model: languageModel(), prompt: 'count 30' });
+      const parts = await partsOf({ model: languageModel(), prompt: 'count 30 /emulate gap:5ms' });
       const whole = await generateText({ model: languageModel(), prompt: 'count 30' });
       assert.ok(parts.filter((part) => part.type === 'text-delta').length > 1);
       assert.equal(textOf(parts), whole.text);

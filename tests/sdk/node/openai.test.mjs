@@ -70,7 +70,7 @@ describe('whole answers', () => {
 
 describe('streams', () => {
   test('the deltas add up to the whole answer', async () => {
-    const chunks = await read(await ask([user('count 40')], { stream: true }));
+    const chunks = await read(await ask([user('count 40 /emulate gap:5ms')], { stream: true }));
     const whole = await ask([user('count 40')]);
     assert.ok(chunks.length > 5);
     assert.equal(textOf(chunks), whole.choices[0].message.content);

@@ -69,7 +69,7 @@ def test_the_stream_says_what_the_whole_answer_says(complete, stream, prompt, pa
 
 
 def test_the_reason_comes_with_the_last_object(stream):
-    *rest, last = stream("count 20")
+    *rest, last = stream("count 20 /emulate gap:5ms")
     assert len(rest) > 5
     assert {choice.finish_reason for chunk in rest for choice in chunk.choices} == {None}
     assert last.choices[0].finish_reason == "stop"
@@ -166,7 +166,7 @@ def model(traffic, gateway_url) -> LangChainOpenAI:
 
 def test_langchain_invokes_and_streams(model):
     assert model.invoke("echo from a chain") == "from a chain"
-    pieces = list(model.stream("count 20"))
+    pieces = list(model.stream("count 20 /emulate gap:5ms"))
     assert len(pieces) > 1
     assert "".join(pieces) == model.invoke("count 20")
 

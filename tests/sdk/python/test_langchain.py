@@ -41,7 +41,7 @@ def test_a_conversation_with_instructions(chat_model, emulator, marker):
 
 
 def test_stream(chat_model):
-    chunks = list(chat_model.stream("count 20"))
+    chunks = list(chat_model.stream("count 20 /emulate gap:5ms"))
     assert len([chunk for chunk in chunks if chunk.content]) > 1
     assert "".join(chunk.content for chunk in chunks) == chat_model.invoke("count 20").content
 

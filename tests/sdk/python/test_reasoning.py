@@ -93,7 +93,7 @@ def test_reasoning_is_taken_apart_from_the_answer_however_fal_sends_it(reason, w
     assert shown["reasoning"].strip()
 
 
-@pytest.mark.parametrize("words", ["size:2", "key_order size:2"])
+@pytest.mark.parametrize("words", ["size:2 gap:1ms", "key_order size:2 gap:1ms"])
 def test_reasoning_comes_before_the_answer(stream, words):
     chunks = list(stream(f"reason /emulate {words}", reasoning_effort="high"))
     thinking = [index for index, chunk in enumerate(chunks) if reasoning_of([chunk])]

@@ -15,7 +15,7 @@ def test_the_deltas_add_up_to_the_answer(stream):
 
 
 def test_a_long_answer_comes_in_pieces(stream):
-    chunks = list(stream("count 50"))
+    chunks = list(stream("count 50 /emulate gap:5ms"))
     pieces = [chunk for chunk in chunks if text_of([chunk])]
     assert len(pieces) > 5
 
