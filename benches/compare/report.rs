@@ -32,6 +32,9 @@ impl Report {
         for figure in FIGURES {
             let [direct, nginx, gateway] =
                 [Kind::Direct, Kind::Nginx, Kind::Gateway].map(|kind| self.median(figure, kind));
+            if direct.or(nginx).or(gateway).is_none() {
+                continue;
+            }
             let cell = |value: Option<f64>| {
                 value.map_or("-".to_owned(), |value| number(value, figure.unit))
             };
@@ -40,19 +43,23 @@ impl Report {
             let ratio = ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
             let _ = writeln!(table, "| {} | {cells} | {ratio} |", figure.name);
         }
+        self.add_growth(&mut table);
+        table
+    }
+
+    /// What the length of the text before it adds to the cost of an event.
+    fn add_growth(&self, table: &mut String) {
         let growth = [Kind::Nginx, Kind::Gateway].map(|kind| {
             let cost = |run| FIGURES.iter().find(|figure| figure.run == run);
             let [short, long] = [SHORT, LONG].map(|run| self.median(cost(run)?, kind));
-            long.zip(short).map_or("-".to_owned(), |(long, short)| {
-                format!("{:.2}", long / short)
-            })
+            long.zip(short).map(|(long, short)| long / short)
         });
-        let _ = writeln!(
-            table,
-            "| cost of an event among 2,000 : among 200 | - | {} | - |",
-            growth.join(" | ")
-        );
-        table
+        if let [Some(nginx), Some(gateway)] = growth {
+            let _ = writeln!(
+                table,
+                "| cost of an event among 2,000 : among 200 | - | {nginx:.2} | {gateway:.2} | - |"
+            );
+        }
     }
 }
 
