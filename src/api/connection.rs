@@ -19,7 +19,8 @@ use actix_web::dev::{Extensions, ServiceRequest};
 use actix_web::rt::net::TcpStream;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep_until};
+
+use super::alarm::Alarm;
 
 /// The most that is read at once, and after half of which the dispatcher gets its turn. Both
 /// together stay well below the 128 KiB at which the dispatcher's buffer is full.
@@ -99,7 +100,7 @@ pub struct Guarded {
     stream: TcpStream,
     connection: Rc<Connection>,
     header_timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     /// Bytes read since the dispatcher last had its turn.
     in_a_row: usize,
     /// What was sent before its time.
@@ -113,7 +114,7 @@ impl Guarded {
             stream,
             connection: Rc::default(),
             header_timeout,
-            timer: None,
+            alarm: Alarm::default(),
             in_a_row: 0,
             ahead: BytesMut::new(),
         }
@@ -172,26 +173,17 @@ impl Guarded {
         }
     }
 
-    /// Ends the connection when the head that is being read has taken too long. The timer is left
-    /// to run out when a head is complete, since that is cheaper than to set one for each.
+    /// Ends the connection when the head that is being read has taken too long. The alarm is left
+    /// to ring when a head is complete, since that is cheaper than to set one for each.
     fn poll_head_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(since) = self.connection.head_since.get() else {
             return Poll::Pending;
         };
-        if matches!(&self.timer, Some(timer) if !timer.is_elapsed()) {
+        if self.alarm.is_set() {
             return Poll::Pending;
         }
-        let deadline = (since + self.header_timeout).into();
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= deadline {
-                return Poll::Ready(Ok(()));
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
+        let due = (since + self.header_timeout).into();
+        self.alarm.poll(due, cx).map(Ok)
     }
 }
 

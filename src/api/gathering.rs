@@ -27,11 +27,13 @@ pub struct Gathering {
 }
 
 impl Gathering {
+    /// So many bytes have come.
     pub fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
         self.is_growing = true;
     }
 
+    /// Whether more may be waited for.
     pub fn has_room(&self) -> bool {
         self.bytes < MOST_AT_ONCE
     }
