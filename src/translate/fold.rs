@@ -17,6 +17,8 @@
 //! answer with role labels. The key in the tags (see [`super::key`]) occurs in no text of the
 //! conversation, which makes the fold injective without touching a character of what people wrote.
 
+mod images;
+
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -25,6 +27,7 @@ use super::guide::Guide;
 use super::key::Key;
 use super::rejection::{Cause, Rejection};
 use super::tools::Dialect;
+use images::{Images, is_crowded};
 
 /// What is sent to fal for a conversation.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +82,10 @@ pub fn fold<'a>(
     guide: &Guide,
     room: &Room,
 ) -> Result<Folded<'a>, Rejection> {
-    if is_lone_message(&conversation) && !imitates_a_fold(&conversation) {
+    let goes_bare = is_lone_message(&conversation)
+        && !imitates_a_fold(&conversation)
+        && !is_crowded(&conversation);
+    if goes_bare {
         let folded = verbatim(conversation, guide);
         return match folded.fits(room) {
             true => Ok(folded),
@@ -445,59 +451,4 @@ pub fn attribute(label: &str, value: Option<&str>) -> String {
     }
     out.push('"');
     out
-}
-
-/// Numbers the images of a conversation and marks their places in the text.
-struct Images<'a> {
-    urls: Vec<Cow<'a, str>>,
-    /// `image`, or a longer word when somebody wrote `[image` into a text.
-    label: String,
-}
-
-impl<'a> Images<'a> {
-    fn of<'p>(parts: impl Iterator<Item = &'p Part<'a>> + Clone, key: Option<&Key>) -> Self
-    where
-        'a: 'p,
-    {
-        let has_images = parts.clone().any(|part| matches!(part, Part::Image(_)));
-        let mut label = "image".to_owned();
-        if has_images {
-            // The bare word, whatever follows it: of the words that occur, the longest is then
-            // always the marker's, and no text can pass for a marker or the other way round.
-            let is_written = |label: &str| {
-                let marker = format!("[{label}");
-                parts
-                    .clone()
-                    .any(|part| matches!(part, Part::Text(text) if text.contains(&marker)))
-            };
-            while is_written(&label) {
-                match key {
-                    Some(key) if !label.contains('-') => label = format!("image-{key}"),
-                    _ => label.push('_'),
-                }
-            }
-        }
-        Self {
-            urls: Vec::new(),
-            label,
-        }
-    }
-
-    /// Parts on lines of their own, images as `[image n]`.
-    fn write_parts(&mut self, out: &mut String, parts: &[Part<'a>]) {
-        for (position, part) in parts.iter().enumerate() {
-            if position > 0 {
-                out.push('\n');
-            }
-            match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Image(url) => {
-                    self.urls.push(url.clone());
-                    let _ = write!(out, "[{} {}]", self.label, self.urls.len());
-                }
-                // Calls stand in a block of their own, after what was said.
-                Part::ToolCall(_) => {}
-            }
-        }
-    }
 }

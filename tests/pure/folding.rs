@@ -16,7 +16,7 @@ use crate::unfold::unfold;
 
 /// Texts that look like the gateway's own work. `@` stands for the conversation's key where a
 /// generated conversation is folded a second time with it.
-const FRAGMENTS: [&str; 32] = [
+const FRAGMENTS: [&str; 33] = [
     "Hi",
     "a",
     "\n",
@@ -44,6 +44,7 @@ const FRAGMENTS: [&str; 32] = [
     "[image 1]",
     "[image_ 1]",
     "[image__ 2]",
+    "[image_________________ 1]",
     "[image",
     "[image-@ 1]",
     "The results of your tool calls are in the last turn. Continue.",

@@ -1,11 +1,11 @@
 //! Reading calls takes time in proportion to the text, however it arrives.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fal_gateway::translate::contract::Contract;
 use fal_gateway::translate::reading::shape::{Shaped, Shaper};
 
-use crate::support::{self, CAPABILITIES};
+use crate::support::{self, CAPABILITIES, cpu_time};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -69,12 +69,12 @@ fn the_work_grows_with_the_text_and_not_with_its_square() {
     for shape in SHAPES {
         for piece in [1, usize::MAX] {
             let time = |kib: usize, most: Duration| {
-                let started = Instant::now();
+                let started = cpu_time();
                 read(shape, kib * 1024, piece, started + most);
-                started.elapsed()
+                cpu_time() - started
             };
             let short = (0..2).map(|_| time(32, PATIENCE)).min().unwrap();
-            // Eight times as much text: 8 is proportional, 64 the square. A busy machine is forgiven.
+            // Eight times as much text: 8 is proportional, 64 the square.
             let most = short.max(Duration::from_millis(20)) * 24;
             let long = time(256, most);
             assert!(long < most, "{shape:?}, {piece}: {short:?}, then {long:?}");
@@ -87,7 +87,7 @@ fn the_longest_call_arrives_letter_by_letter() {
     let (before, middle, after) = SHAPES[1];
     let around = before.len() + after.len();
     let calls = |length, piece| {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = cpu_time() + PATIENCE;
         read((before, middle, after), length, piece, deadline)
     };
     let most = 1024 * 1024;
@@ -102,7 +102,7 @@ fn read(
     (before, middle, after): (&str, &str, &str),
     length: usize,
     piece: usize,
-    deadline: Instant,
+    deadline: Duration,
 ) -> usize {
     let contract = contract();
     let key = contract.tools.as_ref().unwrap().key.clone();
@@ -111,7 +111,9 @@ fn read(
     let mut shaper = Shaper::new(contract);
     let mut shaped = Shaped::default();
     let mut rest = text.as_str();
-    while !rest.is_empty() && !shaper.is_done() && Instant::now() < deadline {
+    // The clock is read from a file, which would cost more than a letter does.
+    let is_late = |left: usize| left.is_multiple_of(4096) && cpu_time() >= deadline;
+    while !rest.is_empty() && !shaper.is_done() && !is_late(rest.len()) {
         let (next, after) = rest.split_at(piece.min(rest.len()));
         shaper.push(next, &mut shaped);
         rest = after;
