@@ -53,7 +53,9 @@ pub async fn create<F: Face>(
     worker: ThinData<Worker>,
 ) -> Result<HttpResponse, ApiError> {
     let gateway = worker.gateway.clone();
-    scope::catch_panic(&gateway, answer::<F>(&request, payload, &worker))
+    let scope = scope::scope(&request);
+    let record = scope.as_ref().map(|scope| &scope.record);
+    scope::catch_panic(&gateway, record, answer::<F>(&request, payload, &worker))
         .await
         .map_err(|error| in_words_of::<F>(error))
 }
@@ -64,7 +66,7 @@ async fn answer<F: Face>(
     worker: &Worker,
 ) -> Result<HttpResponse, ApiError> {
     let gateway = &worker.gateway;
-    let scope = scope::scope(request).ok_or_else(ApiError::bug)?;
+    let scope = scope::scope(request).ok_or_else(|| ApiError::bug(false))?;
     let caller = gateway.access.admit(request.headers())?;
     if let Some(id) = &caller.id {
         scope.record.key(id.as_str());

@@ -1,9 +1,17 @@
 //! Every error a caller can see, in OpenAI's envelope; the only place that maps to a status.
 //!
-//! Two kinds of trouble meet here. The caller's own (a [`Rejection`], a wrong key, a body too
-//! large) become 4xx and name the parameter and the cure. fal's become 429 or 5xx, carry fal's
-//! request id, and say with `x-should-retry: false` where another try might be paid for twice:
-//! OpenAI's SDKs repeat 408, 409, 429 and every 5xx by themselves unless told not to.
+//! Three kinds of trouble meet here.
+//!
+//! - The caller's own (a [`Rejection`], a wrong key, a body too large) are 4xx and name the
+//!   parameter and the cure.
+//! - Failures that are worth another try (nothing was sent, a rate limit, fal's own 5xx, which it
+//!   does not bill) are 429 or 5xx: clients repeat those by themselves.
+//! - Failures that may have been paid for, or that no other try can cure, are 400 with the type
+//!   [`UPSTREAM_ERROR`]. OpenAI's SDKs heed `x-should-retry: false`, which comes with them, but
+//!   most agents and frameworks do not: they repeat every 5xx and every `server_error`, and each
+//!   of those tries would be paid for. A 400 is repeated by none.
+//!
+//! The log and the metrics tell whose failure it was ([`ErrorSource`]), whatever the status.
 
 use std::fmt;
 
@@ -11,6 +19,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 
+use crate::observe::record::ErrorSource;
 use crate::translate::reading::Fault;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::upstream::{Refusal, RefusalKind, UpstreamError};
@@ -19,6 +28,8 @@ use crate::wire::openai::error::{ErrorBody, ErrorResponse};
 const INVALID_REQUEST: &str = "invalid_request_error";
 const SERVER_ERROR: &str = "server_error";
 const RATE_LIMIT: &str = "rate_limit_error";
+/// The type of a failure that is not the caller's and must not be repeated.
+pub const UPSTREAM_ERROR: &str = "upstream_error";
 
 /// fal's id of a request, on answers and errors alike.
 pub const FAL_REQUEST_ID: HeaderName = HeaderName::from_static("x-fal-request-id");
@@ -31,6 +42,8 @@ pub struct ApiError {
     pub status: StatusCode,
     pub kind: &'static str,
     pub code: &'static str,
+    /// Whose failure it is, for the log and the metrics.
+    pub source: ErrorSource,
     pub param: Option<Box<str>>,
     pub message: Box<str>,
     /// `Some(false)` where fal may have been paid.
@@ -54,6 +67,7 @@ impl ApiError {
             status,
             kind: INVALID_REQUEST,
             code,
+            source: ErrorSource::Caller,
             param: None,
             message: message.into(),
             should_retry: None,
@@ -64,7 +78,7 @@ impl ApiError {
         }
     }
 
-    /// A failure that is not the caller's.
+    /// A failure of the gateway's that another try may not meet.
     pub fn server_error(
         status: StatusCode,
         code: &'static str,
@@ -72,7 +86,26 @@ impl ApiError {
     ) -> Self {
         Self {
             kind: SERVER_ERROR,
+            source: ErrorSource::Gateway,
             ..Self::invalid_request(status, code, message)
+        }
+    }
+
+    /// A failure of fal's that cost nothing, so that the client may try again.
+    pub fn repeatable(status: StatusCode, code: &'static str, message: &str) -> Self {
+        Self {
+            source: ErrorSource::Upstream,
+            ..Self::server_error(status, code, message)
+        }
+    }
+
+    /// A failure that may have been paid for, or that no other try can cure.
+    pub fn not_repeatable(code: &'static str, message: &str) -> Self {
+        Self {
+            kind: UPSTREAM_ERROR,
+            source: ErrorSource::Upstream,
+            should_retry: Some(false),
+            ..Self::invalid_request(StatusCode::BAD_REQUEST, code, message)
         }
     }
 
@@ -85,27 +118,32 @@ impl ApiError {
         }
     }
 
-    /// A failure that can only come from a mistake in this program.
-    pub fn bug() -> Self {
+    /// A failure that can only come from a mistake in this program. `has_called_fal` tells whether
+    /// the request may have been paid for by then.
+    pub fn bug(has_called_fal: bool) -> Self {
+        const CODE: &str = "internal_error";
+        const MESSAGE: &str =
+            "The gateway failed because of a bug of its own. Please report it with the request id.";
+        let error = match has_called_fal {
+            true => Self::not_repeatable(CODE, MESSAGE),
+            false => Self::server_error(StatusCode::INTERNAL_SERVER_ERROR, CODE, MESSAGE),
+        };
         Self {
+            source: ErrorSource::Gateway,
             should_retry: Some(false),
-            ..Self::server_error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal_error",
-                "The gateway failed because of a bug of its own. Please report it with the request id.",
-            )
+            ..error
         }
     }
 
     /// What became of a call to fal. `key_is_callers` tells whose key fal was shown.
     pub fn upstream(error: &UpstreamError, key_is_callers: bool) -> Self {
         match error {
-            UpstreamError::Unreachable => Self::server_error(
+            UpstreamError::Unreachable => Self::repeatable(
                 StatusCode::BAD_GATEWAY,
                 "upstream_unreachable",
                 "The gateway cannot reach fal. Nothing was sent; the request can be repeated.",
             ),
-            UpstreamError::ConnectTimedOut => Self::server_error(
+            UpstreamError::ConnectTimedOut => Self::repeatable(
                 StatusCode::GATEWAY_TIMEOUT,
                 "upstream_timeout",
                 "The gateway could not connect to fal in time. Nothing was sent; the request can be repeated.",
@@ -123,59 +161,47 @@ impl ApiError {
 
     /// How an answer went wrong after its head.
     pub fn fault(fault: Fault) -> Self {
-        let paid = |status, code, message: &str| Self {
-            should_retry: Some(false),
-            ..Self::server_error(status, code, message)
-        };
-        let gateway = StatusCode::BAD_GATEWAY;
         match fault {
-            Fault::Disconnected => paid(
-                gateway,
+            Fault::Disconnected => Self::not_repeatable(
                 "upstream_disconnected",
                 "fal closed the connection before its answer was complete.",
             ),
-            Fault::TimedOut => paid(
-                StatusCode::GATEWAY_TIMEOUT,
-                "upstream_timeout",
-                "fal did not answer in time.",
-            ),
-            Fault::Unusable(_) => paid(
-                gateway,
+            Fault::TimedOut => {
+                Self::not_repeatable("upstream_timeout", "fal did not answer in time.")
+            }
+            Fault::Unusable(_) => Self::not_repeatable(
                 "upstream_invalid_response",
                 "fal sent something that is not an answer.",
             ),
-            Fault::Model => paid(
-                gateway,
+            Fault::Model => Self::not_repeatable(
                 "upstream_error",
                 "fal reported that the model failed to answer.",
             ),
-            Fault::Revised => paid(
-                gateway,
+            Fault::Revised => Self::not_repeatable(
                 "upstream_revised",
                 "fal took back text that had already been delivered.",
             ),
-            Fault::ToolCall => paid(
-                gateway,
+            Fault::ToolCall => Self::not_repeatable(
                 "tool_call_invalid",
-                "The model wrote a tool call that is not valid, even when asked again. Try again or simplify the tool.",
+                "The model wrote a tool call that is not valid, even when asked again. Simplify the tool, or take another model.",
             ),
-            Fault::ToolChoice => paid(
-                gateway,
+            Fault::ToolChoice => Self::not_repeatable(
                 "tool_choice_not_met",
                 "The model did not make the tool call that was required, even when asked again.",
             ),
-            Fault::JsonSchema => paid(
-                gateway,
+            Fault::JsonSchema => Self::not_repeatable(
                 "json_schema_not_met",
                 "The model's answer does not match the format that was asked for, even when asked again.",
             ),
             Fault::ContextLength => context_length(None),
             Fault::Busy => busy(),
-            Fault::ShuttingDown => paid(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "shutting_down",
-                "The gateway is shutting down and could not finish the answer.",
-            ),
+            Fault::ShuttingDown => Self {
+                source: ErrorSource::Gateway,
+                ..Self::not_repeatable(
+                    "shutting_down",
+                    "The gateway is shutting down and could not finish the answer.",
+                )
+            },
         }
     }
 
@@ -192,33 +218,32 @@ impl ApiError {
                 "invalid_api_key",
                 "fal does not let the key you sent use this model. Check its scopes in fal's dashboard.",
             ),
-            RefusalKind::Key | RefusalKind::Forbidden => final_error(
+            RefusalKind::Key | RefusalKind::Forbidden => Self::not_repeatable(
                 "upstream_auth_failed",
                 "fal rejected the gateway's own key. Its operator has to check FAL_KEY.",
             ),
             RefusalKind::Balance => insufficient_quota(),
-            RefusalKind::UnknownApp => final_error(
+            RefusalKind::UnknownApp => Self::not_repeatable(
                 "upstream_not_found",
                 "fal does not know the application that this gateway is set up for. Its operator has to check fal.app.",
             ),
             RefusalKind::Busy => busy(),
-            RefusalKind::Unavailable => Self::server_error(
+            RefusalKind::Unavailable => Self::repeatable(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "upstream_unavailable",
                 "fal is not available at the moment. Try again later.",
             ),
-            RefusalKind::TimedOut => Self::server_error(
+            RefusalKind::TimedOut => Self::repeatable(
                 StatusCode::GATEWAY_TIMEOUT,
                 "upstream_timeout",
                 "fal gave up on the request because it took too long.",
             ),
-            RefusalKind::Failed => Self::server_error(
+            RefusalKind::Failed => Self::repeatable(
                 StatusCode::BAD_GATEWAY,
                 "upstream_error",
                 "fal failed to answer the request.",
             ),
-            RefusalKind::Unexpected => Self::server_error(
-                StatusCode::BAD_GATEWAY,
+            RefusalKind::Unexpected => Self::not_repeatable(
                 "upstream_error",
                 "fal answered with a status that the gateway does not know.",
             ),
@@ -231,16 +256,13 @@ impl ApiError {
 
     /// The envelope as JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        let message = match &self.fal_request_id {
-            Some(id) => format!("{} (fal request id: {id})", self.message),
-            None => self.message.to_string(),
-        };
         let body = ErrorResponse {
             error: ErrorBody {
-                message: &message,
+                message: &self.message,
                 kind: self.kind,
                 param: self.param.as_deref(),
                 code: Some(self.code),
+                fal_request_id: self.fal_request_id.as_deref(),
             },
         };
         serde_json::to_vec(&body).unwrap_or_default()
@@ -312,7 +334,7 @@ fn context_length(limit: Option<u64>) -> ApiError {
 fn busy() -> ApiError {
     ApiError {
         kind: RATE_LIMIT,
-        ..ApiError::server_error(
+        ..ApiError::repeatable(
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limit_exceeded",
             "fal is handling as many requests as it accepts at once. Try again in a moment.",
@@ -324,19 +346,11 @@ fn insufficient_quota() -> ApiError {
     ApiError {
         kind: "insufficient_quota",
         should_retry: Some(false),
-        ..ApiError::server_error(
+        ..ApiError::repeatable(
             StatusCode::TOO_MANY_REQUESTS,
             "insufficient_quota",
             "The fal account has no balance left. Top it up in fal's dashboard.",
         )
-    }
-}
-
-/// A failure that another try cannot mend.
-fn final_error(code: &'static str, message: &str) -> ApiError {
-    ApiError {
-        should_retry: Some(false),
-        ..ApiError::server_error(StatusCode::BAD_GATEWAY, code, message)
     }
 }
 

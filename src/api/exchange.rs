@@ -79,11 +79,12 @@ impl Exchange {
         let total = gateway.config.fal.total_timeout;
         let first_byte = gateway.first_byte_timeout(plan.endpoint.stream).min(total);
         let started = Instant::now();
+        record.calls_fal();
         let answers = tokio::select! {
             answers = answers(worker, caller, plan, record, first_byte) => answers?,
             () = gateway.stopping.enforced.cancelled() => {
                 let error = ApiError::fault(Fault::ShuttingDown);
-                record.error(error.code);
+                record.error(error.code, error.source);
                 return Err(error);
             }
         };

@@ -200,7 +200,27 @@ fn failed(fault: Fault, fal_request_id: Option<String>, record: &Record) -> ApiE
         fal_request_id: fal_request_id.map(Into::into),
         ..ApiError::fault(fault)
     };
-    record.upstream_error(error.code);
-    record.error(error.code);
+    if let Some(kind) = kind_of(fault) {
+        record.upstream_error(kind);
+    }
+    record.error(error.code, error.source);
     error
+}
+
+/// The fault as a label for metrics, in the words of [`crate::upstream::UpstreamError::label`]; `None` where it is not
+/// fal's.
+fn kind_of(fault: Fault) -> Option<&'static str> {
+    Some(match fault {
+        Fault::Disconnected => "disconnected",
+        Fault::TimedOut => "timeout",
+        Fault::Unusable(_) => "invalid_response",
+        Fault::Model => "model",
+        Fault::ContextLength => "context_length",
+        Fault::Busy => "busy",
+        Fault::Revised => "revised",
+        Fault::ToolCall => "tool_call",
+        Fault::ToolChoice => "tool_choice",
+        Fault::JsonSchema => "json_schema",
+        Fault::ShuttingDown => return None,
+    })
 }

@@ -81,7 +81,7 @@ pub async fn enter(
             next.call(request).await?.map_into_left_body()
         }
         Err(refusal) => {
-            record.error(refusal.code);
+            record.error(refusal.code, refusal.source);
             request
                 .into_response(refusal.error_response())
                 .map_into_right_body()
@@ -89,7 +89,7 @@ pub async fn enter(
     };
     if response.response().error().is_some_and(is_cors_refusal) {
         let refusal = foreign_page();
-        record.error(refusal.code);
+        record.error(refusal.code, refusal.source);
         response = response
             .into_response(refusal.error_response())
             .map_into_right_body();
@@ -103,12 +103,13 @@ fn is_cors_refusal(error: &actix_web::Error) -> bool {
     error.as_error::<actix_cors::CorsError>().is_some()
 }
 
-/// Turns a panic in a handler into a 500: one request fails, the others go on.
+/// Turns a panic in a handler into an error: one request fails, the others go on.
 ///
 /// # Errors
 /// Those of the handler, and [`ApiError::bug`] for a panic.
 pub async fn catch_panic<T>(
     gateway: &Gateway,
+    record: Option<&Record>,
     handler: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
     match AssertUnwindSafe(handler).catch_unwind().await {
@@ -116,7 +117,7 @@ pub async fn catch_panic<T>(
         Err(_) => {
             gateway.metrics.panics.inc();
             tracing::error!("a request ended in a bug of the gateway");
-            Err(ApiError::bug())
+            Err(ApiError::bug(record.is_some_and(Record::has_called_fal)))
         }
     }
 }
@@ -133,7 +134,7 @@ fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record) {
         .error()
         .and_then(|error| error.as_error::<ApiError>())
     {
-        record.error(error.code);
+        record.error(error.code, error.source);
     }
     let is_stream = matches!(
         response.response().body().size(),

@@ -70,8 +70,8 @@ async fn upload(
     Ok(())
 }
 
-/// Unlike a failed call of a model, a failed upload costs nothing, so every one may be repeated
-/// unless fal says that it will not help.
+/// Unlike a failed call of a model, a failed upload costs nothing. It may be repeated unless fal has
+/// said that this will not help.
 fn failed(error: &UpstreamError, caller: &Caller, record: &Record) -> ApiError {
     record.upstream_error(error.label());
     match error {
@@ -90,7 +90,7 @@ fn failed(error: &UpstreamError, caller: &Caller, record: &Record) -> ApiError {
         {
             ApiError::upstream(error, caller.brought_fal_key)
         }
-        UpstreamError::TimedOut => ApiError::server_error(
+        UpstreamError::TimedOut => ApiError::repeatable(
             StatusCode::GATEWAY_TIMEOUT,
             "upstream_timeout",
             "fal's storage did not take an image of the request in time. No model was called; \
@@ -101,12 +101,26 @@ fn failed(error: &UpstreamError, caller: &Caller, record: &Record) -> ApiError {
         | UpstreamError::UnusableHead(..)
         | UpstreamError::Refused(_) => {
             tracing::warn!(request.id = record.request_id(), %error, "an image could not be uploaded");
-            ApiError::server_error(
-                StatusCode::BAD_GATEWAY,
-                "upstream_upload_failed",
-                "fal's storage did not take an image of the request. No model was called; \
-                 the request can be repeated.",
-            )
+            match is_final(error) {
+                true => ApiError::not_repeatable(
+                    "upstream_upload_failed",
+                    "fal's storage refused an image of the request. No model was called.",
+                ),
+                false => ApiError::repeatable(
+                    StatusCode::BAD_GATEWAY,
+                    "upstream_upload_failed",
+                    "fal's storage did not take an image of the request. No model was called; \
+                     the request can be repeated.",
+                ),
+            }
         }
+    }
+}
+
+/// Whether the storage has said no in a way that the next try would meet again.
+fn is_final(error: &UpstreamError) -> bool {
+    match error {
+        UpstreamError::Refused(refusal) => refusal.status < 500,
+        _ => false,
     }
 }

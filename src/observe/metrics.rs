@@ -42,6 +42,7 @@ pub struct Observation<'o> {
     pub model: &'o str,
     pub status: u16,
     pub error_type: &'o str,
+    pub error_source: &'o str,
     pub is_stream: bool,
     pub duration: Duration,
     pub first_chunk: Option<Duration>,
@@ -59,7 +60,7 @@ impl Metrics {
         let registry = Registry::new();
         register_build_info(&registry)?;
         Ok(Self {
-            requests: counters(&registry, "fal_gateway_requests_total", "Requests by route, model, status, error type and whether they streamed.", &["route", "model", "status", "error_type", "stream"])?,
+            requests: counters(&registry, "fal_gateway_requests_total", "Requests by route, model, status, error type, whose error it was (caller, upstream, gateway) and whether they streamed.", &["route", "model", "status", "error_type", "error_source", "stream"])?,
             duration: histogram(&registry, "fal_gateway_request_duration_seconds", "Time from the request's head to the end of the answer.", &["route", "stream"])?,
             time_to_first_chunk: histogram(&registry, "gen_ai_client_operation_time_to_first_chunk_seconds", "Time from the request's head to the first piece of the answer.", &["gen_ai_provider_name", "gen_ai_request_model"])?,
             upstream_errors: counters(&registry, "fal_gateway_upstream_errors_total", "Failed calls to fal by kind.", &["kind"])?,
@@ -81,7 +82,14 @@ impl Metrics {
         let stream = if seen.is_stream { "true" } else { "false" };
         let status = seen.status.to_string();
         self.requests
-            .with_label_values(&[seen.route, seen.model, &status, seen.error_type, stream])
+            .with_label_values(&[
+                seen.route,
+                seen.model,
+                &status,
+                seen.error_type,
+                seen.error_source,
+                stream,
+            ])
             .inc();
         self.duration
             .with_label_values(&[seen.route, stream])

@@ -14,6 +14,26 @@ use super::metrics::{Metrics, Observation};
 #[derive(Clone, Debug)]
 pub struct Record(Rc<Inner>);
 
+/// Whose failure an error is. The status does not tell: a failure of fal's that must not be repeated
+/// is a 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorSource {
+    Caller,
+    Upstream,
+    Gateway,
+}
+
+impl ErrorSource {
+    /// The source as a label for metrics and logs.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Upstream => "upstream",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     metrics: Arc<Metrics>,
@@ -26,6 +46,8 @@ struct Inner {
     fal_request_id: RefCell<String>,
     status: Cell<u16>,
     error_code: Cell<&'static str>,
+    error_source: Cell<&'static str>,
+    has_called_fal: Cell<bool>,
     is_stream: Cell<bool>,
     is_complete: Cell<bool>,
     first_chunk: Cell<Option<Duration>>,
@@ -49,6 +71,8 @@ impl Record {
             fal_request_id: RefCell::default(),
             status: Cell::new(0),
             error_code: Cell::new(""),
+            error_source: Cell::new(""),
+            has_called_fal: Cell::new(false),
             is_stream: Cell::new(false),
             is_complete: Cell::new(false),
             first_chunk: Cell::new(None),
@@ -88,8 +112,19 @@ impl Record {
     }
 
     /// Something went wrong; `code` is what the caller is told.
-    pub fn error(&self, code: &'static str) {
+    pub fn error(&self, code: &'static str, source: ErrorSource) {
         self.0.error_code.set(code);
+        self.0.error_source.set(source.label());
+    }
+
+    /// fal is about to be called.
+    pub fn calls_fal(&self) {
+        self.0.has_called_fal.set(true);
+    }
+
+    /// Whether fal has been called, so that the request may have been paid for.
+    pub fn has_called_fal(&self) -> bool {
+        self.0.has_called_fal.get()
     }
 
     /// A call to fal failed.
@@ -138,6 +173,7 @@ impl Drop for Inner {
             self.metrics.panics.inc();
             self.is_complete.set(true);
             self.error_code.set("internal_error");
+            self.error_source.set(ErrorSource::Gateway.label());
         }
         self.metrics
             .active_requests
@@ -150,6 +186,7 @@ impl Drop for Inner {
         if is_gone {
             self.metrics.client_disconnects.inc();
             self.error_code.set("client_gone");
+            self.error_source.set(ErrorSource::Caller.label());
         }
         let duration = self.started.elapsed();
         let (prompt_tokens, completion_tokens) = self.tokens.get();
@@ -163,6 +200,7 @@ impl Drop for Inner {
             model: &self.model_label.borrow(),
             status,
             error_type: self.error_code.get(),
+            error_source: self.error_source.get(),
             is_stream: self.is_stream.get(),
             duration,
             first_chunk: self.first_chunk.get(),
@@ -178,6 +216,7 @@ impl Drop for Inner {
             stream = self.is_stream.get(),
             status,
             error = self.error_code.get(),
+            error.source = self.error_source.get(),
             ttfb_ms = self.first_chunk.get().map(milliseconds),
             duration_ms = milliseconds(duration),
             bytes_in = self.bytes_in.get(),

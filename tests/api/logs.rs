@@ -29,6 +29,7 @@ fn every_request_leaves_one_line_with_what_became_of_it() {
             "r-cut",
             chat("/emulate drop:1 gap:20ms size:1\necho abc", true),
         ),
+        ("r-paid", chat("/emulate drop:0\nhi", false)),
         ("r-nokey", Call::chat(&question("hi", false))),
         ("r-nothing", Call::get("/v1/nothing")),
         ("r-health", Call::get("/healthz")),
@@ -58,30 +59,43 @@ fn every_request_leaves_one_line_with_what_became_of_it() {
         (
             line["status"].as_u64().unwrap(),
             text("error"),
+            text("error.source"),
             text("route"),
             line["stream"] == true,
         )
     };
-    let fact = |status: u64, error: &str, route: &str, stream: bool| {
-        (status, error.to_owned(), route.to_owned(), stream)
+    let fact = |status: u64, error: &str, source: &str, route: &str, stream: bool| {
+        let [error, source, route] = [error, source, route].map(str::to_owned);
+        (status, error, source, route, stream)
     };
-    assert_eq!(facts("r-whole"), fact(200, "", "chat", false));
-    assert_eq!(facts("r-stream"), fact(200, "", "chat", true));
+    assert_eq!(facts("r-whole"), fact(200, "", "", "chat", false));
+    assert_eq!(facts("r-stream"), fact(200, "", "", "chat", true));
     assert_eq!(
         facts("r-refused"),
-        fact(502, "upstream_error", "chat", false)
+        fact(502, "upstream_error", "upstream", "chat", false)
     );
     assert_eq!(
         facts("r-cut"),
-        fact(200, "upstream_disconnected", "chat", true)
+        fact(200, "upstream_disconnected", "upstream", "chat", true)
+    );
+    // The status is 400 so that nobody repeats it, and still the failure is fal's.
+    assert_eq!(
+        facts("r-paid"),
+        fact(400, "upstream_disconnected", "upstream", "chat", false)
     );
     assert_eq!(
         facts("r-nokey"),
-        fact(401, "invalid_api_key", "chat", false)
+        fact(401, "invalid_api_key", "caller", "chat", false)
     );
-    assert_eq!(facts("r-nothing"), fact(404, "unknown_url", "other", false));
-    assert_eq!(facts("r-health"), fact(200, "", "health", false));
-    assert_eq!(facts("r-gone"), fact(499, "client_gone", "chat", false));
+    assert_eq!(
+        facts("r-nothing"),
+        fact(404, "unknown_url", "caller", "other", false)
+    );
+    assert_eq!(facts("r-health"), fact(200, "", "", "health", false));
+    assert_eq!(
+        facts("r-gone"),
+        fact(499, "client_gone", "caller", "chat", false)
+    );
     for id in ["r-whole", "r-stream"] {
         let line = line(id);
         assert_eq!(line["model.id"], "openai/gpt-4o-mini");

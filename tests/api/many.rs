@@ -109,14 +109,14 @@ fn a_place_is_given_back_however_a_request_ends() {
     let fal = Emulated::start();
     let gateway = fal.setup().set("limits.max_inflight", "1").start();
     let good = question("echo hi", false);
-    for prompt in [
-        "/emulate status:500\nhi",
-        "/emulate drop:0\nhi",
-        "/emulate garbage:0\nhi",
+    for (prompt, status) in [
+        ("/emulate status:500\nhi", 502),
+        ("/emulate drop:0\nhi", 400),
+        ("/emulate garbage:0\nhi", 400),
     ] {
         for stream in [false, true] {
             let answer = gateway.ask(&question(prompt, stream));
-            assert_eq!(answer.status, 502, "{prompt}");
+            assert_eq!(answer.status, status, "{prompt}");
         }
     }
     for bytes in [b"{".to_vec(), good.to_string().into_bytes()[..9].to_vec()] {

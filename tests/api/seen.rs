@@ -58,6 +58,7 @@ fn traffic_shows_in_the_counters() {
     gateway.ask(&question("echo hi", true));
     gateway.ask(&question("echo hi", true));
     gateway.ask(&question("/emulate status:500\nhi", false));
+    gateway.ask(&question("/emulate drop:0\nhi", false));
     gateway.ask(&question(
         "/emulate drop:1 gap:20ms size:1\necho abcdef",
         true,
@@ -72,14 +73,22 @@ fn traffic_shows_in_the_counters() {
 
     let page = gateway.get("/metrics").text();
     let chat = |model: &str, status: u16, error: &str, stream: bool| {
+        let source = match error {
+            "" => "",
+            "model_not_found" => "caller",
+            _ => "upstream",
+        };
         gateway.metric(&format!(
-            "fal_gateway_requests_total{{error_type=\"{error}\",model=\"{model}\",route=\"chat\",status=\"{status}\",stream=\"{stream}\"}}"
+            "fal_gateway_requests_total{{error_source=\"{source}\",error_type=\"{error}\",model=\"{model}\",route=\"chat\",status=\"{status}\",stream=\"{stream}\"}}"
         ))
     };
     let mini = "openai/gpt-4o-mini";
     assert_eq!(chat(mini, 200, "", false), 1.0, "{page}");
     assert_eq!(chat(mini, 200, "", true), 2.0, "{page}");
     assert_eq!(chat(mini, 502, "upstream_error", false), 1.0, "{page}");
+    // The status is 400 so that nobody repeats it, and still the failure is fal's.
+    let cut = chat(mini, 400, "upstream_disconnected", false);
+    assert_eq!(cut, 1.0, "{page}");
     assert_eq!(
         chat(mini, 200, "upstream_disconnected", true),
         1.0,
@@ -93,8 +102,8 @@ fn traffic_shows_in_the_counters() {
         ("fal_gateway_panics_total", 0.0),
         ("fal_gateway_upstream_errors_total{kind=\"failed\"}", 1.0),
         (
-            "fal_gateway_upstream_errors_total{kind=\"upstream_disconnected\"}",
-            1.0,
+            "fal_gateway_upstream_errors_total{kind=\"disconnected\"}",
+            2.0,
         ),
         (
             "fal_gateway_request_duration_seconds_count{route=\"chat\",stream=\"true\"}",
@@ -149,16 +158,23 @@ fn a_bug_inside_a_stream_is_counted_and_not_taken_for_a_client_that_left() {
 
 /// No request from outside is known to lead to a bug, so this one is planted.
 #[tokio::test]
-async fn a_bug_in_one_request_is_a_500_of_that_request_and_counted() {
+async fn a_bug_in_one_request_is_an_error_of_that_request_and_counted() {
     let gateway = Gateway::new(Config::load(&Sources::default()).unwrap()).unwrap();
     let buggy = async { panic!("planted-prompt") };
-    let outcome: Result<(), ApiError> = catch_panic(&gateway, buggy).await;
+    let outcome: Result<(), ApiError> = catch_panic(&gateway, None, buggy).await;
     let error = outcome.unwrap_err();
     assert_eq!((error.status.as_u16(), error.code), (500, "internal_error"));
     assert_eq!(error.should_retry, Some(false));
     assert!(!error.message.contains("planted"));
     assert_eq!(gateway.metrics.panics.get(), 1);
-    assert!(catch_panic(&gateway, async { Ok(()) }).await.is_ok());
+    let record = Record::start(gateway.metrics.clone(), "req_1".to_owned(), "chat");
+    record.calls_fal();
+    let buggy = async { panic!("planted-prompt") };
+    let outcome: Result<(), ApiError> = catch_panic(&gateway, Some(&record), buggy).await;
+    let error = outcome.unwrap_err();
+    assert_eq!((error.status.as_u16(), error.kind), (400, "upstream_error"));
+    assert_eq!(error.should_retry, Some(false), "fal may have been paid");
+    assert!(catch_panic(&gateway, None, async { Ok(()) }).await.is_ok());
 }
 
 #[test]

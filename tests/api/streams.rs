@@ -219,7 +219,7 @@ fn no_stream_lasts_longer_than_the_total_limit() {
         } else {
             // A whole answer comes in one piece: its silence is cut at the same limit.
             let answer = gateway.ask(&question("/emulate latency:30s\nhi", false));
-            assert_eq!(answer.verdict(), "504 server_error upstream_timeout");
+            assert_eq!(answer.verdict(), "400 upstream_error upstream_timeout");
         }
     }
 }
@@ -230,7 +230,7 @@ fn the_total_limit_holds_before_the_head_as_well() {
     let gateway = fal.setup().set("fal.total_timeout", "300ms").start();
     for stream in [false, true] {
         let answer = gateway.ask(&question("hi", stream));
-        assert_eq!(answer.verdict(), "504 server_error upstream_timeout");
+        assert_eq!(answer.verdict(), "400 upstream_error upstream_timeout");
     }
 }
 
@@ -250,7 +250,6 @@ fn the_error_frame_names_fals_request() {
             false => answer.error(),
         };
         assert_eq!(error["code"], "upstream_disconnected");
-        let message = error["message"].as_str().unwrap();
-        assert!(message.contains("fal-1"), "{message}");
+        assert_eq!(error["fal_request_id"], "fal-1");
     }
 }

@@ -10,8 +10,8 @@ async fn before_the_first_text_a_failure_is_a_status() {
     let cases = [
         ("error:rate_limit", 429, "rate_limit_exceeded"),
         ("error:no_balance", 429, "insufficient_quota"),
-        ("error200", 502, "upstream_error"),
-        ("drop:0", 502, "upstream_disconnected"),
+        ("error200", 400, "upstream_error"),
+        ("drop:0", 400, "upstream_disconnected"),
     ];
     for (fault, status, code) in cases {
         for stream in [false, true] {

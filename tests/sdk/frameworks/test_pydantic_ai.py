@@ -73,7 +73,7 @@ async def test_reasoning_is_a_part_of_its_own(agent, sent):
 
 @pytest.mark.parametrize(
     ("model", "prompt", "status"),
-    [("gpt-4oo", "hello", 404), (MODEL, "hello /emulate error:no_balance", 429), (MODEL, "hello /emulate null_output", 502)],
+    [("gpt-4oo", "hello", 404), (MODEL, "hello /emulate error:no_balance", 429), (MODEL, "hello /emulate null_output", 400)],
 )
 async def test_errors_carry_the_status(agent, model, prompt, status):
     with pytest.raises(ModelHTTPError) as caught:

@@ -144,7 +144,7 @@ for (const [name, languageModel] of Object.entries(providers)) {
     test('JSON that stays wrong is an APICallError', async () => {
       const asking = generateObject({ ...options, schema, prompt: 'A report\n/emulate json:wrong stubborn' });
       await assert.rejects(asking, (error) => {
-        assert.equal(error.statusCode, 502);
+        assert.equal(error.statusCode, 400);
         assert.equal(JSON.parse(error.responseBody).error.code, 'json_schema_not_met');
         return true;
       });

@@ -148,7 +148,7 @@ describe('errors', () => {
     ['error:rate_limit', OpenAI.RateLimitError, 'rate_limit_exceeded'],
     ['error:crash_500', OpenAI.InternalServerError, 'upstream_error'],
     ['html', OpenAI.InternalServerError, 'upstream_error'],
-    ['null_output', OpenAI.InternalServerError, 'upstream_invalid_response'],
+    ['null_output', OpenAI.BadRequestError, 'upstream_invalid_response'],
   ]) {
     test(`${fault} of fal is ${kind.name}`, async () => {
       const asking = ask([user(`echo never /emulate ${fault}`)], {}, { maxRetries: 0 });

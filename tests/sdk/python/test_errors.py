@@ -129,10 +129,10 @@ FAILURES = [
     ("error:no_balance", openai.RateLimitError, "insufficient_quota"),
     ("error:crash_500", openai.InternalServerError, "upstream_error"),
     ("html", openai.InternalServerError, "upstream_error"),
-    ("error200", openai.InternalServerError, "upstream_error"),
-    ("error:html_200", openai.InternalServerError, "upstream_invalid_response"),
-    ("null_output", openai.InternalServerError, "upstream_invalid_response"),
-    ("drop:0", openai.InternalServerError, "upstream_disconnected"),
+    ("error200", openai.BadRequestError, "upstream_error"),
+    ("error:html_200", openai.BadRequestError, "upstream_invalid_response"),
+    ("null_output", openai.BadRequestError, "upstream_invalid_response"),
+    ("drop:0", openai.BadRequestError, "upstream_disconnected"),
 ]
 
 
@@ -151,7 +151,7 @@ def test_fal_s_failures_have_the_sdk_s_classes(client, fault, exception, code, s
 @pytest.mark.parametrize("fault", ["error:no_balance", "error200", "error:html_200", "null_output", "drop:0"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_call_that_may_have_been_paid_is_not_repeated(client, emulator, marker, fault, stream):
-    """With its default of two retries the SDK obeys `x-should-retry: false`, so fal is asked exactly once."""
+    """No client repeats a 400, and the SDK obeys `x-should-retry: false` besides: fal is asked exactly once."""
     with pytest.raises(openai.APIStatusError) as caught:
         client.chat.completions.create(
             model=MODEL, messages=[system(marker), user(f"echo once /emulate {fault}")], stream=stream
