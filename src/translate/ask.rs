@@ -100,12 +100,20 @@ pub enum AnswerFormat<'a> {
     Text,
     /// Any JSON object.
     JsonObject,
-    JsonSchema {
-        /// A JSON object.
-        schema: &'a RawValue,
-        /// Whether an answer that does not match may never be delivered.
-        strict: bool,
-    },
+    JsonSchema(AnswerSchema<'a>),
+}
+
+/// A JSON schema that the answer has to match.
+#[derive(Clone, Debug)]
+pub struct AnswerSchema<'a> {
+    /// A JSON object.
+    pub schema: &'a RawValue,
+    /// Where it stands in the request, for refusals of it.
+    pub path: &'static str,
+    /// What the answer is for, in words for the model.
+    pub description: Option<Cow<'a, str>>,
+    /// Whether an answer that does not match may never be delivered.
+    pub strict: bool,
 }
 
 /// The sampling parameters that fal has.

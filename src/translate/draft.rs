@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::ask::{AnswerFormat, Ask, Conversation, Delivery, Priority, Reasoning, Sampling};
-use super::notes::Notes;
+use super::notes::{Members, Notes, shortened};
 use super::rejection::{Cause, Rejection};
 use crate::wire::openai::fields::{DUPLICATE_FIELD, Fields, TOO_MANY_FIELDS};
 
@@ -79,6 +79,8 @@ pub struct Draft<'a> {
     pub max_completion_tokens: Option<u64>,
     pub stream: bool,
     pub include_usage: bool,
+    /// Chunks of even length are asked for, which hide what is in them.
+    pub include_obfuscation: bool,
     pub stop: Vec<String>,
     pub choices: Option<u32>,
     pub echo: bool,
@@ -93,6 +95,8 @@ pub struct Draft<'a> {
     pub function_call: Option<&'a RawValue>,
     pub response_format: Option<&'a RawValue>,
     pub notes: Notes,
+    /// What inside the fields has no effect.
+    pub members: Members,
 }
 
 /// What the fields about reasoning say, each for itself: clients send several of them at once, in
@@ -147,18 +151,24 @@ impl<'a> Draft<'a> {
                 None => draft.notes.ignored.push(Cow::Owned(name.into_owned())),
             }
         }
-        // Without a stream there is no chunk that could carry the usage.
-        if !draft.stream {
-            draft
+        match draft.stream {
+            // Without a stream there is no chunk that could carry the usage.
+            false => draft
                 .notes
                 .emulated
-                .retain(|name| *name != "stream_options");
+                .retain(|name| *name != "stream_options"),
+            true => draft.members.add_if(
+                draft.include_obfuscation,
+                "stream_options",
+                "include_obfuscation",
+            ),
         }
         Ok(draft)
     }
 
     /// What the fields and the conversation amount to.
-    pub fn into_ask(self, conversation: Conversation<'a>) -> Ask<'a> {
+    pub fn into_ask(mut self, conversation: Conversation<'a>) -> Ask<'a> {
+        self.notes.ignored.extend(self.members.into_paths());
         Ask {
             model: self.model,
             conversation,
@@ -185,6 +195,16 @@ impl<'a> Draft<'a> {
             format: AnswerFormat::Text,
             notes: self.notes,
         }
+    }
+
+    /// Takes back that these fields have an effect.
+    pub fn ignore_after_all(&mut self, names: [&'static str; 2]) {
+        let Notes {
+            emulated, ignored, ..
+        } = &mut self.notes;
+        let ignore = |name: &&'static str| names.contains(name);
+        ignored.extend(emulated.iter().copied().filter(ignore).map(Cow::Borrowed));
+        emulated.retain(|name| !ignore(name));
     }
 
     fn apply(
@@ -214,11 +234,14 @@ fn parse_object(body: &[u8]) -> Result<Fields<'_>, Rejection> {
             "The request body is not valid UTF-8. Send JSON encoded as UTF-8.",
         ));
     };
+    // A mark of the byte order may be ignored (RFC 8259, section 8.1), and some clients write one.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_json::from_str(text).map_err(|error| {
         let said = error.to_string();
-        if said.starts_with(DUPLICATE_FIELD) {
-            let message = "The request body has a field twice. Send each field once.";
-            Rejection { cause: Cause::InvalidValue, param: None, message: message.to_owned() }
+        if let Some(name) = without_place(&said).strip_prefix(DUPLICATE_FIELD) {
+            let name = shortened(name);
+            let message = format!("Invalid '{name}': the field is written twice. Send it once.");
+            Rejection::invalid(name, message)
         } else if said.starts_with(TOO_MANY_FIELDS) {
             let message = "The request body has more than 256 fields. Send only the fields of the API.";
             Rejection { cause: Cause::InvalidValue, param: None, message: message.to_owned() }
@@ -250,12 +273,6 @@ impl<'a> Field<'a> {
         if said.starts_with("recursion limit") {
             return too_deep();
         }
-        if error.is_syntax() && !said.starts_with("number out of range") {
-            return Rejection::json(format!(
-                "The value of '{}' is not valid JSON: a string in it holds an escape that stands for no character.",
-                self.name
-            ));
-        }
         let mut reader = serde_json::Deserializer::from_str(self.value.get());
         let path = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
             Err(error) => error.path().to_string(),
@@ -266,14 +283,25 @@ impl<'a> Field<'a> {
             inner if inner.starts_with('[') => format!("{}{inner}", self.name),
             inner => format!("{}.{inner}", self.name),
         };
-        let reason = match said.split_once(" at line ") {
-            Some((reason, _)) => describe(reason),
-            None => describe(&said),
+        if error.is_syntax() && !said.starts_with("number out of range") {
+            return no_character(param);
+        }
+        let reason = without_place(&said);
+        if let Some(member) = reason.strip_prefix("missing field ") {
+            return Rejection::missing(format!("{param}.{}", member.trim_matches('`')));
+        }
+        if let Some(member) = reason.strip_prefix("duplicate field ") {
+            let param = format!("{param}.{}", member.trim_matches('`'));
+            let message = format!("Invalid '{param}': the field is written twice. Send it once.");
+            return Rejection::invalid(param, message);
+        }
+        let expected = match param == self.name {
+            true => expected,
+            false => expectation(reason).unwrap_or(expected),
         };
-        Rejection::invalid(
-            param.clone(),
-            format!("Invalid '{param}': {reason} Expected {expected}."),
-        )
+        let found = describe(reason);
+        let message = format!("Invalid '{param}': {found} Expected {expected}.");
+        Rejection::invalid(param, message)
     }
 
     /// A refusal of this field's value.
@@ -308,14 +336,27 @@ impl<'a> Field<'a> {
     }
 }
 
+/// The parser's reason without the place, which it appends.
+fn without_place(said: &str) -> &str {
+    said.rsplit_once(" at line ")
+        .map_or(said, |(reason, _)| reason)
+}
+
+/// What the parser says belongs where it found something else. The type that was to be read says
+/// it, so it quotes nothing, and it comes last.
+fn expectation(reason: &str) -> Option<&str> {
+    let (_, expected) = reason.rsplit_once(", expected ")?;
+    Some(match expected {
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "u64" | "i64" => "an integer",
+        "f64" => "a number",
+        said => said,
+    })
+}
+
 /// The parser's reason without the values it quotes: they may be prompt text.
 fn describe(reason: &str) -> String {
-    if let Some(rest) = reason.strip_prefix("missing field ") {
-        return format!("the field {rest} is missing.");
-    }
-    if let Some(rest) = reason.strip_prefix("duplicate field ") {
-        return format!("the field {rest} is written twice.");
-    }
     if reason.starts_with("number out of range") {
         return "the number is out of range.".to_owned();
     }
@@ -339,6 +380,45 @@ fn describe(reason: &str) -> String {
         Some(other) => format!("found {other}."),
         None => "the value does not fit.".to_owned(),
     }
+}
+
+/// Refuses a value whose strings hold half of a surrogate pair, which stands for no character. The
+/// parser finds that in what it reads, but not in what it hands on as text.
+///
+/// # Errors
+/// With `path` as the place.
+pub fn refuse_lone_surrogates(value: &RawValue, path: &str) -> Result<(), Rejection> {
+    let mut rest = value.get();
+    while let Some((_, escape)) = rest.split_once('\\') {
+        let unit = code_unit(escape);
+        let after = unit.map_or(1, |_| 5);
+        rest = escape.get(after..).unwrap_or_default();
+        match unit {
+            Some(0xd800..=0xdbff) => {
+                let second = rest.strip_prefix('\\').and_then(code_unit);
+                if !matches!(second, Some(0xdc00..=0xdfff)) {
+                    return Err(no_character(path.to_owned()));
+                }
+                rest = rest.get(6..).unwrap_or_default();
+            }
+            Some(0xdc00..=0xdfff) => return Err(no_character(path.to_owned())),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The unit of UTF-16 that an escape names, from behind its backslash on.
+fn code_unit(escape: &str) -> Option<u16> {
+    let digits = escape.strip_prefix('u')?.get(..4)?;
+    u16::from_str_radix(digits, 16).ok()
+}
+
+fn no_character(param: String) -> Rejection {
+    let message = format!(
+        "The value of '{param}' is not valid JSON: a string in it holds an escape that stands for no character."
+    );
+    Rejection::of(Cause::InvalidJson, param, message)
 }
 
 fn too_deep() -> Rejection {

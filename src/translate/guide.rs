@@ -119,7 +119,7 @@ fn only_tool_to_call(offer: &Offer<'_>) -> Option<String> {
         format!(
             "Answer by giving the arguments for the function {}{purpose}.\n{}",
             tool.name,
-            schema_instructions(&schema.to_string(), ALWAYS)
+            schema_instructions(&schema.to_string(), None, ALWAYS)
         )
     })
 }
@@ -138,14 +138,20 @@ fn format_instructions(format: &AnswerFormat<'_>, [begin, end]: [&str; 2]) -> St
         AnswerFormat::JsonObject => {
             format!("{begin} a JSON object.\nDon't include any text or Markdown fencing {end}")
         }
-        AnswerFormat::JsonSchema { schema, .. } => schema_instructions(schema.get(), [begin, end]),
+        AnswerFormat::JsonSchema(wanted) => {
+            let description = wanted.description.as_deref();
+            schema_instructions(wanted.schema.get(), description, [begin, end])
+        }
     }
 }
 
-fn schema_instructions(schema: &str, [begin, end]: [&str; 2]) -> String {
+fn schema_instructions(schema: &str, description: Option<&str>, [begin, end]: [&str; 2]) -> String {
+    let purpose = description
+        .map(|text| format!("What the object is for: {text}\n\n"))
+        .unwrap_or_default();
     format!(
         "{begin} a JSON object that's compatible with this schema:\n\n{schema}\n\n\
-         Don't include any text or Markdown fencing {end}"
+         {purpose}Don't include any text or Markdown fencing {end}"
     )
 }
 
@@ -210,10 +216,10 @@ pub fn contract(
     let format = match format {
         AnswerFormat::Text => FormatContract::Text,
         AnswerFormat::JsonObject => json(None, false),
-        AnswerFormat::JsonSchema { schema, strict, .. } => json(
-            Some(compile(schema, "response_format.json_schema.schema")?),
-            *strict,
-        ),
+        AnswerFormat::JsonSchema(wanted) => {
+            let schema = compile(wanted.schema, wanted.path)?;
+            json(Some(schema), wanted.strict)
+        }
     };
     Ok(Contract { tools, format })
 }
@@ -224,13 +230,11 @@ fn tool_contract(
     is_lenient: bool,
     spoken: Spoken,
 ) -> Result<ToolContract, Rejection> {
-    let list = if offer.as_functions {
-        "functions"
-    } else {
-        "tools"
-    };
     let known = offer.tools.iter().enumerate().map(|(at, tool)| {
-        let path = || format!("{list}[{at}].function.parameters");
+        let path = || match offer.as_functions {
+            true => format!("functions[{at}].parameters"),
+            false => format!("tools[{at}].function.parameters"),
+        };
         let schema = tool
             .parameters
             .map(|raw| compile(raw, &path()))

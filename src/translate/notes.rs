@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::tokenizer::ENCODING;
 use crate::wire::openai::chat::GatewayNotes;
+use crate::wire::openai::object::{MORE, Unknown};
 
 /// The fields of a request that were not simply passed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,4 +50,56 @@ impl Notes {
             self.emulated.push(name);
         }
     }
+}
+
+/// Members inside a request's fields that have no effect, by their paths: `messages[].cache_control`
+/// stands for all messages that have it. The number of paths is limited, and so is their length,
+/// because the names are the caller's own.
+#[derive(Clone, Debug, Default)]
+pub struct Members(Vec<(&'static str, String)>);
+
+/// How many paths are kept; whatever comes after them is [`MORE`].
+const MOST_PATHS: usize = 32;
+/// How much of a name is kept, in characters.
+const LONGEST_NAME: usize = 64;
+
+impl Members {
+    /// Adds a member of the objects at `path`.
+    pub fn add(&mut self, path: &'static str, name: &str) {
+        let is_known =
+            |(known_path, known): &(&'static str, String)| *known_path == path && *known == name;
+        if self.0.len() > MOST_PATHS || self.0.iter().any(is_known) {
+            return;
+        }
+        self.0.push(match self.0.len() {
+            MOST_PATHS => ("", MORE.to_owned()),
+            _ => (path, shortened(name)),
+        });
+    }
+
+    /// Adds the members that an object's type does not have.
+    pub fn add_unknown(&mut self, path: &'static str, unknown: &Unknown<'_>) {
+        unknown.names().for_each(|name| self.add(path, name));
+    }
+
+    /// Adds a member of the objects at `path` if it is there.
+    pub fn add_if(&mut self, is_there: bool, path: &'static str, name: &str) {
+        if is_there {
+            self.add(path, name);
+        }
+    }
+
+    /// The paths, in the order in which they were met.
+    pub fn into_paths(self) -> impl Iterator<Item = Cow<'static, str>> {
+        self.0.into_iter().map(|(path, name)| match path {
+            "" => name.into(),
+            path => format!("{path}.{name}").into(),
+        })
+    }
+}
+
+/// A caller's own name, without control characters and not too long to be repeated.
+pub fn shortened(name: &str) -> String {
+    let plain = name.chars().filter(|letter| !letter.is_control());
+    plain.take(LONGEST_NAME).collect()
 }

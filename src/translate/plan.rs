@@ -8,7 +8,7 @@ use super::fold::{Cut, Folded, Room, fold};
 use super::guide::{Guide, GuideSettings, Spoken, contract};
 use super::key::Key;
 use super::model::{Catalogue, ModelCard, Resolved};
-use super::notes::Notes;
+use super::notes::{Notes, shortened};
 use super::rejection::{Cause, Rejection};
 use super::tools::signature::Detail;
 use super::tools::{Dialect, Offer};
@@ -289,11 +289,7 @@ fn input<'a>(
 fn refuse_ignored(notes: &Notes, capabilities: &Capabilities) -> Result<(), Rejection> {
     match notes.ignored.first() {
         Some(name) if capabilities.strict => {
-            let shown: String = name
-                .chars()
-                .filter(|letter| !letter.is_control())
-                .take(64)
-                .collect();
+            let shown = shortened(name);
             let message = format!(
                 "Unsupported parameter: '{shown}' has no effect on fal's any-llm, and strict parameters are on. \
                  Remove it, or switch strict parameters off."

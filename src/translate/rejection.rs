@@ -49,6 +49,13 @@ impl Rejection {
         }
     }
 
+    /// A field that has to be there and is not.
+    pub fn missing(param: impl Into<String>) -> Self {
+        let param = param.into();
+        let message = format!("Missing required parameter: '{param}'.");
+        Self::of(Cause::MissingParameter, param, message)
+    }
+
     /// A value of the wrong type or out of range.
     pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::of(Cause::InvalidValue, param, message)

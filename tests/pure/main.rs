@@ -16,6 +16,7 @@ mod cutting;
 mod folding;
 mod golden;
 mod linear;
+mod nested;
 mod parsing;
 mod reading;
 mod scanning;

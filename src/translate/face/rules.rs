@@ -39,8 +39,10 @@ pub fn stream<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
 }
 
 pub fn stream_options<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    let options: StreamOptions = field.parse("an object such as {\"include_usage\": true}")?;
+    let options: StreamOptions<'a> = field.parse("an object such as {\"include_usage\": true}")?;
     draft.include_usage = options.include_usage == Some(true);
+    draft.include_obfuscation = options.include_obfuscation == Some(true);
+    draft.members.add_unknown(field.name, &options.unknown);
     Ok(match draft.include_usage {
         true => Found::Emulated,
         false => Found::NoEffect,
@@ -98,7 +100,7 @@ pub fn choices<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
 
 pub fn reasoning_effort<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     let Text(effort) = field.parse("a string such as \"medium\"")?;
-    draft.wishes.effort = Some(is_effort(field, &effort)?);
+    draft.wishes.effort = Some(is_effort(field.name, &effort)?);
     Ok(Found::Emulated)
 }
 
@@ -111,10 +113,12 @@ pub fn reasoning<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
         draft.wishes.object_shows = Some(shows);
         return Ok(Found::Emulated);
     }
-    let options: ReasoningOptions = field.parse("an object such as {\"effort\": \"medium\"}")?;
+    let options: ReasoningOptions<'a> =
+        field.parse("an object such as {\"effort\": \"medium\"}")?;
+    draft.members.add_unknown(field.name, &options.unknown);
     draft.wishes.object = match (&options.effort, options.enabled, options.max_tokens) {
         (_, Some(false), _) => Some(false),
-        (Some(effort), _, _) => Some(is_effort(field, effort.as_str())?),
+        (Some(Text(effort)), _, _) => Some(is_effort("reasoning.effort", effort)?),
         (None, Some(true), _) => Some(true),
         (None, None, budget) => budget.map(|tokens| tokens > 0),
     };
@@ -128,14 +132,16 @@ pub fn include_reasoning<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcom
 }
 
 /// Whether this is any effort at all.
-fn is_effort(field: &Field<'_>, effort: &str) -> Result<bool, Rejection> {
+fn is_effort(param: &str, effort: &str) -> Result<bool, Rejection> {
     match effort {
         "none" | "minimal" => Ok(false),
         "low" | "medium" | "high" | "xhigh" | "max" => Ok(true),
-        _ => Err(field.invalid(format!(
-            "Invalid '{}': the effort must be none, minimal, low, medium, high, xhigh or max.",
-            field.name
-        ))),
+        _ => Err(Rejection::invalid(
+            param,
+            format!(
+                "Invalid '{param}': the effort must be none, minimal, low, medium, high, xhigh or max."
+            ),
+        )),
     }
 }
 

@@ -2,13 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::objects;
 use crate::wire::text::Text;
 
-/// `stream_options` of a request.
-#[derive(Debug, Default, Deserialize)]
-pub struct StreamOptions {
-    pub include_usage: Option<bool>,
-    pub include_obfuscation: Option<bool>,
+objects! {
+    /// `stream_options` of a request.
+    "an object such as {\"include_usage\": true}"
+    pub struct StreamOptions<'a> {
+        "include_usage" => include_usage: Option<bool>,
+        "include_obfuscation" => include_obfuscation: Option<bool>,
+    }
+
+    /// OpenRouter's `reasoning` object.
+    "an object such as {\"effort\": \"medium\"}"
+    pub struct ReasoningOptions<'a> {
+        "enabled" => enabled: Option<bool>,
+        "effort" => effort: Option<Text<'a>>,
+        "max_tokens" => max_tokens: Option<u64>,
+        "exclude" => exclude: Option<bool>,
+    }
 }
 
 /// `response_format` of a request, as far as its kind.
@@ -16,16 +28,6 @@ pub struct StreamOptions {
 pub struct ResponseFormat<'a> {
     #[serde(rename = "type", borrow)]
     pub kind: Text<'a>,
-}
-
-/// OpenRouter's `reasoning` object.
-#[derive(Debug, Deserialize)]
-pub struct ReasoningOptions<'a> {
-    pub enabled: Option<bool>,
-    #[serde(borrow)]
-    pub effort: Option<Text<'a>>,
-    pub max_tokens: Option<u64>,
-    pub exclude: Option<bool>,
 }
 
 /// One choice of a whole answer.

@@ -28,7 +28,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                 let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::with_capacity(16);
                 while let Some(name) = map.next_key::<crate::wire::text::Text<'de>>()? {
                     if fields.iter().any(|(known, _)| *known == name.0) {
-                        return Err(M::Error::custom(DUPLICATE_FIELD));
+                        return Err(M::Error::custom(format_args!(
+                            "{DUPLICATE_FIELD}{}",
+                            name.0
+                        )));
                     }
                     if fields.len() == MAX_FIELDS {
                         return Err(M::Error::custom(TOO_MANY_FIELDS));
@@ -45,7 +48,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
 /// How many fields a request object may have; OpenAI's own requests have some forty.
 pub const MAX_FIELDS: usize = 256;
-/// The error text for a field that is written twice.
-pub const DUPLICATE_FIELD: &str = "a field is written twice";
+/// The error text for a field that is written twice; its name follows.
+pub const DUPLICATE_FIELD: &str = "a field is written twice: ";
 /// The error text for an object with more than [`MAX_FIELDS`] fields.
 pub const TOO_MANY_FIELDS: &str = "more than 256 fields";

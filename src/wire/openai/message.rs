@@ -7,47 +7,69 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::object::objects;
 use crate::wire::text::Text;
 
-/// One message of a request. Which fields may occur depends on `role`; unknown ones are accepted,
-/// because real clients send their own (`cache_control`, `reasoning_details`, ids).
-#[derive(Debug, Deserialize)]
-pub struct RequestMessage<'a> {
-    #[serde(borrow)]
-    pub role: Text<'a>,
-    #[serde(borrow)]
-    pub content: Option<Content<'a>>,
-    #[serde(borrow)]
-    pub name: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub refusal: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub tool_calls: Option<Vec<ToolCall<'a>>>,
-    #[serde(borrow)]
-    pub tool_call_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub function_call: Option<FunctionCall<'a>>,
-    pub audio: Option<IgnoredAny>,
-}
+objects! {
+    /// One message of a request. Which members may occur depends on `role`.
+    "an object with a 'role' and a 'content'"
+    pub struct RequestMessage<'a> {
+        "role" => role: Text<'a>,
+        "content" => content: Option<Content<'a>>,
+        "name" => name: Option<Text<'a>>,
+        "refusal" => refusal: Option<Text<'a>>,
+        "tool_calls" => tool_calls: Option<Vec<ToolCall<'a>>>,
+        "tool_call_id" => tool_call_id: Option<Text<'a>>,
+        "function_call" => function_call: Option<FunctionCall<'a>>,
+        "audio" => audio: Option<IgnoredAny>,
+        /// The reasoning of an earlier answer, under the two names by which answers carry it.
+        /// Clients send answers back as they came; models are not shown what was thought before.
+        "reasoning_content" => reasoning_content: Option<IgnoredAny>,
+        "reasoning" => reasoning: Option<IgnoredAny>,
+    }
 
-/// A tool call in the history.
-#[derive(Debug, Deserialize)]
-pub struct ToolCall<'a> {
-    #[serde(borrow)]
-    pub id: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub function: Option<FunctionCall<'a>>,
-    #[serde(borrow)]
-    pub custom: Option<&'a RawValue>,
-}
+    /// A tool call in the history.
+    "an object with an 'id', a 'type' and a 'function'"
+    pub struct ToolCall<'a> {
+        "id" => id: Option<Text<'a>>,
+        "type" => kind: Option<Text<'a>>,
+        "function" => function: Option<FunctionCall<'a>>,
+        "custom" => custom: Option<&'a RawValue>,
+        /// The place of a call in a stream, which clients keep; the list has its own order.
+        "index" => index: Option<IgnoredAny>,
+    }
 
-/// Name and arguments of a call; `arguments` is JSON written into a string.
-#[derive(Debug, Deserialize)]
-pub struct FunctionCall<'a> {
-    #[serde(borrow)]
-    pub name: Text<'a>,
-    #[serde(borrow)]
-    pub arguments: Option<Text<'a>>,
+    /// Name and arguments of a call; `arguments` is JSON written into a string.
+    "an object with a 'name' and 'arguments'"
+    pub struct FunctionCall<'a> {
+        "name" => name: Text<'a>,
+        "arguments" => arguments: Option<Text<'a>>,
+    }
+
+    /// One content part. `kind` says which of the other members counts.
+    "an object such as {\"type\": \"text\", \"text\": \"Hello\"}"
+    pub struct ContentPart<'a> {
+        "type" => kind: Text<'a>,
+        "text" => text: Option<Text<'a>>,
+        "refusal" => refusal: Option<Text<'a>>,
+        "image_url" => image_url: Option<ImageUrl<'a>>,
+        "file" => file: Option<File<'a>>,
+    }
+
+    /// The `image_url` of an image part. `detail` has no counterpart at fal.
+    "an object with a 'url'"
+    pub struct ImageUrl<'a> {
+        "url" => url: Text<'a>,
+        "detail" => detail: Option<Text<'a>>,
+    }
+
+    /// The `file` of a file part.
+    "an object with 'file_data'"
+    pub struct File<'a> {
+        "file_data" => file_data: Option<Text<'a>>,
+        "file_id" => file_id: Option<Text<'a>>,
+        "filename" => filename: Option<Text<'a>>,
+    }
 }
 
 /// The content of a message: a string, or a list of parts.
@@ -55,41 +77,6 @@ pub struct FunctionCall<'a> {
 pub enum Content<'a> {
     Text(Text<'a>),
     Parts(Vec<ContentPart<'a>>),
-}
-
-/// One content part. `kind` says which of the other fields counts.
-#[derive(Debug, Deserialize)]
-pub struct ContentPart<'a> {
-    #[serde(rename = "type", borrow)]
-    pub kind: Text<'a>,
-    #[serde(borrow)]
-    pub text: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub refusal: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub image_url: Option<ImageUrl<'a>>,
-    #[serde(borrow)]
-    pub file: Option<File<'a>>,
-}
-
-/// The `image_url` of an image part. `detail` has no counterpart at fal.
-#[derive(Debug, Deserialize)]
-pub struct ImageUrl<'a> {
-    #[serde(borrow)]
-    pub url: Text<'a>,
-    #[serde(borrow)]
-    pub detail: Option<Text<'a>>,
-}
-
-/// The `file` of a file part.
-#[derive(Debug, Deserialize)]
-pub struct File<'a> {
-    #[serde(borrow)]
-    pub file_data: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub file_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub filename: Option<Text<'a>>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
@@ -100,7 +87,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
             type Value = Content<'de>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a string or an array of content parts")
+                formatter.write_str("a string or a list of parts")
             }
 
             fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Content<'de>, E> {

@@ -115,9 +115,7 @@ fn without_data(file: &File<'_>, path: &str) -> Rejection {
             "no files are stored here. Send the file itself, as a data URI in 'file_data'.",
         );
     }
-    let param = format!("{path}.file.file_data");
-    let message = format!("Missing required parameter: '{param}'.");
-    Rejection::of(Cause::MissingParameter, param, message)
+    Rejection::missing(format!("{path}.file.file_data"))
 }
 
 fn unsupported(param: String, reason: &str) -> Rejection {
@@ -131,6 +129,7 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
+    use crate::wire::openai::object::Unknown;
 
     fn file(data: &str, name: Option<&'static str>) -> Result<FileContent<'static>, Rejection> {
         let text = |text: &str| Text(Cow::Owned(text.to_owned()));
@@ -138,6 +137,7 @@ mod tests {
             file_data: Some(text(data)),
             file_id: None,
             filename: name.map(text),
+            unknown: Unknown::default(),
         };
         read(file, "messages[0].content[1]")
     }
@@ -208,6 +208,7 @@ mod tests {
             file_data: None,
             file_id: Some(Text("file-1".into())),
             filename: None,
+            unknown: Unknown::default(),
         };
         let refusal = read(by_id, "p").expect_err("nothing is stored");
         assert_eq!(refusal.param.as_deref(), Some("p.file.file_id"));

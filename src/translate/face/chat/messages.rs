@@ -11,9 +11,10 @@ use std::collections::HashMap;
 use super::files::{self, FileContent};
 use crate::translate::ask::{Conversation, Part, Prefill, Speaker, ToolCall, Turn};
 use crate::translate::image;
+use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::openai::message::ToolCall as RequestToolCall;
-use crate::wire::openai::message::{Content, ContentPart, FunctionCall, RequestMessage};
+use crate::wire::openai::message::{Content, ContentPart, FunctionCall, ImageUrl, RequestMessage};
 use crate::wire::text::Text;
 
 /// How much of everything a request may hold.
@@ -23,10 +24,8 @@ pub struct Limits {
     pub images: image::Limits,
 }
 
-/// Parts per message; more is not a conversation but an attack or a mistake.
-const MAX_PARTS: usize = 64;
-
-/// Reads messages into a conversation.
+/// Reads messages into a conversation. Members of the messages that have no effect are added to
+/// `members`.
 ///
 /// # Errors
 /// An empty list, too many messages, a role nobody knows, a part that cannot be carried, a tool
@@ -34,6 +33,7 @@ const MAX_PARTS: usize = 64;
 pub fn parse<'a>(
     messages: Vec<RequestMessage<'a>>,
     limits: &Limits,
+    members: &mut Members,
 ) -> Result<Conversation<'a>, Rejection> {
     if messages.is_empty() {
         return Err(Rejection::invalid(
@@ -52,6 +52,7 @@ pub fn parse<'a>(
     }
     let mut builder = Builder {
         limits,
+        members,
         images: 0,
         instructions: None,
         turns: Vec::with_capacity(messages.len()),
@@ -66,6 +67,7 @@ pub fn parse<'a>(
 
 struct Builder<'a, 'l> {
     limits: &'l Limits,
+    members: &'l mut Members,
     images: usize,
     instructions: Option<Cow<'a, str>>,
     turns: Vec<Turn<'a>>,
@@ -82,7 +84,13 @@ impl<'a> Builder<'a, '_> {
             return Err(unsupported_part(format!("{path}.audio"), "audio"));
         }
         let speaker = self.speaker(&path, &message)?;
-        let calls = calls(&path, message.tool_calls, message.function_call)?;
+        self.note_members(&speaker, &message);
+        let calls = calls(
+            &path,
+            message.tool_calls,
+            message.function_call,
+            self.members,
+        )?;
         if !calls.is_empty() && !matches!(speaker, Speaker::Assistant { .. }) {
             let message = format!(
                 "Invalid '{path}': only an assistant's message can hold tool calls. Remove them."
@@ -128,11 +136,7 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn speaker(&self, path: &str, message: &RequestMessage<'a>) -> Result<Speaker<'a>, Rejection> {
-        let name = message
-            .name
-            .as_ref()
-            .map(|Text(name)| name.clone())
-            .filter(|name| !name.is_empty());
+        let name = name_of(message);
         match message.role.as_str() {
             "system" | "developer" => Ok(Speaker::System),
             "user" => Ok(Speaker::User { name }),
@@ -183,12 +187,6 @@ impl<'a> Builder<'a, '_> {
             None => Ok(Vec::new()),
             Some(Content::Text(Text(text))) if text.is_empty() => Ok(Vec::new()),
             Some(Content::Text(Text(text))) => Ok(vec![Part::Text(text)]),
-            Some(Content::Parts(parts)) if parts.len() > MAX_PARTS => Err(Rejection::invalid(
-                format!("{path}.content"),
-                format!(
-                    "Invalid '{path}.content': a message may have at most {MAX_PARTS} parts. Join some."
-                ),
-            )),
             Some(Content::Parts(parts)) => {
                 let mut out = Vec::with_capacity(parts.len());
                 for (position, part) in parts.into_iter().enumerate() {
@@ -205,21 +203,21 @@ impl<'a> Builder<'a, '_> {
         path: String,
         part: ContentPart<'a>,
     ) -> Result<(), Rejection> {
-        let missing = |field: &str| {
-            let path = format!("{path}.{field}");
-            let message = format!("Missing required parameter: '{path}'.");
-            Rejection::of(Cause::MissingParameter, path, message)
-        };
+        self.note_part_members(&part);
+        let missing = |field: &str| Rejection::missing(format!("{path}.{field}"));
         match part.kind.as_str() {
             "text" => push_text(out, part.text.ok_or_else(|| missing("text"))?.0),
             "refusal" => push_text(out, part.refusal.ok_or_else(|| missing("refusal"))?.0),
             "image_url" => {
-                let Text(url) = part.image_url.ok_or_else(|| missing("image_url"))?.url;
-                self.image(out, &path, image::normalised(url))?;
+                let image = part.image_url.ok_or_else(|| missing("image_url"))?;
+                self.note_image_members(&image);
+                self.image(out, &path, image::normalised(image.url.0))?;
             }
             "input_audio" => return Err(unsupported_part(path, "audio")),
             "file" => {
                 let file = part.file.ok_or_else(|| missing("file"))?;
+                self.members
+                    .add_unknown("messages[].content[].file", &file.unknown);
                 match files::read(file, &path)? {
                     FileContent::Text(text) => push_text(out, Cow::Owned(text)),
                     FileContent::Image(url) => self.image(out, &path, url)?,
@@ -233,6 +231,52 @@ impl<'a> Builder<'a, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Members of a message that have no effect in it.
+    fn note_members(&mut self, speaker: &Speaker<'_>, message: &RequestMessage<'_>) {
+        const PATH: &str = "messages[]";
+        self.members.add_unknown(PATH, &message.unknown);
+        let is_system = matches!(speaker, Speaker::System);
+        let has_name = name_of(message).is_some();
+        self.members.add_if(is_system && has_name, PATH, "name");
+        let answers = message.role.as_str() == "tool";
+        let has_id = message.tool_call_id.is_some();
+        self.members
+            .add_if(has_id && !answers, PATH, "tool_call_id");
+        let is_reply = matches!(speaker, Speaker::Assistant { .. });
+        let thinks = [
+            (message.reasoning.is_some(), "reasoning"),
+            (message.reasoning_content.is_some(), "reasoning_content"),
+        ];
+        for (is_there, name) in thinks {
+            self.members.add_if(is_there && !is_reply, PATH, name);
+        }
+    }
+
+    /// Members of a part that have no effect in it: unknown ones, and those of other kinds.
+    fn note_part_members(&mut self, part: &ContentPart<'_>) {
+        const PATH: &str = "messages[].content[]";
+        self.members.add_unknown(PATH, &part.unknown);
+        for (is_there, name) in [
+            (part.text.is_some(), "text"),
+            (part.refusal.is_some(), "refusal"),
+            (part.image_url.is_some(), "image_url"),
+            (part.file.is_some(), "file"),
+        ] {
+            let is_of_another_kind = name != part.kind.as_str();
+            self.members
+                .add_if(is_there && is_of_another_kind, PATH, name);
+        }
+    }
+
+    /// fal takes images in one size, so a wish for another has no effect.
+    fn note_image_members(&mut self, image: &ImageUrl<'_>) {
+        const PATH: &str = "messages[].content[].image_url";
+        self.members.add_unknown(PATH, &image.unknown);
+        let detail = image.detail.as_ref().map(Text::as_str);
+        let is_wish = detail.is_some_and(|detail| detail != "auto");
+        self.members.add_if(is_wish, PATH, "detail");
     }
 
     fn image(
@@ -302,6 +346,12 @@ impl<'a> Builder<'a, '_> {
     }
 }
 
+/// A message's `name`. Some clients fill it with the role, which says nothing.
+fn name_of<'a>(message: &RequestMessage<'a>) -> Option<Cow<'a, str>> {
+    let Text(name) = message.name.as_ref()?;
+    (!name.is_empty() && *name != message.role.0).then(|| name.clone())
+}
+
 /// Adds a text, on a line of its own when a text came before it.
 fn push_text<'a>(parts: &mut Vec<Part<'a>>, text: Cow<'a, str>) {
     if text.is_empty() {
@@ -325,9 +375,11 @@ fn calls<'a>(
     path: &str,
     tool_calls: Option<Vec<RequestToolCall<'a>>>,
     function_call: Option<FunctionCall<'a>>,
+    members: &mut Members,
 ) -> Result<Vec<ToolCall<'a>>, Rejection> {
     let mut out = Vec::new();
     for (position, call) in tool_calls.into_iter().flatten().enumerate() {
+        members.add_unknown("messages[].tool_calls[]", &call.unknown);
         let Some(function) = call.function else {
             return Err(Rejection::of(
                 Cause::UnsupportedValue,
@@ -335,22 +387,37 @@ fn calls<'a>(
                 "Unsupported value: only calls of type function can be carried.",
             ));
         };
+        members.add_unknown("messages[].tool_calls[].function", &function.unknown);
         let id = call.id.map_or(Cow::Borrowed(""), |Text(id)| id);
         out.push(tool_call(id, function));
     }
-    out.extend(function_call.map(|function| tool_call(Cow::Borrowed(""), function)));
+    if let Some(function) = function_call {
+        members.add_unknown("messages[].function_call", &function.unknown);
+        out.push(tool_call(Cow::Borrowed(""), function));
+    }
     Ok(out)
 }
 
 fn tool_call<'a>(id: Cow<'a, str>, function: FunctionCall<'a>) -> ToolCall<'a> {
-    let arguments = function
-        .arguments
-        .map_or(Cow::Borrowed(""), |Text(arguments)| arguments);
+    let arguments = match function.arguments {
+        Some(Text(arguments)) if !is_no_argument(&arguments) => arguments,
+        _ => Cow::Borrowed("{}"),
+    };
     ToolCall {
         id,
         name: function.name.0,
         arguments,
     }
+}
+
+/// Whether the arguments of a call stand for none. Models write such texts for functions without
+/// parameters, and what they read in the record they write again.
+fn is_no_argument(arguments: &str) -> bool {
+    let text = arguments.trim();
+    let inside = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    matches!(text, "" | "null" | "\"\"") || inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
 fn unsupported_part(param: String, what: &str) -> Rejection {

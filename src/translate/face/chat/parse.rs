@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::messages::{self, Limits};
 use super::parameters::PARAMETERS;
-use super::tools;
+use super::{format, tools};
 use crate::translate::ask::Ask;
 use crate::translate::draft::{Draft, Field};
 use crate::translate::rejection::{Cause, Rejection};
@@ -16,11 +16,11 @@ use crate::wire::openai::message::RequestMessage;
 /// Whatever OpenAI's API would call malformed, and whatever the table refuses. The refusal names
 /// the parameter and the cure; it repeats nothing out of a prompt.
 pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> {
-    let draft = Draft::read(body, PARAMETERS)?;
+    let mut draft = Draft::read(body, PARAMETERS)?;
     let raw = draft.messages.ok_or_else(|| missing_messages(&draft))?;
-    let tools = tools::offer(&draft)?;
-    let format = tools::answer_format(&draft)?;
-    let conversation = messages::parse(parse_messages(raw)?, limits)?;
+    let tools = tools::offer(&mut draft)?;
+    let format = format::answer_format(&mut draft)?;
+    let conversation = messages::parse(parse_messages(raw)?, limits, &mut draft.members)?;
     Ok(Ask {
         tools,
         format,

@@ -1,90 +1,66 @@
-//! `tools`, `tool_choice`, `response_format` and their older names, read into an
-//! [`Offer`] and an [`AnswerFormat`].
+//! `tools`, `tool_choice` and their older names, read into an [`Offer`].
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::translate::ask::AnswerFormat;
-use crate::translate::draft::{Draft, Field};
+use crate::translate::draft::{Draft, Field, refuse_lone_surrogates};
+use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::translate::tools::{Choice, Offer, Tool};
+use crate::wire::openai::object::objects;
 use crate::wire::text::Text;
 
 /// The most tools OpenAI takes.
 const MAX_TOOLS: usize = 128;
 
-#[derive(Debug, Deserialize)]
-struct RequestTool<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    function: Option<Function<'a>>,
-}
+objects! {
+    /// One of `tools`.
+    "an object such as {\"type\": \"function\", \"function\": {\"name\": ...}}"
+    pub struct RequestTool<'a> {
+        "type" => kind: Text<'a>,
+        "function" => function: Option<Function<'a>>,
+    }
 
-#[derive(Debug, Deserialize)]
-struct Function<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    description: Option<Text<'a>>,
-    #[serde(borrow)]
-    parameters: Option<&'a RawValue>,
-    strict: Option<bool>,
-}
+    /// A function: the `function` of a tool, or one of `functions`.
+    "an object such as {\"name\": ..., \"parameters\": {...}}"
+    pub struct Function<'a> {
+        "name" => name: Text<'a>,
+        "description" => description: Option<Text<'a>>,
+        "parameters" => parameters: Option<&'a RawValue>,
+        "strict" => strict: Option<bool>,
+    }
 
-/// `{"type": "function", "function": {"name": ...}}`, `{"type": "allowed_tools", ...}`, or the older
-/// `{"name": ...}`.
-#[derive(Debug, Deserialize)]
-struct ChoiceObject<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<Text<'a>>,
-    #[serde(borrow)]
-    function: Option<Named<'a>>,
-    #[serde(borrow)]
-    allowed_tools: Option<AllowedTools<'a>>,
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-}
+    /// `{"type": "function", "function": {"name": ...}}`, `{"type": "allowed_tools", ...}`, or the
+    /// older `{"name": ...}`.
+    "an object that names a function"
+    pub struct ChoiceObject<'a> {
+        "type" => kind: Option<Text<'a>>,
+        "function" => function: Option<Named<'a>>,
+        "allowed_tools" => allowed_tools: Option<AllowedTools<'a>>,
+        "name" => name: Option<Text<'a>>,
+    }
 
-#[derive(Debug, Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-}
+    /// A function's name.
+    "an object with a 'name'"
+    pub struct Named<'a> {
+        "name" => name: Text<'a>,
+    }
 
-#[derive(Debug, Deserialize)]
-struct AllowedTools<'a> {
-    #[serde(borrow)]
-    mode: Text<'a>,
-    #[serde(borrow)]
-    tools: Vec<AllowedTool<'a>>,
-}
+    /// The tools that may be called, out of those that are offered.
+    "an object with a 'mode' and 'tools'"
+    pub struct AllowedTools<'a> {
+        "mode" => mode: Text<'a>,
+        "tools" => tools: Vec<AllowedTool<'a>>,
+    }
 
-#[derive(Debug, Deserialize)]
-struct AllowedTool<'a> {
-    #[serde(borrow)]
-    function: Option<Named<'a>>,
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Format<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    json_schema: Option<JsonSchema<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct JsonSchema<'a> {
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-    #[serde(borrow)]
-    schema: Option<&'a RawValue>,
-    strict: Option<bool>,
+    /// One of them.
+    "an object such as {\"type\": \"function\", \"function\": {\"name\": ...}}"
+    pub struct AllowedTool<'a> {
+        "type" => kind: Option<Text<'a>>,
+        "function" => function: Option<Named<'a>>,
+        "name" => name: Option<Text<'a>>,
+    }
 }
 
 /// The tools of a request; `None` when there are none or none may be called.
@@ -92,12 +68,17 @@ struct JsonSchema<'a> {
 /// # Errors
 /// Tools of other types than function, names that OpenAI would refuse, and a choice that names a
 /// tool which is not offered.
-pub fn offer<'a>(draft: &Draft<'a>) -> Result<Option<Offer<'a>>, Rejection> {
+pub fn offer<'a>(draft: &mut Draft<'a>) -> Result<Option<Offer<'a>>, Rejection> {
     let (tools, as_functions) = match (draft.tools, draft.functions) {
-        (Some(raw), _) if !is_empty_list(raw) => (parse_tools(raw)?, false),
-        (_, Some(raw)) if !is_empty_list(raw) => (parse_functions(raw)?, true),
+        (Some(raw), _) if !is_empty_list(raw) => (parse_tools(raw, &mut draft.members)?, false),
+        (_, Some(raw)) if !is_empty_list(raw) => (parse_functions(raw, &mut draft.members)?, true),
         _ => return refuse_choice_without_tools(draft).map(|()| None),
     };
+    let of_the_other_age = match as_functions {
+        true => ["tools", "tool_choice"],
+        false => ["functions", "function_call"],
+    };
+    draft.ignore_after_all(of_the_other_age);
     if tools.len() > MAX_TOOLS {
         let message =
             format!("Invalid 'tools': at most {MAX_TOOLS} tools can be offered. Send fewer.");
@@ -117,7 +98,7 @@ pub fn offer<'a>(draft: &Draft<'a>) -> Result<Option<Offer<'a>>, Rejection> {
     };
     match raw {
         None => Ok(Some(offer)),
-        Some(value) => choose(offer, &Field { name, value }),
+        Some(value) => choose(offer, &Field { name, value }, &mut draft.members),
     }
 }
 
@@ -139,7 +120,11 @@ fn refuse_twins(tools: &[Tool<'_>], list: &str) -> Result<(), Rejection> {
 }
 
 /// Applies `tool_choice` to an offer.
-fn choose<'a>(mut offer: Offer<'a>, field: &Field<'a>) -> Result<Option<Offer<'a>>, Rejection> {
+fn choose<'a>(
+    mut offer: Offer<'a>,
+    field: &Field<'a>,
+    members: &mut Members,
+) -> Result<Option<Offer<'a>>, Rejection> {
     if field.value.get().starts_with('"') {
         let Text(word) = field.parse("a choice")?;
         offer.choice = match word.as_ref() {
@@ -152,6 +137,7 @@ fn choose<'a>(mut offer: Offer<'a>, field: &Field<'a>) -> Result<Option<Offer<'a
     }
     let choice: ChoiceObject<'a> =
         field.parse("none, auto, required, or an object that names a function")?;
+    note_choice_members(&choice, field.name, members);
     let named = choice
         .function
         .map(|function| function.name)
@@ -182,6 +168,27 @@ fn choose<'a>(mut offer: Offer<'a>, field: &Field<'a>) -> Result<Option<Offer<'a
     Ok(Some(offer))
 }
 
+/// Members of a choice that have no effect.
+fn note_choice_members(choice: &ChoiceObject<'_>, path: &'static str, members: &mut Members) {
+    members.add_unknown(path, &choice.unknown);
+    if let Some(function) = &choice.function {
+        members.add_unknown("tool_choice.function", &function.unknown);
+    }
+    let Some(allowed) = &choice.allowed_tools else {
+        return;
+    };
+    members.add_unknown("tool_choice.allowed_tools", &allowed.unknown);
+    for tool in &allowed.tools {
+        members.add_unknown("tool_choice.allowed_tools.tools[]", &tool.unknown);
+        if let Some(function) = &tool.function {
+            members.add_unknown(
+                "tool_choice.allowed_tools.tools[].function",
+                &function.unknown,
+            );
+        }
+    }
+}
+
 /// Leaves only the named tools in the offer.
 fn keep<'a>(offer: &mut Offer<'a>, names: &[Text<'a>], field: &Field<'a>) -> Result<(), Rejection> {
     let is_offered = |name: &Text<'_>| offer.tools.iter().any(|tool| tool.name == name.0);
@@ -198,46 +205,47 @@ fn keep<'a>(offer: &mut Offer<'a>, names: &[Text<'a>], field: &Field<'a>) -> Res
     Ok(())
 }
 
-fn parse_tools(raw: &RawValue) -> Result<Vec<Tool<'_>>, Rejection> {
+fn parse_tools<'a>(raw: &'a RawValue, members: &mut Members) -> Result<Vec<Tool<'a>>, Rejection> {
     let field = Field {
         name: "tools",
         value: raw,
     };
     let tools: Vec<RequestTool<'_>> = field
         .parse("a list of tools such as {\"type\": \"function\", \"function\": {\"name\": ...}}")?;
-    tools
-        .into_iter()
-        .enumerate()
-        .map(|(at, tool)| match (tool.kind.as_str(), tool.function) {
+    let read = tools.into_iter().enumerate().map(|(at, tool)| {
+        members.add_unknown("tools[]", &tool.unknown);
+        let path = format!("tools[{at}].function");
+        match (tool.kind.as_str(), tool.function) {
             ("function", Some(function)) => {
-                parse_function(function, &format!("tools[{at}].function"))
+                members.add_unknown("tools[].function", &function.unknown);
+                parse_function(function, &path)
             }
-            ("function", None) => Err(Rejection::of(
-                Cause::MissingParameter,
-                format!("tools[{at}].function"),
-                format!("Missing required parameter: 'tools[{at}].function'."),
-            )),
+            ("function", None) => Err(Rejection::missing(path)),
             _ => Err(custom_tools(&format!("tools[{at}].type"))),
-        })
-        .collect()
+        }
+    });
+    read.collect()
 }
 
-fn parse_functions(raw: &RawValue) -> Result<Vec<Tool<'_>>, Rejection> {
+fn parse_functions<'a>(
+    raw: &'a RawValue,
+    members: &mut Members,
+) -> Result<Vec<Tool<'a>>, Rejection> {
     let field = Field {
         name: "functions",
         value: raw,
     };
     let functions: Vec<Function<'_>> =
         field.parse("a list of functions such as {\"name\": ...}")?;
-    functions
-        .into_iter()
-        .enumerate()
-        .map(|(at, function)| parse_function(function, &format!("functions[{at}]")))
-        .collect()
+    let read = functions.into_iter().enumerate().map(|(at, function)| {
+        members.add_unknown("functions[]", &function.unknown);
+        parse_function(function, &format!("functions[{at}]"))
+    });
+    read.collect()
 }
 
 /// OpenAI's rule for the names of functions and schemas.
-fn is_plain_name(name: &str) -> bool {
+pub(super) fn is_plain_name(name: &str) -> bool {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
     (1..=64).contains(&name.len()) && name.chars().all(is_plain)
 }
@@ -257,72 +265,15 @@ fn parse_function<'a>(function: Function<'a>, path: &str) -> Result<Tool<'a>, Re
         let message = format!("Invalid '{path}': it must be a JSON Schema, which is an object.");
         return Err(Rejection::invalid(path, message));
     }
+    if let Some(raw) = parameters {
+        refuse_lone_surrogates(raw, &format!("{path}.parameters"))?;
+    }
     Ok(Tool {
         name,
         description: function.description.map(|Text(text)| text),
         parameters,
         strict: function.strict == Some(true),
     })
-}
-
-/// The form that the answer has to have.
-///
-/// # Errors
-/// A type nobody knows, and a schema that is missing or no object.
-pub fn answer_format<'a>(draft: &Draft<'a>) -> Result<AnswerFormat<'a>, Rejection> {
-    let Some(value) = draft.response_format else {
-        return Ok(AnswerFormat::Text);
-    };
-    let field = Field {
-        name: "response_format",
-        value,
-    };
-    let format: Format<'a> = field.parse("an object such as {\"type\": \"json_object\"}")?;
-    match (format.kind.as_str(), format.json_schema) {
-        ("text", _) => Ok(AnswerFormat::Text),
-        ("json_object", _) => Ok(AnswerFormat::JsonObject),
-        (
-            "json_schema",
-            Some(JsonSchema {
-                schema,
-                strict,
-                name,
-            }),
-        ) => {
-            let schema = schema
-                .filter(|raw| raw.get().starts_with('{'))
-                .ok_or_else(|| missing_schema(".schema"))?;
-            refuse_schema_name(name.as_ref().map_or("", Text::as_str))?;
-            Ok(AnswerFormat::JsonSchema {
-                schema,
-                strict: strict == Some(true),
-            })
-        }
-        ("json_schema", None) => Err(missing_schema("")),
-        _ => Err(field.invalid(
-            "Invalid 'response_format': its type must be text, json_object or json_schema.",
-        )),
-    }
-}
-
-/// The name says nothing to fal, but OpenAI's API wants one, of a certain form.
-fn refuse_schema_name(name: &str) -> Result<(), Rejection> {
-    match is_plain_name(name) {
-        true => Ok(()),
-        false => {
-            let path = "response_format.json_schema.name";
-            let message = format!(
-                "Invalid '{path}': a name has 1 to 64 letters, digits, underscores and hyphens."
-            );
-            Err(Rejection::invalid(path, message))
-        }
-    }
-}
-
-fn missing_schema(inside: &str) -> Rejection {
-    let path = format!("response_format.json_schema{inside}");
-    let message = format!("Missing required parameter: '{path}', a JSON Schema.");
-    Rejection::of(Cause::MissingParameter, path, message)
 }
 
 /// `none` and `auto` say nothing where there are no tools; anything else asks for the impossible.
