@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use secrecy::SecretString;
 
@@ -215,9 +215,24 @@ pub struct EmulatorArgs {
     /// Model for the relay [default: the model that was asked for]
     #[arg(long, value_name = "M", requires = "relay")]
     pub relay_model: Option<String>,
+    /// Another name under which requests are taken, such as a container's; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub public_host: Vec<String>,
+    /// Where callers may have webhooks posted to
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t = WebhookTargets::Loopback)]
+    pub webhooks: WebhookTargets,
     /// How to misbehave, in the emulator's words
     #[arg(long, value_name = "WORDS")]
     pub behave: Option<String>,
+}
+
+/// Where the emulator's callers may have webhooks posted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WebhookTargets {
+    /// Servers of this machine
+    Loopback,
+    /// Every address
+    Any,
 }
 
 #[derive(Debug, Args)]

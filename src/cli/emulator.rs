@@ -4,10 +4,10 @@ use std::io;
 
 use secrecy::ExposeSecret;
 
-use super::args::EmulatorArgs;
+use super::args::{EmulatorArgs, WebhookTargets};
 use super::check::BAD_SETTINGS;
 use super::signals::StopSignals;
-use crate::emulator::{Behaviour, Emulator, Options};
+use crate::emulator::{Behaviour, Emulator, Options, Webhooks};
 
 /// Emulates fal until it is told to stop.
 ///
@@ -34,6 +34,11 @@ pub fn emulate(args: EmulatorArgs) -> io::Result<u8> {
         relay: args.relay,
         relay_key: args.relay_key.as_ref().map(plain),
         relay_model: args.relay_model,
+        public_hosts: args.public_host,
+        webhooks: match args.webhooks {
+            WebhookTargets::Loopback => Webhooks::Loopback,
+            WebhookTargets::Any => Webhooks::Any,
+        },
         behaviour,
         ..Options::default()
     };

@@ -19,10 +19,24 @@ pub struct Options {
     pub relay_key: Option<String>,
     /// The model to ask that server for; `None` passes fal's model name on.
     pub relay_model: Option<String>,
+    /// Names, besides this machine's own and addresses, under which requests are taken.
+    pub public_hosts: Vec<String>,
+    /// Where webhooks may be posted to.
+    pub webhooks: Webhooks,
     /// The behaviour that a request's own words change.
     pub behaviour: Behaviour,
     /// Worker threads.
     pub workers: usize,
+}
+
+/// Where webhooks may be posted to: a caller names the address, and what is posted comes from here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Webhooks {
+    /// To servers of this machine.
+    #[default]
+    Loopback,
+    /// To every address.
+    Any,
 }
 
 impl Default for Options {
@@ -34,6 +48,8 @@ impl Default for Options {
             relay: None,
             relay_key: None,
             relay_model: None,
+            public_hosts: Vec::new(),
+            webhooks: Webhooks::default(),
             behaviour: Behaviour::default(),
             workers: 1,
         }

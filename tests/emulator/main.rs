@@ -12,6 +12,7 @@ mod faults;
 mod harness;
 mod hosts;
 mod instructions;
+mod pages;
 mod queue;
 mod record;
 mod relay;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{
     call::{Call, Flow, Host, Reply, Whole},
+    guard,
     record::{Arrival, Presence},
 };
 use crate::emulator::{inspect, proxy, queue, run, server::State, storage};
@@ -24,12 +25,36 @@ pub(in crate::emulator) async fn serve(
     body: Bytes,
 ) -> HttpResponse {
     let (host, path) = split_host(request.path());
+    if let Err(refusal) = guard::admit(&state.options, host, request.uri(), request.headers()) {
+        return to_response(None, refusal.into());
+    }
     if host == Host::Emulator {
         return to_response(
             None,
             inspect::answer(&state, request.method(), path, request.query_string()).await,
         );
     }
+    let mut response = answer(&state, &request, body, host, path).await;
+    if guard::gives_cors(&state.options, host) {
+        for name in [
+            header::ACCESS_CONTROL_ALLOW_ORIGIN,
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        ] {
+            let any = header::HeaderValue::from_static("*");
+            response.headers_mut().insert(name, any);
+        }
+    }
+    response
+}
+
+/// Answers a request for a path of fal's, and keeps it in the record.
+async fn answer(
+    state: &Data<State>,
+    request: &HttpRequest,
+    body: Bytes,
+    host: Host,
+    path: &str,
+) -> HttpResponse {
     let request_id = Uuid::now_v7().to_string();
     let entry = state.recorder.open(&Arrival {
         request_id: &request_id,
@@ -47,14 +72,14 @@ pub(in crate::emulator) async fn serve(
         query: parse_query(request.query_string()),
         headers: request.headers().clone(),
         body,
-        origin: origin(&request),
+        origin: origin(request),
         request_id: request_id.clone(),
         entry: entry.clone(),
     };
     let reply = if call.method == Method::OPTIONS {
-        preflight().into()
+        preflight(guard::gives_cors(&state.options, host)).into()
     } else {
-        route(&state, call).await
+        route(state, call).await
     };
     match reply {
         Reply::Whole(whole) => {
@@ -148,8 +173,12 @@ fn accompany(flow: Flow, presence: Presence) -> Flow {
 }
 
 /// What fal's apps answer to a browser that asks first.
-fn preflight() -> Whole {
-    Whole::empty(204)
+fn preflight(gives_cors: bool) -> Whole {
+    let whole = Whole::empty(204);
+    if !gives_cors {
+        return whole;
+    }
+    whole
         .with("access-control-allow-methods", "*")
         .with("access-control-allow-headers", "*, Authorization")
         .with("access-control-max-age", "600")
@@ -163,9 +192,6 @@ fn to_response(request_id: Option<&str>, reply: Reply) -> HttpResponse {
     let mut response = HttpResponse::build(
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
     );
-    response
-        .insert_header(("access-control-allow-origin", "*"))
-        .insert_header(("access-control-expose-headers", "*"));
     if let Some(request_id) = request_id {
         response.insert_header(("x-fal-request-id", request_id));
     }

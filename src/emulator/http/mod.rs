@@ -3,5 +3,6 @@
 pub(super) mod auth;
 pub(super) mod call;
 pub(super) mod front;
+pub(super) mod guard;
 pub(super) mod kinds;
 pub(super) mod record;

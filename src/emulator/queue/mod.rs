@@ -65,6 +65,10 @@ fn submit(state: &Data<State>, call: &Call) -> Result<Whole, Whole> {
         return Err(Whole::detail(405, "Method Not Allowed"));
     }
     let plan = enter(state, call, target)?;
+    let webhook = call.query("fal_webhook").map(str::to_owned);
+    if let Some(url) = &webhook {
+        webhook::allow(url, state.options.webhooks)?;
+    }
     if let Some(refusal) = plan.refusal(&[Sender::Door]) {
         return Err(refusal);
     }
@@ -76,7 +80,6 @@ fn submit(state: &Data<State>, call: &Call) -> Result<Whole, Whole> {
         return Err(refusal("queue_full", &ticket));
     }
     state.queue.push(Arc::clone(&ticket));
-    let webhook = call.query("fal_webhook").map(str::to_owned);
     let unseen = if webhook.is_some() {
         UNSEEN_WITH_WEBHOOK
     } else {

@@ -12,7 +12,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::emulator::http::call::Whole;
+use url::Url;
+
+use crate::emulator::{
+    http::{call::Whole, guard::is_loopback},
+    options::Webhooks,
+};
 
 /// The seed of the signing key. It is no secret: everybody may sign as the emulator.
 const SEED: [u8; 32] = [
@@ -48,6 +53,27 @@ pub(in crate::emulator) fn jwks() -> Value {
         "kid": "emulator",
         "x": URL_SAFE.encode(key().public_key()),
     }] })
+}
+
+/// Whether a call that wants to be told at `url` is taken.
+///
+/// # Errors
+///
+/// A 400, and not a silence that a test would wait in.
+pub(super) fn allow(url: &str, webhooks: Webhooks) -> Result<(), Whole> {
+    let leads_here = || {
+        let url = Url::parse(url).ok()?;
+        let is_web = matches!(url.scheme(), "http" | "https");
+        Some(is_web && is_loopback(url.host_str()?))
+    };
+    match webhooks {
+        Webhooks::Any => Ok(()),
+        Webhooks::Loopback if leads_here() == Some(true) => Ok(()),
+        Webhooks::Loopback => Err(Whole::detail(
+            400,
+            "fal-gateway emulator: fal_webhook must lead to this machine (http://127.0.0.1:PORT/...); start the emulator with --webhooks any for other addresses",
+        )),
+    }
 }
 
 /// Tells `url` about `result`; tries again on a failure, but not on a redirect.
