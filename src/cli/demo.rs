@@ -68,7 +68,9 @@ pub fn demo(args: &DemoArgs, out: &mut impl Write) -> io::Result<u8> {
 /// # Errors
 /// When no port is free.
 pub fn start_emulator() -> io::Result<Running> {
-    let behaviour: Behaviour = "gap:25ms size:4".parse().map_err(io::Error::other)?;
+    let behaviour: Behaviour = "gap:25ms size:4 showcase"
+        .parse()
+        .map_err(io::Error::other)?;
     let options = Options {
         listen: "127.0.0.1:0".to_owned(),
         behaviour,

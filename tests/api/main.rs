@@ -14,6 +14,7 @@
 
 mod support;
 
+mod agents;
 mod bodies;
 mod browsers;
 mod calling;

@@ -123,6 +123,8 @@ pub enum Quirk {
     Headers,
     /// Tools are called without a sentence before.
     Silent,
+    /// Where tools are offered: a plan, one call of a tool that looks harmless, and an end.
+    Showcase,
 }
 
 impl Behaviour {

@@ -151,6 +151,7 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     word("wrong", "N", "make these slips in N replies, until told N times (1)", Set::Number(|b, n| b.stubbornness = Some(n))),
     word("stubborn", "", "make these slips however often told", Set::Change(|b| b.stubbornness = Some(usize::MAX))),
     quirk("silent", Quirk::Silent, "call tools without a sentence before"),
+    quirk("showcase", Quirk::Showcase, "tools offered: tell a plan, call one that looks harmless, end"),
 ];
 
 /// The words for the ways in which a model goes wrong, each with what it then does.

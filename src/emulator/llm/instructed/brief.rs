@@ -71,7 +71,7 @@ impl Brief {
             .or_else(|| Envelope::read(after))
             .filter(|_| !tools.is_empty());
         let must = match &envelope {
-            Some(_) => must([before, after], &tools),
+            Some(_) => must([explanation(before), after], &tools),
             None => Must::No,
         };
         Brief {
@@ -119,6 +119,21 @@ fn wants_json(sentence: &str) -> bool {
         "as json",
     ]) && has(&["respond", "reply", "answer", "output", "return"])
         && (!has(&["tool", "call", "block"]) || has(&["no tool", "no call"]))
+}
+
+/// What of the text before the list of tools explains them: from the paragraph that shows the form
+/// of a call, or else the last one. What stands before is somebody else's text, who may well say
+/// that one must use a tool to do something, and does not order a call.
+fn explanation(before: &str) -> &str {
+    let shows = Envelope::read(before).is_some();
+    let mut starts = before
+        .rmatch_indices("\n\n")
+        .map(|(at, _)| before.get(at..).unwrap_or_default());
+    let found = match shows {
+        true => starts.find(|text| Envelope::read(text).is_some()),
+        false => starts.next(),
+    };
+    found.unwrap_or(before)
 }
 
 /// "You must call a tool", "your reply must be the block", "you have to use get_weather".

@@ -29,11 +29,37 @@ const EMPTY_WORDS: [&str; 36] = [
     "your",
 ];
 
+/// How often tools are run for one message. An agent goes on for as long as it gets calls.
+const MOST_ROUNDS: usize = 3;
+
+/// How often a message is taken anew that was there before. An agent that wants calls says so again
+/// and again.
+const MOST_REPEATS: usize = 2;
+
+/// Words in the names of tools with which an agent's work ends, for agents that take no other end.
+const ENDS: [&str; 7] = [
+    "answer",
+    "complete",
+    "completion",
+    "done",
+    "final",
+    "finish",
+    "submit",
+];
+
 /// The calls that are due: those the message spells out, or the one it seems to ask for, or the one
 /// that the instructions insist on. None while results are to be answered, unless they insist or
-/// the message has a next step.
+/// the message has a next step; and none once it [`is_enough`], whatever anybody insists on.
 pub(super) fn calls(brief: &Brief, moment: &Moment<'_>) -> Vec<Call> {
     let tools = brief.tools.as_slice();
+    if is_enough(moment) {
+        let ends = |tool: &&Tool| words_of_name(&tool.name).any(|word| ENDS.contains(&&*word));
+        let end = tools.iter().find(ends).filter(|_| brief.must != Must::No);
+        return end
+            .map(|tool| call(tool, &moment.message))
+            .into_iter()
+            .collect();
+    }
     let steps = spelt_out(tools, &moment.message);
     let step = steps.into_iter().nth(moment.rounds);
     let mut calls = match step {
@@ -115,6 +141,22 @@ fn telling_words(text: &str) -> impl Iterator<Item = String> + '_ {
             Some(singular) if singular.len() > 2 => singular.to_owned(),
             _ => word,
         })
+}
+
+/// Whether a task has gone on for long enough: somebody has to end it.
+pub(super) fn is_enough(moment: &Moment<'_>) -> bool {
+    moment.rounds >= MOST_ROUNDS || moment.repeats >= MOST_REPEATS
+}
+
+/// Whether a message spells its calls out.
+pub(super) fn spells_out(tools: &[Tool], message: &str) -> bool {
+    !spelt_out(tools, message).is_empty()
+}
+
+/// The words that a tool's name is made of.
+pub(super) fn words_of_name(name: &str) -> impl Iterator<Item = String> {
+    let words: Vec<String> = scan::words(&spaced(name)).collect();
+    words.into_iter()
 }
 
 /// The calls of `call NAME {json} and NAME2, then use NAME3`, step by step. The name has to be one

@@ -3,7 +3,7 @@
 //!
 //! It knows no form by heart. [`toolbox`] finds the list of tools, [`envelope`] learns the form of a
 //! call from the example next to it, [`brief`] gathers what else is asked, [`moment`] finds out
-//! what is to be answered now. [`choose`] decides on calls, [`calling`] writes them, [`shaping`]
+//! what is to be answered now. [`choose`] decides on calls, [`showcase`] on those that are only shown, [`calling`] writes them, [`shaping`]
 //! writes JSON; both make the slips of the script. [`instance`] invents values for a schema out of
 //! [`hints`] in the message.
 //!
@@ -23,6 +23,7 @@ mod pattern;
 mod scalar;
 mod scan;
 mod shaping;
+mod showcase;
 mod signature;
 mod toolbox;
 
@@ -31,7 +32,7 @@ use super::{
     commands::{Said, exactly, plainly},
     conversation::Conversation,
 };
-use crate::emulator::script::{Behaviour, Slip};
+use crate::emulator::script::{Behaviour, Quirk, Slip};
 use brief::Brief;
 use choose::Call;
 use moment::Moment;
@@ -51,7 +52,12 @@ pub(super) fn reply(
     if moment.reasks == 0 && is_echo(&moment.message) {
         return None;
     }
+    let shows = behaviour.has(Quirk::Showcase);
     if let Some(envelope) = &brief.envelope {
+        if let Some(said) = showcase::begin(&brief, envelope, &moment, &behaviour).filter(|_| shows)
+        {
+            return Some(said);
+        }
         let calls = choose::calls(&brief, &moment);
         if let Some(said) = no_call(&brief, &moment, &calls, &behaviour) {
             return Some(said);
@@ -62,6 +68,9 @@ pub(super) fn reply(
     }
     if let Some(format) = &brief.format {
         return Some(exactly(shaping::write(format, &moment, &behaviour)));
+    }
+    if shows && let Some(said) = showcase::end(&moment) {
+        return Some(said);
     }
     moment.report().map(plainly)
 }

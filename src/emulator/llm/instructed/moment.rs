@@ -17,6 +17,8 @@ pub(super) struct Moment<'a> {
     pub(super) reasks: usize,
     /// How often tools were run for it.
     pub(super) rounds: usize,
+    /// How often the user has said the same before, as programs do that want another reply.
+    pub(super) repeats: usize,
     /// What they gave the last time, if that is to be answered.
     pub(super) results: Vec<Outcome<'a>>,
 }
@@ -48,6 +50,7 @@ impl<'a> Moment<'a> {
                 message: message.into(),
                 reasks,
                 rounds: 0,
+                repeats: times_said(turns, message),
                 results: Vec::new(),
             };
         };
@@ -66,10 +69,11 @@ impl<'a> Moment<'a> {
             }
             previous = turn.role;
         }
+        let (asking, earlier_turns) = before.split_last().unzip();
+        let asking = asking.map_or(own, |turn: &Turn<'_>| turn.text);
         Moment {
-            message: before
-                .last()
-                .map_or(own.into(), |turn| script::strip(turn.text).text.into()),
+            repeats: times_said(earlier_turns.unwrap_or_default(), asking),
+            message: script::strip(asking).text.into(),
             reasks: reasks + earlier,
             rounds,
             results,
@@ -85,6 +89,12 @@ impl<'a> Moment<'a> {
         let report = sentences.collect::<Vec<_>>().join("\n");
         (!report.is_empty()).then_some(report)
     }
+}
+
+/// How often the user has said this in these turns.
+fn times_said(turns: &[Turn<'_>], text: &str) -> usize {
+    let own = turns.iter().filter(|turn| turn.role == "user");
+    own.filter(|turn| turn.text.trim() == text.trim()).count()
 }
 
 /// A text after a record that only points into it.
