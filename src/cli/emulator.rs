@@ -7,7 +7,9 @@ use secrecy::ExposeSecret;
 use super::args::{EmulatorArgs, WebhookTargets};
 use super::check::BAD_SETTINGS;
 use super::signals::StopSignals;
+use crate::config::{LogFormat, LogLevel};
 use crate::emulator::{Behaviour, Emulator, Options, Webhooks};
+use crate::observe::logging;
 
 /// Emulates fal until it is told to stop.
 ///
@@ -42,6 +44,7 @@ pub fn emulate(args: EmulatorArgs) -> io::Result<u8> {
         behaviour,
         ..Options::default()
     };
+    logging::init(LogLevel::Warn, LogFormat::Auto);
     actix_web::rt::System::new().block_on(async {
         let address = options.listen.clone();
         let taken = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod emulator;
 pub mod eval;
 pub mod explain;
+mod hardening;
 pub mod health;
 pub mod keys;
 pub mod models;

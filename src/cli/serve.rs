@@ -4,6 +4,7 @@ use std::io;
 
 use super::check::BAD_SETTINGS;
 use super::demo;
+use super::hardening;
 use super::signals::StopSignals;
 use crate::app::{Application, Stopper};
 use crate::config::{Config, Sources};
@@ -24,6 +25,11 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
     };
     logging::init(config.log.level, config.log.format);
     logging::report_panics();
+    if !config.server.core_dumps
+        && let Err(error) = hardening::close_memory()
+    {
+        tracing::warn!(%error, "the system does not let the process close its memory to others");
+    }
     actix_web::rt::System::new().block_on(async {
         if demo_without_key && config.fal.key.is_none() {
             let emulator = demo::start_emulator()?;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::kinds::{Address, Count, Host, List, Size, Span, WebOrigin, ZeroMeansNone};
+use super::kinds::{Address, Count, Host, List, Size, Span, Switch, WebOrigin, ZeroMeansNone};
 use super::settings::settings;
 
 settings! {
@@ -37,5 +37,8 @@ settings! {
         /// Host names, besides this machine's own, under which requests are accepted while no
         /// client keys are configured (protection against DNS rebinding).
         public_hosts: Vec<String>, List(Host);
+        /// Let the system write the memory of a crashed process to a disk, and debuggers look into a
+        /// running one. There are keys in it.
+        core_dumps: bool, Switch, default "false";
     }
 }

@@ -105,6 +105,57 @@ fn requests_past_the_drain_limit_that_have_no_answer_yet_are_told_too() {
     }
 }
 
+/// Whoever expects settings to be read again is told that they are not, and loses nothing.
+#[test]
+fn a_hangup_ends_nothing_and_is_told_of() {
+    let fal = ScriptedUpstream::start(vec![Step::Read, Step::Gate(1), Step::Write(whole("hi"))]);
+    let (mut process, address) = Process::serving(&fal.setup());
+    let mut running = ask(address, false);
+    fal.until_requests(1);
+    for _ in 0..3 {
+        process.signal("HUP");
+    }
+    let line = process.until_line("SIGHUP");
+    assert!(line.contains("restart"), "{line}");
+    fal.open_gate();
+    assert_eq!(running.answer().content(), "hi");
+    process.signal("TERM");
+    assert_eq!(process.exit().code(), Some(0));
+}
+
+/// Neither a crash nor a program of the same user gets at the keys in its memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn its_memory_is_closed_to_others_unless_told_otherwise() {
+    use std::os::unix::fs::MetadataExt;
+    let fal = Emulated::start();
+    // Who owns these files decides who may look in them (source: proc(5)); root owns its own anyhow.
+    let guarded = |process: &Process| {
+        let folder = format!("/proc/{}", process.id());
+        let limits = std::fs::read_to_string(format!("{folder}/limits")).unwrap();
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max core file size"));
+        let is_zero = line.unwrap().split_whitespace().nth(4) == Some("0");
+        (
+            is_zero,
+            std::fs::metadata(format!("{folder}/environ"))
+                .unwrap()
+                .uid(),
+        )
+    };
+    let closed = fal.setup().env("FAL_GATEWAY__SERVER__CORE_DUMPS", "false");
+    let (process, address) = Process::serving(&closed);
+    let (no_core, owner) = guarded(&process);
+    assert!(no_core);
+    assert_eq!(owner, 0);
+    // It works all the same.
+    assert_eq!(ask(address, false).answer().status, 200);
+    let (open, _) = Process::serving(&fal.setup());
+    let own = std::fs::metadata("/proc/self/environ").unwrap().uid();
+    assert_eq!(guarded(&open).1, own);
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     for (first, second, code) in [

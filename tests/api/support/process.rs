@@ -42,6 +42,8 @@ impl Process {
         let mut child = command
             .current_dir(env!("CARGO_TARGET_TMPDIR"))
             .env_clear()
+            // Or nobody but root could count what it has open.
+            .env("FAL_GATEWAY__SERVER__CORE_DUMPS", "true")
             .envs(setup.variables())
             // Where a run that measures coverage collects its counters.
             .envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"))
