@@ -7,6 +7,13 @@ use crate::config::{Config, Effective, Inspection, Sources, reference};
 /// Exit code for settings that cannot be used.
 pub const BAD_SETTINGS: u8 = 2;
 
+/// Says on stderr which file the settings come from, where nobody named one.
+pub fn name_found_file(sources: &Sources) {
+    if let Some(file) = sources.file.as_ref().filter(|file| file.by_chance) {
+        eprintln!("fal-gateway: settings from {}", file.full_path().display());
+    }
+}
+
 /// Prints the settings as they hold, then warnings and problems.
 ///
 /// # Errors

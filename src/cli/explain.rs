@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 
 use super::args::ExplainArgs;
-use super::check::BAD_SETTINGS;
+use super::check::{BAD_SETTINGS, name_found_file};
 use crate::api::error::ApiError;
 use crate::api::gateway::Gateway;
 use crate::config::Config;
@@ -18,7 +18,9 @@ use crate::translate::plan::plan;
 /// # Errors
 /// When the file cannot be read or the output cannot be written.
 pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
-    let config = match Config::load(&args.overrides.to_sources()) {
+    let sources = args.overrides.to_sources();
+    name_found_file(&sources);
+    let config = match Config::load(&sources) {
         Ok(config) => config,
         Err(problems) => {
             eprintln!("{problems}");

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::args::ModelsArgs;
-use super::check::BAD_SETTINGS;
+use super::check::{BAD_SETTINGS, name_found_file};
 use super::client::Client;
 use crate::api::gateway::Gateway;
 use crate::api::models::list_json;
@@ -29,16 +29,20 @@ pub fn models(args: &ModelsArgs, out: &mut impl Write) -> io::Result<u8> {
                 }
             }
         }
-        None => match Config::load(&Sources::from_process(args.config.as_deref(), Vec::new())) {
-            Ok(config) => list_json(
-                &Gateway::new(config).map_err(io::Error::other)?.catalogue,
-                BTreeSet::new(),
-            ),
-            Err(problems) => {
-                eprintln!("{problems}");
-                return Ok(BAD_SETTINGS);
+        None => {
+            let sources = Sources::from_process(args.config.as_deref(), Vec::new());
+            name_found_file(&sources);
+            match Config::load(&sources) {
+                Ok(config) => list_json(
+                    &Gateway::new(config).map_err(io::Error::other)?.catalogue,
+                    BTreeSet::new(),
+                ),
+                Err(problems) => {
+                    eprintln!("{problems}");
+                    return Ok(BAD_SETTINGS);
+                }
             }
-        },
+        }
     };
     match args.json {
         true => writeln!(out, "{list:#}")?,

@@ -7,7 +7,7 @@ use super::demo;
 use super::hardening;
 use super::signals::StopSignals;
 use crate::app::{Application, Stopper};
-use crate::config::{Config, Sources};
+use crate::config::{Config, ConfigFile, Sources};
 use crate::observe::logging;
 
 /// Serves until it is told to stop. The exit code is 0 after an orderly end, 1 when it cannot
@@ -49,7 +49,7 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
             }
         };
         let signals = StopSignals::listen()?;
-        announce(&application);
+        announce(&application, sources.file.as_ref());
         run_until_signal(application, signals).await.map(|()| 0)
     })
 }
@@ -71,7 +71,7 @@ async fn stop_at_signal(stopper: Stopper, mut signals: StopSignals) {
     stopper.stop().await;
 }
 
-fn announce(application: &Application) {
+fn announce(application: &Application, file: Option<&ConfigFile>) {
     let config = application.config();
     let fal = config.fal.url.host_str().unwrap_or_default();
     let who = match (&config.fal.key, config.auth.keys.len()) {
@@ -80,5 +80,6 @@ fn announce(application: &Application) {
         (Some(_), keys) => format!("{keys} client keys"),
     };
     let url = format!("http://{}/v1", application.address());
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), api = %url, fal, callers = %who, "serving");
+    let settings = file.map(|file| file.full_path().display().to_string());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), api = %url, fal, callers = %who, settings, "serving");
 }

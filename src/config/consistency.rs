@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 
 use config::{Value, ValueKind};
 use secrecy::SecretString;
+use url::{Host, Url};
 
 use super::capabilities::read_capabilities;
 use super::kinds::{FalKey, Found, Kind};
 use super::problem::{Problems, did_you_mean, nearest};
 use super::reader::Reader;
 use super::sources::reason;
-use super::{Config, KeyHash, Secrecy, UsageCount};
+use super::{Config, KeyHash, Secrecy, UsageCount, trust};
 
 /// Reports contradictions, and fetches the fal key from its file.
 pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
@@ -67,27 +67,73 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
              answers only this machine."
         ));
     }
-    if let Some(path) = config.fal.key_file.as_ref().filter(|path| is_public(path)) {
-        warnings.push(format!(
-            "fal.key_file {} can be read by every user of this machine: take the right away with \
-             `chmod o-r`.",
-            path.display()
-        ));
-    }
+    warnings.extend(exposures(config));
     warnings
 }
 
-/// Whether every user of the machine may read a file.
-#[cfg(unix)]
-fn is_public(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata()
-        .is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+/// The files whose rights deserve a second look.
+fn exposures(config: &Config) -> Vec<String> {
+    let file = config.file.as_ref();
+    let files = [
+        (
+            "the settings file",
+            file.map(|file| &file.path),
+            file.is_some_and(|file| file.holds_secret),
+        ),
+        ("fal.key_file", config.fal.key_file.as_ref(), true),
+        (
+            "models.capabilities",
+            config.models.capabilities.as_ref(),
+            false,
+        ),
+    ];
+    let named = files
+        .into_iter()
+        .filter_map(|(name, path, holds_secret)| Some((name, path?, holds_secret)));
+    named
+        .flat_map(|(name, path, holds_secret)| {
+            let exposures = trust::exposures(path, holds_secret).into_iter();
+            exposures.map(move |what| format!("{name} {} {what}", path.display()))
+        })
+        .collect()
 }
 
-#[cfg(not(unix))]
-fn is_public(_path: &Path) -> bool {
-    false
+/// A file that is read only because it lies in the working directory may not send the fal key, and
+/// what callers ask, to somebody else: whoever unpacks or clones something has such files, and none
+/// of them was meant. fal itself and this machine are fine.
+pub(super) fn refuse_leading_keys_away(config: &Config, reader: &mut Reader) {
+    let Some(file) = &config.file else { return };
+    let shown = file.path.display().to_string();
+    for (setting, url) in [
+        ("fal.url", &config.fal.url),
+        ("fal.rest_url", &config.fal.rest_url),
+    ] {
+        if reader.comes_from(setting, &shown) && !is_fal_or_this_machine(url) {
+            let host = url.host_str().unwrap_or_default();
+            reader.contradiction(
+                setting,
+                format!(
+                    "{setting} sends the fal key and all requests to {host}, and {shown} is read \
+                     only because it lies in the working directory; if you trust it, name it: \
+                     `--config ./{shown}`."
+                ),
+            );
+        }
+    }
+}
+
+fn is_fal_or_this_machine(url: &Url) -> bool {
+    const FAL: [&str; 3] = ["fal.run", "fal.ai", "falrun.com"];
+    match url.host() {
+        Some(Host::Domain("localhost")) => true,
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) if url.scheme() == "https" => FAL.iter().any(|fal| {
+            let sub = name.strip_suffix(fal);
+            sub.is_some_and(|sub| sub.is_empty() || sub.ends_with('.'))
+        }),
+        _ => false,
+    }
 }
 
 fn read_key_file(config: &mut Config, reader: &mut Reader) {

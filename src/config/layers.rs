@@ -4,6 +4,7 @@
 //! `File` and `Environment`, because those forget the line and the variable a
 //! value came from, and every problem must name it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use config::{Config as Stack, ConfigError, Map, Source, Value, ValueKind};
@@ -20,12 +21,19 @@ pub(super) struct Merged {
     /// Whether everything could be read that was to be read. If not, settings
     /// may seem to be missing, and comparing them with each other misleads.
     pub(super) whole: bool,
+    /// The settings that the file names, whoever has the last word on them.
+    in_file: BTreeSet<&'static str>,
 }
 
 impl Merged {
     /// The value of a setting; none if only its empty default is left.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         lookup(&self.stack, key)
+    }
+
+    /// Whether the file names a setting.
+    pub(super) fn is_in_file(&self, key: &str) -> bool {
+        self.in_file.contains(key)
     }
 }
 
@@ -34,14 +42,17 @@ pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> Merged {
     let environment = environment_layer(sources, problems);
     let flags = flag_layer(sources, problems);
     let whole = file.is_some();
+    let file = file.unwrap_or_default();
+    let in_file = file.0.iter().map(|(key, _)| *key).collect();
 
-    let below_flags = stack(
-        [default_layer(), file.unwrap_or_default(), environment],
-        problems,
-    );
+    let below_flags = stack([default_layer(), file, environment], problems);
     let port = port_layer(sources, &below_flags, problems);
     let stack = stack_on(below_flags, [port, flags], problems);
-    Merged { stack, whole }
+    Merged {
+        stack,
+        whole,
+        in_file,
+    }
 }
 
 /// Values of one origin, by setting.

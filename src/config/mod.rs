@@ -33,6 +33,7 @@ mod settings;
 mod sources;
 mod toml_file;
 mod tools;
+mod trust;
 
 pub use auth::{Auth, KeyHash};
 pub use capabilities::{Capabilities, Capability, Figures, read_capabilities, write_capabilities};
@@ -48,6 +49,8 @@ pub use settings::{Secrecy, Section, Setting, sections};
 pub use sources::{ConfigFile, Override, Sources};
 
 pub use tools::{Dialect, Tools};
+
+use std::path::PathBuf;
 
 use reader::Reader;
 
@@ -67,6 +70,16 @@ pub struct Config {
     pub metrics: Metrics,
     /// What the file at `models.capabilities` says.
     pub capabilities: Capabilities,
+    /// The file that settings were read from.
+    pub file: Option<SettingsFile>,
+}
+
+/// A file that settings were read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsFile {
+    pub path: PathBuf,
+    /// Whether it holds the fal key.
+    pub holds_secret: bool,
 }
 
 /// One setting as it came out of the layers, fit to be shown to the operator.
@@ -106,6 +119,15 @@ impl Config {
         let config = Self::read(&mut reader);
         let config = config.map(|mut config| {
             consistency::settle(&mut config, &mut reader);
+            if let Some(file) = &sources.file {
+                config.file = Some(SettingsFile {
+                    path: file.path.clone(),
+                    holds_secret: reader.is_in_file("fal.key"),
+                });
+                if file.by_chance {
+                    consistency::refuse_leading_keys_away(&config, &mut reader);
+                }
+            }
             config
         });
         let effective = reader.effective();
@@ -149,6 +171,7 @@ impl Config {
             log: log?,
             metrics: metrics?,
             capabilities: Capabilities::new(),
+            file: None,
         })
     }
 }

@@ -47,6 +47,21 @@ impl Reader {
         self.merged.whole && keys.iter().all(|key| !self.refused.contains(key))
     }
 
+    /// Whether the file names a setting, whoever has the last word on it.
+    pub(super) fn is_in_file(&self, key: &str) -> bool {
+        self.merged.is_in_file(key)
+    }
+
+    /// Whether the value that holds stands in the file at `path`.
+    pub(super) fn comes_from(&self, key: &str, path: &str) -> bool {
+        let origin = self.merged.get(key).and_then(origin_of);
+        origin.is_some_and(|origin| {
+            origin
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.starts_with(':'))
+        })
+    }
+
     /// Reports that a setting does not go with others.
     pub(super) fn contradiction(&mut self, key: &str, sentence: impl Into<String>) {
         let origin = self.merged.get(key).and_then(origin_of);
@@ -168,18 +183,7 @@ impl Secrecy {
                 masked.collect::<Vec<_>>().join(", ")
             }
             Self::Secret if text.is_empty() => String::new(),
-            Self::Secret => format!("{HIDDEN}{}", ending(text)),
+            Self::Secret => HIDDEN.to_owned(),
         }
     }
-}
-
-/// The last four characters, if they are a small part of the whole.
-fn ending(text: &str) -> String {
-    const ENOUGH: usize = 16;
-    let length = text.chars().count();
-    if length < ENOUGH {
-        return String::new();
-    }
-    let ending: String = text.chars().skip(length - 4).collect();
-    ending.escape_debug().to_string()
 }

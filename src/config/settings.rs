@@ -35,7 +35,7 @@ pub enum Secrecy {
     /// The names before client keys, but neither hashes nor anything else: an
     /// operator may have put a plain key here by mistake.
     KeyHashes,
-    /// The last four characters of a long value, to tell keys apart.
+    /// Whether there is one.
     Secret,
 }
 

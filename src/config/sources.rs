@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
 use super::settings::VARIABLE_PREFIX;
+use super::trust;
 
 /// The file that is read when none is named, if it exists.
 const DEFAULT_FILE: &str = "fal-gateway.toml";
@@ -36,6 +37,8 @@ pub struct ConfigFile {
     pub path: PathBuf,
     /// Its text, or why it could not be read.
     pub contents: Result<String, String>,
+    /// Whether it is read only because it lies in the working directory; nobody named it.
+    pub by_chance: bool,
 }
 
 /// A setting given by a flag of the command line.
@@ -48,9 +51,15 @@ pub struct Override {
 
 impl Sources {
     /// The settings of this process: the named file, or `fal-gateway.toml` in
-    /// the working directory if it exists, and the environment.
+    /// the working directory if it exists, and the environment. A file that
+    /// nobody named is read only if nobody else can have written it.
     pub fn from_process(file: Option<&Path>, flags: Vec<Override>) -> Self {
-        let path = file.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()));
+        let found = || {
+            let path = Path::new(DEFAULT_FILE);
+            path.symlink_metadata()
+                .is_ok()
+                .then(|| ConfigFile::read_found(path))
+        };
         let env = env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .filter(|(name, _)| is_ours(name))
@@ -58,7 +67,7 @@ impl Sources {
             .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
             .collect();
         Self {
-            file: path.map(ConfigFile::read),
+            file: file.map(ConfigFile::read).or_else(found),
             env,
             flags,
         }
@@ -70,6 +79,7 @@ impl Sources {
         self.file = Some(ConfigFile {
             path: path.into(),
             contents: Ok(text.into()),
+            by_chance: false,
         });
         self
     }
@@ -102,7 +112,36 @@ impl ConfigFile {
         Self {
             path: path.to_owned(),
             contents,
+            by_chance: false,
         }
+    }
+
+    /// Reads a file of the working directory that nobody named.
+    fn read_found(path: &Path) -> Self {
+        let objection = path
+            .metadata()
+            .and_then(|file| Ok(trust::objection(&file, &fs::metadata(".")?)));
+        let contents = match objection {
+            Ok(Some(why)) => Err(format!(
+                "this file of the working directory is not read, because {why}; if you trust it, \
+                 name it: `--config ./{}`",
+                path.display()
+            )),
+            // One that cannot be looked at cannot be read either, which says why.
+            Ok(None) | Err(_) => Self::read(path).contents,
+        };
+        Self {
+            path: path.to_owned(),
+            contents,
+            by_chance: true,
+        }
+    }
+
+    /// Its place in the file system, in full.
+    pub fn full_path(&self) -> PathBuf {
+        self.path
+            .canonicalize()
+            .unwrap_or_else(|_| self.path.clone())
     }
 }
 

@@ -4,6 +4,7 @@ mod bad_values;
 mod capabilities;
 mod check;
 mod contradictions;
+mod found;
 mod precedence;
 mod process;
 mod secrets;

@@ -48,6 +48,13 @@ fn compose_publishes_on_this_machine_alone_and_restricts_the_container() {
     assert_eq!(service["read_only"], json!(true));
     assert_eq!(service["cap_drop"], json!(["ALL"]));
     assert_eq!(service["security_opt"], json!(["no-new-privileges:true"]));
+    assert!(service["mem_limit"].is_string());
+    assert!(
+        service["pids_limit"]
+            .as_u64()
+            .is_some_and(|most| most >= 64)
+    );
+    assert_eq!(service["ulimits"]["core"], json!(0));
     assert!(service["restart"].is_string());
     assert!(service["healthcheck"]["test"].is_array());
 }
@@ -114,6 +121,38 @@ fn the_commands_of_the_container_are_understood() {
     for arguments in [&command[..], &probe[1..]] {
         assert_understood(arguments);
     }
+}
+
+/// The unit of systemd asks for what takes rights away, names files that exist there, and its
+/// command is understood.
+#[test]
+fn the_unit_takes_rights_away_and_keeps_the_key_out_of_the_environment() {
+    let unit = file("examples/systemd/fal-gateway.service");
+    let values = |name: &str| -> Vec<String> {
+        let lines = unit.lines().filter_map(|line| line.split_once('='));
+        let own = lines.filter(|(found, _)| *found == name);
+        own.map(|(_, value)| value.to_owned()).collect()
+    };
+    for name in [
+        "DynamicUser",
+        "NoNewPrivileges",
+        "PrivateDevices",
+        "ProtectHome",
+        "MemoryDenyWriteExecute",
+    ] {
+        assert_eq!(values(name), ["yes"], "{name}");
+    }
+    assert_eq!(values("ProtectSystem"), ["strict"]);
+    assert_eq!(values("CapabilityBoundingSet"), [""]);
+    assert_eq!(values("LimitCORE"), ["0"]);
+    let command = values("ExecStart").remove(0);
+    let words: Vec<String> = command.split(' ').skip(1).map(str::to_owned).collect();
+    assert_understood(&words);
+    // The credential is what the setting names, and nothing else of the environment is a key.
+    let credential = values("LoadCredential").remove(0);
+    let (name, _) = credential.split_once(':').unwrap();
+    let expected = format!("FAL_GATEWAY__FAL__KEY_FILE=%d/{name}");
+    assert_eq!(values("Environment"), [expected]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::world::World;
 use super::{ask_all, chosen, exit_code};
 use crate::cli::args::EvalArgs;
 use crate::cli::check::BAD_SETTINGS;
+use crate::cli::check::name_found_file;
 use crate::config::{
     Capabilities, Capability, Config, Dialect, Figures, Sources, read_capabilities,
     write_capabilities,
@@ -172,6 +173,7 @@ fn config(args: &EvalArgs) -> Result<Option<Config>, String> {
         return Ok(None);
     }
     let sources = Sources::from_process(args.config.as_deref(), Vec::new());
+    name_found_file(&sources);
     let mut config = Config::load(&sources).map_err(|problems| problems.to_string())?;
     if args.relay.is_none() && config.fal.key.is_none() {
         return Err(
