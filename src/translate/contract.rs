@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use super::json::Schema;
+use serde_json::value::RawValue;
+
+use super::ask::AnswerFormat;
+use super::json::{Partial, Schema, SchemaBudget, SchemaError};
 use super::key::Key;
-use super::tools::Dialect;
+use super::rejection::{Cause, Rejection};
+use super::tools::{Dialect, Offer};
 
 /// What an answer has to be.
 #[derive(Clone, Debug, Default)]
@@ -59,5 +63,81 @@ impl Contract {
     /// Whether any text will do.
     pub fn is_plain(&self) -> bool {
         self.tools.is_none() && matches!(self.format, FormatContract::Text)
+    }
+}
+
+/// The schemas of a request, compiled once for whatever it is planned for.
+#[derive(Clone, Debug, Default)]
+pub struct Schemas {
+    /// One for each tool of the offer that has parameters.
+    pub tools: Vec<Option<Arc<Schema>>>,
+    pub format: Option<Arc<Schema>>,
+    /// The paths of what is not checked, although the caller asked for it.
+    pub unchecked: Vec<String>,
+}
+
+impl Schemas {
+    /// Compiles what answers are checked against. Where nothing is promised, a schema that cannot
+    /// be checked costs its check alone; the model is told all of it.
+    ///
+    /// # Errors
+    /// What is no schema; and under `strict` also one that is too large or uses what is not
+    /// supported.
+    pub fn of(tools: Option<&Offer<'_>>, format: &AnswerFormat<'_>) -> Result<Self, Rejection> {
+        let mut schemas = Self::default();
+        let budget = &mut SchemaBudget::default();
+        if let AnswerFormat::JsonSchema(wanted) = format {
+            let compiled = schemas.compile(wanted.schema, wanted.strict, wanted.path, budget);
+            schemas.format = Some(compiled?);
+        }
+        if let Some(offer) = tools {
+            for tool in &offer.tools {
+                let position = tool.position;
+                let path = match offer.as_functions {
+                    true => format!("functions[{position}].parameters"),
+                    false => format!("tools[{position}].function.parameters"),
+                };
+                let compiled = tool
+                    .parameters
+                    .map(|schema| schemas.compile(schema, tool.strict, &path, budget))
+                    .transpose()?;
+                schemas.tools.push(compiled);
+            }
+        }
+        Ok(schemas)
+    }
+
+    fn compile(
+        &mut self,
+        schema: &RawValue,
+        is_strict: bool,
+        path: &str,
+        budget: &mut SchemaBudget,
+    ) -> Result<Arc<Schema>, Rejection> {
+        let compiled = match is_strict {
+            true => Schema::parse(schema, budget).map(|schema| Partial {
+                schema,
+                unchecked: Vec::new(),
+            }),
+            false => Schema::parse_in_part(schema, budget),
+        };
+        let Partial { schema, unchecked } = compiled.map_err(|error| refusal(&error, path))?;
+        let paths = unchecked.iter().map(|inner| format!("{path}{inner}"));
+        self.unchecked.extend(paths);
+        Ok(Arc::new(schema))
+    }
+}
+
+fn refusal(error: &SchemaError, path: &str) -> Rejection {
+    match error {
+        SchemaError::Unsupported { path: inner, .. } => {
+            let path = format!("{path}{inner}");
+            let message = format!(
+                "Unsupported value: '{path}': {error} Leave it out, or leave out 'strict': then it is only \
+                 not checked."
+            );
+            Rejection::of(Cause::UnsupportedValue, path, message)
+        }
+        _ => Rejection::invalid(path, format!("Invalid '{path}': {error}")),
     }
 }

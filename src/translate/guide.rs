@@ -6,14 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use super::ask::{AnswerFormat, Conversation, Delivery, Part, Speaker, Turn};
-use super::contract::{Contract, FormatContract, KnownTool, ToolContract};
+use super::contract::{Contract, FormatContract, KnownTool, Schemas, ToolContract};
 use super::json::Schema;
 use super::key::Key;
 use super::reading::holds_call;
-use super::rejection::Rejection;
 use super::tools::signature::{Detail, define, parameters};
 use super::tools::{Choice, Dialect, Offer};
 
@@ -119,7 +116,7 @@ fn only_tool_to_call(offer: &Offer<'_>) -> Option<String> {
         format!(
             "Answer by giving the arguments for the function {}{purpose}.\n{}",
             tool.name,
-            schema_instructions(&schema.to_string(), None, ALWAYS)
+            schema_instructions(&schema, None, ALWAYS)
         )
     })
 }
@@ -189,22 +186,20 @@ impl Spoken {
 }
 
 /// What the answer has to be.
-///
-/// # Errors
-/// A schema that is none, or one that is too large, too deep or refers outside itself.
 pub fn contract(
     tools: Option<&Offer<'_>>,
     format: &AnswerFormat<'_>,
+    schemas: Schemas,
     key: Option<&Key>,
     delivery: Delivery,
     spoken: Spoken,
     settings: &GuideSettings,
-) -> Result<Contract, Rejection> {
+) -> Contract {
     let tools = match (tools, key) {
         (Some(offer), Some(key)) => {
             // The JSON dialect has no key: what it asks for is read as other forms are.
             let is_lenient = settings.is_lenient || spoken.dialect == Dialect::Json;
-            Some(tool_contract(offer, key, is_lenient, spoken)?)
+            Some(tool_contract(offer, schemas.tools, key, is_lenient, spoken))
         }
         _ => None,
     };
@@ -216,49 +211,36 @@ pub fn contract(
     let format = match format {
         AnswerFormat::Text => FormatContract::Text,
         AnswerFormat::JsonObject => json(None, false),
-        AnswerFormat::JsonSchema(wanted) => {
-            let schema = compile(wanted.schema, wanted.path)?;
-            json(Some(schema), wanted.strict)
-        }
+        AnswerFormat::JsonSchema(wanted) => json(schemas.format, wanted.strict),
     };
-    Ok(Contract { tools, format })
+    Contract { tools, format }
 }
 
 fn tool_contract(
     offer: &Offer<'_>,
+    schemas: Vec<Option<Arc<Schema>>>,
     key: &Key,
     is_lenient: bool,
     spoken: Spoken,
-) -> Result<ToolContract, Rejection> {
-    let known = offer.tools.iter().enumerate().map(|(at, tool)| {
-        let path = || match offer.as_functions {
-            true => format!("functions[{at}].parameters"),
-            false => format!("tools[{at}].function.parameters"),
-        };
-        let schema = tool
-            .parameters
-            .map(|raw| compile(raw, &path()))
-            .transpose()?;
-        Ok(KnownTool {
+) -> ToolContract {
+    let known = offer
+        .tools
+        .iter()
+        .zip(schemas)
+        .map(|(tool, schema)| KnownTool {
             name: tool.name.clone().into_owned(),
             schema,
             is_strict: tool.strict,
-        })
-    });
+        });
     let is_required = offer.choice == Choice::Required;
-    Ok(ToolContract {
+    ToolContract {
         key: key.clone(),
         dialect: spoken.dialect,
-        tools: known.collect::<Result<_, Rejection>>()?,
+        tools: known.collect(),
         is_required,
         is_arguments_only: is_required && offer.tools.len() == 1,
         is_parallel: offer.parallel,
         is_quotable: spoken.is_quotable,
         is_lenient,
-    })
-}
-
-fn compile(schema: &RawValue, path: &str) -> Result<Arc<Schema>, Rejection> {
-    let invalid = |error| Rejection::invalid(path, format!("Invalid '{path}': {error}"));
-    Schema::parse(schema).map(Arc::new).map_err(invalid)
+    }
 }

@@ -44,6 +44,12 @@ impl Notes {
         notes
     }
 
+    /// Adds the paths of what is not checked to what is ignored.
+    pub fn unchecked(&mut self, paths: &[String]) {
+        let paths = paths.iter().map(|path| Cow::Owned(path.clone()));
+        self.ignored.extend(paths);
+    }
+
     /// Adds a field to the emulated ones, once.
     pub fn emulated(&mut self, name: &'static str) {
         if !self.emulated.contains(&name) {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::ask::{self, AnswerFormat, Ask, Conversation, Delivery, Reasoning};
-use super::contract::Contract;
+use super::contract::{Contract, Schemas};
 use super::fold::{Cut, Folded, Room, fold};
 use super::guide::{Guide, GuideSettings, Spoken, contract};
 use super::key::Key;
@@ -98,12 +98,13 @@ pub struct Reading {
 /// An unknown model, more choices than allowed, an image for a model that cannot see, and under
 /// `strict` any field that would have been ignored.
 pub fn plan<'a>(
-    ask: Ask<'a>,
+    mut ask: Ask<'a>,
     capabilities: &Capabilities,
     catalogue: &'a Catalogue,
 ) -> Result<Plan<'a>, Rejection> {
     let mut names = ask.model.iter().chain(&ask.fallbacks);
     let Resolved { id, card } = catalogue.resolve(names.next().map(AsRef::as_ref))?;
+    let schemas = compile(ask.tools.as_ref(), &ask.format, &mut ask.notes)?;
     refuse_ignored(&ask.notes, capabilities)?;
     refuse_amounts(&ask, capabilities)?;
     let prefill = ask
@@ -124,11 +125,12 @@ pub fn plan<'a>(
     let contract = contract(
         ask.tools.as_ref(),
         &ask.format,
+        schemas,
         folded.key.as_ref(),
         ask.delivery,
         spoken,
         &capabilities.guide,
-    )?;
+    );
     // The images that are sent count, which may be fewer than there were.
     let has_images = !folded.image_urls.is_empty();
     let variant = variant(has_images, card, capabilities)?;
@@ -164,6 +166,17 @@ pub fn plan<'a>(
         reading,
         notes,
     })
+}
+
+/// What answers are checked against; what of it is not is noted.
+fn compile(
+    tools: Option<&Offer<'_>>,
+    format: &AnswerFormat<'_>,
+    notes: &mut Notes,
+) -> Result<Schemas, Rejection> {
+    let schemas = Schemas::of(tools, format)?;
+    notes.unchecked(&schemas.unchecked);
+    Ok(schemas)
 }
 
 /// Where there is a ceiling on `max_tokens`, it also holds for requests that do not say.

@@ -20,6 +20,7 @@ mod nested;
 mod parsing;
 mod reading;
 mod scanning;
+mod schemas;
 mod shaping;
 mod streams;
 mod support;

@@ -4,7 +4,7 @@ use serde_json::{Map, Number, Value};
 
 use super::exact::{keeps_number, keeps_numbers};
 use super::fix::Fix;
-use super::pointer::resolve;
+use super::pointer::Targets;
 
 /// Values and schemas looked at together, after which the rest is left as it is.
 const MOST_STEPS: usize = 50_000;
@@ -24,7 +24,7 @@ const DEEPEST_CALL: usize = 256;
 /// is valid; [`super::Schema::check`] is.
 pub fn coerce(value: &mut Value, schema: &Value) -> Vec<Fix> {
     let mut coercer = Coercer {
-        whole: schema,
+        targets: Targets::of(schema),
         fixes: Vec::new(),
         steps: 0,
     };
@@ -33,7 +33,7 @@ pub fn coerce(value: &mut Value, schema: &Value) -> Vec<Fix> {
 }
 
 struct Coercer<'s> {
-    whole: &'s Value,
+    targets: Targets<'s>,
     fixes: Vec<Fix>,
     steps: usize,
 }
@@ -48,7 +48,7 @@ impl<'s> Coercer<'s> {
             return;
         }
         let depth = depth.saturating_add(1);
-        if let Some(target) = self.target(keywords) {
+        if let Some(target) = self.targets.follow(keywords) {
             self.visit(value, target, depth);
         }
         for branch in list(keywords, "allOf") {
@@ -95,11 +95,6 @@ impl<'s> Coercer<'s> {
         }
     }
 
-    fn target(&self, keywords: &Map<String, Value>) -> Option<&'s Value> {
-        let reference = keywords.get("$ref")?.as_str()?;
-        resolve(self.whole, reference)
-    }
-
     /// The one branch that a value fits as it is, or else the one it can be made to fit.
     fn only_branch(
         &mut self,
@@ -139,7 +134,8 @@ impl<'s> Coercer<'s> {
             && is_allowed(value, keywords)
             && has_required(value, keywords)
             && self
-                .target(keywords)
+                .targets
+                .follow(keywords)
                 .is_none_or(|target| self.fits(value, target, depth))
             && list(keywords, "allOf").all(|branch| self.fits(value, branch, depth))
             && any_fits(self, "anyOf")
@@ -170,7 +166,7 @@ impl<'s> Coercer<'s> {
             let Value::Object(keywords) = schema else {
                 return false;
             };
-            match self.target(keywords) {
+            match self.targets.follow(keywords) {
                 Some(target) => schema = target,
                 None => return self.coerced(value, keywords, depth).is_some(),
             }
@@ -234,11 +230,14 @@ impl<'s> Coercer<'s> {
     }
 }
 
-/// Steps for looking at a value once: strings are read, and compared with every option.
+/// Steps for looking at a value once: strings are read, those of every option too.
 fn cost(value: &Value, keywords: &Map<String, Value>) -> usize {
-    let length = value.as_str().map_or(0, str::len);
-    let options = list(keywords, "enum").count();
-    (length / 32).saturating_add(options).saturating_add(1)
+    let bytes = |value: &Value| value.as_str().map_or(0, str::len);
+    let options = list(keywords, "enum").map(|option| (bytes(option) / 32).saturating_add(1));
+    let options = options.fold(0, usize::saturating_add);
+    (bytes(value) / 32)
+        .saturating_add(options)
+        .saturating_add(1)
 }
 
 /// What a string spells besides itself.

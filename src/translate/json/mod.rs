@@ -21,7 +21,9 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 mod arguments;
+mod budget;
 mod coerce;
+mod compact;
 mod escape;
 mod exact;
 mod extract;
@@ -32,15 +34,18 @@ mod pointer;
 mod repair;
 mod scanner;
 mod schema;
+mod survey;
 mod texts;
 mod weight;
 
 pub use arguments::{Arguments, ArgumentsError, parse_arguments};
+pub use budget::SchemaBudget;
 pub use coerce::coerce;
+pub use compact::{compact, small_tree};
 pub use extract::{Found, Root, root};
 pub use fix::Fix;
 pub use nesting::DEEPEST;
 pub use repair::{LONGEST, Repaired, repair};
 pub use scanner::{Progress, RootScanner};
-pub use schema::{Schema, SchemaError, Violation};
+pub use schema::{LONGEST_SCHEMA, Partial, Schema, SchemaError, Violation};
 pub use texts::{TextMember, object_of_texts};

@@ -1,5 +1,7 @@
 //! Values that were written as plain texts, without the quotes that tell a string from a number.
 
+use std::collections::HashSet;
+
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -17,6 +19,9 @@ pub struct TextMember {
 
 /// References and branches that are followed to find the type of a member.
 const DEEPEST_TYPE: usize = 16;
+/// Schemas and their options that are looked at for all members together; after that, nothing more
+/// is known of types.
+const MOST_STEPS: usize = 50_000;
 
 /// The object that these members make, as JSON; `None` when one is there twice.
 ///
@@ -26,9 +31,10 @@ const DEEPEST_TYPE: usize = 16;
 pub fn object_of_texts(members: &[TextMember], schema: Option<&Schema>) -> Option<String> {
     let schema = schema.map_or(&Value::Null, Schema::as_value);
     let mut out = String::from("{");
+    let mut names = HashSet::new();
+    let mut steps = 0;
     for (position, member) in members.iter().enumerate() {
-        let (before, _) = members.split_at_checked(position)?;
-        if before.iter().any(|known| known.name == member.name) {
+        if !names.insert(member.name.as_str()) {
             return None;
         }
         if position > 0 {
@@ -36,7 +42,7 @@ pub fn object_of_texts(members: &[TextMember], schema: Option<&Schema>) -> Optio
         }
         out.push_str(&Value::from(member.name.as_str()).to_string());
         out.push_str(": ");
-        match as_json(member, schema) {
+        match as_json(member, schema, &mut steps) {
             Some(json) => out.push_str(json),
             None => out.push_str(&Value::from(member.text.as_str()).to_string()),
         }
@@ -46,13 +52,13 @@ pub fn object_of_texts(members: &[TextMember], schema: Option<&Schema>) -> Optio
 }
 
 /// The text of a member, if it is to be taken for JSON.
-fn as_json<'m>(member: &'m TextMember, schema: &Value) -> Option<&'m str> {
+fn as_json<'m>(member: &'m TextMember, schema: &Value, steps: &mut usize) -> Option<&'m str> {
     let json = member.text.trim();
     let kind = kind_of(json)?;
     match member.is_json {
         Some(is_json) => is_json.then_some(json),
         None => {
-            let types = Types::of_member(schema, &member.name);
+            let types = Types::of_member(schema, &member.name, steps);
             let is_wanted = match kind {
                 "null" => types.allows("null"),
                 kind => !types.allows("string") && types.allows(kind),
@@ -84,12 +90,12 @@ struct Types<'s> {
 }
 
 impl<'s> Types<'s> {
-    fn of_member(schema: &'s Value, name: &str) -> Self {
+    fn of_member(schema: &'s Value, name: &str, steps: &mut usize) -> Self {
         let properties = schema.get("properties").and_then(|all| all.get(name));
         let others = || schema.get("additionalProperties");
         let mut types = Self::default();
         match properties.or_else(others).and_then(Value::as_object) {
-            Some(keywords) => types.add(schema, keywords, 0),
+            Some(keywords) => types.add(schema, keywords, 0, steps),
             None => types.is_open = true,
         }
         types
@@ -106,12 +112,20 @@ impl<'s> Types<'s> {
         }
     }
 
-    fn add(&mut self, whole: &'s Value, keywords: &'s Map<String, Value>, depth: usize) {
-        if depth >= DEEPEST_TYPE {
+    fn add(
+        &mut self,
+        whole: &'s Value,
+        keywords: &'s Map<String, Value>,
+        depth: usize,
+        steps: &mut usize,
+    ) {
+        let list = |name: &str| keywords.get(name).and_then(Value::as_array);
+        let options = list("enum").map_or(0, Vec::len);
+        *steps = steps.saturating_add(options).saturating_add(1);
+        if depth >= DEEPEST_TYPE || *steps > MOST_STEPS {
             self.is_open = true;
             return;
         }
-        let list = |name: &str| keywords.get(name).and_then(Value::as_array);
         let mut branches = Vec::new();
         if let Some(reference) = keywords.get("$ref").and_then(Value::as_str) {
             branches.extend(resolve(whole, reference));
@@ -135,7 +149,7 @@ impl<'s> Types<'s> {
         }
         for branch in branches {
             match branch.as_object() {
-                Some(keywords) => self.add(whole, keywords, depth.saturating_add(1)),
+                Some(keywords) => self.add(whole, keywords, depth.saturating_add(1), steps),
                 None => self.is_open = true,
             }
         }
@@ -156,6 +170,7 @@ fn type_of(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::translate::json::SchemaBudget;
 
     const SCHEMA: &str = r##"{
         "type": "object",
@@ -173,7 +188,7 @@ mod tests {
 
     fn json(name: &str, text: &str, is_json: Option<bool>) -> String {
         let raw: &RawValue = serde_json::from_str(SCHEMA).unwrap();
-        let schema = Schema::parse(raw).unwrap();
+        let schema = Schema::parse(raw, &mut SchemaBudget::default()).unwrap();
         let (name, text) = (name.to_owned(), text.to_owned());
         let member = TextMember {
             name,

@@ -9,12 +9,14 @@
 use serde_json::{Map, Value};
 
 use super::pattern::states;
-use super::pointer::resolve;
+use super::pointer::Targets;
 
-/// What a walk may cost; a large honest answer takes some ten thousand steps.
-const MOST_STEPS: usize = 500_000;
+/// What checking a value may cost; a large honest answer takes some ten thousand steps.
+pub(super) const MOST_STEPS: usize = 500_000;
 /// States of a pattern that are followed through a byte of text in one step.
 const STATES_PER_STEP: usize = 128;
+/// Bytes of a text that are read in one step: its letters are counted, and it is compared.
+const BYTES_PER_STEP: usize = 1024;
 /// Calls within one another, which the validator makes as well, on the stack.
 const DEEPEST_CALL: usize = 256;
 
@@ -22,15 +24,22 @@ const DEEPEST_CALL: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooHeavy;
 
-/// A walk, and the steps it has taken.
+/// A walk, and the steps it has taken. Each takes about the same time: what takes more counts for
+/// more.
 pub(super) struct Weight<'s> {
-    whole: &'s Value,
+    targets: Targets<'s>,
     steps: usize,
+    most: usize,
 }
 
 impl<'s> Weight<'s> {
-    pub(super) const fn new(whole: &'s Value) -> Self {
-        Self { whole, steps: 0 }
+    /// A walk over a schema of at most so many steps.
+    pub(super) fn new(whole: &'s Value, most: usize) -> Self {
+        Self {
+            targets: Targets::of(whole),
+            steps: 0,
+            most,
+        }
     }
 
     pub(super) const fn steps(&self) -> usize {
@@ -57,36 +66,39 @@ impl<'s> Weight<'s> {
             return Ok(());
         };
         let depth = depth.saturating_add(1);
-        if let Some(target) = keywords
-            .get("$ref")
-            .and_then(Value::as_str)
-            .and_then(|reference| resolve(self.whole, reference))
-        {
-            self.walk(target, value, depth)?;
-        }
-        for list in ["allOf", "anyOf", "oneOf"] {
-            for branch in schemas(keywords, list) {
-                self.walk(branch, value, depth)?;
+        // What is there is looked at, since looking for what is not would take most of the time.
+        for (name, keyword) in keywords {
+            match (name.as_str(), keyword) {
+                ("$ref", reference) => {
+                    if let Some(target) = self.targets.target(reference) {
+                        self.walk(target, value, depth)?;
+                    }
+                }
+                ("allOf" | "anyOf" | "oneOf", Value::Array(branches)) => {
+                    for branch in branches {
+                        self.walk(branch, value, depth)?;
+                    }
+                }
+                ("not" | "if" | "then" | "else", branch) => self.walk(branch, value, depth)?,
+                ("dependentSchemas" | "dependencies", Value::Object(branches)) => {
+                    for branch in branches.values() {
+                        self.walk(branch, value, depth)?;
+                    }
+                }
+                ("enum", Value::Array(options)) => self.spend(options.len())?,
+                _ => {}
             }
         }
-        for single in ["not", "if", "then", "else"] {
-            if let Some(branch) = keywords.get(single) {
-                self.walk(branch, value, depth)?;
-            }
-        }
-        for map in ["dependentSchemas", "dependencies"] {
-            for branch in named(keywords, map) {
-                self.walk(branch, value, depth)?;
-            }
-        }
-        self.spend(schemas(keywords, "enum").count())?;
         match value {
             Value::Object(members) => self.walk_members(keywords, members, depth),
             Value::Array(items) => self.walk_items(keywords, items, depth),
-            Value::String(text) => match keywords.get("pattern").and_then(Value::as_str) {
-                Some(pattern) => self.match_pattern(pattern, text),
-                None => Ok(()),
-            },
+            Value::String(text) => {
+                self.spend(text.len() / BYTES_PER_STEP)?;
+                match keywords.get("pattern").and_then(Value::as_str) {
+                    Some(pattern) => self.match_pattern(pattern, text),
+                    None => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -97,21 +109,24 @@ impl<'s> Weight<'s> {
         members: &Map<String, Value>,
         depth: usize,
     ) -> Result<(), TooHeavy> {
-        self.spend(schemas(keywords, "required").count())?;
+        let required = keywords.get("required").and_then(Value::as_array);
+        self.spend(required.map_or(0, Vec::len))?;
         let properties = keywords.get("properties");
+        let patterns = keywords.get("patternProperties").and_then(Value::as_object);
+        let others = keywords.get("additionalProperties");
+        let names = keywords.get("propertyNames");
         for (name, value) in members {
             if let Some(schema) = properties.and_then(|schemas| schemas.get(name)) {
                 self.walk(schema, value, depth)?;
             }
-            let patterns = keywords.get("patternProperties").and_then(Value::as_object);
             for (pattern, schema) in patterns.into_iter().flatten() {
                 self.match_pattern(pattern, name)?;
                 self.walk(schema, value, depth)?;
             }
-            if let Some(schema) = keywords.get("additionalProperties") {
+            if let Some(schema) = others {
                 self.walk(schema, value, depth)?;
             }
-            if let Some(schema) = keywords.get("propertyNames") {
+            if let Some(schema) = names {
                 self.walk(schema, &Value::from(name.as_str()), depth)?;
             }
         }
@@ -124,17 +139,17 @@ impl<'s> Weight<'s> {
         items: &[Value],
         depth: usize,
     ) -> Result<(), TooHeavy> {
+        let by_place = ["prefixItems", "items"];
+        let by_place = by_place.map(|name| keywords.get(name).and_then(Value::as_array));
+        let each = ["items", "additionalItems", "contains"].map(|name| keywords.get(name));
         for (at, value) in items.iter().enumerate() {
-            for list in ["prefixItems", "items"] {
-                let list = keywords.get(list).and_then(Value::as_array);
-                if let Some(schema) = list.and_then(|schemas| schemas.get(at)) {
+            for schemas in by_place.into_iter().flatten() {
+                if let Some(schema) = schemas.get(at) {
                     self.walk(schema, value, depth)?;
                 }
             }
-            for each in ["items", "additionalItems", "contains"] {
-                if let Some(schema) = keywords.get(each) {
-                    self.walk(schema, value, depth)?;
-                }
+            for schema in each.into_iter().flatten() {
+                self.walk(schema, value, depth)?;
             }
         }
         Ok(())
@@ -148,28 +163,12 @@ impl<'s> Weight<'s> {
 
     fn spend(&mut self, steps: usize) -> Result<(), TooHeavy> {
         self.steps = self.steps.saturating_add(steps);
-        if self.steps > MOST_STEPS {
+        if self.steps > self.most {
             Err(TooHeavy)
         } else {
             Ok(())
         }
     }
-}
-
-fn schemas<'s>(keywords: &'s Map<String, Value>, list: &str) -> impl Iterator<Item = &'s Value> {
-    keywords
-        .get(list)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-}
-
-fn named<'s>(keywords: &'s Map<String, Value>, map: &str) -> impl Iterator<Item = &'s Value> {
-    keywords
-        .get(map)
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(Map::values)
 }
 
 #[cfg(test)]
@@ -181,7 +180,7 @@ mod tests {
     #[test]
     fn steps_are_counted_not_timed() {
         let schema = json!({"items": {"anyOf": [{"type": "string"}, {"type": "null"}]}});
-        let mut weight = Weight::new(&schema);
+        let mut weight = Weight::new(&schema, MOST_STEPS);
         assert_eq!(weight.add(&schema, &json!(["a", "b"])), Ok(()));
         assert_eq!(weight.steps(), 1 + 2 * 3);
     }
@@ -189,7 +188,7 @@ mod tests {
     #[test]
     fn recursion_costs_as_deep_as_the_value_goes() {
         let schema = json!({"properties": {"next": {"$ref": "#"}}});
-        let mut weight = Weight::new(&schema);
+        let mut weight = Weight::new(&schema, MOST_STEPS);
         assert_eq!(weight.add(&schema, &json!({"next": {"next": {}}})), Ok(()));
         assert_eq!(weight.steps(), 5);
     }
@@ -199,6 +198,9 @@ mod tests {
         let branch = json!({"properties": {"next": {"$ref": "#"}}});
         let schema = json!({"allOf": [branch.clone(), branch]});
         let deep = (0..60).fold(json!({}), |inner, _| json!({"next": inner}));
-        assert_eq!(Weight::new(&schema).add(&schema, &deep), Err(TooHeavy));
+        assert_eq!(
+            Weight::new(&schema, MOST_STEPS).add(&schema, &deep),
+            Err(TooHeavy)
+        );
     }
 }

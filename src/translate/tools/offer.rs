@@ -19,6 +19,8 @@ pub struct Offer<'a> {
 /// One function.
 #[derive(Clone, Debug)]
 pub struct Tool<'a> {
+    /// Its place in the caller's list, counted from zero.
+    pub position: usize,
     pub name: Cow<'a, str>,
     pub description: Option<Cow<'a, str>>,
     /// The JSON Schema of its arguments; without one, it takes none.

@@ -2,11 +2,13 @@
 //!
 //! A tool is never left out: what shrinks is how much is said about it.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use serde_json::Value;
 
 use super::offer::Tool;
+use crate::translate::json::{compact, small_tree};
 
 /// How much is said about each tool, from everything to a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,21 +43,23 @@ impl Detail {
 pub fn define(tool: &Tool<'_>, detail: Detail) -> String {
     let description = tool.description.as_deref().unwrap_or_default();
     match detail {
-        Detail::Full => as_json(tool, description, parameters(tool)),
-        Detail::Terse => {
-            let mut schema = parameters(tool);
-            strip_prose(&mut schema, 0);
-            as_json(tool, description, schema)
-        }
+        Detail::Full => as_json(tool, description, &parameters(tool)),
+        Detail::Terse => match tree(tool) {
+            Some(mut schema) => {
+                strip_prose(&mut schema, 0);
+                as_json(tool, description, &schema.to_string())
+            }
+            None => as_json(tool, description, &parameters(tool)),
+        },
         Detail::Signature => {
-            let arguments = arguments(&parameters(tool));
+            let arguments = tree(tool).map_or("...".to_owned(), |schema| arguments(&schema));
             with_description(format!("{}({arguments})", tool.name), description, 200)
         }
         Detail::Name => with_description(tool.name.to_string(), description, 60),
     }
 }
 
-fn as_json(tool: &Tool<'_>, description: &str, schema: Value) -> String {
+fn as_json(tool: &Tool<'_>, description: &str, schema: &str) -> String {
     let mut out = format!("{{\"name\": {}", Value::from(tool.name.as_ref()));
     if !description.is_empty() {
         let _ = write!(out, ", \"description\": {}", Value::from(description));
@@ -73,11 +77,21 @@ fn with_description(mut line: String, description: &str, most: usize) -> String 
     line
 }
 
+/// What stands for the schema of a tool without parameters.
+const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
+
 /// The schema of the arguments; none stands for an object without fields.
-pub fn parameters(tool: &Tool<'_>) -> Value {
-    tool.parameters
-        .and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_else(|| serde_json::json!({"type": "object", "properties": {}}))
+pub fn parameters(tool: &Tool<'_>) -> String {
+    let written = tool.parameters.and_then(|raw| compact(raw).ok());
+    written.unwrap_or_else(|| NO_PARAMETERS.to_owned())
+}
+
+/// The same as a tree; `None` where it would take too much memory.
+fn tree(tool: &Tool<'_>) -> Option<Value> {
+    match tool.parameters {
+        Some(raw) => small_tree(raw),
+        None => serde_json::from_str(NO_PARAMETERS).ok(),
+    }
 }
 
 /// Keywords that explain and do not constrain.
@@ -124,16 +138,13 @@ fn arguments(schema: &Value) -> String {
     let Some(Value::Object(properties)) = schema.get("properties") else {
         return String::new();
     };
-    let required = schema
-        .get("required")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let required = schema.get("required").and_then(Value::as_array);
+    let required = required.into_iter().flatten().filter_map(Value::as_str);
+    let required = required.collect::<HashSet<_>>();
     let argument = |(name, inner): (&String, &Value)| {
-        let optional = if required.iter().any(|known| known == name) {
-            ""
-        } else {
-            "?"
+        let optional = match required.contains(name.as_str()) {
+            true => "",
+            false => "?",
         };
         format!("{name}{optional}: {}", type_of(inner, 0))
     };

@@ -218,7 +218,7 @@ fn parse_tools<'a>(raw: &'a RawValue, members: &mut Members) -> Result<Vec<Tool<
         match (tool.kind.as_str(), tool.function) {
             ("function", Some(function)) => {
                 members.add_unknown("tools[].function", &function.unknown);
-                parse_function(function, &path)
+                parse_function(function, at, &path)
             }
             ("function", None) => Err(Rejection::missing(path)),
             _ => Err(custom_tools(&format!("tools[{at}].type"))),
@@ -239,7 +239,7 @@ fn parse_functions<'a>(
         field.parse("a list of functions such as {\"name\": ...}")?;
     let read = functions.into_iter().enumerate().map(|(at, function)| {
         members.add_unknown("functions[]", &function.unknown);
-        parse_function(function, &format!("functions[{at}]"))
+        parse_function(function, at, &format!("functions[{at}]"))
     });
     read.collect()
 }
@@ -250,7 +250,11 @@ pub(super) fn is_plain_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.chars().all(is_plain)
 }
 
-fn parse_function<'a>(function: Function<'a>, path: &str) -> Result<Tool<'a>, Rejection> {
+fn parse_function<'a>(
+    function: Function<'a>,
+    position: usize,
+    path: &str,
+) -> Result<Tool<'a>, Rejection> {
     let Text(name) = function.name;
     if !is_plain_name(&name) {
         let path = format!("{path}.name");
@@ -269,6 +273,7 @@ fn parse_function<'a>(function: Function<'a>, path: &str) -> Result<Tool<'a>, Re
         refuse_lone_surrogates(raw, &format!("{path}.parameters"))?;
     }
     Ok(Tool {
+        position,
         name,
         description: function.description.map(|Text(text)| text),
         parameters,

@@ -1,0 +1,138 @@
+//! JSON as it was written, without the space between its tokens.
+
+use memchr::memchr2;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::schema::SchemaError;
+use super::survey::MOST_NODES;
+
+/// The same JSON without space, and with each string in its shortest spelling. Takes memory for the
+/// text alone: a tree of its values would take up to a hundred times as much.
+///
+/// # Errors
+/// A string that holds an escape which stands for no character (half a surrogate pair).
+pub fn compact(json: &RawValue) -> Result<String, SchemaError> {
+    let mut out = String::with_capacity(json.get().len());
+    for token in Tokens(json.get()) {
+        match token {
+            Token::String(text) if text.contains('\\') => {
+                let text = serde_json::from_str::<String>(text);
+                let text = text.map_err(|_| SchemaError::Escape)?;
+                out.push_str(&Value::String(text).to_string());
+            }
+            Token::String(text) => out.push_str(text),
+            Token::Other(text) => out.extend(text.split_ascii_whitespace()),
+        }
+    }
+    Ok(out)
+}
+
+/// The tree of a schema, which is read for its words and not to be checked against; `None` where it
+/// has so many values that the tree would be large.
+pub fn small_tree(json: &RawValue) -> Option<Value> {
+    let is_small = count_values(json.get()) <= MOST_NODES;
+    is_small.then(|| serde_json::from_str(json.get()).ok())?
+}
+
+/// How many values a JSON text holds, itself included.
+pub(super) fn count_values(json: &str) -> usize {
+    let mut count = 1_usize;
+    let mut follows_opener = false;
+    for token in Tokens(json) {
+        let text = match token {
+            Token::Other(text) => text,
+            Token::String(_) => "\"",
+        };
+        for byte in text.bytes().filter(|byte| !byte.is_ascii_whitespace()) {
+            // What an opener is followed by is its first member, unless it closes at once.
+            if follows_opener && !matches!(byte, b']' | b'}') {
+                count = count.saturating_add(1);
+            }
+            follows_opener = matches!(byte, b'[' | b'{');
+            if byte == b',' {
+                count = count.saturating_add(1);
+            }
+        }
+    }
+    count
+}
+
+enum Token<'t> {
+    /// With its quotes.
+    String(&'t str),
+    /// What stands between two strings.
+    Other(&'t str),
+}
+
+/// The strings of a valid JSON text, and what stands between them.
+struct Tokens<'t>(&'t str);
+
+impl<'t> Iterator for Tokens<'t> {
+    type Item = Token<'t>;
+
+    fn next(&mut self) -> Option<Token<'t>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let (token, rest) = match self.0.starts_with('"') {
+            true => {
+                let (text, rest) = self.0.split_at_checked(string_length(self.0))?;
+                (Token::String(text), rest)
+            }
+            false => {
+                let end = self.0.find('"').unwrap_or(self.0.len());
+                let (text, rest) = self.0.split_at_checked(end)?;
+                (Token::Other(text), rest)
+            }
+        };
+        self.0 = rest;
+        Some(token)
+    }
+}
+
+/// The length of the string that a text begins with, quotes included.
+fn string_length(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = 1_usize;
+    while let Some(rest) = bytes.get(at..) {
+        match memchr2(b'"', b'\\', rest) {
+            Some(next) if rest.get(next) == Some(&b'\\') => {
+                at = at.saturating_add(next).saturating_add(2);
+            }
+            Some(next) => return at.saturating_add(next).saturating_add(1),
+            None => break,
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn space_goes_and_values_stay() {
+        let json = "{ \"a b\" : [ 1.50 ,\n true, \"\\u00e9 \\\" \\/\" , {} ] }";
+        let expected = "{\"a b\":[1.50,true,\"é \\\" /\",{}]}";
+        assert_eq!(compact(&raw(json)).as_deref(), Ok(expected));
+        assert_eq!(compact(&raw(r#"["\ud83d"]"#)), Err(SchemaError::Escape));
+    }
+
+    #[test]
+    fn values_are_counted_without_being_read() {
+        for (json, count) in [
+            ("1", 1),
+            ("[]", 1),
+            ("[ ]", 1),
+            ("{\"a\": [1, \"],[\", {}]}", 5),
+            ("[[[\"\\\"\"]]]", 4),
+        ] {
+            assert_eq!(count_values(json), count, "{json}");
+        }
+    }
+}
