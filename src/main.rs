@@ -6,18 +6,18 @@ use std::process::ExitCode;
 use clap::Parser;
 use fal_gateway::cli::args::{Cli, Command, KeysCommand};
 use fal_gateway::cli::{
-    chat, check, completions, demo, emulator, eval, explain, health, keys, models, serve,
+    chat, check, completions, demo, emulator, eval, explain, health, keys, models, serve, terminal,
 };
 
 fn main() -> ExitCode {
-    let mut out = BufWriter::new(io::stdout());
+    let mut out = BufWriter::new(terminal::stdout());
     let outcome = run(Cli::parse().command, &mut out).and_then(|code| out.flush().map(|()| code));
     match outcome {
         Ok(code) => ExitCode::from(code),
         // Whoever reads our output has seen enough: `fal-gateway models | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fal-gateway: {error}");
+            terminal::tell(format_args!("fal-gateway: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use super::args::ChatArgs;
 use super::client::{AskError, Client, Piece, Question};
+use super::terminal::tell;
 
 /// Asks a running gateway and writes the answer as it comes. The exit code is 0 if it came.
 ///
@@ -36,14 +37,14 @@ pub fn chat(args: &ChatArgs, out: &mut impl Write) -> io::Result<u8> {
         Ok(answer) => {
             writeln!(out)?;
             if io::stderr().is_terminal() {
-                eprintln!("{}", answer.summary());
+                tell(answer.summary());
             }
             Ok(0)
         }
         Err(AskError::Output(error)) => Err(error),
         Err(error) => {
             out.flush()?;
-            eprintln!("fal-gateway: {error}");
+            tell(format_args!("fal-gateway: {error}"));
             Ok(1)
         }
     }

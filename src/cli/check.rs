@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::terminal::tell;
 use crate::config::{Config, Effective, Inspection, Sources, reference};
 
 /// Exit code for settings that cannot be used.
@@ -10,7 +11,10 @@ pub const BAD_SETTINGS: u8 = 2;
 /// Says on stderr which file the settings come from, where nobody named one.
 pub fn name_found_file(sources: &Sources) {
     if let Some(file) = sources.file.as_ref().filter(|file| file.by_chance) {
-        eprintln!("fal-gateway: settings from {}", file.full_path().display());
+        tell(format_args!(
+            "fal-gateway: settings from {}",
+            file.full_path().display()
+        ));
     }
 }
 

@@ -10,6 +10,7 @@ use super::check::BAD_SETTINGS;
 use super::client::{Client, Question};
 use super::serve::run_until_signal;
 use super::signals::StopSignals;
+use super::terminal::tell;
 use crate::app::Application;
 use crate::config::{Config, Sources};
 use crate::emulator::{Behaviour, Emulator, Options, Running};
@@ -28,7 +29,7 @@ pub fn demo(args: &DemoArgs, out: &mut impl Write) -> io::Result<u8> {
     let mut config = match Config::load(&sources(args)) {
         Ok(config) => config,
         Err(problems) => {
-            eprintln!("{problems}");
+            tell(problems);
             return Ok(BAD_SETTINGS);
         }
     };
@@ -39,9 +40,9 @@ pub fn demo(args: &DemoArgs, out: &mut impl Write) -> io::Result<u8> {
         let application = match Application::build(config) {
             Ok(application) => application,
             Err(error) => {
-                eprintln!(
+                tell(format_args!(
                     "fal-gateway: {error}\nAnother port: fal-gateway demo --listen 127.0.0.1:0"
-                );
+                ));
                 return Ok(1);
             }
         };
@@ -139,7 +140,9 @@ async fn first_answer(out: &mut impl Write, url: &str, prompt: &str) -> io::Resu
         }
         Err(error) => {
             writeln!(out)?;
-            eprintln!("fal-gateway: the first answer did not come: {error}");
+            tell(format_args!(
+                "fal-gateway: the first answer did not come: {error}"
+            ));
             Ok(1)
         }
     }

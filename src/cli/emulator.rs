@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use super::args::{EmulatorArgs, WebhookTargets};
 use super::check::BAD_SETTINGS;
 use super::signals::StopSignals;
+use super::terminal::tell;
 use crate::config::{LogFormat, LogLevel};
 use crate::emulator::{Behaviour, Emulator, Options, Webhooks};
 use crate::observe::logging;
@@ -24,7 +25,7 @@ pub fn emulate(args: EmulatorArgs) -> io::Result<u8> {
     {
         Ok(behaviour) => behaviour,
         Err(error) => {
-            eprintln!("fal-gateway: --behave: {error}");
+            tell(format_args!("fal-gateway: --behave: {error}"));
             return Ok(BAD_SETTINGS);
         }
     };
@@ -51,7 +52,7 @@ pub fn emulate(args: EmulatorArgs) -> io::Result<u8> {
         let running = Emulator::bind(options).map_err(taken)?.start();
         let mut signals = StopSignals::listen()?;
         let url = running.url();
-        eprintln!("emulating fal at {url}   (queue at {url}/queue, storage at {url}/rest, help at {url}/_emulator/help)");
+        tell(format_args!("emulating fal at {url}   (queue at {url}/queue, storage at {url}/rest, help at {url}/_emulator/help)"));
         signals.next().await;
         actix_web::rt::spawn(signals.exit_at_next());
         running.stop().await;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::args::ExplainArgs;
 use super::check::{BAD_SETTINGS, name_found_file};
+use super::terminal::tell;
 use crate::api::error::ApiError;
 use crate::api::gateway::Gateway;
 use crate::config::Config;
@@ -23,7 +24,7 @@ pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
     let config = match Config::load(&sources) {
         Ok(config) => config,
         Err(problems) => {
-            eprintln!("{problems}");
+            tell(problems);
             return Ok(BAD_SETTINGS);
         }
     };

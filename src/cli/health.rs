@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::args::HealthArgs;
 use super::check::BAD_SETTINGS;
 use super::client::status_of;
+use super::terminal::tell;
 use crate::config::{Config, Sources};
 
 /// Probes are repeated; one that hangs helps nobody.
@@ -27,7 +28,7 @@ pub fn health(args: &HealthArgs, out: &mut impl Write) -> io::Result<u8> {
         None => match Config::load(&Sources::from_process(args.config.as_deref(), Vec::new())) {
             Ok(config) => format!("http://{}", from_here(config.server.listen)),
             Err(problems) => {
-                eprintln!("{problems}");
+                tell(problems);
                 return Ok(BAD_SETTINGS);
             }
         },
@@ -38,11 +39,13 @@ pub fn health(args: &HealthArgs, out: &mut impl Write) -> io::Result<u8> {
             Ok(0)
         }
         Some(status) => {
-            eprintln!("fal-gateway: {url} takes no requests (status {status})");
+            tell(format_args!(
+                "fal-gateway: {url} takes no requests (status {status})"
+            ));
             Ok(1)
         }
         None => {
-            eprintln!("fal-gateway: nobody answers at {url}");
+            tell(format_args!("fal-gateway: nobody answers at {url}"));
             Ok(1)
         }
     }

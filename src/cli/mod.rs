@@ -15,3 +15,4 @@ pub mod keys;
 pub mod models;
 pub mod serve;
 pub mod signals;
+pub mod terminal;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::args::ModelsArgs;
 use super::check::{BAD_SETTINGS, name_found_file};
 use super::client::Client;
+use super::terminal::tell;
 use crate::api::gateway::Gateway;
 use crate::api::models::list_json;
 use crate::config::{Config, Sources};
@@ -24,7 +25,7 @@ pub fn models(args: &ModelsArgs, out: &mut impl Write) -> io::Result<u8> {
             match actix_web::rt::System::new().block_on(client.models()) {
                 Ok(list) => list,
                 Err(error) => {
-                    eprintln!("fal-gateway: {error}");
+                    tell(format_args!("fal-gateway: {error}"));
                     return Ok(1);
                 }
             }
@@ -38,7 +39,7 @@ pub fn models(args: &ModelsArgs, out: &mut impl Write) -> io::Result<u8> {
                     BTreeSet::new(),
                 ),
                 Err(problems) => {
-                    eprintln!("{problems}");
+                    tell(problems);
                     return Ok(BAD_SETTINGS);
                 }
             }

@@ -6,6 +6,7 @@ use super::check::BAD_SETTINGS;
 use super::demo;
 use super::hardening;
 use super::signals::StopSignals;
+use super::terminal::tell;
 use crate::app::{Application, Stopper};
 use crate::config::{Config, ConfigFile, Sources};
 use crate::observe::logging;
@@ -19,7 +20,7 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
     let mut config = match Config::load(sources) {
         Ok(config) => config,
         Err(problems) => {
-            eprintln!("{problems}");
+            tell(problems);
             return Ok(BAD_SETTINGS);
         }
     };
@@ -44,7 +45,7 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
         let application = match Application::build(config) {
             Ok(application) => application,
             Err(error) => {
-                eprintln!("fal-gateway: {error}");
+                tell(format_args!("fal-gateway: {error}"));
                 return Ok(1);
             }
         };

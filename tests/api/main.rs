@@ -34,4 +34,5 @@ mod seen;
 mod slow;
 mod strangers;
 mod streams;
+mod terminal;
 mod upstream;

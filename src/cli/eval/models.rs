@@ -13,6 +13,7 @@ use super::{ask_all, chosen, exit_code};
 use crate::cli::args::EvalArgs;
 use crate::cli::check::BAD_SETTINGS;
 use crate::cli::check::name_found_file;
+use crate::cli::terminal::tell;
 use crate::config::{
     Capabilities, Capability, Config, Dialect, Figures, Sources, read_capabilities,
     write_capabilities,
@@ -27,14 +28,14 @@ pub(super) async fn measure(args: &EvalArgs, out: &mut impl Write) -> io::Result
     let known = match known_capabilities(args) {
         Ok(known) => known,
         Err(problems) => {
-            eprintln!("{problems}");
+            tell(problems);
             return Ok(BAD_SETTINGS);
         }
     };
     let config = match config(args) {
         Ok(config) => config,
         Err(problem) => {
-            eprintln!("{problem}");
+            tell(problem);
             return Ok(BAD_SETTINGS);
         }
     };
@@ -81,7 +82,7 @@ pub(super) async fn measure(args: &EvalArgs, out: &mut impl Write) -> io::Result
     match problem {
         Some(problem) => {
             out.flush()?;
-            eprintln!("fal-gateway: {problem}");
+            tell(format_args!("fal-gateway: {problem}"));
             Ok(1)
         }
         None => Ok(exit_code(&rows)),
