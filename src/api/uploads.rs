@@ -13,7 +13,7 @@ use super::auth::Caller;
 use super::error::ApiError;
 use super::gateway::Worker;
 use crate::observe::record::Record;
-use crate::translate::image::{DataUri, decode_data_uri, is_data_uri};
+use crate::translate::image::{DataUri, decode_data_uri, is_data_uri, is_fetchable};
 use crate::translate::plan::Plan;
 use crate::upstream::{RefusalKind, Upload, UpstreamError};
 
@@ -65,7 +65,8 @@ async fn upload(
         name: &format!("image.{kind}"),
         bytes,
     };
-    let address = worker.fal.storage().upload(file, &caller.fal_key).await?;
+    let storage = worker.fal.storage();
+    let address = storage.upload(file, &caller.fal_key, is_fetchable).await?;
     *url = Cow::Owned(address);
     Ok(())
 }

@@ -63,6 +63,16 @@ pub fn parse_url(url: &str, path: &str, count: usize, limits: &Limits) -> Result
     outcome.map_err(refuse)
 }
 
+/// Whether an address that somebody else than the caller named is one that fal could fetch.
+pub fn is_fetchable(url: &str) -> bool {
+    let limits = Limits {
+        max_images: 1,
+        max_image_bytes: 0,
+        allow_http: false,
+    };
+    parse_address(url, &limits).is_ok()
+}
+
 /// Whether an address is a data URI, by its scheme.
 pub fn is_data_uri(url: &str) -> bool {
     url.get(..5)

@@ -1,14 +1,14 @@
 //! The client of fal's storage: a file goes up, an address comes back.
 //!
 //! Two steps: fal is asked where to put the file, which needs the fal key, and the file is put
-//! there, which must not show it: the place may belong to somebody else. It is fal who names the
-//! place, so it is followed wherever it leads, but only over TLS unless fal itself is spoken to
-//! without it.
+//! there, which must not show it. What fal names is not followed blindly: files go to fal's own
+//! hosts over TLS, or to the server that is configured as fal's storage, and nowhere else.
 
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, Request, Response, Url};
+use url::Origin;
 
 use super::client::{FalKey, classify, read_start, refusal};
 use super::error::UpstreamError;
@@ -20,7 +20,8 @@ use crate::wire::fal::storage::{InitiateUpload, InitiatedUpload};
 pub struct Storage {
     http: Client,
     initiate_url: String,
-    allows_http: bool,
+    /// The server that stands for fal's storage in the settings.
+    configured: Origin,
     idle_timeout: Duration,
 }
 
@@ -39,19 +40,30 @@ impl Storage {
         Self {
             http,
             initiate_url: format!("{rest_url}/storage/upload/initiate?storage_type=fal-cdn-v3"),
-            allows_http: settings.rest_url.scheme() == "http",
+            configured: settings.rest_url.origin(),
             idle_timeout: settings.idle_timeout,
         }
     }
 
-    /// Uploads a file and returns its address.
+    /// Uploads a file and returns its address, if that is one of the configured server or
+    /// `is_fetchable`.
     ///
     /// # Errors
-    /// Whatever keeps the file from being stored. None of it costs anything.
-    pub async fn upload(&self, file: Upload<'_>, key: &FalKey) -> Result<String, UpstreamError> {
+    /// Whatever keeps the file from being stored, and addresses that are not followed or passed
+    /// on. None of it costs anything.
+    pub async fn upload(
+        &self,
+        file: Upload<'_>,
+        key: &FalKey,
+        is_fetchable: fn(&str) -> bool,
+    ) -> Result<String, UpstreamError> {
         let place = self.initiate(&file, key).await?;
-        let upload_url = self.trusted(&place.upload_url)?;
-        self.trusted(&place.file_url)?;
+        let upload_url = self.place(&place.upload_url)?;
+        if !self.is_configured(&place.file_url) && !is_fetchable(&place.file_url) {
+            return Err(UpstreamError::Unusable(
+                "storage names an address that fal could not fetch",
+            ));
+        }
         self.put(upload_url, file).await?;
         Ok(place.file_url)
     }
@@ -97,15 +109,33 @@ impl Storage {
         response.map_err(|error| classify(&error))
     }
 
-    fn trusted(&self, url: &str) -> Result<Url, UpstreamError> {
-        match Url::parse(url) {
-            Ok(url) if url.scheme() == "https" => Ok(url),
-            Ok(url) if url.scheme() == "http" && self.allows_http => Ok(url),
-            _ => Err(UpstreamError::Unusable(
-                "storage names an address without TLS",
-            )),
-        }
+    /// A place that a file may be put to.
+    fn place(&self, address: &str) -> Result<Url, UpstreamError> {
+        let url = Url::parse(address).ok();
+        url.filter(|url| self.is_configured(address) || is_fals(url))
+            .ok_or(UpstreamError::Unusable(
+                "storage names a place that is not fal's",
+            ))
     }
+
+    /// Whether an address is one of the configured server, written as addresses are: readers of
+    /// what is left out or put in beside do not agree on it.
+    fn is_configured(&self, address: &str) -> bool {
+        let url = Url::parse(address).ok();
+        url.is_some_and(|url| {
+            let is_plain = url.as_str() == address && url.username().is_empty();
+            is_plain && url.password().is_none() && url.origin() == self.configured
+        })
+    }
+}
+
+/// Whether a file goes to fal over TLS (source: the hosts of fal's clients).
+fn is_fals(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let is_own = [".fal.ai", ".fal.media"]
+        .iter()
+        .any(|end| host.ends_with(end));
+    is_own && url.scheme() == "https" && url.port().is_none()
 }
 
 #[cfg(test)]
@@ -126,22 +156,41 @@ mod tests {
     }
 
     #[test]
-    fn a_place_without_tls_is_followed_only_from_a_fal_without_tls() {
+    fn files_go_to_fal_and_to_what_is_configured() {
         let (real, emulated) = (
             storage("https://rest.fal.ai"),
             storage("http://127.0.0.1:1/rest/"),
         );
-        assert!(
-            real.trusted("https://elsewhere.example/put?signature=1")
-                .is_ok()
-        );
-        assert!(real.trusted("http://127.0.0.1/put").is_err());
-        assert!(emulated.trusted("http://127.0.0.1/put").is_ok());
-        for url in ["file:///etc/passwd", "ftp://example.com/", "put", ""] {
+        for url in [
+            "https://v3.fal.media/files/upload?signature=1",
+            "https://v3b.fal.media/x",
+            "https://rest.fal.ai/storage/x",
+        ] {
             assert!(
-                real.trusted(url).is_err() && emulated.trusted(url).is_err(),
+                real.place(url).is_ok() && emulated.place(url).is_ok(),
                 "{url}"
             );
+        }
+        let own = "http://127.0.0.1:1/files/1/a.png?signature=1";
+        assert!(emulated.place(own).is_ok() && real.place(own).is_err());
+        for url in [
+            "https://elsewhere.example/put",
+            "https://evilfal.ai/put",
+            "https://fal.media.example.com/put",
+            "https://v3.fal.media:8443/put",
+            "http://v3.fal.media/put",
+            "http://127.0.0.1:2/put",
+            "http://127.0.0.1/put",
+            "http://localhost:1/put",
+            "http://user:word@127.0.0.1:1/put",
+            "http://127.0.0.1:1/put\r\nx: y",
+            "file:///etc/passwd",
+            "gopher://127.0.0.1:1/",
+            "put",
+            "",
+        ] {
+            let either = [real.place(url), emulated.place(url)];
+            assert!(either.iter().all(Result::is_err), "{url}");
         }
         let initiate = "http://127.0.0.1:1/rest/storage/upload/initiate?storage_type=fal-cdn-v3";
         assert_eq!(emulated.initiate_url, initiate);

@@ -32,6 +32,7 @@ mod pipelining;
 mod process;
 mod seen;
 mod slow;
+mod storage;
 mod strangers;
 mod streams;
 mod terminal;
