@@ -15,7 +15,6 @@ pub async fn openapi() -> HttpResponse {
 pub async fn welcome() -> HttpResponse {
     HttpResponse::Ok().json(json!({
         "name": "fal-gateway",
-        "version": env!("CARGO_PKG_VERSION"),
         "api": "/v1",
         "description": "/openapi.json",
     }))

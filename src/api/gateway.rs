@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,6 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub stopping: Stopping,
     pub learned: Learned,
-    pub started: Instant,
     inflight: AtomicUsize,
     /// Bytes of large request bodies that are held.
     held: AtomicUsize,
@@ -146,7 +145,6 @@ impl Gateway {
             metrics: Arc::new(Metrics::new()?),
             stopping: Stopping::default(),
             learned: Learned::default(),
-            started: Instant::now(),
             inflight: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             idle: Notify::new(),
