@@ -1,5 +1,12 @@
-//! Who may call. Knows the settings, but nothing of HTTP, OpenAI or fal.
+//! Who may call, and how much of what is scarce they may hold. Knows the settings, but nothing of
+//! HTTP, OpenAI or fal.
 
+pub mod failures;
 pub mod keys;
+pub mod known;
+pub mod shares;
 
+pub use failures::Failures;
 pub use keys::{ClientKeyId, ClientKeys};
+pub use known::{KeyPrint, KnownKeys};
+pub use shares::{Holder, Seat, Shares};

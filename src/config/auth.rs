@@ -4,7 +4,7 @@ use std::fmt;
 
 use ring::digest::{SHA256, digest};
 
-use super::kinds::{HashedKey, List, Optional, Switch};
+use super::kinds::{Count, HashedKey, List, Optional, Switch, ZeroMeansNone};
 use super::settings::settings;
 
 settings! {
@@ -15,6 +15,9 @@ settings! {
         keys: Vec<KeyHash>, List(HashedKey);
         /// Hash of the key that opens `/metrics` to callers beyond this machine.
         admin_key: Option<KeyHash>, Optional(HashedKey);
+        /// Wrong keys from one address in a minute, after which only keys that are known to be right
+        /// are let in from there, and others get status 429; `0` for no limit.
+        max_failures: Option<usize>, ZeroMeansNone(Count(0, 1_000_000)), default "20";
         /// Spend `fal.key` for anyone who can connect: allows listening beyond this machine
         /// without client keys, for instance behind a proxy that checks callers.
         allow_unauthenticated: bool, Switch, default "false", flag "--open";

@@ -53,6 +53,15 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             "auth.allow_unauthenticated has no effect, because auth.keys is set.".to_owned()
         });
     }
+    let listen = config.server.listen;
+    let is_beyond = !listen.ip().is_loopback();
+    if is_beyond && config.fal.key.is_none() && !config.auth.allow_unauthenticated {
+        warnings.push(format!(
+            "server.listen is {listen}, beyond this machine, and no fal key is set: anyone who \
+             reaches it may send fal keys of their own through it, or try some. Pass `--open` \
+             (auth.allow_unauthenticated = true) if that is meant."
+        ));
+    }
     let metrics_beyond = config
         .metrics
         .listen

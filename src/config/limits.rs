@@ -10,6 +10,10 @@ settings! {
         max_n: usize, Count(1, 128), default "4";
         /// Requests served at the same time; one more is refused at once with status 503.
         max_inflight: usize, Count(1, 1_000_000), default "1024";
+        /// Requests at the same time whose body does not come at once; one more is refused with
+        /// status 503. One address, one key, and all fal keys that fal has not accepted yet hold a
+        /// quarter of them at most.
+        max_awaiting: usize, Count(1, 1_000_000), default "1024";
         /// Bytes of request bodies held at the same time, those of up to 64 KiB not counted; one
         /// more is refused at once with status 503. A body takes up to three times its size.
         max_body_memory: usize, Size("1", "1024GiB"), default "512MiB";

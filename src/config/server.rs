@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::kinds::{Address, Count, Host, List, Size, Span, Switch, WebOrigin, ZeroMeansNone};
+use super::kinds::{
+    Address, Count, Host, List, NetworkBlock, Size, Span, Switch, WebOrigin, ZeroMeansNone,
+};
+use super::network::Network;
 use super::settings::settings;
 
 settings! {
@@ -34,8 +37,15 @@ settings! {
         /// Open client connections at most; `0` lets the gateway choose by the file descriptors
         /// it may open.
         max_connections: Option<usize>, ZeroMeansNone(Count(0, 1_000_000)), default "0";
-        /// Host names, besides this machine's own, under which requests are accepted while no
-        /// client keys are configured (protection against DNS rebinding).
+        /// Open connections of one client address at most; `0` for a quarter of all, from which
+        /// this machine's own addresses are excepted.
+        max_connections_per_address: Option<usize>, ZeroMeansNone(Count(0, 1_000_000)), default "0";
+        /// Addresses or networks of proxies in front. A request that comes from one of them counts
+        /// as coming from the address that it names last in `x-forwarded-for`, and their
+        /// connections are not limited by address.
+        trusted_proxies: Vec<Network>, List(NetworkBlock);
+        /// Host names, besides this machine's own, under which requests are accepted that no key
+        /// vouches for (protection against DNS rebinding).
         public_hosts: Vec<String>, List(Host);
         /// Let the system write the memory of a crashed process to a disk, and debuggers look into a
         /// running one. There are keys in it.

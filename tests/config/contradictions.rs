@@ -28,7 +28,12 @@ fn spending_the_fal_key_for_strangers_needs_a_decision() {
     assert_eq!(load(&opened).warnings().len(), 1);
 
     let pass_through = Sources::default().with_flag("--listen", "[::]:3250");
-    assert!(load(&pass_through).warnings().is_empty());
+    let warnings = load(&pass_through).warnings();
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].contains("fal keys of their own"),
+        "{warnings:?}"
+    );
 }
 
 #[test]

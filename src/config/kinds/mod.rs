@@ -12,5 +12,5 @@ pub(super) use collection::{Added, List, Table};
 pub(super) use kind::{Found, Kind};
 pub(super) use scalar::{Choice, Count, Optional, Size, Span, Switch, ZeroMeansNone};
 pub(super) use text::{
-    Address, AppPath, BaseUrl, FalKey, FilePath, HashedKey, Host, ModelId, WebOrigin,
+    Address, AppPath, BaseUrl, FalKey, FilePath, HashedKey, Host, ModelId, NetworkBlock, WebOrigin,
 };

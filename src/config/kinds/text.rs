@@ -8,6 +8,7 @@ use url::{Host as UrlHost, Url};
 
 use super::{Found, Kind};
 use crate::config::KeyHash;
+use crate::config::network::Network;
 use crate::config::problem::Problems;
 use crate::config::settings::Secrecy;
 
@@ -237,6 +238,26 @@ impl Kind for Host {
         let host = found.text().and_then(|text| UrlHost::parse(text).ok());
         host.map(|host| host.to_string())
             .or_else(|| found.refuse(self, problems))
+    }
+}
+
+/// An address, or a block of them.
+pub(crate) struct NetworkBlock;
+
+impl Kind for NetworkBlock {
+    type Value = Network;
+
+    fn takes(&self) -> String {
+        "an IP address or a network, such as `10.0.0.7` or `10.0.0.0/8`".to_owned()
+    }
+
+    fn short(&self) -> String {
+        "address or network".to_owned()
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<Network> {
+        let network = found.text().and_then(Network::parse);
+        network.or_else(|| found.refuse(self, problems))
     }
 }
 
