@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::future::ready;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,9 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::ThinData;
 use socket2::{Domain, Socket, Type};
 
+use crate::access::{Holder, Shares};
 use crate::api;
+use crate::api::address;
 use crate::api::connection::Guarded;
 use crate::api::gateway::{BuildError, Gateway, Worker};
 use crate::api::scope;
@@ -68,9 +70,10 @@ impl Application {
         let gateway = Arc::new(Gateway::new(config)?);
         // Made once here so that a failure is an error of the start; each worker makes its own.
         FalClient::new(&gateway.config.fal).map_err(BuildError::from)?;
+        let connections = connections(&gateway.config.server);
         let listen = gateway.config.server.listen;
         let bind_error = |address| move |source| StartError::Bind { address, source };
-        let (server, address) = serve(&gateway, listen).map_err(bind_error(listen))?;
+        let (server, address) = serve(&gateway, listen, connections).map_err(bind_error(listen))?;
         let metrics_server = match gateway
             .config
             .metrics
@@ -78,7 +81,10 @@ impl Application {
             .filter(|_| gateway.config.metrics.enabled)
         {
             None => None,
-            Some(listen) => Some(serve_metrics(&gateway, listen).map_err(bind_error(listen))?),
+            Some(listen) => {
+                let served = serve_metrics(&gateway, listen, connections);
+                Some(served.map_err(bind_error(listen))?)
+            }
         };
         Ok(Self {
             gateway,
@@ -150,7 +156,11 @@ impl Stopper {
     }
 }
 
-fn serve(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, SocketAddr)> {
+fn serve(
+    gateway: &Arc<Gateway>,
+    listen: SocketAddr,
+    connections: usize,
+) -> io::Result<(Server, SocketAddr)> {
     let settings = &gateway.config.server;
     let shared = gateway.clone();
     let app = move || {
@@ -165,16 +175,17 @@ fn serve(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, Sock
     let builder = Server::build()
         .workers(workers)
         // The framework counts for each worker by itself.
-        .max_concurrent_connections(connections(settings).div_ceil(workers).max(1));
-    listener(builder, settings, listen, app)
+        .max_concurrent_connections(connections.div_ceil(workers).max(1));
+    listener(builder, gateway, listen, connections, app)
 }
 
-/// A listener on this address, each of whose workers serves an app of its own. The framework's own
+/// A listener on this address for so many connections, each of whose workers serves an app of its own. The framework's own
 /// listener does the same, but over bare sockets.
 fn listener<I, S, B>(
     builder: ServerBuilder,
-    settings: &config::Server,
+    gateway: &Arc<Gateway>,
     listen: SocketAddr,
+    connections: usize,
     app: impl Fn() -> I + Send + Clone + 'static,
 ) -> io::Result<(Server, SocketAddr)>
 where
@@ -190,11 +201,14 @@ where
 {
     let listener = bind(listen)?;
     let address = listener.local_addr()?;
-    let settings = settings.clone();
-    let (header_timeout, write_timeout) = (settings.header_timeout, settings.write_timeout);
+    let gateway = gateway.clone();
+    let configured = gateway.config.server.max_connections_per_address;
+    let per_address = configured.unwrap_or(connections.div_ceil(4));
+    let seats = Shares::new(usize::MAX, per_address);
     let stopping = builder.graceful_shutdown_signal();
     let service = move || {
         let stopping = stopping.clone();
+        let settings = &gateway.config.server;
         let app = app().into_factory().map_err(|error| error.error_response());
         let http = HttpService::build()
             .graceful_shutdown_signal(move || {
@@ -203,12 +217,13 @@ where
             })
             // A client that closes its sending side is gone: its call to fal is dropped at once.
             .h1_allow_half_closed(false)
-            .client_request_timeout(header_timeout)
+            .client_request_timeout(settings.header_timeout)
             .client_disconnect_timeout(LAST_WORDS)
             .keep_alive(settings.keep_alive)
             .on_connect_ext(|socket: &Guarded, data| socket.introduce(data))
             .h1(map_config(app, |()| AppConfig::default()));
-        let accept = move |stream| ready(Ok(accept(stream, header_timeout, write_timeout)));
+        let (gateway, seats) = (gateway.clone(), seats.clone());
+        let accept = move |stream| ready(Ok(accept(stream, &gateway, &seats)));
         fn_service(accept).and_then(http)
     };
     let server = builder
@@ -233,14 +248,34 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Prepares a client's connection.
 fn accept(
     stream: TcpStream,
-    header_timeout: Duration,
-    write_timeout: Duration,
+    gateway: &Gateway,
+    seats: &Arc<Shares>,
 ) -> (Guarded, Option<SocketAddr>) {
+    let settings = &gateway.config.server;
     let peer = stream.peer_addr().ok();
     // Each event is a small write; Nagle's algorithm would hold it back.
     let _ = stream.set_nodelay(true);
-    limit_writes(&stream, write_timeout);
-    (Guarded::new(stream, header_timeout), peer)
+    limit_writes(&stream, settings.write_timeout);
+    let metrics = gateway.metrics.clone();
+    let seat = Shares::take(seats, &holder(peer, settings));
+    let guarded = Guarded::new(stream, settings.header_timeout, seat, metrics);
+    (guarded, peer)
+}
+
+/// Whom a connection is counted for: its address, unless that is a proxy's, or this machine's and
+/// nothing was said of it.
+fn holder(peer: Option<SocketAddr>, settings: &config::Server) -> Vec<Holder> {
+    let is_counted = |address: &IpAddr| {
+        let is_proxy = settings
+            .trusted_proxies
+            .iter()
+            .any(|proxy| proxy.contains(*address));
+        let is_here = address.is_loopback() && settings.max_connections_per_address.is_none();
+        !is_proxy && !is_here
+    };
+    let address = peer.map(|peer| peer.ip().to_canonical()).filter(is_counted);
+    let holder = address.map(|address| Holder::Address(address::block(address)));
+    holder.into_iter().collect()
 }
 
 /// What one worker thread serves with: the common gateway and connections to fal of its own.
@@ -288,7 +323,11 @@ fn descriptors() -> usize {
     }
 }
 
-fn serve_metrics(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Server, SocketAddr)> {
+fn serve_metrics(
+    gateway: &Arc<Gateway>,
+    listen: SocketAddr,
+    connections: usize,
+) -> io::Result<(Server, SocketAddr)> {
     let shared = gateway.clone();
     let app = move || {
         App::new()
@@ -296,12 +335,8 @@ fn serve_metrics(gateway: &Arc<Gateway>, listen: SocketAddr) -> io::Result<(Serv
             .wrap(from_fn(scope::enter))
             .configure(api::metrics_routes)
     };
-    listener(
-        Server::build().workers(1),
-        &gateway.config.server,
-        listen,
-        app,
-    )
+    let builder = Server::build().workers(1);
+    listener(builder, gateway, listen, connections, app)
 }
 
 /// As many as the framework starts when nothing is said.

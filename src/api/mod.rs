@@ -5,6 +5,7 @@
 //! by [`respond`]; [`answer`] is that walk, for every API alike. Whatever goes wrong becomes an
 //! [`error::ApiError`].
 
+pub mod address;
 pub mod alarm;
 pub mod answer;
 pub mod auth;

@@ -4,10 +4,13 @@
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
-use actix_web::body::MessageBody;
+use actix_http::ConnectionType;
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
-use actix_web::http::{StatusCode, Uri};
+use actix_web::http::header::{
+    CACHE_CONTROL, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::http::{StatusCode, Uri, Version};
 use actix_web::middleware::Next;
 use actix_web::web::ThinData;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
@@ -55,7 +58,11 @@ pub async fn enter(
             .await
             .map(ServiceResponse::map_into_left_body);
     };
-    let turn = Turn::begin(&request);
+    let turn = Turn::begin(&request).map(Rc::new);
+    if turn.as_ref().is_some_and(|turn| turn.is_too_late()) {
+        // The connection is closed in a moment, and drops this.
+        return std::future::pending().await;
+    }
     let gateway = &worker.gateway;
     let route = route_label(&request);
     let record = Record::start(
@@ -75,7 +82,7 @@ pub async fn enter(
             let scope = Scope {
                 record: record.clone(),
                 _place: place.map(Rc::new),
-                turn: turn.map(Rc::new),
+                turn: turn.clone(),
             };
             request.extensions_mut().insert(scope);
             next.call(request).await?.map_into_left_body()
@@ -95,6 +102,9 @@ pub async fn enter(
             .map_into_right_body();
     }
     finish(&mut response, &record);
+    if let Some(turn) = turn {
+        settle(&mut response, &turn);
+    }
     Ok(response)
 }
 
@@ -127,6 +137,27 @@ pub fn scope(request: &HttpRequest) -> Option<Scope> {
     request.extensions().get::<Scope>().cloned()
 }
 
+/// Decides whether the connection goes on after this answer, and how the answer's end is found.
+fn settle<B: MessageBody>(response: &mut ServiceResponse<B>, turn: &Turn) {
+    let request = response.request().head();
+    let is_old = request.version < Version::HTTP_11;
+    let asked_to_close = request.connection_type() == ConnectionType::Close;
+    let is_stream = matches!(response.response().body().size(), BodySize::Stream);
+    let head = response.response_mut().head_mut();
+    if is_old && is_stream {
+        // HTTP/1.0 knows no chunks (source: RFC 9112, 6.1): the end of the connection is the end
+        // of the answer.
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
+    }
+    if turn.is_unheard() {
+        head.set_connection_type(ConnectionType::Close);
+    }
+    if asked_to_close || head.connection_type() == ConnectionType::Close {
+        turn.is_last();
+    }
+}
+
 fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record) {
     record.status(response.status().as_u16());
     if let Some(error) = response
@@ -136,10 +167,7 @@ fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record) {
     {
         record.error(error.code, error.source);
     }
-    let is_stream = matches!(
-        response.response().body().size(),
-        actix_web::body::BodySize::Stream
-    );
+    let is_stream = matches!(response.response().body().size(), BodySize::Stream);
     if !is_stream {
         record.complete();
     }
@@ -149,6 +177,15 @@ fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record) {
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(PROCESSING_MS, HeaderValue::from(milliseconds));
+    protect(headers);
+}
+
+/// Keeps browsers from guessing what an answer is, and everybody from keeping it.
+pub(super) fn protect(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
 }
 
 /// A label for the route that a request asks for; bounded, whatever the path.
@@ -174,7 +211,12 @@ fn request_id(headers: &HeaderMap) -> String {
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(is_plain);
-    given.map_or_else(|| format!("req_{}", Uuid::new_v4().simple()), str::to_owned)
+    given.map_or_else(fresh_id, str::to_owned)
+}
+
+/// An id for a request that brought none, in OpenAI's form.
+pub(super) fn fresh_id() -> String {
+    format!("req_{}", Uuid::new_v4().simple())
 }
 
 /// Refuses what no handler should see, and finds a place for what costs something.
@@ -189,7 +231,9 @@ fn admit(
     // Whoever allowed everybody in, and named no hosts, answers under names that are not known here.
     let any_host =
         gateway.config.auth.allow_unauthenticated && gateway.config.server.public_hosts.is_empty();
-    if gateway.access.trusts_the_network() && !any_host {
+    // Nobody has to name a host in HTTP/1.0 (source: RFC 9112, 3.2), and every browser does.
+    let is_old = request.version() < Version::HTTP_11 && !request.headers().contains_key(HOST);
+    if gateway.access.trusts_the_network() && !any_host && !is_old {
         refuse_foreign_pages(request.headers(), request.uri(), gateway)?;
     }
     if gateway.stopping.announced.is_cancelled() {

@@ -4,6 +4,7 @@
 //! them lets go of it. An answer that was never completed by then was left by its client.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,6 +43,7 @@ struct Inner {
     route: Cell<&'static str>,
     model: RefCell<String>,
     model_label: RefCell<String>,
+    client: Cell<Option<IpAddr>>,
     key: RefCell<String>,
     fal_request_id: RefCell<String>,
     status: Cell<u16>,
@@ -67,6 +69,7 @@ impl Record {
             route: Cell::new(route),
             model: RefCell::default(),
             model_label: RefCell::default(),
+            client: Cell::new(None),
             key: RefCell::default(),
             fal_request_id: RefCell::default(),
             status: Cell::new(0),
@@ -91,6 +94,11 @@ impl Record {
     pub fn model(&self, id: &str, label: &str) {
         id.clone_into(&mut self.0.model.borrow_mut());
         label.clone_into(&mut self.0.model_label.borrow_mut());
+    }
+
+    /// Where the request comes from, as far as that is known.
+    pub fn client(&self, address: Option<IpAddr>) {
+        self.0.client.set(address);
     }
 
     /// The name of the client key.
@@ -210,6 +218,7 @@ impl Drop for Inner {
         let milliseconds = |span: Duration| (span.as_secs_f64() * 1e4).round() / 10.0;
         tracing::info!(
             request.id = %self.request_id,
+            client = self.client.get().map(tracing::field::display),
             key = %self.key.borrow(),
             route = self.route.get(),
             model.id = %self.model.borrow(),

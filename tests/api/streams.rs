@@ -53,6 +53,8 @@ fn a_whole_answer_has_none_of_fals_headers_either() {
             "x-fal-",
             "x-gateway-",
             "openai-",
+            "cache-control",
+            "x-content-type-options",
         ]
         .iter()
         .any(|start| name.starts_with(start));
