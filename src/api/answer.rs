@@ -66,13 +66,14 @@ async fn answer<F: Face>(
     worker: &Worker,
 ) -> Result<HttpResponse, ApiError> {
     let gateway = &worker.gateway;
-    let scope = scope::scope(request).ok_or_else(|| ApiError::bug(false))?;
-    let caller = gateway.access.admit(request.headers())?;
+    let mut scope = scope::scope(request).ok_or_else(|| ApiError::bug(false))?;
+    let caller = gateway.admit(request)?;
     if let Some(id) = &caller.id {
         scope.record.key(id.as_str());
     }
-    let (body, _held) = extract::json_body(request.headers(), payload, gateway).await?;
+    let (body, _held) = extract::json_body(request.headers(), payload, gateway, &caller).await?;
     scope.heard();
+    scope.takes(scope::place(gateway, Some(&caller))?);
     scope.record.received(body.len());
     let (mut ask, face) = F::parse(&body, gateway)?;
     read_headers(&mut ask, request)?;
@@ -83,7 +84,9 @@ async fn answer<F: Face>(
         let explanation = explain(&plan, &gateway.config.fal.app, &capabilities.room);
         return Ok(HttpResponse::Ok().json(explanation));
     }
-    let exchange = Exchange::open(worker, &caller, &mut plan, &scope.record).await?;
+    let exchange = Exchange::open(worker, &caller, &mut plan, &scope.record).await;
+    gateway.learn_of_key(&caller, exchange.as_ref().err());
+    let exchange = exchange?;
     record_model(&plan, gateway, &scope);
     let wants_notes =
         gateway.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");

@@ -1,12 +1,24 @@
 //! Who calls, and whose fal key pays.
 
+use std::net::IpAddr;
+use std::time::Instant;
+
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::address;
 use super::error::ApiError;
-use crate::access::{ClientKeyId, ClientKeys};
+use super::gateway::Gateway;
+use crate::access::{ClientKeyId, ClientKeys, KeyPrint, KnownKeys};
 use crate::upstream::FalKey;
+
+/// Headers that hold nothing but a key, as other APIs have them. They go before `Authorization`.
+const KEY_HEADERS: [HeaderName; 2] = [
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+];
 
 /// How callers identify themselves and which key fal is shown.
 #[derive(Debug)]
@@ -27,6 +39,29 @@ pub struct Caller {
     pub brought_fal_key: bool,
     /// The client key's name, for logs.
     pub id: Option<ClientKeyId>,
+    /// What the caller's key is told apart by, where one is asked for.
+    pub print: Option<KeyPrint>,
+    /// Whether the key is a fal key that fal has not accepted yet.
+    pub is_new: bool,
+    /// Where the caller is, as far as that is known; neighbours in an IPv6 network are one.
+    pub address: Option<IpAddr>,
+}
+
+/// Why a caller may not go on.
+#[derive(Debug)]
+pub enum Denial {
+    /// No key was shown, or none that could be one.
+    NoKey(ApiError),
+    /// A key was shown that opens nothing.
+    WrongKey(ApiError),
+}
+
+impl Denial {
+    fn into_error(self) -> ApiError {
+        match self {
+            Self::NoKey(error) | Self::WrongKey(error) => error,
+        }
+    }
 }
 
 impl Access {
@@ -34,50 +69,51 @@ impl Access {
     ///
     /// # Errors
     /// 401 when the key is missing or wrong, or when there is more than one.
-    pub fn admit(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
-        let presented = presented_key(headers)?;
+    pub fn admit(&self, headers: &HeaderMap) -> Result<Caller, Denial> {
+        let caller = |fal_key: &FalKey| Caller {
+            fal_key: fal_key.clone(),
+            brought_fal_key: false,
+            id: None,
+            print: None,
+            is_new: false,
+            address: None,
+        };
         match self {
-            Self::Open { fal } => Ok(Caller {
-                fal_key: fal.clone(),
-                brought_fal_key: false,
-                id: None,
-            }),
+            // No key matters here, so none is looked at.
+            Self::Open { fal } => Ok(caller(fal)),
             Self::Keys { clients, fal } => {
-                let key = presented.ok_or_else(missing_key)?;
-                let id = clients.verify(key.expose_secret()).ok_or_else(wrong_key)?;
+                let key = presented_key(headers).map_err(Denial::NoKey)?;
+                let key = key.ok_or_else(|| Denial::NoKey(missing_key()))?;
+                let key = key.expose_secret();
+                let id = clients
+                    .verify(key)
+                    .ok_or_else(|| Denial::WrongKey(wrong_key()))?;
                 Ok(Caller {
-                    fal_key: fal.clone(),
-                    brought_fal_key: false,
                     id: Some(id),
+                    print: Some(KnownKeys::print(key)),
+                    ..caller(fal)
                 })
             }
             Self::PassThrough { clients } => {
-                let key = presented.ok_or_else(missing_fal_key)?;
-                let is_clients =
-                    !clients.is_empty() && clients.verify(key.expose_secret()).is_some();
-                let fal_key = FalKey::new(&key)
-                    .filter(|_| !is_clients)
-                    .ok_or_else(wrong_key)?;
+                let key = presented_key(headers).map_err(Denial::NoKey)?;
+                let key = key.ok_or_else(|| Denial::NoKey(missing_fal_key()))?;
+                if !clients.is_empty() && clients.verify(key.expose_secret()).is_some() {
+                    return Err(Denial::NoKey(clients_key()));
+                }
+                let is_fals = is_like_fals(key.expose_secret());
+                let fal = FalKey::new(&key).filter(|_| is_fals);
+                let fal = fal.ok_or_else(|| Denial::NoKey(no_fal_key()))?;
                 Ok(Caller {
-                    fal_key,
                     brought_fal_key: true,
-                    id: None,
+                    print: Some(KnownKeys::print(key.expose_secret())),
+                    ..caller(&fal)
                 })
             }
         }
     }
+}
 
-    /// Lets a caller see what costs nothing, such as the list of models.
-    ///
-    /// # Errors
-    /// 401 where client keys are configured and the caller shows none of them.
-    pub fn admit_reader(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        match self {
-            Self::Keys { .. } => self.admit(headers).map(drop),
-            Self::Open { .. } | Self::PassThrough { .. } => Ok(()),
-        }
-    }
-
+impl Access {
     /// Whether anybody who reaches the port could spend the gateway's money: then pages of other
     /// origins must be kept out by other means.
     pub fn trusts_the_network(&self) -> bool {
@@ -85,34 +121,147 @@ impl Access {
     }
 }
 
-/// The key in `Authorization: Bearer`, or in fal's own `Authorization: Key`.
+impl Gateway {
+    /// Lets a caller in, as long as his address has not tried too many wrong keys. A key that is
+    /// known to be right always opens.
+    ///
+    /// # Errors
+    /// 401 when the key is missing or wrong, or when there is more than one; 429 after too many
+    /// wrong ones.
+    pub fn admit(&self, request: &HttpRequest) -> Result<Caller, ApiError> {
+        let mut caller = match self.access.admit(request.headers()) {
+            Ok(caller) => caller,
+            Err(Denial::WrongKey(error)) => return Err(self.count_failure(request, error)),
+            Err(denial) => return Err(denial.into_error()),
+        };
+        caller.address = self.address_of(request).map(address::block);
+        let is_known = caller
+            .print
+            .is_some_and(|print| self.known_keys.has(&print));
+        caller.is_new = caller.brought_fal_key && !is_known;
+        match caller.address.and_then(|address| self.wait_for(address)) {
+            Some(wait_s) if caller.is_new => Err(too_many_failures(wait_s)),
+            _ => Ok(caller),
+        }
+    }
+
+    /// Lets a caller see what costs nothing, such as the list of models.
+    ///
+    /// # Errors
+    /// 401 where client keys are configured and the caller shows none of them, and 429 after too
+    /// many wrong ones.
+    pub fn admit_reader(&self, request: &HttpRequest) -> Result<(), ApiError> {
+        match &self.access {
+            Access::Keys { .. } => self.admit(request).map(drop),
+            Access::Open { .. } | Access::PassThrough { .. } => Ok(()),
+        }
+    }
+
+    /// Learns from what fal has made of a caller's key.
+    pub fn learn_of_key(&self, caller: &Caller, refusal: Option<&ApiError>) {
+        let Some(print) = caller.print.filter(|_| caller.brought_fal_key) else {
+            return;
+        };
+        match refusal {
+            None => self.known_keys.add(print),
+            Some(error) if error.status == StatusCode::UNAUTHORIZED => {
+                if let Some(address) = caller.address {
+                    self.failures.note(address, Instant::now());
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The refusal of a key that is not the admin's.
+    pub fn wrong_admin_key(&self, request: &HttpRequest, message: &str) -> ApiError {
+        let error = unauthorized(message);
+        match presented_key(request.headers()) {
+            Ok(Some(_)) => self.count_failure(request, error),
+            Ok(None) | Err(_) => error,
+        }
+    }
+
+    /// Where a request comes from.
+    pub fn address_of(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let proxies = &self.config.server.trusted_proxies;
+        address::of_client(request.peer_addr(), request.headers(), proxies)
+    }
+
+    /// Holds a wrong key against its address. What is said of it is `error`, or that there were
+    /// too many.
+    fn count_failure(&self, request: &HttpRequest, error: ApiError) -> ApiError {
+        let Some(address) = self.address_of(request).map(address::block) else {
+            return error;
+        };
+        let wait = self.wait_for(address);
+        self.failures.note(address, Instant::now());
+        wait.map_or(error, too_many_failures)
+    }
+
+    /// For how many seconds an address may not try another key.
+    fn wait_for(&self, address: IpAddr) -> Option<u32> {
+        let wait = self.failures.wait(address, Instant::now())?;
+        u32::try_from(wait.as_secs().saturating_add(1)).ok()
+    }
+}
+
+/// The key of a request: in `x-api-key` or `api-key`, else in `Authorization: Bearer`, or in fal's
+/// own `Authorization: Key`. A header without anything in it counts as none.
 ///
 /// # Errors
-/// 401 for another scheme, and for two headers.
+/// 401 for another scheme, and for two headers of one name.
 pub fn presented_key(headers: &HeaderMap) -> Result<Option<SecretString>, ApiError> {
-    let mut values = headers.get_all(AUTHORIZATION);
-    let Some(value) = values.next() else {
+    for name in &KEY_HEADERS {
+        let Some(key) = only(headers, name)? else {
+            continue;
+        };
+        let key = key.to_str().unwrap_or("?").trim();
+        if !key.is_empty() {
+            return Ok(Some(SecretString::from(key)));
+        }
+    }
+    let Some(value) = only(headers, &AUTHORIZATION)? else {
         return Ok(None);
     };
-    if values.next().is_some() {
-        return Err(unauthorized(
-            "The request has two Authorization headers. Send one.",
-        ));
-    }
-    let text = value.to_str().unwrap_or_default();
-    let key = match text.split_once(' ') {
-        Some((scheme, key))
-            if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("key") =>
-        {
-            key.trim()
-        }
-        _ => {
-            return Err(unauthorized(
-                "The Authorization header must read: Bearer YOUR_API_KEY.",
-            ));
-        }
-    };
+    let key = without_scheme(value.to_str().unwrap_or_default())
+        .ok_or_else(|| unauthorized("The Authorization header must read: Bearer YOUR_API_KEY."))?;
+    // Whoever copied the header of fal's documentation into the place for a key.
+    let is_fals = |(scheme, _): &(&str, &str)| scheme.eq_ignore_ascii_case("key");
+    let key = key
+        .split_once(' ')
+        .filter(is_fals)
+        .map_or(key, |(_, key)| key.trim());
     Ok(Some(SecretString::from(key)).filter(|_| !key.is_empty()))
+}
+
+/// The only header of a name.
+fn only<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h HeaderValue>, ApiError> {
+    let mut values = headers.get_all(name);
+    let value = values.next();
+    match values.next() {
+        None => Ok(value),
+        Some(_) => Err(unauthorized(&format!(
+            "The request has two {name} headers. Send one."
+        ))),
+    }
+}
+
+fn without_scheme(text: &str) -> Option<&str> {
+    let (scheme, key) = text.split_once(' ').unwrap_or((text, ""));
+    let is_ours = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("key");
+    is_ours.then(|| key.trim())
+}
+
+/// Whether a key can be fal's: an id and a secret with a colon between them (source:
+/// fal.ai/docs/authentication/key-based).
+fn is_like_fals(key: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic());
+    key.split_once(':')
+        .is_some_and(|(id, secret)| is_part(id) && is_part(secret))
 }
 
 fn unauthorized(message: &str) -> ApiError {
@@ -132,8 +281,35 @@ fn missing_fal_key() -> ApiError {
     )
 }
 
+fn no_fal_key() -> ApiError {
+    unauthorized(
+        "The API key you sent is not a fal key, which reads ID:SECRET. This gateway passes keys through: \
+         send your fal key as Authorization: Bearer YOUR_FAL_KEY, or set FAL_KEY on the gateway.",
+    )
+}
+
+fn clients_key() -> ApiError {
+    unauthorized(
+        "The key you sent is one of this gateway's, which has no fal key to use for it. Send your fal key, \
+         or set FAL_KEY on the gateway.",
+    )
+}
+
 fn wrong_key() -> ApiError {
     unauthorized(
         "The API key you sent is not one of this gateway's keys. Ask its operator for a key.",
     )
+}
+
+fn too_many_failures(wait_s: u32) -> ApiError {
+    ApiError {
+        kind: "rate_limit_error",
+        retry_after_s: Some(wait_s),
+        should_retry: Some(false),
+        ..ApiError::invalid_request(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_failures",
+            "Too many wrong API keys came from your address. Check the key, and try again in a minute.",
+        )
+    }
 }

@@ -1,17 +1,26 @@
 //! Request bodies, read with limits on size and time, whose refusals speak OpenAI.
 #![deny(clippy::arithmetic_side_effects)]
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures::StreamExt;
+use tokio::time::timeout;
 
+use super::auth::Caller;
 use super::error::ApiError;
 use super::gateway::{Gateway, Held};
-use super::scope::unavailable;
+use super::scope::{overloaded, unavailable};
 use crate::config;
+
+/// How long a body may be awaited without a seat among the requests that wait for theirs.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Reads a JSON body of at most `server.max_body` bytes within `server.body_timeout`. What comes
 /// with it is the memory that it takes up, to be kept as long as the body.
@@ -21,11 +30,13 @@ use crate::config;
 ///
 /// # Errors
 /// 415 for a body that is not plain JSON, 413 when it is too large, 408 when it takes too long,
-/// 400 when it breaks off, 503 when the bodies of all requests take up too much.
+/// 400 when it breaks off, 503 when the bodies of all requests take up too much or too many are
+/// awaited.
 pub async fn json_body(
     headers: &HeaderMap,
     payload: Payload,
     gateway: &Arc<Gateway>,
+    caller: &Caller,
 ) -> Result<(Bytes, Held), ApiError> {
     let config::Server {
         max_body,
@@ -40,17 +51,19 @@ pub async fn json_body(
         return Err(too_large(max_body));
     }
     let mut held = gateway.hold();
-    match tokio::time::timeout(body_timeout, collect(payload, max_body, &mut held)).await {
-        Ok(outcome) => outcome.map(|body| (body, held)),
-        Err(_) => Err(ApiError {
-            closes: true,
-            ..ApiError::invalid_request(
-                StatusCode::REQUEST_TIMEOUT,
-                "request_timeout",
-                "The request body did not arrive in time. Send it faster, or send less.",
-            )
-        }),
-    }
+    let body = {
+        let mut collecting = pin!(collect(payload, max_body, &mut held));
+        let at_once = AT_ONCE.min(body_timeout);
+        match timeout(at_once, collecting.as_mut()).await {
+            Ok(outcome) => outcome?,
+            Err(_) => {
+                let _seat = gateway.seat(caller).ok_or_else(no_seat)?;
+                let rest = body_timeout.saturating_sub(at_once);
+                timeout(rest, collecting).await.map_err(|_| too_slow())??
+            }
+        }
+    };
+    Ok((body, held))
 }
 
 /// Most bodies come in one piece, which is handed on as it is.
@@ -100,26 +113,47 @@ fn refuse_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
             )
         })
     };
-    if headers.contains_key(CONTENT_ENCODING) {
+    // `identity` is the name of no encoding (source: RFC 9110, 8.4.1).
+    let is_plain = |value: &HeaderValue| matches!(value.as_bytes(), b"" | b"identity");
+    if !headers.get_all(CONTENT_ENCODING).all(is_plain) {
         return unsupported("The request body is compressed. Send it without Content-Encoding.");
     }
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let media_type = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    let is_json = media_type == "application/json"
-        || (media_type.starts_with("application/") && media_type.ends_with("+json"));
-    match is_json {
+    // Some clients and proxies name the type twice.
+    match content_type.split(',').all(is_json) {
         true => Ok(()),
         false => unsupported(
             "The request must be JSON. Send it with the header Content-Type: application/json.",
         ),
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    let media_type = media_type.trim().to_ascii_lowercase();
+    media_type == "application/json"
+        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+}
+
+fn too_slow() -> ApiError {
+    ApiError {
+        closes: true,
+        ..ApiError::invalid_request(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "The request body did not arrive in time. Send it faster, or send less.",
+        )
+    }
+}
+
+/// Too many bodies are awaited, or too many of one caller's.
+fn no_seat() -> ApiError {
+    ApiError {
+        closes: true,
+        ..overloaded()
     }
 }
 

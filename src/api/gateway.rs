@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use actix_web::http::header::HeaderMap;
+use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::Access;
+use super::auth::{Access, Caller, presented_key};
 use super::counting::Counter;
 use super::learned::Learned;
-use crate::access::ClientKeys;
+use crate::access::{ClientKeys, Failures, Holder, KnownKeys, Seat, Shares};
 use crate::config::{self, Config, MissingFinal, UnknownModel, UsageCount};
 use crate::observe::metrics::Metrics;
 use crate::translate::face::chat::messages;
@@ -41,6 +43,14 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub stopping: Stopping,
     pub learned: Learned,
+    /// Wrong keys, by the address that showed them.
+    pub failures: Failures,
+    /// Callers' fal keys that fal has accepted.
+    pub known_keys: KnownKeys,
+    /// Requests whose body does not come at once.
+    awaiting: Arc<Shares>,
+    /// Requests that are served under keys which fal has not accepted yet.
+    newcomers: Arc<Shares>,
     inflight: AtomicUsize,
     /// Bytes of large request bodies that are held.
     held: AtomicUsize,
@@ -77,7 +87,10 @@ pub struct Worker {
 
 /// A place among the requests being served; given back when it is dropped.
 #[derive(Debug)]
-pub struct Place(Arc<Gateway>);
+pub struct Place {
+    gateway: Arc<Gateway>,
+    _seat: Option<Seat>,
+}
 
 /// Memory that a request's body takes up; given back when it is dropped.
 #[derive(Debug)]
@@ -145,6 +158,10 @@ impl Gateway {
             metrics: Arc::new(Metrics::new()?),
             stopping: Stopping::default(),
             learned: Learned::default(),
+            failures: Failures::new(config.auth.max_failures),
+            known_keys: KnownKeys::default(),
+            awaiting: Shares::in_quarters(config.limits.max_awaiting),
+            newcomers: Shares::in_quarters(config.limits.max_inflight),
             inflight: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             idle: Notify::new(),
@@ -161,15 +178,44 @@ impl Gateway {
         capabilities
     }
 
-    /// A place among the requests being served, unless all are taken.
-    pub fn place(self: &Arc<Self>) -> Option<Place> {
+    /// A place among the requests being served, unless all are taken or the caller may have no
+    /// more of them.
+    pub fn place(self: &Arc<Self>, caller: Option<&Caller>) -> Option<Place> {
+        let is_new = caller.is_some_and(|caller| caller.is_new);
+        let seat = match is_new {
+            true => Some(Shares::take(&self.newcomers, &[Holder::Newcomers])?),
+            false => None,
+        };
         let most = self.config.limits.max_inflight;
         self.inflight
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
                 (taken < most).then_some(taken + 1)
             })
             .ok()
-            .map(|_| Place(Arc::clone(self)))
+            .map(|_| Place {
+                gateway: Arc::clone(self),
+                _seat: seat,
+            })
+    }
+
+    /// Whether every place is taken.
+    pub fn is_full(&self) -> bool {
+        self.inflight() >= self.config.limits.max_inflight
+    }
+
+    /// A seat among the requests whose body is awaited, unless the caller may have no more of them.
+    pub fn seat(&self, caller: &Caller) -> Option<Seat> {
+        let address = caller.address.map(Holder::Address);
+        let key = caller.print.map(Holder::Key);
+        let newcomers = caller.is_new.then_some(Holder::Newcomers);
+        let holders: Vec<Holder> = [address, key, newcomers].into_iter().flatten().collect();
+        Shares::take(&self.awaiting, &holders)
+    }
+
+    /// Whether the headers show the admin key.
+    pub fn is_admin(&self, headers: &HeaderMap) -> bool {
+        let key = presented_key(headers).ok().flatten();
+        key.is_some_and(|key| self.admin_keys.verify(key.expose_secret()).is_some())
     }
 
     /// Room for a body that is about to come.
@@ -246,8 +292,8 @@ impl Drop for Held {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.0.inflight.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.idle.notify_one();
+        if self.gateway.inflight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.gateway.idle.notify_one();
         }
     }
 }

@@ -5,10 +5,8 @@ use std::net::SocketAddr;
 use actix_web::http::StatusCode;
 use actix_web::web::ThinData;
 use actix_web::{HttpRequest, HttpResponse};
-use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::auth;
 use super::error::ApiError;
 use super::gateway::Worker;
 
@@ -65,19 +63,11 @@ pub async fn metrics_only(
 }
 
 fn admit_admin(request: &HttpRequest, worker: &Worker) -> Result<(), ApiError> {
-    let key = auth::presented_key(request.headers())?;
-    let is_admin = key.is_some_and(|key| {
-        let admin_keys = &worker.gateway.admin_keys;
-        admin_keys.verify(key.expose_secret()).is_some()
-    });
-    match is_admin {
-        true => Ok(()),
-        false => Err(ApiError::invalid_request(
-            StatusCode::UNAUTHORIZED,
-            "invalid_api_key",
-            "Metrics need the admin key. Send it as Authorization: Bearer, or serve them elsewhere with metrics.listen.",
-        )),
+    if worker.gateway.is_admin(request.headers()) {
+        return Ok(());
     }
+    let message = "Metrics need the admin key. Send it as Authorization: Bearer, or serve them elsewhere with metrics.listen.";
+    Err(worker.gateway.wrong_admin_key(request, message))
 }
 
 fn render(worker: &Worker) -> HttpResponse {

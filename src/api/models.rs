@@ -20,7 +20,7 @@ pub async fn list(
     request: HttpRequest,
     worker: ThinData<Worker>,
 ) -> Result<HttpResponse, ApiError> {
-    worker.gateway.access.admit_reader(request.headers())?;
+    worker.gateway.admit_reader(&request)?;
     Ok(HttpResponse::Ok().json(list_json(
         &worker.gateway.catalogue,
         worker.gateway.learned.models(),
@@ -53,7 +53,7 @@ pub async fn retrieve(
     id: web::Path<String>,
     worker: ThinData<Worker>,
 ) -> Result<HttpResponse, ApiError> {
-    worker.gateway.access.admit_reader(request.headers())?;
+    worker.gateway.admit_reader(&request)?;
     let catalogue = &worker.gateway.catalogue;
     let live = worker.gateway.learned.models();
     let unlisted = live.get(id.as_str()).cloned().map(ModelCard::of_unknown);

@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_http::ConnectionType;
 use actix_web::body::{BodySize, MessageBody};
@@ -17,6 +18,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use futures::FutureExt;
 use uuid::Uuid;
 
+use super::auth::Caller;
 use super::connection::Turn;
 use super::error::ApiError;
 use super::gateway::{Gateway, Place, Worker};
@@ -31,7 +33,7 @@ const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms"
 #[derive(Clone, Debug)]
 pub struct Scope {
     pub record: Record,
-    _place: Option<Rc<Place>>,
+    place: Option<Rc<Place>>,
     turn: Option<Rc<Turn>>,
 }
 
@@ -41,6 +43,11 @@ impl Scope {
         if let Some(turn) = &self.turn {
             turn.heard();
         }
+    }
+
+    /// Keeps the request's place as long as this lives.
+    pub fn takes(&mut self, place: Place) {
+        self.place = Some(Rc::new(place));
     }
 }
 
@@ -70,6 +77,7 @@ pub async fn enter(
         request_id(request.headers()),
         route,
     );
+    record.client(gateway.address_of(request.request()));
     if request
         .headers()
         .get("x-stainless-retry-count")
@@ -81,7 +89,7 @@ pub async fn enter(
         Ok(place) => {
             let scope = Scope {
                 record: record.clone(),
-                _place: place.map(Rc::new),
+                place: place.map(Rc::new),
                 turn: turn.clone(),
             };
             request.extensions_mut().insert(scope);
@@ -222,7 +230,7 @@ pub(super) fn fresh_id() -> String {
 /// Refuses what no handler should see, and finds a place for what costs something.
 fn admit(
     request: &ServiceRequest,
-    gateway: &std::sync::Arc<Gateway>,
+    gateway: &Arc<Gateway>,
     route: &str,
 ) -> Result<Option<Place>, ApiError> {
     if matches!(route, "health" | "metrics") {
@@ -236,19 +244,44 @@ fn admit(
     if gateway.access.trusts_the_network() && !any_host && !is_old {
         refuse_foreign_pages(request.headers(), request.uri(), gateway)?;
     }
-    if gateway.stopping.announced.is_cancelled() {
-        return Err(unavailable(
+    match route {
+        // They get their place when their body has come, but are refused before it where possible.
+        "chat" | "completions" => {
+            refuse_at_the_end(gateway)?;
+            match gateway.is_full() {
+                true => Err(overloaded()),
+                false => Ok(None),
+            }
+        }
+        _ => place(gateway, None).map(Some),
+    }
+}
+
+/// A place among the requests being served. `caller` is who pays, where somebody does.
+///
+/// # Errors
+/// 503 when all places are taken, or may not be taken any more.
+pub fn place(gateway: &Arc<Gateway>, caller: Option<&Caller>) -> Result<Place, ApiError> {
+    refuse_at_the_end(gateway)?;
+    gateway.place(caller).ok_or_else(overloaded)
+}
+
+fn refuse_at_the_end(gateway: &Gateway) -> Result<(), ApiError> {
+    match gateway.stopping.announced.is_cancelled() {
+        false => Ok(()),
+        true => Err(unavailable(
             "shutting_down",
             "The gateway is shutting down. Try again.",
-        ));
+        )),
     }
-    let place = gateway.place();
-    place.map(Some).ok_or_else(|| {
-        unavailable(
-            "overloaded",
-            "The gateway serves as many requests as it can. Try again.",
-        )
-    })
+}
+
+/// The answer when all places are taken.
+pub(super) fn overloaded() -> ApiError {
+    unavailable(
+        "overloaded",
+        "The gateway serves as many requests as it can. Try again.",
+    )
 }
 
 /// An answer for a moment in which there is no room.

@@ -62,15 +62,16 @@ fn only_a_key_of_the_gateways_opens_it() {
 #[test]
 fn two_authorization_headers_are_none() {
     let fal = Emulated::start();
-    for setup in [
-        fal.setup(),
-        with_keys(fal.setup()),
-        fal.setup().without_fal_key(),
-    ] {
-        let call = chat()
-            .header("authorization", "Bearer sk-fg-alice")
-            .header("authorization", "Bearer sk-fg-alice");
-        assert_eq!(setup.start().call(&call).verdict(), UNAUTHORIZED);
+    for setup in [with_keys(fal.setup()), fal.setup().without_fal_key()] {
+        let gateway = setup.start();
+        for (header, key) in [
+            ("authorization", "Bearer sk-fg-alice"),
+            ("x-api-key", "sk-fg-alice"),
+            ("api-key", "sk-fg-alice"),
+        ] {
+            let call = chat().header(header, key).header(header, key);
+            assert_eq!(gateway.call(&call).verdict(), UNAUTHORIZED, "{header}");
+        }
     }
     assert_eq!(fal.count(), 0);
 }
@@ -90,7 +91,7 @@ fn a_key_in_the_address_a_cookie_or_the_body_is_no_key() {
     for call in [
         in_path,
         chat().header("cookie", "authorization=sk-fg-alice"),
-        chat().header("x-api-key", "sk-fg-alice"),
+        chat().header("x-key", "sk-fg-alice"),
         chat().header("proxy-authorization", "Bearer sk-fg-alice"),
     ] {
         assert_eq!(gateway.call(&call).verdict(), UNAUTHORIZED);
@@ -138,7 +139,12 @@ fn fal_is_shown_the_gateways_key_and_never_the_callers() {
 
 #[test]
 fn without_a_key_of_its_own_the_gateway_passes_the_callers_on() {
-    for header in ["Bearer kid:mine", "bearer kid:mine", "Key kid:mine"] {
+    for header in [
+        "Bearer kid:mine",
+        "bearer kid:mine",
+        "Key kid:mine",
+        "Bearer Key kid:mine",
+    ] {
         let fal = ScriptedUpstream::start(vec![Step::Read, Step::Write(whole("hi"))]);
         let gateway = fal.setup().without_fal_key().start();
         let answer = gateway.call(&chat().header("authorization", header));
@@ -156,6 +162,11 @@ fn passing_keys_on_still_needs_one() {
         chat().header("authorization", "Bearer "),
         chat().header("authorization", "Basic a2V5"),
         chat().header("authorization", "Bearer k\u{e9}y"),
+        chat().header("authorization", "Bearer x"),
+        chat().header("authorization", "Bearer :x"),
+        chat().header("authorization", "Bearer x:"),
+        chat().header("authorization", "Bearer kid:a b"),
+        chat().header("x-api-key", "sk-proj-1"),
     ] {
         let answer = gateway.call(&call);
         assert_eq!(answer.verdict(), UNAUTHORIZED);
@@ -210,4 +221,65 @@ fn addresses_in_a_request_lead_nowhere() {
         .header("x-forwarded-host", "evil.example");
     assert_eq!(gateway.call(&call).content(), "hi");
     assert_eq!(elsewhere.seen().len(), 0);
+}
+
+/// Proxies and clients send what they like where nobody asked for a key.
+#[test]
+fn where_no_key_matters_none_is_looked_at() {
+    let fal = Emulated::start();
+    for open in ["false", "true"] {
+        let gateway = fal.setup().set("auth.allow_unauthenticated", open).start();
+        for header in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer undefined",
+            "sk-anything",
+            "Basic dXNlcjpwYXNz",
+            "Digest username=\"x\", realm=\"y\"",
+            "Token abc",
+            "AWS4-HMAC-SHA256 Credential=a/b",
+            "Bearer:sk-1",
+            "Bearer\tsk-1",
+            "Bearer caf\u{e9}",
+        ] {
+            let answer = gateway.call(&chat().header("authorization", header));
+            assert_eq!(answer.content(), "hi", "{header}");
+        }
+        let twice = chat()
+            .header("authorization", "Bearer a")
+            .header("authorization", "Basic b")
+            .header("x-api-key", "c");
+        assert_eq!(gateway.call(&twice).content(), "hi");
+    }
+}
+
+/// One key decides: the other is not tried when it is wrong.
+#[test]
+fn a_key_in_a_header_of_its_own_goes_before_authorization() {
+    let fal = Emulated::start();
+    let gateway = with_keys(fal.setup()).start();
+    for header in ["x-api-key", "api-key"] {
+        let with = |key: &str| chat().header(header, key);
+        assert_eq!(gateway.call(&with("sk-fg-alice")).content(), "hi");
+        let models = Call::get("/v1/models").header(header, "sk-fg-bob");
+        assert_eq!(gateway.call(&models).status, 200);
+        let right_first = with("sk-fg-alice").header("authorization", "Bearer wrong");
+        assert_eq!(gateway.call(&right_first).content(), "hi");
+        let wrong_first = with("wrong").header("authorization", "Bearer sk-fg-alice");
+        assert_eq!(gateway.call(&wrong_first).verdict(), UNAUTHORIZED);
+        let empty = with("").header("authorization", "Bearer sk-fg-alice");
+        assert_eq!(gateway.call(&empty).content(), "hi");
+    }
+}
+
+#[test]
+fn a_fal_key_may_come_in_a_header_of_its_own() {
+    for header in ["x-api-key", "api-key"] {
+        let fal = ScriptedUpstream::start(vec![Step::Read, Step::Write(whole("hi"))]);
+        let gateway = fal.setup().without_fal_key().start();
+        let answer = gateway.call(&chat().header(header, "kid:mine"));
+        assert_eq!(answer.content(), "hi");
+        assert_eq!(shown_key(&fal), "Key kid:mine");
+    }
 }

@@ -32,6 +32,7 @@ mod money;
 mod pipelining;
 mod process;
 mod seen;
+mod shares;
 mod slow;
 mod storage;
 mod strangers;
