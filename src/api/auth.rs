@@ -113,14 +113,6 @@ impl Access {
     }
 }
 
-impl Access {
-    /// Whether anybody who reaches the port could spend the gateway's money: then pages of other
-    /// origins must be kept out by other means.
-    pub fn trusts_the_network(&self) -> bool {
-        matches!(self, Self::Open { .. })
-    }
-}
-
 impl Gateway {
     /// Lets a caller in, as long as his address has not tried too many wrong keys. A key that is
     /// known to be right always opens.

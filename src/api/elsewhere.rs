@@ -1,9 +1,11 @@
 //! OpenAI's other endpoints, which this gateway does not have: clients that ask for one are told
 //! so, and what to use instead.
 
+use std::future::ready;
+
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, ResponseError};
 
 use super::error::ApiError;
 
@@ -24,6 +26,7 @@ const fn endpoint(path: &'static str, name: &'static str, instead: &'static str)
     }
 }
 
+const USE_COMPLETIONS: &str = "Use POST /v1/chat/completions: AI SDK provider.chat(id), LangChain use_responses_api=False, OpenAI Agents setOpenAIAPI('chat_completions'). Codex needs the Responses API and cannot be used yet.";
 const USE_CHAT: &str = "Use POST /v1/chat/completions and keep the conversation on your side.";
 const USE_FAL: &str = "fal has models for it; call them with fal's own client.";
 const USE_REQUESTS: &str = "Send each request to POST /v1/chat/completions by itself.";
@@ -31,7 +34,7 @@ const USE_REQUESTS: &str = "Send each request to POST /v1/chat/completions by it
 /// The endpoints. All methods are refused alike.
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
-    endpoint("/v1/responses", "The Responses API", "Use POST /v1/chat/completions; most clients have a setting for it."),
+    endpoint("/v1/responses", "The Responses API", USE_COMPLETIONS),
     endpoint("/v1/conversations", "The Conversations API", USE_CHAT),
     endpoint("/v1/assistants", "The Assistants API", USE_CHAT),
     endpoint("/v1/threads", "The Assistants API", USE_CHAT),
@@ -55,14 +58,17 @@ pub fn routes(config: &mut ServiceConfig) {
     for endpoint in ENDPOINTS {
         let below = format!("{}/{{rest:.*}}", endpoint.path);
         let paths = [endpoint.path.to_owned(), below];
-        config.service(web::resource(paths).to(|| async { endpoint.refusal() }));
+        config.service(web::resource(paths).to(|| ready(endpoint.refuse())));
     }
 }
 
 impl Endpoint {
-    fn refusal(&self) -> HttpResponse {
+    fn refuse(&self) -> Result<HttpResponse, ApiError> {
         let message = format!("{} is not available here. {}", self.name, self.instead);
-        ApiError::invalid_request(StatusCode::NOT_FOUND, "unsupported_endpoint", message)
-            .error_response()
+        Err(ApiError::invalid_request(
+            StatusCode::NOT_FOUND,
+            "unsupported_endpoint",
+            message,
+        ))
     }
 }

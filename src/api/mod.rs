@@ -24,9 +24,11 @@ pub mod health;
 pub mod learned;
 pub mod leg;
 pub mod models;
+pub mod paths;
 pub mod reask;
 pub mod respond;
 pub mod scope;
+pub mod strangers;
 pub mod uploads;
 
 use std::future::ready;
@@ -60,14 +62,14 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get("/openapi.json", web::to(describe::openapi)))
         .service(get("/", web::to(describe::welcome)))
         .configure(elsewhere::routes)
-        .default_service(web::to(scope::unknown_url));
+        .default_service(web::to(paths::unknown_url));
 }
 
 /// The routes of a listener for metrics alone.
 pub fn metrics_routes(config: &mut ServiceConfig) {
     config
         .service(only("GET", "/metrics", web::to(health::metrics_only)))
-        .default_service(web::to(scope::unknown_url));
+        .default_service(web::to(paths::only_metrics));
 }
 
 /// A path that is served under one method and says so when asked under another. `HEAD` is `GET`

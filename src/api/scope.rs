@@ -9,9 +9,9 @@ use actix_http::ConnectionType;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
-    CACHE_CONTROL, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::http::{StatusCode, Uri, Version};
+use actix_web::http::{StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::web::ThinData;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
@@ -22,6 +22,7 @@ use super::auth::Caller;
 use super::connection::Turn;
 use super::error::ApiError;
 use super::gateway::{Gateway, Place, Worker};
+use super::{paths, strangers};
 use crate::observe::record::Record;
 
 /// The id of a request, in and out.
@@ -56,7 +57,7 @@ impl Scope {
 /// # Errors
 /// Those of the framework; errors of handlers are answers here.
 pub async fn enter(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let Some(worker) = request.app_data::<ThinData<Worker>>().cloned() else {
@@ -71,7 +72,8 @@ pub async fn enter(
         return std::future::pending().await;
     }
     let gateway = &worker.gateway;
-    let route = route_label(&request);
+    paths::correct(&mut request);
+    let route = paths::label(request.path());
     let record = Record::start(
         gateway.metrics.clone(),
         request_id(request.headers()),
@@ -85,7 +87,7 @@ pub async fn enter(
     {
         gateway.metrics.sdk_retries.inc();
     }
-    let mut response = match admit(&request, gateway, route) {
+    let mut response = match admit(&request, &worker, route) {
         Ok(place) => {
             let scope = Scope {
                 record: record.clone(),
@@ -103,7 +105,7 @@ pub async fn enter(
         }
     };
     if response.response().error().is_some_and(is_cors_refusal) {
-        let refusal = foreign_page();
+        let refusal = strangers::foreign_page();
         record.error(refusal.code, refusal.source);
         response = response
             .into_response(refusal.error_response())
@@ -196,19 +198,6 @@ pub(super) fn protect(headers: &mut HeaderMap) {
     }
 }
 
-/// A label for the route that a request asks for; bounded, whatever the path.
-fn route_label(request: &ServiceRequest) -> &'static str {
-    match request.path() {
-        "/v1/chat/completions" => "chat",
-        "/v1/completions" => "completions",
-        "/v1/models" => "models",
-        "/healthz" | "/livez" | "/readyz" => "health",
-        "/metrics" => "metrics",
-        path if path.starts_with("/v1/models/") => "models",
-        _ => "other",
-    }
-}
-
 /// The caller's own id when it is one, else a fresh one in OpenAI's form.
 fn request_id(headers: &HeaderMap) -> String {
     let is_plain = |id: &&str| {
@@ -230,21 +219,16 @@ pub(super) fn fresh_id() -> String {
 /// Refuses what no handler should see, and finds a place for what costs something.
 fn admit(
     request: &ServiceRequest,
-    gateway: &Arc<Gateway>,
+    worker: &Worker,
     route: &str,
 ) -> Result<Option<Place>, ApiError> {
-    if matches!(route, "health" | "metrics") {
-        return Ok(None);
+    let gateway = &worker.gateway;
+    if paths::is_disguised(request.path()) {
+        return Err(paths::unknown(request.request(), worker));
     }
-    // Whoever allowed everybody in, and named no hosts, answers under names that are not known here.
-    let any_host =
-        gateway.config.auth.allow_unauthenticated && gateway.config.server.public_hosts.is_empty();
-    // Nobody has to name a host in HTTP/1.0 (source: RFC 9112, 3.2), and every browser does.
-    let is_old = request.version() < Version::HTTP_11 && !request.headers().contains_key(HOST);
-    if gateway.access.trusts_the_network() && !any_host && !is_old {
-        refuse_foreign_pages(request.headers(), request.uri(), gateway)?;
-    }
+    strangers::refuse(request, gateway, route)?;
     match route {
+        "health" | "metrics" => Ok(None),
         // They get their place when their body has come, but are refused before it where possible.
         "chat" | "completions" => {
             refuse_at_the_end(gateway)?;
@@ -290,82 +274,6 @@ pub(super) fn unavailable(code: &'static str, message: &str) -> ApiError {
         retry_after_s: Some(1),
         ..ApiError::server_error(StatusCode::SERVICE_UNAVAILABLE, code, message)
     }
-}
-
-/// Without client keys the gateway trusts whoever can connect, and a web page in a browser on this
-/// machine can. Such a page shows itself by its origin, or by the name under which it found us.
-fn refuse_foreign_pages(headers: &HeaderMap, uri: &Uri, gateway: &Gateway) -> Result<(), ApiError> {
-    let server = &gateway.config.server;
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
-    let host = uri
-        .authority()
-        .map(|authority| authority.as_str())
-        .or_else(|| text(HOST))
-        .unwrap_or_default();
-    let is_known =
-        |host: &str| is_this_machine(host) || server.public_hosts.iter().any(|known| known == host);
-    if !is_known(without_port(host)) {
-        return Err(forbidden(
-            "The request names a host that is not this gateway's. Call it as 127.0.0.1 or localhost, or configure client keys.",
-        ));
-    }
-    // Every one counts, and one that cannot be read is a foreign one.
-    let is_foreign = |origin: &HeaderValue| {
-        let origin = origin.to_str().unwrap_or_default();
-        let is_listed = |known: &String| known == origin || known == "*";
-        let host = origin.split_once("://").map_or(origin, |(_, host)| host);
-        !server.cors_origins.iter().any(is_listed) && !is_known(without_port(host))
-    };
-    if headers.get_all(ORIGIN).any(is_foreign) {
-        return Err(foreign_page());
-    }
-    Ok(())
-}
-
-fn foreign_page() -> ApiError {
-    forbidden(
-        "The request comes from a web page that may not call this gateway. Allow its origin in server.cors_origins.",
-    )
-}
-
-fn forbidden(message: &str) -> ApiError {
-    ApiError::invalid_request(StatusCode::FORBIDDEN, "forbidden_host", message)
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.chars().all(|letter| letter.is_ascii_digit()) => name,
-        _ => host,
-    }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || matches!(host, "127.0.0.1" | "[::1]")
-}
-
-/// The answer to a path that is not served, in OpenAI's words.
-///
-/// # Errors
-/// Always.
-pub async fn unknown_url(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let (method, path) = (request.method().as_str(), request.path());
-    let shown: String = path
-        .chars()
-        .filter(|letter| !letter.is_control())
-        .take(128)
-        .collect();
-    let message = format!(
-        "Invalid URL ({method} {shown}). The API lies under /v1; GET /openapi.json describes it."
-    );
-    Err(ApiError::invalid_request(
-        StatusCode::NOT_FOUND,
-        "unknown_url",
-        message,
-    ))
 }
 
 /// The answer to a path that is served under another method only, which the `Allow` header names

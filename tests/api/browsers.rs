@@ -56,6 +56,12 @@ fn without_client_keys_a_foreign_page_is_refused() {
         "file://",
         "caf\u{e9}",
         "",
+        "localhost",
+        "x://localhost",
+        "chrome-extension://localhost",
+        "https://localhost:8080",
+        "http://localhost:8080",
+        "http://127.0.0.1:9",
     ] {
         let answer = gateway.call(&chat().header("origin", origin));
         assert_eq!(answer.verdict(), FORBIDDEN, "{origin}");
@@ -63,12 +69,17 @@ fn without_client_keys_a_foreign_page_is_refused() {
         assert_eq!(models.verdict(), FORBIDDEN, "{origin}");
     }
     let twice = chat()
-        .header("origin", "http://localhost")
+        .header("origin", "http://127.0.0.1")
         .header("origin", "https://evil.example");
     assert_eq!(gateway.call(&twice).verdict(), FORBIDDEN);
     assert_eq!(fal.count(), 0);
-    let own = chat().header("origin", "http://localhost:8080");
-    assert_eq!(gateway.call(&own).content(), "hi");
+    let port = gateway.address.port();
+    for name in ["localhost", "127.0.0.1", "[::1]"] {
+        let own = chat().header("origin", &format!("http://{name}:{port}"));
+        assert_eq!(gateway.call(&own).content(), "hi", "{name}");
+    }
+    let by_proxy = chat().header("origin", "https://127.0.0.1");
+    assert_eq!(gateway.call(&by_proxy).content(), "hi");
 }
 
 #[test]
@@ -97,7 +108,8 @@ fn a_public_name_can_be_allowed() {
 fn no_page_is_told_that_it_may_read_unless_it_is_listed() {
     let fal = Emulated::start();
     let gateway = fal.setup().start();
-    let call = chat().header("origin", "http://localhost:8080");
+    let origin = format!("http://localhost:{}", gateway.address.port());
+    let call = chat().header("origin", &origin);
     for answer in [gateway.call(&call), gateway.get("/v1/models")] {
         for (name, _) in &answer.headers {
             assert!(!name.starts_with("access-control"), "{name}");
@@ -147,4 +159,95 @@ fn a_page_that_is_not_listed_learns_nothing_from_asking() {
     let answer = gateway.call(&preflight);
     assert_eq!(answer.header("access-control-allow-origin"), None);
     assert_eq!(answer.verdict(), FORBIDDEN);
+}
+
+/// Whatever no key protects is kept from a page that has made its own name lead here.
+#[test]
+fn under_a_foreign_name_nothing_is_shown_without_a_key() {
+    let fal = Emulated::start();
+    for (mode, setup, key) in [
+        ("open", fal.setup(), None),
+        (
+            "keys",
+            fal.setup().env("FAL_GATEWAY_KEYS", "sk-fg-alice"),
+            Some("sk-fg-alice"),
+        ),
+        ("callers'", fal.setup().without_fal_key(), Some("id:secret")),
+    ] {
+        let gateway = setup.start();
+        for path in [
+            "/",
+            "/openapi.json",
+            "/metrics",
+            "/healthz",
+            "/livez",
+            "/readyz",
+            "/v1/models",
+            "/v1/models/openai/gpt-4o",
+            "/v1/embeddings",
+            "/nothing",
+        ] {
+            let as_host = |host: &str| Call::get(path).without("host").header("host", host);
+            let answer = gateway.call(&as_host("evil.example"));
+            assert_eq!(answer.verdict(), FORBIDDEN, "{mode} {path}");
+            assert!(answer.text().contains("server.public_hosts"));
+            let own = gateway.call(&as_host("localhost"));
+            assert_ne!(own.status, 403, "{mode} {path}");
+            let Some(key) = key.filter(|_| path.starts_with("/v1") || path.len() == 1) else {
+                continue;
+            };
+            let keyed = as_host("llm.example.com").header("x-api-key", key);
+            assert_ne!(gateway.call(&keyed).status, 403, "{mode} {path}");
+        }
+    }
+}
+
+/// A page's name cannot be an address, and those who look after the gateway often come under one.
+#[test]
+fn an_address_is_no_foreign_name_where_keys_are_asked_for() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().env("FAL_GATEWAY_KEYS", "sk-fg-alice").start();
+    for host in ["10.0.0.7:3250", "192.168.1.5", "[fd00::1]:3250"] {
+        for path in ["/healthz", "/metrics", "/"] {
+            let call = Call::get(path).without("host").header("host", host);
+            assert_eq!(gateway.call(&call).status, 200, "{host} {path}");
+        }
+    }
+}
+
+#[test]
+fn the_admin_key_opens_the_metrics_under_any_name() {
+    let fal = Emulated::start();
+    let hash = fal_gateway::config::KeyHash::of("sk-admin").to_string();
+    let gateway = fal.setup().set("auth.admin_key", &hash).start();
+    let call = Call::get("/metrics")
+        .without("host")
+        .header("host", "gateway");
+    assert_eq!(gateway.call(&call).verdict(), FORBIDDEN);
+    let keyed = call.header("authorization", "Bearer sk-admin");
+    assert_eq!(gateway.call(&keyed).status, 200);
+}
+
+#[test]
+fn answers_are_neither_guessed_at_nor_kept() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let stream = Call::chat(&question("echo hi", true));
+    for call in [
+        Call::get("/v1/models"),
+        Call::get("/nothing"),
+        chat(),
+        stream,
+    ] {
+        let answer = gateway.call(&call);
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        let kept = answer.header("cache-control").unwrap();
+        assert!(
+            kept.contains("no-store") || kept.contains("no-cache"),
+            "{kept}"
+        );
+    }
+    let health = gateway.get("/healthz").json();
+    assert_eq!(health, serde_json::json!({"status": "ok"}));
+    assert!(gateway.get("/").json().get("version").is_none());
 }

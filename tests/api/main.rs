@@ -15,6 +15,7 @@
 mod support;
 
 mod agents;
+mod base_url;
 mod bodies;
 mod browsers;
 mod calling;
