@@ -76,6 +76,8 @@ async fn answer<F: Face>(
     scope.takes(scope::place(gateway, Some(&caller))?);
     scope.record.received(body.len());
     let (mut ask, face) = F::parse(&body, gateway)?;
+    let text = body.len().saturating_sub(ask.conversation.image_bytes());
+    extract::refuse_long_text(text, gateway.config.limits.max_text)?;
     read_headers(&mut ask, request)?;
     let capabilities = capabilities(gateway, request)?;
     let mut plan = plan(ask, &capabilities, &gateway.catalogue)?;

@@ -168,6 +168,24 @@ fn too_large(max_body: usize) -> ApiError {
     }
 }
 
+/// Judges a request's length in bytes without its images.
+///
+/// # Errors
+/// 413 when it is too long.
+pub fn refuse_long_text(text: usize, max_text: usize) -> Result<(), ApiError> {
+    match text <= max_text {
+        true => Ok(()),
+        false => Err(ApiError::invalid_request(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request_too_large",
+            format!(
+                "The request has {text} bytes without its images, and at most {max_text} are possible. \
+                 Send less text."
+            ),
+        )),
+    }
+}
+
 fn too_many() -> ApiError {
     ApiError {
         closes: true,

@@ -180,7 +180,7 @@ fn listed(names: &[Cow<'static, str>]) -> String {
     let shown = names
         .iter()
         .take(MOST)
-        .map(|name| name.chars().take(64).map(plain).collect::<String>());
+        .map(|name| name.chars().take(128).map(plain).collect::<String>());
     let mut list = shown.collect::<Vec<_>>().join(", ");
     if names.len() > MOST {
         list.push_str(&format!(", and {} more", names.len() - MOST));

@@ -17,6 +17,9 @@ settings! {
         /// Bytes of request bodies held at the same time, those of up to 64 KiB not counted; one
         /// more is refused at once with status 503. A body takes up to three times its size.
         max_body_memory: usize, Size("1", "1024GiB"), default "512MiB";
+        /// Largest request without its images, in bytes: texts are read through several times, and
+        /// images are only passed on.
+        max_text: usize, Size("1", "1GiB"), default "4MiB";
         /// Messages in one request.
         max_messages: usize, Count(1, 1_000_000), default "4096";
         /// Largest `max_tokens` or `max_completion_tokens` a request may ask for, in tokens.

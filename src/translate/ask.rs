@@ -153,6 +153,16 @@ pub enum Delivery {
 }
 
 impl Conversation<'_> {
+    /// How many bytes of the request its images take up.
+    pub fn image_bytes(&self) -> usize {
+        let parts = self.turns.iter().flat_map(|turn| &turn.parts);
+        let sizes = parts.map(|part| match part {
+            Part::Image(url) => url.len(),
+            Part::Text(_) | Part::ToolCall(_) => 0,
+        });
+        sizes.sum()
+    }
+
     /// Every text in the conversation that a caller supplied, for those who must look at all of it.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let turns = self.turns.iter().flat_map(Turn::texts);

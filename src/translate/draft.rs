@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::ask::{AnswerFormat, Ask, Conversation, Delivery, Priority, Reasoning, Sampling};
+use super::json::count_values;
 use super::notes::{Members, Notes, shortened};
 use super::rejection::{Cause, Rejection};
 use crate::wire::openai::fields::{DUPLICATE_FIELD, Fields, TOO_MANY_FIELDS};
@@ -135,16 +136,21 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// Anything that is not a JSON object in valid UTF-8, a field written twice, nesting deeper
-    /// than [`MAX_DEPTH`], and whatever the rules refuse.
+    /// than [`MAX_DEPTH`], more values than [`MAX_VALUES`], and whatever the rules refuse.
     pub fn read(body: &'a [u8], table: &'static [Parameter]) -> Result<Self, Rejection> {
         let Fields(fields) = parse_object(body)?;
         let mut draft = Self::default();
+        let mut values = 0_usize;
         for (name, value) in fields {
             if value.get() == "null" {
                 continue;
             }
             if nested_deeper_than(MAX_DEPTH, value.get()) {
                 return Err(too_deep());
+            }
+            values = values.saturating_add(count_values(value.get()));
+            if values > MAX_VALUES {
+                return Err(too_many_values());
             }
             match table.iter().find(|parameter| parameter.name == name) {
                 Some(parameter) => draft.apply(parameter, value)?,
@@ -227,6 +233,9 @@ impl<'a> Draft<'a> {
 
 /// How deep a request may be nested.
 pub const MAX_DEPTH: usize = 64;
+/// How many JSON values a request may hold: messages, parts, calls, tools, and what is in them. A
+/// value can be written in two bytes, and takes a hundred and more once it is read.
+pub const MAX_VALUES: usize = 200_000;
 
 fn parse_object(body: &[u8]) -> Result<Fields<'_>, Rejection> {
     let Ok(text) = std::str::from_utf8(body) else {
@@ -419,6 +428,12 @@ fn no_character(param: String) -> Rejection {
         "The value of '{param}' is not valid JSON: a string in it holds an escape that stands for no character."
     );
     Rejection::of(Cause::InvalidJson, param, message)
+}
+
+fn too_many_values() -> Rejection {
+    Rejection::json(format!(
+        "The request body holds more than {MAX_VALUES} JSON values. Send fewer messages, parts or members."
+    ))
 }
 
 fn too_deep() -> Rejection {

@@ -4,5 +4,6 @@
 //! documents finds them. `openai` is what callers speak, `fal` what the upstream speaks.
 
 pub mod fal;
+pub mod list;
 pub mod openai;
 pub mod text;

@@ -29,6 +29,8 @@ mod leaving;
 mod logs;
 mod malformed;
 mod many;
+#[cfg(target_os = "linux")]
+mod memory;
 mod money;
 mod pipelining;
 mod process;

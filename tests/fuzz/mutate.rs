@@ -5,6 +5,10 @@ use fastrand::Rng;
 
 /// The longest input that is made, in bytes.
 const LONGEST: usize = 16 * 1024;
+/// The longest that repeating a part makes it: long enough for a square to show.
+const LONGEST_REPEATED: usize = 96 * 1024;
+/// One in so many inputs has a part that is repeated to that length, since these take long.
+const REPEATED: u8 = 32;
 /// Bytes that mean something in what is read here.
 const TELLING: &[u8] = b"\"'\\{}[]<>:,|=~@\r\n\t -+.019eu\x00\x7f\x80\xc3\xef\xff";
 
@@ -16,7 +20,22 @@ pub(crate) fn mutate(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
         change(&mut data, corpus, &mut rng);
     }
     data.truncate(LONGEST);
+    if rng.u8(..REPEATED) == 0 {
+        repeat(&mut data, &mut rng);
+    }
     data
+}
+
+/// Repeats a few bytes as often as there is room for: what is searched again for each item, or tried
+/// until it fits, then takes far longer than any input may.
+fn repeat(data: &mut Vec<u8>, rng: &mut Rng) {
+    let at = rng.usize(..=data.len());
+    let end = data.len().min(at + rng.usize(1..16));
+    let part = data[at..end].to_vec();
+    if !part.is_empty() {
+        let times = (LONGEST_REPEATED - data.len()) / part.len();
+        insert(data, end, &part.repeat(times));
+    }
 }
 
 fn change(data: &mut Vec<u8>, corpus: &[Vec<u8>], rng: &mut Rng) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use fal_gateway::translate::contract::Contract;
 use fal_gateway::translate::reading::shape::{Shaped, Shaper};
 
-use crate::support::{self, CAPABILITIES, cpu_time};
+use crate::clock::cpu_time;
+use crate::support::{self, CAPABILITIES};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

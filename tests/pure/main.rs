@@ -12,9 +12,11 @@
     reason = "a test that panics has failed, which is all it is for"
 )]
 
+mod clock;
 mod cutting;
 mod folding;
 mod golden;
+mod growth;
 mod linear;
 mod nested;
 mod parsing;

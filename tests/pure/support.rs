@@ -1,8 +1,6 @@
 //! What the tests of the pure core share: one set of limits, and an ear for events.
 
-use std::fs;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
 
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
@@ -23,15 +21,6 @@ use fal_gateway::translate::reading::{
     Call, Event, Fault, Finish, Format, Limits, Reader, Sink, Unmet,
 };
 use fal_gateway::translate::rejection::Rejection;
-
-/// How long this thread has worked. Where the system keeps no such count for threads (only Linux
-/// does, in `/proc`), how long the tests have been running: the time that others took is then in it.
-pub(crate) fn cpu_time() -> Duration {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let counted = fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let worked = counted.and_then(|counts| counts.split(' ').next()?.parse().ok());
-    worked.map_or_else(|| START.elapsed(), Duration::from_nanos)
-}
 
 /// So many generated inputs, the same ones each time. `PROPTEST_RNG_SEED=7` looks elsewhere, and
 /// `PROPTEST_CASES` has no say.
@@ -81,7 +70,7 @@ pub(crate) const LIMITS: Limits = Limits {
     accept_missing_final: true,
 };
 
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+pub(crate) static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
     let substitutes = ["openai/gpt-4o-mini", "deepseek/deepseek-r1"].map(str::to_owned);
     Catalogue::new(Changes {
         builtin_aliases: true,

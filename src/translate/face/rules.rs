@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::translate::ask::Priority;
 use crate::translate::draft::{Draft, Field, Found};
 use crate::translate::rejection::Rejection;
+use crate::wire::list::List;
 use crate::wire::openai::chat::{ReasoningOptions, ResponseFormat, StreamOptions};
 use crate::wire::text::Text;
 
@@ -66,16 +67,17 @@ pub fn max_completion_tokens<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Ou
 
 /// A string or a list of strings; `[]` and `""` ask for nothing.
 pub fn stop<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    let stops: Vec<String> = if field.value.get().starts_with('"') {
-        vec![field.parse("a string")?]
+    let stops: List<String, MAX_STOPS> = if field.value.get().starts_with('"') {
+        List::from(vec![field.parse("a string")?])
     } else {
         field.parse("a string or a list of up to 4 strings")?
     };
-    if stops.len() > MAX_STOPS {
+    if stops.is_cut() {
         return Err(
             field.invalid("Invalid 'stop': at most 4 stop sequences are possible. Send fewer.")
         );
     }
+    let stops = stops.items;
     if stops.iter().any(|stop| stop.len() > MAX_STOP_BYTES) {
         return Err(field.invalid(
             "Invalid 'stop': a stop sequence may have at most 256 bytes. Send a shorter one.",
@@ -182,11 +184,12 @@ pub fn parse_priority(name: &str) -> Option<Priority> {
 
 /// OpenRouter's list of models to try in turn.
 pub fn models<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    let names: Vec<Text<'a>> = field.parse("a list of model names")?;
-    if names.len() > MAX_FALLBACKS {
+    let names: List<Text<'a>, MAX_FALLBACKS> = field.parse("a list of model names")?;
+    if names.is_cut() {
         return Err(field.invalid("Invalid 'models': at most 8 models can be named. Send fewer."));
     }
     draft.fallbacks = names
+        .items
         .into_iter()
         .map(|Text(name)| name)
         .collect::<Vec<Cow<'a, str>>>();

@@ -9,13 +9,16 @@ pub(super) const MOST_STATES: usize = 50_000;
 /// The steps that references and branches may take in place, whatever the answer will be.
 const MOST_STEPS: usize = 100_000;
 
+/// What a schema may always take: more than most do.
+const FEW_STEPS: usize = 256;
+
 /// What is left to be spent on the schemas of one request, however many there are: a limit for each
 /// of 128 tools would let one request cost 128 times as much.
 #[derive(Debug)]
 pub struct SchemaBudget {
     values: usize,
     states: usize,
-    pub(super) steps: usize,
+    steps: usize,
 }
 
 impl Default for SchemaBudget {
@@ -34,6 +37,19 @@ impl SchemaBudget {
         let left = self.values.checked_sub(values);
         self.values = left.ok_or(SchemaError::AllTooLarge)?;
         Ok(())
+    }
+
+    /// How many steps one more schema may take: a part of what is left, so that one that takes too
+    /// many leaves enough for the others.
+    pub(super) const fn share_of_steps(&self) -> usize {
+        match self.steps / 4 {
+            0..FEW_STEPS => FEW_STEPS,
+            share => share,
+        }
+    }
+
+    pub(super) const fn spend_steps(&mut self, steps: usize) {
+        self.steps = self.steps.saturating_sub(steps);
     }
 
     /// Takes so many states out of the budget, and says whether there were as many.

@@ -36,7 +36,7 @@ pub fn small_tree(json: &RawValue) -> Option<Value> {
 }
 
 /// How many values a JSON text holds, itself included.
-pub(super) fn count_values(json: &str) -> usize {
+pub fn count_values(json: &str) -> usize {
     let mut count = 1_usize;
     let mut follows_opener = false;
     for token in Tokens(json) {

@@ -41,7 +41,7 @@ mod weight;
 pub use arguments::{Arguments, ArgumentsError, parse_arguments};
 pub use budget::SchemaBudget;
 pub use coerce::coerce;
-pub use compact::{compact, small_tree};
+pub use compact::{compact, count_values, small_tree};
 pub use extract::{Found, Root, root};
 pub use fix::Fix;
 pub use nesting::DEEPEST;

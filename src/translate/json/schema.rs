@@ -305,13 +305,11 @@ fn build(value: &Value, draft: Option<Draft>) -> Result<Validator, Unbuilt> {
 
 /// Counts what checking costs in place, wherever a check may come in.
 fn weigh(value: &Value, budget: &mut SchemaBudget) -> Result<(), SchemaError> {
-    let mut weight = Weight::new(value, budget.steps);
-    for schema in schemas(value) {
-        let weighed = weight.add_in_place(schema);
-        weighed.map_err(|_| SchemaError::TooHeavy)?;
-    }
-    budget.steps = budget.steps.saturating_sub(weight.steps());
-    Ok(())
+    let mut weight = Weight::new(value, budget.share_of_steps());
+    let mut all = schemas(value).into_iter();
+    let weighed = all.try_for_each(|schema| weight.add_in_place(schema));
+    budget.spend_steps(weight.steps());
+    weighed.map_err(|_| SchemaError::TooHeavy)
 }
 
 fn refuse(refused: &mut Refused, pattern: String) {

@@ -1,6 +1,7 @@
 //! A request object before anybody has decided what its fields mean.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
@@ -26,8 +27,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
                 let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::with_capacity(16);
+                // Comparing each name with each other would take long where names are long.
+                let mut known = HashSet::with_capacity(16);
                 while let Some(name) = map.next_key::<crate::wire::text::Text<'de>>()? {
-                    if fields.iter().any(|(known, _)| *known == name.0) {
+                    if !known.insert(name.0.clone()) {
                         return Err(M::Error::custom(format_args!(
                             "{DUPLICATE_FIELD}{}",
                             name.0

@@ -1,15 +1,9 @@
 //! A schema on the first line and a value after it: both are chosen by strangers, and neither may
 //! cost much or be held against the other wrongly.
 
-use std::time::{Duration, Instant};
-
 use fal_gateway::translate::json::{Schema, SchemaBudget, coerce, parse_arguments};
 use serde_json::Value;
 use serde_json::value::RawValue;
-
-/// Far more than it takes without optimisation on a busy machine: the work is bounded by counting,
-/// and this only tells bounded from unbounded.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
@@ -17,7 +11,6 @@ pub(crate) fn check(data: &[u8]) {
     let Ok(schema) = serde_json::from_str::<&RawValue>(schema) else {
         return;
     };
-    let start = Instant::now();
     let whole = Schema::parse(schema, &mut SchemaBudget::default());
     let part = Schema::parse_in_part(schema, &mut SchemaBudget::default());
     match (&whole, &part) {
@@ -32,7 +25,6 @@ pub(crate) fn check(data: &[u8]) {
         (Err(error), Err(_)) => assert!(error.to_string().chars().count() < 400, "{error}"),
         (Ok(_), Err(error)) => panic!("what can be checked can be checked in part: {error}"),
     }
-    assert!(start.elapsed() < PATIENCE, "it took {:?}", start.elapsed());
 }
 
 fn hold(schema: &Schema, text: &str) {

@@ -28,7 +28,7 @@ pub struct Limits {
 /// `members`.
 ///
 /// # Errors
-/// An empty list, too many messages, a role nobody knows, a part that cannot be carried, a tool
+/// An empty list, a role nobody knows, a part that cannot be carried, a tool
 /// result without its id or without its call, or nothing to answer.
 pub fn parse<'a>(
     messages: Vec<RequestMessage<'a>>,
@@ -39,15 +39,6 @@ pub fn parse<'a>(
         return Err(Rejection::invalid(
             "messages",
             "Invalid 'messages': the list is empty. Send at least one message.",
-        ));
-    }
-    if messages.len() > limits.max_messages {
-        let most = limits.max_messages;
-        return Err(Rejection::invalid(
-            "messages",
-            format!(
-                "Invalid 'messages': at most {most} messages are possible. Shorten the history."
-            ),
         ));
     }
     let mut builder = Builder {

@@ -1,5 +1,6 @@
 //! A chat completion request, read into an [`Ask`].
 
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::messages::{self, Limits};
@@ -8,6 +9,7 @@ use super::{format, tools};
 use crate::translate::ask::Ask;
 use crate::translate::draft::{Draft, Field};
 use crate::translate::rejection::{Cause, Rejection};
+use crate::wire::list::List;
 use crate::wire::openai::message::RequestMessage;
 
 /// Reads the body of `POST /v1/chat/completions`.
@@ -20,7 +22,7 @@ pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> 
     let raw = draft.messages.ok_or_else(|| missing_messages(&draft))?;
     let tools = tools::offer(&mut draft)?;
     let format = format::answer_format(&mut draft)?;
-    let conversation = messages::parse(parse_messages(raw)?, limits, &mut draft.members)?;
+    let conversation = messages::parse(parse_messages(raw, limits)?, limits, &mut draft.members)?;
     Ok(Ask {
         tools,
         format,
@@ -28,12 +30,24 @@ pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> 
     })
 }
 
-fn parse_messages(raw: &RawValue) -> Result<Vec<RequestMessage<'_>>, Rejection> {
+/// Messages are counted before they are read, because each takes many times the memory of its text.
+fn parse_messages<'a>(
+    raw: &'a RawValue,
+    limits: &Limits,
+) -> Result<Vec<RequestMessage<'a>>, Rejection> {
+    const EXPECTED: &str = "a list of messages, each with a 'role' and a 'content' that is a string or a list of parts";
     let field = Field {
         name: "messages",
         value: raw,
     };
-    field.parse("a list of messages, each with a 'role' and a 'content' that is a string or a list of parts")
+    let counted: List<IgnoredAny, 0> = field.parse(EXPECTED)?;
+    if counted.total > limits.max_messages {
+        let most = limits.max_messages;
+        return Err(field.invalid(format!(
+            "Invalid 'messages': at most {most} messages are possible. Shorten the history."
+        )));
+    }
+    field.parse(EXPECTED)
 }
 
 fn missing_messages(draft: &Draft<'_>) -> Rejection {

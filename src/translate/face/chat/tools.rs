@@ -8,11 +8,14 @@ use crate::translate::draft::{Draft, Field, refuse_lone_surrogates};
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::translate::tools::{Choice, Offer, Tool};
+use crate::wire::list::List;
 use crate::wire::openai::object::objects;
 use crate::wire::text::Text;
 
 /// The most tools OpenAI takes.
 const MAX_TOOLS: usize = 128;
+/// The longest list of tools, in bytes. Models are told all of it, and few read a tenth.
+const LONGEST_TOOLS: usize = 1024 * 1024;
 
 objects! {
     /// One of `tools`.
@@ -51,7 +54,7 @@ objects! {
     "an object with a 'mode' and 'tools'"
     pub struct AllowedTools<'a> {
         "mode" => mode: Text<'a>,
-        "tools" => tools: Vec<AllowedTool<'a>>,
+        "tools" => tools: List<AllowedTool<'a>, MAX_TOOLS>,
     }
 
     /// One of them.
@@ -79,11 +82,6 @@ pub fn offer<'a>(draft: &mut Draft<'a>) -> Result<Option<Offer<'a>>, Rejection> 
         false => ["functions", "function_call"],
     };
     draft.ignore_after_all(of_the_other_age);
-    if tools.len() > MAX_TOOLS {
-        let message =
-            format!("Invalid 'tools': at most {MAX_TOOLS} tools can be offered. Send fewer.");
-        return Err(Rejection::invalid("tools", message));
-    }
     refuse_twins(&tools, if as_functions { "functions" } else { "tools" })?;
     let (name, raw) = match as_functions {
         true => ("function_call", draft.function_call),
@@ -149,8 +147,7 @@ fn choose<'a>(
                 "required" => Choice::Required,
                 _ => return Err(unknown_choice(field)),
             };
-            let names = allowed
-                .tools
+            let names = all_of(allowed.tools, field)?
                 .into_iter()
                 .filter_map(|tool| tool.function.map(|named| named.name).or(tool.name));
             keep(&mut offer, &names.collect::<Vec<_>>(), field)?;
@@ -178,7 +175,7 @@ fn note_choice_members(choice: &ChoiceObject<'_>, path: &'static str, members: &
         return;
     };
     members.add_unknown("tool_choice.allowed_tools", &allowed.unknown);
-    for tool in &allowed.tools {
+    for tool in &allowed.tools.items {
         members.add_unknown("tool_choice.allowed_tools.tools[]", &tool.unknown);
         if let Some(function) = &tool.function {
             members.add_unknown(
@@ -205,13 +202,36 @@ fn keep<'a>(offer: &mut Offer<'a>, names: &[Text<'a>], field: &Field<'a>) -> Res
     Ok(())
 }
 
+/// Judges the length of a list of tools before any of them is read.
+fn refuse_long(field: &Field<'_>) -> Result<(), Rejection> {
+    match field.value.get().len() <= LONGEST_TOOLS {
+        true => Ok(()),
+        false => Err(field.invalid(format!(
+            "Invalid '{}': all tools together may take at most {LONGEST_TOOLS} bytes. Send fewer or shorter ones.",
+            field.name
+        ))),
+    }
+}
+
+fn all_of<T>(list: List<T, MAX_TOOLS>, field: &Field<'_>) -> Result<Vec<T>, Rejection> {
+    match list.is_cut() {
+        false => Ok(list.items),
+        true => Err(field.invalid(format!(
+            "Invalid '{}': at most {MAX_TOOLS} tools can be offered. Send fewer.",
+            field.name
+        ))),
+    }
+}
+
 fn parse_tools<'a>(raw: &'a RawValue, members: &mut Members) -> Result<Vec<Tool<'a>>, Rejection> {
     let field = Field {
         name: "tools",
         value: raw,
     };
-    let tools: Vec<RequestTool<'_>> = field
+    refuse_long(&field)?;
+    let tools: List<RequestTool<'_>, MAX_TOOLS> = field
         .parse("a list of tools such as {\"type\": \"function\", \"function\": {\"name\": ...}}")?;
+    let tools = all_of(tools, &field)?;
     let read = tools.into_iter().enumerate().map(|(at, tool)| {
         members.add_unknown("tools[]", &tool.unknown);
         let path = format!("tools[{at}].function");
@@ -235,8 +255,10 @@ fn parse_functions<'a>(
         name: "functions",
         value: raw,
     };
-    let functions: Vec<Function<'_>> =
+    refuse_long(&field)?;
+    let functions: List<Function<'_>, MAX_TOOLS> =
         field.parse("a list of functions such as {\"name\": ...}")?;
+    let functions = all_of(functions, &field)?;
     let read = functions.into_iter().enumerate().map(|(at, function)| {
         members.add_unknown("functions[]", &function.unknown);
         parse_function(function, at, &format!("functions[{at}]"))

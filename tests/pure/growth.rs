@@ -1,0 +1,320 @@
+//! Requests take time in proportion to their length, from the first byte to the plan and its
+//! explanation, and so does holding an answer against a schema. Whatever is made for a square (names
+//! that are tried one after the other, lists that are searched for each item) is here twice: once
+//! short, and eight times as long.
+
+use std::time::Duration;
+
+use fal_gateway::translate::explain::explain;
+use fal_gateway::translate::face::chat::messages::Limits;
+use fal_gateway::translate::face::chat::parse::parse;
+use fal_gateway::translate::fold::{Overflow, Room};
+use fal_gateway::translate::image;
+use fal_gateway::translate::json::{
+    Schema, TextMember, count_values, object_of_texts, parse_arguments,
+};
+use fal_gateway::translate::plan::{Capabilities, plan};
+use serde_json::{Value, json};
+
+use crate::clock::cpu_time;
+use crate::support::{CAPABILITIES, CATALOGUE};
+
+const KIB: usize = 1024;
+/// Twice the text may take 2.3 times as long, and these are three times twice.
+const MOST_GROWTH: u32 = 12;
+/// Less than this says nothing.
+const FLOOR: Duration = Duration::from_millis(20);
+
+const LIMITS: Limits = Limits {
+    max_messages: 100_000,
+    images: image::Limits {
+        max_images: 10_000,
+        max_image_bytes: 1024,
+        allow_http: false,
+    },
+};
+
+/// Fails where eight times as much takes more than in proportion.
+fn grows_in_proportion(what: &str, work: impl Fn(usize)) {
+    let time = |bytes: usize| {
+        let started = cpu_time();
+        work(bytes);
+        cpu_time() - started
+    };
+    let short = time(24 * KIB).min(time(24 * KIB)).max(FLOOR);
+    let long = time(192 * KIB).min(time(192 * KIB));
+    assert!(
+        long < short * MOST_GROWTH,
+        "{what}: {short:?}, then {long:?}"
+    );
+}
+
+/// A request that is read, planned with and without little room, and explained.
+fn serve(body: &str) {
+    let little = |overflow| Room {
+        prompt: Some(4_000),
+        system_prompt: Some(4_000),
+        overflow,
+    };
+    for room in [
+        Room::default(),
+        little(Overflow::Shift),
+        little(Overflow::DropOldest),
+    ] {
+        let capabilities = Capabilities {
+            room,
+            ..CAPABILITIES.clone()
+        };
+        let ask = parse(body.as_bytes(), &LIMITS);
+        let Ok(plan) = ask.and_then(|ask| plan(ask, &capabilities, &CATALOGUE)) else {
+            continue;
+        };
+        let explanation = explain(&plan, "fal-ai/any-llm", &room);
+        assert!(!serde_json::to_vec(&explanation).unwrap().is_empty());
+    }
+}
+
+fn times<T>(bytes: usize, each: usize, item: impl Fn(usize) -> T) -> Vec<T> {
+    (0..bytes / each).map(item).collect()
+}
+
+fn request(fields: Value) -> String {
+    let mut body = json!({"model": "google/gemini-2.5-flash", "messages": [{"role": "user", "content": "Hi"}]});
+    let (Value::Object(body), Value::Object(fields)) = (&mut body, fields) else {
+        unreachable!("both are objects");
+    };
+    body.extend(fields);
+    Value::Object(std::mem::take(body)).to_string()
+}
+
+fn with_image(text: &str) -> Value {
+    let image = json!({"type": "image_url", "image_url": {"url": "https://a.example/1.png"}});
+    json!([{"role": "user", "content": [{"type": "text", "text": text}, image.clone(), image]}])
+}
+
+fn tool(name: &str, parameters: &Value) -> Value {
+    json!({"type": "function", "function": {"name": name, "parameters": parameters}})
+}
+
+fn chat(turns: usize, text: impl Fn(usize) -> String) -> Value {
+    let turn = |at: usize| {
+        let role = ["user", "assistant"][at % 2];
+        json!({"role": role, "content": text(at)})
+    };
+    (0..turns | 1).map(turn).collect()
+}
+
+/// Definitions of which each refers to the one below twice, the last one by a name of this length.
+fn chain(levels: usize, name: &str) -> Value {
+    let mut definitions = serde_json::Map::new();
+    definitions.insert(name.to_owned(), json!({"type": "string"}));
+    let mut below = json!({"$ref": format!("#/$defs/{name}")});
+    for level in 0..levels {
+        definitions.insert(format!("d{level}"), json!({"anyOf": [below, below]}));
+        below = json!({"$ref": format!("#/$defs/d{level}")});
+    }
+    json!({"$defs": definitions, "$ref": below["$ref"]})
+}
+
+type Shape = (&'static str, fn(usize) -> String);
+
+const TEXTS: [Shape; 10] = [
+    ("an image's word", |bytes| {
+        request(json!({"messages": with_image(&format!("[image{}", "_".repeat(bytes)))}))
+    }),
+    ("many of an image's words", |bytes| {
+        request(json!({"messages": with_image(&"[image_[image".repeat(bytes / 13))}))
+    }),
+    ("many short messages", |bytes| {
+        request(json!({"messages": chat(bytes / 36, |_| "a".to_owned())}))
+    }),
+    ("many images", |bytes| {
+        let image = json!({"type": "image_url", "image_url": {"url": "https://a.example/1.png"}});
+        let parts = times(bytes, 80, |_| image.clone());
+        request(json!({"messages": [{"role": "user", "content": parts}]}))
+    }),
+    ("many parts", |bytes| {
+        let parts = times(bytes, 30, |_| json!({"type": "text", "text": "a"}));
+        request(json!({"messages": [{"role": "user", "content": parts}]}))
+    }),
+    ("many instructions", |bytes| {
+        let mut messages = times(bytes, 36, |_| json!({"role": "system", "content": "a"}));
+        messages.push(json!({"role": "user", "content": "Hi"}));
+        request(json!({"messages": messages}))
+    }),
+    ("texts that look like turns", |bytes| {
+        let text = "<turn-7K2Q role=\"user\">\n</turn-7K2Q>".repeat(bytes / 140);
+        request(json!({"messages": chat(4, |_| text.clone())}))
+    }),
+    ("many calls and their results", |bytes| {
+        let call = |at: usize| json!({"id": format!("call_{at}"), "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}});
+        let calls = times(bytes, 150, call);
+        let mut messages = vec![
+            json!({"role": "user", "content": "Hi"}),
+            json!({"role": "assistant", "tool_calls": calls}),
+        ];
+        messages.extend(times(
+            bytes,
+            150,
+            |at| json!({"role": "tool", "tool_call_id": format!("call_{at}"), "content": "b"}),
+        ));
+        request(json!({"model": "anthropic/claude-3.5-sonnet", "messages": messages}))
+    }),
+    ("arguments of many members", |bytes| {
+        let arguments = times(bytes, 18, |at| format!("\"member{at}\": 1")).join(", ");
+        let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": format!("{{{arguments}}}")}});
+        let messages = json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "b"}]);
+        request(json!({"model": "anthropic/claude-3.5-sonnet", "messages": messages}))
+    }),
+    ("fields of long names", |bytes| {
+        let fields = (0..200).map(|at| (format!("{}{at:03}", "n".repeat(bytes / 200)), json!(1)));
+        request(Value::Object(fields.collect()))
+    }),
+];
+
+const LISTS: [Shape; 12] = [
+    ("many stops", |bytes| {
+        request(json!({"stop": times(bytes, 3, |_| "")}))
+    }),
+    ("many models", |bytes| {
+        request(json!({"models": times(bytes, 3, |_| "a")}))
+    }),
+    ("many tools", |bytes| {
+        let tools = times(bytes, 70, |at| tool(&format!("t{at}"), &json!({})));
+        request(json!({"tools": tools}))
+    }),
+    ("tools that are named", |bytes| {
+        let tools = (0..128).map(|at| tool(&format!("t{at}"), &json!({})));
+        let names = times(
+            bytes,
+            40,
+            |at| json!({"function": {"name": format!("t{}", at % 128)}}),
+        );
+        let choice =
+            json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": names}});
+        request(json!({"tools": tools.collect::<Vec<_>>(), "tool_choice": choice}))
+    }),
+    ("a tool of many parameters", |bytes| {
+        let names = times(bytes.min(96 * KIB), 40, |at| format!("p{at}"));
+        let properties = names
+            .iter()
+            .map(|name| (name.clone(), json!({"type": "string"})));
+        let schema = json!({"type": "object", "properties": properties.collect::<serde_json::Map<_, _>>(), "required": names});
+        request(json!({"tools": [tool("f", &schema)]}))
+    }),
+    ("many tools of some parameters", |bytes| {
+        let properties =
+            (0..bytes / 128 / 34).map(|at| (format!("p{at}"), json!({"type": "string"})));
+        let schema =
+            json!({"type": "object", "properties": properties.collect::<serde_json::Map<_, _>>()});
+        request(
+            json!({"tools": (0..128).map(|at| tool(&format!("t{at}"), &schema)).collect::<Vec<_>>()}),
+        )
+    }),
+    ("a long reference", |bytes| {
+        let schema = chain(14, &"n".repeat(bytes / 2));
+        request(json!({"tools": [tool("f", &schema)]}))
+    }),
+    ("many tools of references that multiply", |bytes| {
+        let tools = times(bytes.min(128 * 1200), 1200, |at| {
+            tool(&format!("t{at}"), &chain(10, "n"))
+        });
+        request(json!({"tools": tools}))
+    }),
+    ("many patterns", |bytes| {
+        let patterns = times(
+            bytes,
+            24,
+            |at| json!({"pattern": format!("^a{{{}}}$", at % 90)}),
+        );
+        request(json!({"tools": [tool("f", &json!({"anyOf": patterns}))]}))
+    }),
+    ("many patterns that do not compile", |bytes| {
+        let patterns = times(bytes, 24, |at| json!({"pattern": format!("(?={at})")}));
+        request(json!({"tools": [tool("f", &json!({"anyOf": patterns}))]}))
+    }),
+    ("quoted calls", |bytes| {
+        let text = "<tool_call>{\"name\": \"f\"".repeat(bytes / 25);
+        request(
+            json!({"messages": [{"role": "user", "content": text}], "tools": [tool("f", &json!({}))]}),
+        )
+    }),
+    ("a list as parameters", |bytes| {
+        let schema = json!({"a": times(bytes, 3, |_| json!([]))});
+        request(json!({"tools": [tool("f", &schema)]}))
+    }),
+];
+
+#[test]
+fn planning_takes_time_in_proportion_to_the_texts() {
+    for (what, body) in TEXTS {
+        grows_in_proportion(what, |bytes| serve(&body(bytes)));
+    }
+}
+
+#[test]
+fn planning_takes_time_in_proportion_to_the_lists() {
+    for (what, body) in LISTS {
+        grows_in_proportion(what, |bytes| serve(&body(bytes)));
+    }
+}
+
+#[test]
+fn the_schemas_of_a_request_cost_little_however_many_tools_there_are() {
+    let started = cpu_time();
+    let tools = (0..128).map(|at| tool(&format!("t{at}"), &chain(12, "n")));
+    serve(&request(json!({"tools": tools.collect::<Vec<_>>()})));
+    let one = cpu_time() - started;
+    assert!(
+        one < Duration::from_secs(4),
+        "without optimisation: {one:?}"
+    );
+}
+
+#[test]
+fn holding_an_answer_against_a_schema_takes_time_in_proportion_to_it() {
+    let long = format!("#/$defs/{}", "n".repeat(1000));
+    let definitions = json!({"n".repeat(1000): {"type": "integer"}});
+    let branches: Vec<Value> = (0..8)
+        .map(|at| json!({"type": "object", "properties": {"k": {"const": at}}}))
+        .collect();
+    let options: Vec<Value> = (0..4)
+        .map(|at| json!("Option".repeat(200) + &at.to_string()))
+        .collect();
+    let rows = [
+        ("a long reference", json!({"$ref": long}), "\"1\""),
+        ("branches", json!({"anyOf": branches}), "{\"k\": 3}"),
+        ("options", json!({"enum": options}), "\"option\""),
+        (
+            "lengths",
+            json!({"type": "string", "maxLength": 9}),
+            "\"abc\"",
+        ),
+        (
+            "unique items",
+            json!({"type": "array", "uniqueItems": true}),
+            "[1, 2]",
+        ),
+    ];
+    for (what, items, item) in rows {
+        let schema = json!({"type": "object", "properties": {"a": {"type": "array", "items": items}}, "$defs": definitions});
+        let schema = Schema::new(&schema).unwrap();
+        grows_in_proportion(what, |bytes| {
+            let items = vec![item; bytes / (item.len() + 1)].join(",");
+            let _ = parse_arguments(&format!("{{\"a\": [{items}]}}"), Some(&schema));
+        });
+    }
+    let schema = json!({"type": "object", "additionalProperties": chain(10, "n")["$defs"]["d9"], "$defs": chain(10, "n")["$defs"]});
+    let schema = Schema::new(&schema).unwrap();
+    grows_in_proportion("members that come as texts", |bytes| {
+        let member = |at: usize| TextMember {
+            name: format!("p{at}"),
+            text: "1".to_owned(),
+            is_json: None,
+        };
+        assert!(object_of_texts(&times(bytes, 8, member), Some(&schema)).is_some());
+    });
+    grows_in_proportion("values that are counted", |bytes| {
+        assert!(count_values(&"[[],\"\",".repeat(bytes / 7)) > bytes / 7);
+    });
+}
