@@ -182,7 +182,7 @@ impl Gateway {
 
     /// Holds a wrong key against its address. What is said of it is `error`, or that there were
     /// too many.
-    fn count_failure(&self, request: &HttpRequest, error: ApiError) -> ApiError {
+    pub fn count_failure(&self, request: &HttpRequest, error: ApiError) -> ApiError {
         let Some(address) = self.address_of(request).map(address::block) else {
             return error;
         };

@@ -12,7 +12,7 @@ use actix_web::http::header::{
 };
 use actix_web::http::{Method, StatusCode, Version};
 
-use super::auth::Access;
+use super::auth::{Access, Denial, presented_key};
 use super::connection::local_port;
 use super::error::ApiError;
 use super::gateway::Gateway;
@@ -23,22 +23,27 @@ use super::gateway::Gateway;
 /// # Errors
 /// 403 for a host that is not the gateway's, and for a page of another origin.
 pub fn refuse(request: &ServiceRequest, gateway: &Gateway, route: &str) -> Result<(), ApiError> {
-    let (access, headers) = (&gateway.access, request.headers());
-    let is_open = matches!(access, Access::Open { .. });
+    let is_open = matches!(gateway.access, Access::Open { .. });
     // Whoever allowed everybody in, and named no hosts, answers under names that are not known here.
     let any_host =
         gateway.config.auth.allow_unauthenticated && gateway.config.server.public_hosts.is_empty();
     let is_checked = match route {
         // Its handler asks for a key, where there are keys.
         "chat" | "completions" => is_open && !any_host,
-        // Probes come under many names, and learn next to nothing; but nobody probes this machine
-        // from elsewhere.
-        "health" => gateway.config.server.listen.ip().is_loopback() && !any_host,
+        // Probes come under addresses and many names, and learn next to nothing; but nobody
+        // probes this machine under a name of the Internet.
+        "health" => {
+            let is_local = gateway.config.server.listen.ip().is_loopback();
+            is_local && !any_host && host(request).is_some_and(is_domain)
+        }
         "metrics" => true,
         _ => !any_host,
     };
     // A preflight brings no key, costs nothing and learns what its own page may do.
-    let is_preflight = !is_open && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    let is_preflight = !is_open
+        && request
+            .headers()
+            .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     if !is_checked || (is_preflight && request.method() == Method::OPTIONS) {
         return Ok(());
     }
@@ -47,15 +52,31 @@ pub fn refuse(request: &ServiceRequest, gateway: &Gateway, route: &str) -> Resul
         true if has_foreign_origin(request, gateway) && route != "health" => foreign_page(),
         true => return Ok(()),
     };
-    let has_key = match route {
+    vouch(request, gateway, route, refusal)
+}
+
+/// Lets a request in for the key that it shows, or refuses it. Wrong keys count here as elsewhere.
+fn vouch(
+    request: &ServiceRequest,
+    gateway: &Gateway,
+    route: &str,
+    refusal: ApiError,
+) -> Result<(), ApiError> {
+    let (access, headers) = (&gateway.access, request.headers());
+    let is_wrong = match route {
         "health" => false,
-        "metrics" => gateway.is_admin(headers),
-        _ => !is_open && access.admit(headers).is_ok(),
+        "metrics" if gateway.is_admin(headers) => return Ok(()),
+        "metrics" => presented_key(headers).is_ok_and(|key| key.is_some()),
+        _ if matches!(access, Access::Open { .. }) => false,
+        _ => match access.admit(headers) {
+            Ok(_) => return Ok(()),
+            Err(denial) => matches!(denial, Denial::WrongKey(_)),
+        },
     };
-    match has_key {
-        true => Ok(()),
-        false => Err(refusal),
-    }
+    Err(match is_wrong {
+        true => gateway.count_failure(request.request(), refusal),
+        false => refusal,
+    })
 }
 
 /// Whether the request calls the gateway by a name of its own.
@@ -70,6 +91,12 @@ fn is_known_host(request: &ServiceRequest, gateway: &Gateway) -> bool {
     let is_address =
         !matches!(gateway.access, Access::Open { .. }) && bare.parse::<IpAddr>().is_ok();
     is_address || is_ours(name, gateway)
+}
+
+/// Whether a host is a name that a page in the Internet can have.
+fn is_domain(host: &str) -> bool {
+    let name = without_port(host);
+    name.contains('.') && name.parse::<IpAddr>().is_err()
 }
 
 fn host(request: &ServiceRequest) -> Option<&str> {

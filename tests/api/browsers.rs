@@ -202,6 +202,21 @@ fn under_a_foreign_name_nothing_is_shown_without_a_key() {
     }
 }
 
+/// Probes come under addresses, and under names that have no dot, such as those of containers.
+#[test]
+fn probes_are_answered_under_whatever_a_page_cannot_be_called() {
+    let fal = Emulated::start();
+    for setup in [fal.setup(), fal.setup().without_fal_key()] {
+        let gateway = setup.start();
+        for host in ["a", "fal-gateway:3250", "10.0.0.7", "[fd00::1]:3250"] {
+            for path in ["/healthz", "/livez", "/readyz"] {
+                let call = Call::get(path).without("host").header("host", host);
+                assert_eq!(gateway.call(&call).status, 200, "{host} {path}");
+            }
+        }
+    }
+}
+
 /// A page's name cannot be an address, and those who look after the gateway often come under one.
 #[test]
 fn an_address_is_no_foreign_name_where_keys_are_asked_for() {

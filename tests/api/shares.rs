@@ -102,6 +102,40 @@ fn wrong_keys_of_the_gateways_are_slowed_and_right_ones_are_not() {
     assert_eq!(gateway.call(&chat("sk-fg-alice")).content(), "hi");
 }
 
+/// Every door counts the wrong keys that are tried at it.
+#[test]
+fn wrong_keys_are_counted_wherever_they_are_shown() {
+    let fal = Emulated::start();
+    let hash = fal_gateway::config::KeyHash::of("sk-admin").to_string();
+    let keyed = fal.setup().env("FAL_GATEWAY_KEYS", "sk-fg-alice");
+    let keyed = keyed
+        .set("auth.admin_key", &hash)
+        .set("auth.max_failures", "2");
+    for (path, host) in [
+        ("/v1/models", "127.0.0.1"),
+        ("/v1/models", "llm.example.com"),
+        ("/", "llm.example.com"),
+        ("/metrics", "127.0.0.1"),
+        ("/metrics", "llm.example.com"),
+    ] {
+        let gateway = keyed.clone().start();
+        let tries = (0..4).map(|number| {
+            let call = Call::get(path).without("host").header("host", host);
+            gateway
+                .call(&call.header("x-api-key", &format!("sk-{number}")))
+                .status
+        });
+        let statuses: Vec<u16> = tries.collect();
+        assert!(
+            statuses[..2]
+                .iter()
+                .all(|status| [401, 403].contains(status)),
+            "{path} {host}"
+        );
+        assert_eq!(statuses[2..], [429, 429], "{path} {host}");
+    }
+}
+
 /// fal is not asked any more, but for keys that it has accepted before.
 #[test]
 fn a_place_to_try_fal_keys_from_is_none() {
