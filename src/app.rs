@@ -5,7 +5,7 @@ use std::future::ready;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use actix_cors::Cors;
@@ -258,8 +258,23 @@ fn accept(
     limit_writes(&stream, settings.write_timeout);
     let metrics = gateway.metrics.clone();
     let seat = Shares::take(seats, &holder(peer, settings));
+    if seat.is_none() {
+        warn_of_a_crowd(peer);
+    }
     let guarded = Guarded::new(stream, settings.header_timeout, seat, metrics);
     (guarded, peer)
+}
+
+/// Says once where the limit of connections by address is met, since that may be a proxy of the
+/// operator's.
+fn warn_of_a_crowd(peer: Option<SocketAddr>) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        tracing::warn!(
+            client = peer.map(|peer| tracing::field::display(peer.ip())),
+            "a client address has as many connections as it may, and further ones are closed: raise server.max_connections_per_address, or name it in server.trusted_proxies if it is a proxy"
+        );
+    });
 }
 
 /// Whom a connection is counted for: its address, unless that is a proxy's, or this machine's and
