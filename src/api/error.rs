@@ -7,9 +7,11 @@
 //! - Failures that are worth another try (nothing was sent, a rate limit, fal's own 5xx, which it
 //!   does not bill) are 429 or 5xx: clients repeat those by themselves.
 //! - Failures that may have been paid for, or that no other try can cure, are 400 with the type
-//!   [`UPSTREAM_ERROR`]. OpenAI's SDKs heed `x-should-retry: false`, which comes with them, but
-//!   most agents and frameworks do not: they repeat every 5xx and every `server_error`, and each
-//!   of those tries would be paid for. A 400 is repeated by none.
+//!   `invalid_request_error`, and the `code` tells them apart. OpenAI's SDKs heed
+//!   `x-should-retry: false`, which comes with them, but most agents and frameworks do not: they
+//!   repeat every 5xx and every `server_error`, and each of those tries would be paid for. A 400
+//!   is repeated by none. In the error frame of a stream, which has no status, they go by the
+//!   type, and some repeat every type that OpenAI does not have.
 //!
 //! The log and the metrics tell whose failure it was ([`ErrorSource`]), whatever the status.
 
@@ -28,8 +30,9 @@ use crate::wire::openai::error::{ErrorBody, ErrorResponse};
 const INVALID_REQUEST: &str = "invalid_request_error";
 const SERVER_ERROR: &str = "server_error";
 const RATE_LIMIT: &str = "rate_limit_error";
-/// The type of a failure that is not the caller's and must not be repeated.
-pub const UPSTREAM_ERROR: &str = "upstream_error";
+/// Added to the message of a final error in a frame. LiteLLM, and aider with it, looks for this
+/// type in the message of a frame and nowhere else, and repeats the request if it is not there.
+const FINAL: &str = " Clients must not repeat the request by themselves (invalid_request_error).";
 
 /// fal's id of a request, on answers and errors alike.
 pub const FAL_REQUEST_ID: HeaderName = HeaderName::from_static("x-fal-request-id");
@@ -102,7 +105,6 @@ impl ApiError {
     /// A failure that may have been paid for, or that no other try can cure.
     pub fn not_repeatable(code: &'static str, message: &str) -> Self {
         Self {
-            kind: UPSTREAM_ERROR,
             source: ErrorSource::Upstream,
             should_retry: Some(false),
             ..Self::invalid_request(StatusCode::BAD_REQUEST, code, message)
@@ -256,9 +258,23 @@ impl ApiError {
 
     /// The envelope as JSON.
     pub fn to_json(&self) -> Vec<u8> {
+        self.to_json_with(&self.message)
+    }
+
+    /// The envelope as JSON, for a frame inside a stream: no status says there whether the request
+    /// can be repeated.
+    pub fn to_frame_json(&self) -> Vec<u8> {
+        if self.kind == INVALID_REQUEST {
+            self.to_json_with(&format!("{}{FINAL}", self.message))
+        } else {
+            self.to_json()
+        }
+    }
+
+    fn to_json_with(&self, message: &str) -> Vec<u8> {
         let body = ErrorResponse {
             error: ErrorBody {
-                message: &self.message,
+                message,
                 kind: self.kind,
                 param: self.param.as_deref(),
                 code: Some(self.code),

@@ -111,7 +111,7 @@ fn frames<W: FrameWriter>(
         loop {
             if let Some(fault) = answer.fault() {
                 let error = failed(fault, exchange.fal_request_id(), &scope.record);
-                answer.fail(&error.to_json());
+                answer.fail(&error.to_frame_json());
             }
             if let Some(frames) = answer.take_frames() {
                 scope.record.sent(frames.len());

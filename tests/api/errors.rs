@@ -40,22 +40,22 @@ const REFUSALS: &[Refused] = &[
     refused("400 Bad Request", DETAIL, "400 invalid_request_error upstream_rejected", None),
     refused("422 Unprocessable Entity", BAD_FIELD, "400 invalid_request_error upstream_rejected", None),
     refused("422 Unprocessable Entity", HTML, "400 invalid_request_error upstream_rejected", None),
-    refused("401 Unauthorized", DETAIL, "400 upstream_error upstream_auth_failed", NO_RETRY),
-    refused("403 Forbidden", DETAIL, "400 upstream_error upstream_auth_failed", NO_RETRY),
+    refused("401 Unauthorized", DETAIL, "400 invalid_request_error upstream_auth_failed", NO_RETRY),
+    refused("403 Forbidden", DETAIL, "400 invalid_request_error upstream_auth_failed", NO_RETRY),
     refused("402 Payment Required", DETAIL, "429 insufficient_quota insufficient_quota", NO_RETRY),
     refused("403 Forbidden", r#"{"detail":"User is locked. Reason: Exhausted balance."}"#, "429 insufficient_quota insufficient_quota", NO_RETRY),
-    refused("404 Not Found", DETAIL, "400 upstream_error upstream_not_found", NO_RETRY),
+    refused("404 Not Found", DETAIL, "400 invalid_request_error upstream_not_found", NO_RETRY),
     refused("429 Too Many Requests", DETAIL, "429 rate_limit_error rate_limit_exceeded", None),
     refused("500 Internal Server Error", DETAIL, "502 server_error upstream_error", None),
     refused("502 Bad Gateway", HTML, "502 server_error upstream_error", None),
     refused("503 Service Unavailable", DETAIL, "503 server_error upstream_unavailable", None),
     refused("504 Gateway Timeout", DETAIL, "504 server_error upstream_timeout", None),
     refused("599 Odd", DETAIL, "502 server_error upstream_error", None),
-    refused("418 Teapot", DETAIL, "400 upstream_error upstream_error", NO_RETRY),
+    refused("418 Teapot", DETAIL, "400 invalid_request_error upstream_error", NO_RETRY),
     refused("503 Service Unavailable", r#"{"error_type":"concurrent_requests_limit","detail":"x"}"#, "429 rate_limit_error rate_limit_exceeded", None),
-    refused("204 No Content", "", "400 upstream_error upstream_invalid_response", NO_RETRY),
-    refused("302 Found\r\nlocation: /elsewhere", "", "400 upstream_error upstream_invalid_response", NO_RETRY),
-    refused("307 Temporary Redirect\r\nlocation: /elsewhere", "", "400 upstream_error upstream_invalid_response", NO_RETRY),
+    refused("204 No Content", "", "400 invalid_request_error upstream_invalid_response", NO_RETRY),
+    refused("302 Found\r\nlocation: /elsewhere", "", "400 invalid_request_error upstream_invalid_response", NO_RETRY),
+    refused("307 Temporary Redirect\r\nlocation: /elsewhere", "", "400 invalid_request_error upstream_invalid_response", NO_RETRY),
 ];
 
 impl Refused {
@@ -236,19 +236,19 @@ fn every_failure_after_sending_tells_the_sdks_not_to_repeat_it() {
     for (fal, verdict) in [
         (
             ScriptedUpstream::answering(html),
-            "400 upstream_error upstream_invalid_response",
+            "400 invalid_request_error upstream_invalid_response",
         ),
         (
             ScriptedUpstream::answering(error),
-            "400 upstream_error upstream_error",
+            "400 invalid_request_error upstream_error",
         ),
         (
             ScriptedUpstream::start(vec![Step::Read, Step::Close]),
-            "400 upstream_error upstream_disconnected",
+            "400 invalid_request_error upstream_disconnected",
         ),
         (
             ScriptedUpstream::start(vec![Step::Read, Step::Hold]),
-            "400 upstream_error upstream_timeout",
+            "400 invalid_request_error upstream_timeout",
         ),
     ] {
         let gateway = fal.setup().set("fal.first_byte_timeout", "300ms").start();
@@ -273,7 +273,7 @@ fn an_error_inside_a_good_answer_is_told_by_its_text() {
             "Error code: 429 - slow down",
             "429 rate_limit_error rate_limit_exceeded",
         ),
-        ("out of cheese", "400 upstream_error upstream_error"),
+        ("out of cheese", "400 invalid_request_error upstream_error"),
     ] {
         let body = json!({"output": "", "partial": false, "error": said}).to_string();
         let answer = format!(
@@ -321,7 +321,10 @@ fn what_the_model_gets_wrong_twice_has_a_code_of_its_own() {
                 body[field] = value.clone();
             }
             let answer = gateway.ask(&body);
-            assert_eq!(answer.verdict(), format!("400 upstream_error {code}"));
+            assert_eq!(
+                answer.verdict(),
+                format!("400 invalid_request_error {code}")
+            );
             assert_eq!(answer.header("x-should-retry"), Some("false"), "{code}");
         }
         assert_eq!(fal.count(), 4, "each was asked for twice: {code}");
@@ -333,14 +336,19 @@ fn an_error_event_becomes_an_http_error_or_the_last_frame() {
     let fal = Emulated::start();
     let gateway = fal.setup().start();
     let early = gateway.ask(&question("/emulate error_event:0\nhi", true));
-    assert_eq!(early.verdict(), "400 upstream_error upstream_error");
+    assert_eq!(early.verdict(), "400 invalid_request_error upstream_error");
     assert_eq!(early.header("x-should-retry"), Some("false"));
     let late = gateway.ask(&question(
         "/emulate error_event:2 gap:20ms\necho one two",
         true,
     ));
     assert_eq!(late.status, 200);
-    assert_eq!(Stream::error(&late.text())["code"], "upstream_error");
+    let error = Stream::error(&late.text());
+    assert_eq!(error["code"], "upstream_error");
+    // Some clients look at the type of a frame, LiteLLM only into its message.
+    assert_eq!(error["type"], "invalid_request_error");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.ends_with("(invalid_request_error)."), "{message}");
     assert_eq!(fal.count(), 2);
 }
 

@@ -198,7 +198,7 @@ fn a_redirect_is_not_followed_and_the_key_is_sent_to_no_other_host() {
             let answer = gateway.ask(&question("hi", stream));
             assert_eq!(
                 answer.verdict(),
-                "400 upstream_error upstream_invalid_response"
+                "400 invalid_request_error upstream_invalid_response"
             );
         }
         assert_eq!(elsewhere.seen().len(), 0);

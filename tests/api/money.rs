@@ -49,7 +49,10 @@ fn a_connection_that_breaks_at_its_second_request_is_not_replaced_by_a_third() {
     let gateway = fal.setup().start();
     assert_eq!(gateway.ask(&question("hi", false)).content(), "hi");
     let answer = gateway.ask(&question("hi", false));
-    assert_eq!(answer.verdict(), "400 upstream_error upstream_disconnected");
+    assert_eq!(
+        answer.verdict(),
+        "400 invalid_request_error upstream_disconnected"
+    );
     assert_eq!(fal.requests(), 2);
 }
 

@@ -93,7 +93,7 @@ fn requests_past_the_drain_limit_that_have_no_answer_yet_are_told_too() {
         process.signal("TERM");
         for raw in &mut waiting {
             let answer = raw.answer();
-            assert_eq!(answer.verdict(), "400 upstream_error shutting_down");
+            assert_eq!(answer.verdict(), "400 invalid_request_error shutting_down");
             assert_eq!(
                 answer.header("x-should-retry"),
                 Some("false"),

@@ -172,7 +172,10 @@ async fn a_bug_in_one_request_is_an_error_of_that_request_and_counted() {
     let buggy = async { panic!("planted-prompt") };
     let outcome: Result<(), ApiError> = catch_panic(&gateway, Some(&record), buggy).await;
     let error = outcome.unwrap_err();
-    assert_eq!((error.status.as_u16(), error.kind), (400, "upstream_error"));
+    assert_eq!(
+        (error.status.as_u16(), error.kind),
+        (400, "invalid_request_error")
+    );
     assert_eq!(error.should_retry, Some(false), "fal may have been paid");
     assert!(catch_panic(&gateway, None, async { Ok(()) }).await.is_ok());
 }

@@ -221,7 +221,10 @@ fn no_stream_lasts_longer_than_the_total_limit() {
         } else {
             // A whole answer comes in one piece: its silence is cut at the same limit.
             let answer = gateway.ask(&question("/emulate latency:30s\nhi", false));
-            assert_eq!(answer.verdict(), "400 upstream_error upstream_timeout");
+            assert_eq!(
+                answer.verdict(),
+                "400 invalid_request_error upstream_timeout"
+            );
         }
     }
 }
@@ -232,7 +235,10 @@ fn the_total_limit_holds_before_the_head_as_well() {
     let gateway = fal.setup().set("fal.total_timeout", "300ms").start();
     for stream in [false, true] {
         let answer = gateway.ask(&question("hi", stream));
-        assert_eq!(answer.verdict(), "400 upstream_error upstream_timeout");
+        assert_eq!(
+            answer.verdict(),
+            "400 invalid_request_error upstream_timeout"
+        );
     }
 }
 
