@@ -323,3 +323,30 @@ fn a_client_that_leaves_inside_its_body_costs_nothing() {
     gateway.until_metric("fal_gateway_active_requests{route=\"chat\"}", 0.0);
     assert_eq!(fal.count(), 0);
 }
+
+#[test]
+fn text_has_a_limit_of_its_own_and_images_do_not_count_towards_it() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().set("limits.max_text", "4KiB").start();
+    let ask = |text: &str, image: &str| {
+        let url = format!("data:image/png;base64,iVBORw0KGgo{image}");
+        gateway.ask(&json!({
+            "model": "openai/gpt-4o",
+            "messages": [{"role": "user", "content": [
+                {"type": "text", "text": text},
+                {"type": "image_url", "image_url": {"url": url}},
+            ]}],
+        }))
+    };
+    let image = "A".repeat(16 * 1024 + 1);
+    assert_eq!(ask("hi", &image).status, 200);
+    let answer = ask(&"x".repeat(4096), &image);
+    assert_eq!(answer.verdict(), TOO_LARGE);
+    // The body was read to its end, so the connection can go on.
+    assert_eq!(answer.header("connection"), None);
+    let schema = json!({"description": "x".repeat(4096)});
+    let tool = json!({"type": "function", "function": {"name": "f", "parameters": schema}});
+    let mut request = question("hi", false);
+    request["tools"] = json!([tool]);
+    assert_eq!(gateway.ask(&request).verdict(), TOO_LARGE);
+}

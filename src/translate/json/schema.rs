@@ -38,7 +38,9 @@ pub enum SchemaError {
     TooDeep,
     #[error("The schema has more than {MOST_NODES} values.")]
     TooManyNodes,
-    #[error("All schemas of the request together have too many values.")]
+    #[error(
+        "All schemas of the request together have too many values. Send fewer or smaller ones."
+    )]
     AllTooLarge,
     #[error(
         "The references of the schema multiply or go round in circles, so that checking would not end in time."
