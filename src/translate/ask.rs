@@ -42,14 +42,7 @@ pub struct Conversation<'a> {
     /// Everything after them, in order.
     pub turns: Vec<Turn<'a>>,
     /// The beginning of the answer, when the caller wrote it: the last message was the assistant's.
-    pub prefill: Option<Prefill<'a>>,
-}
-
-/// A begun answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Prefill<'a> {
-    pub name: Option<Cow<'a, str>>,
-    pub text: Cow<'a, str>,
+    pub prefill: Option<Cow<'a, str>>,
 }
 
 /// One message.
@@ -166,15 +159,9 @@ impl Conversation<'_> {
     /// Every text in the conversation that a caller supplied, for those who must look at all of it.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let turns = self.turns.iter().flat_map(Turn::texts);
-        let prefill = self.prefill.iter().flat_map(|prefill| {
-            let name = prefill.name.as_deref();
-            name.into_iter().chain([prefill.text.as_ref()])
-        });
-        self.instructions
-            .as_deref()
-            .into_iter()
-            .chain(turns)
-            .chain(prefill)
+        let instructions = self.instructions.as_deref();
+        let prefill = self.prefill.as_deref();
+        instructions.into_iter().chain(turns).chain(prefill)
     }
 }
 

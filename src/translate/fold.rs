@@ -14,10 +14,12 @@
 //!
 //! and one paragraph after the caller's own instructions says what the record is. The last message
 //! stands outside, without a label and without an open cue: models that see role labels at the end
-//! answer with role labels. The key in the tags (see [`super::key`]) occurs in no text of the
+//! answer with role labels. Several messages since the last reply are all outside, and what the
+//! system said after them stands before them, so that the user's last words come last. The key in the tags (see [`super::key`]) occurs in no text of the
 //! conversation, which makes the fold injective without touching a character of what people wrote.
 
 mod images;
+mod layout;
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -28,6 +30,7 @@ use super::key::Key;
 use super::rejection::{Cause, Rejection};
 use super::tools::Dialect;
 use images::{Images, is_crowded};
+use layout::Layout;
 
 /// What is sent to fal for a conversation.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,8 +49,7 @@ pub struct Folded<'a> {
 /// `<next-KEY/>`, then says so, because a caller could have written the same words; it stands at
 /// the end and not in the opening tag, so that a record begins as it did a turn ago.
 const AFTER_RESULTS: &str = "The results of your tool calls are in the last turn. Continue.";
-const AFTER_INSTRUCTIONS: &str =
-    "Answer the last turn of the record whose role is user, following the turns after it.";
+const AFTER_RECORD: &str = "Continue after the last turn of the record.";
 const AFTER_PREFILL: &str = "Continue the reply below exactly where it stops. \
                              Output only the continuation, without repeating any of it.\n\n";
 
@@ -133,33 +135,20 @@ fn cut<'a>(
 }
 
 /// Where an exchange begins, as counts of turns before it: at every user or system turn of the
-/// record but the first, and at the record's end.
+/// record but the first, at the record's end, and at what the user said after that.
 fn exchange_borders(conversation: &Conversation<'_>) -> Vec<usize> {
-    let recorded = recorded_turns(conversation);
-    let begins = |turn: &Turn<'_>| matches!(turn.speaker, Speaker::User { .. } | Speaker::System);
-    let inner = recorded
-        .iter()
-        .enumerate()
-        .skip(1)
-        .filter(|(_, turn)| begins(turn))
-        .map(|(at, _)| at);
-    let ends_in_results = recorded.len() == conversation.turns.len();
-    // Results that are still to be answered, and their calls, always stay.
-    let end = (!ends_in_results).then_some(recorded.len());
-    inner.chain(end).filter(|count| *count > 0).collect()
-}
-
-/// The turns that stand in the record: all but a last message that is to be answered bare.
-fn recorded_turns<'c, 'a>(conversation: &'c Conversation<'a>) -> &'c [Turn<'a>] {
-    let turns = conversation.turns.as_slice();
-    match turns.split_last() {
-        Some((last, before))
-            if conversation.prefill.is_none() && matches!(last.speaker, Speaker::User { .. }) =>
-        {
-            before
-        }
-        _ => turns,
-    }
+    let Layout {
+        recorded, asked, ..
+    } = Layout::of(conversation);
+    let is_user = |turn: &Turn<'_>| matches!(turn.speaker, Speaker::User { .. });
+    let begins = |turn: &Turn<'_>| is_user(turn) || turn.speaker == Speaker::System;
+    let inner = recorded.iter().enumerate().skip(1);
+    let inner = inner.filter(|(_, turn)| begins(turn)).map(|(at, _)| at);
+    // Without a question, what is to be answered stands in the record, and its end always stays.
+    let asked = asked.iter().enumerate();
+    let outer = asked.filter(|(_, turn)| is_user(turn));
+    let outer = outer.map(|(at, _)| recorded.len() + at);
+    inner.chain(outer).filter(|count| *count > 0).collect()
 }
 
 /// The paragraph that explains the record to the model.
@@ -239,13 +228,11 @@ fn verbatim<'a>(conversation: Conversation<'a>, guide: &Guide) -> Folded<'a> {
 }
 
 fn record<'a>(conversation: &Conversation<'a>, guide: &Guide, key: &Key, cut: Cut) -> Folded<'a> {
-    let turns = recorded_turns(conversation);
-    let (oldest, recorded) = match cut {
-        Cut::Nothing => (&[][..], turns),
-        Cut::Shifted(count) | Cut::Dropped(count) => {
-            turns.split_at_checked(count).unwrap_or((turns, &[]))
-        }
+    let count = match cut {
+        Cut::Nothing => 0,
+        Cut::Shifted(count) | Cut::Dropped(count) => count,
     };
+    let layout = Layout::of(conversation).without_first(count);
     let kept = match cut {
         Cut::Dropped(count) => conversation.turns.get(count..).unwrap_or_default(),
         Cut::Nothing | Cut::Shifted(_) => conversation.turns.as_slice(),
@@ -272,11 +259,11 @@ fn record<'a>(conversation: &Conversation<'a>, guide: &Guide, key: &Key, cut: Cu
             system_prompt,
             "\n\nThe record begins here and goes on in the message.\n<conversation-{key} part=\"1\">\n"
         );
-        writer.write_turns(oldest);
+        writer.write_turns(conversation.turns.get(..count).unwrap_or_default());
         system_prompt.push_str(&std::mem::take(&mut writer.out));
         let _ = write!(system_prompt, "</conversation-{key}>");
     }
-    writer.write(conversation, recorded, cut);
+    writer.write(conversation, layout, cut);
     let RecordWriter { images, out, .. } = writer;
     Folded {
         prompt: Cow::Owned(out),
@@ -340,17 +327,18 @@ struct RecordWriter<'k, 'a> {
 }
 
 impl<'a> RecordWriter<'_, 'a> {
-    fn write(&mut self, conversation: &Conversation<'a>, recorded: &[Turn<'a>], cut: Cut) {
+    fn write(&mut self, conversation: &Conversation<'a>, layout: Layout<'_, 'a>, cut: Cut) {
         let key = self.key;
-        let last = conversation.turns.last();
-        let (next, closing) = match (&conversation.prefill, last.map(|turn| &turn.speaker)) {
-            (Some(prefill), _) => (Some(("assistant", prefill.name.as_deref())), AFTER_PREFILL),
-            (None, Some(Speaker::User { name: None }) | None) => (None, ""),
-            (None, Some(Speaker::User { name })) => (Some(("user", name.as_deref())), ""),
-            (None, Some(Speaker::Tool { .. })) => (Some(("tool", None)), AFTER_RESULTS),
-            (None, Some(Speaker::System | Speaker::Assistant { .. })) => {
-                (Some(("system", None)), AFTER_INSTRUCTIONS)
-            }
+        let speaker = |turn: Option<&Turn<'a>>| turn.map(|turn| turn.speaker.clone());
+        let asked = speaker(layout.asked.first());
+        let (next, closing) = match (&conversation.prefill, &asked) {
+            (Some(_), _) => (Some(("assistant", None)), AFTER_PREFILL),
+            (None, Some(Speaker::User { name: None })) => (None, ""),
+            (None, Some(speaker)) => (Some(labels(speaker)), ""),
+            (None, None) => match speaker(conversation.turns.last()) {
+                Some(Speaker::Tool { .. }) => (Some(("tool", None)), AFTER_RESULTS),
+                _ => (Some(("system", None)), AFTER_RECORD),
+            },
         };
         let part = if matches!(cut, Cut::Shifted(_)) {
             " part=\"2\""
@@ -361,21 +349,31 @@ impl<'a> RecordWriter<'_, 'a> {
         if let Cut::Dropped(count) = cut {
             let _ = writeln!(self.out, "[{count} earlier turns omitted]");
         }
-        self.write_turns(recorded);
-        if let Some((role, name)) = next {
-            let name = attribute("name", name);
-            let _ = writeln!(self.out, "<next-{key} role=\"{role}\"{name}/>");
+        self.write_turns(layout.recorded);
+        if let Some(labels) = next {
+            self.write_next(labels);
         }
         let _ = write!(self.out, "</conversation-{key}>\n\n{closing}");
         if let Some(prefill) = &conversation.prefill {
-            self.out.push_str(&prefill.text);
-        } else if let Some(Turn {
-            speaker: Speaker::User { .. },
-            parts,
-        }) = last
-        {
-            self.images.write_parts(&mut self.out, parts);
+            self.out.push_str(prefill);
         }
+        if !layout.reminders.is_empty() {
+            self.write_turns(layout.reminders);
+            self.out.push('\n');
+        }
+        for (position, turn) in layout.asked.iter().enumerate() {
+            if position > 0 {
+                self.out.push_str("\n\n");
+                self.write_next(labels(&turn.speaker));
+            }
+            self.images.write_parts(&mut self.out, &turn.parts);
+        }
+    }
+
+    /// Says whose words follow.
+    fn write_next(&mut self, (role, name): (&str, Option<&str>)) {
+        let name = attribute("name", name);
+        let _ = writeln!(self.out, "<next-{} role=\"{role}\"{name}/>", self.key);
     }
 
     /// One element per turn; the results of one round of calls share theirs.
@@ -384,12 +382,7 @@ impl<'a> RecordWriter<'_, 'a> {
         let is_result = |turn: &Turn<'_>| matches!(turn.speaker, Speaker::Tool { .. });
         for group in turns.chunk_by(|one, next| is_result(one) && is_result(next)) {
             let Some(first) = group.first() else { continue };
-            let (role, name) = match &first.speaker {
-                Speaker::System => ("system", None),
-                Speaker::User { name } => ("user", name.as_deref()),
-                Speaker::Assistant { name } => ("assistant", name.as_deref()),
-                Speaker::Tool { .. } => ("tool", None),
-            };
+            let (role, name) = labels(&first.speaker);
             let name = attribute("name", name);
             let _ = write!(self.out, "<turn-{key} role=\"{role}\"{name}>");
             for (position, turn) in group.iter().enumerate() {
@@ -429,6 +422,16 @@ impl<'a> RecordWriter<'_, 'a> {
             Part::Text(_) | Part::Image(_) => None,
         });
         self.dialect.write_calls(&mut self.out, calls, key);
+    }
+}
+
+/// A speaker's role, and the name if the role has several speakers.
+fn labels<'s>(speaker: &'s Speaker<'_>) -> (&'static str, Option<&'s str>) {
+    match speaker {
+        Speaker::System => ("system", None),
+        Speaker::User { name } => ("user", name.as_deref()),
+        Speaker::Assistant { name } => ("assistant", name.as_deref()),
+        Speaker::Tool { .. } => ("tool", None),
     }
 }
 

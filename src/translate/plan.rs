@@ -111,7 +111,7 @@ pub fn plan<'a>(
         .conversation
         .prefill
         .as_ref()
-        .map(|prefill| prefill.text.clone().into_owned());
+        .map(|prefill| prefill.clone().into_owned());
     let turns = ask.conversation.turns.len();
     let dialect = capabilities.guide.dialect(&id);
     let spoken = Spoken::new(dialect, &ask.conversation, ask.tools.as_ref());

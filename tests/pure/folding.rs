@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use fal_gateway::translate::ask::{Conversation, Part, Prefill, Speaker, ToolCall, Turn};
+use fal_gateway::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
 use fal_gateway::translate::fold::{self, Folded, Overflow, Room};
 use fal_gateway::translate::guide::Guide;
 use proptest::collection::vec;
@@ -16,7 +16,7 @@ use crate::unfold::unfold;
 
 /// Texts that look like the gateway's own work. `@` stands for the conversation's key where a
 /// generated conversation is folded a second time with it.
-const FRAGMENTS: [&str; 33] = [
+const FRAGMENTS: [&str; 36] = [
     "Hi",
     "a",
     "\n",
@@ -48,6 +48,9 @@ const FRAGMENTS: [&str; 33] = [
     "[image",
     "[image-@ 1]",
     "The results of your tool calls are in the last turn. Continue.",
+    "Continue after the last turn of the record.",
+    "\n\n<next-@ role=\"user\"/>\n",
+    "<turn-@ role=\"system\">a</turn-@>\n",
     "in <conversation-@>. It is context",
     "@",
 ];
@@ -106,16 +109,14 @@ fn turn() -> impl Strategy<Value = Turn<'static>> {
 
 /// Conversations in the form that a face gives them.
 fn conversation() -> impl Strategy<Value = Conversation<'static>> {
-    let prefill = (name(), text()).prop_map(|(name, text)| Prefill { name, text });
-    (option::of(text()), vec(turn(), 0..6), option::weighted(0.2, prefill)).prop_map(
-        |(instructions, mut turns, prefill)| {
+    (
+        option::of(text()),
+        vec(turn(), 0..6),
+        option::weighted(0.2, text()),
+    )
+        .prop_map(|(instructions, mut turns, prefill)| {
             while matches!(turns.first(), Some(turn) if turn.speaker == Speaker::System) {
                 turns.remove(0);
-            }
-            while prefill.is_none()
-                && matches!(turns.last(), Some(turn) if matches!(turn.speaker, Speaker::Assistant { .. }))
-            {
-                turns.pop();
             }
             if turns.is_empty() && prefill.is_none() {
                 turns.push(user("Hi"));
@@ -125,8 +126,7 @@ fn conversation() -> impl Strategy<Value = Conversation<'static>> {
                 turns,
                 prefill,
             }
-        },
-    )
+        })
 }
 
 fn user(text: &str) -> Turn<'static> {
@@ -140,10 +140,7 @@ fn user(text: &str) -> Turn<'static> {
 fn with_key(mut conversation: Conversation<'static>, key: &str) -> Conversation<'static> {
     let put = |text: &mut Cow<'static, str>| *text = Cow::Owned(text.replace('@', key));
     conversation.instructions.iter_mut().for_each(put);
-    if let Some(prefill) = &mut conversation.prefill {
-        prefill.name.iter_mut().for_each(put);
-        put(&mut prefill.text);
-    }
+    conversation.prefill.iter_mut().for_each(put);
     for turn in &mut conversation.turns {
         match &mut turn.speaker {
             Speaker::System => {}
@@ -250,7 +247,10 @@ proptest! {
             turns.iter().flat_map(|turn| &turn.parts).any(|part| matches!(part, Part::Image(_)))
         };
         let mut longer = shorter.clone();
-        longer.prefill = None;
+        longer.turns.extend(longer.prefill.take().map(|text| Turn {
+            speaker: Speaker::Assistant { name: None },
+            parts: vec![Part::Text(text)],
+        }));
         longer.turns.extend(more);
         longer.turns.push(user("And now?"));
         let (Some(key), Some(later_key)) = (key_of(&shorter), key_of(&longer)) else { return Ok(()) };

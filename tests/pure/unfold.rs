@@ -5,12 +5,11 @@
 
 use std::borrow::Cow;
 
-use fal_gateway::translate::ask::{Conversation, Part, Prefill, Speaker, ToolCall, Turn};
+use fal_gateway::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
 use fal_gateway::translate::fold::Folded;
 
 const RESULTS: &str = "The results of your tool calls are in the last turn. Continue.";
-const ANSWER: &str =
-    "Answer the last turn of the record whose role is user, following the turns after it.";
+const GO_ON: &str = "Continue after the last turn of the record.";
 const CONTINUE: &str = "Continue the reply below exactly where it stops. \
                         Output only the continuation, without repeating any of it.\n\n";
 
@@ -102,23 +101,12 @@ impl<'f> Unfolder<'f> {
         let mut prefill = None;
         match next {
             " role=\"tool\"" => assert_eq!(rest, RESULTS),
-            " role=\"system\"" => assert_eq!(rest, ANSWER),
-            begun if begun.starts_with(" role=\"assistant\"") => {
-                let (name, end) = optional(after(begun, " role=\"assistant\""), "name");
-                assert_eq!(end, "");
-                let text = owned(after(rest, CONTINUE));
-                prefill = Some(Prefill { name, text });
-            }
+            " role=\"system\"" => assert_eq!(rest, GO_ON),
+            " role=\"assistant\"" => prefill = Some(owned(after(rest, CONTINUE))),
             user => {
-                let name = (!user.is_empty()).then(|| {
-                    let (name, end) = attribute(user, "role=\"user\" name").unwrap();
-                    assert_eq!(end, "");
-                    name
-                });
-                turns.push(Turn {
-                    speaker: Speaker::User { name },
-                    parts: self.parts(rest),
-                });
+                let (reminders, rest) = self.reminders(rest);
+                turns.extend(self.asked(user, rest));
+                turns.extend(reminders);
             }
         }
         assert_eq!(self.seen, self.urls.len(), "an image has no marker");
@@ -127,6 +115,43 @@ impl<'f> Unfolder<'f> {
             turns,
             prefill,
         }
+    }
+
+    /// What the system said last, which stands before what the user said last.
+    fn reminders<'t>(&mut self, rest: &'t str) -> (Vec<Turn<'static>>, &'t str) {
+        if !rest.starts_with(&format!("<turn-{}", self.key)) {
+            return (Vec::new(), rest);
+        }
+        let end = format!("</turn-{}>\n\n", self.key);
+        let (inside, asked) = rest.split_once(&end).unwrap();
+        let reminders = self.turns(&format!("{inside}{}", end.strip_suffix('\n').unwrap()));
+        (reminders, asked)
+    }
+
+    /// What was said since the last reply, by the user or in between by the system.
+    fn asked(&mut self, first: &str, rest: &str) -> Vec<Turn<'static>> {
+        let border = format!("\n\n<next-{}", self.key);
+        let mut said = rest.split(&border);
+        let mut turns = vec![self.said(first, said.next().unwrap())];
+        for labelled in said {
+            let (labels, text) = labelled.split_once("/>\n").unwrap();
+            turns.push(self.said(labels, text));
+        }
+        turns
+    }
+
+    fn said(&mut self, labels: &str, text: &str) -> Turn<'static> {
+        let speaker = match labels {
+            "" => Speaker::User { name: None },
+            " role=\"system\"" => Speaker::System,
+            user => {
+                let (name, end) = optional(after(user, " role=\"user\""), "name");
+                assert_eq!(end, "");
+                Speaker::User { name }
+            }
+        };
+        let parts = self.parts(text);
+        Turn { speaker, parts }
     }
 
     fn turns(&mut self, mut record: &str) -> Vec<Turn<'static>> {

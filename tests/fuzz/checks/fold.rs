@@ -3,12 +3,12 @@
 //!
 //! A conversation is written a line at a time: `I` begins with instructions, `S`, `U name`,
 //! `A name` and `T id|name` begin a turn, `x` is text in it, `m` an image, `c id|name|arguments` a
-//! call, and `P name|text` what the answer begins with. In all of it `~` is a line break, and `@`
+//! call, and `P text` what the answer begins with. In all of it `~` is a line break, and `@`
 //! the key that the conversation would have if nobody knew it.
 
 use std::borrow::Cow;
 
-use fal_gateway::translate::ask::{Conversation, Part, Prefill, Speaker, ToolCall, Turn};
+use fal_gateway::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
 use fal_gateway::translate::fold::{self, Folded, Overflow, Room};
 use fal_gateway::translate::guide::Guide;
 
@@ -70,11 +70,6 @@ fn read(text: &str, key: &str) -> Option<Conversation<'static>> {
     while matches!(turns.first(), Some(turn) if turn.speaker == Speaker::System) {
         turns.remove(0);
     }
-    while prefill.is_none()
-        && matches!(turns.last(), Some(turn) if matches!(turn.speaker, Speaker::Assistant { .. }))
-    {
-        turns.pop();
-    }
     (!turns.is_empty() || prefill.is_some()).then_some(conversation)
 }
 
@@ -108,11 +103,7 @@ fn add(conversation: &mut Conversation<'static>, kind: char, rest: &str) {
     }
     match kind {
         'I' => conversation.instructions = fields(1)(),
-        'P' => {
-            let mut next = fields(2);
-            let name = next();
-            conversation.prefill = next().map(|text| Prefill { name, text });
-        }
+        'P' => conversation.prefill = fields(1)(),
         _ => add_part(conversation, kind, rest),
     }
 }

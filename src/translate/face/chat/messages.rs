@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::files::{self, FileContent};
-use crate::translate::ask::{Conversation, Part, Prefill, Speaker, ToolCall, Turn};
+use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
 use crate::translate::image;
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
@@ -62,7 +62,7 @@ struct Builder<'a, 'l> {
     images: usize,
     instructions: Option<Cow<'a, str>>,
     turns: Vec<Turn<'a>>,
-    /// The last message so far is a user's who says nothing.
+    /// The last message so far is a user's who says nothing: the answer is to what came before.
     ends_in_nothing: bool,
     /// The function that each call so far has named, by the call's id.
     called: HashMap<Cow<'a, str>, Cow<'a, str>>,
@@ -96,10 +96,11 @@ impl<'a> Builder<'a, '_> {
             self.called.insert(call.id.clone(), call.name.clone());
             parts.push(Part::ToolCall(call));
         }
-        self.ends_in_nothing = parts.is_empty() && matches!(speaker, Speaker::User { .. });
         if parts.is_empty() && !matches!(speaker, Speaker::Tool { .. }) {
+            self.ends_in_nothing |= matches!(speaker, Speaker::User { .. });
             return Ok(());
         }
+        self.ends_in_nothing = false;
         match speaker {
             Speaker::System if self.turns.is_empty() => self.add_instructions(&path, parts),
             speaker => {
@@ -284,13 +285,15 @@ impl<'a> Builder<'a, '_> {
 
     /// The conversation, once it is known what there is to answer.
     fn finish(mut self) -> Result<Conversation<'a>, Rejection> {
-        if self.ends_in_nothing && !self.turns.is_empty() {
-            return Err(Rejection::invalid(
-                "messages",
-                "Invalid 'messages': the last message is empty. Put text into its 'content' or leave it out.",
-            ));
+        // Agents send such a message to have the model go on.
+        while self.turns.len() > 1 && self.turns.last().is_some_and(is_blank) {
+            self.turns.pop();
+            self.ends_in_nothing = true;
         }
-        let prefill = self.take_prefill()?;
+        let prefill = match self.ends_in_nothing {
+            true => None,
+            false => self.take_prefill()?,
+        };
         if self.turns.is_empty() && prefill.is_none() {
             let Some(text) = self.instructions.take() else {
                 return Err(Rejection::invalid(
@@ -310,8 +313,9 @@ impl<'a> Builder<'a, '_> {
         })
     }
 
-    /// The text of a last message by the assistant, which the answer is to continue.
-    fn take_prefill(&mut self) -> Result<Option<Prefill<'a>>, Rejection> {
+    /// The text of a last message by the assistant, which the answer is to continue. With a name
+    /// it is another agent's, and the answer comes after it.
+    fn take_prefill(&mut self) -> Result<Option<Cow<'a, str>>, Rejection> {
         let Some(Turn {
             speaker: Speaker::Assistant { name },
             parts,
@@ -319,22 +323,37 @@ impl<'a> Builder<'a, '_> {
         else {
             return Ok(None);
         };
-        if parts.iter().any(|part| !matches!(part, Part::Text(_))) {
+        if parts.iter().any(|part| matches!(part, Part::ToolCall(_))) {
             return Err(Rejection::invalid(
                 "messages",
                 "Invalid 'messages': the last message is an assistant's with tool calls. \
                  Add the tool messages with their results.",
             ));
         }
-        let name = name.take();
+        if name.is_some() {
+            return Ok(None);
+        }
+        if parts.iter().any(|part| matches!(part, Part::Image(_))) {
+            return Err(Rejection::of(
+                Cause::UnsupportedValue,
+                "messages",
+                "Unsupported value: the last message is an assistant's with an image, but only text can be \
+                 continued. Leave the image out, or add a user message.",
+            ));
+        }
         let parts = std::mem::take(parts);
         self.turns.pop();
-        let text = parts.into_iter().find_map(|part| match part {
+        Ok(parts.into_iter().find_map(|part| match part {
             Part::Text(text) => Some(text),
             Part::Image(_) | Part::ToolCall(_) => None,
-        });
-        Ok(text.map(|text| Prefill { name, text }))
+        }))
     }
+}
+
+/// Whether a user says nothing but white space in a turn.
+fn is_blank(turn: &Turn<'_>) -> bool {
+    let says_nothing = |part: &Part<'_>| matches!(part, Part::Text(text) if text.trim().is_empty());
+    matches!(turn.speaker, Speaker::User { .. }) && turn.parts.iter().all(says_nothing)
 }
 
 /// A message's `name`. Some clients fill it with the role, which says nothing.
