@@ -13,7 +13,7 @@ use super::auth::Caller;
 use super::error::ApiError;
 use super::gateway::Worker;
 use crate::observe::record::Record;
-use crate::translate::image::{DataUri, decode_data_uri, is_data_uri, is_fetchable};
+use crate::translate::image::{DataUri, is_data_uri, is_fetchable};
 use crate::translate::plan::Plan;
 use crate::upstream::{RefusalKind, Upload, UpstreamError};
 
@@ -56,9 +56,13 @@ async fn upload(
     caller: &Caller,
     url: &mut Cow<'_, str>,
 ) -> Result<(), UpstreamError> {
-    let Some(DataUri { media_type, bytes }) = decode_data_uri(url) else {
+    let Some(uri) = DataUri::read(url) else {
         return Ok(());
     };
+    let Some(bytes) = uri.decode() else {
+        return Ok(());
+    };
+    let media_type = uri.media_type;
     let kind = media_type.rsplit('/').next().unwrap_or_default();
     let file = Upload {
         media_type,

@@ -16,6 +16,8 @@ pub struct Ask<'a> {
     /// The model's name as the caller wrote it; `None` asks for the default.
     pub model: Option<Cow<'a, str>>,
     pub conversation: Conversation<'a>,
+    /// Where the last image stands in the request, for refusals of it.
+    pub last_image: Option<String>,
     pub sampling: Sampling,
     pub reasoning: Reasoning,
     pub priority: Option<Priority>,
@@ -145,6 +147,9 @@ pub enum Delivery {
     Stream { include_usage: bool },
 }
 
+/// What stands in the place of an image that a model cannot see.
+const OMITTED_IMAGE: &str = "[image omitted]";
+
 impl Conversation<'_> {
     /// How many bytes of the request its images take up.
     pub fn image_bytes(&self) -> usize {
@@ -156,6 +161,40 @@ impl Conversation<'_> {
         sizes.sum()
     }
 
+    /// Whether the last message that is not the system's holds an image.
+    pub fn ends_in_image(&self) -> bool {
+        let is_image = |part: &Part<'_>| matches!(part, Part::Image(_));
+        let last = self.last_message().and_then(|at| self.turns.get(at));
+        last.is_some_and(|turn| turn.parts.iter().any(is_image))
+    }
+
+    /// Leaves the images out of all messages before the last one that is not the system's, with a
+    /// text in their place, for models that cannot see. Whether there were any.
+    pub fn leave_out_old_images(&mut self) -> bool {
+        let last = self.last_message().unwrap_or_default();
+        let mut has_left_out = false;
+        for turn in self.turns.iter_mut().take(last) {
+            let is_image = |part: &Part<'_>| matches!(part, Part::Image(_));
+            if !turn.parts.iter().any(is_image) {
+                continue;
+            }
+            has_left_out = true;
+            for part in std::mem::take(&mut turn.parts) {
+                match part {
+                    Part::Text(text) => push_text(&mut turn.parts, text),
+                    Part::Image(_) => push_text(&mut turn.parts, OMITTED_IMAGE.into()),
+                    Part::ToolCall(call) => turn.parts.push(Part::ToolCall(call)),
+                }
+            }
+        }
+        has_left_out
+    }
+
+    fn last_message(&self) -> Option<usize> {
+        let is_said = |turn: &Turn<'_>| turn.speaker != Speaker::System;
+        self.turns.iter().rposition(is_said)
+    }
+
     /// Every text in the conversation that a caller supplied, for those who must look at all of it.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let turns = self.turns.iter().flat_map(Turn::texts);
@@ -163,6 +202,25 @@ impl Conversation<'_> {
         let prefill = self.prefill.as_deref();
         instructions.into_iter().chain(turns).chain(prefill)
     }
+}
+
+/// Adds a text to a message, on a line of its own when a text came before it.
+pub fn push_text<'a>(parts: &mut Vec<Part<'a>>, text: Cow<'a, str>) {
+    if text.is_empty() {
+        return;
+    }
+    match parts.last_mut() {
+        Some(Part::Text(before)) => *before = join(std::mem::take(before), "\n", &text),
+        _ => parts.push(Part::Text(text)),
+    }
+}
+
+/// Extends a text; the first extension copies it, the ones after that do not.
+pub fn join<'a>(before: Cow<'a, str>, between: &str, text: &str) -> Cow<'a, str> {
+    let mut joined = before.into_owned();
+    joined.push_str(between);
+    joined.push_str(text);
+    Cow::Owned(joined)
 }
 
 impl Turn<'_> {

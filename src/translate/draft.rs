@@ -178,6 +178,7 @@ impl<'a> Draft<'a> {
         Ask {
             model: self.model,
             conversation,
+            last_image: None,
             sampling: Sampling {
                 temperature: self.temperature,
                 max_tokens: self.max_completion_tokens.or(self.max_tokens),

@@ -30,6 +30,7 @@ pub mod notes;
 pub mod plan;
 pub mod reading;
 pub mod rejection;
+pub mod sight;
 pub mod tokenizer;
 pub mod tools;
 pub mod usage;

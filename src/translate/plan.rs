@@ -10,6 +10,7 @@ use super::key::Key;
 use super::model::{Catalogue, ModelCard, Resolved};
 use super::notes::{Notes, shortened};
 use super::rejection::{Cause, Rejection};
+use super::sight;
 use super::tools::signature::Detail;
 use super::tools::{Dialect, Offer};
 use super::usage;
@@ -105,13 +106,12 @@ pub fn plan<'a>(
     let mut names = ask.model.iter().chain(&ask.fallbacks);
     let Resolved { id, card } = catalogue.resolve(names.next().map(AsRef::as_ref))?;
     let schemas = compile(ask.tools.as_ref(), &ask.format, &mut ask.notes)?;
+    if sight::fit(&mut ask.conversation, card, ask.last_image.as_deref())? {
+        ask.notes.ignored.push(sight::LEFT_OUT.into());
+    }
     refuse_ignored(&ask.notes, capabilities)?;
     refuse_amounts(&ask, capabilities)?;
-    let prefill = ask
-        .conversation
-        .prefill
-        .as_ref()
-        .map(|prefill| prefill.clone().into_owned());
+    let prefill = ask.conversation.prefill.clone().map(Cow::into_owned);
     let turns = ask.conversation.turns.len();
     let dialect = capabilities.guide.dialect(&id);
     let spoken = Spoken::new(dialect, &ask.conversation, ask.tools.as_ref());
@@ -337,15 +337,6 @@ fn variant(
     capabilities: &Capabilities,
 ) -> Result<Variant, Rejection> {
     match (has_images, card) {
-        (true, Some(card)) if card.vision == Some(false) => Err(Rejection::of(
-            Cause::UnsupportedValue,
-            "messages",
-            format!(
-                "Unsupported value: the model '{}' cannot see images. Take one with vision, such as \
-                 'google/gemini-2.5-flash', or send text alone.",
-                card.id
-            ),
-        )),
         (true, _) => Ok(Variant::Vision),
         (false, card) if capabilities.enterprise => match card {
             Some(card) if !card.enterprise => Err(Rejection::of(

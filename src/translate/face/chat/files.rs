@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use crate::translate::image::decode_data_uri;
+use crate::translate::image::DataUri;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::openai::message::File;
 use crate::wire::text::Text;
@@ -35,13 +35,12 @@ pub fn read<'a>(file: File<'a>, path: &str) -> Result<FileContent<'a>, Rejection
         return Err(without_data(&file, path));
     };
     let param = format!("{path}.file.file_data");
-    let Some(decoded) = decode_data_uri(&data) else {
-        let message =
-            format!("Invalid '{param}': it must be a data URI such as data:text/plain;base64,....");
-        return Err(Rejection::invalid(param, message));
+    let Some(uri) = DataUri::read(&data) else {
+        return Err(malformed(param));
     };
-    let media_type = decoded.media_type.trim().to_ascii_lowercase();
-    if media_type.starts_with("image/") {
+    let media_type = uri.media_type.to_ascii_lowercase();
+    let says_nothing = matches!(media_type.as_str(), "" | UNKNOWN_TYPE);
+    if media_type.starts_with("image/") || (says_nothing && uri.image_type().is_some()) {
         return Ok(FileContent::Image(data));
     }
     if !is_text_type(&media_type) {
@@ -51,9 +50,12 @@ pub fn read<'a>(file: File<'a>, path: &str) -> Result<FileContent<'a>, Rejection
              Extract the file's text and send that.",
         ));
     }
+    let Some(bytes) = uri.decode() else {
+        return Err(malformed(param));
+    };
     // A file of no particular type is text if it reads like text.
-    let is_binary = media_type == UNKNOWN_TYPE && decoded.bytes.contains(&0);
-    match String::from_utf8(decoded.bytes) {
+    let is_binary = media_type == UNKNOWN_TYPE && bytes.contains(&0);
+    match String::from_utf8(bytes) {
         Ok(text) if !is_binary => Ok(FileContent::Text(between_lines(&file.filename, &text))),
         _ => Err(unsupported(
             param,
@@ -116,6 +118,12 @@ fn without_data(file: &File<'_>, path: &str) -> Rejection {
         );
     }
     Rejection::missing(format!("{path}.file.file_data"))
+}
+
+fn malformed(param: String) -> Rejection {
+    let message =
+        format!("Invalid '{param}': it must be a data URI such as data:text/plain;base64,....");
+    Rejection::invalid(param, message)
 }
 
 fn unsupported(param: String, reason: &str) -> Rejection {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::files::{self, FileContent};
-use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
+use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn, join, push_text};
 use crate::translate::image;
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
@@ -24,8 +24,8 @@ pub struct Limits {
     pub images: image::Limits,
 }
 
-/// Reads messages into a conversation. Members of the messages that have no effect are added to
-/// `members`.
+/// Reads messages into a conversation, and tells where the last image stands. Members of the
+/// messages that have no effect are added to `members`.
 ///
 /// # Errors
 /// An empty list, a role nobody knows, a part that cannot be carried, a tool
@@ -34,7 +34,7 @@ pub fn parse<'a>(
     messages: Vec<RequestMessage<'a>>,
     limits: &Limits,
     members: &mut Members,
-) -> Result<Conversation<'a>, Rejection> {
+) -> Result<(Conversation<'a>, Option<String>), Rejection> {
     if messages.is_empty() {
         return Err(Rejection::invalid(
             "messages",
@@ -45,6 +45,7 @@ pub fn parse<'a>(
         limits,
         members,
         images: 0,
+        last_image: None,
         instructions: None,
         turns: Vec::with_capacity(messages.len()),
         ends_in_nothing: false,
@@ -53,13 +54,17 @@ pub fn parse<'a>(
     for (position, message) in messages.into_iter().enumerate() {
         builder.add(position, message)?;
     }
-    builder.finish()
+    let last_image = builder.last_image.take();
+    builder
+        .finish()
+        .map(|conversation| (conversation, last_image))
 }
 
 struct Builder<'a, 'l> {
     limits: &'l Limits,
     members: &'l mut Members,
     images: usize,
+    last_image: Option<String>,
     instructions: Option<Cow<'a, str>>,
     turns: Vec<Turn<'a>>,
     /// The last message so far is a user's who says nothing: the answer is to what came before.
@@ -203,7 +208,7 @@ impl<'a> Builder<'a, '_> {
             "image_url" => {
                 let image = part.image_url.ok_or_else(|| missing("image_url"))?;
                 self.note_image_members(&image);
-                self.image(out, &path, image::normalised(image.url.0))?;
+                self.image(out, path, image.url.0)?;
             }
             "input_audio" => return Err(unsupported_part(path, "audio")),
             "file" => {
@@ -212,7 +217,7 @@ impl<'a> Builder<'a, '_> {
                     .add_unknown("messages[].content[].file", &file.unknown);
                 match files::read(file, &path)? {
                     FileContent::Text(text) => push_text(out, Cow::Owned(text)),
-                    FileContent::Image(url) => self.image(out, &path, url)?,
+                    FileContent::Image(url) => self.image(out, path, url)?,
                 }
             }
             _ => {
@@ -274,12 +279,13 @@ impl<'a> Builder<'a, '_> {
     fn image(
         &mut self,
         out: &mut Vec<Part<'a>>,
-        path: &str,
+        path: String,
         url: Cow<'a, str>,
     ) -> Result<(), Rejection> {
         self.images += 1;
-        image::parse_url(&url, path, self.images, &self.limits.images)?;
+        let url = image::accept(url, &path, self.images, &self.limits.images)?;
         out.push(Part::Image(url));
+        self.last_image = Some(path);
         Ok(())
     }
 
@@ -360,25 +366,6 @@ fn is_blank(turn: &Turn<'_>) -> bool {
 fn name_of<'a>(message: &RequestMessage<'a>) -> Option<Cow<'a, str>> {
     let Text(name) = message.name.as_ref()?;
     (!name.is_empty() && *name != message.role.0).then(|| name.clone())
-}
-
-/// Adds a text, on a line of its own when a text came before it.
-fn push_text<'a>(parts: &mut Vec<Part<'a>>, text: Cow<'a, str>) {
-    if text.is_empty() {
-        return;
-    }
-    match parts.last_mut() {
-        Some(Part::Text(before)) => *before = join(std::mem::take(before), "\n", &text),
-        _ => parts.push(Part::Text(text)),
-    }
-}
-
-/// Extends a text; the first extension copies it, the ones after that do not.
-fn join<'a>(before: Cow<'a, str>, between: &str, text: &str) -> Cow<'a, str> {
-    let mut joined = before.into_owned();
-    joined.push_str(between);
-    joined.push_str(text);
-    Cow::Owned(joined)
 }
 
 fn calls<'a>(

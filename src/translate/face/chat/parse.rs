@@ -22,10 +22,12 @@ pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> 
     let raw = draft.messages.ok_or_else(|| missing_messages(&draft))?;
     let tools = tools::offer(&mut draft)?;
     let format = format::answer_format(&mut draft)?;
-    let conversation = messages::parse(parse_messages(raw, limits)?, limits, &mut draft.members)?;
+    let messages = parse_messages(raw, limits)?;
+    let (conversation, last_image) = messages::parse(messages, limits, &mut draft.members)?;
     Ok(Ask {
         tools,
         format,
+        last_image,
         ..draft.into_ask(conversation)
     })
 }

@@ -1,0 +1,35 @@
+//! What a model that cannot see is sent of a conversation with images.
+
+use super::ask::Conversation;
+use super::model::ModelCard;
+use super::rejection::{Cause, Rejection};
+
+/// How the images that are left out are named among what was ignored.
+pub const LEFT_OUT: &str = "messages[].content[].image_url";
+
+/// Fits a conversation to what a model can see. Images of earlier messages are left out for a model
+/// that cannot: a client that once sent one sends it again with every message, and the chat would
+/// be over. Whether there were any.
+///
+/// # Errors
+/// An image in the last message, which is what the answer would be about; `last_image` is its place
+/// in the request.
+pub fn fit(
+    conversation: &mut Conversation<'_>,
+    card: Option<&ModelCard>,
+    last_image: Option<&str>,
+) -> Result<bool, Rejection> {
+    let Some(card) = card.filter(|card| card.vision == Some(false)) else {
+        return Ok(false);
+    };
+    if conversation.ends_in_image() {
+        let message = format!(
+            "Unsupported value: the model '{}' cannot see images. Take one with vision, such as \
+             'google/gemini-2.5-flash', or send text alone.",
+            card.id
+        );
+        let param = last_image.unwrap_or("messages");
+        return Err(Rejection::of(Cause::UnsupportedValue, param, message));
+    }
+    Ok(conversation.leave_out_old_images())
+}
