@@ -211,13 +211,13 @@ fn all_schemas_of_a_request_share_one_budget() {
     let link = |at: usize| json!({"$ref": format!("#/$defs/d{at}")});
     let mut definitions = serde_json::Map::new();
     definitions.insert("d0".to_owned(), json!({"type": "string"}));
-    for at in 1..12 {
+    for at in 1..9 {
         definitions.insert(
             format!("d{at}"),
             json!({"anyOf": [link(at - 1), link(at - 1)]}),
         );
     }
-    let heavy = raw(&json!({"$defs": definitions, "$ref": "#/$defs/d11"}));
+    let heavy = raw(&json!({"$defs": definitions, "$ref": "#/$defs/d8"}));
     let light = raw(&json!({"type": "object"}));
     let budget = &mut SchemaBudget::default();
     let mut unchecked = 0;
@@ -230,5 +230,5 @@ fn all_schemas_of_a_request_share_one_budget() {
             "one tool costs no other its check"
         );
     }
-    assert!((110..128).contains(&unchecked), "{unchecked}");
+    assert!((64..128).contains(&unchecked), "{unchecked}");
 }
