@@ -1,4 +1,4 @@
-//! A stand-in for fal.ai's `any-llm`, for demos, tests and work without a network.
+//! A stand-in for fal.ai's `any-llm` and `openrouter/router`, for demos, tests and work without a network.
 //!
 //! One port plays all of fal's hosts: `fal.run` at `/`, `queue.fal.run` at `/queue`, `rest.fal.ai`
 //! at `/rest`, the file store at `/files`, and fal's browser proxy at `/api/fal/proxy`. fal's own
@@ -11,12 +11,14 @@
 //! its pages.
 //!
 //! In reading order: [`Options`] and [`Behaviour`] say what to do, `server` runs, `http` takes
-//! calls in, `run`, `queue`, `storage` and `proxy` are fal's hosts, `plan` is the way from a call
-//! to its answer, `llm` makes answers, `play` performs them, `inspect` shows the record.
+//! calls in, `run`, `queue`, `storage` and `proxy` are fal's hosts, `endpoint` knows the applications,
+//! `plan` is the way from a call to its answer, `llm` makes answers, `router` knows what is the
+//! router's alone, `play` performs answers, `inspect` shows the record.
 //!
 //! Not here: WebSockets, HTTP/2, TLS, compression, billing. No client of `any-llm` needs them.
 
 mod client;
+mod endpoint;
 mod http;
 mod inspect;
 mod llm;
@@ -26,6 +28,7 @@ mod play;
 mod proxy;
 mod queue;
 mod relay;
+mod router;
 mod run;
 mod script;
 mod server;

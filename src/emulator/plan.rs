@@ -1,4 +1,4 @@
-//! What one call to any-llm asks for, script taken out, and its way to an answer. The same for a
+//! What one call to a model asks for, script taken out, and its way to an answer. The same for a
 //! direct call, a stream and a queued one.
 
 use bytes::Bytes;
@@ -6,12 +6,14 @@ use futures::{StreamExt, stream::LocalBoxStream};
 use serde_json::Value;
 
 use super::{
+    endpoint::{Endpoint, Target},
     http::{
         call::{Call, Whole},
         kinds::{self, Mention, Sender},
     },
-    llm::{Input, Variant, compose},
-    play::{Framing, Snapshot, snapshots, with_quirks},
+    llm::{Input, Invalid, compose},
+    play::{Body, Form, Framing, Snapshot, Step, snapshots, steps, whole_steps, with_quirks},
+    router::{self, chat},
     script::{Behaviour, Fault, strip},
     server::State,
 };
@@ -20,9 +22,7 @@ use super::{
 #[derive(Clone)]
 pub(super) struct Plan {
     pub(super) behaviour: Behaviour,
-    pub(super) variant: Variant,
-    /// The app as its errors call it.
-    pub(super) app: String,
+    pub(super) endpoint: Endpoint,
     /// The request body without its markers.
     body: Bytes,
 }
@@ -34,8 +34,11 @@ impl Plan {
     ///
     /// A 400 that names the word we do not know: a script that is silently ignored makes a test
     /// that proves nothing.
-    pub(super) fn read(state: &State, call: &Call, variant: Variant) -> Result<Plan, Whole> {
-        let (body, words) = take_markers(&call.body);
+    pub(super) fn read(state: &State, call: &Call, endpoint: Endpoint) -> Result<Plan, Whole> {
+        let (body, words) = match endpoint {
+            Endpoint::Chat => chat::take_markers(&call.body),
+            Endpoint::AnyLlm(_) | Endpoint::Router(_) => take_markers(&call.body),
+        };
         let header = call.header("x-emulate").unwrap_or_default();
         let behaviour = state
             .options
@@ -49,15 +52,9 @@ impl Plan {
                 format!("fal-gateway emulator: {problem}; see /_emulator/help"),
             )
         })?;
-        let app = match variant {
-            Variant::Plain => "fal-ai/any-llm",
-            Variant::Vision => "fal-ai/any-llm/vision",
-            Variant::Enterprise => "fal-ai/any-llm/enterprise",
-        };
         Ok(Plan {
             behaviour,
-            variant,
-            app: app.to_owned(),
+            endpoint,
             body,
         })
     }
@@ -68,9 +65,14 @@ impl Plan {
             Fault::Kind(name) => {
                 let kind = kinds::find(name).filter(|kind| senders.contains(&kind.sender))?;
                 let input = serde_json::from_slice(&self.body).unwrap_or(Value::Null);
+                if self.endpoint == Endpoint::Chat
+                    && let Some(refusal) = chat::refusal(kind, &input)
+                {
+                    return Some(self.with_retry_after(refusal));
+                }
                 kind.reply(&Mention {
-                    app: &self.app,
-                    variant: self.variant,
+                    app: self.endpoint.app(),
+                    variant: self.endpoint.variant(),
                     input: &input,
                 })
             }
@@ -94,21 +96,87 @@ impl Plan {
         self.body.len()
     }
 
-    /// The answer as it grows. The quirks that change a text need all of it beforehand; a relayed
-    /// answer has only those of its form and its end.
+    /// Whether the caller wants to see the answer grow.
+    pub(super) fn streams(&self, target: Target) -> bool {
+        match self.endpoint {
+            Endpoint::Chat => chat::wants_stream(&self.body),
+            Endpoint::AnyLlm(_) | Endpoint::Router(_) => target.stream,
+        }
+    }
+
+    /// What fills the silences of a stream.
+    pub(super) fn ping(&self) -> Bytes {
+        match self.endpoint {
+            Endpoint::Chat => chat::PROCESSING,
+            Endpoint::AnyLlm(_) | Endpoint::Router(_) => {
+                Framing::new(&self.behaviour, Form::AnyLlm).ping()
+            }
+        }
+    }
+
+    /// The answer as it grows.
     ///
     /// # Errors
     ///
     /// The app's refusal of the input.
-    pub(super) async fn snapshots(
+    pub(super) async fn stream(
         &self,
         state: &State,
+    ) -> Result<LocalBoxStream<'static, Step>, Whole> {
+        if self.endpoint == Endpoint::Chat {
+            return chat::stream(state, &self.body, &self.behaviour).await;
+        }
+        let (input, form) = self.input(state)?;
+        let snapshots = self.snapshots(state, &input).await?;
+        Ok(steps(snapshots, self.behaviour.clone(), form))
+    }
+
+    /// The whole answer, broken if the script says so.
+    ///
+    /// # Errors
+    ///
+    /// The app's refusal of the input.
+    pub(super) async fn whole(&self, state: &State) -> Result<Body, Whole> {
+        if self.endpoint == Endpoint::Chat {
+            return chat::whole(state, &self.body, &self.behaviour).await;
+        }
+        let (input, form) = self.input(state)?;
+        let snapshot = self.closing(state, &input).await?;
+        Ok(whole_steps(&snapshot, &self.behaviour, form))
+    }
+
+    /// What a queued call ends in.
+    pub(super) async fn result(&self, state: &State) -> Whole {
+        if let Some(refusal) = self.refusal(&[Sender::App, Sender::Ingress]) {
+            return refusal;
+        }
+        let unbroken = Plan {
+            behaviour: Behaviour {
+                rupture: None,
+                flood_mib: None,
+                ..self.behaviour.clone()
+            },
+            ..self.clone()
+        };
+        match unbroken.whole(state).await {
+            Ok(Body::Whole(body)) => Whole::new(200, "application/json", body),
+            // Nothing breaks where nothing is sent.
+            Ok(Body::Steps(_)) => Whole::detail(500, "Internal Server Error"),
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// The quirks that change a text need all of it beforehand; a relayed answer has only those of
+    /// its form and its end.
+    async fn snapshots(
+        &self,
+        state: &State,
+        input: &Input,
     ) -> Result<LocalBoxStream<'static, Snapshot>, Whole> {
-        let input = self.input()?;
         match &state.relay {
-            Some(relay) => relay.ask(&input).await,
+            Some(relay) => relay.ask(input).await,
             None => {
-                let answer = compose(&input, state.options.tag, &self.behaviour);
+                let answer = compose(input, state.options.tag, &self.behaviour);
                 let answer = with_quirks(answer, &self.behaviour);
                 Ok(futures::stream::iter(snapshots(answer, &self.behaviour)).boxed_local())
             }
@@ -116,16 +184,12 @@ impl Plan {
     }
 
     /// The answer at its end.
-    ///
-    /// # Errors
-    ///
-    /// As [`Plan::snapshots`].
-    pub(super) async fn closing(&self, state: &State) -> Result<Snapshot, Whole> {
+    async fn closing(&self, state: &State, input: &Input) -> Result<Snapshot, Whole> {
         if state.relay.is_none() {
-            let answer = compose(&self.input()?, state.options.tag, &self.behaviour);
+            let answer = compose(input, state.options.tag, &self.behaviour);
             return Ok(Snapshot::closing(with_quirks(answer, &self.behaviour)));
         }
-        let mut snapshots = self.snapshots(state).await?;
+        let mut snapshots = self.snapshots(state, input).await?;
         let mut latest = Snapshot {
             output: Some(String::new()),
             reasoning: None,
@@ -141,24 +205,28 @@ impl Plan {
         })
     }
 
-    /// What a queued call ends in.
-    pub(super) async fn result(&self, state: &State) -> Whole {
-        if let Some(refusal) = self.refusal(&[Sender::App, Sender::Ingress]) {
-            return refusal;
+    /// What is asked of a prompt face, and the form of its answer.
+    fn input(&self, state: &State) -> Result<(Input, Form), Whole> {
+        let limit = self.behaviour.limit;
+        let read =
+            |input: Result<Input, Vec<Invalid>>| input.map_err(|errors| Whole::invalid(&errors));
+        match self.endpoint {
+            Endpoint::AnyLlm(variant) => {
+                let input = read(Input::parse(&self.body, variant, limit))?;
+                Ok((input, Form::AnyLlm))
+            }
+            Endpoint::Router(prompt) => {
+                let input = read(Input::parse_for_router(&self.body, prompt, limit))?;
+                let tally = router::admit(&input, prompt, state.relay.is_some())?;
+                let form = match prompt.tells_progress() {
+                    true => Form::Router(tally),
+                    false => Form::Media(tally),
+                };
+                Ok((input, form))
+            }
+            // It has no prompt.
+            Endpoint::Chat => Err(Whole::detail(404, "Not Found")),
         }
-        match self.closing(state).await {
-            Ok(snapshot) => Whole::new(
-                200,
-                "application/json",
-                Framing::new(&self.behaviour).body(&snapshot),
-            ),
-            Err(refusal) => refusal,
-        }
-    }
-
-    fn input(&self) -> Result<Input, Whole> {
-        Input::parse(&self.body, self.variant, self.behaviour.limit)
-            .map_err(|errors| Whole::invalid(&errors))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `fal.run`: direct calls and streams. Source: fal's any-llm API page; fal docs, pages
+//! `fal.run`: direct calls and streams. Source: fal's pages for the applications; fal docs, pages
 //! "synchronous requests" and "streaming".
 
 use std::{
@@ -15,68 +15,27 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{
+    endpoint::{Target, resolve},
     http::{
         call::{Call, Flow, Reply, Whole},
         kinds::{self, Mention, Sender},
     },
-    llm::Variant,
     plan::Plan,
-    play::{Body, Snapshot, Step, perform, steps, whole_steps},
+    play::{Body, Step, perform},
     script::Quirk,
     server::State,
 };
 
-/// An endpoint of the app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) variant: Variant,
-    pub(super) stream: bool,
-}
-
-/// The endpoint at `segments`, the whole path split at its slashes.
-///
-/// # Errors
-///
-/// fal's 404: of the platform for an unknown app, of the app for an unknown path.
-pub(super) fn resolve(segments: &[&str]) -> Result<Target, Whole> {
-    let (variant, rest) = match segments {
-        ["fal-ai", "any-llm", "vision", rest @ ..] => (Variant::Vision, rest),
-        ["fal-ai", "any-llm", "enterprise", rest @ ..] => (Variant::Enterprise, rest),
-        ["fal-ai", "any-llm", rest @ ..] => (Variant::Plain, rest),
-        [_, alias, ..] => {
-            return Err(Whole::detail(
-                404,
-                format!("Application {alias:?} not found"),
-            ));
-        }
-        [path] => return Err(path_unknown(path)),
-        [] => return Err(path_unknown("")),
-    };
-    match rest {
-        [] => Ok(Target {
-            variant,
-            stream: false,
-        }),
-        ["stream"] => Ok(Target {
-            variant,
-            stream: true,
-        }),
-        unknown => Err(path_unknown(&unknown.join("/"))),
-    }
-}
-
-fn path_unknown(path: &str) -> Whole {
-    Whole::detail(404, format!("Path /{path} not found")).with("x-fal-billable-units", "0")
-}
+const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 
 /// Reads a call at the door: it goes somewhere, may come in, and its script is understood.
 pub(super) fn enter(state: &State, call: &Call, target: Target) -> Result<Plan, Whole> {
-    let plan = Plan::read(state, call, target.variant);
+    let plan = Plan::read(state, call, target.endpoint);
     if let Err(name) = state.keys.admit(call) {
         let kind = kinds::find(name).expect("the door's refusals are in the table");
         return Err(kind.reply(&Mention {
-            app: "fal-ai/any-llm",
-            variant: target.variant,
+            app: target.endpoint.app(),
+            variant: target.endpoint.variant(),
             input: &Value::Null,
         }));
     }
@@ -109,12 +68,11 @@ async fn try_answer(state: &State, call: &Call) -> Result<Reply, Whole> {
     if let Some(refusal) = plan.refusal(&[Sender::Door, Sender::App, Sender::Ingress]) {
         return Err(refusal);
     }
-    if target.stream {
-        let snapshots = plan.snapshots(state).await?;
-        return Ok(stream(call, plan, snapshots, slot));
+    if plan.streams(target) {
+        let steps = plan.stream(state).await?;
+        return Ok(flow(call, &plan, EVENT_STREAM, steps, slot));
     }
-    let snapshot = plan.closing(state).await?;
-    Ok(match whole_steps(&snapshot, &plan.behaviour) {
+    Ok(match plan.whole(state).await? {
         Body::Whole(body) => Whole {
             body,
             ..with_extras(&plan, Whole::new(200, "application/json", ""))
@@ -127,16 +85,6 @@ async fn try_answer(state: &State, call: &Call) -> Result<Reply, Whole> {
     })
 }
 
-fn stream(
-    call: &Call,
-    plan: Plan,
-    snapshots: LocalBoxStream<'static, Snapshot>,
-    slot: Slot,
-) -> Reply {
-    let steps = steps(snapshots, plan.behaviour.clone());
-    flow(call, &plan, "text/event-stream; charset=utf-8", steps, slot)
-}
-
 fn flow(
     call: &Call,
     plan: &Plan,
@@ -144,7 +92,7 @@ fn flow(
     steps: LocalBoxStream<'static, Step>,
     slot: Slot,
 ) -> Reply {
-    let body = perform(steps, &plan.behaviour, call.entry.clone());
+    let body = perform(steps, &plan.behaviour, plan.ping(), call.entry.clone());
     let body = body.inspect(move |_| {
         // The call is in progress for as long as its body exists.
         let _ = &slot;

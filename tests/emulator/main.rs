@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod chat;
 mod faults;
 mod harness;
 mod hosts;
@@ -16,6 +17,7 @@ mod pages;
 mod queue;
 mod record;
 mod relay;
+mod router;
 mod schemas;
 mod stream;
 mod tools;

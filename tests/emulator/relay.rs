@@ -175,3 +175,48 @@ async fn a_caller_that_leaves_ends_the_relayed_call() {
         .unwrap();
     assert!(read.is_err() || rest.is_empty());
 }
+
+/// A local model on the router's faces: its words grow under a prompt, and go through as they are
+/// where messages were sent.
+#[tokio::test]
+async fn the_routers_faces_are_relayed_too() {
+    let (fal, stub) = relaying().await;
+    let input = json!({ "prompt": "hi", "model": "any/model" });
+    let call = tokio::spawn(read_stream(fal.post("/openrouter/router/stream", &input)));
+    let (_, asked, mut socket) = take(&stub).await;
+    answer(&mut socket, "200 OK", DELTAS).await;
+    assert_eq!(asked["model"], "llama3");
+    let last = call.await.unwrap().events().pop().unwrap();
+    assert_eq!(last["output"], "Héllo");
+    assert_eq!(last["usage"]["cost"], 0.0);
+
+    let chat = "/openrouter/router/openai/v1/chat/completions";
+    let messages = json!([{ "role": "user", "content": "hi" }]);
+    let tools = json!([{ "type": "function", "function": { "name": "f" } }]);
+    let request =
+        json!({ "model": "any/model", "messages": messages, "tools": tools, "stream": true });
+    let call = tokio::spawn(read_stream(fal.post(chat, &request)));
+    let (head, asked, mut socket) = take(&stub).await;
+    answer(&mut socket, "200 OK", DELTAS).await;
+    assert!(head.contains("authorization: bearer sk-relay"), "{head}");
+    assert_eq!(
+        asked,
+        json!({
+            "model": "llama3", "messages": messages, "tools": tools, "stream": true,
+            "stream_options": { "include_usage": true },
+        })
+    );
+    assert_eq!(call.await.unwrap().text(), DELTAS);
+
+    let request = json!({ "model": "any/model", "messages": messages });
+    let call = tokio::spawn(send(fal.post(chat, &request)));
+    let (_, asked, mut socket) = take(&stub).await;
+    assert_eq!(asked["stream"], false);
+    answer(&mut socket, "429 Too Many", "{\"error\":\"slow down\"}").await;
+    let refused = call.await.unwrap();
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["code"]),
+        (429, &json!(429))
+    );
+    assert!(refused.text().contains("slow down"));
+}

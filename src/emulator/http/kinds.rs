@@ -164,6 +164,16 @@ pub static ERROR_KINDS: &[Kind] = &[
     typed!("downstream", 400, "downstream_service_error", r#"["body"]"#, "Downstream service error", "", "false"),
     typed!("downstream_500", 500, "downstream_service_error", r#"["body"]"#, "Downstream service error", "", "true"),
     typed!("downstream_unavailable", 500, "downstream_service_unavailable", r#"["body"]"#, "Downstream service unavailable", "", "true"),
+    // The router, whose apps pass OpenRouter's words on.
+    kind("reasoning_mandatory", 400, App, r#"{"detail":"Reasoning is mandatory and cannot be disabled"}"#),
+    kind("model_invalid", 400, App, r#"{"detail":"$NAME is not a valid model ID"}"#),
+    kind("provider_error", 400, App, r#"{"detail":"Provider returned error"}"#),
+    kind("no_audio", 404, App, r#"{"detail":"No endpoints found that support input audio"}"#),
+    kind("no_video", 404, App, r#"{"detail":"No endpoints found that support input video"}"#),
+    kind("no_images", 404, App, r#"{"detail":"No endpoints found that support image input"}"#),
+    kind("no_tools", 404, App, r#"{"detail":"No endpoints found that support tool use"}"#),
+    kind("no_parameters", 404, App, r#"{"detail":"No endpoints found that can handle the requested parameters"}"#),
+    kind("context_exceeded", 400, App, r#"{"detail":"This endpoint's maximum context length is 16385 tokens. However, you requested about 20015 tokens."}"#),
     // The app and its runner.
     kind("error_200", 200, App, r#"{"output":"","reasoning":null,"partial":false,"error":"Upstream provider failed to answer"}"#),
     kind("crash_500", 500, App, r#"{"detail":"Internal Server Error"}"#),

@@ -4,7 +4,7 @@ use super::{Input, commands, conversation, instructed, prose};
 use crate::emulator::script::{Behaviour, Slip};
 
 /// Opens every answer that could be taken for a model's.
-const EMULATOR_TAG: &str = "[fal-gateway emulator — not a real model] ";
+pub(in crate::emulator) const EMULATOR_TAG: &str = "[fal-gateway emulator — not a real model] ";
 
 /// Characters that count as one token when `max_tokens` cuts an answer.
 const CHARS_PER_TOKEN: usize = 4;

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::{
     Input,
-    catalogue::Variant,
     conversation::{Conversation, Turn},
     input::data_uri,
     prose,
@@ -82,12 +81,8 @@ fn describe(input: &Input) -> Value {
         .iter()
         .map(|url| describe_image(url))
         .collect();
-    json!({
-        "endpoint": match input.variant {
-            Variant::Plain => "any-llm",
-            Variant::Vision => "any-llm/vision",
-            Variant::Enterprise => "any-llm/enterprise",
-        },
+    let mut seen = json!({
+        "endpoint": input.endpoint,
         "prompt_chars": input.prompt.chars().count(),
         "system_prompt": input.system_prompt,
         "model": input.model,
@@ -97,7 +92,16 @@ fn describe(input: &Input) -> Value {
         "priority": input.priority,
         "image_count": images.len(),
         "images": images,
-    })
+    });
+    if let Some(fields) = seen.as_object_mut() {
+        let audio = input.audio_url.as_deref().map(describe_image);
+        fields.extend(audio.map(|audio| ("audio".to_owned(), audio)));
+        if !input.video_urls.is_empty() {
+            let videos = input.video_urls.iter().map(|url| describe_image(url));
+            fields.insert("videos".to_owned(), videos.collect());
+        }
+    }
+    seen
 }
 
 fn describe_image(url: &str) -> Value {

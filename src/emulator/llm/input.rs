@@ -12,6 +12,8 @@ use super::{
 /// A request that the app accepts.
 #[derive(Clone, Debug)]
 pub(in crate::emulator) struct Input {
+    /// The endpoint, without the owner of the application.
+    pub(in crate::emulator) endpoint: &'static str,
     pub(in crate::emulator) variant: Variant,
     pub(in crate::emulator) prompt: String,
     pub(in crate::emulator) system_prompt: Option<String>,
@@ -21,6 +23,9 @@ pub(in crate::emulator) struct Input {
     pub(in crate::emulator) temperature: Option<f64>,
     pub(in crate::emulator) max_tokens: Option<i64>,
     pub(in crate::emulator) image_urls: Vec<String>,
+    /// The router's alone, as are the videos.
+    pub(in crate::emulator) audio_url: Option<String>,
+    pub(in crate::emulator) video_urls: Vec<String>,
 }
 
 const PRIORITIES: [&str; 2] = ["throughput", "latency"];
@@ -37,42 +42,50 @@ impl Input {
         variant: Variant,
         limit: Option<usize>,
     ) -> Result<Input, Vec<Invalid>> {
-        let value = parse_json(body).map_err(|invalid| vec![invalid])?;
-        let Value::Object(fields) = &value else {
-            return Err(vec![Invalid::not_an_object(&value)]);
-        };
-        let mut reader = Reader {
-            fields,
-            whole: &value,
-            limit,
-            invalid: Vec::new(),
-        };
-        let input = Input {
-            variant,
-            prompt: reader.prompt(),
-            system_prompt: reader.optional("system_prompt", limited_text(limit)),
-            model: reader.model(variant),
-            reasoning: reader
-                .unless_absent("reasoning", parse_bool)
-                .unwrap_or(false),
-            priority: reader
-                .unless_absent("priority", parse_priority)
-                .unwrap_or("latency"),
-            temperature: reader.optional("temperature", |field, value| {
-                parse_float_within(field, value, 0.0, 2.0)
-            }),
-            max_tokens: reader.optional("max_tokens", parse_int),
-            image_urls: if variant == Variant::Vision {
-                reader.images()
-            } else {
-                Vec::new()
-            },
-        };
-        if reader.invalid.is_empty() {
-            Ok(input)
-        } else {
-            Err(reader.invalid)
-        }
+        read_object(body, |fields, whole| {
+            let mut reader = Reader::new(fields, whole, limit);
+            let input = Input {
+                endpoint: match variant {
+                    Variant::Plain => "any-llm",
+                    Variant::Vision => "any-llm/vision",
+                    Variant::Enterprise => "any-llm/enterprise",
+                },
+                variant,
+                prompt: reader.prompt(),
+                system_prompt: reader.system_prompt(),
+                model: reader.model(variant),
+                reasoning: reader
+                    .unless_absent("reasoning", parse_bool)
+                    .unwrap_or(false),
+                priority: reader
+                    .unless_absent("priority", parse_priority)
+                    .unwrap_or("latency"),
+                temperature: reader.optional("temperature", |field, value| {
+                    parse_float_within(field, value, 0.0, 2.0)
+                }),
+                max_tokens: reader.optional("max_tokens", parse_int),
+                image_urls: if variant == Variant::Vision {
+                    reader.images()
+                } else {
+                    Vec::new()
+                },
+                audio_url: None,
+                video_urls: Vec::new(),
+            };
+            reader.finish(input)
+        })
+    }
+}
+
+/// Reads a body that has to be an object of JSON.
+pub(super) fn read_object(
+    body: &[u8],
+    read: impl FnOnce(&Map<String, Value>, &Value) -> Result<Input, Vec<Invalid>>,
+) -> Result<Input, Vec<Invalid>> {
+    let value = parse_json(body).map_err(|invalid| vec![invalid])?;
+    match &value {
+        Value::Object(fields) => read(fields, &value),
+        _ => Err(vec![Invalid::not_an_object(&value)]),
     }
 }
 
@@ -92,16 +105,41 @@ fn parse_json(body: &[u8]) -> Result<Value, Invalid> {
 }
 
 /// Reads field after field and keeps what was wrong.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     fields: &'a Map<String, Value>,
     whole: &'a Value,
     limit: Option<usize>,
     invalid: Vec<Invalid>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        fields: &'a Map<String, Value>,
+        whole: &'a Value,
+        limit: Option<usize>,
+    ) -> Reader<'a> {
+        Reader {
+            fields,
+            whole,
+            limit,
+            invalid: Vec::new(),
+        }
+    }
+
+    /// `input`, unless something was wrong with it.
+    pub(super) fn finish(self, input: Input) -> Result<Input, Vec<Invalid>> {
+        match self.invalid.is_empty() {
+            true => Ok(input),
+            false => Err(self.invalid),
+        }
+    }
+
+    pub(super) fn refuse(&mut self, invalid: Invalid) {
+        self.invalid.push(invalid);
+    }
+
     /// The field if it is there; null is a value like any other.
-    fn unless_absent<T>(
+    pub(super) fn unless_absent<T>(
         &mut self,
         field: &str,
         parse: impl Fn(&str, &Value) -> Result<T, Invalid>,
@@ -111,7 +149,7 @@ impl Reader<'_> {
     }
 
     /// As [`Reader::unless_absent`], and null means absent.
-    fn optional<T>(
+    pub(super) fn optional<T>(
         &mut self,
         field: &str,
         parse: impl Fn(&str, &Value) -> Result<T, Invalid>,
@@ -122,13 +160,32 @@ impl Reader<'_> {
         self.unless_absent(field, parse)
     }
 
-    fn prompt(&mut self) -> String {
+    pub(super) fn prompt(&mut self) -> String {
         if !self.fields.contains_key("prompt") {
             self.invalid
                 .push(Invalid::missing(&[json!("prompt")], self.whole));
         }
         self.unless_absent("prompt", limited_text(self.limit))
             .unwrap_or_default()
+    }
+
+    pub(super) fn system_prompt(&mut self) -> Option<String> {
+        self.optional("system_prompt", limited_text(self.limit))
+    }
+
+    /// A model of any name; there is no default.
+    pub(super) fn free_model(&mut self) -> String {
+        if !self.fields.contains_key("model") {
+            self.invalid
+                .push(Invalid::missing(&[json!("model")], self.whole));
+        }
+        self.unless_absent("model", limited_text(None))
+            .unwrap_or_default()
+    }
+
+    /// The address of a file.
+    pub(super) fn one(&mut self, field: &str) -> Option<String> {
+        self.unless_absent(field, |field, value| parse_image(&[json!(field)], value))
     }
 
     fn model(&mut self, variant: Variant) -> String {
@@ -148,26 +205,32 @@ impl Reader<'_> {
         }) {
             return vec![url];
         }
-        let Some(value) = self
-            .fields
-            .get("image_urls")
-            .filter(|value| !value.is_null())
-        else {
-            return Vec::new();
-        };
+        match self.fields.get("image_urls") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(_) => self.list("image_urls", parse_image),
+        }
+    }
+
+    /// The addresses in a list.
+    pub(super) fn list(
+        &mut self,
+        field: &str,
+        parse: fn(&[Value], &Value) -> Result<String, Invalid>,
+    ) -> Vec<String> {
+        let value = self.fields.get(field).unwrap_or(&Value::Null);
         let Value::Array(urls) = value else {
             self.invalid
-                .push(Invalid::not_a_list(&[json!("image_urls")], value));
+                .push(Invalid::not_a_list(&[json!(field)], value));
             return Vec::new();
         };
-        let mut images = Vec::new();
+        let mut read = Vec::new();
         for (index, url) in urls.iter().enumerate() {
-            match parse_image(&[json!("image_urls"), json!(index)], url) {
-                Ok(url) => images.push(url),
+            match parse(&[json!(field), json!(index)], url) {
+                Ok(url) => read.push(url),
                 Err(invalid) => self.invalid.push(invalid),
             }
         }
-        images
+        read
     }
 }
 
@@ -191,8 +254,8 @@ fn parse_priority(field: &str, value: &Value) -> Result<&'static str, Invalid> {
         .ok_or_else(|| Invalid::not_one_of(&[json!(field)], value, &quoted_choice(&PRIORITIES)))
 }
 
-/// An image is a web address, which we do not fetch, or a base64 data URI, which must decode.
-fn parse_image(loc: &[Value], value: &Value) -> Result<String, Invalid> {
+/// A file, mostly an image, is a web address, which we do not fetch, or a base64 data URI, which must decode.
+pub(super) fn parse_image(loc: &[Value], value: &Value) -> Result<String, Invalid> {
     let url = value
         .as_str()
         .ok_or_else(|| Invalid::not_a_string(loc, value))?;

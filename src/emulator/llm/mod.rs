@@ -1,4 +1,4 @@
-//! What fal's `any-llm` understands and what our stand-in for a language model answers.
+//! What fal's `any-llm` and its router understand and what our stand-in for a language model answers.
 //!
 //! Three parts answer, the first that has something to say: [`instructed`] calls the tools and
 //! writes the JSON that its instructions ask for, [`commands`] obeys a message and recalls the
@@ -15,9 +15,10 @@ mod input;
 mod instructed;
 mod prose;
 mod pydantic;
+mod router;
 
-pub(super) use answer::{Answer, compose};
+pub(super) use answer::{Answer, EMULATOR_TAG, compose};
 pub(super) use catalogue::{Variant, options_text};
 pub(super) use input::Input;
-pub(super) use instructed::is_reask;
+pub(super) use instructed::{is_reask, native};
 pub(super) use pydantic::Invalid;

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{python_json, snapshots::Snapshot};
-use crate::emulator::script::{Behaviour, Quirk};
+use crate::emulator::{
+    router::usage::{Tally, Usage},
+    script::{Behaviour, Quirk},
+};
 
 /// The form of a stream's events.
 ///
@@ -20,11 +23,32 @@ pub(in crate::emulator) struct Framing {
     shape: Shape,
 }
 
+/// Whose answer it is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::emulator) enum Form {
+    AnyLlm,
+    /// The router's: any-llm's, and usage at its end.
+    Router(Tally),
+    /// The router's about media: the output, and usage at its end. Nothing says that an answer is
+    /// not complete yet.
+    Media(Tally),
+}
+
 /// Which keys an answer has, and in which order.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
+    form: Form,
     reasoning_first: bool,
     nulls: bool,
+    usage: TellsUsage,
+}
+
+/// When a router's answer tells its usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TellsUsage {
+    Never,
+    AtTheEnd,
+    Always,
 }
 
 /// A snapshot, as it is written.
@@ -34,7 +58,7 @@ struct Shaped<'a> {
 }
 
 impl Framing {
-    pub(in crate::emulator) fn new(behaviour: &Behaviour) -> Framing {
+    pub(in crate::emulator) fn new(behaviour: &Behaviour, form: Form) -> Framing {
         Framing {
             line_end: if behaviour.has(Quirk::Cr) {
                 "\r"
@@ -49,10 +73,21 @@ impl Framing {
             noise: behaviour.has(Quirk::Noise),
             bom: behaviour.has(Quirk::Bom),
             shape: Shape {
+                form,
                 reasoning_first: behaviour.has(Quirk::KeyOrder),
                 nulls: !behaviour.has(Quirk::NoNulls),
+                usage: match () {
+                    () if behaviour.has(Quirk::NoUsage) => TellsUsage::Never,
+                    () if behaviour.has(Quirk::UsageEach) => TellsUsage::Always,
+                    () => TellsUsage::AtTheEnd,
+                },
             },
         }
+    }
+
+    /// Whether an answer has no place for an error.
+    pub(super) fn is_mute(&self) -> bool {
+        matches!(self.shape.form, Form::Media(_))
     }
 
     /// What stands before the first event.
@@ -61,7 +96,7 @@ impl Framing {
     }
 
     /// A comment, with which sse-starlette keeps a silent connection alive.
-    pub(super) fn ping(&self) -> Bytes {
+    pub(in crate::emulator) fn ping(&self) -> Bytes {
         format!(
             ": ping - 2025-01-01 00:00:00.000000+00:00{0}{0}",
             self.line_end
@@ -122,6 +157,17 @@ impl Serialize for Shaped<'_> {
             error,
         } = self.snapshot;
         let mut map = serializer.serialize_map(None)?;
+        let usage = self.usage();
+        if let Form::Media(_) = self.shape.form {
+            map.serialize_entry("output", output)?;
+            if error.is_some() {
+                map.serialize_entry("error", error)?;
+            }
+            if usage.is_some() || self.shape.nulls {
+                map.serialize_entry("usage", &usage)?;
+            }
+            return map.end();
+        }
         let text = |map: &mut S::SerializeMap, key, value: &Option<String>| match value {
             None if !self.shape.nulls => Ok(()),
             value => map.serialize_entry(key, value),
@@ -137,6 +183,34 @@ impl Serialize for Shaped<'_> {
         }
         map.serialize_entry("partial", partial)?;
         text(&mut map, "error", error)?;
+        if let Form::Router(_) = self.shape.form
+            && (usage.is_some() || self.shape.nulls)
+        {
+            map.serialize_entry("usage", &usage)?;
+        }
         map.end()
+    }
+}
+
+impl Shaped<'_> {
+    /// What the router tells of the usage here.
+    fn usage(&self) -> Option<Usage> {
+        let tally = match self.shape.form {
+            Form::AnyLlm => return None,
+            Form::Router(tally) | Form::Media(tally) => tally,
+        };
+        let Snapshot {
+            output,
+            reasoning,
+            partial,
+            ..
+        } = self.snapshot;
+        let tells = match self.shape.usage {
+            TellsUsage::Never => false,
+            TellsUsage::AtTheEnd => !partial,
+            TellsUsage::Always => true,
+        };
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        tells.then(|| tally.usage(&text(output), &text(reasoning)))
     }
 }

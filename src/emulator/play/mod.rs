@@ -10,7 +10,7 @@ mod python_json;
 mod snapshots;
 mod whole;
 
-pub(super) use frame::{Framing, data_event};
-pub(super) use perform::{Step, perform, steps};
-pub(super) use snapshots::{Snapshot, snapshots, with_quirks};
-pub(super) use whole::{Body, whole_steps};
+pub(super) use frame::{Form, Framing, data_event};
+pub(super) use perform::{Step, flood, perform, steps};
+pub(super) use snapshots::{Snapshot, part_ends, snapshots, with_quirks};
+pub(super) use whole::{Body, whole_body, whole_steps};

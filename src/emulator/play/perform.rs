@@ -9,7 +9,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{frame::Framing, snapshots::Snapshot};
+use super::{
+    frame::{Form, Framing},
+    snapshots::Snapshot,
+};
 use crate::emulator::{
     http::{call::Cut, record::Entry},
     script::{Behaviour, Break, Quirk},
@@ -39,8 +42,9 @@ pub(in crate::emulator) enum Step {
 pub(in crate::emulator) fn steps(
     mut snapshots: LocalBoxStream<'static, Snapshot>,
     behaviour: Behaviour,
+    form: Form,
 ) -> LocalBoxStream<'static, Step> {
-    let framing = Framing::new(&behaviour);
+    let framing = Framing::new(&behaviour, form);
     let steps = async_stream::stream! {
         yield Step::Bytes(framing.opening().into());
         yield Step::Wait(behaviour.first);
@@ -100,6 +104,8 @@ fn broken(rupture: Option<Break>, snapshot: &Snapshot, framing: &Framing) -> Opt
                 .map(|byte| if byte == b'~' { 0xff } else { byte });
             Some(Step::Event(bad.collect()))
         }
+        // Nothing in such an answer could say it: it merely ends.
+        Break::Error if framing.is_mute() => None,
         Break::Error => {
             let error = Some("Upstream provider failed in mid-answer".to_owned());
             let failed = Snapshot {
@@ -114,20 +120,21 @@ fn broken(rupture: Option<Break>, snapshot: &Snapshot, framing: &Framing) -> Opt
 }
 
 /// A line that does not end.
-pub(super) fn flood(mib: usize) -> impl Iterator<Item = Step> {
+pub(in crate::emulator) fn flood(mib: usize) -> impl Iterator<Item = Step> {
     let filler = Bytes::from(vec![b'a'; MIB]);
     let start = Step::Bytes(Bytes::from_static(b"data: {\"output\": \""));
     std::iter::once(start).chain(std::iter::repeat_n(Step::Bytes(filler), mib))
 }
 
-/// Plays `steps`: waits, pings, splits, joins, breaks; and notes in the record what was sent.
+/// Plays `steps`: waits, pings with `ping_bytes`, splits, joins, breaks; and notes in the record what
+/// was sent.
 pub(in crate::emulator) fn perform(
     mut steps: LocalBoxStream<'static, Step>,
     behaviour: &Behaviour,
+    ping_bytes: Bytes,
     entry: Entry,
 ) -> LocalBoxStream<'static, Result<Bytes, Cut>> {
     let ping = behaviour.ping.filter(|every| !every.is_zero());
-    let ping_bytes = Framing::new(behaviour).ping();
     let split = behaviour.split;
     let burst = behaviour.has(Quirk::Burst);
     let performance = async_stream::stream! {

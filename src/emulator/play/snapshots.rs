@@ -138,7 +138,7 @@ impl Cuts {
 }
 
 /// The ends of the parts of `size` characters; an empty text has one empty part.
-fn part_ends(text: &str, size: Option<usize>) -> Vec<usize> {
+pub(in crate::emulator) fn part_ends(text: &str, size: Option<usize>) -> Vec<usize> {
     let usual = || text.chars().count().div_ceil(USUAL_EVENTS).max(LEAST_SIZE);
     let size = size.unwrap_or_else(usual).max(1);
     let inner = text.char_indices().map(|(at, _)| at).step_by(size).skip(1);

@@ -17,11 +17,12 @@ use actix_web::{http::Method, web::Data};
 use serde_json::json;
 
 use super::{
+    endpoint::resolve,
     http::{
         call::{Call, Reply, Whole},
         kinds::{self, Mention, Sender},
     },
-    run::{enter, resolve},
+    run::enter,
     server::State,
 };
 use ticket::Ticket;
@@ -117,10 +118,10 @@ fn cancel(ticket: &Ticket) -> Whole {
 
 fn refusal(kind: &str, ticket: &Ticket) -> Whole {
     let kind = kinds::find(kind).expect("the queue's refusals are in the table");
-    let variant = ticket.plan().variant;
+    let endpoint = ticket.plan().endpoint;
     kind.reply(&Mention {
-        app: &ticket.plan().app,
-        variant,
+        app: endpoint.app(),
+        variant: endpoint.variant(),
         input: &json!({}),
     })
 }

@@ -107,7 +107,8 @@ pub(super) fn stream(state: &Data<State>, call: &Call, ticket: Arc<Ticket>) -> R
 fn describe(state: &State, call: &Call, ticket: &Ticket, phase: &Phase) -> Status {
     let id = ticket.id().to_owned();
     // Without the sub-path, whatever endpoint was asked.
-    let url = format!("{}/queue/fal-ai/any-llm/requests/{id}", call.origin);
+    let application = ticket.plan().endpoint.application();
+    let url = format!("{}/queue/{application}/requests/{id}", call.origin);
     let logs = matches!(call.query("logs"), Some("1" | "true" | "True"));
     let (status, position) = match phase {
         Phase::InQueue => ("IN_QUEUE", Some(state.queue.position(ticket))),

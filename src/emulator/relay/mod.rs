@@ -3,7 +3,7 @@
 
 mod lines;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream::LocalBoxStream};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use super::{
     },
     llm::Input,
     options::Options,
-    play::Snapshot,
+    play::{Snapshot, Step},
 };
 use lines::Lines;
 
@@ -70,6 +70,69 @@ impl Relay {
         Ok(growing(answer.bytes_stream()).boxed_local())
     }
 
+    /// Passes a chat completion on as it is, for the model that the relay is set up for.
+    ///
+    /// # Errors
+    ///
+    /// The server's error, in the words of the router's own provider.
+    pub(super) async fn pass_on(&self, body: &Value) -> Result<Bytes, Whole> {
+        let mut chunks = self.completion(body).await?.bytes_stream();
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|_| provider_error(502, "the relay's answer broke off"))?;
+            whole.extend_from_slice(&chunk);
+            if whole.len() > MOST_BYTES {
+                return Err(provider_error(502, "the relay's answer is too long"));
+            }
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The same for a stream, event by event as it comes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Relay::pass_on`].
+    pub(super) async fn stream_on(
+        &self,
+        body: &Value,
+    ) -> Result<LocalBoxStream<'static, Step>, Whole> {
+        let answer = self.completion(body).await?;
+        let steps = answer.bytes_stream().map(|chunk| match chunk {
+            Ok(bytes) => Step::Event(bytes),
+            Err(_) => Step::Cut,
+        });
+        Ok(steps
+            .chain(futures::stream::iter([Step::Last]))
+            .boxed_local())
+    }
+
+    async fn completion(&self, body: &Value) -> Result<reqwest::Response, Whole> {
+        let mut body = body.clone();
+        if let (Some(model), Some(fields)) = (&self.model, body.as_object_mut()) {
+            fields.insert("model".to_owned(), json!(model));
+        }
+        let mut request = self
+            .client
+            .post(&self.url)
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        let answer = request
+            .send()
+            .await
+            .map_err(|_| provider_error(502, "the relay does not answer"))?;
+        let status = answer.status().as_u16();
+        if status == 200 {
+            return Ok(answer);
+        }
+        let text = answer.text().await.unwrap_or_default();
+        let text: String = text.chars().take(MOST_ERROR_CHARS).collect();
+        Err(provider_error(status, &text))
+    }
+
     fn request_body(&self, input: &Input) -> Value {
         let mut messages = Vec::new();
         if let Some(system) = &input.system_prompt {
@@ -99,6 +162,13 @@ impl Relay {
         }
         body
     }
+}
+
+fn provider_error(status: u16, raw: &str) -> Whole {
+    let metadata = json!({ "raw": raw, "provider_name": "relay" });
+    let error =
+        json!({ "message": "Provider returned error", "code": status, "metadata": metadata });
+    Whole::json(status, &json!({ "error": error }))
 }
 
 fn unreachable(input: &Input) -> Whole {

@@ -123,6 +123,10 @@ pub enum Quirk {
     Headers,
     /// Tools are called without a sentence before.
     Silent,
+    /// The router tells no usage.
+    NoUsage,
+    /// The router tells the usage so far in every event.
+    UsageEach,
     /// Where tools are offered: a plan, one call of a tool that looks harmless, and an end.
     Showcase,
 }

@@ -161,7 +161,11 @@ fn slipped_envelope(shown: &Envelope, behaviour: &Behaviour) -> Envelope {
 }
 
 /// The calls after the slips that change what is called.
-fn slipped_calls(brief: &Brief, mut calls: Vec<Call>, behaviour: &Behaviour) -> Vec<Call> {
+pub(super) fn slipped_calls(
+    brief: &Brief,
+    mut calls: Vec<Call>,
+    behaviour: &Behaviour,
+) -> Vec<Call> {
     let makes = |slip| behaviour.makes(slip);
     if makes(Slip::CallParallel)
         && let [only] = calls.as_slice()

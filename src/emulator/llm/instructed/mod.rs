@@ -19,6 +19,7 @@ mod hints;
 mod instance;
 mod json_text;
 mod moment;
+pub(in crate::emulator) mod native;
 mod pattern;
 mod scalar;
 mod scan;
