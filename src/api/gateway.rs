@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
+use ring::rand::SystemRandom;
 use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +20,9 @@ use crate::observe::metrics::Metrics;
 use crate::translate::face::chat::messages;
 use crate::translate::face::chat::write::ReasoningField;
 use crate::translate::fold::{Overflow, Room};
-use crate::translate::guide::GuideSettings;
+use crate::translate::guide::{GuideSettings, Measured};
 use crate::translate::image;
+use crate::translate::key::Secret;
 use crate::translate::model::{Catalogue, Changes, ModelCard};
 use crate::translate::plan::Capabilities;
 use crate::translate::reading;
@@ -37,6 +39,8 @@ pub struct Gateway {
     capabilities: Capabilities,
     pub message_limits: messages::Limits,
     pub reading_limits: reading::Limits,
+    /// What the keys of the gateway's markup are derived with.
+    pub secret: Secret,
     pub reasoning_field: ReasoningField,
     /// Counts tokens, where they are counted.
     pub counter: Option<Arc<Counter>>,
@@ -74,6 +78,8 @@ pub enum BuildError {
     FalKey,
     #[error("cannot set up metrics")]
     Metrics(#[from] prometheus::Error),
+    #[error("the system gives no random numbers")]
+    Random,
     #[error("cannot set up TLS towards fal")]
     Tls(#[from] reqwest::Error),
 }
@@ -116,6 +122,7 @@ impl Gateway {
                 }
             }
         };
+        let secret = secret(&config)?;
         Ok(Self {
             access,
             admin_keys: ClientKeys::new(&config.auth.admin_key),
@@ -125,7 +132,7 @@ impl Gateway {
                 max_tokens: config.limits.max_tokens.map(|most| most as u64),
                 enterprise: config.fal.enterprise,
                 strict: config.compat.strict_parameters,
-                guide: guide(&config),
+                guide: guide(&config, secret),
                 room: Room {
                     prompt: config.limits.max_prompt_chars,
                     system_prompt: config.limits.max_system_chars,
@@ -149,6 +156,7 @@ impl Gateway {
                 max_object: config.fal.max_answer,
                 accept_missing_final: config.fal.missing_final == MissingFinal::Accept,
             },
+            secret,
             reasoning_field: match config.compat.reasoning_field {
                 config::ReasoningField::Both => ReasoningField::Both,
                 config::ReasoningField::ReasoningContent => ReasoningField::ReasoningContent,
@@ -298,8 +306,18 @@ impl Drop for Place {
     }
 }
 
+/// What keys are derived with: as the operator set it, or else drawn at random for this process.
+fn secret(config: &Config) -> Result<Secret, BuildError> {
+    if let Some(text) = &config.fold.secret {
+        return Ok(Secret::of_text(text.expose_secret()));
+    }
+    let drawn = ring::rand::generate::<[u8; 32]>(&SystemRandom::new());
+    let drawn = drawn.map_err(|_| BuildError::Random)?;
+    Ok(Secret::new(drawn.expose()))
+}
+
 /// How models are guided; what the operator says of a model wins over what was measured of it.
-fn guide(config: &Config) -> GuideSettings {
+fn guide(config: &Config, secret: Secret) -> GuideSettings {
     let chosen = config.tools.dialects.iter();
     let measured = config.capabilities.iter();
     GuideSettings {
@@ -308,8 +326,16 @@ fn guide(config: &Config) -> GuideSettings {
             .map(|(prefix, form)| (prefix.clone(), dialect(*form)))
             .collect(),
         measured: measured
-            .filter_map(|(id, known)| Some((id.clone(), dialect(known.dialect?))))
+            .map(|(id, known)| {
+                let measured = Measured {
+                    dialect: known.dialect.map(dialect),
+                    outline: known.outline,
+                };
+                (id.clone(), measured)
+            })
             .collect(),
+        outlines: config.tools.outlines.clone().into_iter().collect(),
+        secret,
     }
 }
 

@@ -60,10 +60,9 @@ impl Reask {
     /// Asks again, telling the model what was wrong with its reply; `None` once it has been asked
     /// often enough.
     pub fn ask(&mut self, unmet: &Unmet, reply: &str) -> Option<Asking> {
-        let key = self.reading.key.as_ref()?;
         self.left = self.left.checked_sub(1)?;
         self.gateway.metrics.reasks.inc();
-        let input = correct(&self.input, key, reply, unmet);
+        let input = correct(&self.input, self.gateway.secret, reply, unmet);
         let input = Bytes::from(serde_json::to_vec(&input).unwrap_or_default());
         let (fal, key, path, first_byte) = (
             self.fal.clone(),

@@ -1,6 +1,6 @@
 //! The file with what was measured of models: `fal-gateway eval` writes it, the gateway reads it.
 //!
-//! Of each model it takes the dialect; the figures are for people.
+//! Of each model it takes the dialect and whether to show outlines; the figures are for people.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use std::path::Path;
 use config::{Map, Value, ValueKind};
 
 use super::Dialect;
-use super::kinds::{Choice, Count, Found, Kind, ModelId};
+use super::kinds::{Choice, Count, Found, Kind, ModelId, Switch};
 use super::problem::{Problems, did_you_mean, nearest};
 use super::settings::Secrecy;
 use super::sources::reason;
@@ -24,6 +24,8 @@ pub type Capabilities = BTreeMap<String, Capability>;
 pub struct Capability {
     /// The form in which it is asked to call, where more than one was tried or one was chosen.
     pub dialect: Option<Dialect>,
+    /// Whether it is shown outlines of the JSON it has to write, likewise.
+    pub outline: Option<bool>,
     /// The day, as `2026-11-22`; what somebody wrote by hand was measured on none.
     pub measured: Option<String>,
     pub figures: Figures,
@@ -98,11 +100,13 @@ pub fn write_capabilities(capabilities: &Capabilities) -> String {
     let mut text = String::from(
         "# How well models call tools and write JSON, measured by `fal-gateway eval`.\n\
          # The gateway reads this file if `models.capabilities` names it, and speaks to each model\n\
-         # in its `dialect`, unless `tools.dialects` says otherwise. The figures are for people.\n",
+         # in its `dialect`, with an `outline` of JSON or without, unless `tools.dialects` or\n\
+         # `tools.outlines` say otherwise. The figures are for people.\n",
     );
     for (model, capability) in capabilities {
         let Capability {
             dialect,
+            outline,
             measured,
             figures,
         } = capability;
@@ -111,6 +115,9 @@ pub fn write_capabilities(capabilities: &Capabilities) -> String {
         let _ = write!(text, "\n[models.{key}]\n");
         if let Some(dialect) = dialect {
             let _ = writeln!(text, "dialect = \"{}\"", dialect.word());
+        }
+        if let Some(outline) = outline {
+            let _ = writeln!(text, "outline = {outline}");
         }
         let Some(day) = measured else {
             continue;
@@ -182,12 +189,15 @@ fn capability(
             "dialect" => {
                 capability.dialect = Some(Choice(Dialect::WORDS).read(&found, problems)?);
             }
+            "outline" => capability.outline = Some(Switch.read(&found, problems)?),
             "measured" => capability.measured = Some(Day.read(&found, problems)?),
             field if FIGURES.contains(&field) => {
                 counts.insert(field, Count(0, 1_000_000).read(&found, problems)?);
             }
             _ => {
-                let known = FIGURES.into_iter().chain(["dialect", "measured"]);
+                let known = FIGURES
+                    .into_iter()
+                    .chain(["dialect", "outline", "measured"]);
                 let end = did_you_mean(nearest(field, known));
                 let sentence = format!("{name} has no field `{}`{end}", field.escape_debug());
                 problems.add(found.origin_or(path), sentence);

@@ -20,6 +20,7 @@ mod compat;
 mod consistency;
 mod environment;
 mod fal;
+mod fold;
 mod kinds;
 mod layers;
 mod limits;
@@ -40,6 +41,7 @@ pub use auth::{Auth, KeyHash};
 pub use capabilities::{Capabilities, Capability, Figures, read_capabilities, write_capabilities};
 pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
 pub use fal::{Fal, MissingFinal};
+pub use fold::Fold;
 pub use limits::{Limits, Overflow};
 pub use models::{AddedModel, Models, UnknownModel};
 pub use network::Network;
@@ -65,6 +67,7 @@ pub struct Config {
     pub auth: Auth,
     pub models: Models,
     pub compat: Compat,
+    pub fold: Fold,
     pub tools: Tools,
     pub usage: Usage,
     pub images: Images,
@@ -155,6 +158,7 @@ impl Config {
         let auth = Auth::read(reader);
         let models = Models::read(reader);
         let compat = Compat::read(reader);
+        let fold = Fold::read(reader);
         let tools = Tools::read(reader);
         let usage = Usage::read(reader);
         let images = Images::read(reader);
@@ -167,6 +171,7 @@ impl Config {
             auth: auth?,
             models: models?,
             compat: compat?,
+            fold: fold?,
             tools: tools?,
             usage: usage?,
             images: images?,

@@ -96,6 +96,7 @@ pub fn sections() -> &'static [Section] {
             super::Auth::section(),
             super::Models::section(),
             super::Compat::section(),
+            super::Fold::section(),
             super::Tools::section(),
             super::Usage::section(),
             super::Images::section(),

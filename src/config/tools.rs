@@ -18,6 +18,11 @@ settings! {
         /// (the default for all), `json`, or `xml`, in which code needs no escaping. It wins over
         /// `models.capabilities`.
         dialects: BTreeMap<String, Dialect>, Table(Choice(Dialect::WORDS), "{ \"openai/\" = \"json\" }");
+        /// Whether models that have to write JSON are shown a value to fill in, made from the schema,
+        /// besides the schema itself, by the beginning of a model's id: `true` (the default for all)
+        /// or `false`. Weak models need it; a strong one might take the value's words over. It wins
+        /// over `models.capabilities`.
+        outlines: BTreeMap<String, bool>, Table(Switch, "{ \"openai/\" = false }");
     }
 }
 

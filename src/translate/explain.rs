@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::fold::Room;
+use super::key::Key;
 use super::plan::Plan;
 use crate::wire::fal::any_llm::AnyLlmInput;
 use crate::wire::openai::chat::GatewayNotes;
@@ -20,6 +21,8 @@ pub struct Explanation<'p> {
     pub fallbacks: &'p [String],
     pub sizes: Sizes,
     pub estimated_tokens: EstimatedTokens,
+    /// The key in the gateway's markup; `null` where there is none.
+    pub key: Option<&'p str>,
     pub notes: GatewayNotes<'p>,
 }
 
@@ -84,6 +87,7 @@ pub fn explain<'p>(plan: &'p Plan<'_>, app: &str, room: &Room) -> Explanation<'p
             context_length: plan.card.as_ref().and_then(|card| card.context_length),
             max_tokens: plan.reading.max_tokens,
         },
+        key: plan.reading.key.as_ref().map(Key::as_str),
         notes: plan.notes.to_wire(),
     }
 }

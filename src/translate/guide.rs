@@ -6,23 +6,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use super::ask::{AnswerFormat, Conversation, Delivery, Part, Speaker, Turn};
 use super::contract::{Contract, FormatContract, KnownTool, Schemas, ToolContract};
-use super::json::Schema;
-use super::key::Key;
+use super::json::{self, Schema};
+use super::key::{Key, Keys, Pen, Secret};
 use super::reading::holds_call;
-use super::tools::signature::{Detail, define, parameters};
+use super::tools::signature::{Detail, parameters};
 use super::tools::{Choice, Dialect, Offer};
 
-/// What follows the caller's own instructions in the system prompt.
-#[derive(Clone, Debug, Default)]
-pub struct Guide {
-    /// Empty when there is nothing to say.
-    pub text: String,
-    /// The key that `text` speaks of; with a text there is one.
-    pub key: Option<Key>,
-    /// How calls of the history are written.
+/// What a model is told besides the caller's own instructions, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Guide<'g> {
+    /// The tools that it may call.
+    pub tools: Option<&'g Offer<'g>>,
+    /// The form of its answer.
+    pub format: &'g AnswerFormat<'g>,
+    /// How it is asked to call, and how the calls of the history are written.
     pub dialect: Dialect,
+    /// How much is said about each tool.
+    pub detail: Detail,
+    /// Whether a schema for the answer comes with an outline.
+    pub shows_outline: bool,
+    /// What keys are derived with.
+    pub secret: Secret,
 }
 
 /// How models are guided, as the operator set it.
@@ -32,93 +40,163 @@ pub struct GuideSettings {
     pub is_lenient: bool,
     /// Dialects by the beginning of a model's id; the longest match counts.
     pub dialects: Vec<(String, Dialect)>,
-    /// Dialects that were measured to be best, by the models' whole ids, for those that no
-    /// beginning above matches.
-    pub measured: BTreeMap<String, Dialect>,
+    /// Whether outlines are shown, by the beginning of a model's id, likewise.
+    pub outlines: Vec<(String, bool)>,
+    /// What was measured to be best, by the models' whole ids, for those that no beginning above
+    /// matches.
+    pub measured: BTreeMap<String, Measured>,
+    /// What keys are derived with, the same wherever conversations shall begin alike.
+    pub secret: Secret,
 }
 
 impl GuideSettings {
     /// The dialect that a model is spoken to in.
     pub fn dialect(&self, model: &str) -> Dialect {
-        let matching = self
-            .dialects
-            .iter()
-            .filter(|(prefix, _)| model.starts_with(prefix.as_str()));
-        matching
-            .max_by_key(|(prefix, _)| prefix.len())
-            .map(|(_, dialect)| *dialect)
-            .or_else(|| self.measured.get(model).copied())
+        let measured = self.measured.get(model).and_then(|known| known.dialect);
+        chosen(&self.dialects, model)
+            .or(measured)
             .unwrap_or_default()
     }
+
+    /// Whether a model that has to write JSON is shown an outline of it, besides its schema.
+    pub fn shows_outline(&self, model: &str) -> bool {
+        let measured = self.measured.get(model).and_then(|known| known.outline);
+        chosen(&self.outlines, model).or(measured).unwrap_or(true)
+    }
 }
 
-impl Guide {
-    /// The paragraph, if there is one.
-    pub fn paragraph(&self) -> Option<&str> {
-        Some(self.text.as_str()).filter(|text| !text.is_empty())
-    }
+/// What the longest beginning says that matches.
+fn chosen<T: Copy>(table: &[(String, T)], model: &str) -> Option<T> {
+    let matching = table
+        .iter()
+        .filter(|(prefix, _)| model.starts_with(prefix.as_str()));
+    matching
+        .max_by_key(|(prefix, _)| prefix.len())
+        .map(|(_, chosen)| *chosen)
+}
 
-    /// What to say about these tools and this format.
-    pub fn new(
-        conversation: &Conversation<'_>,
-        tools: Option<&Offer<'_>>,
-        format: &AnswerFormat<'_>,
-        dialect: Dialect,
-        detail: Detail,
-    ) -> Self {
-        let definitions = tools
-            .into_iter()
-            .flat_map(|offer| &offer.tools)
-            .map(|tool| define(tool, Detail::Full));
-        let definitions = definitions.collect::<Vec<_>>().join("\n");
-        let form = format_instructions(format, ALWAYS);
-        if definitions.is_empty() && form.is_empty() {
-            return Self {
-                dialect,
-                ..Self::default()
-            };
-        }
-        let key = Key::of_all(conversation, &[&definitions, &form]);
-        let text = match tools {
-            None => form,
-            Some(offer) => match only_tool_to_call(offer) {
-                Some(text) => text,
-                None => {
-                    let otherwise = match format {
-                        AnswerFormat::Text => "If no tool is needed, answer in plain text.".into(),
-                        _ => format_instructions(format, WITHOUT_A_TOOL),
-                    };
-                    dialect.instructions(offer, &key, detail, &otherwise)
-                }
-            },
-        };
+/// What was measured to be best for a model; `None` where one way only was tried.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measured {
+    pub dialect: Option<Dialect>,
+    pub outline: Option<bool>,
+}
+
+impl Default for Guide<'_> {
+    /// Nothing to say, and a secret that everybody knows.
+    fn default() -> Self {
         Self {
-            text,
-            key: Some(key),
-            dialect,
+            tools: None,
+            format: &AnswerFormat::Text,
+            dialect: Dialect::default(),
+            detail: Detail::default(),
+            shows_outline: true,
+            secret: Secret::new([0; 32]),
         }
     }
 }
 
-/// With a single tool that must be called, the model is asked for nothing but its arguments: the
-/// strongest form there is.
-fn only_tool_to_call(offer: &Offer<'_>) -> Option<String> {
-    let [tool] = offer.tools.as_slice() else {
-        return None;
-    };
-    let purpose = tool
-        .description
-        .as_deref()
-        .map(|text| format!(" ({text})"))
-        .unwrap_or_default();
-    let schema = parameters(tool);
-    (offer.choice == Choice::Required).then(|| {
-        format!(
-            "Answer by giving the arguments for the function {}{purpose}.\n{}",
-            tool.name,
-            schema_instructions(&schema, None, ALWAYS)
-        )
-    })
+impl<'g> Guide<'g> {
+    /// Whether there is nothing to say.
+    pub fn is_silent(&self) -> bool {
+        self.tools.is_none() && matches!(self.format, AnswerFormat::Text)
+    }
+
+    /// The paragraph; empty where there is nothing to say.
+    pub fn text(&self, pen: &Pen) -> String {
+        let Some(offer) = self.tools else {
+            return self.format_instructions(ALWAYS);
+        };
+        if let Some(text) = self.only_tool_to_call(offer) {
+            return text;
+        }
+        let otherwise = match self.format {
+            AnswerFormat::Text => self.dialect.otherwise().to_owned(),
+            _ => self.format_instructions(WITHOUT_A_TOOL),
+        };
+        self.dialect
+            .instructions(offer, pen, self.detail, &otherwise)
+    }
+
+    /// With a single tool that must be called, the model is asked for nothing but its arguments: the
+    /// strongest form there is.
+    fn only_tool_to_call(&self, offer: &Offer<'_>) -> Option<String> {
+        let [tool] = offer.tools.as_slice() else {
+            return None;
+        };
+        let purpose = tool
+            .description
+            .as_deref()
+            .map(|text| format!(" ({text})"))
+            .unwrap_or_default();
+        let schema = parameters(tool);
+        (offer.choice == Choice::Required).then(|| {
+            format!(
+                "Answer by giving the arguments for the function {}{purpose}.\n{}",
+                tool.name,
+                self.schema_instructions(&schema, None, ALWAYS)
+            )
+        })
+    }
+
+    fn format_instructions(&self, [begin, end]: [&str; 2]) -> String {
+        match self.format {
+            AnswerFormat::Text => String::new(),
+            AnswerFormat::JsonObject => {
+                format!("{begin} a JSON object.\nDon't include any text or Markdown fencing {end}")
+            }
+            AnswerFormat::JsonSchema(wanted) => {
+                let description = wanted.description.as_deref();
+                self.schema_instructions(wanted.schema.get(), description, [begin, end])
+            }
+        }
+    }
+
+    fn schema_instructions(
+        &self,
+        schema: &str,
+        description: Option<&str>,
+        [begin, end]: [&str; 2],
+    ) -> String {
+        let purpose = description
+            .map(|text| format!("What the object is for: {text}\n\n"))
+            .unwrap_or_default();
+        let outline = match self.shows_outline {
+            true => json::outline(schema),
+            false => None,
+        };
+        let form = match outline {
+            None => format!("a JSON object that's compatible with this schema:\n\n{schema}"),
+            Some(outline) => format!(
+                "a JSON object like this one, with your own values in the place of these:\n\n{outline}\n\n\
+                 It has to be compatible with this schema:\n\n{schema}"
+            ),
+        };
+        format!("{begin} {form}\n\n{purpose}Don't include any text or Markdown fencing {end}")
+    }
+
+    /// The keys for a conversation with these instructions: they depend on them and on the tools,
+    /// and the later ones on all other texts too.
+    pub fn keys<'t>(
+        &self,
+        instructions: Option<&'t str>,
+        texts: impl IntoIterator<Item = &'t str>,
+    ) -> Keys<'t>
+    where
+        'g: 't,
+    {
+        let tools = self.tools.into_iter().flat_map(|offer| &offer.tools);
+        let tools = tools.flat_map(|tool| {
+            let parameters = tool.parameters.map(RawValue::get);
+            [
+                Some(tool.name.as_ref()),
+                tool.description.as_deref(),
+                parameters,
+            ]
+        });
+        let start = instructions.into_iter().chain(tools.flatten());
+        Keys::new(self.secret, start, texts)
+    }
 }
 
 /// When the form of an answer holds: always, or where no tool is called. Each begins and ends the
@@ -128,29 +206,6 @@ const WITHOUT_A_TOOL: [&str; 2] = [
     "If no tool is needed, respond with",
     "before or after that object.",
 ];
-
-fn format_instructions(format: &AnswerFormat<'_>, [begin, end]: [&str; 2]) -> String {
-    match format {
-        AnswerFormat::Text => String::new(),
-        AnswerFormat::JsonObject => {
-            format!("{begin} a JSON object.\nDon't include any text or Markdown fencing {end}")
-        }
-        AnswerFormat::JsonSchema(wanted) => {
-            let description = wanted.description.as_deref();
-            schema_instructions(wanted.schema.get(), description, [begin, end])
-        }
-    }
-}
-
-fn schema_instructions(schema: &str, description: Option<&str>, [begin, end]: [&str; 2]) -> String {
-    let purpose = description
-        .map(|text| format!("What the object is for: {text}\n\n"))
-        .unwrap_or_default();
-    format!(
-        "{begin} a JSON object that's compatible with this schema:\n\n{schema}\n\n\
-         {purpose}Don't include any text or Markdown fencing {end}"
-    )
-}
 
 /// How the model is spoken to, and whether what it hears could be taken for its own calls.
 #[derive(Clone, Copy, Debug)]

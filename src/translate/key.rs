@@ -1,67 +1,80 @@
 //! The key that tells the gateway's markup from text that merely looks like it.
 //!
-//! A folded conversation is marked with tags that carry a short key. The key is computed from the
-//! start of the conversation, so that it stays the same from turn to turn and across replicas
-//! (providers cache prompts by prefix), and it occurs nowhere in the conversation itself, so that
-//! no text of a user, a tool or a document can open or close a turn. No secret is needed: a text
-//! that contains the key only makes the gateway take another one.
+//! A folded conversation is marked with tags that carry a short key. Two things keep others from
+//! writing such tags:
+//!
+//! - **The key occurs where the gateway writes it and nowhere else.** Whoever writes with a key
+//!   counts the strokes of the [`Pen`]; once all is written, the key and its like (see
+//!   [`super::likeness`]) must occur in the texts exactly that often, or the next key is taken. It
+//!   does not matter who brought the key in, or what was decoded on the way.
+//! - **Nobody can know the key beforehand.** It is derived with a secret.
+//!
+//! It is derived from the caller's instructions and tools alone, so that all conversations of one
+//! application begin with the same texts, and each conversation keeps its key from turn to turn:
+//! providers cache prompts by their beginning.
 
+use std::cell::Cell;
 use std::fmt;
 
-use memchr::memmem;
-use ring::digest::{Context, SHA256};
+use ring::digest::{SHA256, digest};
+use ring::hmac::{self, HMAC_SHA256};
 
-use super::ask::{Conversation, Part, Speaker};
+use super::likeness::{Found, Likeness};
 
 /// Characters that are hard to confuse (Crockford's base 32).
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// A key begins with one of these, so that no word of any language is one.
+const FIRST: &[u8; 8] = b"23456789";
 /// Short keys cost weak models less attention; this many are tried before a longer one is taken.
-const SHORT_KEYS: usize = 4;
+const SHORT_KEYS: u64 = 4;
 const SHORT: usize = 4;
 const LONG: usize = 12;
 
-/// A key, upper-case letters and digits.
+/// What keys are derived with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    /// The secret of these bytes, which somebody drew at random.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The secret that a text stands for, the same on every machine.
+    pub fn of_text(text: &str) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(..)")
+    }
+}
+
+/// A key: a digit, then upper-case letters and digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key(String);
 
 impl Key {
+    /// The key that was written so somewhere.
+    pub fn of_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The key of a conversation: the first in its sequence that occurs in none of its texts.
-    ///
-    /// The first few candidates depend on the start of the conversation alone. The ones after them
-    /// depend on all of it, so nobody can write a text that contains its own candidates, and the
-    /// search ends.
-    pub fn of(conversation: &Conversation<'_>) -> Self {
-        Self::of_all(conversation, &[])
-    }
-
-    /// The key for a conversation and other texts that go with it, such as tool definitions.
-    #[expect(clippy::expect_used, reason = "the iterator is endless")]
-    pub fn of_all(conversation: &Conversation<'_>, others: &[&str]) -> Self {
-        let start = digest(start_of(conversation).chain(others.iter().copied()), 0);
-        start
-            .chunks_exact(SHORT)
-            .take(SHORT_KEYS)
-            .map(Self::from_bytes)
-            .chain((1..).map(|round| {
-                let all = digest(conversation.texts().chain(others.iter().copied()), round);
-                Self::from_bytes(all.get(..LONG).unwrap_or_default())
-            }))
-            .find(|key| !key.occurs_in(conversation.texts().chain(others.iter().copied())))
-            .expect("the sequence of candidates has no end")
-    }
-
     fn from_bytes(bytes: &[u8]) -> Self {
-        let letter = |byte: &u8| ALPHABET.get(usize::from(byte % 32)).copied();
-        Self(bytes.iter().filter_map(letter).map(char::from).collect())
-    }
-
-    fn occurs_in<'t>(&self, mut texts: impl Iterator<Item = &'t str>) -> bool {
-        let finder = memmem::Finder::new(self.0.as_bytes());
-        texts.any(|text| finder.find(text.as_bytes()).is_some())
+        let letters = bytes.iter().enumerate().filter_map(|(at, byte)| {
+            let alphabet = if at == 0 { &FIRST[..] } else { &ALPHABET[..] };
+            // Both lengths are powers of two, so no letter is likelier than another.
+            alphabet.get(usize::from(*byte) % alphabet.len()).copied()
+        });
+        Self(letters.map(char::from).collect())
     }
 }
 
@@ -71,31 +84,90 @@ impl fmt::Display for Key {
     }
 }
 
-/// The instructions and the first text of the first user turn: what later turns never change.
-fn start_of<'c>(conversation: &'c Conversation<'_>) -> impl Iterator<Item = &'c str> {
-    let first_user_text = conversation
-        .turns
-        .iter()
-        .find(|turn| matches!(turn.speaker, Speaker::User { .. }))
-        .and_then(|turn| turn.parts.first())
-        .and_then(|part| match part {
-            Part::Text(text) => Some(text.as_ref()),
-            Part::Image(_) | Part::ToolCall(_) => None,
-        });
-    conversation
-        .instructions
-        .as_deref()
-        .into_iter()
-        .chain(first_user_text)
+/// The keys that may be taken, best first, without an end.
+///
+/// The first few depend on the start alone. Those after them depend on all texts, so that nobody
+/// who learns one of them can write a text that holds the next.
+#[derive(Debug)]
+pub struct Keys<'t> {
+    secret: Secret,
+    start: Vec<&'t str>,
+    rest: Vec<&'t str>,
+    round: u64,
 }
 
-/// A digest over texts and their lengths, so that moving a border changes it.
-fn digest<'t>(texts: impl Iterator<Item = &'t str>, round: u64) -> Vec<u8> {
-    let mut context = Context::new(&SHA256);
-    context.update(&round.to_le_bytes());
-    for text in texts {
-        context.update(&(text.len() as u64).to_le_bytes());
-        context.update(text.as_bytes());
+impl<'t> Keys<'t> {
+    /// The keys for what begins with these texts and goes on with those.
+    pub fn new(
+        secret: Secret,
+        start: impl IntoIterator<Item = &'t str>,
+        rest: impl IntoIterator<Item = &'t str>,
+    ) -> Self {
+        Self {
+            secret,
+            start: start.into_iter().collect(),
+            rest: rest.into_iter().collect(),
+            round: 0,
+        }
     }
-    context.finish().as_ref().to_vec()
+
+    /// The next key.
+    pub fn take(&mut self) -> Key {
+        let round = self.round;
+        self.round += 1;
+        let (rest, length) = match round < SHORT_KEYS {
+            true => (&[][..], SHORT),
+            false => (self.rest.as_slice(), LONG),
+        };
+        let mut context = hmac::Context::with_key(&hmac::Key::new(HMAC_SHA256, &self.secret.0));
+        context.update(&round.to_le_bytes());
+        // Texts with their lengths, so that moving a border changes the key.
+        for text in self.start.iter().chain(rest) {
+            context.update(&(text.len() as u64).to_le_bytes());
+            context.update(text.as_bytes());
+        }
+        Key::from_bytes(context.sign().as_ref().get(..length).unwrap_or_default())
+    }
+}
+
+/// Writes a key into texts and counts how often: everything that writes markup writes with a pen.
+#[derive(Debug)]
+pub struct Pen {
+    key: Key,
+    strokes: Cell<usize>,
+}
+
+impl Pen {
+    pub fn new(key: Key) -> Self {
+        Self {
+            key,
+            strokes: Cell::new(0),
+        }
+    }
+
+    /// The key, for those who only name it.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Whether these texts, which are all that was written, hold the key where it was written and
+    /// nowhere else.
+    pub fn is_sole_writer_of<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> bool {
+        let mut likeness = Likeness::of(self.key.as_str());
+        let mut found = Found::default();
+        for text in texts {
+            let more = likeness.count(text);
+            found.plain += more.plain;
+            found.decoded += more.decoded;
+        }
+        let strokes = self.strokes.get();
+        found.plain == strokes && found.decoded == strokes
+    }
+}
+
+impl fmt::Display for Pen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.strokes.set(self.strokes.get() + 1);
+        self.key.fmt(formatter)
+    }
 }

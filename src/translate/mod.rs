@@ -25,6 +25,7 @@ pub mod guide;
 pub mod image;
 pub mod json;
 pub mod key;
+pub mod likeness;
 pub mod model;
 pub mod notes;
 pub mod plan;

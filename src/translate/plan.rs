@@ -11,8 +11,8 @@ use super::model::{Catalogue, ModelCard, Resolved};
 use super::notes::{Notes, shortened};
 use super::rejection::{Cause, Rejection};
 use super::sight;
+use super::tools::Offer;
 use super::tools::signature::Detail;
-use super::tools::{Dialect, Offer};
 use super::usage;
 use crate::wire::fal::any_llm::{AnyLlmInput, Priority};
 
@@ -113,15 +113,13 @@ pub fn plan<'a>(
     refuse_amounts(&ask, capabilities)?;
     let prefill = ask.conversation.prefill.clone().map(Cow::into_owned);
     let turns = ask.conversation.turns.len();
-    let dialect = capabilities.guide.dialect(&id);
-    let spoken = Spoken::new(dialect, &ask.conversation, ask.tools.as_ref());
-    let (folded, detail) = fold_guided(
-        ask.conversation,
+    let spoken = Spoken::new(
+        capabilities.guide.dialect(&id),
+        &ask.conversation,
         ask.tools.as_ref(),
-        &ask.format,
-        dialect,
-        &capabilities.room,
-    )?;
+    );
+    let guide = guide(ask.tools.as_ref(), &ask.format, &id, &capabilities.guide);
+    let (folded, detail) = fold_guided(ask.conversation, guide, &capabilities.room)?;
     let contract = contract(
         ask.tools.as_ref(),
         &ask.format,
@@ -222,37 +220,60 @@ fn fallbacks<'n>(
     Ok(ids)
 }
 
+/// What this model is told about this request.
+fn guide<'g>(
+    tools: Option<&'g Offer<'_>>,
+    format: &'g AnswerFormat<'_>,
+    model: &str,
+    settings: &GuideSettings,
+) -> Guide<'g> {
+    Guide {
+        tools,
+        format,
+        dialect: settings.dialect(model),
+        detail: Detail::Full,
+        shows_outline: settings.shows_outline(model),
+        secret: settings.secret,
+    }
+}
+
 /// Folds a conversation with what the model is told besides. Where there is too little room, less is
 /// said about each tool, as little less as possible.
 fn fold_guided<'a>(
     conversation: Conversation<'a>,
-    tools: Option<&Offer<'_>>,
-    format: &AnswerFormat<'_>,
-    dialect: Dialect,
+    guide: Guide<'_>,
     room: &Room,
 ) -> Result<(Folded<'a>, Detail), Rejection> {
-    if tools.is_some() && room.system_prompt.is_some() {
-        for detail in [Detail::Full, Detail::Terse, Detail::Signature] {
-            let guide = Guide::new(&conversation, tools, format, dialect, detail);
-            if let Ok(folded) = fold(conversation.clone(), &guide, room) {
-                return Ok((folded, detail));
-            }
+    let mut levels = match guide.tools.is_some() && room.system_prompt.is_some() {
+        true => &Detail::ALL[..],
+        false => &[Detail::Full],
+    };
+    while let [detail, less @ ..] = levels
+        && !less.is_empty()
+    {
+        let guide = Guide {
+            detail: *detail,
+            ..guide
+        };
+        if let Ok(folded) = fold(conversation.clone(), &guide, room) {
+            return Ok((folded, *detail));
         }
-        let guide = Guide::new(&conversation, tools, format, dialect, Detail::Name);
-        return fold(conversation, &guide, room).map(|folded| (folded, Detail::Name));
+        levels = less;
     }
-    let guide = Guide::new(&conversation, tools, format, dialect, Detail::Full);
-    fold(conversation, &guide, room).map(|folded| (folded, Detail::Full))
+    let detail = levels.first().copied().unwrap_or_default();
+    let guide = Guide { detail, ..guide };
+    fold(conversation, &guide, room).map(|folded| (folded, detail))
 }
 
+/// The note about the fold. It does not name the key: whoever reads answers need not know it.
 fn describe_fold(folded: &Folded<'_>, turns: usize, detail: Detail) -> Option<String> {
-    let record = folded.key.as_ref().filter(|_| folded.is_record).map(|key| {
+    let record = folded.is_record.then(|| {
         let cut = match folded.cut {
             Cut::Nothing => String::new(),
             Cut::Shifted(count) => format!("; shifted={count}"),
             Cut::Dropped(count) => format!("; dropped={count}"),
         };
-        format!("record; turns={turns}{cut}; key={key}")
+        format!("record; turns={turns}{cut}")
     });
     let tools = (detail != Detail::Full).then(|| format!("tools={}", detail.label()));
     let parts = record.into_iter().chain(tools).collect::<Vec<_>>();

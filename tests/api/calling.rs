@@ -96,8 +96,8 @@ fn a_model_calls_and_is_told_the_result_in_every_dialect() {
         assert_eq!(second.content(), "get_weather says: sunny", "{dialect}");
         let asked = fal.ended()["body"]["prompt"].as_str().unwrap().to_owned();
         let shown = match dialect {
-            "tagged" => "<tool_call id=",
-            "json" => "{\"id\": ",
+            "tagged" => "\">\n{\"name\": \"get_weather\", ",
+            "json" => " calls=\"yes\">{\"tool_calls\": [{\"name\": ",
             _ => "<invoke id=",
         };
         assert!(asked.contains(shown), "{dialect}: {asked}");

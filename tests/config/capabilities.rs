@@ -33,6 +33,7 @@ fn what_is_written_is_read() {
     };
     let capability = |dialect| Capability {
         dialect,
+        outline: dialect.map(|dialect| dialect == Dialect::Json),
         measured: Some("2026-11-22".to_owned()),
         figures,
     };
@@ -50,7 +51,7 @@ fn what_is_written_is_read() {
         ),
     ]);
     let text = write_capabilities(&known);
-    assert!(text.contains("[models.\"openai/gpt-4o\"]\ndialect = \"json\""));
+    assert!(text.contains("[models.\"openai/gpt-4o\"]\ndialect = \"json\"\noutline = true\n"));
     assert!(text.contains("\nanswers = 30\n"), "{text}");
     let (_folder, path) = written(&text);
     assert_eq!(read_capabilities(&path).as_ref(), Ok(&known));

@@ -5,7 +5,7 @@
 //! - `tests/golden/reading/<case>.fal.sse` (or `.fal.json` for a whole answer) is what fal sends,
 //!   byte for byte. Beside it lie `<case>.openai.sse` and `<case>.whole.json`, what the caller gets,
 //!   and `<case>.request.json` where the request matters. Cases called `notes-...` are answered with
-//!   the notes in the body.
+//!   the notes in the body. The key of the conversation is `7K2Q` in all of them.
 //! - `tests/golden/completions/plan` and `tests/golden/completions/reading` are the same for
 //!   `POST /v1/completions`.
 //! - `tests/golden/explain/<case>.json` holds a chat `request` as above and its `explanation`.
@@ -30,6 +30,7 @@ use fal_gateway::translate::face::objects::UsageChunk;
 use fal_gateway::translate::face::{chat, completions};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
+use fal_gateway::translate::key::Key;
 use fal_gateway::translate::plan::{Capabilities, Plan, Reading};
 use fal_gateway::translate::reading::{
     Event, Finish, FinishReason, Format, Instead, Reader, Sink, Unmet,
@@ -452,10 +453,17 @@ struct Answer {
     whole: String,
 }
 
+/// The key in the files, whichever key the request would have.
+const KEY: &str = "7K2Q";
+
 fn answer(face: Face, case: &str, request: &str, format: Format, bytes: &[u8]) -> Answer {
-    let (plan, echo) = face
+    let (mut plan, echo) = face
         .plan(request.as_bytes(), &CAPABILITIES)
         .unwrap_or_else(|rejection| panic!("{case}: {rejection:?}"));
+    let tools = plan.reading.contract.tools.iter_mut();
+    let keys = tools.map(|tools| &mut tools.key);
+    keys.chain(&mut plan.reading.key)
+        .for_each(|key| *key = Key::of_text(KEY));
     every_cut_in_two_gives_the_same(case, &plan.reading, format, bytes);
     let usage = match plan.delivery {
         Delivery::Stream {

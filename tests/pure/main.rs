@@ -15,6 +15,7 @@
 mod clock;
 mod cutting;
 mod folding;
+mod forgery;
 mod golden;
 mod growth;
 mod linear;

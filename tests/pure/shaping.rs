@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use fal_gateway::translate::ask::ToolCall;
 use fal_gateway::translate::contract::Contract;
 use fal_gateway::translate::guide::GuideSettings;
+use fal_gateway::translate::key::Pen;
 use fal_gateway::translate::plan::Capabilities;
 use fal_gateway::translate::reading::shape::{Shaped, Shaper};
 use fal_gateway::translate::reading::{Call, Verdict};
@@ -438,7 +439,8 @@ proptest! {
             })
             .collect();
         let mut text = String::new();
-        dialect.write_calls(&mut text, calls.iter(), &contract.tools.as_ref().unwrap().key);
+        let pen = Pen::new(contract.tools.as_ref().unwrap().key.clone());
+        dialect.write_calls(&mut text, calls.iter(), &pen);
         let outcome = shape(&contract, &text, &lengths);
         prop_assert_eq!(outcome.verdict, Verdict::Met, "{}", text);
         let found: Vec<Value> = outcome

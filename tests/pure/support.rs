@@ -15,6 +15,7 @@ use fal_gateway::translate::face::objects::{Head, UsageChunk};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::image;
+use fal_gateway::translate::key::Secret;
 use fal_gateway::translate::model::{Catalogue, Changes};
 use fal_gateway::translate::plan::{self, Capabilities, Plan, Reading};
 use fal_gateway::translate::reading::{
@@ -60,7 +61,9 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     guide: GuideSettings {
         is_lenient: true,
         dialects: Vec::new(),
+        outlines: Vec::new(),
         measured: std::collections::BTreeMap::new(),
+        secret: Secret::new([7; 32]),
     },
 };
 

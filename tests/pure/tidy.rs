@@ -39,6 +39,8 @@ const LAYERS: &[Layer] = &[
             "thiserror",
             "jsonschema",
             "tiktoken_rs",
+            "unicode_normalization",
+            "unicode_security",
         ]),
     },
     Layer {

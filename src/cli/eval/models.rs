@@ -125,6 +125,7 @@ fn best(tried: impl Iterator<Item = (Option<Dialect>, Figures)>) -> Option<Capab
     let (dialect, figures) = tried.reduce(better)?;
     Some(Capability {
         dialect: dialect.filter(|_| figures.right() > 0),
+        outline: None,
         measured: Some(today()),
         figures,
     })

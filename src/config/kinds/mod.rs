@@ -12,5 +12,6 @@ pub(super) use collection::{Added, List, Table};
 pub(super) use kind::{Found, Kind};
 pub(super) use scalar::{Choice, Count, Optional, Size, Span, Switch, ZeroMeansNone};
 pub(super) use text::{
-    Address, AppPath, BaseUrl, FalKey, FilePath, HashedKey, Host, ModelId, NetworkBlock, WebOrigin,
+    Address, AppPath, BaseUrl, FalKey, FilePath, HashedKey, Host, ModelId, NetworkBlock,
+    Passphrase, WebOrigin,
 };

@@ -145,6 +145,41 @@ impl Kind for FalKey {
     }
 }
 
+/// A secret of the operator's own making.
+pub(crate) struct Passphrase;
+
+impl Kind for Passphrase {
+    type Value = SecretString;
+
+    fn takes(&self) -> String {
+        "a text of at least 16 characters".to_owned()
+    }
+
+    fn short(&self) -> String {
+        "secret".to_owned()
+    }
+
+    fn secrecy(&self) -> Secrecy {
+        Secrecy::Secret
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<SecretString> {
+        const SHORTEST: usize = 16;
+        let text = found.text().map(str::trim);
+        match text.filter(|text| text.chars().count() >= SHORTEST) {
+            Some(text) => Some(SecretString::from(text)),
+            None => {
+                let words = format!(
+                    "is no secret (the value is not shown); it takes {}, such as \
+                     `openssl rand -hex 16` prints",
+                    self.takes()
+                );
+                found.refuse_because(&words, problems)
+            }
+        }
+    }
+}
+
 /// The hash of a client key.
 pub(crate) struct HashedKey;
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use memchr::memmem;
 
 use crate::translate::ask::{Conversation, Part};
-use crate::translate::key::Key;
+use crate::translate::key::Pen;
 
 /// What opens a marker, and what a text holds that could be taken for one.
 const OPENING: &str = "[image";
@@ -22,17 +22,19 @@ pub(super) fn is_crowded(conversation: &Conversation<'_>) -> bool {
 }
 
 /// Numbers the images of a conversation and marks their places in the text.
-pub(super) struct Images<'a> {
+pub(super) struct Images<'k, 'a> {
     pub(super) urls: Vec<Cow<'a, str>>,
     /// `image`, or a longer word when somebody wrote `[image` into a text.
     label: String,
+    /// What makes the word unique, where that is needed and there is a key.
+    pen: Option<&'k Pen>,
 }
 
-impl<'a> Images<'a> {
-    /// The images of parts that stand in one prompt. With a key, it makes their word unique.
+impl<'k, 'a> Images<'k, 'a> {
+    /// The images of parts that stand in one prompt, which a key makes known where it has one.
     pub(super) fn of<'p>(
         parts: impl Iterator<Item = &'p Part<'a>> + Clone,
-        key: Option<&Key>,
+        pen: Option<&'k Pen>,
     ) -> Self
     where
         'a: 'p,
@@ -40,14 +42,15 @@ impl<'a> Images<'a> {
         let written = has_images(parts.clone()).then(|| longest_run(parts));
         // Of the words that occur, the longest is then always the marker's, and no text can pass
         // for a marker or the other way round. A key occurs in no text.
-        let label = match (written.flatten(), key) {
-            (None, _) => "image".to_owned(),
-            (Some(_), Some(key)) => format!("image-{key}"),
-            (Some(run), None) => format!("image_{}", "_".repeat(run)),
+        let (label, pen) = match (written.flatten(), pen) {
+            (None, _) => ("image".to_owned(), None),
+            (Some(_), Some(pen)) => ("image".to_owned(), Some(pen)),
+            (Some(run), None) => (format!("image_{}", "_".repeat(run)), None),
         };
         Self {
             urls: Vec::new(),
             label,
+            pen,
         }
     }
 
@@ -61,7 +64,11 @@ impl<'a> Images<'a> {
                 Part::Text(text) => out.push_str(text),
                 Part::Image(url) => {
                     self.urls.push(url.clone());
-                    let _ = write!(out, "[{} {}]", self.label, self.urls.len());
+                    let (label, number) = (&self.label, self.urls.len());
+                    let _ = match self.pen {
+                        None => write!(out, "[{label} {number}]"),
+                        Some(pen) => write!(out, "[{label}-{pen} {number}]"),
+                    };
                 }
                 // Calls stand in a block of their own, after what was said.
                 Part::ToolCall(_) => {}

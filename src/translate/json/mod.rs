@@ -17,7 +17,7 @@
 //!
 //! [`root`] and [`RootScanner`] find the JSON, whole or live; [`repair()`] makes it parse;
 //! [`Schema`] and [`coerce()`] hold it against a schema; [`parse_arguments`] does all of it for the
-//! arguments of a tool call. Each change is a [`Fix`], to be counted and reported.
+//! arguments of a tool call; [`outline()`] makes a value for a model to fill in. Each change is a [`Fix`], to be counted and reported.
 #![deny(clippy::arithmetic_side_effects)]
 
 mod arguments;
@@ -29,6 +29,7 @@ mod exact;
 mod extract;
 mod fix;
 mod nesting;
+mod outline;
 mod pattern;
 mod pointer;
 mod repair;
@@ -45,6 +46,7 @@ pub use compact::{compact, count_values, small_tree};
 pub use extract::{Found, Root, root};
 pub use fix::Fix;
 pub use nesting::DEEPEST;
+pub use outline::outline;
 pub use repair::{LONGEST, Repaired, repair};
 pub use scanner::{Progress, RootScanner};
 pub use schema::{LONGEST_SCHEMA, Partial, Schema, SchemaError, Violation};

@@ -54,10 +54,13 @@ pub fn object_of_texts(members: &[TextMember], schema: Option<&Schema>) -> Optio
 /// The text of a member, if it is to be taken for JSON.
 fn as_json<'m>(member: &'m TextMember, schema: &Value, steps: &mut usize) -> Option<&'m str> {
     let json = member.text.trim();
-    let kind = kind_of(json)?;
     match member.is_json {
-        Some(is_json) => is_json.then_some(json),
+        // A string too, where it is said to be JSON.
+        Some(is_json) => {
+            (is_json && serde_json::from_str::<&RawValue>(json).is_ok()).then_some(json)
+        }
         None => {
+            let kind = kind_of(json)?;
             let types = Types::of_member(schema, &member.name, steps);
             let is_wanted = match kind {
                 "null" => types.allows("null"),

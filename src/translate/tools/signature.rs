@@ -60,11 +60,13 @@ pub fn define(tool: &Tool<'_>, detail: Detail) -> String {
 }
 
 fn as_json(tool: &Tool<'_>, description: &str, schema: &str) -> String {
-    let mut out = format!("{{\"name\": {}", Value::from(tool.name.as_ref()));
+    // In OpenAI's wrapping: a line with the name outermost looks like a call, and weak models copy it.
+    let name = Value::from(tool.name.as_ref());
+    let mut out = format!("{{\"type\": \"function\", \"function\": {{\"name\": {name}");
     if !description.is_empty() {
         let _ = write!(out, ", \"description\": {}", Value::from(description));
     }
-    let _ = write!(out, ", \"parameters\": {schema}}}");
+    let _ = write!(out, ", \"parameters\": {schema}}}}}");
     out
 }
 

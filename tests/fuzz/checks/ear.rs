@@ -9,6 +9,7 @@ use fal_gateway::translate::face::chat::parse::parse;
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::image;
+use fal_gateway::translate::key::Secret;
 use fal_gateway::translate::model::{Catalogue, Changes};
 use fal_gateway::translate::plan::{self, Capabilities, Reading};
 use fal_gateway::translate::reading::{
@@ -53,7 +54,9 @@ pub(crate) fn capabilities(prompt: Option<usize>, overflow: Overflow) -> Capabil
                 ("openai/".to_owned(), Dialect::Json),
                 ("anthropic/".to_owned(), Dialect::Markup),
             ],
+            outlines: Vec::new(),
             measured: BTreeMap::new(),
+            secret: Secret::new([0; 32]),
         },
     }
 }

@@ -92,7 +92,7 @@ for (const [way, stream] of bothWays) {
       const { choices } = await ask(messages, { stream });
       assert.equal(choices[0].text, 'get_weather says: sunny');
       const { body } = await onlyCall(marker);
-      assertInOrder(body.prompt, marker, 'call_1', 'get_weather', '{"city": "Paris"}', 'call_1', 'get_weather', 'sunny');
+      assertInOrder(body.prompt, marker, 'get_weather', '{"city": "Paris"}', 'call_1', 'call_1', 'get_weather', 'sunny');
     });
 
     for (const [where, refusal] of [
@@ -109,7 +109,7 @@ for (const [way, stream] of bothWays) {
 
     test('a header says how a conversation was written', async () => {
       const { headers } = await ask([user('a'), assistant('b'), user('echo c')], { stream });
-      assert.match(headers.get('x-gateway-fold'), /^record; turns=3; key=\w+$/);
+      assert.match(headers.get('x-gateway-fold'), /^record; turns=3$/);
     });
   });
 }

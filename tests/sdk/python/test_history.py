@@ -55,8 +55,10 @@ def test_a_header_says_how_a_conversation_was_written(client, emulator, marker, 
         model=MODEL, messages=[user(marker), assistant("yes?"), user("echo folded")], stream=stream
     )
     assert text_of(raw.parse()) == "folded" if stream else raw.parse().choices[0].message.content == "folded"
-    key = re.fullmatch(r"record; turns=3; key=(\w+)", raw.headers["x-gateway-fold"])[1]
-    assert f"<turn-{key} role=\"user\">{marker}</turn-{key}>" in emulator.only_call(marker).body["prompt"]
+    assert raw.headers["x-gateway-fold"] == "record; turns=3"
+    prompt = emulator.only_call(marker).body["prompt"]
+    key = re.search(r"<conversation-(\w+)>", prompt)[1]
+    assert f"<turn-{key} role=\"user\">{marker}</turn-{key}>" in prompt
 
 
 def test_markup_in_a_message_stays_text(told):
@@ -114,7 +116,7 @@ def test_tool_calls_and_results_are_history(told, stream):
     call = tool_call("call_1", "get_weather", '{"city": "Paris"}')
     body, text = told([user("Weather?"), assistant(None, tool_calls=[call]), tool("call_1", "sunny")], stream)
     assert text == "get_weather says: sunny"
-    assert_in_order(body["prompt"], "Weather?", "call_1", "get_weather", '{"city": "Paris"}', "call_1", "sunny")
+    assert_in_order(body["prompt"], "Weather?", "get_weather", '{"city": "Paris"}', "call_1", "call_1", "sunny")
     # A result is told by its call's id, so its function must be looked up.
     assert body["prompt"].count("get_weather") == 2
 
@@ -135,7 +137,7 @@ def test_parallel_calls_keep_their_results_apart(told, stream):
     )
     assert text == "thanks"
     assert_in_order(
-        body["prompt"], "I will look.", "call_a", "Oslo", "call_b", "get_time", "call_b", "noon", "call_a", "rain"
+        body["prompt"], "I will look.", "Oslo", "call_a", "get_time", "call_b", "call_b", "noon", "call_a", "rain"
     )
     assert_in_order(body["prompt"], "rain", "Rain at noon.", "echo thanks")
 

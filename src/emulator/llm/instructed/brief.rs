@@ -67,16 +67,22 @@ impl Brief {
             None => (instructions, ""),
         };
         let tools = listing.map(|listing| listing.tools).unwrap_or_default();
-        let envelope = Envelope::read(before)
-            .or_else(|| Envelope::read(after))
+        // What explains the tools stands after the list, or else before it.
+        let shown_after = Envelope::read(after);
+        let explained = match &shown_after {
+            Some(_) => "",
+            None => explanation(before),
+        };
+        let envelope = shown_after
+            .or_else(|| Envelope::read(before))
             .filter(|_| !tools.is_empty());
         let must = match &envelope {
-            Some(_) => must([explanation(before), after], &tools),
+            Some(_) => must([explained, after], &tools),
             None => Must::No,
         };
         Brief {
             must,
-            one_call: scan::sentences(before)
+            one_call: scan::sentences(explained)
                 .chain(scan::sentences(after))
                 .any(|sentence| ONE_CALL.iter().any(|words| sentence.contains(words))),
             format: Format::read(after).or_else(|| Format::read(before)),

@@ -59,7 +59,9 @@ pub(super) fn write(
         block = half(&block).to_owned();
     } else {
         if makes(Slip::CallFabricated) {
-            let tag = brief.result_tag.as_deref().unwrap_or("tool_result");
+            let keyed = envelope.key().map(|key| format!("tool_result-{key}"));
+            let tag = brief.result_tag.clone().or(keyed);
+            let tag = tag.as_deref().unwrap_or("tool_result");
             let name = first.unwrap_or_default();
             block.push_str(&format!(
                 "\n<{tag} id=\"call_1\" name=\"{name}\">{{\"ok\": true, \"made_up\": true}}</{tag}>\n\

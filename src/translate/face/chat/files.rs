@@ -4,14 +4,18 @@
 //! two lines that name it, and is from there on text like any other:
 //!
 //! ```text
-//! [file notes.txt]
+//! [file-7K2Q notes.txt]
 //! Buy bread.
-//! [end of file notes.txt]
+//! [end of file-7K2Q]
 //! ```
+//!
+//! The key in them does not occur in the file, so that no file can seem to end before it does. It is
+//! derived from the file alone: the same file is written the same way in every turn.
 
 use std::borrow::Cow;
 
 use crate::translate::image::DataUri;
+use crate::translate::key::{Keys, Pen, Secret};
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::openai::message::File;
 use crate::wire::text::Text;
@@ -107,7 +111,15 @@ fn between_lines(name: &Option<Text<'_>>, text: &str) -> String {
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let line_end = if text.ends_with('\n') { "" } else { "\n" };
-    format!("[file {name}]\n{text}{line_end}[end of file {name}]")
+    // A text that knows its own key gets another one, so that no secret is needed.
+    let mut keys = Keys::new(Secret::new([0; 32]), [name, text], []);
+    loop {
+        let pen = Pen::new(keys.take());
+        let written = format!("[file-{pen} {name}]\n{text}{line_end}[end of file-{pen}]");
+        if pen.is_sole_writer_of([written.as_str()]) {
+            return written;
+        }
+    }
 }
 
 fn without_data(file: &File<'_>, path: &str) -> Rejection {
@@ -161,9 +173,16 @@ mod tests {
         }
     }
 
+    /// The key of a file's lines, and what they are but for it.
+    fn without_key(written: &str) -> (String, String) {
+        let (_, rest) = written.split_once("[file-").expect("a first line");
+        let (key, _) = rest.split_once(' ').expect("a name");
+        (key.to_owned(), written.replace(key, "KEY"))
+    }
+
     #[test]
     fn text_stands_between_lines_that_name_the_file() {
-        let expected = "[file a.txt]\nBrötchen\n[end of file a.txt]";
+        let expected = "[file-KEY a.txt]\nBrötchen\n[end of file-KEY]";
         for media_type in [
             "text/plain",
             "TEXT/X-Rust",
@@ -174,14 +193,37 @@ mod tests {
             "",
         ] {
             for text in ["Brötchen", "Brötchen\n", "\u{feff}Brötchen"] {
-                assert_eq!(text_of(media_type, Some("a.txt"), text), expected);
+                let (_, written) = without_key(&text_of(media_type, Some("a.txt"), text));
+                assert_eq!(written, expected);
             }
         }
-        assert_eq!(
-            text_of("text/plain", None, ""),
-            "[file unnamed]\n\n[end of file unnamed]"
-        );
-        assert!(text_of("text/plain", Some("a\nb"), "c").starts_with("[file ab]\n"));
+        let (_, unnamed) = without_key(&text_of("text/plain", None, ""));
+        assert_eq!(unnamed, "[file-KEY unnamed]\n\n[end of file-KEY]");
+        let (_, named) = without_key(&text_of("text/plain", Some("a\nb"), "c"));
+        assert!(named.starts_with("[file-KEY ab]\n"));
+    }
+
+    #[test]
+    fn no_file_holds_the_key_of_its_own_end() {
+        let letters: Vec<char> = ('0'..='9').chain('a'..='z').collect();
+        let mut text = String::from("[end of file]\n");
+        // Every short key there is, in small letters and an escape.
+        for first in '2'..='9' {
+            for pair in letters
+                .iter()
+                .flat_map(|one| letters.iter().map(move |two| [one, two]))
+            {
+                for last in &letters {
+                    let [one, two] = pair;
+                    text.extend([first, *one, *two, *last, ' ']);
+                }
+            }
+        }
+        let text = text.replace("7k", "\\u0037k");
+        let written = text_of("text/plain", Some("r.txt"), &text);
+        let (key, _) = without_key(&written);
+        assert_eq!(key.len(), 12);
+        assert_eq!(written.matches(&key).count(), 2);
     }
 
     #[test]

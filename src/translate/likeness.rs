@@ -1,0 +1,334 @@
+//! Finds whatever a model may take for a key: the key itself and its like.
+//!
+//! A model reads `7k2q`, `７Ｋ２Ｑ`, `7K` and a zero width space and `2Q`, `7К2Q` with a Cyrillic letter
+//! and `&#55;K2Q` much as it reads `7K2Q`. So texts are compared as a reader sees them: letter cases
+//! and compatibility forms are one (Unicode's NFKD), letters that look alike are one (UTS 39's
+//! skeleton, and what Crockford's base 32 reads `O`, `I` and `L` as), marks and everything else that
+//! is no letter of a key and no ASCII stands between letters unseen, and one layer of escapes is
+//! undone. Where a character may be read in several ways, each of them counts: too much found costs
+//! a key, too little a forged turn.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_security::skeleton;
+
+/// A search for one key. The work is linear in the texts.
+#[derive(Debug)]
+pub struct Likeness {
+    /// For each ASCII character, the places in the key where it may stand, a bit each.
+    places: [u16; 128],
+    /// The bit of the key's last place.
+    last: u16,
+    /// What characters beyond ASCII were found to be, by the last bits of their numbers.
+    known: Vec<(char, Seen)>,
+}
+
+/// How often something like the key was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// In the text as it stands.
+    pub plain: usize,
+    /// In the text with its escapes undone.
+    pub decoded: usize,
+}
+
+/// What a reader sees in a character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// Nothing that would part two letters.
+    Nothing,
+    /// Something that can stand in these places of the key.
+    At(u16),
+    /// Several letters, such as those of `㎏`.
+    Several,
+}
+
+/// As many characters are remembered; the letters of one script fit.
+const REMEMBERED: u32 = 1024;
+
+impl Likeness {
+    /// A search for a key of letters and digits, sixteen at most.
+    pub fn of(key: &str) -> Self {
+        let mut places = [0_u16; 128];
+        let mut bit = 1_u16;
+        let mut last = 0;
+        for letter in key.chars() {
+            let likes: &[char] = match letter {
+                '0' => &['o'],
+                '1' => &['i', 'l'],
+                _ => &[],
+            };
+            for like in likes.iter().copied().chain([letter]) {
+                for case in [like.to_ascii_lowercase(), like.to_ascii_uppercase()] {
+                    if let Some(place) = places.get_mut(case as usize) {
+                        *place |= bit;
+                    }
+                }
+            }
+            last = bit;
+            bit = bit.wrapping_shl(1);
+        }
+        Self {
+            places,
+            last,
+            known: Vec::new(),
+        }
+    }
+
+    /// How often the like of the key occurs in a text.
+    pub fn count(&mut self, text: &str) -> Found {
+        let mut found = Found::default();
+        let (mut plain, mut decoded) = (0, 0);
+        // Where an escape ends that was undone.
+        let mut undone = 0;
+        for (at, letter) in text.char_indices() {
+            let seen = self.see(letter);
+            found.plain += self.advance(&mut plain, letter, seen);
+            if at < undone {
+                continue;
+            }
+            let escape = match letter {
+                '&' | '\\' | '%' => text.get(at..).and_then(escape),
+                _ => None,
+            };
+            found.decoded += match escape {
+                None => self.advance(&mut decoded, letter, seen),
+                Some((meant, length)) => {
+                    undone = at.saturating_add(length);
+                    meant.map_or(0, |meant| {
+                        let seen = self.see(meant);
+                        self.advance(&mut decoded, meant, seen)
+                    })
+                }
+            };
+        }
+        found
+    }
+
+    /// Takes one more character; `state` has a bit for each place up to which the last characters
+    /// are like the key. Gives how often the key ended.
+    fn advance(&self, state: &mut u16, letter: char, seen: Seen) -> usize {
+        let mut step = |places: u16| {
+            *state = (state.wrapping_shl(1) | 1) & places;
+            usize::from(*state & self.last != 0)
+        };
+        match seen {
+            Seen::Nothing => 0,
+            Seen::At(places) => step(places),
+            Seen::Several => letters_in(letter)
+                .map(|ascii| step(self.places_of(ascii)))
+                .sum(),
+        }
+    }
+
+    fn see(&mut self, letter: char) -> Seen {
+        if letter.is_ascii() {
+            return match letter.is_ascii_control() && !letter.is_ascii_whitespace() {
+                true => Seen::Nothing,
+                false => Seen::At(self.places_of(letter)),
+            };
+        }
+        let number = u32::from(letter);
+        // The ideographs and syllables of East Asia are like no letter of ours.
+        if matches!(number, 0x3400..=0x9FFF | 0xAC00..=0xD7A3 | 0x2_0000..=0x3_FFFF) {
+            return Seen::Nothing;
+        }
+        if self.known.is_empty() {
+            self.known = vec![('\0', Seen::Nothing); REMEMBERED as usize];
+        }
+        let slot = (number % REMEMBERED) as usize;
+        if let Some((known, seen)) = self.known.get(slot)
+            && *known == letter
+        {
+            return *seen;
+        }
+        let seen = self.look(letter);
+        if let Some(slot) = self.known.get_mut(slot) {
+            *slot = (letter, seen);
+        }
+        seen
+    }
+
+    fn look(&self, letter: char) -> Seen {
+        if letters_in(letter).nth(1).is_some() {
+            return Seen::Several;
+        }
+        // The capital of a letter may look like another one than the letter does.
+        let forms = std::iter::once(letter).chain(letter.to_uppercase());
+        let mut ascii = forms.flat_map(letters_in).peekable();
+        match ascii.peek() {
+            None => Seen::Nothing,
+            Some(_) => Seen::At(
+                ascii
+                    .map(|ascii| self.places_of(ascii))
+                    .fold(0, |all, one| all | one),
+            ),
+        }
+    }
+
+    fn places_of(&self, ascii: char) -> u16 {
+        self.places.get(ascii as usize).copied().unwrap_or(0)
+    }
+}
+
+/// The ASCII letters and digits that a reader may see in a character.
+fn letters_in(letter: char) -> impl Iterator<Item = char> {
+    let alike = |part: char| {
+        let mut buffer = [0; 4];
+        match part.is_ascii() {
+            true => vec![part],
+            false => skeleton(part.encode_utf8(&mut buffer)).collect(),
+        }
+    };
+    std::iter::once(letter)
+        .nfkd()
+        .flat_map(alike)
+        .filter(char::is_ascii_alphanumeric)
+}
+
+/// What an escape at the start of a text means, and its length in bytes: a character, or nothing
+/// that would part two letters.
+fn escape(text: &str) -> Option<(Option<char>, usize)> {
+    let (first, rest) = text.split_at_checked(1)?;
+    let (meant, left) = match first {
+        "&" => entity(rest)?,
+        "\\" => backslash(rest)?,
+        "%" => percent(rest)?,
+        _ => return None,
+    };
+    Some((meant, text.len().saturating_sub(left.len())))
+}
+
+/// `&#55;`, `&#x37;` and names, none of which stands for a letter of ASCII.
+fn entity(text: &str) -> Option<(Option<char>, &str)> {
+    const LONGEST: usize = 32;
+    let without_end = |text| str::strip_prefix(text, ';').unwrap_or(text);
+    let Some(number) = text.strip_prefix('#') else {
+        let length = text
+            .bytes()
+            .take(LONGEST)
+            .take_while(u8::is_ascii_alphabetic)
+            .count();
+        let (name, rest) = text.split_at_checked(length)?;
+        let rest = rest.strip_prefix(';')?;
+        return (!name.is_empty()).then_some((None, rest));
+    };
+    let (code, rest) = match number.strip_prefix(['x', 'X']) {
+        Some(hex) => digits(hex, 16, 1..=8)?,
+        None => digits(number, 10, 1..=10)?,
+    };
+    Some((char::from_u32(code), without_end(rest)))
+}
+
+/// `\u0037`, also as a pair of surrogates, `\u{37}` and `\x37`.
+fn backslash(text: &str) -> Option<(Option<char>, &str)> {
+    if let Some(hex) = text.strip_prefix(['x', 'X']) {
+        let (code, rest) = digits(hex, 16, 2..=2)?;
+        return Some((char::from_u32(code), rest));
+    }
+    let hex = text.strip_prefix(['u', 'U'])?;
+    if let Some(hex) = hex.strip_prefix('{') {
+        let (code, rest) = digits(hex, 16, 1..=6)?;
+        return Some((char::from_u32(code), rest.strip_prefix('}')?));
+    }
+    let (code, rest) = digits(hex, 16, 4..=4)?;
+    let low = rest
+        .strip_prefix("\\u")
+        .and_then(|hex| digits(hex, 16, 4..=4));
+    match (code, low) {
+        (0xD800..=0xDBFF, Some((low @ 0xDC00..=0xDFFF, rest))) => {
+            let code = 0x1_0000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+            Some((char::from_u32(code), rest))
+        }
+        _ => Some((char::from_u32(code), rest)),
+    }
+}
+
+/// `%37`; a byte of a longer character counts as nothing.
+fn percent(text: &str) -> Option<(Option<char>, &str)> {
+    let (code, rest) = digits(text, 16, 2..=2)?;
+    Some((char::from_u32(code).filter(char::is_ascii), rest))
+}
+
+/// As many digits as a number may have, its value, and what follows.
+fn digits(text: &str, radix: u32, lengths: std::ops::RangeInclusive<usize>) -> Option<(u32, &str)> {
+    let is_digit = |byte: &u8| char::from(*byte).is_digit(radix);
+    let length = text
+        .bytes()
+        .take(*lengths.end())
+        .take_while(is_digit)
+        .count();
+    let (number, rest) = text.split_at_checked(length)?;
+    lengths.contains(&length).then_some(())?;
+    Some((u32::from_str_radix(number, radix).ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Found, Likeness};
+
+    fn count(text: &str) -> Found {
+        Likeness::of("7K2Q").count(text)
+    }
+
+    #[test]
+    fn the_key_is_found_however_it_is_spelt() {
+        for text in [
+            "</turn-7K2Q>",
+            "7k2q",
+            "x7K2Qx",
+            "7\u{200b}K2Q",
+            "7K\u{ad}2Q",
+            "7K\u{feff}2\u{2060}Q",
+            "7K\u{0}2Q",
+            "7\u{323}K\u{301}\u{302}2Q",
+            "\u{ff17}\u{ff2b}\u{ff12}\u{ff31}",
+            "7К2Q", // a Cyrillic letter
+            "7к2Q", // its small form, whose capital looks like a K
+            "7Κ2Q", // a Greek one
+            "𝟩𝐊𝟚ℚ",
+            "⑦Ⓚ②Ⓠ",
+            "⁷ᴷ₂Q",
+            "7Ķ2Q",
+        ] {
+            assert_eq!(count(text).plain, 1, "{text}");
+        }
+        assert_eq!(Likeness::of("7KG0").count("7㎏O").plain, 1);
+        assert_eq!(Likeness::of("701A").count("7oia 7OLA 7o|a").plain, 2);
+        assert_eq!(Likeness::of("7K2Q7K2Q7K2Q").count("7k2q7k2q7k2q").plain, 1);
+    }
+
+    #[test]
+    fn one_layer_of_escapes_is_undone() {
+        for text in [
+            "&#55;K2Q",
+            "7&#75K2Q &#x37;&#X4b;&#0050;Q",
+            "\\u0037\\u004B2Q",
+            "\\u{37}K2\\x51",
+            "\\u0037&#75;%32Q",
+            "7&shy;K&ZeroWidthSpace;2Q",
+            "7K\\u200b2Q",
+            "7K%E2%80%8B2Q",
+            "\\ud835\\udfe9K2Q",
+        ] {
+            assert_eq!(
+                count(text),
+                Found {
+                    plain: 0,
+                    decoded: 1
+                },
+                "{text}"
+            );
+        }
+        // The digits of an escape are letters too, to somebody who does not undo it.
+        assert_eq!(Likeness::of("0037").count("\\u0037").plain, 1);
+    }
+
+    #[test]
+    fn other_texts_are_no_likes() {
+        for text in [
+            "", "7K2", "7K 2Q", "7-K-2-Q", "7KA2Q", "7K&2Q", "7K&#;2Q", "7K\\u2Q", "K27Q",
+        ] {
+            assert_eq!(count(text), Found::default(), "{text}");
+        }
+    }
+}
