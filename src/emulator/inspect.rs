@@ -12,6 +12,7 @@ use super::{
         front::parse_query,
         kinds::ERROR_KINDS,
     },
+    router::cards::CARDS,
     script::WORDS,
     server::State,
 };
@@ -79,6 +80,11 @@ async fn wait_for<T>(state: &State, look: impl Fn() -> Option<T>) -> Option<T> {
 fn help() -> String {
     let mut page = String::from(
         "fal-gateway emulator\n\n\
+         Applications, directly, at /stream, and below /queue:\n\
+         \x20 /fal-ai/any-llm, with /vision, /enterprise\n\
+         \x20 /openrouter/router, with /vision, /audio, /video, /enterprise, /video/enterprise\n\
+         \x20 /openrouter/router/openai/v1/chat/completions (messages, and \"stream\": true)\n\
+         Uploads are below /rest and /files, fal's proxy for browsers at /api/fal/proxy.\n\n\
          Script a request with words, in the header \"x-emulate: WORD WORD\" or on a line\n\
          \"/emulate WORD WORD\" of its prompt or system_prompt, which is taken out before the answer\n\
          is made. DUR is 200ms or 1.5s. What was asked: GET /_emulator/requests (?wait=N),\n\
@@ -102,6 +108,10 @@ fn help() -> String {
     page.push_str("\nErrors, as error:KIND\n\n");
     for kind in ERROR_KINDS {
         let _ = writeln!(page, "  {:<24} HTTP {}", kind.name, kind.status);
+    }
+    page.push_str("\nModels of the router, and what they can\n\n");
+    for card in CARDS {
+        let _ = writeln!(page, "  {:<36} {}", card.id, card.abilities().join(", "));
     }
     page
 }

@@ -290,3 +290,22 @@ fn unhex(text: &str) -> Vec<u8> {
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
         .collect()
 }
+
+/// What users of an account without balance have met: no refusal, and no end.
+#[tokio::test]
+async fn a_call_can_wait_for_ever() {
+    let fal = Fal::start().await;
+    let body = json!({ "prompt": "hi /emulate stuck" });
+    let ticket = send(fal.post("/queue/fal-ai/any-llm", &body)).await.json();
+    let url = |field: &str| ticket[field].as_str().unwrap();
+    for _ in 0..3 {
+        let status = fal.get(url("status_url")).await;
+        assert_eq!(
+            (status.status, &status.json()["status"]),
+            (202, &json!("IN_QUEUE"))
+        );
+    }
+    let cancelled = send(fal.request("PUT", url("cancel_url"))).await;
+    assert_eq!(cancelled.status, 400);
+    assert_eq!(fal.get(url("response_url")).await.status, 400);
+}

@@ -23,6 +23,7 @@ use super::{
         kinds::{self, Mention, Sender},
     },
     run::enter,
+    script::Quirk,
     server::State,
 };
 use ticket::Ticket;
@@ -111,6 +112,9 @@ fn result(ticket: &Ticket) -> Whole {
 fn cancel(ticket: &Ticket) -> Whole {
     if ticket.result().is_some() {
         return Whole::json(400, &json!({ "status": "ALREADY_COMPLETED" }));
+    }
+    if ticket.plan().behaviour.has(Quirk::Stuck) {
+        return Whole::detail(400, "Request cannot be cancelled");
     }
     ticket.cancel();
     Whole::json(202, &json!({ "status": "CANCELLATION_REQUESTED" }))

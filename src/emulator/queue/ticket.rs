@@ -96,6 +96,9 @@ impl Ticket {
 
     /// Waits in the queue and runs the call; each state lasts until it was seen, or `unseen`.
     pub(super) async fn progress(&self, state: &State, unseen: Duration) -> Whole {
+        if self.plan.behaviour.has(Quirk::Stuck) {
+            pending::<()>().await;
+        }
         self.until_seen(&Phase::InQueue, unseen).await;
         self.phase.send_replace(Phase::InProgress);
         if self.plan.behaviour.has(Quirk::Hang) {

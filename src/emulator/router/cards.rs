@@ -48,7 +48,7 @@ const fn card(
 
 /// Names that any-llm still takes and OpenRouter has dropped are not in it.
 #[rustfmt::skip]
-static CARDS: &[Card] = &[
+pub(in crate::emulator) static CARDS: &[Card] = &[
     card("anthropic/claude-3-haiku", 250, 1_250, 200_000, "ite", Never),
     card("anthropic/claude-3.5-haiku", 800, 4_000, 200_000, "ite", Never),
     card("anthropic/claude-haiku-4.5", 1_000, 5_000, 200_000, "itse", Optional),
@@ -92,6 +92,25 @@ pub(in crate::emulator) fn of_a_relay() -> &'static Card {
 }
 
 impl Card {
+    /// What it can, in words.
+    pub(in crate::emulator) fn abilities(&self) -> Vec<&'static str> {
+        let reasons = match self.reasoning {
+            Never => None,
+            Optional => Some("reasoning"),
+            Mandatory => Some("always reasoning"),
+        };
+        let named = [
+            ('i', "images"),
+            ('a', "audio"),
+            ('v', "video"),
+            ('t', "tools"),
+            ('s', "schemas"),
+            ('e', "stop"),
+        ];
+        let can = named.into_iter().filter(|(letter, _)| self.can(*letter));
+        can.map(|(_, name)| name).chain(reasons).collect()
+    }
+
     fn can(&self, ability: char) -> bool {
         self.abilities.contains(ability)
     }

@@ -123,6 +123,8 @@ pub enum Quirk {
     Headers,
     /// Tools are called without a sentence before.
     Silent,
+    /// A queued call never leaves the queue, and cannot be cancelled.
+    Stuck,
     /// The router tells no usage.
     NoUsage,
     /// The router tells the usage so far in every event.

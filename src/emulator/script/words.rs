@@ -87,6 +87,7 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     quirk("key_order", Quirk::KeyOrder, "put reasoning before output, and add unknown fields"),
     quirk("unescaped", Quirk::Unescaped, "send non-ASCII text raw in events"),
     quirk("nonulls", Quirk::NoNulls, "leave out keys whose value is null"),
+    quirk("stuck", Quirk::Stuck, "queue: wait for ever and refuse to be cancelled, as without balance"),
     quirk("nousage", Quirk::NoUsage, "router: tell no usage"),
     quirk("usage_each", Quirk::UsageEach, "router: tell the usage so far in every event"),
     quirk("headers", Quirk::Headers, "add headers nobody should pass on"),
