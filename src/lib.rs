@@ -15,6 +15,7 @@ pub mod config;
     reason = "the stand-in for fal relies on what it made itself, and serves nobody but tests"
 )]
 pub mod emulator;
+pub mod engine;
 pub mod observe;
 pub mod translate;
 pub mod upstream;

@@ -1,6 +1,8 @@
 //! How a request to either completion API is answered: read, planned, sent to fal, and written.
 //! What sets the APIs apart is their [`Face`].
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::web::{Payload, ThinData};
@@ -8,18 +10,18 @@ use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::exchange::Exchange;
 use super::extract;
 use super::gateway::{Gateway, Worker};
-use super::respond;
+use super::respond::{self, Reporter};
 use super::scope::{self, Scope};
+use crate::engine::{self, Order, Run};
 use crate::translate::ask::{Ask, Delivery};
 use crate::translate::explain::explain;
 use crate::translate::face::answer::{FrameWriter, StreamedAnswer, WholeAnswer};
 use crate::translate::face::objects::{Head, UsageChunk};
 use crate::translate::face::rules::parse_priority;
 use crate::translate::notes::Notes;
-use crate::translate::plan::{Capabilities, Plan, plan};
+use crate::translate::plan::{Capabilities, Plan, candidates};
 use crate::translate::rejection::Rejection;
 
 /// A public API: how it reads a request and writes the answer to it. A value of it is one request.
@@ -71,7 +73,7 @@ async fn answer<F: Face>(
     if let Some(id) = &caller.id {
         scope.record.key(id.as_str());
     }
-    let (body, _held) = extract::json_body(request.headers(), payload, gateway, &caller).await?;
+    let (body, held) = extract::json_body(request.headers(), payload, gateway, &caller).await?;
     scope.heard();
     scope.takes(scope::place(gateway, Some(&caller))?);
     scope.record.received(body.len());
@@ -80,21 +82,41 @@ async fn answer<F: Face>(
     extract::refuse_long_text(text, gateway.config.limits.max_text)?;
     read_headers(&mut ask, request)?;
     let capabilities = capabilities(gateway, request)?;
-    let mut plan = plan(ask, &capabilities, &gateway.catalogue)?;
+    let (target, others) = candidates(&ask, &gateway.catalogue)?;
+    let order = Order {
+        engine: &gateway.engine,
+        fal: &worker.fal,
+        fal_key: &caller.fal_key,
+        ask: &ask,
+        target,
+        others,
+        capabilities: &capabilities,
+        record: &scope.record,
+        memory: Rc::new(held),
+    };
+    let plan = order.plan()?;
     record_model(&plan, gateway, &scope);
     if has_flag(request, "x-gateway-explain", "true") {
         let explanation = explain(&plan, &gateway.config.fal.app, &capabilities.room);
         return Ok(HttpResponse::Ok().json(explanation));
     }
-    let exchange = Exchange::open(worker, &caller, &mut plan, &scope.record).await;
-    gateway.learn_of_key(&caller, exchange.as_ref().err());
-    let exchange = exchange?;
+    let reporter = Reporter {
+        gateway: Arc::clone(gateway),
+        key_is_callers: caller.brought_fal_key,
+        key: caller.fal_key.print(),
+        record: scope.record.clone(),
+    };
+    let opened = engine::open(order, plan).await;
+    let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
+    gateway.learn_of_key(&caller, opened.as_ref().err());
+    let (run, plan) = opened?;
+    drop(ask);
     record_model(&plan, gateway, &scope);
     let wants_notes =
         gateway.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
     match plan.delivery {
-        Delivery::Whole => whole(&face, &plan, exchange, &scope, wants_notes).await,
-        Delivery::Stream { .. } => stream(gateway, face, &plan, exchange, scope, wants_notes).await,
+        Delivery::Whole => whole(&face, &plan, run, reporter, &scope, wants_notes).await,
+        Delivery::Stream { .. } => stream(face, &plan, run, reporter, scope, wants_notes).await,
     }
 }
 
@@ -107,30 +129,29 @@ fn record_model(plan: &Plan<'_>, gateway: &Gateway, scope: &Scope) {
 async fn whole<F: Face>(
     face: &F,
     plan: &Plan<'_>,
-    mut exchange: Exchange,
+    mut run: Run,
+    reporter: Reporter,
     scope: &Scope,
     wants_notes: bool,
 ) -> Result<HttpResponse, ApiError> {
-    let answer = respond::read_whole(&mut exchange, plan.choices, &scope.record).await?;
-    let notes = plan.notes.with_mended(&exchange.mended());
-    let usage = answer.usage();
-    scope.record.finished(usage.prompt, usage.completion);
+    let mut response = HttpResponse::Ok();
+    let answer = respond::read_whole(&mut run, plan.choices, &reporter, &mut response).await?;
+    let notes = plan.notes.with_mended(&run.mended());
     let json = face.to_json(&head::<F>(plan), &answer, wants_notes.then_some(&notes));
     scope.record.sent(json.len());
-    let mut response = HttpResponse::Ok();
-    respond::note_headers(&mut response, &notes, exchange.fal_request_id().as_deref());
+    respond::note_headers(&mut response, &notes, run.fal_request_id().as_deref());
     Ok(response.content_type("application/json").body(json))
 }
 
 async fn stream<F: Face>(
-    gateway: &Gateway,
     face: F,
     plan: &Plan<'_>,
-    exchange: Exchange,
+    run: Run,
+    reporter: Reporter,
     scope: Scope,
     wants_notes: bool,
 ) -> Result<HttpResponse, ApiError> {
-    let usage = match (plan.delivery, gateway.config.usage.always_stream) {
+    let usage = match (plan.delivery, reporter.gateway.config.usage.always_stream) {
         (
             Delivery::Stream {
                 include_usage: true,
@@ -143,15 +164,8 @@ async fn stream<F: Face>(
     let notes = wants_notes.then_some(&plan.notes);
     let frames = face.into_frames(&head::<F>(plan), usage, notes);
     let answer = StreamedAnswer::new(frames, plan.choices);
-    respond::stream(
-        HttpResponse::Ok(),
-        exchange,
-        answer,
-        &plan.notes,
-        gateway,
-        scope,
-    )
-    .await
+    let response = HttpResponse::Ok();
+    respond::stream(response, run, answer, &plan.notes, reporter, scope).await
 }
 
 fn head<F: Face>(plan: &Plan<'_>) -> Head {
@@ -187,7 +201,7 @@ fn read_headers(ask: &mut Ask<'_>, request: &HttpRequest) -> Result<(), ApiError
 
 /// `x-gateway-strict: true` or `false` overrides the setting for one request.
 fn capabilities(gateway: &Gateway, request: &HttpRequest) -> Result<Capabilities, ApiError> {
-    let mut capabilities = gateway.capabilities();
+    let mut capabilities = gateway.capabilities.clone();
     if let Some(strict) = request.headers().get("x-gateway-strict") {
         capabilities.strict = match strict.as_bytes() {
             b"true" => true,

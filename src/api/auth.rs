@@ -65,6 +65,14 @@ impl Denial {
 }
 
 impl Access {
+    /// The gateway's own fal key, if it has one.
+    pub fn own_fal_key(&self) -> Option<&FalKey> {
+        match self {
+            Self::Keys { fal, .. } | Self::Open { fal } => Some(fal),
+            Self::PassThrough { .. } => None,
+        }
+    }
+
     /// Lets a caller in.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 
+use crate::engine::Failure;
 use crate::observe::record::ErrorSource;
 use crate::translate::reading::Fault;
 use crate::translate::rejection::{Cause, Rejection};
@@ -137,6 +138,46 @@ impl ApiError {
         }
     }
 
+    /// Why a run has no answer. `key_is_callers` tells whose key fal was shown.
+    pub fn failure(failure: &Failure, key_is_callers: bool) -> Self {
+        let error = match failure {
+            Failure::Rejected(rejection) => Self::from(rejection.clone()),
+            Failure::Call { error, .. } => Self::upstream(error, key_is_callers),
+            Failure::Upload(error) => Self::upload(error, key_is_callers),
+            Failure::Answer { fault, .. } => Self::fault(*fault),
+            Failure::Stopping => Self {
+                retry_after_s: Some(1),
+                ..Self::server_error(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "shutting_down",
+                    "The gateway is shutting down. Nothing was sent; the request can be repeated.",
+                )
+            },
+            Failure::Bug => Self::bug(true),
+        };
+        Self {
+            fal_request_id: failure.request_id().map(Into::into),
+            ..error
+        }
+    }
+
+    /// The same failure, where something else of the request may have been paid for.
+    pub fn after_payment(self) -> Self {
+        let is_repeated = self.status.is_server_error() || self.status.as_u16() == 429;
+        match is_repeated {
+            true => Self {
+                source: self.source,
+                param: self.param,
+                fal_request_id: self.fal_request_id,
+                ..Self::not_repeatable(self.code, &self.message)
+            },
+            false => Self {
+                should_retry: Some(false),
+                ..self
+            },
+        }
+    }
+
     /// What became of a call to fal. `key_is_callers` tells whose key fal was shown.
     pub fn upstream(error: &UpstreamError, key_is_callers: bool) -> Self {
         match error {
@@ -207,6 +248,47 @@ impl ApiError {
         }
     }
 
+    /// Unlike a failed call of a model, a failed upload costs nothing. It may be repeated unless fal
+    /// has said that this will not help.
+    fn upload(error: &UpstreamError, key_is_callers: bool) -> Self {
+        match error {
+            UpstreamError::Unreachable | UpstreamError::ConnectTimedOut => {
+                Self::upstream(error, key_is_callers)
+            }
+            UpstreamError::Refused(refusal)
+                if matches!(
+                    refusal.kind,
+                    RefusalKind::Key
+                        | RefusalKind::Forbidden
+                        | RefusalKind::Balance
+                        | RefusalKind::Busy
+                        | RefusalKind::Unavailable
+                ) =>
+            {
+                Self::upstream(error, key_is_callers)
+            }
+            UpstreamError::Refused(refusal) if refusal.status < 500 => Self::not_repeatable(
+                "upstream_upload_failed",
+                "fal's storage refused an image of the request. No model was called.",
+            ),
+            UpstreamError::TimedOut => Self::repeatable(
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream_timeout",
+                "fal's storage did not take an image of the request in time. No model was called; \
+                 the request can be repeated.",
+            ),
+            UpstreamError::Disconnected
+            | UpstreamError::Unusable(_)
+            | UpstreamError::UnusableHead(..)
+            | UpstreamError::Refused(_) => Self::repeatable(
+                StatusCode::BAD_GATEWAY,
+                "upstream_upload_failed",
+                "fal's storage did not take an image of the request. No model was called; \
+                 the request can be repeated.",
+            ),
+        }
+    }
+
     fn refusal(refusal: &Refusal, key_is_callers: bool) -> Self {
         let mut error = match &refusal.kind {
             RefusalKind::Key if key_is_callers => Self::invalid_request(
@@ -249,7 +331,7 @@ impl ApiError {
                 "upstream_error",
                 "fal answered with a status that the gateway does not know.",
             ),
-            of_input => refused_input(of_input),
+            of_input => refused_input(of_input, refusal.said.as_deref()),
         };
         error.retry_after_s = error.retry_after_s.or(refusal.retry_after_s);
         error.fal_request_id = refusal.request_id.as_deref().map(Into::into);
@@ -286,7 +368,9 @@ impl ApiError {
 }
 
 /// fal refused the input, for a reason that is the caller's to mend.
-fn refused_input(kind: &RefusalKind) -> ApiError {
+fn refused_input(kind: &RefusalKind, said: Option<&str>) -> ApiError {
+    let said = said.map(|words| format!(" fal says: {words}"));
+    let said = said.unwrap_or_default();
     let bad_request =
         |code, message: &str| ApiError::invalid_request(StatusCode::BAD_REQUEST, code, message);
     match kind {
@@ -318,10 +402,13 @@ fn refused_input(kind: &RefusalKind) -> ApiError {
             param: Some(our_name(field).into()),
             ..bad_request(
                 "upstream_rejected",
-                &format!("fal refused the value of '{}'.", our_name(field)),
+                &format!("fal refused the value of '{}'.{said}", our_name(field)),
             )
         },
-        _ => bad_request("upstream_rejected", "fal refused the request as invalid."),
+        _ => bad_request(
+            "upstream_rejected",
+            &format!("fal refused the request as invalid.{said}"),
+        ),
     }
 }
 

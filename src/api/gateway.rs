@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
 use ring::rand::SystemRandom;
@@ -12,10 +11,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::{Access, Caller, presented_key};
-use super::counting::Counter;
-use super::learned::Learned;
 use crate::access::{ClientKeys, Failures, Holder, KnownKeys, Seat, Shares};
 use crate::config::{self, Config, MissingFinal, UnknownModel, UsageCount};
+use crate::engine::count::TokenCounter;
+use crate::engine::{Engine, Settings};
 use crate::observe::metrics::Metrics;
 use crate::translate::face::chat::messages;
 use crate::translate::face::chat::write::ReasoningField;
@@ -36,17 +35,14 @@ pub struct Gateway {
     pub access: Access,
     pub admin_keys: ClientKeys,
     pub catalogue: Catalogue,
-    capabilities: Capabilities,
+    /// What may be asked of fal.
+    pub capabilities: Capabilities,
     pub message_limits: messages::Limits,
-    pub reading_limits: reading::Limits,
-    /// What the keys of the gateway's markup are derived with.
-    pub secret: Secret,
     pub reasoning_field: ReasoningField,
-    /// Counts tokens, where they are counted.
-    pub counter: Option<Arc<Counter>>,
+    /// What runs plans.
+    pub engine: Engine,
     pub metrics: Arc<Metrics>,
     pub stopping: Stopping,
-    pub learned: Learned,
     /// Wrong keys, by the address that showed them.
     pub failures: Failures,
     /// Callers' fal keys that fal has accepted.
@@ -122,6 +118,8 @@ impl Gateway {
                 }
             }
         };
+        let metrics = Arc::new(Metrics::new()?);
+        let stopping = Stopping::default();
         let secret = secret(&config)?;
         Ok(Self {
             access,
@@ -129,10 +127,12 @@ impl Gateway {
             catalogue: Catalogue::new(changes(&config.models)),
             capabilities: Capabilities {
                 max_choices: u32::try_from(config.limits.max_n).unwrap_or(u32::MAX),
+                max_calls: max_calls(&config),
                 max_tokens: config.limits.max_tokens.map(|most| most as u64),
                 enterprise: config.fal.enterprise,
                 strict: config.compat.strict_parameters,
                 guide: guide(&config, secret),
+                room_is_fals: false,
                 room: Room {
                     prompt: config.limits.max_prompt_chars,
                     system_prompt: config.limits.max_system_chars,
@@ -151,21 +151,14 @@ impl Gateway {
                     allow_http: config.images.http,
                 },
             },
-            reading_limits: reading::Limits {
-                max_event: config.fal.max_event,
-                max_object: config.fal.max_answer,
-                accept_missing_final: config.fal.missing_final == MissingFinal::Accept,
-            },
-            secret,
             reasoning_field: match config.compat.reasoning_field {
                 config::ReasoningField::Both => ReasoningField::Both,
                 config::ReasoningField::ReasoningContent => ReasoningField::ReasoningContent,
                 config::ReasoningField::Reasoning => ReasoningField::Reasoning,
             },
-            counter: (config.usage.count == UsageCount::Exact).then(Counter::start),
-            metrics: Arc::new(Metrics::new()?),
-            stopping: Stopping::default(),
-            learned: Learned::default(),
+            engine: engine(&config, secret, &metrics, &stopping),
+            metrics,
+            stopping,
             failures: Failures::new(config.auth.max_failures),
             known_keys: KnownKeys::default(),
             awaiting: Shares::in_quarters(config.limits.max_awaiting),
@@ -175,15 +168,6 @@ impl Gateway {
             idle: Notify::new(),
             config,
         })
-    }
-
-    /// What may be asked of fal now: the settings, and what fal itself has taught since.
-    pub fn capabilities(&self) -> Capabilities {
-        let mut capabilities = self.capabilities.clone();
-        let room = &mut capabilities.room;
-        room.prompt = room.prompt.or(self.learned.prompt_limit());
-        room.system_prompt = room.system_prompt.or(self.learned.system_prompt_limit());
-        capabilities
     }
 
     /// A place among the requests being served, unless all are taken or the caller may have no
@@ -250,14 +234,6 @@ impl Gateway {
         }
     }
 
-    /// How long fal may take for its first byte.
-    pub fn first_byte_timeout(&self, is_stream: bool) -> Duration {
-        const STREAM: Duration = Duration::from_secs(120);
-        const WHOLE: Duration = Duration::from_secs(600);
-        let default = if is_stream { STREAM } else { WHOLE };
-        self.config.fal.first_byte_timeout.unwrap_or(default)
-    }
-
     /// What a model is counted under: names that the catalogue does not know are one.
     pub fn model_label<'n>(&self, id: &'n str) -> &'n str {
         match self.catalogue.card(id) {
@@ -314,6 +290,34 @@ fn secret(config: &Config) -> Result<Secret, BuildError> {
     let drawn = ring::rand::generate::<[u8; 32]>(&SystemRandom::new());
     let drawn = drawn.map_err(|_| BuildError::Random)?;
     Ok(Secret::new(drawn.expose()))
+}
+
+fn max_calls(config: &Config) -> u32 {
+    u32::try_from(config.limits.max_calls).unwrap_or(u32::MAX)
+}
+
+fn engine(config: &Config, secret: Secret, metrics: &Arc<Metrics>, stopping: &Stopping) -> Engine {
+    Engine {
+        settings: Settings {
+            reading: reading::Limits {
+                max_event: config.fal.max_event,
+                max_object: config.fal.max_answer,
+                accept_missing_final: config.fal.missing_final == MissingFinal::Accept,
+            },
+            first_byte: config.fal.first_byte_timeout,
+            idle: config.fal.idle_timeout,
+            total: config.fal.total_timeout,
+            max_reasks: config.tools.max_reasks,
+            upload_threshold: config.images.upload_threshold,
+            max_calls: max_calls(config),
+            secret,
+            always_tells_usage: config.usage.always_stream,
+        },
+        metrics: Arc::clone(metrics),
+        observed: Arc::default(),
+        counter: (config.usage.count == UsageCount::Exact).then(TokenCounter::start),
+        stop: stopping.enforced.clone(),
+    }
 }
 
 /// How models are guided; what the operator says of a model wins over what was measured of it.

@@ -1,35 +1,27 @@
 //! HTTP as OpenAI's clients know it: the routes, and what happens on the way to them.
 //!
 //! A request enters through [`scope`] (its id, its place, its record), is let in by [`auth`], read
-//! by [`extract`], understood and planned by `translate`, sent to fal by [`exchange`], and answered
+//! by [`extract`], understood and planned by `translate`, sent to fal by [`crate::engine`], and answered
 //! by [`respond`]; [`answer`] is that walk, for every API alike. Whatever goes wrong becomes an
 //! [`error::ApiError`].
 
 pub mod address;
-pub mod alarm;
 pub mod answer;
 pub mod auth;
 pub mod chat;
 pub mod completions;
 pub mod connection;
-pub mod counting;
 pub mod describe;
 pub mod elsewhere;
 pub mod error;
-pub mod exchange;
 pub mod extract;
 pub mod gateway;
-pub mod gathering;
 pub mod health;
-pub mod learned;
-pub mod leg;
 pub mod models;
 pub mod paths;
-pub mod reask;
 pub mod respond;
 pub mod scope;
 pub mod strangers;
-pub mod uploads;
 
 use std::future::ready;
 

@@ -6,7 +6,7 @@ use actix_web::web::{self, ThinData};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::error::ApiError;
-use super::gateway::Worker;
+use super::gateway::{Gateway, Worker};
 use crate::translate::draft::Fate;
 use crate::translate::face::chat::parameters::PARAMETERS;
 use crate::translate::model::{CATALOGUE_UNIX_S, Catalogue, ModelCard};
@@ -20,11 +20,17 @@ pub async fn list(
     request: HttpRequest,
     worker: ThinData<Worker>,
 ) -> Result<HttpResponse, ApiError> {
-    worker.gateway.admit_reader(&request)?;
-    Ok(HttpResponse::Ok().json(list_json(
-        &worker.gateway.catalogue,
-        worker.gateway.learned.models(),
-    )))
+    let gateway = &worker.gateway;
+    gateway.admit_reader(&request)?;
+    Ok(HttpResponse::Ok().json(list_json(&gateway.catalogue, live(gateway))))
+}
+
+/// The models that fal has listed to the gateway's own key. What it lists to callers' keys, private
+/// models among it, is theirs.
+fn live(gateway: &Gateway) -> BTreeSet<String> {
+    let key = gateway.access.own_fal_key();
+    key.map(|key| gateway.engine.observed.models(key.print()))
+        .unwrap_or_default()
 }
 
 /// The body of the list: the catalogue, what fal itself has listed beyond it, and the aliases.
@@ -55,7 +61,7 @@ pub async fn retrieve(
 ) -> Result<HttpResponse, ApiError> {
     worker.gateway.admit_reader(&request)?;
     let catalogue = &worker.gateway.catalogue;
-    let live = worker.gateway.learned.models();
+    let live = live(&worker.gateway);
     let unlisted = live.get(id.as_str()).cloned().map(ModelCard::of_unknown);
     let card = catalogue.card(&id).or(unlisted.as_ref());
     let card = card.ok_or_else(|| catalogue.unknown(&id, live.iter().map(String::as_str)))?;

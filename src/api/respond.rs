@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -11,42 +12,113 @@ use futures::Stream;
 use tokio::time::Instant;
 
 use super::error::ApiError;
-use super::exchange::{Exchange, Waited};
 use super::gateway::Gateway;
 use super::scope::Scope;
+use crate::engine::{Failure, Run, Waited};
 use crate::observe::record::Record;
 use crate::translate::face::answer::{FrameWriter, StreamedAnswer, WholeAnswer};
 use crate::translate::notes::Notes;
 use crate::translate::reading::Fault;
+use crate::upstream::{KeyPrint, Refusal, RefusalKind, UpstreamError};
+
+/// Which choices of a whole answer have failed, and why.
+const MISSING_CHOICES: HeaderName = HeaderName::from_static("x-gateway-missing-choices");
 
 /// The comment that keeps a silent stream alive. Clients ignore it; proxies do not cut it.
 const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
-/// Reads an exchange to its end.
-///
-/// # Errors
-/// The first choice that fails fails the answer.
-pub async fn read_whole(
-    exchange: &mut Exchange,
-    choices: u32,
-    record: &Record,
-) -> Result<WholeAnswer, ApiError> {
-    let mut answer = WholeAnswer::new(choices);
-    while !answer.is_complete() && answer.fault().is_none() {
-        let deadline = exchange.deadline();
-        match exchange.advance(deadline, &mut answer).await {
-            Waited::Progress => {}
-            Waited::Quiet => exchange.fail(Fault::TimedOut, &mut answer),
-            Waited::ShutDown => exchange.fail(Fault::ShuttingDown, &mut answer),
+/// Tells the caller, the log and the metrics of failures.
+pub struct Reporter {
+    pub gateway: Arc<Gateway>,
+    /// Whose key fal was shown.
+    pub key_is_callers: bool,
+    pub key: KeyPrint,
+    pub record: Record,
+}
+
+impl Reporter {
+    /// Why there is no answer. `is_paid` says whether any call of the request may be paid for.
+    pub fn report(&self, failure: &Failure, is_paid: bool) -> ApiError {
+        let mut error = ApiError::failure(failure, self.key_is_callers);
+        if let Failure::Call {
+            error: UpstreamError::Refused(refusal),
+            model,
+        } = failure
+        {
+            self.log(refusal);
+            if let RefusalKind::UnknownModel { .. } = refusal.kind {
+                let live = self.gateway.engine.observed.models(self.key);
+                let others = live.iter().map(String::as_str);
+                error.message = self.gateway.catalogue.unknown(model, others).message.into();
+            }
         }
+        if is_paid {
+            error = error.after_payment();
+        }
+        self.record.error(error.code, error.source);
+        error
     }
-    match answer.fault() {
-        None => Ok(answer),
-        Some(fault) => Err(failed(fault, exchange.fal_request_id(), record)),
+
+    /// What fal says may quote the prompt, so the log has to do with what kind of refusal it is.
+    fn log(&self, refusal: &Refusal) {
+        tracing::warn!(
+            request.id = self.record.request_id(),
+            status = refusal.status,
+            kind = refusal.kind.label(),
+            field = refusal.kind.field(),
+            "fal refused a request"
+        );
+    }
+
+    /// The failure of a run that has ended.
+    fn report_run(&self, run: &mut Run) -> ApiError {
+        let (failure, is_paid) = run.take_failure();
+        self.report(&failure, is_paid)
+    }
+
+    /// What became of the choices that are missing in an answer: `1 upstream_disconnected, 3 ...`.
+    fn missing(&self, run: &Run) -> Option<String> {
+        let missing = run.failures().map(|(choice, failure)| {
+            let error = ApiError::failure(failure, self.key_is_callers);
+            self.record.error(error.code, error.source);
+            format!("{choice} {}", error.code)
+        });
+        let missing: Vec<_> = missing.collect();
+        (!missing.is_empty()).then(|| missing.join(", "))
     }
 }
 
-/// Sends an exchange on as it comes.
+/// Reads a run to its end. Where some choices fail, the others are the answer; a header says which
+/// ones are missing and why.
+///
+/// # Errors
+/// No choice is complete.
+pub async fn read_whole(
+    run: &mut Run,
+    choices: u32,
+    reporter: &Reporter,
+    response: &mut HttpResponseBuilder,
+) -> Result<WholeAnswer, ApiError> {
+    let mut answer = WholeAnswer::new(choices);
+    while !run.has_ended() {
+        let deadline = run.deadline();
+        match run.advance(deadline, &mut answer).await {
+            Waited::Progress => {}
+            Waited::Quiet => run.expire(&mut answer),
+            Waited::ShutDown => run.fail(Fault::ShuttingDown, &mut answer),
+        }
+    }
+    if answer.complete().next().is_none() {
+        return Err(reporter.report_run(run));
+    }
+    if let Some(missing) = reporter.missing(run) {
+        response.insert_header((MISSING_CHOICES, missing));
+    }
+    Ok(answer)
+}
+
+/// Sends a run on as it comes. A choice that fails does not end the others: the stream ends with an
+/// error once all of them have ended.
 ///
 /// The status line waits for fal's first words, so that what goes wrong before them is an HTTP
 /// error; but no longer than the heartbeat, because a silent connection looks dead to proxies.
@@ -55,31 +127,31 @@ pub async fn read_whole(
 /// What goes wrong before the first byte of the answer has been sent.
 pub async fn stream<W: FrameWriter + 'static>(
     mut response: HttpResponseBuilder,
-    mut exchange: Exchange,
+    mut run: Run,
     mut answer: StreamedAnswer<W>,
     notes: &Notes,
-    gateway: &Gateway,
+    reporter: Reporter,
     scope: Scope,
 ) -> Result<HttpResponse, ApiError> {
-    let first_wait = gateway.config.server.heartbeat.unwrap_or(Duration::MAX);
+    let heartbeat = reporter.gateway.config.server.heartbeat;
+    let first_wait = heartbeat.unwrap_or(Duration::MAX);
     let heartbeat_due = Instant::now().checked_add(first_wait);
-    while !answer.has_begun() && answer.fault().is_none() {
-        let deadline = exchange.deadline();
+    while !answer.has_begun() && !run.has_ended() {
+        let deadline = run.deadline();
         let until = heartbeat_due.map_or(deadline, |due| due.min(deadline));
-        match exchange.advance(until, &mut answer).await {
+        match run.advance(until, &mut answer).await {
             Waited::Progress => {}
             Waited::Quiet if until < deadline => break,
-            Waited::Quiet => exchange.fail(Fault::TimedOut, &mut answer),
-            Waited::ShutDown => exchange.fail(Fault::ShuttingDown, &mut answer),
+            Waited::Quiet => run.expire(&mut answer),
+            Waited::ShutDown => run.fail(Fault::ShuttingDown, &mut answer),
         }
     }
-    if let Some(fault) = answer.fault().filter(|_| !answer.has_begun()) {
-        return Err(failed(fault, exchange.fal_request_id(), &scope.record));
+    if run.has_ended() && !answer.has_begun() && !answer.has_ended() {
+        return Err(reporter.report_run(&mut run));
     }
     scope.record.stream_begins();
-    let notes = notes.with_mended(&exchange.mended());
-    note_headers(&mut response, &notes, exchange.fal_request_id().as_deref());
-    let heartbeat = gateway.config.server.heartbeat;
+    let notes = notes.with_mended(&run.mended());
+    note_headers(&mut response, &notes, run.fal_request_id().as_deref());
     response
         .insert_header((
             CONTENT_TYPE,
@@ -93,14 +165,15 @@ pub async fn stream<W: FrameWriter + 'static>(
             HeaderName::from_static("x-accel-buffering"),
             HeaderValue::from_static("no"),
         ));
-    Ok(response.streaming(frames(exchange, answer, scope, heartbeat)))
+    Ok(response.streaming(frames(run, answer, reporter, scope, heartbeat)))
 }
 
 /// The frames of a stream. Whatever is ready together leaves together; nothing waits to be joined
 /// by more. Dropping the stream drops the calls to fal.
 fn frames<W: FrameWriter>(
-    mut exchange: Exchange,
+    mut run: Run,
     mut answer: StreamedAnswer<W>,
+    reporter: Reporter,
     scope: Scope,
     heartbeat: Option<Duration>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -109,15 +182,12 @@ fn frames<W: FrameWriter>(
         let scope = scope;
         let mut is_late = !answer.has_begun();
         loop {
-            if let Some(fault) = answer.fault() {
-                let error = failed(fault, exchange.fal_request_id(), &scope.record);
-                answer.fail(&error.to_frame_json());
+            if run.has_ended() && !answer.has_ended() {
+                answer.fail(&reporter.report_run(&mut run).to_frame_json());
             }
             if let Some(frames) = answer.take_frames() {
                 scope.record.sent(frames.len());
                 if answer.has_ended() {
-                    let usage = answer.usage();
-                    scope.record.finished(usage.prompt, usage.completion);
                     scope.record.complete();
                 }
                 yield Ok(frames);
@@ -127,14 +197,14 @@ fn frames<W: FrameWriter>(
             if answer.has_ended() {
                 break;
             }
-            let deadline = exchange.deadline();
+            let deadline = run.deadline();
             let heartbeat_due = heartbeat.and_then(|pause| Instant::now().checked_add(pause));
             let until = heartbeat_due.map_or(deadline, |due| due.min(deadline));
-            match exchange.advance(until, &mut answer).await {
+            match run.advance(until, &mut answer).await {
                 Waited::Progress => {}
                 Waited::Quiet if until < deadline => is_late = true,
-                Waited::Quiet => exchange.fail(Fault::TimedOut, &mut answer),
-                Waited::ShutDown => exchange.fail(Fault::ShuttingDown, &mut answer),
+                Waited::Quiet => run.expire(&mut answer),
+                Waited::ShutDown => run.fail(Fault::ShuttingDown, &mut answer),
             }
         }
     }
@@ -186,41 +256,4 @@ fn listed(names: &[Cow<'static, str>]) -> String {
         list.push_str(&format!(", and {} more", names.len() - MOST));
     }
     list
-}
-
-fn failed(fault: Fault, fal_request_id: Option<String>, record: &Record) -> ApiError {
-    if let Fault::Unusable(reason) = fault {
-        tracing::warn!(
-            request.id = record.request_id(),
-            reason,
-            "fal sent something that is not an answer"
-        );
-    }
-    let error = ApiError {
-        fal_request_id: fal_request_id.map(Into::into),
-        ..ApiError::fault(fault)
-    };
-    if let Some(kind) = kind_of(fault) {
-        record.upstream_error(kind);
-    }
-    record.error(error.code, error.source);
-    error
-}
-
-/// The fault as a label for metrics, in the words of [`crate::upstream::UpstreamError::label`]; `None` where it is not
-/// fal's.
-fn kind_of(fault: Fault) -> Option<&'static str> {
-    Some(match fault {
-        Fault::Disconnected => "disconnected",
-        Fault::TimedOut => "timeout",
-        Fault::Unusable(_) => "invalid_response",
-        Fault::Model => "model",
-        Fault::ContextLength => "context_length",
-        Fault::Busy => "busy",
-        Fault::Revised => "revised",
-        Fault::ToolCall => "tool_call",
-        Fault::ToolChoice => "tool_choice",
-        Fault::JsonSchema => "json_schema",
-        Fault::ShuttingDown => return None,
-    })
 }

@@ -11,7 +11,7 @@ use crate::api::gateway::Gateway;
 use crate::config::Config;
 use crate::translate;
 use crate::translate::face::chat::parse::parse;
-use crate::translate::plan::plan;
+use crate::translate::plan::{candidates, plan};
 
 /// Prints the request to fal that a chat completion request would cause. The exit code is 1 when
 /// the request would be refused, 2 when the settings are wrong.
@@ -35,9 +35,11 @@ pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
     let body = fs::read(&args.file).map_err(|error| {
         io::Error::new(error.kind(), format!("{}: {error}", args.file.display()))
     })?;
-    let capabilities = gateway.capabilities();
-    let planned = parse(&body, &gateway.message_limits)
-        .and_then(|ask| plan(ask, &capabilities, &gateway.catalogue));
+    let capabilities = &gateway.capabilities;
+    let planned = parse(&body, &gateway.message_limits).and_then(|ask| {
+        let (target, others) = candidates(&ask, &gateway.catalogue)?;
+        plan(&ask, &target, &others, capabilities)
+    });
     match planned {
         Ok(plan) => {
             let explanation =

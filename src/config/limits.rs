@@ -8,6 +8,9 @@ settings! {
     pub struct Limits in "limits" {
         /// Largest `n`; each choice is a request of its own to fal.
         max_n: usize, Count(1, 128), default "4";
+        /// Calls to fal that one request may cause: one for each choice, and one more each time a
+        /// model is asked again, another model is tried, or a shortened prompt is sent.
+        max_calls: usize, Count(1, 1000), default "8";
         /// Requests served at the same time; one more is refused at once with status 503.
         max_inflight: usize, Count(1, 1_000_000), default "1024";
         /// Requests at the same time whose body does not come at once; one more is refused with

@@ -100,7 +100,7 @@ impl Metrics {
                 .with_label_values(&labels)
                 .observe(first_chunk.as_secs_f64());
         }
-        if seen.completion_tokens > 0 {
+        if seen.prompt_tokens > 0 || seen.completion_tokens > 0 {
             self.tokens
                 .with_label_values(&[seen.model, "input"])
                 .inc_by(seen.prompt_tokens);

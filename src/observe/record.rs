@@ -54,6 +54,8 @@ struct Inner {
     is_complete: Cell<bool>,
     first_chunk: Cell<Option<Duration>>,
     tokens: Cell<(u64, u64)>,
+    calls: Cell<u32>,
+    billed: Cell<&'static str>,
     bytes_in: Cell<usize>,
     bytes_out: Cell<usize>,
 }
@@ -80,6 +82,8 @@ impl Record {
             is_complete: Cell::new(false),
             first_chunk: Cell::new(None),
             tokens: Cell::new((0, 0)),
+            calls: Cell::new(0),
+            billed: Cell::new("no"),
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
         }))
@@ -158,9 +162,12 @@ impl Record {
         }
     }
 
-    /// Tokens of the answer.
-    pub fn finished(&self, prompt_tokens: u64, completion_tokens: u64) {
-        self.0.tokens.set((prompt_tokens, completion_tokens));
+    /// All calls to fal are over: how many there were, whether they are paid for (`yes`, `no` or
+    /// `maybe`), and their tokens, as far as they are paid for.
+    pub fn settled(&self, calls: u32, billed: &'static str, prompt: u64, completion: u64) {
+        self.0.calls.set(calls);
+        self.0.billed.set(billed);
+        self.0.tokens.set((prompt, completion));
     }
 
     /// The last byte of the answer has been handed over.
@@ -232,6 +239,8 @@ impl Drop for Inner {
             bytes_out = self.bytes_out.get(),
             tokens_in = prompt_tokens,
             tokens_out = completion_tokens,
+            fal.calls = self.calls.get(),
+            fal.billed = self.billed.get(),
             fal.request_id = %self.fal_request_id.borrow(),
             "request"
         );

@@ -11,7 +11,7 @@ use super::notes::Notes;
 use super::tools::Offer;
 
 /// One request, parsed: every value in it is known to be usable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ask<'a> {
     /// The model's name as the caller wrote it; `None` asks for the default.
     pub model: Option<Cow<'a, str>>,

@@ -32,6 +32,7 @@ pub mod plan;
 pub mod reading;
 pub mod rejection;
 pub mod sight;
+pub mod sizes;
 pub mod tokenizer;
 pub mod tools;
 pub mod usage;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::ask::{self, AnswerFormat, Ask, Conversation, Delivery, Reasoning};
+use super::ask::{self, Ask, Conversation, Delivery, Reasoning};
 use super::contract::{Contract, Schemas};
 use super::fold::{Cut, Folded, Room, fold};
 use super::guide::{Guide, GuideSettings, Spoken, contract};
@@ -11,7 +11,7 @@ use super::model::{Catalogue, ModelCard, Resolved};
 use super::notes::{Notes, shortened};
 use super::rejection::{Cause, Rejection};
 use super::sight;
-use super::tools::Offer;
+use super::sizes;
 use super::tools::signature::Detail;
 use super::usage;
 use crate::wire::fal::any_llm::{AnyLlmInput, Priority};
@@ -21,6 +21,8 @@ use crate::wire::fal::any_llm::{AnyLlmInput, Priority};
 pub struct Capabilities {
     /// The most answers per request; each is a paid call.
     pub max_choices: u32,
+    /// The most calls per request, those included that are made again.
+    pub max_calls: u32,
     /// A ceiling on `max_tokens`, if there is one.
     pub max_tokens: Option<u64>,
     /// Whether models are asked for through `/enterprise`.
@@ -29,6 +31,8 @@ pub struct Capabilities {
     pub strict: bool,
     /// How long prompts may be.
     pub room: Room,
+    /// Whether fal has named those lengths, rather than the operator.
+    pub room_is_fals: bool,
     pub guide: GuideSettings,
 }
 
@@ -93,33 +97,79 @@ pub struct Reading {
     pub prompt_tokens: u64,
 }
 
-/// Plans a request.
+/// A model that may answer a request.
+#[derive(Clone, Debug)]
+pub struct Target<'a> {
+    /// fal's id of the model.
+    pub id: Cow<'a, str>,
+    /// What the catalogue knows of it.
+    pub card: Option<&'a ModelCard>,
+}
+
+/// The models that may answer a request: the one that was asked for, and those to fall back on, in
+/// order: the request's own, or else those that the operator configured for the model.
 ///
 /// # Errors
-/// An unknown model, more choices than allowed, an image for a model that cannot see, and under
-/// `strict` any field that would have been ignored.
-pub fn plan<'a>(
-    mut ask: Ask<'a>,
-    capabilities: &Capabilities,
+/// A name that the catalogue refuses.
+pub fn candidates<'a>(
+    ask: &Ask<'a>,
     catalogue: &'a Catalogue,
-) -> Result<Plan<'a>, Rejection> {
-    let mut names = ask.model.iter().chain(&ask.fallbacks);
-    let Resolved { id, card } = catalogue.resolve(names.next().map(AsRef::as_ref))?;
-    let schemas = compile(ask.tools.as_ref(), &ask.format, &mut ask.notes)?;
-    if sight::fit(&mut ask.conversation, card, ask.last_image.as_deref())? {
-        ask.notes.ignored.push(sight::LEFT_OUT.into());
+) -> Result<(Target<'a>, Vec<Target<'a>>), Rejection> {
+    let mut names = ask.model.iter().chain(&ask.fallbacks).map(AsRef::as_ref);
+    let first = Target::resolve(names.next(), catalogue)?;
+    let mut asked = names.peekable();
+    let configured = match asked.peek() {
+        Some(_) => &[][..],
+        None => catalogue.fallbacks(&first.id),
+    };
+    let mut others: Vec<Target<'a>> = Vec::new();
+    for name in asked.chain(configured.iter().map(String::as_str)) {
+        let target = Target::resolve(Some(name), catalogue).map_err(|rejection| Rejection {
+            param: Some("models".to_owned()),
+            ..rejection
+        })?;
+        let is_known = |known: &Target<'_>| known.id == target.id;
+        if !is_known(&first) && !others.iter().any(is_known) {
+            others.push(target);
+        }
     }
-    refuse_ignored(&ask.notes, capabilities)?;
+    Ok((first, others))
+}
+
+impl<'a> Target<'a> {
+    fn resolve(name: Option<&str>, catalogue: &'a Catalogue) -> Result<Self, Rejection> {
+        let Resolved { id, card } = catalogue.resolve(name)?;
+        Ok(Self { id, card })
+    }
+}
+
+/// Plans a request for one model; `others` are those to fall back on, each of which is planned by
+/// itself when its turn comes.
+///
+/// # Errors
+/// More choices than allowed, an image for a model that cannot see, a conversation that does not
+/// fit, and under `strict` any field that would have been ignored.
+pub fn plan<'a>(
+    ask: &Ask<'a>,
+    target: &Target<'a>,
+    others: &[Target<'_>],
+    capabilities: &Capabilities,
+) -> Result<Plan<'a>, Rejection> {
+    let mut ask = Cow::Borrowed(ask);
+    let mut notes = ask.notes.clone();
+    let schemas = Schemas::of(ask.tools.as_ref(), &ask.format)?;
+    notes.unchecked(&schemas.unchecked);
+    fit_images(&mut ask, target, &mut notes)?;
+    refuse_ignored(&notes, capabilities)?;
     refuse_amounts(&ask, capabilities)?;
-    let prefill = ask.conversation.prefill.clone().map(Cow::into_owned);
-    let turns = ask.conversation.turns.len();
     let spoken = Spoken::new(
-        capabilities.guide.dialect(&id),
+        capabilities.guide.dialect(&target.id),
         &ask.conversation,
         ask.tools.as_ref(),
     );
-    let guide = guide(ask.tools.as_ref(), &ask.format, &id, &capabilities.guide);
-    let (folded, detail) = fold_guided(ask.conversation, guide, &capabilities.room)?;
+    let guide = guide(&ask, &target.id, &capabilities.guide);
+    let (folded, detail) = fold_guided(&ask.conversation, guide, &capabilities.room)
+        .map_err(|rejection| sizes::too_long(&ask, guide, capabilities).unwrap_or(rejection))?;
     let contract = contract(
         ask.tools.as_ref(),
         &ask.format,
@@ -131,22 +181,20 @@ pub fn plan<'a>(
     );
     // The images that are sent count, which may be fewer than there were.
     let has_images = !folded.image_urls.is_empty();
-    let variant = variant(has_images, card, capabilities)?;
-    let fallbacks = fallbacks(names, &id, has_images, catalogue)?;
-    let mut notes = ask.notes;
-    notes.fold = describe_fold(&folded, turns, detail);
+    let variant = variant(has_images, target.card, capabilities)?;
+    notes.fold = describe_fold(&folded, ask.conversation.turns.len(), detail);
     let sampling = with_ceiling(ask.sampling, &mut notes, capabilities);
     let prompt_tokens = usage::prompt_tokens(
         &folded.prompt,
         folded.system_prompt.as_deref(),
         folded.image_urls.len(),
     );
-    refuse_beyond_context(card, prompt_tokens)?;
+    sizes::refuse_beyond_context(&ask, target.card, prompt_tokens)?;
     let reading = Reading {
-        stop: ask.stop,
+        stop: ask.stop.clone(),
         contract,
         show_reasoning: ask.reasoning == Reasoning::Shown,
-        prefill,
+        prefill: ask.conversation.prefill.clone().map(Cow::into_owned),
         max_tokens: sampling.max_tokens,
         prompt_tokens,
         key: folded.key.clone(),
@@ -156,9 +204,9 @@ pub fn plan<'a>(
     let stream = ask.delivery != Delivery::Whole || !reading.stop.is_empty();
     Ok(Plan {
         endpoint: Endpoint { variant, stream },
-        input: input(folded, id, &sampling, ask.reasoning, ask.priority),
-        fallbacks,
-        card: card.cloned(),
+        fallbacks: fallbacks(&ask, has_images, others, capabilities),
+        input: input(folded, target.id.clone(), &sampling, &ask),
+        card: target.card.cloned(),
         choices: ask.choices,
         delivery: ask.delivery,
         reading,
@@ -166,15 +214,41 @@ pub fn plan<'a>(
     })
 }
 
-/// What answers are checked against; what of it is not is noted.
-fn compile(
-    tools: Option<&Offer<'_>>,
-    format: &AnswerFormat<'_>,
+/// Leaves out what a model that cannot see need not be shown.
+fn fit_images(
+    ask: &mut Cow<'_, Ask<'_>>,
+    target: &Target<'_>,
     notes: &mut Notes,
-) -> Result<Schemas, Rejection> {
-    let schemas = Schemas::of(tools, format)?;
-    notes.unchecked(&schemas.unchecked);
-    Ok(schemas)
+) -> Result<(), Rejection> {
+    if ask.conversation.image_bytes() == 0 {
+        return Ok(());
+    }
+    let Ask {
+        conversation,
+        last_image,
+        ..
+    } = ask.to_mut();
+    if sight::fit(conversation, target.card, last_image.as_deref())? {
+        notes.ignored.push(sight::LEFT_OUT.into());
+    }
+    Ok(())
+}
+
+/// The models to fall back on that could serve the request, as far as can be told before each is
+/// planned by itself.
+fn fallbacks(
+    ask: &Ask<'_>,
+    has_images: bool,
+    others: &[Target<'_>],
+    capabilities: &Capabilities,
+) -> Vec<String> {
+    let is_about_images = ask.conversation.ends_in_image();
+    let may_serve = |other: &&Target<'_>| {
+        let is_blind = other.card.is_some_and(|card| card.vision == Some(false));
+        variant(has_images, other.card, capabilities).is_ok() && !(is_about_images && is_blind)
+    };
+    let serving = others.iter().filter(may_serve);
+    serving.map(|other| other.id.to_string()).collect()
 }
 
 /// Where there is a ceiling on `max_tokens`, it also holds for requests that do not say.
@@ -190,46 +264,11 @@ fn with_ceiling(
     sampling
 }
 
-/// The ids to fall back on: those of the request, or else those the operator configured for the
-/// model. A model that cannot see is no substitute for one that has to.
-fn fallbacks<'n>(
-    names: impl Iterator<Item = &'n Cow<'n, str>>,
-    first: &str,
-    has_images: bool,
-    catalogue: &'n Catalogue,
-) -> Result<Vec<String>, Rejection> {
-    let mut asked = names.map(AsRef::as_ref).peekable();
-    let configured = match asked.peek() {
-        Some(_) => &[][..],
-        None => catalogue.fallbacks(first),
-    };
-    let mut ids = Vec::new();
-    for name in asked.chain(configured.iter().map(String::as_str)) {
-        let Resolved { id, card } =
-            catalogue
-                .resolve(Some(name))
-                .map_err(|rejection| Rejection {
-                    param: Some("models".to_owned()),
-                    ..rejection
-                })?;
-        let is_blind = has_images && card.is_some_and(|card| card.vision == Some(false));
-        if !is_blind && *id != *first && !ids.iter().any(|known: &String| **known == *id) {
-            ids.push(id.into_owned());
-        }
-    }
-    Ok(ids)
-}
-
 /// What this model is told about this request.
-fn guide<'g>(
-    tools: Option<&'g Offer<'_>>,
-    format: &'g AnswerFormat<'_>,
-    model: &str,
-    settings: &GuideSettings,
-) -> Guide<'g> {
+fn guide<'g>(ask: &'g Ask<'_>, model: &str, settings: &GuideSettings) -> Guide<'g> {
     Guide {
-        tools,
-        format,
+        tools: ask.tools.as_ref(),
+        format: &ask.format,
         dialect: settings.dialect(model),
         detail: Detail::Full,
         shows_outline: settings.shows_outline(model),
@@ -240,7 +279,7 @@ fn guide<'g>(
 /// Folds a conversation with what the model is told besides. Where there is too little room, less is
 /// said about each tool, as little less as possible.
 fn fold_guided<'a>(
-    conversation: Conversation<'a>,
+    conversation: &Conversation<'a>,
     guide: Guide<'_>,
     room: &Room,
 ) -> Result<(Folded<'a>, Detail), Rejection> {
@@ -262,7 +301,7 @@ fn fold_guided<'a>(
     }
     let detail = levels.first().copied().unwrap_or_default();
     let guide = Guide { detail, ..guide };
-    fold(conversation, &guide, room).map(|folded| (folded, detail))
+    fold(conversation.clone(), &guide, room).map(|folded| (folded, detail))
 }
 
 /// The note about the fold. It does not name the key: whoever reads answers need not know it.
@@ -280,26 +319,11 @@ fn describe_fold(folded: &Folded<'_>, turns: usize, detail: Detail) -> Option<St
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-fn refuse_beyond_context(card: Option<&ModelCard>, prompt_tokens: u64) -> Result<(), Rejection> {
-    match card.and_then(|card| card.context_length) {
-        Some(most) if prompt_tokens > u64::from(most) => Err(Rejection::of(
-            Cause::ContextLengthExceeded,
-            "messages",
-            format!(
-                "This model's maximum context length is {most} tokens. However, your messages resulted in about \
-                 {prompt_tokens} tokens. Please reduce the length of the messages."
-            ),
-        )),
-        _ => Ok(()),
-    }
-}
-
 fn input<'a>(
     folded: Folded<'a>,
     model: Cow<'a, str>,
     sampling: &ask::Sampling,
-    reasoning: Reasoning,
-    priority: Option<ask::Priority>,
+    ask: &Ask<'_>,
 ) -> AnyLlmInput<'a> {
     AnyLlmInput {
         prompt: folded.prompt,
@@ -307,12 +331,12 @@ fn input<'a>(
         model,
         temperature: sampling.temperature,
         max_tokens: sampling.max_tokens,
-        reasoning: match reasoning {
+        reasoning: match ask.reasoning {
             Reasoning::Unsaid => None,
             Reasoning::Off => Some(false),
             Reasoning::Hidden | Reasoning::Shown => Some(true),
         },
-        priority: priority.map(|priority| match priority {
+        priority: ask.priority.map(|priority| match priority {
             ask::Priority::Throughput => Priority::Throughput,
             ask::Priority::Latency => Priority::Latency,
         }),
@@ -339,6 +363,14 @@ fn refuse_amounts(ask: &Ask<'_>, capabilities: &Capabilities) -> Result<(), Reje
     if ask.choices > most {
         let message = format!(
             "Unsupported value: 'n' can be at most {most} here, because each choice is a paid call to fal."
+        );
+        return Err(Rejection::of(Cause::UnsupportedValue, "n", message));
+    }
+    let most = capabilities.max_calls;
+    if ask.choices > most {
+        let message = format!(
+            "Unsupported value: 'n' can be at most {most} here, because each choice is a call to fal, and \
+             limits.max_calls allows no more for one request."
         );
         return Err(Rejection::of(Cause::UnsupportedValue, "n", message));
     }

@@ -19,7 +19,10 @@ pub enum Cause {
     UnsupportedParameter,
     UnsupportedValue,
     UnknownModel,
+    /// Too long, which a shorter conversation would cure.
     ContextLengthExceeded,
+    /// Too long, whatever is left out of the conversation.
+    StringAboveMaxLength,
     InvalidImage,
 }
 
@@ -34,6 +37,7 @@ impl Cause {
             Self::UnsupportedValue => "unsupported_value",
             Self::UnknownModel => "model_not_found",
             Self::ContextLengthExceeded => "context_length_exceeded",
+            Self::StringAboveMaxLength => "string_above_max_length",
             Self::InvalidImage => "invalid_image_url",
         }
     }

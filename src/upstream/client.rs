@@ -1,7 +1,9 @@
 //! The client of fal's direct endpoints, `run` and `stream`.
 
 use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::error::UpstreamError;
 use super::refusal::{Refusal, RefusalKind};
+use super::said::said;
 use super::storage::Storage;
 use crate::config;
 
@@ -45,7 +48,24 @@ impl FalKey {
     pub(super) fn header(&self) -> HeaderValue {
         self.0.clone()
     }
+
+    /// The key itself, to be kept out of what is shown.
+    fn secret(&self) -> &str {
+        let text = self.0.to_str().unwrap_or_default();
+        text.strip_prefix("Key ").unwrap_or(text)
+    }
+
+    /// Something that tells keys apart and cannot be turned back into one. It differs from process
+    /// to process.
+    pub fn print(&self) -> KeyPrint {
+        static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        KeyPrint(STATE.hash_one(self.0.as_bytes()))
+    }
 }
+
+/// What a fal key is remembered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyPrint(u64);
 
 /// fal's answer: its head has been read and is fine, its body comes as it comes.
 pub struct Answer {
@@ -115,7 +135,7 @@ impl FalClient {
         loop {
             let request = request(url.clone(), input.clone(), key, is_stream);
             match tokio::time::timeout(first_byte, self.http.execute(request)).await {
-                Ok(Ok(response)) => return self.accept(response).await,
+                Ok(Ok(response)) => return self.accept(response, key).await,
                 Err(_) => return Err(UpstreamError::TimedOut),
                 Ok(Err(error)) => match classify(&error) {
                     UpstreamError::Unreachable if attempt < self.connect_attempts => {
@@ -128,11 +148,11 @@ impl FalClient {
     }
 
     /// Looks at the head of a response and decides how its body is to be read.
-    async fn accept(&self, response: Response) -> Result<Answer, UpstreamError> {
+    async fn accept(&self, response: Response, key: &FalKey) -> Result<Answer, UpstreamError> {
         let request_id = text_header(response.headers(), "x-fal-request-id");
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
-            return Err(refusal(response, self.idle_timeout).await);
+            return Err(refusal(response, key, self.idle_timeout).await);
         }
         if status != StatusCode::OK {
             let reason = "status is neither 200 nor an error";
@@ -163,7 +183,11 @@ impl FalClient {
 }
 
 /// What an answer says whose status is an error.
-pub(super) async fn refusal(response: Response, idle_timeout: Duration) -> UpstreamError {
+pub(super) async fn refusal(
+    response: Response,
+    key: &FalKey,
+    idle_timeout: Duration,
+) -> UpstreamError {
     let request_id = text_header(response.headers(), "x-fal-request-id");
     let status = response.status().as_u16();
     let retry_after_s = text_header(response.headers(), RETRY_AFTER.as_str())
@@ -173,6 +197,7 @@ pub(super) async fn refusal(response: Response, idle_timeout: Duration) -> Upstr
     UpstreamError::Refused(Box::new(Refusal {
         status,
         kind: RefusalKind::of(status, &body),
+        said: said(&body, key.secret()),
         retry_after_s,
         request_id,
     }))

@@ -8,9 +8,10 @@
 pub mod client;
 pub mod error;
 pub mod refusal;
+pub mod said;
 pub mod storage;
 
-pub use client::{Answer, FalClient, FalKey};
+pub use client::{Answer, FalClient, FalKey, KeyPrint};
 pub use error::UpstreamError;
 pub use refusal::{Refusal, RefusalKind};
 pub use storage::{Storage, Upload};

@@ -10,6 +10,9 @@ use crate::wire::fal::error::{Detail, ErrorBody};
 pub struct Refusal {
     pub status: u16,
     pub kind: RefusalKind,
+    /// fal's own words, fit to be shown to the caller; they may quote the prompt, so no log holds
+    /// them.
+    pub said: Option<String>,
     /// Seconds, when fal said so.
     pub retry_after_s: Option<u32>,
     /// `x-fal-request-id`.
@@ -76,6 +79,15 @@ impl RefusalKind {
             Self::Failed => "failed",
             Self::Rejected => "rejected",
             Self::Unexpected => "unexpected_status",
+        }
+    }
+
+    /// The field of fal's input that it is about, where it is about one.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Field(field) | Self::TooLong { field, .. } => Some(field),
+            Self::UnknownModel { .. } => Some("model"),
+            _ => None,
         }
     }
 

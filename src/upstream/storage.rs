@@ -85,7 +85,7 @@ impl Storage {
         *request.body_mut() = Some(serde_json::to_vec(&body).unwrap_or_default().into());
         let response = self.execute(request).await?;
         if response.status().is_client_error() || response.status().is_server_error() {
-            return Err(refusal(response, self.idle_timeout).await);
+            return Err(refusal(response, key, self.idle_timeout).await);
         }
         let body = read_start(response, self.idle_timeout).await;
         serde_json::from_slice(&body)

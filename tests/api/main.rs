@@ -15,6 +15,7 @@
 mod support;
 
 mod agents;
+mod attempts;
 mod base_url;
 mod bodies;
 mod browsers;
@@ -34,6 +35,7 @@ mod memory;
 mod money;
 mod pipelining;
 mod process;
+mod products;
 mod seen;
 mod shares;
 mod slow;

@@ -98,54 +98,40 @@ fn each_choice_is_one_call() {
     }
 }
 
+/// What the others say is paid for, so it is waited for and delivered before the error.
 #[test]
-fn one_choice_that_fails_ends_the_others_and_the_request_fails_once() {
-    let script = |number| match number {
-        0 => vec![
-            Step::Read,
-            Step::Gate(1),
-            Step::Write(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_vec()),
-        ],
-        _ => vec![Step::Read, Step::Hold],
-    };
-    for stream in [false, true] {
-        let fal = ScriptedUpstream::with(script);
-        let gateway = fal.setup().start();
-        let mut body = question("hi", stream);
-        body["n"] = 3.into();
-        let mut raw = gateway.open(&Call::chat(&body));
-        fal.until_requests(3);
-        fal.open_gate();
-        assert_eq!(raw.answer().verdict(), "502 server_error upstream_error");
-        fal.until("the others closed", |seen| {
-            seen[1..]
-                .iter()
-                .all(|one| one.closed.is_some())
-                .then_some(())
-        });
-        assert_eq!(fal.requests(), 3);
-    }
-}
-
-#[test]
-fn one_choice_that_breaks_off_in_the_stream_ends_the_others() {
+fn one_choice_that_breaks_off_in_the_stream_does_not_end_the_others() {
     let fal = ScriptedUpstream::with(|number| {
         let mut steps = vec![Step::Read, Step::Write(sse_head()), Step::Write(event("a"))];
-        if number == 0 {
-            steps.extend([Step::Gate(1), Step::Close]);
+        match number {
+            0 => steps.push(Step::Close),
+            _ => steps.extend([Step::Gate(1), Step::Write(final_event("ab")), Step::Close]),
         }
         steps
     });
     let gateway = fal.setup().start();
     let mut body = question("hi", true);
     body["n"] = 2.into();
-    let mut reading = gateway.open(&Call::chat(&body)).stream();
-    reading.until("\"index\":1,\"delta\":{\"content\"");
-    reading.until("\"index\":0,\"delta\":{\"content\"");
+    let reading = gateway.open(&Call::chat(&body)).stream();
+    gateway.until_metric(
+        "fal_gateway_upstream_errors_total{kind=\"disconnected\"}",
+        1.0,
+    );
     fal.open_gate();
     let (body, _) = reading.rest();
-    assert_eq!(Stream::error(&body)["code"], "upstream_disconnected");
-    fal.until_closed();
+    let chunks = Stream::chunks(&body);
+    let of_good = |chunk: &&serde_json::Value| chunk["choices"][0]["finish_reason"] == "stop";
+    let good = chunks.iter().find(of_good).unwrap()["choices"][0]["index"].clone();
+    let text = chunks
+        .iter()
+        .map(|chunk| &chunk["choices"][0])
+        .filter(|choice| choice["index"] == good)
+        .filter_map(|choice| choice["delta"]["content"].as_str());
+    assert_eq!(text.collect::<String>(), "ab");
+    assert_eq!(
+        Stream::error_after_choices(&body)["code"],
+        "upstream_disconnected"
+    );
     assert_eq!(fal.requests(), 2);
 }
 

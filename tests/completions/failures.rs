@@ -55,7 +55,7 @@ async fn what_fal_says_of_the_prompt_names_the_prompt() {
         let answer = gateway.complete(prompt, json!({"stream": stream})).await;
         let error = &answer.json()["error"];
         assert_eq!(answer.status, 400);
-        assert_eq!(error["code"], "context_length_exceeded");
+        assert_eq!(error["code"], "string_above_max_length");
         assert_eq!(error["param"], "prompt");
     }
     gateway.stop().await;

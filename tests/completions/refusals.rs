@@ -79,7 +79,7 @@ async fn a_prompt_that_is_too_long_is_called_a_prompt() {
     let (status, code, param, message) = refusal(&answer);
     assert_eq!(
         (status, code.as_str(), param.as_str()),
-        (400, "context_length_exceeded", "prompt")
+        (400, "string_above_max_length", "prompt")
     );
     assert!(!message.contains("messages"), "{message}");
     gateway.stop().await;

@@ -2,13 +2,12 @@
 
 use serde_json::{Value, json};
 
-use fal_gateway::translate::correction::correct;
+use fal_gateway::translate::correction::correction;
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::key::Secret;
 use fal_gateway::translate::plan::Capabilities;
 use fal_gateway::translate::reading::{Fault, Unmet};
 use fal_gateway::translate::tools::Dialect;
-use fal_gateway::wire::fal::any_llm::AnyLlmInput;
 
 use crate::support::{self, CAPABILITIES};
 
@@ -230,16 +229,6 @@ fn a_quoted_reply_cannot_be_closed_from_inside() {
         system,
         key,
     } = sent(&noted("{}"), Dialect::Tagged);
-    let input = AnyLlmInput {
-        prompt: prompt.into(),
-        system_prompt: Some(system.into()),
-        model: "a/b".into(),
-        temperature: None,
-        max_tokens: None,
-        reasoning: None,
-        priority: None,
-        image_urls: Vec::new(),
-    };
     let unmet = Unmet {
         correction: "It is no JSON.".to_owned(),
         fault: Fault::Revised,
@@ -248,15 +237,11 @@ fn a_quoted_reply_cannot_be_closed_from_inside() {
     let mut reply = "{}".to_owned();
     let mut known = vec![key];
     for _ in 0..6 {
-        let corrected = correct(&input, secret, &reply, &unmet);
-        let (_, quoted) = corrected.prompt.rsplit_once("\n<previous_reply-").unwrap();
+        let added = correction([&prompt, &system], secret, &reply, &unmet);
+        let corrected = format!("{prompt}{added}");
+        let (_, quoted) = corrected.rsplit_once("\n<previous_reply-").unwrap();
         let (key, _) = quoted.split_once('>').unwrap();
-        assert_eq!(
-            corrected.prompt.matches(key).count(),
-            2,
-            "{}",
-            corrected.prompt
-        );
+        assert_eq!(corrected.matches(key).count(), 2, "{corrected}");
         assert!(!known.iter().any(|known| known == key));
         for spelt in spellings(key) {
             reply.push_str(&format!(

@@ -331,7 +331,9 @@ impl<'a> PlanCase<'a> {
             });
         Capabilities {
             max_choices: said.max_choices.unwrap_or(CAPABILITIES.max_choices),
+            max_calls: CAPABILITIES.max_calls,
             max_tokens: said.max_tokens,
+            room_is_fals: false,
             enterprise: said.enterprise,
             strict: said.strict,
             room: Room {

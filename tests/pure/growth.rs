@@ -13,7 +13,7 @@ use fal_gateway::translate::image;
 use fal_gateway::translate::json::{
     Schema, TextMember, count_values, object_of_texts, parse_arguments,
 };
-use fal_gateway::translate::plan::{Capabilities, plan};
+use fal_gateway::translate::plan::{Capabilities, candidates, plan};
 use serde_json::{Value, json};
 
 use crate::clock::cpu_time;
@@ -66,7 +66,11 @@ fn serve(body: &str) {
             ..CAPABILITIES.clone()
         };
         let ask = parse(body.as_bytes(), &LIMITS);
-        let Ok(plan) = ask.and_then(|ask| plan(ask, &capabilities, &CATALOGUE)) else {
+        let planned = ask.and_then(|ask| {
+            let (target, others) = candidates(&ask, &CATALOGUE)?;
+            plan(&ask, &target, &others, &capabilities)
+        });
+        let Ok(plan) = planned else {
             continue;
         };
         let explanation = explain(&plan, "fal-ai/any-llm", &room);

@@ -240,13 +240,14 @@ proptest! {
             drive(reader, &stream.bytes, &acts, &mut both);
         }
         prop_assert_eq!(chat.fault().is_some(), whole.fault().is_some());
-        prop_assert_eq!(chat.has_ended(), whole.is_complete());
+        let is_complete = whole.complete().count() == whole.choices.len();
+        prop_assert_eq!(chat.has_ended(), is_complete);
         if chat.fault().is_some() {
             chat.fail(b"{\"error\":{}}");
         }
         let frames = chat.take_frames().unwrap();
         let answer: Value = serde_json::from_slice(&support::chat_json(&whole)).unwrap();
-        frames_are_sound(std::str::from_utf8(&frames).unwrap(), &answer, usage, whole.is_complete())?;
+        frames_are_sound(std::str::from_utf8(&frames).unwrap(), &answer, usage, streams.len())?;
     }
 }
 
@@ -267,8 +268,10 @@ fn frames_are_sound(
     frames: &str,
     answer: &Value,
     usage: UsageChunk,
-    is_complete: bool,
+    asked: usize,
 ) -> Result<(), TestCaseError> {
+    let complete = answer["choices"].as_array().unwrap();
+    let is_complete = complete.len() == asked;
     let frames: Vec<&str> = frames.strip_suffix("\n\n").unwrap().split("\n\n").collect();
     let (last, chunks) = frames.split_last().unwrap();
     let expected = if is_complete {
@@ -277,11 +280,10 @@ fn frames_are_sound(
         "data: {\"error\":{}}"
     };
     prop_assert_eq!(*last, expected);
-    let count = answer["choices"].as_array().unwrap().len();
-    let mut text = vec![String::new(); count];
-    let mut reasoning = vec![String::new(); count];
-    let mut roles = vec![0; count];
-    let mut finishes = vec![Value::Null; count];
+    let mut text = vec![String::new(); asked];
+    let mut reasoning = vec![String::new(); asked];
+    let mut roles = vec![0; asked];
+    let mut finishes = vec![Value::Null; asked];
     let mut usages = Vec::new();
     for frame in chunks {
         let chunk: Value = serde_json::from_str(frame.strip_prefix("data: ").unwrap()).unwrap();
@@ -309,13 +311,14 @@ fn frames_are_sound(
         prop_assert_eq!(delta.get("reasoning"), delta.get("reasoning_content"));
         finishes[index] = choice["finish_reason"].clone();
     }
-    for (index, choice) in answer["choices"].as_array().unwrap().iter().enumerate() {
+    for choice in complete {
+        let index = choice["index"].as_u64().unwrap() as usize;
         prop_assert_eq!(&choice["message"]["content"], &text[index]);
         prop_assert_eq!(
             choice["message"]["reasoning"].as_str().unwrap_or(""),
             &reasoning[index]
         );
-        if is_complete {
+        {
             prop_assert_eq!(&choice["finish_reason"], &finishes[index]);
         }
     }

@@ -50,7 +50,9 @@ pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
 
 pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     max_choices: 4,
+    max_calls: 8,
     max_tokens: None,
+    room_is_fals: false,
     enterprise: false,
     strict: false,
     room: Room {
@@ -103,7 +105,8 @@ impl Face {
                 (request.ask, request.echo)
             }
         };
-        Ok((plan::plan(ask, capabilities, &CATALOGUE)?, echo))
+        let (target, others) = plan::candidates(&ask, &CATALOGUE)?;
+        Ok((plan::plan(&ask, &target, &others, capabilities)?, echo))
     }
 }
 

@@ -13,9 +13,9 @@ use actix_web::rt::net::TcpStream;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::alarm::Alarm;
 use super::{Body, Connection, Phase, bare, head};
 use crate::access::Seat;
+use crate::engine::alarm::Alarm;
 use crate::observe::metrics::Metrics;
 
 /// The most that is read at once, and after half of which the dispatcher gets its turn. Both

@@ -43,14 +43,20 @@ impl WholeAnswer {
         self.choices.iter().find_map(|choice| choice.fault)
     }
 
-    /// Whether every choice has ended well.
-    pub fn is_complete(&self) -> bool {
-        self.choices.iter().all(|choice| choice.finish.is_some())
+    /// The choices that have ended well, with their places among those that were asked for.
+    pub fn complete(&self) -> impl Iterator<Item = (u32, &WholeChoice)> {
+        let numbered = (0..).zip(&self.choices);
+        numbered.filter(|(_, choice)| choice.finish.is_some())
     }
 
-    /// The tokens of all choices together.
+    fn finishes(&self) -> impl Iterator<Item = Usage> {
+        let finishes = self.choices.iter().filter_map(|choice| choice.finish);
+        finishes.map(|finish| finish.usage)
+    }
+
+    /// The tokens of the complete choices together.
     pub fn usage(&self) -> Usage {
-        sum(self.choices.iter().filter_map(|choice| choice.finish))
+        Usage::of_choices(self.finishes())
     }
 
     /// Bytes of text in all choices, for whoever makes room for it.
@@ -108,7 +114,6 @@ pub struct StreamedAnswer<W> {
     writer: W,
     out: Vec<u8>,
     choices: Vec<StreamedChoice>,
-    fault: Option<Fault>,
     has_ended: bool,
 }
 
@@ -116,6 +121,7 @@ pub struct StreamedAnswer<W> {
 struct StreamedChoice {
     has_begun: bool,
     finish: Option<Finish>,
+    fault: Option<Fault>,
 }
 
 impl<W: FrameWriter> StreamedAnswer<W> {
@@ -125,7 +131,6 @@ impl<W: FrameWriter> StreamedAnswer<W> {
             writer,
             out: Vec::with_capacity(1024),
             choices: vec![StreamedChoice::default(); choices as usize],
-            fault: None,
             has_ended: false,
         }
     }
@@ -138,9 +143,10 @@ impl<W: FrameWriter> StreamedAnswer<W> {
         }
     }
 
-    /// What went wrong, if anything did; the stream then waits for [`fail`](Self::fail).
+    /// What went wrong in a choice, if anything did. The others go on, and what they say is not
+    /// lost; when all of them have ended the stream waits for [`fail`](Self::fail).
     pub fn fault(&self) -> Option<Fault> {
-        self.fault
+        self.choices.iter().find_map(|choice| choice.fault)
     }
 
     /// Whether anything has been written.
@@ -154,8 +160,9 @@ impl<W: FrameWriter> StreamedAnswer<W> {
     }
 
     /// The tokens of all choices that have finished.
-    pub fn usage(&self) -> Usage {
-        sum(self.choices.iter().filter_map(|choice| choice.finish))
+    fn usage(&self) -> Usage {
+        let finishes = self.choices.iter().filter_map(|choice| choice.finish);
+        Usage::of_choices(finishes.map(|finish| finish.usage))
     }
 
     /// Ends the stream with an error: one frame with the envelope, and nothing after it.
@@ -174,6 +181,12 @@ impl<W: FrameWriter> StreamedAnswer<W> {
             && !std::mem::replace(&mut choice.has_begun, true)
         {
             self.writer.open(&mut self.out, index);
+        }
+    }
+
+    fn break_off(&mut self, choice: usize, fault: Fault) {
+        if let Some(choice) = self.choices.get_mut(choice) {
+            choice.fault = choice.fault.or(Some(fault));
         }
     }
 
@@ -205,17 +218,8 @@ impl<W: FrameWriter> Choices for StreamedAnswer<W> {
             Event::Refusal(words) => self.writer.refusal(&mut self.out, choice, words),
             Event::Mended(names) => self.writer.mended(names),
             Event::Finished(finish) => self.finish(choice, finish),
-            Event::Failed(fault) => self.fault = self.fault.or(Some(fault)),
-            Event::Unmet(unmet) => self.fault = self.fault.or(Some(unmet.fault)),
+            Event::Failed(fault) => self.break_off(choice, fault),
+            Event::Unmet(unmet) => self.break_off(choice, unmet.fault),
         }
     }
-}
-
-/// The prompt is counted once, as OpenAI does.
-fn sum(finishes: impl Iterator<Item = Finish>) -> Usage {
-    finishes.fold(Usage::default(), |total, finish| Usage {
-        prompt: total.prompt.max(finish.usage.prompt),
-        completion: total.completion + finish.usage.completion,
-        reasoning: total.reasoning + finish.usage.reasoning,
-    })
 }

@@ -54,6 +54,17 @@ pub struct Usage {
     pub reasoning: u64,
 }
 
+impl Usage {
+    /// The tokens of several choices together. The prompt is counted once, as OpenAI does.
+    pub fn of_choices(choices: impl Iterator<Item = Self>) -> Self {
+        choices.fold(Self::default(), |total, choice| Self {
+            prompt: total.prompt.max(choice.prompt),
+            completion: total.completion.saturating_add(choice.completion),
+            reasoning: total.reasoning.saturating_add(choice.reasoning),
+        })
+    }
+}
+
 /// Everything that a model wrote, delivered or not: what it is paid for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts {

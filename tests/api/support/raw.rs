@@ -409,12 +409,17 @@ impl Stream {
     /// The error at the end of a body that must end in one: nothing after it, no `[DONE]`, no
     /// finish reason.
     pub(crate) fn error(body: &str) -> Value {
-        let chunks = Self::chunks(body);
-        assert!(!body.contains("[DONE]"), "{body}");
         assert!(
             !body.contains("\"finish_reason\":\"stop\"") && !body.contains("\"length\""),
             "{body}"
         );
+        Self::error_after_choices(body)
+    }
+
+    /// The same, where some choices have ended well before.
+    pub(crate) fn error_after_choices(body: &str) -> Value {
+        let chunks = Self::chunks(body);
+        assert!(!body.contains("[DONE]"), "{body}");
         let (last, before) = chunks.split_last().unwrap();
         assert!(before.iter().all(|chunk| chunk.get("error").is_none()));
         assert_eq!(last.as_object().unwrap().len(), 1, "{last}");

@@ -40,7 +40,9 @@ pub(crate) static CATALOGUE: LazyLock<Catalogue> =
 pub(crate) fn capabilities(prompt: Option<usize>, overflow: Overflow) -> Capabilities {
     Capabilities {
         max_choices: 4,
+        max_calls: 8,
         max_tokens: None,
+        room_is_fals: false,
         enterprise: false,
         strict: false,
         room: Room {
@@ -95,7 +97,8 @@ static READINGS: LazyLock<Vec<Reading>> = LazyLock::new(|| {
             false => format!(r#"{{"messages": [{{"role": "user", "content": "Hi"}}], {wish}}}"#),
         };
         let ask = parse(body.as_bytes(), &MESSAGE_LIMITS).expect("the request is sound");
-        let plan = plan::plan(ask, &capabilities(None, Overflow::Error), &CATALOGUE);
+        let (target, others) = plan::candidates(&ask, &CATALOGUE).expect("the model is known");
+        let plan = plan::plan(&ask, &target, &others, &capabilities(None, Overflow::Error));
         plan.expect("the request can be served").reading
     });
     wishes.collect()

@@ -4,6 +4,7 @@
 use fal_gateway::translate::plan::Reading;
 use fal_gateway::translate::reading::{Fault, Format, Limits};
 use fal_gateway::upstream::refusal::{Refusal, RefusalKind};
+use fal_gateway::upstream::said::said;
 use serde_json::Value;
 
 use super::ear::{Arrival, Ending, Heard, LIMITS, asked, chance, hear};
@@ -69,8 +70,14 @@ fn refusal_is_bounded(status: u16, body: &[u8]) {
     let refusal = Refusal {
         status,
         kind,
+        said: said(body, "kid:ksecret"),
         retry_after_s: None,
         request_id: None,
     };
     assert!(refusal.kind.label().len() < 32);
+    if let Some(said) = &refusal.said {
+        assert!(said.chars().count() <= 301, "{said}");
+        assert!(!said.contains(char::is_control), "{said:?}");
+        assert!(!said.contains("ksecret"), "{said}");
+    }
 }

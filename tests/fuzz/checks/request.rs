@@ -5,7 +5,7 @@ use fal_gateway::translate::ask::Ask;
 use fal_gateway::translate::face::chat::parse::parse;
 use fal_gateway::translate::face::completions;
 use fal_gateway::translate::fold::Overflow;
-use fal_gateway::translate::plan::{Plan, plan};
+use fal_gateway::translate::plan::{self, Capabilities, Plan};
 use fal_gateway::translate::rejection::Rejection;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -27,11 +27,16 @@ fn judge(body: &[u8], parse: impl Fn(&[u8]) -> Result<Ask<'_>, Rejection>) {
     let overflows = [Overflow::Error, Overflow::Shift, Overflow::DropOldest];
     for overflow in overflows {
         let little = capabilities(Some(LITTLE_ROOM), overflow);
-        match parse(body).and_then(|ask| plan(ask, &little, &CATALOGUE)) {
+        match parse(body).and_then(|ask| plan(&ask, &little)) {
             Ok(plan) => fits(&plan, body),
             Err(rejection) => is_a_reason(&rejection),
         }
     }
+}
+
+fn plan<'a>(ask: &Ask<'a>, capabilities: &Capabilities) -> Result<Plan<'a>, Rejection> {
+    let (target, others) = plan::candidates(ask, &CATALOGUE)?;
+    plan::plan(ask, &target, &others, capabilities)
 }
 
 fn fits(plan: &Plan<'_>, body: &[u8]) {
@@ -78,7 +83,7 @@ fn lone_message_is_verbatim(body: &[u8]) {
         return;
     };
     let much = capabilities(None, Overflow::Error);
-    if let Ok(plan) = parse(body, &MESSAGE_LIMITS).and_then(|ask| plan(ask, &much, &CATALOGUE)) {
+    if let Ok(plan) = parse(body, &MESSAGE_LIMITS).and_then(|ask| plan(&ask, &much)) {
         let is_imitation = content.starts_with("<conversation-");
         assert!(is_imitation || plan.input.prompt == content);
     }

@@ -59,16 +59,12 @@ fn call_id(head_id: &str, choice: usize, call: usize) -> String {
 
 /// The JSON of a whole answer, with the notes where they are wanted.
 pub fn to_json(head: &Head, answer: &WholeAnswer, style: Style, notes: Option<&Notes>) -> Vec<u8> {
-    let choices = answer
-        .choices
-        .iter()
-        .zip(0..)
-        .map(|(choice, index)| Choice {
-            index,
-            message: message(choice, &head.id, index, style),
-            logprobs: None,
-            finish_reason: style.reason_name(choice.finish_reason()),
-        });
+    let choices = answer.complete().map(|(index, choice)| Choice {
+        index,
+        message: message(choice, &head.id, index, style),
+        logprobs: None,
+        finish_reason: style.reason_name(choice.finish_reason()),
+    });
     objects::to_json(head, "chat.completion", choices.collect(), answer, notes)
 }
 

@@ -25,7 +25,7 @@ pub fn to_json(
     echo: Option<&str>,
     notes: Option<&Notes>,
 ) -> Vec<u8> {
-    let choices = answer.choices.iter().zip(0..).map(|(choice, index)| {
+    let choices = answer.complete().map(|(index, choice)| {
         let text = choice.text.as_str();
         CompletionChoice {
             text: echo.map_or(Cow::Borrowed(text), |echo| {

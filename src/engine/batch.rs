@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How soon after the reader has acted something must come to be waited with for more.
-const CLOSELY: Duration = Duration::from_millis(1);
+const COALESCE_WITHIN: Duration = Duration::from_millis(1);
 
 /// The most that is read from one connection before what came is acted on.
-const MOST_AT_ONCE: usize = 256 * 1024;
+const MAX_BATCH: usize = 256 * 1024;
 
 /// What has come since the reader last acted.
 ///
@@ -20,13 +20,13 @@ const MOST_AT_ONCE: usize = 256 * 1024;
 /// come; that is no time, for as soon as no other task of this thread is ready, the turn is over.
 /// What comes by itself is acted on at once.
 #[derive(Debug, Default)]
-pub struct Gathering {
+pub struct Batch {
     /// How much has come.
     pub bytes: usize,
     is_growing: bool,
 }
 
-impl Gathering {
+impl Batch {
     /// So many bytes have come.
     pub fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
@@ -35,7 +35,7 @@ impl Gathering {
 
     /// Whether more may be waited for.
     pub fn has_room(&self) -> bool {
-        self.bytes < MOST_AT_ONCE
+        self.bytes < MAX_BATCH
     }
 
     /// Ready when something has come and is to be acted on.
@@ -43,7 +43,7 @@ impl Gathering {
         if self.bytes == 0 {
             return Poll::Pending;
         }
-        let follows_closely = || last_acted.is_some_and(|acted| acted.elapsed() < CLOSELY);
+        let follows_closely = || last_acted.is_some_and(|acted| acted.elapsed() < COALESCE_WITHIN);
         if self.has_room() && std::mem::take(&mut self.is_growing) && follows_closely() {
             // Polled once, it asks the runtime to be woken when the turn is over.
             let _ = pin!(tokio::task::yield_now()).poll(context);

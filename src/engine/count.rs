@@ -4,7 +4,7 @@
 //! should wait for. So the dictionary is loaded by a thread of its own when the gateway starts, and
 //! texts are counted by tokio's blocking threads, no more of them at once than half the cores:
 //! the prompt while fal works, the answer after its last byte. Only the ending of an answer waits
-//! for them, and nobody counts what nobody will see.
+//! for them. Counts are skipped where the answer will not report them.
 
 use std::sync::Arc;
 use std::thread;
@@ -21,21 +21,21 @@ use crate::translate::reading::{Finish, Texts, Usage};
 use crate::translate::{tokenizer, usage};
 
 /// How long an ending waits for its count before it goes out with the estimate.
-const PATIENCE: Duration = Duration::from_secs(5);
+const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Counts texts for all workers.
 #[derive(Debug)]
-pub struct Counter {
+pub struct TokenCounter {
     threads: Arc<Semaphore>,
 }
 
-/// The counting for one request. Dropping it, and the endings that came from it, ends it.
-pub struct Tally {
-    counter: Arc<Counter>,
+/// The counting of one request's tokens. Dropping it, and the endings that came from it, ends it.
+pub struct TokenCount {
+    counter: Arc<TokenCounter>,
     prompt: Shared<BoxFuture<'static, Option<u64>>>,
 }
 
-impl Counter {
+impl TokenCounter {
     /// A counter, which loads its dictionary in the background.
     pub fn start() -> Arc<Self> {
         // Without the thread, the first count loads it.
@@ -49,7 +49,7 @@ impl Counter {
     }
 
     /// The counting for a request, begun with its prompt; `None` when nobody will see the counts.
-    pub fn tally(self: &Arc<Self>, plan: &Plan<'_>, always_stream: bool) -> Option<Tally> {
+    pub fn begin(self: &Arc<Self>, plan: &Plan<'_>, always_stream: bool) -> Option<TokenCount> {
         let is_seen = match plan.delivery {
             Delivery::Whole => true,
             Delivery::Stream { include_usage } => include_usage || always_stream,
@@ -63,14 +63,17 @@ impl Counter {
         let counts = self.count([input.prompt.to_string(), system_prompt.to_owned()]);
         let prompt =
             counts.map(move |counts| counts.map(|[prompt, system]| prompt + system + around));
-        Some(Tally {
+        Some(TokenCount {
             counter: Arc::clone(self),
             prompt: prompt.boxed().shared(),
         })
     }
 
-    /// Counts two texts, starting at once. `None` when that went wrong.
-    fn count(&self, texts: [String; 2]) -> impl Future<Output = Option<[u64; 2]>> + Send + 'static {
+    /// Counts texts, starting at once. `None` when that went wrong.
+    fn count<const N: usize>(
+        &self,
+        texts: [String; N],
+    ) -> impl Future<Output = Option<[u64; N]>> + Send + 'static {
         let threads = self.threads.clone();
         let abandoned = CancellationToken::new();
         let guard = abandoned.clone().drop_guard();
@@ -81,9 +84,11 @@ impl Counter {
             };
             let counted = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                let count = |text: &str| tokenizer::count(text, || !abandoned.is_cancelled());
-                let [first, second] = &texts;
-                Some([count(first)?, count(second)?])
+                let mut counts = [0; N];
+                for (count, text) in counts.iter_mut().zip(&texts) {
+                    *count = tokenizer::count(text, || !abandoned.is_cancelled())?;
+                }
+                Some(counts)
             });
             counted.await.ok()?
         });
@@ -94,20 +99,52 @@ impl Counter {
     }
 }
 
-impl Tally {
+/// All that was written for one choice, by all its attempts: what is paid for.
+#[derive(Debug, Default)]
+pub struct Written {
+    answers: Texts,
+    /// What each later prompt has that the first one has not.
+    corrections: Vec<String>,
+}
+
+impl Written {
+    /// A model was asked again with this behind the prompt.
+    pub fn add_prompt(&mut self, correction: String) {
+        self.corrections.push(correction);
+    }
+
+    /// The last prompt is not paid for: fal refused it.
+    pub fn drop_prompt(&mut self) {
+        self.corrections.pop();
+    }
+
+    /// A model wrote this.
+    pub fn add_answer(&mut self, texts: Texts) {
+        self.answers.reasoning.push_str(&texts.reasoning);
+        self.answers.text.push_str(&texts.text);
+    }
+}
+
+impl TokenCount {
     /// An ending with its tokens counted. It keeps the estimate when no count comes.
-    pub fn settle(&self, finish: Finish, texts: Texts) -> LocalBoxFuture<'static, Finish> {
+    pub fn settle(&self, finish: Finish, written: Written) -> LocalBoxFuture<'static, Finish> {
         let prompt = self.prompt.clone();
-        let answer = self.counter.count([texts.reasoning, texts.text]);
+        let Written {
+            answers,
+            corrections,
+        } = written;
+        let prompts = (corrections.len() as u64).saturating_add(1);
+        let texts = [answers.reasoning, answers.text, corrections.concat()];
+        let answer = self.counter.count(texts);
         async move {
-            let counts = timeout(PATIENCE, futures::future::join(prompt, answer)).await;
-            let Ok((Some(prompt), Some([reasoning, text]))) = counts else {
+            let counts = timeout(COUNT_TIMEOUT, futures::future::join(prompt, answer)).await;
+            let Ok((Some(prompt), Some([reasoning, text, corrections]))) = counts else {
                 tracing::warn!("tokens could not be counted and are reported as estimated");
                 return finish;
             };
             let usage = Usage {
-                prompt,
-                completion: reasoning + text,
+                prompt: prompt.saturating_mul(prompts).saturating_add(corrections),
+                completion: reasoning.saturating_add(text),
                 reasoning,
             };
             Finish { usage, ..finish }

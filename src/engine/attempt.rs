@@ -1,0 +1,252 @@
+//! One call to fal, from before it is sent to the last byte of its answer.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::LocalBoxFuture;
+use futures::{FutureExt, Stream};
+use tokio::time::Instant;
+
+use super::Engine;
+use super::batch::Batch;
+use super::failure::{billed_for_error, fault_label};
+use super::ledger::{Billed, Ledger};
+use super::observed::Place;
+use crate::translate::plan::Reading;
+use crate::translate::reading::{Fault, Format, Reader, Sink, Usage};
+use crate::upstream::{Answer, FalClient, FalKey, UpstreamError};
+
+/// What all attempts of one request share.
+pub struct Shared {
+    pub engine: Engine,
+    pub fal: Rc<FalClient>,
+    pub fal_key: FalKey,
+    /// Where all of them go, for what is learnt there.
+    pub place: Place,
+    pub path: &'static str,
+    pub first_byte: Duration,
+    pub ledger: Rc<Ledger>,
+    /// Whether the texts are kept, for whoever counts their tokens.
+    pub keeps_texts: bool,
+}
+
+/// A call and its answer. Dropping it drops the call; it is settled then, if it was not before.
+pub struct Attempt {
+    shared: Rc<Shared>,
+    choice: usize,
+    state: State,
+    reading: Rc<Reading>,
+    /// The reader of the attempt before.
+    before: Option<Reader>,
+    reader: Option<Reader>,
+    batch: Batch,
+    started: Instant,
+    /// When the last bytes of the answer came.
+    last_byte: Option<Instant>,
+    request_id: Option<String>,
+    billed: Billed,
+    is_settled: bool,
+}
+
+enum State {
+    Calling(LocalBoxFuture<'static, Result<Answer, UpstreamError>>),
+    Reading(Answer),
+    Over,
+}
+
+impl Attempt {
+    /// Calls fal; `None` when the request may cause no more calls. With `before` it goes on where
+    /// another attempt at the same choice has ended.
+    pub fn start(
+        shared: &Rc<Shared>,
+        choice: usize,
+        input: Bytes,
+        reading: Rc<Reading>,
+        before: Option<Reader>,
+    ) -> Option<Self> {
+        shared.ledger.take_call().then(|| {
+            let own = Rc::clone(shared);
+            let call = async move {
+                let Shared { fal, path, .. } = &*own;
+                fal.call(path, input, &own.fal_key, own.first_byte).await
+            };
+            Self {
+                shared: Rc::clone(shared),
+                choice,
+                state: State::Calling(call.boxed_local()),
+                reading,
+                before,
+                reader: None,
+                batch: Batch::default(),
+                started: Instant::now(),
+                last_byte: None,
+                request_id: None,
+                billed: Billed::Maybe,
+                is_settled: false,
+            }
+        })
+    }
+
+    /// fal's id of the call, once it is known.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// Whether the head of the answer is still to come.
+    pub fn is_calling(&self) -> bool {
+        matches!(self.state, State::Calling(_))
+    }
+
+    /// Until when fal may be silent.
+    pub fn deadline(&self) -> Instant {
+        match self.last_byte {
+            None => self.started + self.shared.first_byte,
+            Some(heard) => heard + self.shared.engine.settings.idle,
+        }
+    }
+
+    /// Waits for the head of the answer.
+    pub fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        let State::Calling(call) = &mut self.state else {
+            return Poll::Ready(Ok(()));
+        };
+        let outcome = ready!(call.poll_unpin(context));
+        let record = self.shared.ledger.record();
+        match outcome {
+            Ok(answer) => {
+                self.request_id.clone_from(&answer.request_id);
+                if let Some(id) = &self.request_id {
+                    record.fal_request_id(id);
+                }
+                self.reader = Some(self.reader_for(&answer));
+                self.state = State::Reading(answer);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                record.upstream_error(error.label());
+                self.request_id = error.request_id().map(str::to_owned);
+                if let Some(id) = &self.request_id {
+                    record.fal_request_id(id);
+                }
+                self.billed = billed_for_error(&error);
+                self.state = State::Over;
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    fn reader_for(&self, answer: &Answer) -> Reader {
+        let format = match answer.is_event_stream {
+            true => Format::Events,
+            false => Format::Object,
+        };
+        let limits = self.shared.engine.settings.reading;
+        let mut reader = match &self.before {
+            None => Reader::new(&self.reading, format, limits),
+            Some(before) => Reader::after(before, &self.reading, format, limits),
+        };
+        if self.shared.keeps_texts {
+            reader.keep_texts();
+        }
+        reader
+    }
+
+    /// Takes all that is ready and acts on it once; whether anything has come of it.
+    pub fn poll_body(&mut self, context: &mut Context<'_>, sink: &mut dyn Sink) -> bool {
+        let (State::Reading(body), Some(reader)) = (&mut self.state, &mut self.reader) else {
+            return false;
+        };
+        let mut end = None;
+        while end.is_none() && self.batch.has_room() {
+            match Pin::new(&mut *body).poll_next(context) {
+                Poll::Ready(Some(Ok(bytes))) => {
+                    self.batch.add(bytes.len());
+                    reader.feed(&bytes);
+                }
+                Poll::Ready(Some(Err(_))) => end = Some(Err(Fault::Disconnected)),
+                Poll::Ready(None) => end = Some(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        if end.is_none() && self.batch.poll(self.last_byte, context).is_pending() {
+            return false;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        if batch.bytes > 0 {
+            self.last_byte = Some(Instant::now());
+            reader.read(sink);
+        }
+        match end {
+            Some(Ok(())) => reader.finish(sink),
+            Some(Err(fault)) => reader.fail(fault, sink),
+            // More may be ready; the next poll must come even if no new byte does.
+            None if !batch.has_room() => context.waker().wake_by_ref(),
+            None => {}
+        }
+        if reader.has_ended() {
+            self.state = State::Over;
+        }
+        true
+    }
+
+    /// Breaks the answer off because something outside went wrong.
+    pub fn break_off(&mut self, fault: Fault, sink: &mut dyn Sink) {
+        if let Some(reader) = &mut self.reader {
+            reader.fail(fault, sink);
+        }
+        self.state = State::Over;
+    }
+
+    /// Counts the fault that ended it.
+    pub fn note_fault(&self, fault: Fault) {
+        let record = self.shared.ledger.record();
+        if let Fault::Unusable(reason) = fault {
+            let id = record.request_id();
+            tracing::warn!(
+                request.id = id,
+                reason,
+                "fal sent something that is not an answer"
+            );
+        }
+        if let Some(label) = fault_label(fault) {
+            record.upstream_error(label);
+        }
+    }
+
+    /// Ends it, and gives what read it, if anything came.
+    pub fn end(mut self, billed: Billed) -> Option<Reader> {
+        if self.reader.is_some() {
+            self.billed = billed;
+        }
+        self.settle();
+        self.reader.take()
+    }
+
+    /// Tokens of it and of all attempts before it at the same choice, estimated.
+    fn usage(&self) -> Usage {
+        if let Some(reader) = &self.reader {
+            return reader.usage();
+        }
+        let before = self.before.as_ref().map(Reader::usage).unwrap_or_default();
+        Usage {
+            prompt: before.prompt.saturating_add(self.reading.prompt_tokens),
+            ..before
+        }
+    }
+
+    fn settle(&mut self) {
+        if !std::mem::replace(&mut self.is_settled, true) {
+            let usage = self.usage();
+            self.shared.ledger.settle(self.choice, self.billed, usage);
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}

@@ -1,0 +1,365 @@
+//! One of the answers that a request wants: attempts at it, one after another, until one is what was
+//! promised or none may follow.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use tokio::time::Instant;
+
+use super::attempt::{Attempt, Shared};
+use super::count::{TokenCount, Written};
+use super::failure::{Failure, billed_for_error, billed_for_fault, fault_label, fault_of};
+use super::ledger::Billed;
+use super::retry::Retry;
+use crate::translate::face::answer::Choices;
+use crate::translate::plan::Reading;
+use crate::translate::reading::{Event, Fault, Finish, FinishReason, Instead, Reader, Sink, Unmet};
+use crate::upstream::UpstreamError;
+
+/// A choice. Dropping it drops its call.
+pub struct Choice {
+    index: usize,
+    shared: Rc<Shared>,
+    attempt: Option<Attempt>,
+    retry: Option<Retry>,
+    /// What an earlier attempt has left to deliver, should no later one do better.
+    instead: Option<Instead>,
+    /// Why the attempt before was not enough, until this one has delivered something.
+    unmet: Option<Fault>,
+    /// What had to be mended so far, by name.
+    mended: Vec<&'static str>,
+    /// All that was written so far, where it is counted.
+    written: Written,
+    counting: Option<Counting>,
+    failure: Option<Failure>,
+    /// fal's id of the first call that it gave one for.
+    request_id: Option<String>,
+    has_ended: bool,
+}
+
+/// The ending of an answer while its tokens are being counted.
+struct Counting {
+    estimated: Finish,
+    counted: LocalBoxFuture<'static, Finish>,
+}
+
+impl Choice {
+    /// A choice that has not called yet.
+    pub fn new(index: usize, shared: &Rc<Shared>, retry: Option<Retry>) -> Self {
+        Self {
+            index,
+            shared: Rc::clone(shared),
+            attempt: None,
+            retry,
+            instead: None,
+            unmet: None,
+            mended: Vec::new(),
+            written: Written::default(),
+            counting: None,
+            failure: None,
+            request_id: None,
+            has_ended: false,
+        }
+    }
+
+    /// Makes the first call.
+    pub fn start(&mut self, input: Bytes, reading: &Rc<Reading>) {
+        self.attempt = Attempt::start(&self.shared, self.index, input, Rc::clone(reading), None);
+        if self.attempt.is_none() {
+            self.failure = Some(Failure::Bug);
+        }
+    }
+
+    /// Ready when the head of its answer has come, or failed to.
+    pub fn poll_head(&mut self, context: &mut Context<'_>, model: &str) -> Poll<()> {
+        let Some(attempt) = &mut self.attempt else {
+            return Poll::Ready(());
+        };
+        let outcome = std::task::ready!(attempt.poll_head(context));
+        self.request_id = attempt.request_id().map(str::to_owned);
+        if let Err(error) = outcome {
+            self.attempt = None;
+            let model = model.to_owned();
+            self.failure = Some(Failure::Call { error, model });
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether its ending has been passed on.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Why it has failed, if it has.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// The same, to keep.
+    pub fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    /// fal's id of its first call.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// Until when fal may be silent, while it is still answering.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.attempt.as_ref().map(Attempt::deadline)
+    }
+
+    /// What had to be mended so far, by name.
+    pub fn mended(&self) -> &[&'static str] {
+        &self.mended
+    }
+
+    /// Takes all that is ready and acts on it once; whether anything has come of it.
+    pub fn advance(
+        &mut self,
+        context: &mut Context<'_>,
+        choices: &mut dyn Choices,
+        count: Option<&TokenCount>,
+    ) -> bool {
+        if self.has_ended {
+            return false;
+        }
+        let mut sink = ChoiceSink::new(choices, self.index);
+        if self.attempt.is_none() && self.counting.is_none() {
+            let fault = match &self.failure {
+                Some(Failure::Call { error, .. }) => fault_of(error),
+                _ => Fault::Unusable("nothing was asked"),
+            };
+            self.give_up(fault, &mut sink);
+            return true;
+        }
+        let mut has_progress = self.poll_attempt(context, &mut sink, count);
+        if let Some(unmet) = sink.unmet.take() {
+            self.ask_again(&unmet, &mut sink, count);
+            has_progress |= self.poll_attempt(context, &mut sink, count);
+        }
+        if let Some(fault) = sink.fault.take() {
+            self.break_off(fault, &mut sink, count);
+        }
+        if let Some(finish) = sink.finish.take() {
+            self.end_attempt(Billed::Yes);
+            self.finish(finish, &mut sink, count);
+        }
+        has_progress | self.poll_counting(context, &mut sink)
+    }
+
+    /// Ends it if it is still running. One that is only being counted is complete, and ends with the
+    /// estimate.
+    pub fn fail(&mut self, fault: Fault, choices: &mut dyn Choices) {
+        if self.has_ended {
+            return;
+        }
+        let mut sink = ChoiceSink::new(choices, self.index);
+        if let Some(counting) = self.counting.take() {
+            return self.conclude(counting.estimated, &mut sink);
+        }
+        if let Some(attempt) = &mut self.attempt {
+            attempt.break_off(fault, &mut sink);
+        }
+        self.break_off(fault, &mut sink, None);
+    }
+
+    fn poll_attempt(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut ChoiceSink<'_>,
+        count: Option<&TokenCount>,
+    ) -> bool {
+        let Some(attempt) = &mut self.attempt else {
+            return false;
+        };
+        let was_calling = attempt.is_calling();
+        match attempt.poll_head(context) {
+            Poll::Pending => return false,
+            Poll::Ready(Err(error)) => self.retry_failed(&error, sink, count),
+            Poll::Ready(Ok(())) => {
+                let has_progress = attempt.poll_body(context, sink);
+                if sink.has_delivered {
+                    self.unmet = None;
+                }
+                return has_progress | was_calling;
+            }
+        }
+        true
+    }
+
+    /// The model could not be asked again, which was counted; the caller is told why it had to be.
+    fn retry_failed(
+        &mut self,
+        error: &UpstreamError,
+        sink: &mut ChoiceSink<'_>,
+        count: Option<&TokenCount>,
+    ) {
+        self.attempt = None;
+        if billed_for_error(error) == Billed::No {
+            self.written.drop_prompt();
+        }
+        let fault = self.unmet.take().unwrap_or_else(|| fault_of(error));
+        self.settle(fault, sink, count);
+    }
+
+    /// The model's answer is not what was promised: it is asked again, or that was the last word.
+    fn ask_again(&mut self, unmet: &Unmet, sink: &mut ChoiceSink<'_>, count: Option<&TokenCount>) {
+        let reader = self.end_attempt(Billed::Yes);
+        self.instead = unmet.instead.clone().or(self.instead.take());
+        let shared = Rc::clone(&self.shared);
+        let may_call = shared.ledger.has_calls_left(1);
+        self.attempt = reader.filter(|_| may_call).and_then(|before| {
+            let again = self.retry.as_mut()?.again(unmet, before.reply())?;
+            self.retry.take_if(|retry| retry.is_used_up());
+            self.written.add_prompt(again.correction);
+            Attempt::start(
+                &shared,
+                self.index,
+                again.input,
+                again.reading,
+                Some(before),
+            )
+        });
+        match self.attempt.is_some() {
+            true => {
+                shared.engine.metrics.reasks.inc();
+                self.unmet = Some(unmet.fault);
+                self.mended.push("reask");
+                sink.choices.event(self.index, Event::Mended(&["reask"]));
+            }
+            false => {
+                if let Some(label) = fault_label(unmet.fault) {
+                    shared.ledger.record().upstream_error(label);
+                }
+                self.settle(unmet.fault, sink, count);
+            }
+        }
+    }
+
+    /// The answer broke off.
+    fn break_off(&mut self, fault: Fault, sink: &mut ChoiceSink<'_>, count: Option<&TokenCount>) {
+        if let Some(attempt) = &self.attempt {
+            attempt.note_fault(fault);
+        }
+        self.end_attempt(billed_for_fault(fault));
+        let fault = self.unmet.take().unwrap_or(fault);
+        self.settle(fault, sink, count);
+    }
+
+    /// Ends an answer that will not get better: with what may be delivered all the same, if there
+    /// is anything.
+    fn settle(&mut self, fault: Fault, sink: &mut ChoiceSink<'_>, count: Option<&TokenCount>) {
+        let Some(Instead { text, calls }) = self.instead.take() else {
+            return self.give_up(fault, sink);
+        };
+        if !text.is_empty() {
+            sink.choices.event(self.index, Event::Text(&text));
+        }
+        for call in &calls {
+            sink.choices.event(self.index, Event::Call(call));
+        }
+        let reason = match calls.is_empty() {
+            true => FinishReason::Stop,
+            false => FinishReason::ToolCalls,
+        };
+        let usage = self.shared.ledger.usage(self.index);
+        self.finish(Finish { reason, usage }, sink, count);
+    }
+
+    fn give_up(&mut self, fault: Fault, sink: &mut ChoiceSink<'_>) {
+        self.has_ended = true;
+        self.retry = None;
+        let request_id = self.request_id.clone();
+        let failure = Failure::Answer { fault, request_id };
+        self.failure.get_or_insert(failure);
+        sink.choices.event(self.index, Event::Failed(fault));
+    }
+
+    /// Ends the attempt, and keeps what is to be known of it.
+    fn end_attempt(&mut self, billed: Billed) -> Option<Reader> {
+        let attempt = self.attempt.take()?;
+        if let Some(id) = attempt.request_id() {
+            self.request_id = Some(id.to_owned());
+        }
+        let mut reader = attempt.end(billed)?;
+        let leniencies = reader.leniencies();
+        for kind in leniencies {
+            let counted = &self.shared.engine.metrics.mended;
+            counted.with_label_values(&[*kind]).inc();
+        }
+        self.mended.extend(leniencies);
+        self.written.add_answer(reader.take_texts());
+        Some(reader)
+    }
+
+    fn finish(&mut self, estimated: Finish, sink: &mut ChoiceSink<'_>, count: Option<&TokenCount>) {
+        self.retry = None;
+        match count {
+            None => self.conclude(estimated, sink),
+            Some(count) => {
+                let counted = count.settle(estimated, std::mem::take(&mut self.written));
+                self.counting = Some(Counting { estimated, counted });
+            }
+        }
+    }
+
+    fn poll_counting(&mut self, context: &mut Context<'_>, sink: &mut ChoiceSink<'_>) -> bool {
+        let Some(counting) = &mut self.counting else {
+            return false;
+        };
+        let Poll::Ready(finish) = counting.counted.poll_unpin(context) else {
+            return false;
+        };
+        self.counting = None;
+        self.shared.ledger.correct(self.index, finish.usage);
+        self.conclude(finish, sink);
+        true
+    }
+
+    fn conclude(&mut self, finish: Finish, sink: &mut ChoiceSink<'_>) {
+        self.has_ended = true;
+        sink.choices.event(self.index, Event::Finished(finish));
+    }
+}
+
+/// Takes a reader's events: what is said is passed on, what ends the attempt is kept.
+struct ChoiceSink<'c> {
+    choices: &'c mut dyn Choices,
+    index: usize,
+    has_delivered: bool,
+    finish: Option<Finish>,
+    unmet: Option<Unmet>,
+    fault: Option<Fault>,
+}
+
+impl<'c> ChoiceSink<'c> {
+    fn new(choices: &'c mut dyn Choices, index: usize) -> Self {
+        Self {
+            choices,
+            index,
+            has_delivered: false,
+            finish: None,
+            unmet: None,
+            fault: None,
+        }
+    }
+}
+
+impl Sink for ChoiceSink<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Finished(finish) => self.finish = Some(finish),
+            Event::Failed(fault) => self.fault = Some(fault),
+            Event::Unmet(unmet) => self.unmet = Some(unmet.clone()),
+            event => {
+                self.has_delivered |= matches!(event, Event::Text(_) | Event::Call(_));
+                self.choices.event(self.index, event);
+            }
+        }
+    }
+}

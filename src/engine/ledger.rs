@@ -1,0 +1,116 @@
+//! What one request costs: the calls it may still make, and the tokens and money of those it made.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::observe::record::Record;
+use crate::translate::reading::Usage;
+
+/// Whether a call is paid for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Billed {
+    /// Nothing was sent, or fal refused.
+    #[default]
+    No,
+    /// fal answered.
+    Yes,
+    /// Something was sent, and nobody knows what became of it.
+    Maybe,
+}
+
+impl Billed {
+    /// The word for it in the log.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Yes => "yes",
+            Self::Maybe => "maybe",
+        }
+    }
+}
+
+/// One request's account. It is settled, into the request's record, when the last of those who work
+/// on the request lets go of it: after a good answer, a failure, or a client that left.
+#[derive(Debug)]
+pub struct Ledger {
+    record: Record,
+    calls: Cell<u32>,
+    calls_left: Cell<u32>,
+    billed: Cell<Billed>,
+    /// Tokens of each choice, all its attempts together.
+    usage: RefCell<Vec<Usage>>,
+}
+
+impl Ledger {
+    /// An account for this many choices and at most this many calls.
+    pub fn new(record: Record, choices: u32, max_calls: u32) -> Rc<Self> {
+        Rc::new(Self {
+            record,
+            calls: Cell::new(0),
+            calls_left: Cell::new(max_calls),
+            billed: Cell::new(Billed::No),
+            usage: RefCell::new(vec![Usage::default(); choices as usize]),
+        })
+    }
+
+    /// The record of the request.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Whether this many more calls may be made.
+    pub fn has_calls_left(&self, wanted: u32) -> bool {
+        self.calls_left.get() >= wanted
+    }
+
+    /// Takes a call out of those that are left; whether there was one.
+    pub fn take_call(&self) -> bool {
+        let left = self.calls_left.get().checked_sub(1);
+        if let Some(left) = left {
+            self.calls_left.set(left);
+            self.calls.set(self.calls.get().saturating_add(1));
+            self.record.calls_fal();
+        }
+        left.is_some()
+    }
+
+    /// How many calls have been made.
+    pub fn calls(&self) -> u32 {
+        self.calls.get()
+    }
+
+    /// Writes down what a call came to. `usage` is that of its choice with all that came before.
+    pub fn settle(&self, choice: usize, billed: Billed, usage: Usage) {
+        if billed == Billed::No {
+            return;
+        }
+        self.billed.set(self.billed.get().max(billed));
+        self.correct(choice, usage);
+    }
+
+    /// Puts counted tokens in the place of estimated ones.
+    pub fn correct(&self, choice: usize, usage: Usage) {
+        if let Some(kept) = self.usage.borrow_mut().get_mut(choice) {
+            *kept = usage;
+        }
+    }
+
+    /// Tokens of a choice so far.
+    pub fn usage(&self, choice: usize) -> Usage {
+        self.usage.borrow().get(choice).copied().unwrap_or_default()
+    }
+
+    /// Whether any call that has ended is, or may be, paid for.
+    pub fn may_have_been_paid(&self) -> bool {
+        self.billed.get() != Billed::No
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        let total = Usage::of_choices(self.usage.borrow().iter().copied());
+        let (calls, billed) = (self.calls.get(), self.billed.get().label());
+        self.record
+            .settled(calls, billed, total.prompt, total.completion);
+    }
+}

@@ -1,0 +1,271 @@
+//! The walk to a model that answers: the one that was asked for, once more with shorter texts where
+//! fal names a limit, and the models to fall back on.
+
+use std::any::Any;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::Engine;
+use super::attempt::Shared;
+use super::failure::{Failure, another_model_may_do};
+use super::ledger::Ledger;
+use super::observed::{Lengths, Longest, Place};
+use super::run::Run;
+use super::uploads::Uploads;
+use crate::observe::record::Record;
+use crate::translate::ask::Ask;
+use crate::translate::plan::{Capabilities, Plan, Target, plan};
+use crate::translate::reading::Fault;
+use crate::translate::rejection::Rejection;
+use crate::upstream::{FalClient, FalKey, UpstreamError};
+
+/// What is to be run, and for whom.
+pub struct Order<'o, 'a> {
+    pub engine: &'o Engine,
+    pub fal: &'o Rc<FalClient>,
+    pub fal_key: &'o FalKey,
+    pub ask: &'o Ask<'a>,
+    pub target: Target<'a>,
+    /// The models to fall back on.
+    pub others: Vec<Target<'a>>,
+    pub capabilities: &'o Capabilities,
+    pub record: &'o Record,
+    /// The memory that the request was granted; held for as long as its bytes are.
+    pub memory: Rc<dyn Any>,
+}
+
+impl<'a> Order<'_, 'a> {
+    /// The plan for the model that was asked for, within what fal is known to take there.
+    ///
+    /// # Errors
+    /// Whatever [`plan`] refuses.
+    pub fn plan(&self) -> Result<Plan<'a>, Rejection> {
+        self.plan_for(&self.target, &self.others)
+    }
+
+    /// What fal is known to take is a hint: a plan that does not fit into it is made without it, and
+    /// fal may say so itself.
+    fn plan_for(&self, target: &Target<'a>, others: &[Target<'a>]) -> Result<Plan<'a>, Rejection> {
+        let first = plan(self.ask, target, others, self.capabilities)?;
+        let longest = self.engine.observed.longest(&self.place(&first));
+        if longest.allows(lengths(&first)) {
+            return Ok(first);
+        }
+        Ok(self.plan_within(target, others, longest).unwrap_or(first))
+    }
+
+    fn plan_within(
+        &self,
+        target: &Target<'a>,
+        others: &[Target<'a>],
+        longest: Longest,
+    ) -> Result<Plan<'a>, Rejection> {
+        let mut capabilities = self.capabilities.clone();
+        let room = &mut capabilities.room;
+        let own = Longest {
+            prompt: room.prompt,
+            system_prompt: room.system_prompt,
+        };
+        let both = own.and(longest);
+        (room.prompt, room.system_prompt) = (both.prompt, both.system_prompt);
+        capabilities.room_is_fals = true;
+        plan(self.ask, target, others, &capabilities)
+    }
+
+    fn place(&self, plan: &Plan<'_>) -> Place {
+        Place {
+            key: self.fal_key.print(),
+            path: plan.endpoint.path(),
+            model: plan.input.model.clone().into_owned(),
+        }
+    }
+}
+
+/// Calls fal, once for each choice, and waits for the heads of the answers. Large images are
+/// uploaded first, and the plan's notes say so. The plan that comes back is the one that is run: it
+/// may be for a fallback, or shorter than the first.
+///
+/// # Errors
+/// No choice has an answer, all of it took too long, or the gateway stops.
+pub async fn open<'a>(order: Order<'_, 'a>, plan: Plan<'a>) -> Result<(Run, Plan<'a>), Failure> {
+    let settings = order.engine.settings;
+    let ledger = Ledger::new(order.record.clone(), plan.choices, settings.max_calls);
+    let total = Instant::now() + settings.total;
+    let mut walk = Walk {
+        ledger: Rc::clone(&ledger),
+        total,
+        uploads: Uploads::default(),
+        order: &order,
+    };
+    let broken_off = |fault| match ledger.calls() {
+        0 if fault == Fault::ShuttingDown => Failure::Stopping,
+        0 => Failure::Upload(UpstreamError::TimedOut),
+        _ => Failure::Answer {
+            fault,
+            request_id: None,
+        },
+    };
+    tokio::select! {
+        outcome = tokio::time::timeout_at(total, walk.walk(plan)) => {
+            outcome.unwrap_or_else(|_| Err(broken_off(Fault::TimedOut)))
+        }
+        () = order.engine.stop.cancelled() => Err(broken_off(Fault::ShuttingDown)),
+    }
+}
+
+struct Walk<'w, 'o, 'a> {
+    order: &'w Order<'o, 'a>,
+    ledger: Rc<Ledger>,
+    total: Instant,
+    uploads: Uploads,
+}
+
+impl<'a> Walk<'_, '_, 'a> {
+    async fn walk(&mut self, mut plan: Plan<'a>) -> Result<(Run, Plan<'a>), Failure> {
+        let order = self.order;
+        let mut others = order.others.as_slice();
+        let mut target = &order.target;
+        let mut may_shorten = true;
+        loop {
+            let failure = match self.call(&mut plan, !others.is_empty()).await {
+                Ok(run) => return Ok((run, plan)),
+                Err(failure) => failure,
+            };
+            let Failure::Call { error, .. } = &failure else {
+                return Err(failure);
+            };
+            if !self.ledger.has_calls_left(plan.choices) {
+                return Err(failure);
+            }
+            if std::mem::take(&mut may_shorten)
+                && let Some(shorter) = self.shorten(&plan, target, others, error)
+            {
+                plan = shorter?;
+                continue;
+            }
+            let next = match another_model_may_do(error) {
+                true => self.fall_back(&mut others),
+                false => None,
+            };
+            let Some((model, next)) = next else {
+                return Err(failure);
+            };
+            (target, plan) = (model, next);
+            may_shorten = true;
+            order.engine.metrics.fallbacks.inc();
+            plan.notes.emulated("models");
+        }
+    }
+
+    /// Makes the calls of a plan. Where other models could take over, the first choice finds out who
+    /// answers before the others are paid for.
+    async fn call(&mut self, plan: &mut Plan<'a>, goes_first: bool) -> Result<Run, Failure> {
+        let (engine, fal, fal_key) = (self.order.engine, self.order.fal, self.order.fal_key);
+        let settings = engine.settings;
+        let first_byte = settings.first_byte(plan.endpoint.stream);
+        if let Some(threshold) = settings.upload_threshold {
+            let stored = self
+                .uploads
+                .store(plan, threshold, fal, fal_key, first_byte);
+            stored.await.map_err(|error| {
+                self.order.record.upstream_error(error.label());
+                Failure::Upload(error)
+            })?;
+        }
+        let counter = engine.counter.as_ref();
+        let count = counter.and_then(|counter| counter.begin(plan, settings.always_tells_usage));
+        plan.notes.counted = count.is_some();
+        let place = self.order.place(plan);
+        let longest = engine.observed.longest(&place);
+        let most = self.order.capabilities.room.prompt;
+        let max_prompt_chars = most.into_iter().chain(longest.prompt).min();
+        let shared = Rc::new(Shared {
+            engine: Engine::clone(engine),
+            fal: Rc::clone(fal),
+            fal_key: FalKey::clone(fal_key),
+            path: plan.endpoint.path(),
+            place,
+            first_byte,
+            ledger: Rc::clone(&self.ledger),
+            keeps_texts: count.is_some(),
+        });
+        // The input's shape has nothing that JSON could not hold.
+        let input = Bytes::from(serde_json::to_vec(&plan.input).unwrap_or_default());
+        let reading = Rc::new(plan.reading.clone());
+        let memory = &self.order.memory;
+        let mut run = Run::new(
+            Rc::clone(&shared),
+            plan,
+            &input,
+            &reading,
+            max_prompt_chars,
+            memory,
+            self.total,
+        );
+        run.count_with(count);
+        let all = plan.choices as usize;
+        let first = if goes_first { 1 } else { all };
+        run.call(0..first, &input, &reading).await;
+        if !run.has_any_head() {
+            let (failure, _) = run.take_failure();
+            self.learn(&shared.place, &failure, plan);
+            return Err(failure);
+        }
+        engine.observed.taken(&shared.place, lengths(plan));
+        run.call(first..all, &input, &reading).await;
+        Ok(run)
+    }
+
+    fn learn(&self, place: &Place, failure: &Failure, plan: &Plan<'_>) {
+        if let Failure::Call {
+            error: UpstreamError::Refused(refusal),
+            ..
+        } = failure
+        {
+            let observed = &self.order.engine.observed;
+            observed.refused(place, &refusal.kind, lengths(plan));
+        }
+    }
+
+    /// A plan within the limit that fal has just named, if that is shorter; or the refusal that says
+    /// what fills it. fal has not worked yet, so asking again pays for nothing twice.
+    fn shorten(
+        &self,
+        plan: &Plan<'a>,
+        target: &Target<'a>,
+        others: &[Target<'a>],
+        error: &UpstreamError,
+    ) -> Option<Result<Plan<'a>, Failure>> {
+        let UpstreamError::Refused(refusal) = error else {
+            return None;
+        };
+        let longest = Longest::named_by(&refusal.kind)?;
+        if longest.allows(lengths(plan)) {
+            return None;
+        }
+        let shorter = self.order.plan_within(target, others, longest);
+        Some(shorter.map_err(Failure::Rejected))
+    }
+
+    /// The next model that the request can be planned for.
+    fn fall_back<'w>(&self, others: &mut &'w [Target<'a>]) -> Option<(&'w Target<'a>, Plan<'a>)> {
+        while let Some((next, rest)) = others.split_first() {
+            *others = rest;
+            if let Ok(plan) = self.order.plan_for(next, rest) {
+                return Some((next, plan));
+            }
+        }
+        None
+    }
+}
+
+/// How long the texts of a plan are.
+fn lengths(plan: &Plan<'_>) -> Lengths {
+    let system_prompt = plan.input.system_prompt.as_deref();
+    Lengths {
+        prompt: plan.input.prompt.chars().count(),
+        system_prompt: system_prompt.map_or(0, |text| text.chars().count()),
+    }
+}

@@ -1,0 +1,201 @@
+//! Asking a model again when its answer is not what the caller was promised.
+//!
+//! Each time is another paid call, so there is a limit on how often, and nothing is asked again
+//! once a call of the model's has been delivered. It is held to the same limits as the first try:
+//! what fal, the operator or the model would not take is not sent.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::io;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::attempt::Shared;
+use crate::translate::correction::correction;
+use crate::translate::key::Secret;
+use crate::translate::plan::{Plan, Reading};
+use crate::translate::reading::Unmet;
+use crate::translate::usage;
+use crate::wire::fal::any_llm::AnyLlmInput;
+
+/// What it takes to ask again, shared by all choices and let go of by each as soon as it will not
+/// ask again. The memory that the request was granted is held as long.
+pub struct Template {
+    /// fal's input, as it was sent.
+    input: Bytes,
+    /// Where the prompt ends in it.
+    prompt_end: usize,
+    prompt_chars: usize,
+    max_prompt_chars: Option<usize>,
+    context_tokens: Option<u32>,
+    reading: Rc<Reading>,
+    _memory: Rc<dyn Any>,
+}
+
+/// A choice's right to ask again.
+#[derive(Clone)]
+pub struct Retry {
+    template: Rc<Template>,
+    secret: Secret,
+    left: usize,
+}
+
+/// The texts of an input, read back: they are kept as JSON alone.
+#[derive(Deserialize)]
+struct Sent<'s> {
+    #[serde(borrow)]
+    prompt: Cow<'s, str>,
+    #[serde(borrow)]
+    system_prompt: Option<Cow<'s, str>>,
+}
+
+/// What to send when a model is asked again.
+pub struct Again {
+    pub input: Bytes,
+    pub reading: Rc<Reading>,
+    /// What was added to the prompt.
+    pub correction: String,
+}
+
+impl Retry {
+    /// `None` where any answer will do, or nothing may be asked again. `input` is the JSON of the
+    /// plan's input.
+    pub fn new(
+        shared: &Shared,
+        plan: &Plan<'_>,
+        input: &Bytes,
+        reading: &Rc<Reading>,
+        max_prompt_chars: Option<usize>,
+        memory: &Rc<dyn Any>,
+    ) -> Option<Self> {
+        let left = shared.engine.settings.max_reasks;
+        let is_possible = left > 0 && !plan.reading.contract.is_plain();
+        let prompt_end = prompt_end(&plan.input, input).filter(|_| is_possible)?;
+        Some(Self {
+            template: Rc::new(Template {
+                input: input.clone(),
+                prompt_end,
+                prompt_chars: plan.input.prompt.chars().count(),
+                max_prompt_chars,
+                context_tokens: plan.card.as_ref().and_then(|card| card.context_length),
+                reading: Rc::clone(reading),
+                _memory: Rc::clone(memory),
+            }),
+            secret: shared.engine.settings.secret,
+            left,
+        })
+    }
+
+    /// How to ask again, telling the model what was wrong with its reply; `None` once it has been
+    /// asked often enough, or when that would be more than may be sent.
+    pub fn again(&mut self, unmet: &Unmet, reply: &str) -> Option<Again> {
+        let template = &self.template;
+        self.left = self.left.checked_sub(1)?;
+        let correction = {
+            let sent: Sent<'_> = serde_json::from_slice(&template.input).ok()?;
+            let system_prompt = sent.system_prompt.as_deref().unwrap_or_default();
+            correction([&*sent.prompt, system_prompt], self.secret, reply, unmet)
+        };
+        let chars = template
+            .prompt_chars
+            .saturating_add(correction.chars().count());
+        let prompt_tokens = template
+            .reading
+            .prompt_tokens
+            .saturating_add(usage::tokens(&correction));
+        let is_long = template.max_prompt_chars.is_some_and(|most| chars > most);
+        let is_beyond = template
+            .context_tokens
+            .is_some_and(|most| prompt_tokens > u64::from(most));
+        (!is_long && !is_beyond).then(|| Again {
+            input: template.with(&correction),
+            reading: Rc::new(Reading {
+                prompt_tokens,
+                ..(*template.reading).clone()
+            }),
+            correction,
+        })
+    }
+
+    /// Whether this was the last time.
+    pub fn is_used_up(&self) -> bool {
+        self.left == 0
+    }
+}
+
+impl Template {
+    /// The input with a longer prompt.
+    fn with(&self, correction: &str) -> Bytes {
+        let (before, after) = self.input.split_at(self.prompt_end.min(self.input.len()));
+        let quoted = serde_json::to_string(correction).unwrap_or_default();
+        let escaped = quoted.strip_prefix('"').unwrap_or_default();
+        let escaped = escaped.strip_suffix('"').unwrap_or_default();
+        [before, escaped.as_bytes(), after].concat().into()
+    }
+}
+
+/// Where the text of the prompt ends in the JSON of an input, whose first member it is.
+fn prompt_end(input: &AnyLlmInput<'_>, json: &[u8]) -> Option<usize> {
+    const BEFORE: &[u8] = b"{\"prompt\":";
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, &input.prompt).ok()?;
+    let end = BEFORE.len().checked_add(length.0)?.checked_sub(1)?;
+    (json.starts_with(BEFORE) && json.get(end) == Some(&b'"')).then_some(end)
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_made_longer_without_being_read_again() {
+        for prompt in [
+            "",
+            "plain",
+            "quotes \" and \\ and \n and \u{1}",
+            "ende \"",
+            "é漢",
+        ] {
+            let input = |prompt: String| AnyLlmInput {
+                prompt: Cow::Owned(prompt),
+                system_prompt: Some("\"prompt\":\"x\"".into()),
+                model: "openai/gpt-4o-mini".into(),
+                temperature: None,
+                max_tokens: Some(5),
+                reasoning: None,
+                priority: None,
+                image_urls: Vec::new(),
+            };
+            let json = |prompt: &str| serde_json::to_vec(&input(prompt.to_owned())).expect("JSON");
+            let before = json(prompt);
+            let template = Template {
+                prompt_end: prompt_end(&input(prompt.to_owned()), &before).expect("an end"),
+                input: before.into(),
+                prompt_chars: 0,
+                max_prompt_chars: None,
+                context_tokens: None,
+                reading: Rc::default(),
+                _memory: Rc::new(()),
+            };
+            let correction = "\n\nIt was \"wrong\".\"";
+            let after = json(&format!("{prompt}{correction}"));
+            assert_eq!(template.with(correction), after, "{prompt:?}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Large images on their way to fal's storage (`images.upload_threshold`).
+//!
+//! An image inside a request makes fal's input as large as itself, a third more for base64, once
+//! for every choice. One that is larger than the threshold is stored at fal first, and the input
+//! carries its address.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+
+use crate::translate::image::{DataUri, is_data_uri, is_fetchable};
+use crate::translate::plan::Plan;
+use crate::upstream::{FalClient, FalKey, Upload, UpstreamError};
+
+/// What `x-gateway-emulated` calls it.
+const NOTE: &str = "image_upload";
+
+/// The images of one request that are stored at fal: each is uploaded once, for however many models.
+#[derive(Debug, Default)]
+pub struct Uploads {
+    /// Data URIs and the addresses that took their places.
+    stored: Vec<(String, String)>,
+}
+
+impl Uploads {
+    /// Uploads the images of a plan that are larger than `threshold` bytes, all at once, and puts
+    /// their addresses in their places.
+    ///
+    /// # Errors
+    /// The first image that cannot be uploaded within `limit`; no model has been called then.
+    pub async fn store(
+        &mut self,
+        plan: &mut Plan<'_>,
+        threshold: usize,
+        fal: &FalClient,
+        key: &FalKey,
+        limit: Duration,
+    ) -> Result<(), UpstreamError> {
+        let is_large = |url: &&mut Cow<'_, str>| url.len() > threshold && is_data_uri(url);
+        let large = plan.input.image_urls.iter_mut().filter(is_large);
+        let mut large: Vec<_> = large.collect();
+        if large.is_empty() {
+            return Ok(());
+        }
+        large.retain_mut(|url| match self.address(url) {
+            Some(address) => {
+                **url = Cow::Owned(address);
+                false
+            }
+            None => true,
+        });
+        let uploads = large.iter().map(|url| upload(url, fal, key));
+        let addresses = tokio::time::timeout(limit, try_join_all(uploads)).await;
+        let addresses = addresses.unwrap_or(Err(UpstreamError::TimedOut))?;
+        for (url, address) in large.into_iter().zip(addresses) {
+            if let Some(address) = address {
+                let uri = std::mem::replace(url, Cow::Owned(address.clone()));
+                self.stored.push((uri.into_owned(), address));
+            }
+        }
+        plan.notes.emulated(NOTE);
+        Ok(())
+    }
+
+    fn address(&self, url: &str) -> Option<String> {
+        let mut stored = self.stored.iter();
+        let (_, address) = stored.find(|(uri, _)| uri == url)?;
+        Some(address.clone())
+    }
+}
+
+async fn upload(url: &str, fal: &FalClient, key: &FalKey) -> Result<Option<String>, UpstreamError> {
+    let Some(uri) = DataUri::read(url) else {
+        return Ok(None);
+    };
+    let Some(bytes) = uri.decode() else {
+        return Ok(None);
+    };
+    let media_type = uri.media_type;
+    let kind = media_type.rsplit('/').next().unwrap_or_default();
+    let file = Upload {
+        media_type,
+        name: &format!("image.{kind}"),
+        bytes,
+    };
+    let storage = fal.storage();
+    storage.upload(file, key, is_fetchable).await.map(Some)
+}
