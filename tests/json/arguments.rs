@@ -123,3 +123,52 @@ fn five_violations_are_enough() {
     let violations = schema.check(&Value::Object(value)).unwrap_err();
     assert_eq!(violations.len(), 5);
 }
+
+#[test]
+fn values_are_taken_out_of_a_copy_of_the_schema() {
+    let echoes = [
+        r#"{"type": "object", "properties": {"city": "Paris"}, "required": ["city"]}"#,
+        r#"{"properties": {"city": "Paris"}}"#,
+        r#"{"title": "W", "type": "object", "properties": {"city": "Paris"}, "additionalProperties": false}"#,
+    ];
+    for echo in echoes {
+        let expected = Ok((r#"{"city": "Paris"}"#.to_owned(), vec!["schema-echo"]));
+        assert_eq!(parsed(echo), expected, "{echo}");
+    }
+    let no_echoes = [
+        r#"{"type": "object", "properties": {"city": {"type": "string"}}}"#,
+        r#"{"type": "object", "properties": {"city": "Paris"}, "days": 3}"#,
+        r#"{"type": "object", "properties": {"town": "Paris"}}"#,
+    ];
+    for text in no_echoes {
+        assert!(parsed(text).is_err(), "{text}");
+    }
+}
+
+/// A schema that allows anything beside what it declares allows the copy as well.
+#[test]
+fn a_copy_of_a_lenient_schema_is_no_value_either() {
+    let parsed = |schema: &Value, text: &str| {
+        let schema = Schema::new(schema).unwrap();
+        parse_arguments(text, Some(&schema)).unwrap().json
+    };
+    let lenient = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let echo = r#"{"type": "object", "properties": {"city": "Paris"}}"#;
+    assert_eq!(parsed(&lenient, echo), r#"{"city": "Paris"}"#);
+    let other = r#"{"type": "object", "properties": {"town": "Paris"}}"#;
+    assert_eq!(parsed(&lenient, other), other);
+    let of_schemas = json!({"properties": {"type": {}, "properties": {}, "city": {}}});
+    assert_eq!(parsed(&of_schemas, echo), echo);
+}
+
+#[test]
+fn what_holds_a_name_twice_is_no_checked_value() {
+    let twins = [
+        r#"{"city": 1, "city": "Paris"}"#,
+        r#"{"city": "Paris", "\u0063ity": "Rome"}"#,
+        r#"{'city': 'Paris', 'city': 'Rome',}"#,
+    ];
+    for text in twins {
+        assert_eq!(parsed(text), Err(ArgumentsError::NamesTwice), "{text}");
+    }
+}

@@ -10,6 +10,8 @@ use super::extract::{Found, is_blank, root};
 use super::fix::Fix;
 use super::repair::{LONGEST, repair};
 use super::schema::{Schema, Violation};
+use super::twins::has_single_names;
+use crate::wire::openai::fields::Fields;
 
 /// The longest explanation for a model, in characters.
 const LONGEST_MESSAGE: usize = 600;
@@ -32,6 +34,8 @@ pub enum ArgumentsError {
     NotJson,
     /// It is JSON, but no object.
     NotAnObject,
+    /// An object in it holds a name twice, so that what was checked need not be what is read.
+    NamesTwice,
     /// It breaks the schema, in these places among others.
     Violations(Vec<Violation>),
 }
@@ -88,22 +92,87 @@ fn parse_object(
     Ok(Arguments { json, fixes })
 }
 
-/// The text, or the one that the schema's types make of it.
+/// The text, or the one that the schema makes of it: with the types that it declares, and taken out
+/// of the copy of the schema that some models write their values into.
 fn matched(json: String, schema: &Schema, fixes: &mut Vec<Fix>) -> Result<String, ArgumentsError> {
-    let mut value = serde_json::from_str(&json).map_err(|_| ArgumentsError::NotJson)?;
+    let outcome = checked(&json, schema);
+    let echoed = echoed_values(&json)
+        .filter(|values| outcome.is_err() || is_only_an_echo(&json, values, schema.as_value()));
+    let inner = echoed.and_then(|values| checked(values, schema).ok());
+    let ((text, coercions), is_echo) = match inner {
+        Some(inner) => (inner, true),
+        None => (outcome?, false),
+    };
+    for fix in is_echo
+        .then_some(Fix::SchemaEcho)
+        .into_iter()
+        .chain(coercions)
+    {
+        fix.note(fixes);
+    }
+    Ok(text)
+}
+
+/// A text that matches the schema, with the types that it declares, and what was coerced.
+fn checked(json: &str, schema: &Schema) -> Result<(String, Vec<Fix>), ArgumentsError> {
+    if !has_single_names(json) {
+        return Err(ArgumentsError::NamesTwice);
+    }
+    let mut value = serde_json::from_str(json).map_err(|_| ArgumentsError::NotJson)?;
     // Types are changed in the parsed value, so a number that it rounds keeps the text as it is.
-    let coercions = match keeps_numbers(&json) {
+    let coercions = match keeps_numbers(json) {
         true => coerce(&mut value, schema.as_value()),
         false => Vec::new(),
     };
     schema.check(&value).map_err(ArgumentsError::Violations)?;
-    if coercions.is_empty() {
-        return Ok(json);
+    match coercions.is_empty() {
+        true => Ok((json.to_owned(), coercions)),
+        false => Ok((value.to_string(), coercions)),
     }
-    for fix in coercions {
-        fix.note(fixes);
+}
+
+/// Members of a schema for an object, besides `properties`.
+const OF_SCHEMAS: [&str; 8] = [
+    "$defs",
+    "$schema",
+    "additionalProperties",
+    "description",
+    "required",
+    "strict",
+    "title",
+    "type",
+];
+
+/// What stands in the `properties` of an object that is otherwise the head of a schema.
+fn echoed_values(json: &str) -> Option<&str> {
+    let Fields(fields) = serde_json::from_str(json).ok()?;
+    let mut values = None;
+    for (name, value) in &fields {
+        match name.as_ref() {
+            "properties" if value.get().starts_with('{') => values = Some(value.get()),
+            name if OF_SCHEMAS.contains(&name) => {}
+            _ => return None,
+        }
     }
-    Ok(value.to_string())
+    values
+}
+
+/// Whether the schema knows the members of `values`, and none of those around them.
+fn is_only_an_echo(around: &str, values: &str, schema: &Value) -> bool {
+    let Some(Value::Object(known)) = schema.get("properties") else {
+        return false;
+    };
+    let (Ok(Fields(around)), Ok(Fields(values))) =
+        (serde_json::from_str(around), serde_json::from_str(values))
+    else {
+        return false;
+    };
+    let mut names = values.iter().map(|(name, _)| name.as_ref());
+    !values.is_empty()
+        && names.all(|name| known.contains_key(name))
+        && !around
+            .iter()
+            .any(|(name, _)| known.contains_key(name.as_ref()))
 }
 
 impl ArgumentsError {
@@ -120,6 +189,9 @@ impl ArgumentsError {
                 "The arguments are JSON, but not an object. Write one JSON object \
                                   whose members are the parameters of the tool."
                     .to_owned()
+            }
+            Self::NamesTwice => {
+                "An object in the JSON holds the same name twice. Write each name once.".to_owned()
             }
             Self::Violations(_) => {
                 "The arguments do not match the parameters of the tool:".to_owned()

@@ -43,6 +43,12 @@ pub enum Fix {
     EnumCase,
     /// A whole number lost its empty fraction.
     FloatToInteger,
+    /// Commas between the groups of a number's digits were left out.
+    ThousandsSeparator,
+    /// The values stood in the `properties` of a copy of the schema, and were taken out of it.
+    SchemaEcho,
+    /// Arguments that were written as nothing (`""`, `null`, `[]`) became an empty object.
+    NoArguments,
 }
 
 impl Fix {
@@ -68,6 +74,9 @@ impl Fix {
             Self::ValueToArray => "value-to-array",
             Self::EnumCase => "enum-case",
             Self::FloatToInteger => "float-to-integer",
+            Self::ThousandsSeparator => "thousands-separator",
+            Self::SchemaEcho => "schema-echo",
+            Self::NoArguments => "no-arguments",
         }
     }
 

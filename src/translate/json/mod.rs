@@ -37,6 +37,7 @@ mod scanner;
 mod schema;
 mod survey;
 mod texts;
+mod twins;
 mod weight;
 
 pub use arguments::{Arguments, ArgumentsError, parse_arguments};

@@ -32,7 +32,9 @@ pub struct Repaired<'t> {
 ///   though JSON knows `\n`. A word that begins with a drive and holds an unknown escape is
 ///   therefore literal throughout, and when escapes that JSON knows follow it in the same string,
 ///   nothing tells their meaning and the text is refused.
-/// * **Numbers** are never touched: `NaN`, `1_000`, `.5` and `0x10` are refused.
+/// * **Numbers** keep their digits: `NaN`, `1_000`, `.5` and `0x10` are refused. Commas between
+///   groups of three digits (`2,141,000`) are left out in an object, where what follows a comma can
+///   only be a name; in an array they have two readings.
 /// * **Quotes** within a string that are not escaped leave bare words behind and are refused.
 /// * **Missing closers** are added at the end only, and reported as [`Fix::Closed`]: a string that
 ///   broke off is kept as far as it goes; a name, number or literal that broke off is left out with
@@ -273,12 +275,19 @@ impl<'t> Repairer<'t> {
     fn number(&mut self) -> Option<Token> {
         let is_part =
             |char: char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.' | '_');
-        let number = self.take_while(is_part);
+        let mut number = Cow::Borrowed(self.take_while(is_part));
+        if self.open.last() == Some(&'}')
+            && let Some((joined, after)) = joined_groups(&number, self.rest.as_str())
+        {
+            number = Cow::Owned(joined);
+            self.rest = after.chars();
+            self.note(Fix::ThousandsSeparator);
+        }
         let token = self.unless_at_end();
-        if token == Token::Whole && serde_json::from_str::<serde_json::Number>(number).is_err() {
+        if token == Token::Whole && serde_json::from_str::<serde_json::Number>(&number).is_err() {
             return None;
         }
-        self.out.push_str(number);
+        self.out.push_str(&number);
         Some(token)
     }
 
@@ -406,6 +415,35 @@ impl<'t> Repairer<'t> {
     }
 }
 
+/// A number whose digits go on in groups after commas, and what follows it: `2` before
+/// `,141,000.5}` is `2141000.5` before `}`.
+fn joined_groups<'t>(first: &str, rest: &'t str) -> Option<(String, &'t str)> {
+    let digits = first.strip_prefix('-').unwrap_or(first);
+    let is_first_group = (1..=3).contains(&digits.len()) && !digits.starts_with('0');
+    if !is_first_group || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let mut joined = first.to_owned();
+    let mut rest = rest;
+    while let Some(group) = rest.strip_prefix(',').and_then(|after| after.get(..3))
+        && group.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        joined.push_str(group);
+        rest = rest.get(4..)?;
+    }
+    let end = rest
+        .find(|char: char| !char.is_ascii_alphanumeric() && !matches!(char, '.' | '_' | '+' | '-'))
+        .unwrap_or(rest.len());
+    let (fraction, after) = rest.split_at_checked(end)?;
+    let has_groups = joined.len() > first.len();
+    let is_fraction = fraction.is_empty()
+        || fraction.strip_prefix('.').is_some_and(|digits| {
+            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+        });
+    joined.push_str(fraction);
+    (has_groups && is_fraction).then_some((joined, after))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -466,6 +504,26 @@ mod tests {
             repaired(r#"{"a": 1, "b": "hel"#).as_deref(),
             Some(r#"{"a": 1, "b": "hel"}"#)
         );
+    }
+
+    #[test]
+    fn groups_of_digits_are_joined_where_nothing_else_could_be_meant() {
+        let cases = [
+            (
+                r#"{"a": 2,141,000, "b": 1}"#,
+                Some(r#"{"a": 2141000, "b": 1}"#),
+            ),
+            (r#"{"a": -1,000.50}"#, Some(r#"{"a": -1000.50}"#)),
+            (r#"{"a": 12,34}"#, None),
+            (r#"{"a": 1234,567}"#, None),
+            (r#"{"a": 0,123}"#, None),
+            (r#"{"a": 1,0000}"#, None),
+            (r#"{"a": 1,000e}"#, None),
+            (r#"{"a": [2,141,000]}"#, None),
+        ];
+        for (json, expected) in cases {
+            assert_eq!(repaired(json).as_deref(), expected, "{json}");
+        }
     }
 
     #[test]

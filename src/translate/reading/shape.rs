@@ -372,9 +372,18 @@ impl Shaper {
             Err(error) => Verdict::Unmet(Unmet {
                 correction: error.message(),
                 fault: Fault::JsonSchema,
-                instead: (!is_strict).then(|| Instead::of(text)),
+                instead: (!is_strict).then(|| Instead::of(json_alone(text))),
             }),
         }
+    }
+}
+
+/// The JSON of an answer, without the fence and the prose around it, whether or not it fits; or the
+/// answer as it is, if there is no whole JSON in it.
+fn json_alone(text: String) -> String {
+    match json::parse_arguments(&text, None) {
+        Ok(answer) if !answer.fixes.contains(&Fix::Closed) => answer.json,
+        _ => text,
     }
 }
 
@@ -391,6 +400,9 @@ fn arguments(
 ) -> Result<(json::Arguments, Option<String>), String> {
     let schema = tool.schema.as_deref();
     let text = match written {
+        RawArguments::Json(text) if says_nothing(text) && takes_nothing(tool) => {
+            return Ok((no_arguments(), None));
+        }
         RawArguments::Json(text) => Cow::Borrowed(text.as_str()),
         RawArguments::Texts(members) => Cow::Owned(
             json::object_of_texts(members, schema)
@@ -401,7 +413,9 @@ fn arguments(
     let arguments = match json::parse_arguments(&text, schema) {
         Ok(arguments) => arguments,
         // Without `strict` the caller is promised JSON, not that it fits.
-        Err(error @ json::ArgumentsError::Violations(_)) if !tool.is_strict => {
+        Err(error @ (json::ArgumentsError::Violations(_) | json::ArgumentsError::NamesTwice))
+            if !tool.is_strict =>
+        {
             doubt = Some(explain(tool, &error));
             json::parse_arguments(&text, None).map_err(|error| explain(tool, &error))?
         }
@@ -410,6 +424,31 @@ fn arguments(
     match arguments.fixes.contains(&Fix::Closed) {
         true => Err(BROKE_OFF.to_owned()),
         false => Ok((arguments, doubt)),
+    }
+}
+
+/// Whether a text is one of those that models write for no arguments, other than an empty object.
+fn says_nothing(text: &str) -> bool {
+    let text = text.trim();
+    let inner = serde_json::from_str::<String>(text).ok();
+    matches!(
+        inner.as_deref().map_or(text, str::trim),
+        "" | "null" | "None" | "[]"
+    )
+}
+
+/// Whether a tool can be called without arguments.
+fn takes_nothing(tool: &KnownTool) -> bool {
+    let nothing = serde_json::Value::Object(serde_json::Map::new());
+    tool.schema
+        .as_deref()
+        .is_none_or(|schema| schema.check(&nothing).is_ok())
+}
+
+fn no_arguments() -> json::Arguments {
+    json::Arguments {
+        json: "{}".to_owned(),
+        fixes: vec![Fix::NoArguments],
     }
 }
 
