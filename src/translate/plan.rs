@@ -95,6 +95,8 @@ pub struct Reading {
     pub max_tokens: Option<u64>,
     /// Estimated.
     pub prompt_tokens: u64,
+    /// Whether nothing of the answer is delivered before all of it is there.
+    pub is_whole: bool,
 }
 
 /// A model that may answer a request.
@@ -197,6 +199,7 @@ pub fn plan<'a>(
         prefill: ask.conversation.prefill.clone().map(Cow::into_owned),
         max_tokens: sampling.max_tokens,
         prompt_tokens,
+        is_whole: ask.delivery == Delivery::Whole,
         key: folded.key.clone(),
     };
     // A whole answer with stop sequences is read as a stream, so that the call can be dropped at

@@ -14,6 +14,7 @@
 
 mod clock;
 mod cutting;
+mod echoes;
 mod folding;
 mod forgery;
 mod golden;

@@ -1,44 +1,45 @@
 //! What of a model's text is the answer: its lead taken off, cut where it has to end.
 
+use super::echo::EchoRemover;
 use super::lead::LeadRemover;
-use super::scan::{Pattern, StopScanner};
+use super::marker::Guard;
+use super::scan::StopScanner;
 use crate::translate::plan::Reading;
 
 /// Everything that looks into the text on its way through.
 #[derive(Debug)]
 pub struct TextFilter {
-    tag: LeadRemover,
+    echo: EchoRemover,
     prefill: LeadRemover,
+    guard: Option<Guard>,
     stop: StopScanner,
-    untagged: String,
+    relieved: String,
     continued: String,
+    guarded: String,
     passed: String,
 }
 
 impl TextFilter {
-    /// The filter that a request asks for. Markup of a folded conversation never passes: a model
-    /// that goes on to write the next turn is cut there.
+    /// The filter that a request asks for. Markup of a folded conversation never passes. Where a
+    /// call is required no text is delivered, so the caller's stop sequences have nothing to end.
     pub fn new(reading: &Reading) -> Self {
-        let guard = reading.key.iter().flat_map(|key| {
-            let line = |tag: &str| Pattern::at_line_start(format!("{tag}-{key}"));
-            let turn_end = Pattern::anywhere(format!("</turn-{key}"));
-            [
-                line("<turn"),
-                line("<conversation"),
-                line("</conversation"),
-                line("<next"),
-                line("<tool_result"),
-                turn_end,
-            ]
-        });
-        let stops = reading.stop.iter().map(Pattern::anywhere);
-        let own_tag = |key| format!("<turn-{key} role=\"assistant\">");
+        let tools = reading.contract.tools.as_ref();
+        let stops = match tools {
+            Some(tools) if tools.is_required => Vec::new(),
+            _ => reading.stop.clone(),
+        };
+        let key = reading.key.as_ref();
         Self {
-            tag: LeadRemover::of_tag(reading.key.as_ref().map(own_tag).unwrap_or_default()),
+            echo: EchoRemover::new(key),
             prefill: LeadRemover::of_prefill(reading.prefill.clone().unwrap_or_default()),
-            stop: StopScanner::new(guard.chain(stops)),
-            untagged: String::new(),
+            guard: key.map(|key| match tools {
+                Some(_) => Guard::before_calls(key),
+                None => Guard::new(key),
+            }),
+            stop: StopScanner::new(stops),
+            relieved: String::new(),
             continued: String::new(),
+            guarded: String::new(),
             passed: String::new(),
         }
     }
@@ -49,35 +50,61 @@ impl TextFilter {
             return piece;
         }
         self.clear();
-        self.tag.push(piece, &mut self.untagged);
-        self.prefill.push(&self.untagged, &mut self.continued);
-        self.stop.push(&self.continued, &mut self.passed);
+        self.echo.push(piece, &mut self.relieved);
+        self.prefill.push(&self.relieved, &mut self.continued);
+        self.pass_continued();
         &self.passed
     }
 
     /// What may go out now that the text has ended.
     pub fn finish(&mut self) -> &str {
         self.clear();
-        self.tag.finish(&mut self.untagged);
-        self.prefill.push(&self.untagged, &mut self.continued);
+        self.echo.finish(&mut self.relieved);
+        self.prefill.push(&self.relieved, &mut self.continued);
         self.prefill.finish(&mut self.continued);
-        self.stop.push(&self.continued, &mut self.passed);
+        self.pass_continued();
+        if let Some(guard) = &mut self.guard {
+            self.guarded.clear();
+            guard.finish(&mut self.guarded);
+            self.stop.push(&self.guarded, &mut self.passed);
+        }
         self.stop.finish(&mut self.passed);
         &self.passed
     }
 
     /// Whether the answer ends here, whatever else the model writes.
     pub fn has_stopped(&self) -> bool {
-        self.stop.has_matched()
+        self.stop.has_matched() || self.guard.as_ref().is_some_and(Guard::has_cut)
+    }
+
+    /// Whether markup of the conversation was taken off or cut away.
+    pub fn has_dropped(&self) -> bool {
+        self.echo.has_dropped() || self.guard.as_ref().is_some_and(Guard::has_cut)
+    }
+
+    /// Whether all there was stood in a tool's result.
+    pub fn is_result(&self) -> bool {
+        self.echo.is_result()
+    }
+
+    fn pass_continued(&mut self) {
+        match &mut self.guard {
+            None => self.stop.push(&self.continued, &mut self.passed),
+            Some(guard) => {
+                guard.push(&self.continued, &mut self.guarded);
+                self.stop.push(&self.guarded, &mut self.passed);
+            }
+        }
     }
 
     fn is_open(&self) -> bool {
-        self.tag.is_done() && self.prefill.is_done() && self.stop.is_idle()
+        self.echo.is_done() && self.prefill.is_done() && self.guard.is_none() && self.stop.is_idle()
     }
 
     fn clear(&mut self) {
-        self.untagged.clear();
+        self.relieved.clear();
         self.continued.clear();
+        self.guarded.clear();
         self.passed.clear();
     }
 }

@@ -1,7 +1,7 @@
-//! Takes off the beginning of an answer what does not belong to it.
+//! Takes off the beginning of an answer the end of the text that it was asked to continue.
 //!
-//! A model that was asked to continue a text often begins by repeating it, and a model that was
-//! shown turns in tags sometimes opens its own with one. The answer is what comes after.
+//! A model that was asked to continue a text often begins by repeating it. The answer is what comes
+//! after.
 
 /// Repeats shorter than this, in bytes, are taken for a coincidence unless they are the whole.
 const LEAST_REPEAT: usize = 16;
@@ -15,41 +15,19 @@ const FARTHEST_BACK: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub struct LeadRemover {
     lead: String,
-    /// Whether a long end of the lead is dropped as well.
-    ends_count: bool,
-    /// Whether white space before the lead is dropped with it.
-    skips_space: bool,
     held: String,
     is_done: bool,
 }
 
 impl LeadRemover {
-    /// Drops exactly this beginning.
-    fn of(lead: impl Into<String>) -> Self {
-        let lead = lead.into();
-        Self {
-            is_done: lead.is_empty(),
-            ends_count: false,
-            skips_space: false,
-            held: String::new(),
-            lead,
-        }
-    }
-
-    /// Drops this beginning, and white space before it.
-    pub fn of_tag(tag: impl Into<String>) -> Self {
-        Self {
-            skips_space: true,
-            ..Self::of(tag)
-        }
-    }
-
     /// Drops this beginning, or a long end of it: a model that continues a text may repeat no more
     /// than its last words.
     pub fn of_prefill(prefill: impl Into<String>) -> Self {
+        let lead = prefill.into();
         Self {
-            ends_count: true,
-            ..Self::of(prefill)
+            is_done: lead.is_empty(),
+            held: String::new(),
+            lead,
         }
     }
 
@@ -78,42 +56,31 @@ impl LeadRemover {
         }
         self.is_done = true;
         let held = std::mem::take(&mut self.held);
-        let text = self.without_space(&held);
         let repeat = self
             .ends()
-            .find(|end| text.starts_with(end) && self.is_telling(end));
-        let rest = repeat.and_then(|repeat| text.strip_prefix(repeat));
+            .find(|end| held.starts_with(end) && is_telling(end));
+        let rest = repeat.and_then(|repeat| held.strip_prefix(repeat));
         out.push_str(rest.unwrap_or(&held));
     }
 
     fn could_still_grow(&self) -> bool {
-        let held = self.without_space(&self.held);
+        let held = self.held.as_str();
         self.ends()
-            .any(|end| end.len() > held.len() && end.starts_with(held) && self.is_telling(end))
+            .any(|end| end.len() > held.len() && end.starts_with(held) && is_telling(end))
     }
 
-    fn without_space<'t>(&self, text: &'t str) -> &'t str {
-        match self.skips_space {
-            true => text.trim_start(),
-            false => text,
-        }
-    }
-
-    /// Whether an answer that begins with this end can be thought to repeat it.
-    fn is_telling(&self, end: &str) -> bool {
-        let said = end.chars().filter(|letter| !letter.is_whitespace());
-        !self.ends_count || said.take(LEAST_SAID).count() == LEAST_SAID
-    }
-
-    /// The whole lead and, where they count, its long ends, longest first.
+    /// The whole lead and its long ends, longest first.
     fn ends(&self) -> impl Iterator<Item = &str> {
         let length = self.lead.len();
         let first = length.saturating_sub(FARTHEST_BACK).max(1);
         let last = length.saturating_sub(LEAST_REPEAT);
-        let starts = match self.ends_count {
-            true => first..last.saturating_add(1),
-            false => 0..0,
-        };
+        let starts = first..last.saturating_add(1);
         std::iter::once(self.lead.as_str()).chain(starts.filter_map(|start| self.lead.get(start..)))
     }
+}
+
+/// Whether an answer that begins with this end can be thought to repeat it.
+fn is_telling(end: &str) -> bool {
+    let said = end.chars().filter(|letter| !letter.is_whitespace());
+    said.take(LEAST_SAID).count() == LEAST_SAID
 }

@@ -21,14 +21,18 @@
 pub mod block;
 pub mod calls;
 pub mod cumulative;
+
+pub mod echo;
 pub mod envelope;
 pub mod event;
 pub mod filter;
 pub mod json_scan;
 pub mod lead;
+pub mod marker;
 pub mod markup;
 pub mod meter;
 pub mod opening;
+pub mod output;
 pub mod reader;
 pub mod scan;
 pub mod shape;

@@ -1,13 +1,16 @@
 //! The reading machine: fal's bytes in, events out. See the contract in [`super`].
 
 use super::cumulative::{Additions, Cumulative, Step, fault_of};
+
+use super::echo::EchoRemover;
 use super::event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 use super::filter::TextFilter;
 use super::meter::Meter;
+use super::output::OutputBuffer;
 use super::shape::{Shaped, Shaper};
 use super::sse::{SseDecoder, SseEvent};
 use super::think::{Split, ThinkSplitter};
-use super::verdict::{Instead, Verdict};
+use super::verdict::{Instead, Unmet, Verdict};
 use crate::translate::plan::Reading;
 
 /// How fal wrote the answer.
@@ -57,18 +60,18 @@ impl Reader {
         }
     }
 
-    /// A reader for another attempt at the same answer: it counts on, and repeats no text that
-    /// `before` has given out.
+    /// A reader for another attempt at the same answer: it counts on. If `before` has given out
+    /// text, the text of this one follows on a line of its own, unless this one ends in calls.
     pub fn after(before: &Reader, reading: &Reading, format: Format, limits: Limits) -> Self {
         let mut reader = Self::new(reading, format, limits);
-        reader.answer.is_mute = before.answer.is_mute || before.answer.has_spoken;
+        reader.answer.output.follow(&before.answer.output);
         reader.answer.meter.count_on(&before.answer.meter);
         reader
     }
 
     /// What the model wrote, as far as it is worth showing again.
     pub fn reply(&self) -> &str {
-        self.answer.shaper.reply()
+        &self.answer.written
     }
 
     /// What had to be forgiven or mended in calls and JSON, by name.
@@ -164,11 +167,19 @@ enum Voice {
     Block,
 }
 
+/// How much of a reply is kept for asking again, in bytes.
+const MOST_KEPT: usize = 16 * 1024;
+
 /// The answer so far.
 #[derive(Debug)]
 struct Answer {
     cumulative: Cumulative,
     new: Additions,
+    /// What the model wrote besides fal's own field for reasoning, for asking it again.
+    written: String,
+    /// Takes off what stands before a `<think>` block; the filter has one for what comes after it.
+    echo: EchoRemover,
+    relieved: String,
     splitter: ThinkSplitter,
     split: Split,
     voice: Option<Voice>,
@@ -177,9 +188,9 @@ struct Answer {
     shaped: Shaped,
     meter: Meter,
     show_reasoning: bool,
-    /// Text has already been delivered by an earlier attempt; what this one adds is its calls.
-    is_mute: bool,
-    has_spoken: bool,
+    output: OutputBuffer,
+    /// Whether anything but markup and white space has been written.
+    has_words: bool,
     has_begun: bool,
     has_ended: bool,
 }
@@ -189,6 +200,9 @@ impl Answer {
         Self {
             cumulative: Cumulative::default(),
             new: Additions::default(),
+            written: String::new(),
+            echo: EchoRemover::new(reading.key.as_ref()),
+            relieved: String::new(),
             splitter: ThinkSplitter::default(),
             split: Split::default(),
             voice: None,
@@ -197,8 +211,8 @@ impl Answer {
             shaped: Shaped::default(),
             meter: Meter::new(reading),
             show_reasoning: reading.show_reasoning,
-            is_mute: false,
-            has_spoken: false,
+            output: OutputBuffer::new(reading),
+            has_words: false,
             has_begun: false,
             has_ended: false,
         }
@@ -280,11 +294,14 @@ impl Answer {
     fn pass_on(&mut self, sink: &mut dyn Sink) {
         let mut new = std::mem::take(&mut self.new);
         self.reason(Voice::Field, &new.reasoning, sink);
-        if self.splitter.is_done() {
+        if self.written.len() < MOST_KEPT {
+            self.written.push_str(&new.text);
+        }
+        if self.echo.is_done() && self.splitter.is_done() {
             self.speak(&new.text, sink);
         } else {
-            self.splitter.push(&new.text, &mut self.split);
-            self.pass_on_split(sink);
+            self.echo.push(&new.text, &mut self.relieved);
+            self.split_relieved(sink);
         }
         if self.filter.has_stopped() || self.shaper.is_done() {
             self.conclude_text(FinishReason::Stop, sink);
@@ -292,6 +309,12 @@ impl Answer {
         new.reasoning.clear();
         new.text.clear();
         self.new = new;
+    }
+
+    fn split_relieved(&mut self, sink: &mut dyn Sink) {
+        self.splitter.push(&self.relieved, &mut self.split);
+        self.relieved.clear();
+        self.pass_on_split(sink);
     }
 
     fn pass_on_split(&mut self, sink: &mut dyn Sink) {
@@ -318,6 +341,7 @@ impl Answer {
         if passed.is_empty() {
             return;
         }
+        self.has_words |= !passed.trim().is_empty();
         if self.shaper.is_open() {
             self.meter.add_text(passed);
             sink.event(Event::Text(passed));
@@ -325,26 +349,32 @@ impl Answer {
             self.meter.expect_text(passed);
             self.shaper.push(passed, &mut self.shaped);
             self.meter.count_until(self.shaper.read());
-            self.deliver(sink);
+            self.output.deliver(&mut self.shaped, sink);
         }
     }
 
     /// The model is done.
     fn complete(&mut self, sink: &mut dyn Sink) {
+        self.echo.finish(&mut self.relieved);
+        self.heed_result(self.echo.is_result());
+        self.split_relieved(sink);
         if self.splitter.is_thinking() {
             self.meter.add_unfinished();
         }
         self.splitter.finish(&mut self.split);
         self.pass_on_split(sink);
-        let rest = self.filter.finish();
+        let rest = self.filter.finish().to_owned();
+        self.heed_result(self.filter.is_result());
         if self.shaper.is_open() {
-            self.meter.add_text(rest);
-            if !rest.is_empty() {
-                sink.event(Event::Text(rest));
+            if !rest.is_empty() && !self.filter.is_result() {
+                self.has_words |= !rest.trim().is_empty();
+                self.meter.add_text(&rest);
+                sink.event(Event::Text(&rest));
             }
         } else {
-            self.meter.expect_text(rest);
-            self.shaper.push(rest, &mut self.shaped);
+            self.has_words |= !rest.trim().is_empty();
+            self.meter.expect_text(&rest);
+            self.shaper.push(&rest, &mut self.shaped);
             self.count_shaped();
         }
         let reason = match self.filter.has_stopped() {
@@ -354,17 +384,41 @@ impl Answer {
         self.conclude_text(reason, sink);
     }
 
+    /// All that is left of the text stood in a tool's result: nothing in it counts but calls.
+    fn heed_result(&mut self, is_result: bool) {
+        if is_result {
+            self.shaper.take_calls_only();
+            if self.shaper.is_open() {
+                self.relieved.clear();
+            }
+        }
+    }
+
     /// The text is all there: what it amounts to decides how the answer ends.
     fn conclude_text(&mut self, reason: FinishReason, sink: &mut dyn Sink) {
+        let has_dropped = self.echo.has_dropped() || self.filter.has_dropped();
+        let is_empty = has_dropped && !self.has_words && reason != FinishReason::Length;
         if self.shaper.is_open() {
-            return self.end(reason, sink);
+            return match is_empty {
+                true => self.end_unmet(self.shaper.nothing_left(), sink),
+                false => self.end(reason, sink),
+            };
         }
         self.count_shaped();
-        let verdict = self.shaper.finish(&mut self.shaped);
-        self.deliver(sink);
+        let verdict = match self.shaper.finish(&mut self.shaped) {
+            _ if is_empty => Verdict::Unmet(self.shaper.nothing_left()),
+            verdict => verdict,
+        };
+        self.output.deliver(&mut self.shaped, sink);
         match (verdict, reason) {
-            (Verdict::Met, _) if self.shaper.has_calls() => self.end(FinishReason::ToolCalls, sink),
-            (Verdict::Met, reason) => self.end(reason, sink),
+            (Verdict::Met, reason) => {
+                let reason = match self.shaper.has_calls() {
+                    true => FinishReason::ToolCalls,
+                    false => reason,
+                };
+                self.output.release(sink);
+                self.end(reason, sink);
+            }
             (Verdict::Declined(words), _) => {
                 sink.event(Event::Refusal(&words));
                 self.end(FinishReason::Stop, sink);
@@ -377,15 +431,19 @@ impl Answer {
                     false => FinishReason::ToolCalls,
                 };
                 self.shaped = Shaped { text, calls };
-                self.deliver(sink);
+                self.output.deliver(&mut self.shaped, sink);
+                self.output.release(sink);
                 self.end(reason, sink);
             }
-            (Verdict::Unmet(unmet), _) => {
-                self.has_ended = true;
-                self.tell_mending(sink);
-                sink.event(Event::Unmet(&unmet));
-            }
+            (Verdict::Unmet(unmet), _) => self.end_unmet(unmet, sink),
         }
+    }
+
+    fn end_unmet(&mut self, unmet: Unmet, sink: &mut dyn Sink) {
+        self.has_ended = true;
+        self.tell_mending(sink);
+        let instead = unmet.instead.map(|instead| self.output.complete(instead));
+        sink.event(Event::Unmet(&Unmet { instead, ..unmet }));
     }
 
     /// Counts what belongs to the answer now that no more is coming, or wanted.
@@ -393,18 +451,6 @@ impl Answer {
         match self.shaper.is_done() {
             true => self.meter.count_until(self.shaper.read()),
             false => self.meter.count_waiting(),
-        }
-    }
-
-    /// Gives out what the shaper has made of the text so far.
-    fn deliver(&mut self, sink: &mut dyn Sink) {
-        if !self.shaped.text.is_empty() && !self.is_mute {
-            self.has_spoken = true;
-            sink.event(Event::Text(&self.shaped.text));
-        }
-        self.shaped.text.clear();
-        for call in self.shaped.calls.drain(..) {
-            sink.event(Event::Call(&call));
         }
     }
 

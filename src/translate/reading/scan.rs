@@ -1,32 +1,6 @@
 //! Finds the first of several patterns in a text that arrives in pieces, without letting any
 //! part of a match out.
 
-/// A pattern, and where it counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    pub text: String,
-    /// Only at the beginning of a line.
-    pub at_line_start: bool,
-}
-
-impl Pattern {
-    /// A pattern that counts anywhere.
-    pub fn anywhere(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            at_line_start: false,
-        }
-    }
-
-    /// A pattern that counts only at the beginning of a line.
-    pub fn at_line_start(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            at_line_start: true,
-        }
-    }
-}
-
 /// Passes text through up to the earliest match of any pattern.
 ///
 /// Held back is only what could be the beginning of a match: the longest end of the text so far
@@ -34,20 +8,18 @@ impl Pattern {
 /// had been searched at once.
 #[derive(Clone, Debug, Default)]
 pub struct StopScanner {
-    patterns: Vec<Pattern>,
+    patterns: Vec<String>,
     held: String,
-    /// Whether what comes before `held` ends in the middle of a line.
-    is_mid_line: bool,
     has_matched: bool,
 }
 
 impl StopScanner {
     /// A scanner for these patterns; empty ones are left out.
-    pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Self {
+    pub fn new(patterns: impl IntoIterator<Item = String>) -> Self {
         Self {
             patterns: patterns
                 .into_iter()
-                .filter(|pattern| !pattern.text.is_empty())
+                .filter(|pattern| !pattern.is_empty())
                 .collect(),
             ..Self::default()
         }
@@ -70,9 +42,6 @@ impl StopScanner {
         let safe = possible.or(found).unwrap_or(text.len());
         let (clear, rest) = text.split_at_checked(safe).unwrap_or((&text, ""));
         out.push_str(clear);
-        if let Some(last) = clear.chars().next_back() {
-            self.is_mid_line = last != '\n';
-        }
         match possible {
             Some(_) => self.held = rest.to_owned(),
             None => self.has_matched = found.is_some(),
@@ -103,44 +72,22 @@ impl StopScanner {
     fn earliest_match(&self, text: &str) -> Option<usize> {
         self.patterns
             .iter()
-            .filter_map(|pattern| self.find(pattern, text))
+            .filter_map(|pattern| text.find(pattern.as_str()))
             .min()
-    }
-
-    fn find(&self, pattern: &Pattern, text: &str) -> Option<usize> {
-        let mut matches = text.match_indices(&pattern.text).map(|(start, _)| start);
-        match pattern.at_line_start {
-            false => matches.next(),
-            true => matches.find(|start| self.is_line_start(text, *start)),
-        }
     }
 
     /// The earliest place from which the rest of the text is the beginning of a pattern.
     fn earliest_possible(&self, text: &str) -> Option<usize> {
-        let longest = self
-            .patterns
-            .iter()
-            .map(|pattern| pattern.text.len())
-            .max()
-            .unwrap_or(0);
+        let longest = self.patterns.iter().map(String::len).max().unwrap_or(0);
         let tail = text.len().saturating_sub(longest.saturating_sub(1));
         text.char_indices()
             .map(|(start, _)| start)
             .skip_while(|start| *start < tail)
             .find(|start| {
                 let rest = text.get(*start..).unwrap_or_default();
-                self.patterns.iter().any(|pattern| {
-                    pattern.text.len() > rest.len()
-                        && pattern.text.starts_with(rest)
-                        && (!pattern.at_line_start || self.is_line_start(text, *start))
-                })
+                self.patterns
+                    .iter()
+                    .any(|pattern| pattern.len() > rest.len() && pattern.starts_with(rest))
             })
-    }
-
-    fn is_line_start(&self, text: &str, at: usize) -> bool {
-        match text.get(..at).and_then(|before| before.chars().next_back()) {
-            Some(before) => before == '\n',
-            None => !self.is_mid_line,
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::calls::{CallScanner, Scanned};
 use super::envelope::{self, RawArguments, RawCall, is_name};
 use super::event::Fault;
+use super::marker::Guard;
 use super::verdict::{Instead, Unmet, Verdict};
 use crate::translate::contract::{Contract, FormatContract, KnownTool, ToolContract};
 use crate::translate::json::{self, Fix, RootScanner};
@@ -15,6 +16,9 @@ use crate::translate::tools::Dialect;
 pub struct Shaper {
     contract: Contract,
     scanner: Option<CallScanner>,
+    /// Cuts the text where markup of the conversation turns out to be no call.
+    guard: Option<Guard>,
+    guarded: String,
     live: Option<RootScanner>,
     /// Text that may not go out before it is known to be right.
     held: String,
@@ -27,8 +31,10 @@ pub struct Shaper {
     leniencies: Vec<&'static str>,
     /// Whether anything but white space has been written.
     has_words: bool,
-    /// What the model wrote, for asking it again.
-    reply: String,
+    /// Whether any of it was taken for text.
+    has_passed: bool,
+    /// Whether nothing but calls counts.
+    is_calls_only: bool,
     /// How much has come.
     taken: usize,
     /// Where the answer was over, if it was before its end.
@@ -64,6 +70,11 @@ impl Shaper {
         let is_live = matches!(contract.format, FormatContract::Json { is_held: false, .. });
         Self {
             scanner,
+            guard: contract
+                .tools
+                .as_ref()
+                .map(|tools| Guard::behind_calls(&tools.key)),
+            guarded: String::new(),
             live: is_live.then(RootScanner::new),
             contract,
             held: String::new(),
@@ -73,7 +84,8 @@ impl Shaper {
             doubt: None,
             leniencies: Vec::new(),
             has_words: false,
-            reply: String::new(),
+            has_passed: false,
+            is_calls_only: false,
             taken: 0,
             over: None,
             scanned: Scanned::default(),
@@ -87,9 +99,6 @@ impl Shaper {
 
     /// Takes the next piece.
     pub fn push(&mut self, piece: &str, out: &mut Shaped) {
-        if self.reply.len() < MOST_KEPT {
-            self.reply.push_str(piece);
-        }
         self.taken = self.taken.saturating_add(piece.len());
         self.has_words |= !piece.trim().is_empty();
         let Some(scanner) = &mut self.scanner else {
@@ -125,9 +134,36 @@ impl Shaper {
         self.calls > 0 && self.contract.tools.as_ref().is_some_and(is_single)
     }
 
-    /// What the model wrote, as far as it is worth showing again.
-    pub fn reply(&self) -> &str {
-        &self.reply
+    /// From now on, nothing but calls counts: the text stood in a tool's result.
+    pub fn take_calls_only(&mut self) {
+        self.is_calls_only = true;
+    }
+
+    /// The verdict on an answer of which nothing is left but markup.
+    pub fn nothing_left(&self) -> Unmet {
+        let tools = self.contract.tools.as_ref();
+        let is_required = tools.is_some_and(|tools| tools.is_required);
+        let is_strict = matches!(
+            self.contract.format,
+            FormatContract::Json {
+                is_strict: true,
+                ..
+            }
+        );
+        let fault = match () {
+            () if is_required => Fault::ToolChoice,
+            () if is_strict => Fault::JsonSchema,
+            () => Fault::Unusable("nothing but markup"),
+        };
+        let correction = match self.is_calls_only {
+            true => INVENTED,
+            false => NOTHING_LEFT,
+        };
+        Unmet {
+            correction: correction.to_owned(),
+            fault,
+            instead: None,
+        }
     }
 
     /// Whether any call has been given out.
@@ -148,6 +184,7 @@ impl Shaper {
             scanner.finish(&mut scanned);
             self.take_scanned(&mut scanned, out);
         }
+        self.finish_text(out);
         if let Some(correction) = self.broken.take() {
             return Verdict::Unmet(Unmet {
                 correction,
@@ -161,6 +198,10 @@ impl Shaper {
         out.calls.append(&mut self.pending);
         if self.calls > 0 {
             return Verdict::Met;
+        }
+        let has_cut = self.guard.as_ref().is_some_and(Guard::has_cut);
+        if self.is_calls_only || (has_cut && !self.has_passed) {
+            return Verdict::Unmet(self.nothing_left());
         }
         match &self.contract.tools {
             Some(tools) if tools.is_arguments_only => self.arguments_only(out),
@@ -196,15 +237,38 @@ impl Shaper {
         }
     }
 
-    /// Lets text go, or keeps it where it might have to be taken back.
+    /// Lets text go up to the first markup, or keeps it where it might have to be taken back.
     fn pass(&mut self, text: &str, out: &mut Shaped) {
+        match &mut self.guard {
+            None => self.pass_guarded(text, out),
+            Some(guard) => {
+                let mut guarded = std::mem::take(&mut self.guarded);
+                guard.push(text, &mut guarded);
+                self.pass_guarded(&guarded, out);
+                guarded.clear();
+                self.guarded = guarded;
+            }
+        }
+    }
+
+    /// The text ends here.
+    fn finish_text(&mut self, out: &mut Shaped) {
+        if let Some(guard) = &mut self.guard {
+            let mut rest = String::new();
+            guard.finish(&mut rest);
+            self.pass_guarded(&rest, out);
+        }
+    }
+
+    fn pass_guarded(&mut self, text: &str, out: &mut Shaped) {
+        self.has_passed |= !text.trim().is_empty();
         let is_required = self
             .contract
             .tools
             .as_ref()
             .is_some_and(|tools| tools.is_required);
         match (&mut self.live, &self.contract.format) {
-            _ if is_required => self.held.push_str(text),
+            _ if is_required || self.is_calls_only => self.held.push_str(text),
             (Some(live), _) => live.push(text, &mut out.text),
             (None, FormatContract::Json { .. }) => self.held.push_str(text),
             (None, FormatContract::Text) => out.text.push_str(text),
@@ -390,8 +454,10 @@ fn json_alone(text: String) -> String {
 /// What is closed by repair is only a part of what was meant: nobody may act on it.
 const BROKE_OFF: &str = "The JSON broke off before its end.";
 
-/// How much of a reply is kept for asking again, in bytes.
-const MOST_KEPT: usize = 16 * 1024;
+const NOTHING_LEFT: &str = "It held nothing but tags of the conversation's record. Write the reply itself, without any tag that \
+                            carries the key.";
+const INVENTED: &str = "It gave the result of a tool, but no tool has run. Never write results yourself: call the tool, and wait for \
+                        its result.";
 
 /// The arguments of a call, and what is wrong with them if they may be delivered all the same.
 fn arguments(

@@ -1,0 +1,243 @@
+//! The tags of a folded conversation, recognised in what a model writes.
+//!
+//! Every tag of the fold carries the conversation's key at the end of its name. Models write such
+//! tags with other attributes, in small letters, and with names of their own making
+//! (`<get_weather-result-7K2Q>`), so any tag whose name ends in the key is one of them.
+
+use super::envelope::{ELEMENTS, QUOTES, is_name_byte};
+use super::markup::{MOST_TAG, window};
+use crate::translate::key::Key;
+
+/// The longest name of a tag before its key, in bytes.
+const MOST_NAME: usize = 64;
+/// The name in an object that imitates a tag is over within this many bytes.
+const MOST_LEAD: usize = 128;
+
+/// Recognises the tags with one key.
+#[derive(Clone, Debug)]
+pub struct Markers {
+    /// The end of their names: `-7K2Q`.
+    end: String,
+}
+
+/// A tag with the key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// Its name without the key, in small letters.
+    pub name: String,
+    pub is_closing: bool,
+    /// Whether it is an element of its own, without contents.
+    pub is_empty: bool,
+    /// The value of its attribute `role`, in small letters.
+    pub role: Option<String>,
+    /// How many bytes of the text it takes up.
+    pub length: usize,
+}
+
+/// What a text that begins with `<` begins with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Look<T> {
+    No,
+    /// It cannot be told yet.
+    Open,
+    Found(T),
+}
+
+impl Markers {
+    pub fn new(key: &Key) -> Self {
+        Self {
+            end: format!("-{key}"),
+        }
+    }
+
+    /// The tag at the beginning of a text.
+    pub fn at(&self, text: &str) -> Look<Marker> {
+        let head = match self.head(text) {
+            Look::Found(length) => length,
+            Look::Open => return Look::Open,
+            Look::No => return Look::No,
+        };
+        let after = text.get(head..).unwrap_or_default();
+        let shown = window(after, MOST_TAG);
+        let (attributes, length) = match shown.split_once('>') {
+            Some((attributes, _)) => (attributes, attributes.len().saturating_add(1)),
+            None if shown.len() == after.len() => return Look::Open,
+            None => ("", 0),
+        };
+        let name = text.get(..head).unwrap_or_default();
+        let name = name.trim_start_matches(['<', '/']).to_ascii_lowercase();
+        let name = name.get(..name.len().saturating_sub(self.end.len()));
+        Look::Found(Marker {
+            name: name.unwrap_or_default().to_owned(),
+            is_closing: text.starts_with("</"),
+            is_empty: attributes.ends_with('/'),
+            role: role(attributes),
+            length: head.saturating_add(length),
+        })
+    }
+
+    /// How long the beginning of a tag is, up to the end of the key. It is certain as soon as the
+    /// key is there.
+    pub fn head(&self, text: &str) -> Look<usize> {
+        let Some(tag) = text.strip_prefix('<') else {
+            return Look::No;
+        };
+        let name = tag.strip_prefix('/').unwrap_or(tag);
+        let before = text.len().saturating_sub(name.len());
+        match self.end_of_name(name) {
+            Look::Found(length) => Look::Found(before.saturating_add(length)),
+            Look::Open => Look::Open,
+            Look::No => Look::No,
+        }
+    }
+
+    /// The beginning of an object that imitates a tag, such as `{"tool_result-7K2Q":`, up to the end
+    /// of the key.
+    pub fn member(&self, text: &str) -> Look<()> {
+        let is_around = |letter: char| letter.is_whitespace() || matches!(letter, '{' | '[');
+        let shown = window(text, MOST_LEAD);
+        let inside = shown.trim_start_matches(is_around);
+        let look = match inside.strip_prefix(QUOTES) {
+            Some(name) => self.end_of_name(name),
+            None if inside.is_empty() => Look::Open,
+            None => Look::No,
+        };
+        match look {
+            Look::Found(_) => Look::Found(()),
+            Look::Open if shown.len() == text.len() => Look::Open,
+            Look::Open | Look::No => Look::No,
+        }
+    }
+
+    /// Where the name with the key is over that a text begins with.
+    pub fn end_of_name(&self, text: &str) -> Look<usize> {
+        let most = MOST_NAME.saturating_add(self.end.len());
+        let shown = window(text, most);
+        let length = shown.bytes().take_while(|byte| is_name_byte(*byte)).count();
+        let name = shown.as_bytes().get(..length).unwrap_or_default();
+        let end = self.end.as_bytes();
+        let mut ends = name.windows(end.len());
+        match ends.position(|part| part.eq_ignore_ascii_case(end)) {
+            Some(at) if at > 0 => Look::Found(at.saturating_add(end.len())),
+            None if length == text.len() && length < most => Look::Open,
+            _ => Look::No,
+        }
+    }
+}
+
+/// The value of `role`, with or without quotes.
+fn role(attributes: &str) -> Option<String> {
+    let lower = attributes.to_ascii_lowercase();
+    let (_, after) = lower.split_once("role")?;
+    let value = after.trim_start().strip_prefix('=')?;
+    let value = value.trim_start().trim_start_matches(['"', '\'']);
+    let end = value.find(|letter: char| !letter.is_ascii_alphanumeric());
+    value.get(..end.unwrap_or(value.len())).map(str::to_owned)
+}
+
+/// Lets text through up to the first tag with the key: a model that goes on to write the next turn
+/// is cut there.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    markers: Markers,
+    /// The tag of the block that holds calls, where nobody looks for calls.
+    block: Option<String>,
+    /// Whether elements that may hold calls pass, for those who look for calls behind this guard.
+    passes_calls: bool,
+    held: String,
+    has_cut: bool,
+}
+
+impl Guard {
+    /// A guard against the tags with this key, and against the block of calls.
+    pub fn new(key: &Key) -> Self {
+        Self {
+            block: Some(format!("<tool_calls k=\"{key}\"")),
+            ..Self::behind_calls(key)
+        }
+    }
+
+    /// A guard that lets elements pass which may hold calls.
+    pub fn before_calls(key: &Key) -> Self {
+        Self {
+            passes_calls: true,
+            ..Self::behind_calls(key)
+        }
+    }
+
+    /// A guard for text in which no calls were found. A block that is quoted in it may stay.
+    pub fn behind_calls(key: &Key) -> Self {
+        Self {
+            markers: Markers::new(key),
+            block: None,
+            passes_calls: false,
+            held: String::new(),
+            has_cut: false,
+        }
+    }
+
+    /// Takes the next piece and appends what certainly comes before any tag to `out`.
+    pub fn push(&mut self, piece: &str, out: &mut String) {
+        if self.has_cut {
+            return;
+        }
+        let text = std::mem::take(&mut self.held) + piece;
+        let mut from = 0;
+        while let Some(offset) = text.get(from..).and_then(|rest| rest.find(['<', '{'])) {
+            let at = from.saturating_add(offset);
+            let rest = text.get(at..).unwrap_or_default();
+            match self.look(rest) {
+                Look::No => from = at.saturating_add(1),
+                Look::Open => {
+                    out.push_str(text.get(..at).unwrap_or_default());
+                    self.held = rest.to_owned();
+                    return;
+                }
+                Look::Found(()) => {
+                    out.push_str(text.get(..at).unwrap_or_default());
+                    self.has_cut = true;
+                    return;
+                }
+            }
+        }
+        out.push_str(&text);
+    }
+
+    /// The text ends here: what was held back is no tag.
+    pub fn finish(&mut self, out: &mut String) {
+        out.push_str(&std::mem::take(&mut self.held));
+    }
+
+    /// Whether a tag was found; everything from there on is dropped.
+    pub fn has_cut(&self) -> bool {
+        self.has_cut
+    }
+
+    fn look(&self, rest: &str) -> Look<()> {
+        if rest.starts_with('{') {
+            return self.markers.member(rest);
+        }
+        let of_block = match &self.block {
+            Some(block) if rest.starts_with(block.as_str()) => Look::Found(()),
+            Some(block) if block.starts_with(rest) => Look::Open,
+            _ => Look::No,
+        };
+        let head = match self.markers.head(rest) {
+            Look::Found(length) if self.passes_calls && is_of_calls(rest, length) => Look::No,
+            head => head,
+        };
+        match (head, of_block) {
+            (Look::Found(_), _) | (_, Look::Found(())) => Look::Found(()),
+            (Look::Open, _) | (_, Look::Open) => Look::Open,
+            (Look::No, Look::No) => Look::No,
+        }
+    }
+}
+
+/// Whether the beginning of a tag is that of an element around calls.
+fn is_of_calls(tag: &str, head: usize) -> bool {
+    let name = tag.get(..head).unwrap_or_default();
+    let name = name.trim_start_matches(['<', '/']);
+    let word = name.split('-').next().unwrap_or_default();
+    ELEMENTS.contains(&word)
+}
