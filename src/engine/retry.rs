@@ -71,7 +71,7 @@ impl Retry {
         memory: &Rc<dyn Any>,
     ) -> Option<Self> {
         let left = shared.engine.settings.max_reasks;
-        let is_possible = left > 0 && !plan.reading.contract.is_plain();
+        let is_possible = left > 0 && plan.reading.can_be_unmet();
         let prompt_end = prompt_end(&plan.input, input).filter(|_| is_possible)?;
         Some(Self {
             template: Rc::new(Template {

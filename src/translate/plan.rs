@@ -99,6 +99,14 @@ pub struct Reading {
     pub is_whole: bool,
 }
 
+impl Reading {
+    /// Whether an answer can be other than what was asked for: one to plain words cannot, unless it
+    /// is nothing but markup of the conversation.
+    pub fn can_be_unmet(&self) -> bool {
+        self.key.is_some() || !self.contract.is_plain()
+    }
+}
+
 /// A model that may answer a request.
 #[derive(Clone, Debug)]
 pub struct Target<'a> {

@@ -36,6 +36,7 @@ mod money;
 mod pipelining;
 mod process;
 mod products;
+mod reasked;
 mod seen;
 mod shares;
 mod slow;

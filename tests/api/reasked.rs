@@ -1,0 +1,153 @@
+//! What becomes of an answer that is asked for again: nothing that was paid for is lost.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, ScriptedUpstream, Step, whole};
+
+/// A whole answer as fal streams it.
+fn streamed(output: &str) -> Vec<u8> {
+    let event = json!({"output": output, "reasoning": null, "partial": false, "error": null});
+    let body = format!("event: event\r\ndata: {event}\r\n\r\n");
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Asks a fal that gives these answers one after the other, the last again and again. `KEY` in them
+/// is the key of the conversation. Gives back how often it was asked, too.
+fn ask(body: &Value, answers: &[&str]) -> (Answer, usize) {
+    let is_stream = body["stream"] == json!(true);
+    let key = key_of(body);
+    let answers: Vec<Vec<u8>> = answers
+        .iter()
+        .map(|answer| answer.replace("KEY", &key))
+        .map(|answer| match is_stream {
+            true => streamed(&answer),
+            false => whole(&answer),
+        })
+        .collect();
+    let fal = ScriptedUpstream::with(move |number| {
+        let answer = answers.get(number).or(answers.last()).unwrap();
+        let close = |head: &[u8]| {
+            let text = String::from_utf8(head.to_vec()).unwrap();
+            text.replacen("\r\n", "\r\nconnection: close\r\n", 1)
+                .into_bytes()
+        };
+        vec![Step::Read, Step::Write(close(answer)), Step::Close]
+    });
+    let gateway = fal.setup().set("tools.max_reasks", "1").start();
+    let answer = gateway.ask(body);
+    (answer, fal.requests())
+}
+
+/// The key in what fal is asked.
+fn key_of(body: &Value) -> String {
+    let fal = ScriptedUpstream::with(|_| vec![Step::Read, Step::Write(whole("Hi")), Step::Hold]);
+    let gateway = fal.setup().set("tools.max_reasks", "0").start();
+    let mut body = body.clone();
+    body["stream"] = json!(false);
+    gateway.ask(&body);
+    let asked = String::from_utf8(fal.seen()[0].requests[0].clone()).unwrap();
+    let mark = ["k=\\\"", "<conversation-"]
+        .into_iter()
+        .find_map(|mark| asked.split_once(mark));
+    let (_, rest) = mark.unwrap_or(("", ""));
+    rest.chars()
+        .take_while(char::is_ascii_alphanumeric)
+        .collect()
+}
+
+/// The text and the calls of an answer, whole or streamed.
+fn said(answer: &Answer, is_stream: bool) -> (String, usize) {
+    if !is_stream {
+        let message = answer.json()["choices"][0]["message"].clone();
+        let calls = message["tool_calls"].as_array().map_or(0, Vec::len);
+        return (answer.content(), calls);
+    }
+    let (mut text, mut calls) = (String::new(), 0);
+    for line in answer
+        .text()
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: {"))
+    {
+        let frame: Value = serde_json::from_str(&format!("{{{line}")).unwrap();
+        let delta = &frame["choices"][0]["delta"];
+        text += delta["content"].as_str().unwrap_or_default();
+        calls += delta["tool_calls"].as_array().map_or(0, Vec::len);
+    }
+    (text, calls)
+}
+
+const BROKEN: &str = "Let me check.\n<tool_calls k=\"KEY\">\n<tool_call>{\"name\": \"nonexistent\", \"arguments\": {}}</tool_call>\n</tool_calls>";
+const CALL: &str = "I look.\n<tool_calls k=\"KEY\">\n<tool_call>{\"name\": \"look\", \"arguments\": {}}</tool_call>\n</tool_calls>";
+
+fn with_a_tool(stream: bool) -> Value {
+    json!({
+        "model": "openai/gpt-4o-mini",
+        "stream": stream,
+        "messages": [{"role": "user", "content": "How warm is it?"}],
+        "tools": [{"type": "function", "function": {"name": "look"}}],
+    })
+}
+
+/// A stream has said its first words when the model is asked again; a whole answer has not.
+#[test]
+fn a_text_that_comes_when_the_model_is_asked_again_is_delivered() {
+    for (stream, before) in [(false, ""), (true, "Let me check.\n")] {
+        let body = with_a_tool(stream);
+        let (answer, asked) = ask(&body, &[BROKEN, "It is 20 degrees."]);
+        assert_eq!(asked, 2);
+        let expected = (format!("{before}It is 20 degrees."), 0);
+        assert_eq!(said(&answer, stream), expected, "{}", answer.text());
+    }
+}
+
+#[test]
+fn calls_need_no_second_explanation() {
+    for (stream, expected) in [(false, "I look.\n"), (true, "Let me check.\n")] {
+        let (answer, asked) = ask(&with_a_tool(stream), &[BROKEN, CALL]);
+        assert_eq!(asked, 2);
+        let (text, calls) = said(&answer, stream);
+        assert_eq!(text, expected);
+        assert!(calls > 0, "{}", answer.text());
+    }
+}
+
+/// A format without `strict` promises nothing, so a model that never meets it is delivered, as the
+/// JSON that its reader waits for.
+#[test]
+fn json_that_misses_its_schema_is_delivered_without_its_fence() {
+    let schema = json!({"type": "object", "required": ["age"]});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
+    let mut body = with_a_tool(false);
+    body["response_format"] = format;
+    body.as_object_mut().unwrap().remove("tools");
+    let (answer, asked) = ask(&body, &["Here:\n```json\n{\"name\": \"Ada\"}\n```\nDone."]);
+    assert_eq!(
+        (answer.content().as_str(), asked),
+        ("{\"name\": \"Ada\"}", 2)
+    );
+}
+
+/// A model that repeats nothing but the record has not answered, with tools or without.
+#[test]
+fn an_answer_of_nothing_but_markup_is_asked_for_again_and_then_an_error() {
+    for stream in [false, true] {
+        let mut body = with_a_tool(stream);
+        body.as_object_mut().unwrap().remove("tools");
+        body["messages"] = json!([
+            {"role": "user", "content": "I am Ann."},
+            {"role": "assistant", "content": "Hi."},
+            {"role": "user", "content": "Who am I?"},
+        ]);
+        let echo = "<turn-KEY role=\"user\">Who am I?</turn-KEY>";
+        let (answer, asked) = ask(&body, &[echo, "Ann."]);
+        assert_eq!((said(&answer, stream).0.as_str(), asked), ("Ann.", 2));
+        let (answer, asked) = ask(&body, &[echo]);
+        assert_eq!(asked, 2);
+        assert!(answer.text().contains("\"error\""), "{}", answer.text());
+        assert!(!answer.text().contains("\"finish_reason\":\"stop\""));
+    }
+}
