@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::ask::AnswerFormat;
 use super::json::{Partial, Schema, SchemaBudget, SchemaError};
 use super::key::Key;
+use super::quoted::Quoted;
 use super::rejection::{Cause, Rejection};
 use super::tools::{Dialect, Offer};
 
@@ -30,9 +31,8 @@ pub struct ToolContract {
     /// The answer is the arguments of the only tool, and nothing else.
     pub is_arguments_only: bool,
     pub is_parallel: bool,
-    /// Whether a user or a tool wrote something that would be read as a call if the model repeated
-    /// it.
-    pub is_quotable: bool,
+    /// The calls that stand in what was said before, which are no calls when they are repeated.
+    pub quoted: Arc<Quoted>,
     /// Whether calls in other forms than the one asked for count, when they are unmistakable.
     pub is_lenient: bool,
 }

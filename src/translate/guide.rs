@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::ask::{AnswerFormat, Conversation, Delivery, Part, Speaker, Turn};
+use super::ask::{AnswerFormat, Conversation, Delivery};
 use super::contract::{Contract, FormatContract, KnownTool, Schemas, ToolContract};
 use super::json::{self, Schema};
 use super::key::{Key, Keys, Pen, Secret};
-use super::reading::holds_call;
+use super::quoted::Quoted;
 use super::tools::signature::{Detail, parameters};
 use super::tools::{Choice, Dialect, Offer};
 
@@ -207,12 +207,12 @@ const WITHOUT_A_TOOL: [&str; 2] = [
     "before or after that object.",
 ];
 
-/// How the model is spoken to, and whether what it hears could be taken for its own calls.
-#[derive(Clone, Copy, Debug)]
+/// How the model is spoken to, and what of its own calls it has heard.
+#[derive(Clone, Debug)]
 pub struct Spoken {
     pub dialect: Dialect,
-    /// See [`ToolContract::is_quotable`].
-    pub is_quotable: bool,
+    /// See [`ToolContract::quoted`].
+    pub quoted: Arc<Quoted>,
 }
 
 impl Spoken {
@@ -224,18 +224,9 @@ impl Spoken {
     ) -> Self {
         let offered = tools.into_iter().flat_map(|offer| &offer.tools);
         let names: Vec<&str> = offered.map(|tool| tool.name.as_ref()).collect();
-        let is_others =
-            |turn: &&Turn<'_>| matches!(turn.speaker, Speaker::User { .. } | Speaker::Tool { .. });
-        let parts = conversation.turns.iter().filter(is_others);
-        let mut texts = parts
-            .flat_map(|turn| &turn.parts)
-            .filter_map(|part| match part {
-                Part::Text(text) => Some(text.as_ref()),
-                Part::Image(_) | Part::ToolCall(_) => None,
-            });
         Self {
             dialect,
-            is_quotable: !names.is_empty() && texts.any(|text| holds_call(text, &names)),
+            quoted: Arc::new(Quoted::find(conversation, &names)),
         }
     }
 }
@@ -295,7 +286,7 @@ fn tool_contract(
         is_required,
         is_arguments_only: is_required && offer.tools.len() == 1,
         is_parallel: offer.parallel,
-        is_quotable: spoken.is_quotable,
+        quoted: spoken.quoted,
         is_lenient,
     }
 }

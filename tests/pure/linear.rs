@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use fal_gateway::translate::contract::Contract;
+use fal_gateway::translate::reading::echo::EchoRemover;
+use fal_gateway::translate::reading::marker::Guard;
 use fal_gateway::translate::reading::shape::{Shaped, Shaper};
+
+use serde_json::json;
 
 use crate::clock::cpu_time;
 use crate::support::{self, CAPABILITIES};
@@ -12,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Texts that hold much back, or that make a reader begin anew again and again: what stands around
 /// the middle, what the middle repeats, and what ends it.
-const SHAPES: [(&str, &str, &str); 14] = [
+const SHAPES: [(&str, &str, &str); 31] = [
     (
         "<tool_calls k=\"KEY\">\n<invoke name=\"look\">\n<parameter name=\"a\">",
         "fn main() {}\n",
@@ -63,6 +67,39 @@ const SHAPES: [(&str, &str, &str); 14] = [
     ("", "<tools>\n", ""),
     ("", "{\n", ""),
     ("Well.\n", "a\n", ""),
+    ("<tool_calls k=\"KEY\">[", "{\"name\": \"look\"}, ", "0]"),
+    (
+        "<tool_calls k=\"KEY\">",
+        ",\n",
+        "{\"name\": \"look\"}</tool_calls>",
+    ),
+    (
+        "<tool_calls k=\"KEY\"><tool_call name=\"look\" arguments={\"a\": \"",
+        "a > b ",
+        "\"}/></tool_calls>",
+    ),
+    (
+        "<tool_calls k=\"KEY\">{\"name\": \"look\"}</tool_calls>",
+        " ",
+        "",
+    ),
+    ("", "<tool_call name=\"look\" arguments={>\n", ""),
+    ("", "<tool>look</tool>\n", ""),
+    ("", "<tool>", ""),
+    ("<tool>look</tool><tool_input>", "<a>", ""),
+    ("Well. ", "<| [TOOL_CALLS] <|a", ""),
+    ("", "[TOOL_CALLS]look{\n", ""),
+    ("<|python_tag|>", "<|a|>assistant ", ""),
+    ("", "[look(a=[", ""),
+    ("", "look(a=\"\n", ""),
+    ("", "Action: look\n", ""),
+    ("", "{\"name\": \"look\"} x\n", ""),
+    ("Well.\n", "```json\n{\"name\": \"look\"}\n```\nSo.\n", ""),
+    (
+        "<start_function_call>call:look{a:<escape>",
+        "<escape> ",
+        "<escape>}",
+    ),
 ];
 
 #[test]
@@ -80,6 +117,81 @@ fn the_work_grows_with_the_text_and_not_with_its_square() {
             let long = time(256, most);
             assert!(long < most, "{shape:?}, {piece}: {short:?}, then {long:?}");
         }
+    }
+}
+
+/// What is held back because the record may be repeated in it, or what is cut off with its tags.
+#[test]
+fn taking_tags_of_the_record_off_is_linear_too() {
+    let contract = contract();
+    let key = &contract.tools.as_ref().unwrap().key;
+    for shape in [
+        "<turn-KEY role=\"user\">@",
+        "<tool_result-KEY>@",
+        "{\"tool_result-KEY\": \"@",
+        "@",
+    ] {
+        for middle in [
+            "<",
+            "</turn-",
+            "<a-KE",
+            "{\"a",
+            "\n",
+            "<turn-KEY role=\"user\">",
+            "</next-KEY>",
+        ] {
+            let text = |kib: usize| {
+                let middle = middle.repeat(kib * 1024 / middle.len());
+                shape.replace('@', &middle).replace("KEY", key.as_str())
+            };
+            let time = |text: &str| {
+                let started = cpu_time();
+                let (mut echo, mut guard) = (EchoRemover::new(Some(key)), Guard::new(key));
+                let (mut relieved, mut out) = (String::new(), String::new());
+                for piece in text.split_inclusive(|_: char| true) {
+                    echo.push(piece, &mut relieved);
+                    guard.push(&relieved, &mut out);
+                    relieved.clear();
+                }
+                cpu_time() - started
+            };
+            let short = time(&text(32)).max(Duration::from_millis(20));
+            let long = time(&text(256));
+            assert!(
+                long < short * 24,
+                "{shape} {middle}: {short:?}, then {long:?}"
+            );
+        }
+    }
+}
+
+/// Everything that was said is searched for calls.
+#[test]
+fn looking_for_calls_in_what_was_said_is_linear() {
+    for middle in [
+        "{\"name\": \"look\"}",
+        "{\\",
+        "&amp;",
+        "&#",
+        "%7",
+        "/*",
+        "look(",
+        "name:",
+        "\\u{",
+        "> ",
+    ] {
+        let time = |kib: usize| {
+            let text = middle.repeat(kib * 1024 / middle.len());
+            let tools = json!([{"type": "function", "function": {"name": "look"}}]);
+            let body = json!({"messages": [{"role": "user", "content": text}], "tools": tools});
+            let body = body.to_string();
+            let started = cpu_time();
+            support::plan(body.as_bytes(), &CAPABILITIES).unwrap();
+            cpu_time() - started
+        };
+        let short = time(32).max(Duration::from_millis(20));
+        let long = time(256);
+        assert!(long < short * 24, "{middle}: {short:?}, then {long:?}");
     }
 }
 

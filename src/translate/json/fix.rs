@@ -47,6 +47,8 @@ pub enum Fix {
     ThousandsSeparator,
     /// The values stood in the `properties` of a copy of the schema, and were taken out of it.
     SchemaEcho,
+    /// The arguments stood as one object in a parameter named by a placeholder.
+    Placeholder,
     /// Arguments that were written as nothing (`""`, `null`, `[]`) became an empty object.
     NoArguments,
 }
@@ -76,6 +78,7 @@ impl Fix {
             Self::FloatToInteger => "float-to-integer",
             Self::ThousandsSeparator => "thousands-separator",
             Self::SchemaEcho => "schema-echo",
+            Self::Placeholder => "placeholder",
             Self::NoArguments => "no-arguments",
         }
     }

@@ -2,17 +2,19 @@
 
 use memchr::memmem;
 
-use super::envelope::{RawCall, is_wrapper, parse_call, skip_surplus};
+use super::elements::{AttributeCall, Head};
+use super::envelope::{Form, LIST, RawCall, collect_calls, is_wrapper, parse_call, skip_surplus};
 use super::json_scan::JsonScan;
 use super::markup::{MOST_TAG, MarkupCall, Progress, split_prefix, window};
+use crate::translate::json::Fix;
 
 /// What comes next in a block.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// It cannot be told yet.
     Unfinished,
-    /// A call, if it can be read as one, and how much of the block it takes up.
-    Call(Option<RawCall>, usize),
+    /// A call, or a list of them, if it can be read as such, and how much of the block it takes up.
+    Calls(Option<Vec<RawCall>>, usize),
     /// The block's end, and where it is over.
     End(usize),
     /// Something else, and how far the block is read at least once that is certain.
@@ -21,6 +23,8 @@ pub enum Next {
 
 const BLOCK_END: &str = "</tool_calls>";
 const CALL_END: &str = "</tool_call>";
+/// The marks of a fence and its language take up at most this many bytes.
+const MOST_FENCE: usize = 32;
 /// Broken quotes can hide an object's end; these still show it.
 const MARKS: [&str; 2] = ["</tool_call>\n<tool_call", "</tool_call>\n</tool_calls>"];
 
@@ -32,6 +36,8 @@ pub struct ItemScan {
     at: usize,
     /// The closing tag of the element that the call stands in.
     wrapper_end: Option<String>,
+    /// What had to be gone past before the call, by name.
+    mended: Vec<&'static str>,
 }
 
 #[derive(Debug, Default)]
@@ -46,8 +52,12 @@ enum Stage {
         from: usize,
         call: Box<MarkupCall>,
     },
-    /// The call is there; its element may still have to close.
-    Tail(Option<RawCall>),
+    Attributes {
+        from: usize,
+        call: AttributeCall,
+    },
+    /// The calls are there; their element may still have to close.
+    Tail(Option<Vec<RawCall>>),
 }
 
 impl ItemScan {
@@ -59,8 +69,8 @@ impl ItemScan {
                 Stage::Json { from, scan } => {
                     let json = block.get(*from..).unwrap_or_default();
                     end_of_json(scan, json).map(|length| {
-                        let call = json.get(..length).and_then(parse_call);
-                        (Stage::Tail(call), from.saturating_add(length))
+                        let calls = json.get(..length).and_then(calls_of);
+                        (Stage::Tail(calls), from.saturating_add(length))
                     })
                 }
                 Stage::Markup { from, call } => {
@@ -69,7 +79,18 @@ impl ItemScan {
                         Progress::Unfinished => Err(Next::Unfinished),
                         Progress::Broken(at) => Err(Next::Other(from.saturating_add(at))),
                         Progress::Closed(call, end) => {
-                            Ok((Stage::Tail(Some(call)), from.saturating_add(end)))
+                            Ok((Stage::Tail(Some(vec![call])), from.saturating_add(end)))
+                        }
+                    }
+                }
+                Stage::Attributes { from, call } => {
+                    let element = block.get(*from..).unwrap_or_default();
+                    match call.read(element) {
+                        Ok(None) => Err(Next::Unfinished),
+                        Err(at) => Err(Next::Other(from.saturating_add(at))),
+                        Ok(Some((raw, end))) => {
+                            self.wrapper_end = Some(call.closing());
+                            Ok((Stage::Tail(Some(vec![raw])), from.saturating_add(end)))
                         }
                     }
                 }
@@ -82,15 +103,15 @@ impl ItemScan {
         }
     }
 
-    /// The block has broken off: its last call, if it lacks no more than closing tags. `None` if
-    /// it lacks more, and `Some(None)` if there is nothing after the calls before.
-    pub fn last(self, block: &str) -> Option<Option<RawCall>> {
+    /// The block has broken off: its last calls, if they lack no more than closing tags. `None` if
+    /// they lack more, and none if there is nothing after the calls before.
+    pub fn last(self, block: &str) -> Option<Vec<RawCall>> {
         let rest = block.get(self.at..).unwrap_or_default().trim_start();
         match self.stage {
-            Stage::Tail(call) => Some(Some(call?.keyed())),
+            Stage::Tail(calls) => Some(finished(calls?, &self.mended)),
             Stage::Start if self.wrapper_end.is_none() && BLOCK_END.starts_with(rest) => {
                 let could_be_call = rest == "<";
-                (!could_be_call).then_some(None)
+                (!could_be_call).then_some(Vec::new())
             }
             _ => None,
         }
@@ -102,21 +123,56 @@ impl ItemScan {
         if rest.is_empty() {
             return Err(Next::Unfinished);
         }
+        if self.wrapper_end.is_none() && rest.starts_with([',', ';']) {
+            return Ok(self.skip(1, LIST));
+        }
+        if rest.starts_with('`') {
+            return self.skip_fence(rest);
+        }
         if self.wrapper_end.is_none() && rest.starts_with(BLOCK_END) {
             return Err(Next::End(self.at.saturating_add(BLOCK_END.len())));
         }
         if rest.starts_with('<') {
             return self.open(rest);
         }
-        if self.wrapper_end.is_none() && !rest.starts_with('{') {
+        if self.wrapper_end.is_none() && !rest.starts_with(['{', '[']) {
             return Err(Next::Other(self.at));
         }
         let (from, scan) = (self.at, JsonScan::default());
         Ok((Stage::Json { from, scan }, from))
     }
 
+    /// Goes past this many bytes that do not belong there.
+    fn skip(&mut self, length: usize, label: &'static str) -> (Stage, usize) {
+        if !self.mended.contains(&label) {
+            self.mended.push(label);
+        }
+        (Stage::Start, self.at.saturating_add(length))
+    }
+
+    /// Goes past the marks of a fence, and the language behind them.
+    fn skip_fence(&mut self, rest: &str) -> Result<(Stage, usize), Next> {
+        let info = rest.trim_start_matches('`');
+        let after = info.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric());
+        let marks = rest.len().saturating_sub(info.len());
+        let length = rest.len().saturating_sub(after.len());
+        match after.is_empty() {
+            true if length <= MOST_FENCE => Err(Next::Unfinished),
+            _ if marks < 3 || length > MOST_FENCE => Err(Next::Other(self.at)),
+            _ => Ok(self.skip(length, Fix::Fence.label())),
+        }
+    }
+
     /// Goes into an element: one that holds a call, or one that is a call.
     fn open(&mut self, rest: &str) -> Result<(Stage, usize), Next> {
+        match AttributeCall::open(rest) {
+            Head::Found(call) => {
+                let from = self.at;
+                return Ok((Stage::Attributes { from, call }, from));
+            }
+            Head::Open => return Err(Next::Unfinished),
+            Head::No => {}
+        }
         let head = window(rest, MOST_TAG);
         let Some((tag, _)) = head.split_once('>') else {
             return Err(match head.len() < rest.len() {
@@ -143,12 +199,14 @@ impl ItemScan {
         let rest = block.get(self.at..).unwrap_or_default();
         let tail = match &mut self.stage {
             // Braces too many belong to the JSON.
-            Stage::Tail(call) if call.as_ref().is_none_or(|call| !call.is_markup) => {
+            Stage::Tail(calls) if calls.as_ref().is_none_or(|calls| are_json(calls)) => {
                 let (tail, is_surplus) = skip_surplus(rest);
-                *call = match is_surplus {
-                    true => call.take().map(RawCall::closed_too_often),
-                    false => call.take(),
-                };
+                if is_surplus
+                    && let Some(calls) = calls
+                    && let Some(last) = calls.pop()
+                {
+                    calls.push(last.closed_too_often());
+                }
                 tail
             }
             _ => rest.trim_start(),
@@ -161,10 +219,41 @@ impl ItemScan {
             None => self.at,
         };
         match std::mem::take(&mut self.stage) {
-            Stage::Tail(call) => Next::Call(call.map(RawCall::keyed), length),
+            Stage::Tail(calls) => {
+                let calls = calls.map(|calls| finished(calls, &self.mended));
+                Next::Calls(calls, length)
+            }
             _ => Next::Other(length),
         }
     }
+}
+
+/// The calls in JSON: one, or a list of them.
+fn calls_of(json: &str) -> Option<Vec<RawCall>> {
+    if json.starts_with('{')
+        && let Some(call) = parse_call(json)
+    {
+        return Some(vec![call]);
+    }
+    let mut calls = Vec::new();
+    collect_calls(json, &mut calls, 0)?;
+    if let Some(first) = calls.first_mut() {
+        first.mended.push(LIST);
+    }
+    Some(calls)
+}
+
+fn are_json(calls: &[RawCall]) -> bool {
+    calls.iter().all(|call| call.form == Form::Json)
+}
+
+/// Calls with the key, of which something was forgiven.
+fn finished(calls: Vec<RawCall>, mended: &[&'static str]) -> Vec<RawCall> {
+    let mut calls: Vec<RawCall> = calls.into_iter().map(RawCall::keyed).collect();
+    if let Some(first) = calls.first_mut() {
+        first.mended.extend(mended);
+    }
+    calls
 }
 
 /// The end of an object, or of what was meant to be one. Whichever sign of it is seen first
@@ -207,6 +296,12 @@ mod tests {
             "</tool_calls>",
             "<tool_result>",
             "well",
+            ", {\"name\": \"f\"}x",
+            "[{\"name\": \"f\"}, {\"name\": \"g\"}]]</tool_calls>",
+            "```json\n{\"name\": \"f\"}\n```\n</tool_calls>",
+            "<tool_call name=\"f\" arguments={\"a\": \">}\"}}/></tool_call>x",
+            "<invoke arguments='{\"a\": 1}' name='f'>x",
+            "<tool_call arguments={}>",
         ];
         for block in blocks {
             let whole = ItemScan::default().next(block);

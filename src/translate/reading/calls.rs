@@ -1,19 +1,27 @@
 //! Finds tool calls in an answer as it comes.
 //!
-//! Text goes out as it arrives. Held back is only what could be the beginning of a call: from a
-//! line that begins with the form the model was shown, or with one of the forms into which models
-//! drift, for as long as it still could be one. The form with the conversation's key is a call
-//! where it stands. Every other form is one only if it is all that is left of the message, names a
-//! tool that was offered, and stands in no fence unless that is the whole message: a quoted example
-//! is text. Where a user or a tool wrote anything of the kind, no other form counts at all, or, where
-//! the form that was asked for has no key, only that form as the whole message.
+//! | Form | Where it counts |
+//! |---|---|
+//! | the block with the conversation's key | at the beginning of a line outside of fences, or behind text if a call follows |
+//! | tokens of a family of models | anywhere outside of fences, if nothing but calls follows |
+//! | JSON, elements, `Action:` | at the beginning of a line, if nothing but calls follows |
+//! | the same in a fence, after text | the same, if the arguments fit |
+//! | functions, as in a program | as the whole message, if the arguments fit |
+//!
+//! Every form but the first has to name a tool that was offered, and none counts of which the like
+//! stands in what was said before: see [`quoted`](crate::translate::quoted). Text goes out as it
+//! arrives; what could be the beginning of a call is held back for as long as it could be one.
 
 use std::ops::ControlFlow;
 
 use super::block::{ItemScan, Next};
-use super::envelope::{self, RawCall};
+use super::envelope::{self, RawArguments, RawCall};
+use super::fence::{FenceWatch, could_be_fence};
+use super::fitting;
+use super::marks::could_be_mark_in_line;
 use super::markup::window;
 use super::opening::Opening;
+use super::parse::parse_calls;
 use crate::translate::contract::ToolContract;
 use crate::translate::json::Fix;
 use crate::translate::tools::Dialect;
@@ -23,11 +31,10 @@ use crate::translate::tools::Dialect;
 pub struct CallScanner {
     opener: String,
     names: Vec<String>,
+    contract: ToolContract,
     is_lenient: bool,
     /// Whether the list of calls alone was asked for, which has no key.
     is_list: bool,
-    /// Whether a call in another form has to be all of the message, text before it included.
-    is_alone: bool,
     /// What has come, up to a little of what has gone out already.
     held: String,
     /// From where the next character could begin a call.
@@ -39,9 +46,21 @@ pub struct CallScanner {
     state: State,
     item: ItemScan,
     found: usize,
-    fence: Option<String>,
+    /// The calls in blocks so far, and how many of them stand in blocks that have closed.
+    said: Vec<(String, RawArguments)>,
+    said_before: usize,
+    /// Where the last block ended, in what is held.
+    after_block: usize,
+    blocks: usize,
+    fence: FenceWatch,
     is_mid_line: bool,
+    /// Whether a call may begin here although it is in the midst of a line.
+    is_at_mark: bool,
     has_text: bool,
+    /// Whether no call of the current block has been found yet.
+    item_is_first: bool,
+    /// Texts that began as calls do and were none.
+    tries: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +71,11 @@ enum State {
     Candidate,
     /// What is held begins as calls do; only its end will tell.
     LikelyCall,
-    /// Inside the block with the key; its calls so far have been given out.
+    /// Inside a block with the key; its calls so far have been given out.
     Block,
-    /// The block has closed, or it never will.
+    /// Behind a block, where another one may follow.
+    AfterBlock,
+    /// The last block has closed, or it never will.
     Done,
 }
 
@@ -76,8 +97,10 @@ const MOST_BLANK: usize = 4096;
 const MOST_HELD: usize = 1024 * 1024;
 /// The most calls in one block.
 const MOST_CALLS: usize = 128;
-/// The marks of a fence, and what indents them, are shorter than this.
-const MOST_FENCE: usize = 64;
+/// The most that may stand between two blocks, in bytes.
+const MOST_BETWEEN: usize = 512;
+/// Texts that begin as calls do and are none, before no more are looked for.
+const MOST_TRIES: usize = 16;
 const TOO_LONG: &str = "The block of tool calls is too long.";
 const EMPTY: &str = "The block of tool calls was empty.";
 const CUT_OFF: &str = "The block of tool calls was cut off before its end.";
@@ -93,10 +116,9 @@ impl CallScanner {
         Self {
             opener: format!("<tool_calls k=\"{}\">", contract.key),
             names: names.collect(),
-            // Where there is something to repeat, only the key tells a call from a repetition.
-            is_lenient: contract.is_lenient && (is_list || !contract.is_quotable),
+            is_lenient: contract.is_lenient || contract.is_arguments_only,
             is_list,
-            is_alone: contract.is_quotable,
+            contract: contract.clone(),
             held: String::new(),
             from: 0,
             before: 0,
@@ -104,9 +126,16 @@ impl CallScanner {
             state: State::Text,
             item: ItemScan::default(),
             found: 0,
-            fence: None,
+            said: Vec::new(),
+            said_before: 0,
+            after_block: 0,
+            blocks: 0,
+            fence: FenceWatch::default(),
             is_mid_line: false,
+            is_at_mark: false,
             has_text: false,
+            item_is_first: true,
+            tries: 0,
         }
     }
 
@@ -123,29 +152,53 @@ impl CallScanner {
         }
         self.before = self.read();
         self.held.drain(..self.from);
+        self.after_block = self.after_block.saturating_sub(self.from);
         self.from = 0;
     }
 
-    /// How much of the answer has gone out or is certain to be no text. Once the block is over, the
-    /// number does not depend on what came after it.
+    /// How much of the answer has gone out or is certain to be no text. Once the last block is over,
+    /// the number does not depend on what came after it.
     pub fn read(&self) -> usize {
         self.before.saturating_add(self.from)
     }
 
     /// The text ends here.
     pub fn finish(&mut self, out: &mut Scanned) {
-        match self.state {
-            State::Done => {}
-            State::Block => self.finish_block(out),
-            State::Text | State::Candidate | State::LikelyCall => match self.other_form() {
-                Some(calls) => {
-                    let end = self.before.saturating_add(self.held.len());
-                    out.calls.extend(calls.into_iter().map(|call| (call, end)));
-                }
-                None => self.release(self.rest().len(), out),
-            },
+        while !self.finish_state(out) {
+            while self.step(out).is_continue() {}
         }
         self.state = State::Done;
+    }
+
+    /// Ends what the text ends in; whether that was the last of it.
+    fn finish_state(&mut self, out: &mut Scanned) -> bool {
+        match self.state {
+            State::Done | State::AfterBlock => {}
+            State::Block => self.finish_block(out),
+            State::Candidate | State::LikelyCall => {
+                if let Some(calls) = self.other_form() {
+                    let end = self.before.saturating_add(self.held.len());
+                    out.calls.extend(calls.into_iter().map(|call| (call, end)));
+                    return true;
+                }
+                return self.pass_over(out);
+            }
+            State::Text => self.release(self.rest().len(), out),
+        }
+        true
+    }
+
+    /// What began as a call does was none; whether nothing is left behind its first line.
+    fn pass_over(&mut self, out: &mut Scanned) -> bool {
+        self.tries = self.tries.saturating_add(1);
+        self.is_lenient &= self.tries < MOST_TRIES;
+        self.state = State::Text;
+        self.is_at_mark = false;
+        self.release_blank_lines(out);
+        if self.release_line(true, out).is_break() {
+            self.release(self.rest().len(), out);
+        }
+        self.rest().is_empty()
     }
 
     /// Whether the block has closed, so that whatever follows is not wanted.
@@ -153,83 +206,163 @@ impl CallScanner {
         self.state == State::Done
     }
 
-    /// Whether text before the calls, other than white space, has gone out.
-    pub fn has_text(&self) -> bool {
-        self.has_text
+    /// Whether a block has closed, after which nothing counts but another one.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::AfterBlock | State::Done)
     }
 
     fn step(&mut self, out: &mut Scanned) -> ControlFlow<()> {
         match self.state {
             State::Done => ControlFlow::Break(()),
             State::Block => self.step_in_block(out),
+            State::AfterBlock => self.step_after_block(),
             State::LikelyCall if self.rest().len() <= MOST_HELD => ControlFlow::Break(()),
             State::LikelyCall => {
                 self.state = State::Text;
-                self.release_line(out)
+                self.release_line(true, out)
             }
             State::Text if self.rest().is_empty() => ControlFlow::Break(()),
-            State::Text if self.is_mid_line || self.fence.is_some() => self.release_line(out),
-            State::Text | State::Candidate => self.step_at_line_start(out),
+            State::Text if self.fence.is_open() => self.release_line(true, out),
+            State::Text if self.is_mid_line && !self.is_at_mark => self.release_line(false, out),
+            State::Text | State::Candidate => self.step_at_start(out),
         }
     }
 
-    fn step_at_line_start(&mut self, out: &mut Scanned) -> ControlFlow<()> {
+    /// At the beginning of a line, or of a mark within one.
+    fn step_at_start(&mut self, out: &mut Scanned) -> ControlFlow<()> {
         // Blank lines wait for what follows them: before a call they are no text.
         let rest = self.rest();
         let line = rest.get(self.blank..).unwrap_or_default().trim_start();
         let blank = rest.len().saturating_sub(line.len());
         if blank > MOST_BLANK {
             self.blank = blank;
-            return self.release_line(out);
+            return self.release_line(true, out);
         }
-        if let Some(inside) = line.strip_prefix(&self.opener) {
-            self.from = self.held.len().saturating_sub(inside.len());
-            self.state = State::Block;
-            return ControlFlow::Continue(());
-        }
-        let could_open = self.opener.starts_with(line);
-        let may_follow = !self.is_alone || !self.has_text;
-        let opening = match self.is_lenient && may_follow && !line.is_empty() {
-            true if rest.len() <= MOST_HELD => Opening::of(line, &self.names),
-            _ => Opening::No,
+        let is_call = match self.opens_block(line) {
+            Opening::Settled => {
+                let inside = line.len().saturating_sub(self.opener.len());
+                self.from = self.held.len().saturating_sub(inside);
+                self.state = State::Block;
+                self.blocks = self.blocks.saturating_add(1);
+                return ControlFlow::Continue(());
+            }
+            opening => opening,
+        };
+        let is_looked_at = self.is_lenient && !line.is_empty() && rest.len() <= MOST_HELD;
+        let opening = match is_looked_at && (!self.is_mid_line || could_be_mark_in_line(line)) {
+            true => Opening::of(line, &self.names),
+            false => Opening::No,
         };
         self.blank = blank;
         match opening {
-            _ if could_open => return ControlFlow::Break(()),
+            _ if is_call == Opening::Open => return ControlFlow::Break(()),
             Opening::Settled => self.state = State::LikelyCall,
             Opening::Open => self.state = State::Candidate,
             Opening::No => {
                 self.state = State::Text;
+                self.is_at_mark = false;
                 self.release_blank_lines(out);
-                return self.release_line(out);
+                return self.release_line(true, out);
             }
         }
         ControlFlow::Break(())
+    }
+
+    /// Whether a text begins with the block. In the midst of a line it does so only if a call
+    /// follows: the form may be spoken of.
+    fn opens_block(&self, text: &str) -> Opening {
+        let Some(inside) = text.strip_prefix(&self.opener) else {
+            return match self.opener.starts_with(text) {
+                true => Opening::Open,
+                false => Opening::No,
+            };
+        };
+        let inside = inside.trim_start();
+        match self.is_mid_line {
+            true if inside.is_empty() => Opening::Open,
+            true if !inside.starts_with(['{', '[', '<']) => Opening::No,
+            _ => Opening::Settled,
+        }
+    }
+
+    /// Behind a block: white space, or a sentence, before the next one; anything else is not wanted.
+    fn step_after_block(&mut self) -> ControlFlow<()> {
+        let rest = self.held.get(self.after_block..).unwrap_or_default();
+        let line = rest.trim_start();
+        let at = self.held.len().saturating_sub(line.len());
+        if at.saturating_sub(self.from) > MOST_BETWEEN {
+            self.state = State::Done;
+            return ControlFlow::Break(());
+        }
+        if line.starts_with(&self.opener) {
+            self.from = at.saturating_add(self.opener.len());
+            self.state = State::Block;
+            self.blocks = self.blocks.saturating_add(1);
+            return ControlFlow::Continue(());
+        }
+        if self.opener.starts_with(line) {
+            return ControlFlow::Break(());
+        }
+        match line.find('\n') {
+            Some(end) if self.after_block == self.from => {
+                self.after_block = at.saturating_add(end).saturating_add(1);
+                ControlFlow::Continue(())
+            }
+            None if self.after_block == self.from && line.len() <= MOST_BETWEEN => {
+                ControlFlow::Break(())
+            }
+            _ => {
+                self.state = State::Done;
+                ControlFlow::Break(())
+            }
+        }
     }
 
     fn step_in_block(&mut self, out: &mut Scanned) -> ControlFlow<()> {
         let rest = self.held.get(self.from..).unwrap_or_default();
         match self.item.next(rest) {
             Next::Unfinished => return ControlFlow::Break(()),
-            Next::Call(_, length) | Next::End(length) | Next::Other(length)
+            Next::Calls(_, length) | Next::End(length) | Next::Other(length)
                 if length > MOST_HELD =>
             {
                 self.give_up_long(out);
             }
-            Next::Call(Some(call), length) if self.found < MOST_CALLS => {
+            Next::Calls(Some(calls), length)
+                if self.found.saturating_add(calls.len()) > MOST_CALLS =>
+            {
+                self.give_up(TOO_MANY, length, out);
+            }
+            Next::Calls(Some(calls), length) if !calls.is_empty() => {
                 self.advance(length);
-                out.calls.push((call, self.read()));
-                self.found = self.found.saturating_add(1);
+                self.found = self.found.saturating_add(calls.len());
+                let is_further = self.blocks > 1 && self.item_is_first;
+                let label = is_further.then_some(envelope::BLOCKS);
+                for mut call in calls {
+                    let said = (call.name.clone(), call.arguments.clone());
+                    let mut earlier = self.said.iter().take(self.said_before);
+                    // A model that writes its block again repeats itself.
+                    if earlier.any(|call| *call == said) {
+                        continue;
+                    }
+                    self.said.push(said);
+                    call.mended.extend(label);
+                    out.calls.push((call, self.read()));
+                }
+                self.item_is_first = false;
                 self.item = ItemScan::default();
                 return ControlFlow::Continue(());
             }
             Next::End(length) if self.found == 0 => self.give_up(EMPTY, length, out),
             Next::End(length) => {
-                self.state = State::Done;
                 self.advance(length);
+                self.state = State::AfterBlock;
+                self.after_block = self.from;
+                self.said_before = self.said.len();
+                self.item = ItemScan::default();
+                self.item_is_first = true;
+                return ControlFlow::Continue(());
             }
-            Next::Call(Some(_), length) => self.give_up(TOO_MANY, length, out),
-            Next::Call(None, length) => self.give_up(NO_JSON, length, out),
+            Next::Calls(_, length) => self.give_up(NO_JSON, length, out),
             Next::Other(length) => self.give_up(NO_CALL, length, out),
         }
         ControlFlow::Break(())
@@ -255,11 +388,13 @@ impl CallScanner {
     fn finish_block(&mut self, out: &mut Scanned) {
         let item = std::mem::take(&mut self.item);
         match item.last(self.rest()) {
-            Some(None) if self.found == 0 => self.give_up(EMPTY, self.rest().len(), out),
-            Some(call) => {
+            Some(calls) if self.found == 0 && calls.is_empty() => {
+                self.give_up(EMPTY, self.rest().len(), out);
+            }
+            Some(calls) => {
                 let end = self.before.saturating_add(self.held.len());
                 out.is_unclosed = true;
-                out.calls.extend(call.map(|call| (call, end)));
+                out.calls.extend(calls.into_iter().map(|call| (call, end)));
             }
             None => self.give_up(CUT_OFF, self.rest().len(), out),
         }
@@ -270,21 +405,33 @@ impl CallScanner {
         let rest = self.rest().trim_start();
         let is_fenced = rest.starts_with(envelope::FENCES);
         let is_list = envelope::is_call_list(rest);
-        let is_possible = match self.state {
-            State::Candidate | State::LikelyCall => is_list || !self.is_alone,
-            State::Text | State::Block | State::Done => false,
-        };
-        // In a message with other text, what stands in a fence is an example.
-        let is_example = is_fenced && self.has_text && !rest.contains(&self.opener);
-        if !is_possible || is_example {
-            return None;
+        let mut calls = parse_calls(rest, &self.names)?;
+        let is_after_text = is_fenced && self.has_text && !rest.contains(&self.opener);
+        let is_asked = self.is_list && is_list && !self.has_text;
+        for call in &mut calls {
+            fitting::name_tool(call, &self.contract.tools);
+            if !self.contract.is_arguments_only
+                && fitting::is_quoted(call, &self.contract, is_asked)
+            {
+                return None;
+            }
+            if is_after_text {
+                call.mended.push(envelope::FENCE);
+            }
+            let could_be_program = call.is_weak && call.mended.contains(&envelope::FUNCTION);
+            let has_to_fit = call.is_weak || is_after_text;
+            if (could_be_program && self.has_text)
+                || (has_to_fit && !fitting::fits(call, &self.contract.tools))
+            {
+                return None;
+            }
         }
-        let mut calls = envelope::parse_calls(rest, &self.names)?;
         if let Some(call) = calls.first_mut().filter(|_| self.is_list) {
+            let is_json = call.form == envelope::Form::Json;
             call.mended.extend(match () {
-                () if is_fenced => Some(Fix::Fence.label()),
-                () if rest.starts_with('<') && !call.is_markup => Some(envelope::MARKUP),
-                () if !is_list && !call.is_markup => Some(envelope::OTHER_MEMBER),
+                () if is_fenced && !is_after_text => Some(Fix::Fence.label()),
+                () if rest.starts_with('<') && is_json => Some(envelope::MARKUP),
+                () if !is_list && is_json => Some(envelope::OTHER_MEMBER),
                 () => None,
             });
         }
@@ -303,9 +450,10 @@ impl CallScanner {
         }
     }
 
-    /// Lets a line go, or what there is of it.
-    fn release_line(&mut self, out: &mut Scanned) -> ControlFlow<()> {
-        let rest = self.rest();
+    /// Lets a line go, or what there is of it up to where a call may begin. It was tried already
+    /// whether one begins with the line.
+    fn release_line(&mut self, is_tried: bool, out: &mut Scanned) -> ControlFlow<()> {
+        let rest = self.held.get(self.from..).unwrap_or_default();
         if rest.is_empty() {
             return ControlFlow::Break(());
         }
@@ -314,28 +462,39 @@ impl CallScanner {
         if end.is_none() && !self.is_mid_line && could_be_fence(rest) {
             return ControlFlow::Break(());
         }
-        let length = end.unwrap_or(rest.len());
+        let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        let line_end = line.len();
         if !self.is_mid_line {
-            self.watch_fence();
+            self.fence.pass(line.trim_end_matches('\n'));
         }
+        let mark = match self.fence.is_open() {
+            true => None,
+            false => self.mark_in(line, is_tried),
+        };
+        let length = mark.unwrap_or(line_end);
         self.release(length, out);
-        self.is_mid_line = end.is_none();
+        self.is_at_mark = mark.is_some();
+        self.is_mid_line = mark.is_some() || end.is_none();
         ControlFlow::Continue(())
     }
 
-    fn watch_fence(&mut self) {
-        let rest = self.held.get(self.from..).unwrap_or_default();
-        let line = rest.split('\n').next().unwrap_or_default();
-        let Some((marks, after)) = fence_marks(line) else {
-            return;
+    /// Where in a line a call may begin, except for where that was tried.
+    fn mark_in(&self, line: &str, is_tried: bool) -> Option<usize> {
+        let first = line.chars().next().map_or(0, char::len_utf8);
+        let mut from = match is_tried {
+            true => first,
+            false => 0,
         };
-        match &self.fence {
-            Some(open) if is_bare(line, after) && marks.starts_with(open.as_str()) => {
-                self.fence = None;
+        while let Some(offset) = line.get(from..)?.find(['<', '[']) {
+            let at = from.saturating_add(offset);
+            let rest = line.get(at..)?;
+            let could_be_block = rest.starts_with(&self.opener) || self.opener.starts_with(rest);
+            if could_be_block || (self.is_lenient && could_be_mark_in_line(rest)) {
+                return Some(at);
             }
-            None if marks.len() >= 3 => self.fence = Some(marks.to_owned()),
-            _ => {}
+            from = at.saturating_add(1);
         }
+        None
     }
 
     fn release(&mut self, length: usize, out: &mut Scanned) {
@@ -346,30 +505,4 @@ impl CallScanner {
         self.advance(length);
         self.blank = self.blank.saturating_sub(length);
     }
-}
-
-/// The marks of a fence that a line begins with, and what follows them.
-fn fence_marks(line: &str) -> Option<(&str, &str)> {
-    let start = line.trim_start();
-    let mark = start
-        .chars()
-        .next()
-        .filter(|mark| matches!(mark, '`' | '~'))?;
-    let after = start.trim_start_matches(mark);
-    let marks = start.strip_suffix(after)?;
-    (line.len().saturating_sub(after.len()) <= MOST_FENCE).then_some((marks, after))
-}
-
-/// Whether a line of which more may come could turn out to open or to close a fence, or not to.
-fn could_be_fence(line: &str) -> bool {
-    let start = line.trim_start();
-    if start.is_empty() {
-        return line.len() <= MOST_FENCE;
-    }
-    fence_marks(line).is_some_and(|(_, after)| is_bare(line, after))
-}
-
-/// Whether a line holds nothing but the marks of a fence.
-fn is_bare(line: &str, after: &str) -> bool {
-    after.trim().is_empty() && line.len() <= 2 * MOST_FENCE
 }

@@ -3,8 +3,7 @@
 //! The JSON inside is almost always right; it is the envelope that drifts. So there is one reader
 //! for what may stand around a call, rather than a list of special cases.
 
-use super::json_scan::JsonScan;
-use super::markup::{MOST_TAG, MarkupCall, Progress, split_prefix, window};
+use super::markup::{MOST_TAG, split_prefix, window};
 use crate::translate::json::{self, Fix, TextMember};
 use crate::wire::openai::fields::Fields;
 
@@ -13,12 +12,26 @@ use crate::wire::openai::fields::Fields;
 pub struct RawCall {
     pub name: String,
     pub arguments: RawArguments,
-    /// Whether it is written as elements, rather than as one JSON object.
-    pub is_markup: bool,
+    pub form: Form,
     /// Whether it stands in the block with the conversation's key.
     pub is_keyed: bool,
+    /// Whether it is nothing but arguments, without a name.
+    pub is_bare: bool,
+    /// Whether what stands around it could be an example, so that its arguments have to fit.
+    pub is_weak: bool,
     /// What had to be forgiven or repaired around the arguments, by name.
     pub mended: Vec<&'static str>,
+}
+
+/// How a call itself is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As one JSON object.
+    Json,
+    /// As elements.
+    Elements,
+    /// As a name and arguments, in the way of a program or of a family of models.
+    Function,
 }
 
 /// Arguments as the model wrote them.
@@ -36,8 +49,10 @@ impl RawCall {
         Self {
             name,
             arguments: RawArguments::Json(arguments),
-            is_markup: false,
+            form: Form::Json,
             is_keyed: false,
+            is_bare: false,
+            is_weak: false,
             mended: Vec::new(),
         }
     }
@@ -51,8 +66,12 @@ impl RawCall {
     }
 
     /// The same call, whose JSON was closed too often.
-    pub fn closed_too_often(mut self) -> Self {
-        let label = Fix::SurplusCloser.label();
+    pub fn closed_too_often(self) -> Self {
+        self.mended_by(Fix::SurplusCloser.label())
+    }
+
+    /// The same call, of which something was forgiven.
+    pub fn mended_by(mut self, label: &'static str) -> Self {
         if !self.mended.contains(&label) {
             self.mended.push(label);
         }
@@ -72,6 +91,26 @@ pub const UNCLOSED: &str = "tool-unclosed";
 pub const WITHOUT_KEY: &str = "tool-without-key";
 /// A name that had to be recognised.
 pub const OTHER_NAME: &str = "tool-name";
+/// Calls in a list, or with commas between them, where one after the other was asked for.
+pub const LIST: &str = "tool-list";
+/// More than one block.
+pub const BLOCKS: &str = "tool-blocks";
+/// A call whose name and arguments are attributes.
+pub const ATTRIBUTES: &str = "tool-attributes";
+/// A call in a fence after other text.
+pub const FENCE: &str = "tool-fence";
+/// A call among the tokens of a family of models.
+pub const TOKENS: &str = "tool-tokens";
+/// A call as a function of a program.
+pub const FUNCTION: &str = "tool-function";
+/// A call as `Action:` and `Action Input:`.
+pub const ACTION: &str = "tool-action";
+/// A placeholder of the form that was shown, in place of a name.
+pub const PLACEHOLDER: &str = "tool-placeholder";
+/// The arguments of a tool without its name, where a call was due and they fit no other tool.
+pub const ARGUMENTS_ALONE: &str = "tool-arguments";
+/// A call with something else before or after it, where nothing but calls was due.
+pub const AMID: &str = "tool-amid-text";
 
 /// Names of the members that hold a call's name and arguments, ours first.
 pub const NAME: [&str; 3] = ["name", "tool", "tool_name"];
@@ -95,6 +134,8 @@ const WRAPPERS: [&str; 4] = ["tool_call", "function_call", "tool", "invoke"];
 const MOST_ATTRIBUTES: usize = 64;
 /// What the marks of a fence consist of.
 pub const FENCES: [char; 2] = ['`', '~'];
+/// What models copy from the form they were shown in place of a tool's name.
+pub const PLACEHOLDERS: [&str; 4] = ["TOOL", "TOOL_NAME", "tool-name", "<tool-name>"];
 pub const QUOTES: [char; 5] = ['"', '\'', '“', '”', '„'];
 
 /// Reads one call out of its JSON.
@@ -128,55 +169,6 @@ pub fn parse_call(json: &str) -> Option<RawCall> {
     })
 }
 
-/// Reads a whole text as calls, whatever stands around them, if it is nothing but calls to known
-/// tools.
-pub fn parse_calls(text: &str, names: &[String]) -> Option<Vec<RawCall>> {
-    let mut calls = Vec::new();
-    let mut rest = skip_envelope(text, false);
-    while !rest.is_empty() {
-        rest = match rest.starts_with(['{', '[']) {
-            true => {
-                let length = JsonScan::length(rest)?;
-                collect_calls(rest.get(..length)?, &mut calls, 0)?;
-                let after = rest.get(length..)?;
-                let (after, is_surplus) = skip_surplus(after);
-                if is_surplus && let Some(last) = calls.pop() {
-                    calls.push(last.closed_too_often());
-                }
-                after
-            }
-            false => {
-                let (call, after) = parse_markup(rest)?;
-                calls.push(call);
-                after
-            }
-        };
-        rest = skip_envelope(rest, true);
-    }
-    let are_known = calls
-        .iter()
-        .all(|call| names.iter().any(|name| is_name(&call.name, name)));
-    (!calls.is_empty() && are_known).then_some(calls)
-}
-
-/// The call in elements that a text begins with, and what follows it.
-fn parse_markup(text: &str) -> Option<(RawCall, &str)> {
-    let (mut call, inside) = match text.strip_prefix('<') {
-        Some(_) => {
-            let (tag, inside) = text.strip_prefix('<')?.split_once('>')?;
-            (MarkupCall::open(tag)?, inside)
-        }
-        None => {
-            let (name, inside) = pairs_head(text)?;
-            (MarkupCall::of_pairs(name), inside)
-        }
-    };
-    match call.read(inside) {
-        Progress::Closed(call, end) => Some((call, inside.get(end..)?)),
-        Progress::Unfinished | Progress::Broken(_) => None,
-    }
-}
-
 /// The name that stands before pairs of `<arg_key>` and `<arg_value>`, and the pairs.
 pub fn pairs_head(text: &str) -> Option<(&str, &str)> {
     let (name, _) = window(text, MOST_TAG).split_once('<')?;
@@ -186,13 +178,18 @@ pub fn pairs_head(text: &str) -> Option<(&str, &str)> {
     (is_pairs && !name.is_empty() && name.bytes().all(is_name_byte)).then_some((name, inside))
 }
 
+/// Whether a text begins as names do, and is not empty.
+pub fn is_name_start(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+}
+
 /// What the names of tools consist of.
 pub fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
 /// The calls in one JSON value: a call, a list of calls, or an object that holds them.
-fn collect_calls(json: &str, calls: &mut Vec<RawCall>, depth: usize) -> Option<()> {
+pub fn collect_calls(json: &str, calls: &mut Vec<RawCall>, depth: usize) -> Option<()> {
     if depth > 3 {
         return None;
     }
@@ -269,34 +266,4 @@ pub fn is_wrapper(tag: &str) -> bool {
     let (_, tag) = split_prefix(tag);
     let name = tag.split([' ', '\n', '-']).next().unwrap_or_default();
     WRAPPERS.contains(&name)
-}
-
-/// What is left of a text after white space, fences and elements, closing ones where `closes`.
-fn skip_envelope(text: &str, closes: bool) -> &str {
-    let mut rest = text.trim_start_matches(|letter: char| letter.is_whitespace() || letter == ',');
-    loop {
-        let before = rest.len();
-        if let Some(line) = rest
-            .strip_prefix("```")
-            .or_else(|| rest.strip_prefix("~~~"))
-        {
-            rest = match closes {
-                true => line.trim_start(),
-                false => line
-                    .split_once('\n')
-                    .map_or("", |(_, after)| after.trim_start()),
-            };
-        }
-        if let Some((tag, after)) = rest
-            .strip_prefix('<')
-            .and_then(|element| element.split_once('>'))
-            && MarkupCall::open(tag).is_none()
-            && is_element(tag.strip_prefix('/').unwrap_or(tag))
-        {
-            rest = after.trim_start();
-        }
-        if rest.len() == before {
-            return rest;
-        }
-    }
 }

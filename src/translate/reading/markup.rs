@@ -11,7 +11,7 @@
 
 use memchr::memmem;
 
-use super::envelope::{RawArguments, RawCall};
+use super::envelope::{Form, RawArguments, RawCall};
 use super::json_scan::JsonScan;
 use crate::translate::json::TextMember;
 
@@ -245,8 +245,10 @@ impl MarkupCall {
                 Some(json) => RawArguments::Json(json),
                 None => RawArguments::Texts(std::mem::take(&mut self.members)),
             },
-            is_markup: true,
+            form: Form::Elements,
             is_keyed: false,
+            is_bare: false,
+            is_weak: false,
             mended: Vec::new(),
         }
     }
@@ -279,7 +281,7 @@ fn marked(inside: &str) -> Option<bool> {
 }
 
 /// The value of an attribute in the inside of a tag.
-fn attribute<'t>(inside: &'t str, label: &str) -> Option<&'t str> {
+pub fn attribute<'t>(inside: &'t str, label: &str) -> Option<&'t str> {
     let mut rest = inside;
     loop {
         let (before, after) = rest.split_once(label)?;
@@ -297,8 +299,14 @@ fn attribute<'t>(inside: &'t str, label: &str) -> Option<&'t str> {
     }
 }
 
+/// DeepSeek's name space, which is no XML.
+const DSML: &str = "｜DSML｜";
+
 /// The name space of a tag, with its colon, and the rest.
 pub fn split_prefix(tag: &str) -> (&str, &str) {
+    if let Some(rest) = tag.strip_prefix(DSML) {
+        return (DSML, rest);
+    }
     let is_prefix = |prefix: &str| {
         (1..=16).contains(&prefix.len()) && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric())
     };

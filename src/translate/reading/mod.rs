@@ -18,22 +18,30 @@
 //! the work per event is one comparison with what was there before, not one parse of it all.
 #![deny(clippy::arithmetic_side_effects)]
 
+pub mod arguments;
 pub mod block;
 pub mod calls;
 pub mod cumulative;
 
 pub mod echo;
+pub mod elements;
 pub mod envelope;
 pub mod event;
+pub mod fence;
 pub mod filter;
+pub mod fitting;
 pub mod json_scan;
 pub mod lead;
+pub mod literal;
 pub mod marker;
+pub mod marks;
 pub mod markup;
 pub mod meter;
 pub mod opening;
 pub mod output;
+pub mod parse;
 pub mod reader;
+pub mod required;
 pub mod scan;
 pub mod shape;
 pub mod sse;
@@ -41,7 +49,6 @@ pub mod think;
 pub mod verdict;
 
 pub use event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
-pub use opening::holds_call;
 pub use reader::{Format, Limits, Reader};
 pub use shape::Call;
 pub use verdict::{Instead, Unmet, Verdict};

@@ -1,9 +1,11 @@
 //! Whether a text begins as calls do, in whichever form, long before all of it is there.
 
+use super::elements::{AttributeCall, could_hold_name, in_name_element};
 use super::envelope::{
-    ARGUMENTS, ELEMENTS, FENCES, NAME, NESTED, QUOTES, is_element, is_name, is_name_byte,
-    pairs_head,
+    ARGUMENTS, ELEMENTS, FENCES, NAME, NESTED, PLACEHOLDERS, QUOTES, is_element, is_name,
+    is_name_byte, pairs_head,
 };
+use super::marks::{could_be_between, could_be_mark, skip_between, skip_mark};
 use super::markup::{MarkupCall, could_open, split_prefix, window};
 
 /// What the beginning of a text tells.
@@ -20,9 +22,9 @@ pub enum Opening {
 /// The first call of a text says its name within this many bytes, or it is none.
 const MOST_LEAD: usize = 512;
 /// A call stands within fewer fences and elements than this.
-const MOST_LAYERS: usize = 8;
+const MOST_LAYERS: usize = 12;
 /// What may come before the name in a call.
-const ASIDE: [&str; 2] = ["id", "type"];
+const ASIDE: [&str; 3] = ["id", "type", "tool_call_id"];
 
 impl Opening {
     /// Judges a text by its first bytes, the same however much follows them.
@@ -49,105 +51,180 @@ impl Opening {
     }
 }
 
-/// Whether a text holds what would be read as a call to a known tool if a model repeated it,
-/// whichever way it is escaped.
-pub fn holds_call(text: &str, names: &[&str]) -> bool {
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let lower = text.to_ascii_lowercase();
-    let is_named = |name: &String| lower.contains(&name.to_ascii_lowercase());
-    // A name can be spelt in escapes.
-    if !names.iter().any(is_named) && !lower.contains("\\u") {
-        return false;
-    }
-    let has_call = |text: &str| {
-        let mut starts = text.match_indices(['{', '<']);
-        starts.any(|(at, _)| {
-            let rest = text.get(at..).unwrap_or_default();
-            Opening::of(rest, &names) == Opening::Settled
-        })
-    };
-    let is_escaped = text.contains(['\\', '&']);
-    has_call(text) || (is_escaped && has_call(&unescaped(text)))
-}
-
-/// A text without the escapes of JSON, however many layers there are, and of HTML.
-fn unescaped(text: &str) -> String {
-    const ENTITIES: [(&str, &str); 7] = [
-        ("&amp;", "&"),
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&#34;", "\""),
-        ("&#39;", "'"),
-        ("&#x27;", "'"),
-    ];
-    let mut plain = String::with_capacity(text.len());
-    let mut parts = text.split('\\');
-    plain.extend(parts.next());
-    for part in parts {
-        let code = part.strip_prefix('u').and_then(|rest| rest.get(..4));
-        let letter = code
-            .and_then(|code| u32::from_str_radix(code, 16).ok())
-            .and_then(char::from_u32);
-        match (letter, part.strip_prefix(['n', 'r', 't'])) {
-            (Some(letter), _) => {
-                plain.push(letter);
-                plain.push_str(part.get(5..).unwrap_or_default());
-            }
-            (None, Some(rest)) => {
-                plain.push('\n');
-                plain.push_str(rest);
-            }
-            (None, None) => plain.push_str(part),
-        }
-    }
-    match plain.contains('&') {
-        true => ENTITIES.iter().fold(plain, |plain, (entity, letter)| {
-            plain.replace(entity, letter)
-        }),
-        false => plain,
-    }
-}
-
-/// Goes through fences and opening elements at the start of a text.
+/// Goes through fences, marks and opening elements at the start of a text.
 fn of_envelope(text: &str, names: &[String]) -> Opening {
     let mut rest = text.trim_start();
-    let mut is_in_call = false;
+    let mut around = Around::Nothing;
     for _ in 0..MOST_LAYERS {
         if rest.is_empty() {
             return Opening::Open;
         }
-        if rest.starts_with(['{', '[']) {
+        if let Some((_, after)) = skip_mark(rest) {
+            if rest.starts_with("functools") && !after.starts_with('[') {
+                return Opening::of_prefix(after.is_empty());
+            }
+            around = Around::Mark;
+            rest = after.trim_start();
+            continue;
+        }
+        if could_be_mark(rest) {
+            return Opening::Open;
+        }
+        if let Some(inside) = rest.strip_prefix('[') {
+            let inside = inside.trim_start();
+            let is_word = inside.starts_with(|first: char| first.is_ascii_alphabetic());
+            return match is_word && around != Around::Fence {
+                true => of_function(inside, names),
+                false => of_json(rest, names, 0),
+            };
+        }
+        if rest.starts_with('{') {
             return of_json(rest, names, 0);
         }
         if rest.starts_with(FENCES) {
-            rest = match rest.split_once('\n') {
-                Some((line, after)) if is_fence_line(line) => after.trim_start(),
+            (around, rest) = match rest.split_once('\n') {
+                Some((line, after)) if is_fence_line(line) => (in_fence(line), after.trim_start()),
                 Some(_) => return Opening::No,
                 None => return Opening::of_prefix(is_fence_line(rest)),
             };
             continue;
         }
-        let Some(element) = rest.strip_prefix('<') else {
-            return match is_in_call {
-                true => of_pairs(rest, names),
-                false => Opening::No,
-            };
-        };
-        let Some((tag, after)) = element.split_once('>') else {
-            let could_be_call = could_open(element, |name| starts_a_name(name, names));
-            return Opening::of_prefix(could_be_element(element) || could_be_call);
-        };
-        if let Some(call) = MarkupCall::open(tag) {
-            return Opening::of_name(is_known(call.name(), names));
+        if !rest.starts_with('<') {
+            return of_words(rest, names, around);
         }
-        if !is_element(tag) {
-            return Opening::No;
+        match of_element(rest, names) {
+            Ok((inside, after)) => (around, rest) = (inside, after.trim_start()),
+            Err(opening) => return opening,
         }
-        is_in_call = tag.starts_with("tool_call") && !tag.starts_with("tool_calls");
-        rest = after.trim_start();
     }
     Opening::No
+}
+
+/// What a text stands in or behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Around {
+    Nothing,
+    Fence,
+    /// A fence whose language is that of calls.
+    CallFence,
+    /// An element that holds a call.
+    Call,
+    /// An element that holds the name of a call.
+    Name,
+    /// A mark of a family of models.
+    Mark,
+}
+
+fn in_fence(line: &str) -> Around {
+    match line.trim_matches(['`', '~', ' ', '\r']) {
+        "tool_code" | "tool_call" | "tool_calls" => Around::CallFence,
+        _ => Around::Fence,
+    }
+}
+
+/// Goes into the element that a text begins with: what it holds, and the text behind its tag.
+fn of_element<'t>(text: &'t str, names: &[String]) -> Result<(Around, &'t str), Opening> {
+    let element = text.strip_prefix('<').unwrap_or(text);
+    if let Some((name, is_whole)) = AttributeCall::name(text) {
+        let begins = starts_a_name(name, names);
+        match is_whole {
+            true if is_known(name, names) => return Err(Opening::Settled),
+            false if begins => return Err(Opening::Open),
+            _ => {}
+        }
+    }
+    let Some((tag, after)) = element.split_once('>') else {
+        let could_be_call = could_open(element, |name| starts_a_name(name, names));
+        let could_be = could_be_element(element)
+            || could_be_call
+            || could_hold_name(element)
+            || AttributeCall::could_open(text);
+        return Err(Opening::of_prefix(could_be));
+    };
+    if let Some(call) = MarkupCall::open(tag) {
+        return Err(Opening::of_name(is_known(call.name(), names)));
+    }
+    if let Some(name) = in_name_element(text)
+        && !name.trim_start().starts_with(['{', '[', '<'])
+    {
+        return Ok((Around::Name, after));
+    }
+    match is_element(tag) {
+        false => Err(Opening::No),
+        true if tag.starts_with("tool_call") && !tag.starts_with("tool_calls") => {
+            Ok((Around::Call, after))
+        }
+        true => Ok((Around::Nothing, after)),
+    }
+}
+
+/// A text that begins with a word, if anything.
+fn of_words(text: &str, names: &[String], around: Around) -> Opening {
+    match around {
+        Around::Call => of_pairs(text, names),
+        Around::Name => of_bare_name(text, names),
+        Around::Fence => Opening::No,
+        Around::Nothing => of_function(text, names),
+        Around::CallFence => match text.strip_prefix("print(") {
+            Some(inside) => of_function(inside, names),
+            None if "print(".starts_with(text) => Opening::Open,
+            None => of_function(text, names),
+        },
+        Around::Mark => of_marked(text, names),
+    }
+}
+
+/// A name before a parenthesis.
+fn of_function(text: &str, names: &[String]) -> Opening {
+    let name = leading_name(text);
+    let after = text.get(name.len()..).unwrap_or_default();
+    let bare = name.strip_suffix(".call").unwrap_or(name);
+    let could_be_method = name
+        .rsplit_once('.')
+        .is_some_and(|(name, method)| "call".starts_with(method) && is_known(name, names));
+    match after.is_empty() {
+        true => Opening::of_prefix(starts_a_name(name, names) || could_be_method),
+        false => Opening::of_name(after.starts_with('(') && is_known(bare, names)),
+    }
+}
+
+/// A name, whatever follows it.
+fn of_bare_name(text: &str, names: &[String]) -> Opening {
+    let name = leading_name(text);
+    match name.len() == text.len() {
+        true => Opening::of_prefix(starts_a_name(name, names)),
+        false => Opening::of_name(is_known(name, names)),
+    }
+}
+
+/// What stands behind a mark: a name, or words that name no tool, or JSON.
+fn of_marked(text: &str, names: &[String]) -> Opening {
+    let mut rest = text;
+    for _ in 0..MOST_LAYERS {
+        if rest.is_empty() || could_be_between(rest) {
+            return Opening::Open;
+        }
+        if let Some((_, after)) = skip_mark(rest) {
+            rest = after.trim_start();
+        } else if let Some(after) = skip_between(rest) {
+            rest = after.trim_start();
+        } else if could_be_mark(rest) {
+            return Opening::Open;
+        } else if rest.starts_with(['{', '[']) {
+            return of_json(rest, names, 0);
+        } else {
+            return match of_function(rest, names) {
+                Opening::No => of_bare_name(rest, names),
+                opening => opening,
+            };
+        }
+    }
+    Opening::No
+}
+
+fn leading_name(text: &str) -> &str {
+    let length = text.bytes().take_while(|byte| is_name_byte(*byte)).count();
+    text.get(..length).unwrap_or_default()
 }
 
 /// Whether JSON that may not be complete begins like a call to a known tool.
@@ -230,12 +307,14 @@ fn of_pairs(text: &str, names: &[String]) -> Opening {
 }
 
 fn is_known(name: &str, names: &[String]) -> bool {
-    names.iter().any(|known| is_name(name, known))
+    let mut names = names.iter().map(String::as_str).chain(PLACEHOLDERS);
+    names.any(|known| is_name(name, known))
 }
 
 fn starts_a_name(written: &str, names: &[String]) -> bool {
     let written = written.to_ascii_lowercase();
-    names.iter().any(|known| {
+    let mut names = names.iter().map(String::as_str).chain(PLACEHOLDERS);
+    names.any(|known| {
         let known = known.to_ascii_lowercase();
         known.starts_with(&written) || format!("functions.{known}").starts_with(&written)
     })

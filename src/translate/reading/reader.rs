@@ -448,7 +448,7 @@ impl Answer {
 
     /// Counts what belongs to the answer now that no more is coming, or wanted.
     fn count_shaped(&mut self) {
-        match self.shaper.is_done() {
+        match self.shaper.is_over() {
             true => self.meter.count_until(self.shaper.read()),
             false => self.meter.count_waiting(),
         }

@@ -1,13 +1,13 @@
 //! An answer's text, made into what the caller asked for: calls, JSON, or simply text.
 
-use std::borrow::Cow;
-
+use super::arguments::{BROKE_OFF, arguments};
 use super::calls::{CallScanner, Scanned};
-use super::envelope::{self, RawArguments, RawCall, is_name};
+use super::envelope::{self, Form, RawCall, is_name};
 use super::event::Fault;
 use super::marker::Guard;
 use super::verdict::{Instead, Unmet, Verdict};
-use crate::translate::contract::{Contract, FormatContract, KnownTool, ToolContract};
+use super::{fitting, required};
+use crate::translate::contract::{Contract, FormatContract, ToolContract};
 use crate::translate::json::{self, Fix, RootScanner};
 use crate::translate::tools::Dialect;
 
@@ -62,11 +62,7 @@ pub struct Shaped {
 impl Shaper {
     /// A shaper for this contract.
     pub fn new(contract: Contract) -> Self {
-        let scanner = contract
-            .tools
-            .as_ref()
-            .filter(|tools| !tools.is_arguments_only)
-            .map(CallScanner::new);
+        let scanner = contract.tools.as_ref().map(CallScanner::new);
         let is_live = matches!(contract.format, FormatContract::Json { is_held: false, .. });
         Self {
             scanner,
@@ -112,6 +108,11 @@ impl Shaper {
         if self.is_done() && self.broken.is_none() && self.doubt.is_none() {
             out.calls.append(&mut self.pending);
         }
+    }
+
+    /// Whether what comes now can only be another block of calls, or nothing that counts.
+    pub fn is_over(&self) -> bool {
+        self.is_done() || self.scanner.as_ref().is_some_and(CallScanner::is_over)
     }
 
     /// Whether nothing more is wanted of the model.
@@ -204,8 +205,7 @@ impl Shaper {
             return Verdict::Unmet(self.nothing_left());
         }
         match &self.contract.tools {
-            Some(tools) if tools.is_arguments_only => self.arguments_only(out),
-            Some(tools) if tools.is_required => self.required_call(),
+            Some(tools) if tools.is_required => self.required_call(out),
             Some(_) if !self.has_words && self.is_free() => Self::empty(out),
             _ => self.formatted(out),
         }
@@ -276,13 +276,14 @@ impl Shaper {
     }
 
     /// Makes a call that may be delivered out of what the model wrote.
-    fn accept(&mut self, raw: RawCall) -> Result<Call, String> {
+    fn accept(&mut self, mut raw: RawCall) -> Result<Call, String> {
         let tools = self
             .contract
             .tools
             .as_ref()
             .map(|tools| tools.tools.as_slice())
             .unwrap_or_default();
+        fitting::name_tool(&mut raw, tools);
         let exact = tools.iter().find(|tool| tool.name == raw.name);
         let Some(tool) =
             exact.or_else(|| only(tools.iter().filter(|tool| is_name(&raw.name, &tool.name))))
@@ -314,16 +315,19 @@ impl Shaper {
 
     /// Names the form of a call that is not the one that was asked for.
     fn note_form(&mut self, raw: &RawCall) {
-        let asked = self.contract.tools.as_ref();
-        let Some(tools) = asked.filter(|tools| !tools.is_arguments_only) else {
+        let Some(tools) = &self.contract.tools else {
             return;
         };
-        match (tools.dialect, raw.is_markup) {
-            (Dialect::Tagged | Dialect::Json, true) => self.leniencies.push(envelope::MARKUP),
-            (Dialect::Markup, false) => self.leniencies.push(envelope::JSON),
+        match (tools.dialect, raw.form) {
+            _ if raw.is_bare => return,
+            (_, Form::Json) if tools.is_arguments_only => self.leniencies.push(envelope::JSON),
+            (Dialect::Tagged | Dialect::Json, Form::Elements) => {
+                self.leniencies.push(envelope::MARKUP);
+            }
+            (Dialect::Markup, Form::Json) => self.leniencies.push(envelope::JSON),
             _ => {}
         }
-        if tools.dialect != Dialect::Json && !raw.is_keyed {
+        if tools.dialect != Dialect::Json && !raw.is_keyed && !tools.is_arguments_only {
             self.leniencies.push(envelope::WITHOUT_KEY);
         }
     }
@@ -355,52 +359,41 @@ impl Shaper {
         })
     }
 
-    fn required_call(&mut self) -> Verdict {
-        Verdict::Unmet(Unmet {
-            correction: "It called no tool, but a tool must be called now. Write the calls and nothing else.".to_owned(),
-            fault: Fault::ToolChoice,
-            instead: None,
-        })
-    }
-
-    fn arguments_only(&mut self, out: &mut Shaped) -> Verdict {
+    /// A call had to be made, and none was found where calls may stand.
+    fn required_call(&mut self, out: &mut Shaped) -> Verdict {
         let text = std::mem::take(&mut self.held);
-        let only_tool = self
-            .contract
-            .tools
-            .as_ref()
-            .and_then(|tools| tools.tools.first())
-            .map(|tool| tool.name.clone());
-        let name = only_tool.unwrap_or_default();
-        let names = [name.clone()];
-        let wrapped =
-            envelope::parse_calls(&text, &names).and_then(|calls| calls.into_iter().next());
-        let raw = match wrapped {
-            Some(mut call) => {
-                call.mended.push(match text.trim_start().starts_with('<') {
-                    true => envelope::MARKUP,
-                    false => envelope::JSON,
-                });
-                call
-            }
-            None => RawCall::json(name, text),
+        let calls = match &self.contract.tools {
+            Some(tools) => required::calls(&text, tools),
+            None => Vec::new(),
         };
-        match self.accept(raw) {
-            Ok(call) => match self.doubt.take() {
-                None => {
-                    out.calls.push(call);
-                    Verdict::Met
-                }
-                Some(correction) => {
-                    self.pending.push(call);
-                    self.doubtful_calls(correction)
-                }
-            },
-            Err(correction) => Verdict::Unmet(Unmet {
-                correction,
+        if calls.is_empty() {
+            return Verdict::Unmet(Unmet {
+                correction: NO_CALL.to_owned(),
                 fault: Fault::ToolChoice,
                 instead: None,
-            }),
+            });
+        }
+        for raw in calls {
+            if self.is_full() {
+                break;
+            }
+            match self.accept(raw) {
+                Ok(call) => self.pending.push(call),
+                Err(correction) => {
+                    return Verdict::Unmet(Unmet {
+                        correction,
+                        fault: Fault::ToolChoice,
+                        instead: None,
+                    });
+                }
+            }
+        }
+        match self.doubt.take() {
+            Some(correction) => self.doubtful_calls(correction),
+            None => {
+                out.calls.append(&mut self.pending);
+                Verdict::Met
+            }
         }
     }
 
@@ -451,80 +444,12 @@ fn json_alone(text: String) -> String {
     }
 }
 
-/// What is closed by repair is only a part of what was meant: nobody may act on it.
-const BROKE_OFF: &str = "The JSON broke off before its end.";
-
+const NO_CALL: &str =
+    "It called no tool, but a tool must be called now. Write the calls and nothing else.";
 const NOTHING_LEFT: &str = "It held nothing but tags of the conversation's record. Write the reply itself, without any tag that \
                             carries the key.";
 const INVENTED: &str = "It gave the result of a tool, but no tool has run. Never write results yourself: call the tool, and wait for \
                         its result.";
-
-/// The arguments of a call, and what is wrong with them if they may be delivered all the same.
-fn arguments(
-    written: &RawArguments,
-    tool: &KnownTool,
-) -> Result<(json::Arguments, Option<String>), String> {
-    let schema = tool.schema.as_deref();
-    let text = match written {
-        RawArguments::Json(text) if says_nothing(text) && takes_nothing(tool) => {
-            return Ok((no_arguments(), None));
-        }
-        RawArguments::Json(text) => Cow::Borrowed(text.as_str()),
-        RawArguments::Texts(members) => Cow::Owned(
-            json::object_of_texts(members, schema)
-                .ok_or_else(|| format!("A parameter of {} was there twice.", tool.name))?,
-        ),
-    };
-    let mut doubt = None;
-    let arguments = match json::parse_arguments(&text, schema) {
-        Ok(arguments) => arguments,
-        // Without `strict` the caller is promised JSON, not that it fits.
-        Err(error @ (json::ArgumentsError::Violations(_) | json::ArgumentsError::NamesTwice))
-            if !tool.is_strict =>
-        {
-            doubt = Some(explain(tool, &error));
-            json::parse_arguments(&text, None).map_err(|error| explain(tool, &error))?
-        }
-        Err(error) => return Err(explain(tool, &error)),
-    };
-    match arguments.fixes.contains(&Fix::Closed) {
-        true => Err(BROKE_OFF.to_owned()),
-        false => Ok((arguments, doubt)),
-    }
-}
-
-/// Whether a text is one of those that models write for no arguments, other than an empty object.
-fn says_nothing(text: &str) -> bool {
-    let text = text.trim();
-    let inner = serde_json::from_str::<String>(text).ok();
-    matches!(
-        inner.as_deref().map_or(text, str::trim),
-        "" | "null" | "None" | "[]"
-    )
-}
-
-/// Whether a tool can be called without arguments.
-fn takes_nothing(tool: &KnownTool) -> bool {
-    let nothing = serde_json::Value::Object(serde_json::Map::new());
-    tool.schema
-        .as_deref()
-        .is_none_or(|schema| schema.check(&nothing).is_ok())
-}
-
-fn no_arguments() -> json::Arguments {
-    json::Arguments {
-        json: "{}".to_owned(),
-        fixes: vec![Fix::NoArguments],
-    }
-}
-
-fn explain(tool: &KnownTool, error: &json::ArgumentsError) -> String {
-    format!(
-        "The arguments of {} were wrong. {}",
-        tool.name,
-        error.message()
-    )
-}
 
 /// The only item, if there is exactly one.
 fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {

@@ -1,0 +1,235 @@
+//! Calls that stand in what was said before the answer.
+//!
+//! A model that repeats what it was shown does not call anything by it. Only the conversation's key
+//! tells a call from a repetition; a call in any other form is compared with everything that was
+//! said. The comparison is on a plain form of both, since models undo escapes, entities and unusual
+//! spellings when they repeat a text.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::ask::{Conversation, Part, Speaker, Turn};
+use super::plain::{Plain, letters};
+
+/// QuotedCalles of calls that are kept; with more, the tool's name alone decides.
+const MOST_CALLS: usize = 32;
+/// So many bytes before a name and behind it in which its arguments are looked for, at most.
+const MOST_AROUND: usize = 4096;
+/// So many more letters than the arguments have twice over may a call take up.
+const NEAR: usize = 48;
+/// So much of a value is compared, in bytes.
+const MOST_VALUE: usize = 512;
+/// Members, attributes and labels that name a tool.
+const NAMING: [&str; 6] = ["name", "tool", "tool_name", "function", "invoke", "action"];
+
+/// What of the offered tools' calls was said before.
+#[derive(Clone, Debug, Default)]
+pub struct Quoted {
+    /// Tools of which users or tools wrote a call, whatever its arguments.
+    by_others: HashSet<String>,
+    calls: Vec<QuotedCall>,
+}
+
+/// A place that looks like a call.
+#[derive(Clone, Debug)]
+struct QuotedCall {
+    name: String,
+    /// The letters and digits before it.
+    before: String,
+    /// Its own letters and digits, and those behind it.
+    behind: String,
+}
+
+impl Quoted {
+    /// What is said of calls to these tools in a conversation.
+    pub fn find(conversation: &Conversation<'_>, names: &[&str]) -> Self {
+        let mut quoted = Self::default();
+        if names.is_empty() {
+            return quoted;
+        }
+        let names: HashMap<String, &str> = names
+            .iter()
+            .map(|name| (name.to_ascii_lowercase(), *name))
+            .collect();
+        let mut joined = Plain::default();
+        let others = conversation.turns.iter().filter(is_others);
+        others.flat_map(words).for_each(|text| joined.add(text));
+        for (_, name, _) in places(&joined.into_text(), &names) {
+            quoted.by_others.insert(name.to_owned());
+        }
+        for text in conversation.texts() {
+            quoted.add(text, &names);
+        }
+        quoted
+    }
+
+    /// Whether a user or a tool wrote a call of this tool.
+    pub fn is_by_others(&self, name: &str) -> bool {
+        self.by_others.contains(name)
+    }
+
+    /// Whether the like of a whole call was said, by whomever. The arguments are JSON.
+    pub fn holds(&self, name: &str, arguments: &Value) -> bool {
+        let mut leaves = Leaves::default();
+        leaves.add(arguments);
+        let near = leaves.length.saturating_mul(2).saturating_add(NEAR);
+        let mut calls = self.calls.iter();
+        calls.any(|call| {
+            let (before, behind) = (last(&call.before, near), first(&call.behind, near));
+            let is_there = |value: &String| before.contains(value) || behind.contains(value);
+            call.name == name && leaves.values.iter().all(is_there)
+        })
+    }
+
+    /// Takes note of what looks like calls in a text.
+    fn add(&mut self, text: &str, names: &HashMap<String, &str>) {
+        let mut plain = Plain::default();
+        plain.add(text);
+        for (text, name, at) in places(&plain.into_text(), names) {
+            if self.calls.len() >= MOST_CALLS {
+                self.by_others.insert(name.to_owned());
+                continue;
+            }
+            let (before, behind) = text.split_at_checked(at).unwrap_or_default();
+            self.calls.push(QuotedCall {
+                name: name.to_owned(),
+                before: letters(last(before, MOST_AROUND)),
+                behind: letters(first(behind, MOST_AROUND)),
+            });
+        }
+    }
+}
+
+/// The places in a plain text that look like calls, each with the text that it is a place in: with
+/// spaces and without, since either hides some of them.
+fn places<'n>(spaced: &str, names: &HashMap<String, &'n str>) -> Vec<(Rc<str>, &'n str, usize)> {
+    let close: String = spaced.chars().filter(|letter| *letter != ' ').collect();
+    let texts: [(Rc<str>, bool); 2] = [(spaced.into(), true), (close.into(), false)];
+    let found = texts.iter().flat_map(|(text, has_spaces)| {
+        let found = names_in(text, *has_spaces, names).into_iter();
+        found.map(|(name, at)| (text.clone(), name, at))
+    });
+    found.collect()
+}
+
+fn is_others(turn: &&Turn<'_>) -> bool {
+    matches!(turn.speaker, Speaker::User { .. } | Speaker::Tool { .. })
+}
+
+fn words<'c>(turn: &'c Turn<'_>) -> impl Iterator<Item = &'c str> {
+    turn.parts.iter().filter_map(|part| match part {
+        Part::Text(text) => Some(text.as_ref()),
+        Part::Image(_) | Part::ToolCall(_) => None,
+    })
+}
+
+/// The known names that stand in a plain text as names of calls do, and where.
+fn names_in<'n>(
+    text: &str,
+    has_spaces: bool,
+    names: &HashMap<String, &'n str>,
+) -> Vec<(&'n str, usize)> {
+    let mut found = Vec::new();
+    let mut words: [&str; 2] = ["", ""];
+    let mut from = 0;
+    while let Some(start) = next_word(text, from) {
+        let word = word_at(text, start);
+        from = start.saturating_add(word.len());
+        let name = word.strip_prefix("functions.").unwrap_or(word);
+        let name = name.strip_suffix(".call").unwrap_or(name);
+        if let Some(name) = names.get(name) {
+            let before = text.get(..start).unwrap_or_default().trim_end();
+            let after = text.get(from..).unwrap_or_default();
+            let is_followed = has_spaces && after.starts_with(['(', '{']);
+            if is_followed || follows_naming(before, words) {
+                found.push((*name, start));
+            }
+        }
+        words = [words[1], word];
+    }
+    found
+}
+
+/// Whether what comes before a name is what names a tool.
+fn follows_naming(before: &str, words: [&str; 2]) -> bool {
+    let [_, last] = words;
+    let is_naming = |word: &str| NAMING.iter().any(|naming| word.ends_with(naming));
+    match before.chars().next_back() {
+        Some('>' | '|' | ']') => true,
+        Some('=') => is_naming(last),
+        Some(':') => {
+            let outer = before.strip_suffix(':').unwrap_or_default().trim_end();
+            let outer = outer.strip_suffix(last).unwrap_or_default().trim_end();
+            last == "action" || (is_naming(last) && outer.ends_with(['{', ',', '[']))
+        }
+        _ => false,
+    }
+}
+
+fn next_word(text: &str, from: usize) -> Option<usize> {
+    let offset = text.get(from..)?.find(is_word_letter)?;
+    from.checked_add(offset)
+}
+
+fn word_at(text: &str, start: usize) -> &str {
+    let rest = text.get(start..).unwrap_or_default();
+    let end = rest.find(|letter| !is_word_letter(letter));
+    rest.get(..end.unwrap_or(rest.len())).unwrap_or_default()
+}
+
+fn is_word_letter(letter: char) -> bool {
+    letter.is_alphanumeric() || matches!(letter, '_' | '-' | '.')
+}
+
+/// The beginning of a text, at most this long.
+fn first(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev();
+    let end = end.into_iter().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+/// The end of a text, at most this long.
+fn last(text: &str, most: usize) -> &str {
+    let mut starts = text.len().saturating_sub(most)..=text.len();
+    let start = starts.find(|start| text.is_char_boundary(*start));
+    text.get(start.unwrap_or(0)..).unwrap_or_default()
+}
+
+/// What a call's arguments hold, in letters and digits.
+#[derive(Debug, Default)]
+struct Leaves {
+    values: Vec<String>,
+    /// Of the values and the names of the members.
+    length: usize,
+}
+
+impl Leaves {
+    /// Takes the values in, as far as they can all stand around one place.
+    fn add(&mut self, value: &Value) {
+        if self.length > MOST_AROUND / 2 {
+            return;
+        }
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| self.add(item)),
+            Value::Object(members) => {
+                for (name, member) in members {
+                    self.length = self.length.saturating_add(name.len());
+                    self.add(member);
+                }
+            }
+            Value::String(text) => {
+                let mut plain = Plain::default();
+                plain.add(text);
+                self.push(first(&letters(&plain.into_text()), MOST_VALUE));
+            }
+            other => self.push(&letters(&other.to_string())),
+        }
+    }
+
+    fn push(&mut self, value: &str) {
+        self.length = self.length.saturating_add(value.len());
+        self.values.push(value.to_owned());
+    }
+}
