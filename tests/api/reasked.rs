@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, ScriptedUpstream, Step, whole};
+use crate::support::{Answer, ScriptedUpstream, Setup, Step, whole};
 
 /// A whole answer as fal streams it.
 fn streamed(output: &str) -> Vec<u8> {
@@ -37,15 +37,20 @@ fn ask(body: &Value, answers: &[&str]) -> (Answer, usize) {
         };
         vec![Step::Read, Step::Write(close(answer)), Step::Close]
     });
-    let gateway = fal.setup().set("tools.max_reasks", "1").start();
+    let gateway = setup(&fal).set("tools.max_reasks", "1").start();
     let answer = gateway.ask(body);
     (answer, fal.requests())
+}
+
+/// A gateway with a secret of ours, so that another one derives the same keys.
+fn setup(fal: &ScriptedUpstream) -> Setup {
+    fal.setup().set("fold.secret", "\"nobody guesses this\"")
 }
 
 /// The key in what fal is asked.
 fn key_of(body: &Value) -> String {
     let fal = ScriptedUpstream::with(|_| vec![Step::Read, Step::Write(whole("Hi")), Step::Hold]);
-    let gateway = fal.setup().set("tools.max_reasks", "0").start();
+    let gateway = setup(&fal).set("tools.max_reasks", "0").start();
     let mut body = body.clone();
     body["stream"] = json!(false);
     gateway.ask(&body);
