@@ -36,7 +36,9 @@ fn live(gateway: &Gateway) -> BTreeSet<String> {
 /// The body of the list: the catalogue, what fal itself has listed beyond it, and the aliases.
 pub fn list_json(catalogue: &Catalogue, live: BTreeSet<String>) -> serde_json::Value {
     let supported = supported_parameters();
-    let unlisted = live.into_iter().filter(|id| catalogue.card(id).is_none());
+    let unlisted = live
+        .into_iter()
+        .filter(|id| catalogue.card(id).is_none() && !catalogue.hides(id));
     let more = unlisted.map(ModelCard::of_unknown).collect::<Vec<_>>();
     let cards = catalogue.cards().iter().chain(&more);
     let models = cards.map(|card| model(card.id.as_ref(), card, catalogue, &supported));
@@ -62,10 +64,16 @@ pub async fn retrieve(
     worker.gateway.admit_reader(&request)?;
     let catalogue = &worker.gateway.catalogue;
     let live = live(&worker.gateway);
-    let unlisted = live.get(id.as_str()).cloned().map(ModelCard::of_unknown);
-    let card = catalogue.card(&id).or(unlisted.as_ref());
+    let unlisted = live.get(id.as_str()).filter(|id| !catalogue.hides(id));
+    let unlisted = unlisted.cloned().map(ModelCard::of_unknown);
+    let card = catalogue.find(&id).or(unlisted.as_ref());
     let card = card.ok_or_else(|| catalogue.unknown(&id, live.iter().map(String::as_str)))?;
-    Ok(HttpResponse::Ok().json(model(&id, card, catalogue, &supported_parameters())))
+    // Another spelling of a name is none that the list has.
+    let name = match catalogue.card(&id) {
+        Some(_) => id.as_str(),
+        None => card.id.as_ref(),
+    };
+    Ok(HttpResponse::Ok().json(model(name, card, catalogue, &supported_parameters())))
 }
 
 fn model<'m>(

@@ -1,7 +1,7 @@
 //! The catalogue: which models there are, what is known of them, and by which names they go.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::rejection::{Cause, Rejection};
 
@@ -41,6 +41,10 @@ pub struct Changes {
 pub struct Catalogue {
     cards: Vec<ModelCard>,
     by_name: HashMap<String, usize>,
+    /// By the name in small letters.
+    by_folded_name: HashMap<String, usize>,
+    /// Names that are neither listed nor served, in small letters.
+    hidden: HashSet<String>,
     aliases: Vec<(String, usize)>,
     default: String,
     refuse_unknown: bool,
@@ -172,13 +176,17 @@ impl Catalogue {
                 None => cards.push(added),
             }
         }
-        cards.retain(|card| !changes.hide.iter().any(|hidden| *hidden == card.id));
+        let hidden = changes.hide.iter().map(|name| name.to_ascii_lowercase());
+        let hidden = hidden.collect::<HashSet<_>>();
+        cards.retain(|card| !hidden.contains(&card.id.to_ascii_lowercase()));
         let mut catalogue = Self {
             by_name: cards
                 .iter()
                 .enumerate()
                 .map(|(index, card)| (card.id.to_string(), index))
                 .collect(),
+            by_folded_name: HashMap::new(),
+            hidden,
             cards,
             aliases: Vec::new(),
             default: changes.default.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
@@ -186,10 +194,13 @@ impl Catalogue {
             fallbacks: HashMap::new(),
         };
         catalogue.add_aliases(changes.aliases, changes.builtin_aliases);
-        for (name, substitutes) in changes.fallbacks {
+        let folded = |(name, index): (&String, &usize)| (name.to_ascii_lowercase(), *index);
+        catalogue.by_folded_name = catalogue.by_name.iter().map(folded).collect();
+        for (name, mut substitutes) in changes.fallbacks {
             let id = catalogue
                 .card(&name)
                 .map_or(name, |card| card.id.to_string());
+            substitutes.retain(|name| !catalogue.hides(name));
             catalogue.fallbacks.insert(id, substitutes);
         }
         catalogue
@@ -207,8 +218,14 @@ impl Catalogue {
                     None => break,
                 }
             }
-            let index = self.index_or_add(target);
-            self.add_alias(alias, index);
+            // A name for what is hidden is hidden too.
+            match self.hides(&target) {
+                true => self.hide(&alias),
+                false => {
+                    let index = self.index_or_add(target);
+                    self.add_alias(alias, index);
+                }
+            }
         }
         if !builtin {
             return;
@@ -239,8 +256,12 @@ impl Catalogue {
         index
     }
 
+    fn hide(&mut self, name: &str) {
+        self.hidden.insert(name.to_ascii_lowercase());
+    }
+
     fn add_alias(&mut self, alias: String, index: usize) {
-        if !self.by_name.contains_key(&alias) {
+        if !self.by_name.contains_key(&alias) && !self.hides(&alias) {
             self.by_name.insert(alias.clone(), index);
             self.aliases.push((alias, index));
         }
@@ -265,6 +286,31 @@ impl Catalogue {
             .and_then(|&index| self.cards.get(index))
     }
 
+    /// The card of a model by any spelling of its name: capitals do not matter, and a date or
+    /// `-latest` at the end may be left out. `OpenAI/GPT-4o-2024-08-06` is `openai/gpt-4o`.
+    pub fn find(&self, name: &str) -> Option<&ModelCard> {
+        if let Some(card) = self.card(name) {
+            return Some(card);
+        }
+        let folded = name.to_ascii_lowercase();
+        if self.hides(&folded) {
+            return None;
+        }
+        let spellings = [Some(folded.as_str()), without_version(&folded)];
+        let mut spellings = spellings.into_iter().flatten();
+        let index = spellings.find_map(|name| self.by_folded_name.get(name))?;
+        self.cards.get(*index)
+    }
+
+    /// Whether a name is one that the operator hides, whatever its capitals and its date.
+    pub fn hides(&self, name: &str) -> bool {
+        let folded = name.to_ascii_lowercase();
+        let is_listed = |name: &str| self.by_folded_name.contains_key(name);
+        self.hidden.contains(&folded)
+            || without_version(&folded)
+                .is_some_and(|bare| self.hidden.contains(bare) && !is_listed(&folded))
+    }
+
     /// The names that the operator configured to fall back on from this id.
     pub fn fallbacks(&self, id: &str) -> &[String] {
         self.fallbacks
@@ -276,17 +322,18 @@ impl Catalogue {
     /// What a request's `model` stands for; `None` is the default.
     ///
     /// # Errors
-    /// A bare name that is no alias, and with `refuse_unknown` any name that is not in the
-    /// catalogue. The refusal suggests names that are near.
+    /// A hidden name, a bare name that is no alias, and with `refuse_unknown` any name that is not
+    /// in the catalogue. The refusal suggests names that are near.
     pub fn resolve(&self, name: Option<&str>) -> Result<Resolved<'_>, Rejection> {
         let name = name.unwrap_or(&self.default);
-        if let Some(card) = self.card(name) {
+        if let Some(card) = self.find(name) {
             return Ok(Resolved {
                 id: Cow::Borrowed(&card.id),
                 card: Some(card),
             });
         }
-        match name.contains('/') && !self.refuse_unknown && is_plausible_id(name) {
+        let may_be_known = name.contains('/') && !self.refuse_unknown && is_plausible_id(name);
+        match may_be_known && !self.hides(name) {
             true => Ok(Resolved {
                 id: Cow::Owned(name.to_owned()),
                 card: None,
@@ -319,9 +366,12 @@ impl Catalogue {
             return Vec::new();
         }
         let bare = |id: &str| id.rsplit('/').next().unwrap_or(id).to_ascii_lowercase();
+        let itself = self.find(name).map_or(name, |card| card.id.as_ref());
         let ours = self.cards.iter().map(|card| card.id.as_ref());
         let mut scored = ours
             .chain(more.filter(|id| !self.by_name.contains_key(*id)))
+            // fal may refuse what the catalogue lists.
+            .filter(|id| !id.eq_ignore_ascii_case(name) && *id != itself && !self.hides(id))
             .map(|id| (strsim::jaro_winkler(&wanted, &bare(id)), id))
             .filter(|(score, _)| *score > 0.75)
             .collect::<Vec<_>>();
@@ -355,6 +405,24 @@ impl ModelCard {
             false => "standard",
         }
     }
+}
+
+/// A name without the date of its version (`-2024-08-06`, `-20241022`) or `-latest`.
+fn without_version(name: &str) -> Option<&str> {
+    if let Some(bare) = name.strip_suffix("-latest") {
+        return Some(bare);
+    }
+    [10, 8].into_iter().find_map(|length| {
+        let (before, date) = name.split_at_checked(name.len().checked_sub(length)?)?;
+        let is_dash = |at: usize| length == 10 && (at == 4 || at == 7);
+        let mut letters = date.bytes().enumerate();
+        let is_date = letters.all(|(at, letter)| match is_dash(at) {
+            true => letter == b'-',
+            false => letter.is_ascii_digit(),
+        });
+        (is_date && date.starts_with("20")).then_some(())?;
+        before.strip_suffix('-')
+    })
 }
 
 /// An id that can be sent on: the shape of `owner/name`, nothing that could be something else.

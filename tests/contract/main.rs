@@ -16,6 +16,7 @@ mod container;
 mod description;
 mod eval;
 mod fates;
+mod naming;
 mod readme;
 mod routes;
 mod world;
