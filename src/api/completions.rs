@@ -20,8 +20,8 @@ impl Face for Completions {
     const ASKED_IN: &'static str = "prompt";
     type Frames = CompletionChunks;
 
-    fn parse<'a>(body: &'a [u8], _: &Gateway) -> Result<(Ask<'a>, Self), Rejection> {
-        let Request { ask, echo } = parse::parse(body)?;
+    fn parse<'a>(body: &'a [u8], gateway: &Gateway) -> Result<(Ask<'a>, Self), Rejection> {
+        let Request { ask, echo } = parse::parse(body, &gateway.message_limits.ignore)?;
         Ok((ask, Self { echo }))
     }
 

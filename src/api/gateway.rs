@@ -145,6 +145,12 @@ impl Gateway {
             },
             message_limits: messages::Limits {
                 max_messages: config.limits.max_messages,
+                ignore: config
+                    .compat
+                    .ignore
+                    .iter()
+                    .map(|field| field.name())
+                    .collect(),
                 images: image::Limits {
                     max_images: config.limits.max_images,
                     max_image_bytes: config.limits.max_image_bytes,

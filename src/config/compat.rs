@@ -1,6 +1,6 @@
 //! Where the gateway may differ from OpenAI, and which way it then leans.
 
-use super::kinds::{Choice, Optional, Size, Switch};
+use super::kinds::{Choice, List, Optional, Size, Switch};
 use super::settings::settings;
 
 settings! {
@@ -8,6 +8,9 @@ settings! {
     pub struct Compat in "compat" {
         /// Refuse, with status 400, request fields that would otherwise be ignored.
         strict_parameters: bool, Switch, default "false";
+        /// Fields that are ignored and named instead of refused, for clients that always send
+        /// them and live without what they ask for.
+        ignore: Vec<IgnoredField>, List(Choice(IgnoredField::WORDS));
         /// Field of the answer that carries a model's reasoning.
         reasoning_field: ReasoningField, Choice(ReasoningField::WORDS), default "both";
         /// Put the gateway's notes on a request into the body of the answer, besides the headers.
@@ -51,6 +54,31 @@ impl ReasoningField {
         ("reasoning_content", Self::ReasoningContent),
         ("reasoning", Self::Reasoning),
     ];
+}
+
+/// A field that can be ignored instead of refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IgnoredField {
+    Logprobs,
+    TopLogprobs,
+    LogitBias,
+}
+
+impl IgnoredField {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("logprobs", Self::Logprobs),
+        ("top_logprobs", Self::TopLogprobs),
+        ("logit_bias", Self::LogitBias),
+    ];
+
+    /// The field's name in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logprobs => "logprobs",
+            Self::TopLogprobs => "top_logprobs",
+            Self::LogitBias => "logit_bias",
+        }
+    }
 }
 
 /// How tokens are counted.

@@ -132,12 +132,17 @@ impl ReasoningWishes {
 }
 
 impl<'a> Draft<'a> {
-    /// Reads a request body with a face's table.
+    /// Reads a request body with a face's table. Fields that the table refuses are ignored if they
+    /// are named in `ignore`.
     ///
     /// # Errors
     /// Anything that is not a JSON object in valid UTF-8, a field written twice, nesting deeper
     /// than [`MAX_DEPTH`], more values than [`MAX_VALUES`], and whatever the rules refuse.
-    pub fn read(body: &'a [u8], table: &'static [Parameter]) -> Result<Self, Rejection> {
+    pub fn read(
+        body: &'a [u8],
+        table: &'static [Parameter],
+        ignore: &[&'static str],
+    ) -> Result<Self, Rejection> {
         let Fields(fields) = parse_object(body)?;
         let mut draft = Self::default();
         let mut values = 0_usize;
@@ -153,7 +158,7 @@ impl<'a> Draft<'a> {
                 return Err(too_many_values());
             }
             match table.iter().find(|parameter| parameter.name == name) {
-                Some(parameter) => draft.apply(parameter, value)?,
+                Some(parameter) => draft.apply(parameter, value, ignore)?,
                 None => draft.notes.ignored.push(Cow::Owned(name.into_owned())),
             }
         }
@@ -218,12 +223,18 @@ impl<'a> Draft<'a> {
         &mut self,
         parameter: &'static Parameter,
         value: &'a RawValue,
+        ignore: &[&'static str],
     ) -> Result<(), Rejection> {
         let field = Field {
             name: parameter.name,
             value,
         };
-        match (parameter.rule)(self, &field)? {
+        let is_let_pass = parameter.fate == Fate::Refused && ignore.contains(&parameter.name);
+        let found = match (parameter.rule)(self, &field) {
+            Err(_) if is_let_pass => Found::Ignored,
+            outcome => outcome?,
+        };
+        match found {
             Found::NoEffect | Found::Forwarded => {}
             Found::Emulated => self.notes.emulated(parameter.name),
             Found::Ignored => self.notes.ignored.push(Cow::Borrowed(parameter.name)),

@@ -90,6 +90,10 @@ fn numbers_out_of_range_are_refused_with_their_parameter() {
     let fal = Emulated::start();
     let gateway = fal.setup().start();
     let digits = "9".repeat(400);
+    let stops = format!(
+        "{:?}",
+        ["a", "b", "c", "d", "e", "f"].map(|stop| stop.repeat(200))
+    );
     for (field, value) in [
         ("temperature", "1e999"),
         ("temperature", "-1"),
@@ -99,7 +103,7 @@ fn numbers_out_of_range_are_refused_with_their_parameter() {
         ("n", "-1"),
         ("n", &digits),
         ("stream", "1"),
-        ("stop", "[\"a\",\"b\",\"c\",\"d\",\"e\"]"),
+        ("stop", &stops),
     ] {
         let body =
             format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],"{field}":{value}}}"#);

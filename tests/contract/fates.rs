@@ -110,7 +110,8 @@ fn telling_values() -> Value {
 async fn each_field_meets_the_fate_that_is_written() {
     let world = World::open("");
     let judge = Judge::new();
-    let values = telling_values();
+    let speech = json!({"audio": {"voice": "alloy", "format": "wav"}});
+    let values = with(telling_values(), speech);
     for face in [CHAT, COMPLETIONS] {
         for row in face.table.iter().filter(|row| row.fate != Fate::Refused) {
             let what = format!("{} of {}", row.name, face.path);
@@ -147,7 +148,6 @@ fn refused_and_accepted() -> Value {
         "top_logprobs": [3, 0],
         "logit_bias": [{"50256": -100}, {}],
         "modalities": [["text", "audio"], ["text"]],
-        "audio": [{"voice": "alloy", "format": "wav"}, null],
         "web_search_options": [{}, null],
         "moderation": [{}, null],
         "plugins": [[{"id": "web"}], []],
@@ -177,6 +177,43 @@ async fn refused_fields_are_refused_unless_they_say_nothing() {
                     assert_eq!(answer.json()["error"]["param"], row.name, "{what}");
                 }
             }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn what_a_setting_lets_pass_is_ignored_and_named() {
+    let world =
+        World::open("[compat]\nignore = [\"logprobs\", \"top_logprobs\", \"logit_bias\"]\n");
+    let some = World::open("[compat]\nignore = [\"logit_bias\"]\n");
+    let chat = json!({"logprobs": true, "top_logprobs": 20, "logit_bias": {"1712": -100}});
+    let completions = json!({"logprobs": 5, "logit_bias": {"1712": -100}});
+    for (face, fields) in [(CHAT, chat), (COMPLETIONS, completions)] {
+        let names = fields
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>();
+        for is_stream in [false, true] {
+            let request = with((face.least)(), fields.clone());
+            let request = with(request, json!({"stream": is_stream}));
+            let answer = send(world.post(face.path, &request)).await;
+            assert_eq!(answer.status, 200, "{:?}", answer.body);
+            let ignored = answer.header("x-gateway-ignored").unwrap_or_default();
+            let mut ignored = ignored.split(", ").collect::<Vec<_>>();
+            ignored.sort_unstable();
+            let mut names = names.clone();
+            names.sort_unstable();
+            assert_eq!(ignored, names);
+            let body = String::from_utf8_lossy(&answer.body).into_owned();
+            assert!(body.contains("\"logprobs\":null"), "{body}");
+            let strict = world
+                .post(face.path, &request)
+                .header("x-gateway-strict", "true");
+            assert_eq!(send(strict).await.status, 400);
+            let refused = send(some.post(face.path, &request)).await;
+            assert_eq!(refused.json()["error"]["param"], "logprobs");
         }
     }
 }

@@ -27,6 +27,7 @@ const FLOOR: Duration = Duration::from_millis(20);
 
 const LIMITS: Limits = Limits {
     max_messages: 100_000,
+    ignore: Vec::new(),
     images: image::Limits {
         max_images: 10_000,
         max_image_bytes: 1024,

@@ -41,6 +41,7 @@ pub(crate) fn cases(cases: u32) -> ProptestConfig {
 /// Small enough that a golden file can go beyond each of them.
 pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
     max_messages: 16,
+    ignore: Vec::new(),
     images: image::Limits {
         max_images: 3,
         max_image_bytes: 96,
@@ -101,7 +102,7 @@ impl Face {
         let (ask, echo) = match self {
             Self::Chat => (parse(body, &MESSAGE_LIMITS)?, None),
             Self::Completions => {
-                let request = completions::parse::parse(body)?;
+                let request = completions::parse::parse(body, &[])?;
                 (request.ask, request.echo)
             }
         };

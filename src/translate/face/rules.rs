@@ -4,6 +4,7 @@
 //! are never refused, because clients send them by default.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
@@ -14,10 +15,14 @@ use crate::wire::list::List;
 use crate::wire::openai::chat::{ReasoningOptions, ResponseFormat, StreamOptions};
 use crate::wire::text::Text;
 
-/// The most stop sequences OpenAI takes.
-pub const MAX_STOPS: usize = 4;
+/// The most stop sequences. OpenAI takes four, but other servers more, and clients rely on it.
+pub const MAX_STOPS: usize = 16;
+/// The most stop sequences that are read; some of them may be empty or equal.
+const MAX_STOPS_WRITTEN: usize = 256;
 /// The longest stop sequence, in bytes.
-pub const MAX_STOP_BYTES: usize = 256;
+pub const MAX_STOP_BYTES: usize = 512;
+/// The most bytes of all stop sequences together: they are looked for in every piece of an answer.
+const MAX_ALL_STOP_BYTES: usize = 1024;
 /// The most models a request may name as fallbacks.
 const MAX_FALLBACKS: usize = 8;
 
@@ -67,23 +72,31 @@ pub fn max_completion_tokens<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Ou
 
 /// A string or a list of strings; `[]` and `""` ask for nothing.
 pub fn stop<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    let stops: List<String, MAX_STOPS> = if field.value.get().starts_with('"') {
+    let stops: List<String, MAX_STOPS_WRITTEN> = if field.value.get().starts_with('"') {
         List::from(vec![field.parse("a string")?])
     } else {
-        field.parse("a string or a list of up to 4 strings")?
+        field.parse("a string or a list of up to 16 strings")?
     };
-    if stops.is_cut() {
+    let is_cut = stops.is_cut();
+    let mut different = BTreeSet::new();
+    let mut says_something = |stop: &String| !stop.is_empty() && different.insert(stop.clone());
+    let stops = stops.items.into_iter();
+    draft.stop = stops.filter(|stop| says_something(stop)).collect();
+    if is_cut || draft.stop.len() > MAX_STOPS {
         return Err(
-            field.invalid("Invalid 'stop': at most 4 stop sequences are possible. Send fewer.")
+            field.invalid("Invalid 'stop': at most 16 stop sequences are possible. Send fewer.")
         );
     }
-    let stops = stops.items;
-    if stops.iter().any(|stop| stop.len() > MAX_STOP_BYTES) {
+    if draft.stop.iter().any(|stop| stop.len() > MAX_STOP_BYTES) {
         return Err(field.invalid(
-            "Invalid 'stop': a stop sequence may have at most 256 bytes. Send a shorter one.",
+            "Invalid 'stop': a stop sequence may have at most 512 bytes. Send a shorter one.",
         ));
     }
-    draft.stop = stops.into_iter().filter(|stop| !stop.is_empty()).collect();
+    if draft.stop.iter().map(String::len).sum::<usize>() > MAX_ALL_STOP_BYTES {
+        return Err(field.invalid(
+            "Invalid 'stop': all stop sequences together may have at most 1024 bytes. Send fewer or shorter ones.",
+        ));
+    }
     Ok(match draft.stop.is_empty() {
         true => Found::NoEffect,
         false => Found::Emulated,
@@ -273,8 +286,12 @@ pub fn ignored_penalty<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     ignored_unless(number(field, -2.0, 2.0)?, 0.0)
 }
 
-pub fn ignored_integer<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    field.parse::<i64>("an integer")?;
+/// A number of any size, which no type has to hold.
+pub fn ignored_number<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let is_number = |first: char| first == '-' || first.is_ascii_digit();
+    if !field.value.get().starts_with(is_number) {
+        field.parse::<f64>("a number")?;
+    }
     Ok(Found::Ignored)
 }
 

@@ -19,6 +19,7 @@ use fal_gateway::translate::tools::Dialect;
 
 pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
     max_messages: 32,
+    ignore: Vec::new(),
     images: image::Limits {
         max_images: 4,
         max_image_bytes: 4096,

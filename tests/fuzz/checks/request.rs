@@ -18,7 +18,7 @@ const LITTLE_ROOM: usize = 600;
 pub(crate) fn check(data: &[u8]) {
     judge(data, |body| parse(body, &MESSAGE_LIMITS));
     judge(data, |body| {
-        completions::parse::parse(body).map(|request| request.ask)
+        completions::parse::parse(body, &[]).map(|request| request.ask)
     });
     lone_message_is_verbatim(data);
 }

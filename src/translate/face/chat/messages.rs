@@ -17,10 +17,12 @@ use crate::wire::openai::message::ToolCall as RequestToolCall;
 use crate::wire::openai::message::{Content, ContentPart, FunctionCall, ImageUrl, RequestMessage};
 use crate::wire::text::Text;
 
-/// How much of everything a request may hold.
+/// How much of everything a request may hold, and what of it is let pass.
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub max_messages: usize,
+    /// Fields that are ignored where they would be refused.
+    pub ignore: Vec<&'static str>,
     pub images: image::Limits,
 }
 

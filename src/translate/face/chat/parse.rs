@@ -18,7 +18,7 @@ use crate::wire::openai::message::RequestMessage;
 /// Whatever OpenAI's API would call malformed, and whatever the table refuses. The refusal names
 /// the parameter and the cure; it repeats nothing out of a prompt.
 pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> {
-    let mut draft = Draft::read(body, PARAMETERS)?;
+    let mut draft = Draft::read(body, PARAMETERS, &limits.ignore)?;
     let raw = draft.messages.ok_or_else(|| missing_messages(&draft))?;
     let tools = tools::offer(&mut draft)?;
     let format = format::answer_format(&mut draft)?;

@@ -18,14 +18,15 @@ pub struct Request<'a> {
     pub echo: Option<String>,
 }
 
-/// Reads the body of `POST /v1/completions`.
+/// Reads the body of `POST /v1/completions`. The fields `ignore` are ignored where they would be
+/// refused.
 ///
 /// # Errors
 /// Whatever OpenAI's API would call malformed, several prompts, prompts made of tokens, and
 /// whatever the table refuses. The refusal names the parameter and the cure; it repeats nothing
 /// out of a prompt.
-pub fn parse(body: &[u8]) -> Result<Request<'_>, Rejection> {
-    let mut draft = Draft::read(body, PARAMETERS)?;
+pub fn parse<'a>(body: &'a [u8], ignore: &[&'static str]) -> Result<Request<'a>, Rejection> {
+    let mut draft = Draft::read(body, PARAMETERS, ignore)?;
     let raw = draft.prompt.ok_or_else(|| missing_prompt(&draft))?;
     let prompt = parse_prompt(&Field {
         name: "prompt",
