@@ -297,8 +297,9 @@ pub struct EvalArgs {
     /// Let the emulator go wrong however often it is asked again
     #[arg(long, conflicts_with = "model")]
     pub stubborn: bool,
-    /// Say of each answer of the emulator that was not right what was wrong with it
-    #[arg(long, conflicts_with = "model")]
+    /// Say of each answer of the emulator that was not right what was wrong with it; of a model's
+    /// also what it wrote (with --relay its own text, else what was delivered)
+    #[arg(long)]
     pub details: bool,
     /// Put what was measured into this file, for the setting models.capabilities
     #[arg(short, long, value_name = "FILE", requires = "model")]

@@ -35,6 +35,6 @@ mod server;
 mod storage;
 
 pub use http::kinds::{ERROR_KINDS, Kind};
-pub use options::{Options, Webhooks};
+pub use options::{Options, Overheard, Webhooks};
 pub use script::{Behaviour, Break, Fault, Quirk, Rupture, Slip, slips};
 pub use server::{Emulator, Running};

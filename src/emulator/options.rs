@@ -1,6 +1,11 @@
 //! How the emulator is set up.
 
+use std::sync::{Arc, Mutex};
+
 use super::script::Behaviour;
+
+/// Texts that models wrote, each as far as it was heard.
+pub type Overheard = Arc<Mutex<Vec<String>>>;
 
 /// What the emulator listens on and how it behaves unless a request says otherwise.
 #[derive(Clone, Debug)]
@@ -23,6 +28,8 @@ pub struct Options {
     pub public_hosts: Vec<String>,
     /// Where webhooks may be posted to.
     pub webhooks: Webhooks,
+    /// Where the texts go that the server of `relay` writes.
+    pub overheard: Option<Overheard>,
     /// The behaviour that a request's own words change.
     pub behaviour: Behaviour,
     /// Worker threads.
@@ -48,6 +55,7 @@ impl Default for Options {
             relay: None,
             relay_key: None,
             relay_model: None,
+            overheard: None,
             public_hosts: Vec::new(),
             webhooks: Webhooks::default(),
             behaviour: Behaviour::default(),

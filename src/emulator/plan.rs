@@ -212,7 +212,9 @@ impl Plan {
             |input: Result<Input, Vec<Invalid>>| input.map_err(|errors| Whole::invalid(&errors));
         match self.endpoint {
             Endpoint::AnyLlm(variant) => {
-                let input = read(Input::parse(&self.body, variant, limit))?;
+                // With a relay, its server's models answer, whatever fal lists.
+                let any_model = state.relay.is_some();
+                let input = read(Input::parse(&self.body, variant, limit, any_model))?;
                 Ok((input, Form::AnyLlm))
             }
             Endpoint::Router(prompt) => {

@@ -40,6 +40,8 @@ pub struct Retry {
     template: Rc<Template>,
     secret: Secret,
     left: usize,
+    /// What the model wrote when it was asked again last.
+    last_reply: Option<String>,
 }
 
 /// The texts of an input, read back: they are kept as JSON alone.
@@ -85,14 +87,20 @@ impl Retry {
             }),
             secret: shared.engine.settings.secret,
             left,
+            last_reply: None,
         })
     }
 
     /// How to ask again, telling the model what was wrong with its reply; `None` once it has been
-    /// asked often enough, or when that would be more than may be sent.
+    /// asked often enough, where it has repeated the reply that it was told to mend, and when that
+    /// would be more than may be sent.
     pub fn again(&mut self, unmet: &Unmet, reply: &str) -> Option<Again> {
+        if self.last_reply.as_deref() == Some(reply) {
+            return None;
+        }
         let template = &self.template;
         self.left = self.left.checked_sub(1)?;
+        self.last_reply = Some(reply.to_owned());
         let correction = {
             let sent: Sent<'_> = serde_json::from_slice(&template.input).ok()?;
             let system_prompt = sent.system_prompt.as_deref().unwrap_or_default();

@@ -184,6 +184,8 @@ fn a_missing_argument_is_asked_for_once_and_then_left_out() {
     let cases = [
         ("tool:missing", "1", weather(), 2),
         ("tool:missing stubborn", "1", without_city.clone(), 2),
+        // A model that repeats itself is not asked once more.
+        ("tool:missing stubborn", "3", without_city.clone(), 2),
         ("tool:missing", "0", without_city, 1),
     ];
     for (slip, max_reasks, expected, paid) in cases {

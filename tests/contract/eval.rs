@@ -79,7 +79,7 @@ fn nothing_that_breaks_a_promise_is_delivered() {
     }
     for dialect in ["tagged", "json", "xml"] {
         let right = figures(&printed, &format!("not at all ({dialect})"));
-        assert_eq!(right, [30, 0, 0, 0, 0, 0]);
+        assert_eq!(right, [34, 0, 0, 0, 0, 0]);
         // Never a call, so what is required is an error each time.
         let silent = figures(
             &printed,
@@ -121,7 +121,7 @@ async fn the_dialect_that_was_measured_to_be_better_is_spoken() {
     std::fs::write(&path, other).unwrap();
     let fal = keyless();
     let printed = measure(&fal.url(), &path).await;
-    assert!(printed.contains("At most 180 calls to fal"), "{printed}");
+    assert!(printed.contains("At most 204 calls to fal"), "{printed}");
     let tagged = figures(&printed, "openai/gpt-4o-mini, tagged");
     let json = figures(&printed, "openai/gpt-4o-mini, json");
     let xml = figures(&printed, "openai/gpt-4o-mini, xml");
@@ -194,8 +194,8 @@ async fn a_running_gateway_can_be_measured() {
     let url = format!("{}/v1", world.url);
     let run = move || eval(&["--url", &url, "-m", "openai/gpt-4o"], &[]);
     let printed = printed(&web::block(run).await.unwrap());
-    assert!(printed.contains("30 requests to http://127"), "{printed}");
-    assert_eq!(figures(&printed, "openai/gpt-4o |"), [30, 0, 0, 0, 0, 0]);
+    assert!(printed.contains("34 requests to http://127"), "{printed}");
+    assert_eq!(figures(&printed, "openai/gpt-4o |"), [34, 0, 0, 0, 0, 0]);
 }
 
 /// Somebody else's gateway, which delivers a call to a tool that nobody offered.
@@ -220,7 +220,7 @@ async fn an_answer_that_breaks_a_promise_is_an_exit_code() {
     let output = web::block(run).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(figures(&printed, "other/model |"), [0, 0, 0, 0, 0, 30]);
+    assert_eq!(figures(&printed, "other/model |"), [0, 0, 0, 0, 0, 34]);
     assert!(printed.contains("one call: INVALID: "), "{printed}");
     assert!(printed.contains("This server does not tell"), "{printed}");
 }

@@ -1,6 +1,6 @@
 //! Relaying to a server that speaks OpenAI's API, here a stub that says what it is told to.
 
-use fal_gateway::emulator::Options;
+use fal_gateway::emulator::{Options, Overheard};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -110,6 +110,26 @@ async fn a_whole_answer_is_collected() {
     let expected =
         json!({ "output": "Héllo", "reasoning": "Hmm", "partial": false, "error": null });
     assert_eq!(call.await.unwrap().json(), expected);
+}
+
+/// With a relay, its server's models answer, and what they write can be overheard.
+#[tokio::test]
+async fn every_models_id_is_taken_and_the_text_is_handed_over() {
+    let stub = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let overheard = Overheard::default();
+    let options = Options {
+        relay: Some(format!("http://{}/v1", stub.local_addr().unwrap())),
+        overheard: Some(overheard.clone()),
+        ..Options::default()
+    };
+    let fal = Fal::with(options).await;
+    let input = json!({ "prompt": "hi", "model": "qwen/qwen2.5-coder-1.5b-instruct" });
+    let call = tokio::spawn(send(fal.post("/fal-ai/any-llm", &input)));
+    let (_, asked, mut socket) = take(&stub).await;
+    answer(&mut socket, "200 OK", DELTAS).await;
+    assert_eq!(asked["model"], input["model"]);
+    assert_eq!(call.await.unwrap().status, 200);
+    assert_eq!(*overheard.lock().unwrap(), ["Héllo"]);
 }
 
 #[tokio::test]

@@ -82,11 +82,7 @@ async fn measure_gateway(args: &EvalArgs, out: &mut impl Write) -> io::Result<u8
         report::write_row(&row, out)?;
         rows.push(row);
     }
-    report::write_remarks(
-        &rows,
-        |remark| args.details || remark.contains(": INVALID: "),
-        out,
-    )?;
+    report::write_remarks(&rows, |remark| args.details || remark.is_breach, false, out)?;
     Ok(exit_code(&rows))
 }
 
@@ -133,6 +129,7 @@ async fn ask_all(
 ) -> Result<(), String> {
     for task in tasks {
         for stream in [false, true] {
+            let mut delivered = None;
             let outcome = match world.client.complete(&request(task, model, stream)).await {
                 Ok(reply)
                     if row.figures.answers() == 0 && matches!(reply.status, 401 | 403 | 404) =>
@@ -142,13 +139,19 @@ async fn ask_all(
                 Ok(reply) => {
                     let heard = Heard::read(&reply);
                     row.is_told &= heard.as_ref().is_ok_and(Heard::tells);
+                    delivered = heard.as_ref().map(|heard| heard.content.clone()).ok();
                     judge(task, &heard)
                 }
                 Err(AskError::Broken) => Outcome::Error("the answer broke off".to_owned()),
                 Err(error) => return Err(error.to_string()),
             };
             let way = if stream { " (stream)" } else { "" };
-            row.count(&format!("{}{way}", task.name), &outcome);
+            let overheard = world.take_overheard();
+            let texts = match overheard.is_empty() {
+                true => delivered.into_iter().collect(),
+                false => overheard,
+            };
+            row.count(&format!("{}{way}", task.name), &outcome, texts);
         }
     }
     Ok(())
@@ -158,6 +161,8 @@ fn request(task: &Task, model: Option<&str>, stream: bool) -> Value {
     let mut request = task.request.clone();
     if let Some(fields) = request.as_object_mut() {
         fields.insert("stream".to_owned(), json!(stream));
+        // So that two measurements are alike, as far as models can be.
+        fields.entry("temperature").or_insert(json!(0));
         fields.extend(model.map(|model| ("model".to_owned(), json!(model))));
     }
     request

@@ -140,7 +140,7 @@ fn conclude(
     out: &mut impl Write,
 ) -> io::Result<()> {
     writeln!(out)?;
-    report::write_remarks(rows, |_| true, out)?;
+    report::write_remarks(rows, |_| true, args.details, out)?;
     if rows.iter().any(|row| !row.is_told) {
         writeln!(
             out,

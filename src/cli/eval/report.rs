@@ -10,10 +10,21 @@ use crate::config::Figures;
 pub(super) struct Row {
     pub(super) label: String,
     pub(super) figures: Figures,
-    /// Answers that were not right, in words.
-    pub(super) remarks: Vec<String>,
+    /// Answers that were not right.
+    pub(super) remarks: Vec<Remark>,
     /// Whether the server told how its answers came about.
     pub(super) is_told: bool,
+}
+
+/// What was wrong with an answer.
+#[derive(Debug)]
+pub(super) struct Remark {
+    /// In words.
+    pub(super) says: String,
+    /// Whether it breaks a promise.
+    pub(super) is_breach: bool,
+    /// What the model wrote each time that it was asked, or else what was delivered.
+    pub(super) texts: Vec<String>,
 }
 
 impl Row {
@@ -25,8 +36,8 @@ impl Row {
         }
     }
 
-    /// Counts what came of one task.
-    pub(super) fn count(&mut self, task: &str, outcome: &Outcome) {
+    /// Counts what came of one task, for which the model wrote these texts.
+    pub(super) fn count(&mut self, task: &str, outcome: &Outcome, texts: Vec<String>) {
         let figures = &mut self.figures;
         let (figure, remark) = match outcome {
             Outcome::FirstTry => (&mut figures.first_try, None),
@@ -37,8 +48,11 @@ impl Row {
             Outcome::Invalid(how) => (&mut figures.invalid, Some(format!("INVALID: {how}"))),
         };
         *figure += 1;
-        self.remarks
-            .extend(remark.map(|remark| format!("{task}: {remark}")));
+        self.remarks.extend(remark.map(|remark| Remark {
+            says: format!("{task}: {remark}"),
+            is_breach: matches!(outcome, Outcome::Invalid(_)),
+            texts,
+        }));
     }
 }
 
@@ -70,19 +84,33 @@ pub(super) fn write_row(row: &Row, out: &mut impl Write) -> io::Result<()> {
     out.flush()
 }
 
-/// What was wrong, answer by answer, as far as `is_shown` wants it.
+/// What was wrong, answer by answer, as far as `is_shown` wants it, and with `texts` what the model
+/// wrote.
 pub(super) fn write_remarks(
     rows: &[Row],
-    is_shown: impl Fn(&str) -> bool,
+    is_shown: impl Fn(&Remark) -> bool,
+    with_texts: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
     const LONGEST: usize = 300;
+    const LONGEST_TEXT: usize = 1000;
     for row in rows {
         for remark in row.remarks.iter().filter(|remark| is_shown(remark)) {
-            // What a model wrote may hold anything, and goes to a terminal.
-            let plain = remark.chars().take(LONGEST).flat_map(char::escape_debug);
-            writeln!(out, "{}: {}", row.label, plain.collect::<String>())?;
+            writeln!(out, "{}: {}", row.label, plain(&remark.says, LONGEST))?;
+            for text in remark.texts.iter().filter(|_| with_texts) {
+                writeln!(out, "    > {}", plain(text, LONGEST_TEXT))?;
+            }
         }
     }
     Ok(())
+}
+
+/// A text's beginning on one line. What a model wrote may hold anything, and goes to a terminal.
+fn plain(text: &str, most: usize) -> String {
+    let letter = |letter: char| match letter {
+        '"' | '\'' => vec![letter],
+        '\n' => vec!['⏎'],
+        _ => letter.escape_debug().collect(),
+    };
+    text.chars().take(most).flat_map(letter).collect()
 }

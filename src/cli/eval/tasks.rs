@@ -108,6 +108,21 @@ fn calls() -> Vec<Task> {
             NOTHING,
         ),
         task(
+            "one call, of nine tools",
+            asked(
+                "Convert 100 dollars to euros.",
+                json!({"tools": many_tools()}),
+            ),
+            Wanted::Calls(vec![("convert_currency", json!({"amount": 100}))]),
+            NOTHING,
+        ),
+        task(
+            "none of nine tools needed",
+            asked("Hello there, how are you?", json!({"tools": many_tools()})),
+            Wanted::Words(&[]),
+            NOTHING,
+        ),
+        task(
             "no tool needed",
             asked("Hello there, how are you?", json!({"tools": tools()})),
             Wanted::Words(&[]),
@@ -276,6 +291,74 @@ fn tools() -> Value {
         },
     });
     json!([weather, mail()])
+}
+
+/// As many tools as an agent has.
+fn many_tools() -> Value {
+    let texts = |names: &[&str]| -> Value {
+        let members = names
+            .iter()
+            .map(|name| ((*name).to_owned(), json!({"type": "string"})));
+        Value::Object(members.collect())
+    };
+    let tool = |name: &str, description: &str, properties: Value, required: &[&str]| {
+        json!({"type": "function", "function": {
+            "name": name,
+            "description": description,
+            "parameters": {"type": "object", "properties": properties, "required": required},
+        }})
+    };
+    let amount = json!({
+        "amount": {"type": "number"}, "from": {"type": "string"}, "to": {"type": "string"},
+    });
+    let mut tools = vec![
+        tool(
+            "read_file",
+            "Read a file of the project",
+            texts(&["path"]),
+            &["path"],
+        ),
+        tool(
+            "write_file",
+            "Write a file of the project",
+            texts(&["path", "text"]),
+            &["path", "text"],
+        ),
+        tool(
+            "list_folder",
+            "List the files in a folder",
+            texts(&["path"]),
+            &["path"],
+        ),
+        tool(
+            "run_command",
+            "Run a command in a shell",
+            texts(&["command"]),
+            &["command"],
+        ),
+        tool(
+            "search_web",
+            "Search the web",
+            texts(&["query"]),
+            &["query"],
+        ),
+        tool(
+            "convert_currency",
+            "Convert an amount of money",
+            amount,
+            &["amount", "from", "to"],
+        ),
+        tool(
+            "translate_text",
+            "Translate a text",
+            texts(&["text", "language"]),
+            &["text", "language"],
+        ),
+    ];
+    if let Value::Array(usual) = self::tools() {
+        tools.extend(usual);
+    }
+    Value::Array(tools)
 }
 
 fn mail() -> Value {

@@ -11,13 +11,14 @@ use crate::app::{Application, Stopper};
 use crate::cli::client::Client;
 use crate::cli::demo;
 use crate::config::{Config, Dialect};
-use crate::emulator::{Emulator, Options, Running};
+use crate::emulator::{Emulator, Options, Overheard, Running};
 
 /// Something that answers chat requests.
 pub(super) struct World {
     pub(super) client: Client,
     gateway: Option<Stopper>,
     fal: Option<Running>,
+    overheard: Overheard,
 }
 
 impl World {
@@ -30,6 +31,7 @@ impl World {
             client: Client::new(base_url, key).map_err(io::Error::other)?,
             gateway: None,
             fal: None,
+            overheard: Overheard::default(),
         })
     }
 
@@ -42,7 +44,9 @@ impl World {
         dialect: Dialect,
         options: Options,
     ) -> io::Result<World> {
+        let overheard = Overheard::default();
         let fal = Emulator::bind(Options {
+            overheard: Some(overheard.clone()),
             listen: "127.0.0.1:0".to_owned(),
             tag: false,
             ..options
@@ -52,6 +56,7 @@ impl World {
         let world = World::before_fal(config, dialect)?;
         Ok(World {
             fal: Some(fal),
+            overheard,
             ..world
         })
     }
@@ -67,6 +72,9 @@ impl World {
         config.server.drain_timeout = Duration::ZERO;
         config.auth.keys.clear();
         config.metrics.listen = None;
+        // The same keys each time, so that two measurements are alike.
+        let secret = || "a secret for measurements".into();
+        config.fold.secret.get_or_insert_with(secret);
         // The beginning of every id.
         config.tools.dialects = BTreeMap::from([(String::new(), dialect)]);
         let application = Application::build(config).map_err(io::Error::other)?;
@@ -77,7 +85,14 @@ impl World {
             client: client.map_err(io::Error::other)?,
             gateway: Some(stopper),
             fal: None,
+            overheard: Overheard::default(),
         })
+    }
+
+    /// What the model has written since this was asked last, where it can be overheard.
+    pub(super) fn take_overheard(&self) -> Vec<String> {
+        let mut texts = self.overheard.lock();
+        texts.as_deref_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Ends what was started.

@@ -32,7 +32,7 @@ const PRIORITIES: [&str; 2] = ["throughput", "latency"];
 
 impl Input {
     /// Reads a request body for `variant`; `limit` is the length in characters that `prompt` and
-    /// `system_prompt` may have.
+    /// `system_prompt` may have, and with `any_model` the catalogue does not matter.
     ///
     /// # Errors
     ///
@@ -41,6 +41,7 @@ impl Input {
         body: &[u8],
         variant: Variant,
         limit: Option<usize>,
+        any_model: bool,
     ) -> Result<Input, Vec<Invalid>> {
         read_object(body, |fields, whole| {
             let mut reader = Reader::new(fields, whole, limit);
@@ -53,7 +54,7 @@ impl Input {
                 variant,
                 prompt: reader.prompt(),
                 system_prompt: reader.system_prompt(),
-                model: reader.model(variant),
+                model: reader.model(variant, any_model),
                 reasoning: reader
                     .unless_absent("reasoning", parse_bool)
                     .unwrap_or(false),
@@ -188,14 +189,15 @@ impl<'a> Reader<'a> {
         self.unless_absent(field, |field, value| parse_image(&[json!(field)], value))
     }
 
-    fn model(&mut self, variant: Variant) -> String {
-        self.unless_absent("model", |field, value| {
-            let listed = models(variant).find(|&model| value.as_str() == Some(model));
-            listed
+    fn model(&mut self, variant: Variant, any_model: bool) -> String {
+        let model = self.unless_absent("model", |field, value| {
+            let named = value.as_str();
+            named
+                .filter(|named| any_model || models(variant).any(|model| model == *named))
+                .map(str::to_owned)
                 .ok_or_else(|| Invalid::not_one_of(&[json!(field)], value, &options_text(variant)))
-        })
-        .unwrap_or(DEFAULT_MODEL)
-        .to_owned()
+        });
+        model.unwrap_or_else(|| DEFAULT_MODEL.to_owned())
     }
 
     /// `image_urls`, or the single `image_url` that older callers send.

@@ -3,6 +3,8 @@
 
 mod lines;
 
+use std::sync::PoisonError;
+
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream::LocalBoxStream};
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use super::{
         kinds::{self, Mention},
     },
     llm::Input,
-    options::Options,
+    options::{Options, Overheard},
     play::{Snapshot, Step},
 };
 use lines::Lines;
@@ -29,6 +31,14 @@ pub(super) struct Relay {
     url: String,
     key: Option<String>,
     model: Option<String>,
+    overheard: Option<Overheard>,
+}
+
+/// Prints a line on stderr for what the server did not answer; nothing else shows its words.
+fn tell(what: &str) {
+    const MOST_SHOWN: usize = 200;
+    let shown = what.chars().take(MOST_SHOWN).flat_map(char::escape_debug);
+    eprintln!("relay: the server {}", shown.collect::<String>());
 }
 
 impl Relay {
@@ -39,6 +49,7 @@ impl Relay {
             url: format!("{base}/chat/completions"),
             key: options.relay_key.clone(),
             model: options.relay_model.clone(),
+            overheard: options.overheard.clone(),
         })
     }
 
@@ -64,10 +75,12 @@ impl Relay {
         let status = answer.status().as_u16();
         if status != 200 {
             let text = answer.text().await.unwrap_or_default();
+            tell(&format!("answered {status}: {text}"));
             let text: String = text.chars().take(MOST_ERROR_CHARS).collect();
             return Err(Whole::detail(400, format!("Error code: {status} - {text}")));
         }
-        Ok(growing(answer.bytes_stream()).boxed_local())
+        let overheard = self.overheard.clone();
+        Ok(growing(answer.bytes_stream(), overheard).boxed_local())
     }
 
     /// Passes a chat completion on as it is, for the model that the relay is set up for.
@@ -130,6 +143,7 @@ impl Relay {
         }
         let text = answer.text().await.unwrap_or_default();
         let text: String = text.chars().take(MOST_ERROR_CHARS).collect();
+        tell(&format!("answered {status}: {text}"));
         Err(provider_error(status, &text))
     }
 
@@ -190,8 +204,10 @@ enum Piece {
 /// The snapshots of a chat completion that is streamed as `body`.
 fn growing(
     body: impl Stream<Item = reqwest::Result<Bytes>> + 'static,
+    overheard: Option<Overheard>,
 ) -> impl Stream<Item = Snapshot> {
     async_stream::stream! {
+        let mut heard = Hearing { text: String::new(), overheard };
         let mut body = Box::pin(body);
         let mut lines = Lines::default();
         let mut so_far = Snapshot { output: Some(String::new()), reasoning: None, partial: true, error: None };
@@ -214,6 +230,7 @@ fn growing(
                             continue;
                         }
                         so_far.output.get_or_insert_default().push_str(&content);
+                        heard.text.push_str(&content);
                         if !reasoning.is_empty() {
                             so_far.reasoning.get_or_insert_default().push_str(&reasoning);
                         }
@@ -222,7 +239,26 @@ fn growing(
                 }
             }
         };
+        if let Some(failure) = &failure {
+            tell(&format!("broke off: {failure}"));
+        }
+        drop(heard);
         yield Snapshot { partial: false, error: failure, ..so_far };
+    }
+}
+
+/// What the server has written so far. It is handed over at its end, also where the caller hangs up.
+struct Hearing {
+    text: String,
+    overheard: Option<Overheard>,
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        if let Some(overheard) = &self.overheard {
+            let mut texts = overheard.lock().unwrap_or_else(PoisonError::into_inner);
+            texts.push(std::mem::take(&mut self.text));
+        }
     }
 }
 

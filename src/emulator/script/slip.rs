@@ -70,6 +70,20 @@ pub enum Slip {
     CallUnclosed,
     /// Tools: the answer ends in the middle of the block.
     CallTruncated,
+    /// Tools: the answer opens with the tag of a result, and the calls follow as bare JSON.
+    CallAfterResult,
+    /// Tools: a result made up in the place of a call, as JSON.
+    CallClaimed,
+    /// Tools: the name and the arguments as attributes of an element.
+    CallAttributes,
+    /// Tools: commas between the calls.
+    CallCommas,
+    /// Tools: the block is opened, and nothing follows.
+    CallOpened,
+    /// Tools: prose, then the calls' JSON in a fence.
+    CallShown,
+    /// Tools: the arguments inside a copy of their schema.
+    CallEcho,
     /// A record of the conversation: the reply in the tags of a turn.
     TurnTagged,
     /// A record of the conversation: more turns after the reply, the user's and its own.
@@ -98,6 +112,8 @@ pub enum Slip {
     JsonBraces,
     /// JSON: escapes that JSON does not know, and raw line breaks in strings.
     JsonEscape,
+    /// JSON: the value inside a copy of its schema.
+    JsonEcho,
     /// JSON: a colon is missing.
     JsonInvalid,
     /// JSON: a string that holds the JSON.

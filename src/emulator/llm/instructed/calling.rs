@@ -38,6 +38,12 @@ pub(super) fn write(
         &slipped_calls(brief, calls, behaviour),
         behaviour,
     );
+    let keyed = envelope.key().map(|key| format!("tool_result-{key}"));
+    let result_tag = brief.result_tag.clone().or(keyed);
+    let result_tag = result_tag.as_deref().unwrap_or("tool_result");
+    if let Some(instead) = in_its_place(&envelope, &block, result_tag, behaviour) {
+        return exactly(instead);
+    }
     if makes(Slip::CallTwice) {
         block = format!("{block}\n\n{block}");
     }
@@ -59,9 +65,7 @@ pub(super) fn write(
         block = half(&block).to_owned();
     } else {
         if makes(Slip::CallFabricated) {
-            let keyed = envelope.key().map(|key| format!("tool_result-{key}"));
-            let tag = brief.result_tag.clone().or(keyed);
-            let tag = tag.as_deref().unwrap_or("tool_result");
+            let tag = result_tag;
             let name = first.unwrap_or_default();
             block.push_str(&format!(
                 "\n<{tag} id=\"call_1\" name=\"{name}\">{{\"ok\": true, \"made_up\": true}}</{tag}>\n\
@@ -76,6 +80,29 @@ pub(super) fn write(
         Some(before) => plainly(format!("{before}\n{block}")),
         None => exactly(block),
     }
+}
+
+/// What the slips write that turn the whole answer into something else.
+fn in_its_place(
+    envelope: &Envelope,
+    block: &str,
+    result_tag: &str,
+    behaviour: &Behaviour,
+) -> Option<String> {
+    let makes = |slip| behaviour.makes(slip);
+    if makes(Slip::CallClaimed) {
+        return Some(format!(
+            "{{\"{result_tag}\": \"It was done successfully.\"}}"
+        ));
+    }
+    if makes(Slip::CallOpened) {
+        return Some(envelope.open.clone());
+    }
+    if makes(Slip::CallAfterResult) {
+        return Some(format!("<{result_tag}>{block}"));
+    }
+    let shown = || format!("To find out, you can use this tool:\n\n```json\n{block}\n```");
+    makes(Slip::CallShown).then(shown)
 }
 
 /// An answer that is no call but shows one.
@@ -128,7 +155,10 @@ fn slipped_envelope(shown: &Envelope, behaviour: &Behaviour) -> Envelope {
     } else {
         shown.arguments.as_str()
     };
-    if behaviour.makes(Slip::CallBareJson) {
+    if [Slip::CallBareJson, Slip::CallAfterResult, Slip::CallShown]
+        .into_iter()
+        .any(|slip| behaviour.makes(slip))
+    {
         return Envelope::bare(arguments);
     }
     if behaviour.makes(Slip::CallOpenAi) {
@@ -147,6 +177,12 @@ fn slipped_envelope(shown: &Envelope, behaviour: &Behaviour) -> Envelope {
         arguments: arguments.to_owned(),
         ..shown.clone()
     };
+    if behaviour.makes(Slip::CallCommas) {
+        envelope.separator = ",\n";
+    }
+    if behaviour.makes(Slip::CallAttributes) {
+        envelope.is_in_attributes = true;
+    }
     if behaviour.makes(Slip::CallBraces) {
         envelope.after_call.insert(0, '}');
     }
@@ -188,6 +224,9 @@ pub(super) fn slipped_calls(
         {
             choose::add_unknown(arguments);
         }
+        if makes(Slip::CallEcho) {
+            echo(&mut call.arguments);
+        }
         if makes(Slip::CallTypes) {
             as_strings(&mut call.arguments);
         }
@@ -213,6 +252,16 @@ fn remove_first_required(tool: &Tool, arguments: &mut Value) {
     if let (Some(name), Some(arguments)) = (required.next(), arguments.as_object_mut()) {
         arguments.remove(name);
     }
+}
+
+/// Puts a value where a schema has the schemas of its members.
+pub(super) fn echo(value: &mut Value) {
+    let names: Vec<&String> = value
+        .as_object()
+        .into_iter()
+        .flat_map(|all| all.keys())
+        .collect();
+    *value = json!({ "type": "object", "properties": value, "required": names });
 }
 
 /// Writes every number and truth value as a string.

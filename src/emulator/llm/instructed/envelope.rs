@@ -22,6 +22,8 @@ pub(super) struct Envelope {
     pub(super) arguments: String,
     /// No text may stand next to the calls.
     pub(super) alone: bool,
+    /// Calls stand in the attributes of `<tool_call/>`.
+    pub(super) is_in_attributes: bool,
     /// How a call is written where it is no JSON.
     pub(super) elements: Option<Elements>,
 }
@@ -70,6 +72,7 @@ impl Envelope {
             name: "name".to_owned(),
             arguments: arguments.to_owned(),
             alone: true,
+            is_in_attributes: false,
             elements: None,
         }
     }
@@ -97,6 +100,7 @@ impl Envelope {
             name: "name".to_owned(),
             arguments: arguments.to_owned(),
             alone: false,
+            is_in_attributes: false,
             elements: None,
         }
     }
@@ -173,6 +177,10 @@ impl Envelope {
         let calls: Vec<String> = calls
             .into_iter()
             .map(|(name, arguments)| {
+                if self.is_in_attributes {
+                    let arguments = style.write(arguments);
+                    return format!("<tool_call name=\"{name}\" arguments={arguments}/>");
+                }
                 if let Some(elements) = &self.elements {
                     return elements.write(name, arguments, &self.arguments, style);
                 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     brief::Format,
-    calling::{as_strings, half},
+    calling::{as_strings, echo, half},
     instance::{self, Optional},
     json_text::Style,
     moment::Moment,
@@ -28,6 +28,9 @@ pub(super) fn write(format: &Format, moment: &Moment<'_>, behaviour: &Behaviour)
     }
     if makes(Slip::JsonTypes) {
         as_strings(&mut value);
+    }
+    if makes(Slip::JsonEcho) {
+        echo(&mut value);
     }
     if makes(Slip::JsonArray) {
         value = json!([value]);
