@@ -1,7 +1,7 @@
 //! Runs a plan: calls fal, reads what comes, and asks again where that helps. It knows nothing of
 //! the HTTP server, so that a run can outlive the request that began it.
 //!
-//! [`open`] walks to a model that answers and gives a [`Run`], one for a request. A run has a
+//! [`open()`] walks to a model that answers and gives a [`Run`], one for a request. A run has a
 //! [`choice::Choice`] for each answer that is wanted, and a choice has one [`attempt::Attempt`] after
 //! another: the first try, then, where the answer is not what was promised, another. Every call to
 //! fal is an attempt, is taken from the same [`ledger::Ledger`], and is settled in its `Drop`,

@@ -85,17 +85,25 @@ def test_numbers_that_openai_would_not_take_are_refused(client, emulator, marker
     assert emulator.calls(marker) == []
 
 
-@BOTH_WAYS
-def test_one_choice_that_is_refused_fails_the_request(client, emulator, marker, stream):
-    """fal takes one call at a time. Some of the answers would be worse than none, and calls that go on are dropped."""
-    prompt = "count 2000 /emulate latency:1s gap:20ms size:5 concurrency:1"
-    with client.with_options(max_retries=0) as once, pytest.raises(openai.RateLimitError) as caught:
-        answer = once.chat.completions.create(
-            model=MODEL, messages=[system(marker), user(prompt)], n=3, stream=stream
-        )
-        list(answer)
+def test_choices_that_come_are_delivered_when_others_are_refused(client, emulator, marker):
+    """fal takes one call at a time. The answer to it is paid for, so it is not thrown away with the others."""
+    messages = [system(marker), user("echo kept /emulate latency:1s concurrency:1")]
+    raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=messages, n=3)
+    choices = raw.parse().choices
+    assert [choice.message.content for choice in choices] == ["kept"]
+    assert raw.headers["x-gateway-missing-choices"].count("rate_limit_exceeded") == 2
+    assert len(emulator.calls(marker)) == 3
+
+
+def test_a_stream_delivers_the_choices_that_come_before_it_fails(client, emulator, marker):
+    messages = [system(marker), user("echo kept /emulate latency:1s concurrency:1")]
+    chunks = []
+    with pytest.raises(openai.APIError) as caught:
+        for chunk in client.chat.completions.create(model=MODEL, messages=messages, n=3, stream=True):
+            chunks.append(chunk)
+    assert text_of(chunks) == "kept"
     assert caught.value.code == "rate_limit_exceeded"
-    assert "hung_up" in [emulator.ended(call).outcome for call in emulator.calls(marker)]
+    assert len(emulator.calls(marker)) == 3
 
 
 def test_choices_that_break_off_end_the_stream_with_one_error(client):
