@@ -17,33 +17,11 @@ use super::scope::{self, Scope};
 use crate::engine::{self, Order, Run};
 use crate::translate::ask::{Ask, Delivery};
 use crate::translate::explain::explain;
-use crate::translate::face::answer::{FrameWriter, StreamedAnswer, WholeAnswer};
+use crate::translate::face::Face;
+use crate::translate::face::answer::StreamedAnswer;
 use crate::translate::face::objects::{Head, UsageChunk};
 use crate::translate::face::rules::parse_priority;
-use crate::translate::notes::Notes;
 use crate::translate::plan::{Capabilities, Plan, candidates};
-use crate::translate::rejection::Rejection;
-
-/// A public API: how it reads a request and writes the answer to it. A value of it is one request.
-pub trait Face: Sized {
-    /// What its ids begin with.
-    const ID_PREFIX: &'static str;
-    /// The field that holds what is asked, which errors about it name.
-    const ASKED_IN: &'static str;
-    type Frames: FrameWriter + 'static;
-
-    /// Reads a request body.
-    ///
-    /// # Errors
-    /// Whatever the API would refuse, and what nothing here can honour.
-    fn parse<'a>(body: &'a [u8], gateway: &Gateway) -> Result<(Ask<'a>, Self), Rejection>;
-
-    /// The JSON of a whole answer.
-    fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8>;
-
-    /// What writes a stream, with the notes in its first chunk where they are wanted.
-    fn into_frames(self, head: &Head, usage: UsageChunk, notes: Option<&Notes>) -> Self::Frames;
-}
 
 /// Answers a request, whole or as a stream.
 ///
@@ -77,7 +55,7 @@ async fn answer<F: Face>(
     scope.heard();
     scope.takes(scope::place(gateway, Some(&caller))?);
     scope.record.received(body.len());
-    let (mut ask, face) = F::parse(&body, gateway)?;
+    let (mut ask, face) = F::parse(&body, &gateway.face)?;
     let text = body.len().saturating_sub(ask.conversation.image_bytes());
     extract::refuse_long_text(text, gateway.config.limits.max_text)?;
     read_headers(&mut ask, request)?;

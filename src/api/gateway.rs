@@ -16,6 +16,7 @@ use crate::config::{self, Config, MissingFinal, UnknownModel, UsageCount};
 use crate::engine::count::TokenCounter;
 use crate::engine::{Engine, Settings};
 use crate::observe::metrics::Metrics;
+use crate::translate::face::FaceSettings;
 use crate::translate::face::chat::messages;
 use crate::translate::face::chat::write::ReasoningField;
 use crate::translate::fold::{Overflow, Room};
@@ -37,8 +38,8 @@ pub struct Gateway {
     pub catalogue: Catalogue,
     /// What may be asked of fal.
     pub capabilities: Capabilities,
-    pub message_limits: messages::Limits,
-    pub reasoning_field: ReasoningField,
+    /// What faces have to know of the settings.
+    pub face: FaceSettings,
     /// What runs plans.
     pub engine: Engine,
     pub metrics: Arc<Metrics>,
@@ -143,25 +144,7 @@ impl Gateway {
                     },
                 },
             },
-            message_limits: messages::Limits {
-                max_messages: config.limits.max_messages,
-                ignore: config
-                    .compat
-                    .ignore
-                    .iter()
-                    .map(|field| field.name())
-                    .collect(),
-                images: image::Limits {
-                    max_images: config.limits.max_images,
-                    max_image_bytes: config.limits.max_image_bytes,
-                    allow_http: config.images.http,
-                },
-            },
-            reasoning_field: match config.compat.reasoning_field {
-                config::ReasoningField::Both => ReasoningField::Both,
-                config::ReasoningField::ReasoningContent => ReasoningField::ReasoningContent,
-                config::ReasoningField::Reasoning => ReasoningField::Reasoning,
-            },
+            face: face(&config),
             engine: engine(&config, secret, &metrics, &stopping),
             metrics,
             stopping,
@@ -296,6 +279,31 @@ fn secret(config: &Config) -> Result<Secret, BuildError> {
     let drawn = ring::rand::generate::<[u8; 32]>(&SystemRandom::new());
     let drawn = drawn.map_err(|_| BuildError::Random)?;
     Ok(Secret::new(drawn.expose()))
+}
+
+/// What faces have to know.
+fn face(config: &Config) -> FaceSettings {
+    FaceSettings {
+        messages: messages::Limits {
+            max_messages: config.limits.max_messages,
+            ignore: config
+                .compat
+                .ignore
+                .iter()
+                .map(|field| field.name())
+                .collect(),
+            images: image::Limits {
+                max_images: config.limits.max_images,
+                max_image_bytes: config.limits.max_image_bytes,
+                allow_http: config.images.http,
+            },
+        },
+        reasoning_field: match config.compat.reasoning_field {
+            config::ReasoningField::Both => ReasoningField::Both,
+            config::ReasoningField::ReasoningContent => ReasoningField::ReasoningContent,
+            config::ReasoningField::Reasoning => ReasoningField::Reasoning,
+        },
+    }
 }
 
 fn max_calls(config: &Config) -> u32 {

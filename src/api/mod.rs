@@ -8,8 +8,6 @@
 pub mod address;
 pub mod answer;
 pub mod auth;
-pub mod chat;
-pub mod completions;
 pub mod connection;
 pub mod describe;
 pub mod elsewhere;
@@ -28,8 +26,8 @@ use std::future::ready;
 use actix_web::web::{self, ServiceConfig, resource};
 use actix_web::{HttpRequest, Resource, Route, guard};
 
-use chat::Chat;
-use completions::Completions;
+use crate::translate::face::chat::Chat;
+use crate::translate::face::completions::Completions;
 
 /// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`, except
 /// those of [`elsewhere`], which only refuse.

@@ -24,9 +24,6 @@ use crate::upstream::{KeyPrint, Refusal, RefusalKind, UpstreamError};
 /// Which choices of a whole answer have failed, and why.
 const MISSING_CHOICES: HeaderName = HeaderName::from_static("x-gateway-missing-choices");
 
-/// The comment that keeps a silent stream alive. Clients ignore it; proxies do not cut it.
-const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
-
 /// Tells the caller, the log and the metrics of failures.
 pub struct Reporter {
     pub gateway: Arc<Gateway>,
@@ -192,7 +189,7 @@ fn frames<W: FrameWriter>(
                 }
                 yield Ok(frames);
             } else if std::mem::take(&mut is_late) {
-                yield Ok(KEEP_ALIVE);
+                yield Ok(Bytes::from_static(W::KEEP_ALIVE));
             }
             if answer.has_ended() {
                 break;

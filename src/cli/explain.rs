@@ -36,7 +36,7 @@ pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
         io::Error::new(error.kind(), format!("{}: {error}", args.file.display()))
     })?;
     let capabilities = &gateway.capabilities;
-    let planned = parse(&body, &gateway.message_limits).and_then(|ask| {
+    let planned = parse(&body, &gateway.face.messages).and_then(|ask| {
         let (target, others) = candidates(&ask, &gateway.catalogue)?;
         plan(&ask, &target, &others, capabilities)
     });

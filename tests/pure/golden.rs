@@ -24,13 +24,12 @@ use fal_gateway::translate::ask::Delivery;
 use fal_gateway::translate::draft::{Fate, Parameter};
 use fal_gateway::translate::explain::explain;
 use fal_gateway::translate::face::answer::{Choices, FrameWriter, StreamedAnswer, WholeAnswer};
-use fal_gateway::translate::face::chat::write::{CallStyle, ChatChunks, Style};
-use fal_gateway::translate::face::completions::write::CompletionChunks;
 use fal_gateway::translate::face::objects::UsageChunk;
-use fal_gateway::translate::face::{chat, completions};
+use fal_gateway::translate::face::{self, FaceSettings, chat, completions};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::key::Key;
+use fal_gateway::translate::notes::Notes;
 use fal_gateway::translate::plan::{Capabilities, Plan, Reading};
 use fal_gateway::translate::reading::{
     Event, Finish, FinishReason, Format, Instead, Reader, Sink, Unmet,
@@ -40,7 +39,9 @@ use fal_gateway::translate::tools::Dialect;
 use fal_gateway::wire::fal::any_llm::AnyLlmInput;
 use fal_gateway::wire::openai::fields::Fields;
 
-use crate::support::{self, CAPABILITIES, Face, Heard, LIMITS, STYLE, byte_by_byte};
+use crate::support::{
+    self, CAPABILITIES, Face, Heard, LIMITS, MESSAGE_LIMITS, STYLE, byte_by_byte,
+};
 
 /// A file of `tests/golden/plan`. The request stays text: order, duplicates and numbers such as
 /// `1e999` are part of the case.
@@ -459,7 +460,7 @@ struct Answer {
 const KEY: &str = "7K2Q";
 
 fn answer(face: Face, case: &str, request: &str, format: Format, bytes: &[u8]) -> Answer {
-    let (mut plan, echo) = face
+    let (mut plan, _) = face
         .plan(request.as_bytes(), &CAPABILITIES)
         .unwrap_or_else(|rejection| panic!("{case}: {rejection:?}"));
     let tools = plan.reading.contract.tools.iter_mut();
@@ -474,29 +475,33 @@ fn answer(face: Face, case: &str, request: &str, format: Format, bytes: &[u8]) -
         _ => UsageChunk::None,
     };
     let notes = Some(&plan.notes).filter(|_| case.starts_with("notes-"));
-    let head = support::head();
-    let style = Style {
-        calls: match plan.notes.emulated.contains(&"functions") {
-            true => CallStyle::Function,
-            false => CallStyle::Tools,
-        },
-        ..STYLE
-    };
     let reader = Reader::new(&plan.reading, format, LIMITS);
     match face {
-        Face::Chat => {
-            let writer = ChatChunks::new(&head, style, usage, notes);
-            written(reader, bytes, writer, |whole| {
-                chat::write::to_json(&head, whole, style, notes)
-            })
-        }
+        Face::Chat => written_by::<chat::Chat>(request, reader, bytes, usage, notes),
         Face::Completions => {
-            let writer = CompletionChunks::new(&head, echo.clone(), usage, notes);
-            written(reader, bytes, writer, |whole| {
-                completions::write::to_json(&head, whole, echo.as_deref(), notes)
-            })
+            written_by::<completions::Completions>(request, reader, bytes, usage, notes)
         }
     }
+}
+
+/// The answer as a public API writes it, without a server.
+fn written_by<F: face::Face>(
+    request: &str,
+    reader: Reader,
+    bytes: &[u8],
+    usage: UsageChunk,
+    notes: Option<&Notes>,
+) -> Answer {
+    let settings = FaceSettings {
+        messages: MESSAGE_LIMITS,
+        reasoning_field: STYLE.reasoning_field,
+    };
+    let asked = || F::parse(request.as_bytes(), &settings).unwrap().1;
+    let (whole, head) = (asked(), support::head());
+    let frames = asked().into_frames(&head, usage, notes);
+    written(reader, bytes, frames, |answer| {
+        whole.to_json(&head, answer, notes)
+    })
 }
 
 /// Reads byte by byte, so that each of fal's events gives its own chunk.

@@ -570,10 +570,10 @@ fn an_import_that_points_the_wrong_way_is_found() {
         ("upstream/run.rs", "use fal_gateway::translate::plan::Plan;"),
         ("access/mod.rs", "use crate::wire::text::Text;"),
         ("observe/logging.rs", "use crate::api::Route;"),
-        ("api/chat.rs", "use crate::emulator::Script;"),
+        ("api/answer.rs", "use crate::emulator::Script;"),
         ("engine/run.rs", "fn answer(_: actix_web::HttpRequest) {}"),
         ("engine/run.rs", "use crate::api::error::ApiError;"),
-        ("api/chat.rs", "fn get(_: reqwest::Client) {}"),
+        ("api/answer.rs", "fn get(_: reqwest::Client) {}"),
         (
             "emulator/routes.rs",
             "use crate::wire::fal::any_llm::AnyLlmInput;",

@@ -94,6 +94,9 @@ impl Choices for WholeAnswer {
 
 /// Writes the frames of one API's stream. Each frame is written whole, with its blank line.
 pub trait FrameWriter {
+    /// What keeps a silent stream alive: clients ignore it, and proxies do not cut it.
+    const KEEP_ALIVE: &'static [u8];
+
     /// What comes first in a choice, whatever follows.
     fn open(&mut self, out: &mut Vec<u8>, choice: usize);
     fn text(&mut self, out: &mut Vec<u8>, choice: usize, text: &str);
@@ -106,6 +109,8 @@ pub trait FrameWriter {
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason);
     /// What comes when every choice is closed.
     fn end(&mut self, out: &mut Vec<u8>, usage: Usage);
+    /// What comes last in a stream that fails, with the API's envelope of the error.
+    fn fail(&mut self, out: &mut Vec<u8>, envelope: &[u8]);
 }
 
 /// A streamed answer: events go in, frames come out.
@@ -171,9 +176,7 @@ impl<W: FrameWriter> StreamedAnswer<W> {
             return;
         }
         self.has_ended = true;
-        self.out.extend_from_slice(b"data: ");
-        self.out.extend_from_slice(envelope);
-        self.out.extend_from_slice(b"\n\n");
+        self.writer.fail(&mut self.out, envelope);
     }
 
     fn begin(&mut self, index: usize) {

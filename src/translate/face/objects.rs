@@ -134,6 +134,16 @@ impl ChunkFrame {
     }
 }
 
+/// A comment, which keeps a silent stream alive.
+pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
+/// Writes the frame of an error: its envelope, and no `[DONE]` after it.
+pub fn write_error(out: &mut Vec<u8>, envelope: &[u8]) {
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(envelope);
+    out.extend_from_slice(b"\n\n");
+}
+
 /// The notes as a member of a chunk.
 fn noted(notes: &Notes) -> Vec<u8> {
     let mut member = b",\"gateway\":".to_vec();

@@ -7,3 +7,44 @@ pub mod parameters;
 pub mod parse;
 pub mod tools;
 pub mod write;
+
+use write::{CallStyle, ChatChunks, Style};
+
+use super::answer::WholeAnswer;
+use super::objects::{Head, UsageChunk};
+use super::{Face, FaceSettings};
+use crate::translate::ask::Ask;
+use crate::translate::notes::Notes;
+use crate::translate::rejection::Rejection;
+
+/// A chat completion request.
+pub struct Chat {
+    style: Style,
+}
+
+impl Face for Chat {
+    const ID_PREFIX: &'static str = "chatcmpl-";
+    const ASKED_IN: &'static str = "messages";
+    type Frames = ChatChunks;
+
+    fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
+        let ask = parse::parse(body, &settings.messages)?;
+        let speaks_of_functions = ask.tools.as_ref().is_some_and(|offer| offer.as_functions);
+        let style = Style {
+            reasoning_field: settings.reasoning_field,
+            calls: match speaks_of_functions {
+                true => CallStyle::Function,
+                false => CallStyle::Tools,
+            },
+        };
+        Ok((ask, Self { style }))
+    }
+
+    fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
+        write::to_json(head, answer, self.style, notes)
+    }
+
+    fn into_frames(self, head: &Head, usage: UsageChunk, notes: Option<&Notes>) -> ChatChunks {
+        ChatChunks::new(head, self.style, usage, notes)
+    }
+}

@@ -147,6 +147,12 @@ impl ChatChunks {
 }
 
 impl FrameWriter for ChatChunks {
+    const KEEP_ALIVE: &'static [u8] = objects::KEEP_ALIVE;
+
+    fn fail(&mut self, out: &mut Vec<u8>, envelope: &[u8]) {
+        objects::write_error(out, envelope);
+    }
+
     /// The role comes first.
     fn open(&mut self, out: &mut Vec<u8>, choice: usize) {
         let role = b"\"role\":\"assistant\",\"content\":\"\",\"refusal\":null";

@@ -8,3 +8,42 @@
 pub mod parameters;
 pub mod parse;
 pub mod write;
+
+use parse::Request;
+use write::CompletionChunks;
+
+use super::answer::WholeAnswer;
+use super::objects::{Head, UsageChunk};
+use super::{Face, FaceSettings};
+use crate::translate::ask::Ask;
+use crate::translate::notes::Notes;
+use crate::translate::rejection::Rejection;
+
+/// A completion request.
+pub struct Completions {
+    echo: Option<String>,
+}
+
+impl Face for Completions {
+    const ID_PREFIX: &'static str = "cmpl-";
+    const ASKED_IN: &'static str = "prompt";
+    type Frames = CompletionChunks;
+
+    fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
+        let Request { ask, echo } = parse::parse(body, &settings.messages.ignore)?;
+        Ok((ask, Self { echo }))
+    }
+
+    fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
+        write::to_json(head, answer, self.echo.as_deref(), notes)
+    }
+
+    fn into_frames(
+        self,
+        head: &Head,
+        usage: UsageChunk,
+        notes: Option<&Notes>,
+    ) -> CompletionChunks {
+        CompletionChunks::new(head, self.echo, usage, notes)
+    }
+}

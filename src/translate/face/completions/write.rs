@@ -62,6 +62,12 @@ impl CompletionChunks {
 }
 
 impl FrameWriter for CompletionChunks {
+    const KEEP_ALIVE: &'static [u8] = objects::KEEP_ALIVE;
+
+    fn fail(&mut self, out: &mut Vec<u8>, envelope: &[u8]) {
+        objects::write_error(out, envelope);
+    }
+
     /// The prompt comes first where it is wanted; nothing else does.
     fn open(&mut self, out: &mut Vec<u8>, choice: usize) {
         if let Some(echo) = &self.echo {
