@@ -23,7 +23,7 @@ def test_the_request_id_is_on_the_exception(ask):
         ({"temperature": "warm"}, "temperature"),
         ({"n": 129}, "n"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"stop": ["1", "2", "3", "4", "5"]}, "stop"),
+        ({"stop": [str(number) for number in range(17)]}, "stop"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "narrator", "content": "Once upon a time"}]}, "messages[0].role"),
         ({"messages": "hello"}, "messages"),

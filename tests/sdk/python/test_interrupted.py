@@ -30,7 +30,7 @@ def test_a_broken_stream_raises_after_the_text_that_came(stream, fault):
     assert finish_reasons(chunks) == []
     # The status line has long been sent, so this is the plain class, with the error's own fields.
     assert type(error) is openai.APIError
-    assert error.type == "upstream_error"
+    assert error.type == "invalid_request_error"
     assert error.code == {"drop": "upstream_disconnected", "error": "upstream_error"}[fault.split(":")[0]]
 
 

@@ -98,7 +98,7 @@ def test_strict_tools(chat_model):
 
 def test_a_call_that_never_comes_raises(chat_model):
     model = chat_model.bind_tools([get_weather, get_time], tool_choice="any")
-    with pytest.raises(openai.InternalServerError) as caught:
+    with pytest.raises(openai.BadRequestError) as caught:
         model.invoke("Hello\n/emulate tool:none stubborn")
     assert caught.value.code == "tool_choice_not_met"
 

@@ -177,7 +177,7 @@ def test_an_answer_that_was_paid_for_is_not_asked_for_again_by_the_sdk(client, e
 
     def calls_with(retries: int) -> int:
         prompt = f"{ASK} {marker}-{retries}\n/emulate json:wrong stubborn"
-        with pytest.raises(openai.InternalServerError):
+        with pytest.raises(openai.BadRequestError):
             client.with_options(max_retries=retries).chat.completions.create(
                 model=MODEL, messages=[user(prompt)], response_format=form()
             )

@@ -307,7 +307,7 @@ def test_a_streamed_call_with_usage(stream):
 REPAIRED = """case prefix types extra parameters string python trailing smart escape barejson openai renamed nokey wrongkey
 two fenced before prose fabricate""".split()
 ASKED_AGAIN = "missing unknown truncated".split()
-NO_CALL = "empty none quote".split()
+NO_CALL = "empty none".split()
 
 
 @pytest.mark.parametrize("tools", [TOOLS, STRICT_TOOLS], ids=["lenient", "strict"])
@@ -348,6 +348,12 @@ def test_a_required_call_comes_when_asked_for_again(answer, emulator, marker, sl
     completion = answer(f"{PARIS} {marker}\n/emulate tool:{slip}", tools=TOOLS, tool_choice="required")
     assert calls_of(completion)
     assert len(emulator.calls(marker)) == 2
+
+
+def test_an_example_in_a_fence_counts_where_a_call_is_required(answer, emulator, marker):
+    completion = answer(f"{PARIS} {marker}\n/emulate tool:quote", tools=TOOLS, tool_choice="required")
+    assert calls_of(completion)
+    emulator.only_call(marker)
 
 
 def test_an_example_in_a_fence_is_no_call(answer):
