@@ -18,7 +18,7 @@ pub(super) fn read_file(
     problems: &mut Problems,
 ) -> Option<Map<String, Value>> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let lines = Lines { path, text };
+    let lines = Lines::of(path, text);
     let mut last_line = None;
     for error in &errors {
         let origin = error
@@ -42,15 +42,20 @@ pub(super) fn read_value(text: &str, origin: &str) -> Option<Value> {
     Some(convert(&value, &|_| origin.to_owned()))
 }
 
+/// Where each line of a file ends, so that a place is found without reading the file again.
 struct Lines<'a> {
     path: &'a str,
-    text: &'a str,
+    ends: Vec<usize>,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn of(path: &'a str, text: &str) -> Self {
+        let ends = text.match_indices('\n').map(|(at, _)| at).collect();
+        Self { path, ends }
+    }
+
     fn at(&self, span: &Range<usize>) -> String {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
-        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        let line = 1 + self.ends.partition_point(|end| *end < span.start);
         format!("{}:{line}", self.path)
     }
 }
