@@ -7,8 +7,15 @@
 //! <turn-K role="assistant">…</turn-K>
 //! </conversation-K>
 //!
+//! <turn-K role="system">…</turn-K>
+//!
+//! a message
+//!
+//! <next-K role="user"/>
 //! the last message
 //! ```
+//!
+//! Turns may also stand behind the record, and several messages, kept apart by `<next-K …/>`.
 //!
 //! `K` is whatever the caller chose. fal knows nothing of this; a language model reads it as text,
 //! and so do we, as tolerantly as we can.
@@ -67,11 +74,37 @@ pub(in crate::emulator) fn read(prompt: &str) -> Conversation<'_> {
         .strip_prefix("<conversation-")
         .and_then(|rest| rest.split(['>', ' ', '\n']).next())
         .unwrap_or_default();
+    let (later, message) = behind(after, key);
+    let mut turns = turns(record, key);
+    turns.extend(later);
     Conversation {
         key: Some(key),
-        turns: turns(record, key),
-        message: after.trim_start_matches(['\r', '\n']),
+        turns,
+        message,
     }
+}
+
+/// What stands behind the record: turns, and the message to answer.
+fn behind<'a>(after: &'a str, key: &str) -> (Vec<Turn<'a>>, &'a str) {
+    let trimmed = after.trim_start_matches(['\r', '\n']);
+    let end = format!("</turn-{key}>");
+    let (mut later, mut message) = match trimmed.rsplit_once(end.as_str()) {
+        Some((elements, rest)) if trimmed.starts_with(&format!("<turn-{key}")) => {
+            (turns(elements, key), rest.trim_start_matches(['\r', '\n']))
+        }
+        _ => (Vec::new(), trimmed),
+    };
+    let (next, mut role) = (format!("<next-{key} role=\""), "user");
+    while let Some((said, rest)) = message.split_once(next.as_str()) {
+        let Some((following, rest)) = rest.split_once("\"/>") else {
+            break;
+        };
+        let text = said.trim_matches(['\r', '\n']);
+        later.push(Turn { role, text });
+        role = following;
+        message = rest.trim_start_matches(['\r', '\n']);
+    }
+    (later, message)
 }
 
 fn turns<'a>(record: &'a str, key: &str) -> Vec<Turn<'a>> {
@@ -111,6 +144,25 @@ mod tests {
         assert_eq!(
             turns,
             [("user", "What is 2+2?"), ("assistant", "4 </turn-OTHER>")]
+        );
+    }
+
+    #[test]
+    fn turns_and_messages_may_stand_behind_the_record() {
+        let prompt = "<conversation-7K2Q>\n</conversation-7K2Q>\n\n\
+            <turn-7K2Q role=\"system\">Be short.</turn-7K2Q>\n<turn-7K2Q role=\"system\">Be kind.</turn-7K2Q>\n\n\
+            Make a title of this:\n\n<next-7K2Q role=\"user\"/>\nrename a to b";
+        let conversation = read(prompt);
+        assert_eq!(conversation.message, "rename a to b");
+        let turns = conversation.turns.iter();
+        let turns: Vec<_> = turns.map(|turn| (turn.role, turn.text)).collect();
+        assert_eq!(
+            turns,
+            [
+                ("system", "Be short."),
+                ("system", "Be kind."),
+                ("user", "Make a title of this:")
+            ]
         );
     }
 
