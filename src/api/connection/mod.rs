@@ -10,8 +10,8 @@
 //!   client's end is noticed behind it; more than that waits in the system, where it holds up its
 //!   sender and nobody else.
 //! - It answers an offer to switch protocols with a header that breaks the connection. Here such
-//!   offers are declined before it sees them ([`head`]).
-//! - It refuses what it cannot parse without a word. Here that refusal gets its words ([`bare`]).
+//!   offers are declined before it sees them (`head.rs`).
+//! - It refuses what it cannot parse without a word. Here that refusal gets its words (`bare.rs`).
 
 mod bare;
 mod head;
