@@ -86,32 +86,14 @@ impl Plain {
         }
     }
 
+    /// An ampersand that comes out of an entity may begin another one, any number of times.
     fn add_entity(&mut self, letters: &mut Peekable<Chars<'_>>) {
-        let name: String = letters
-            .clone()
-            .take(MOST_ENTITY)
-            .take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '#')
-            .collect();
-        let lower = name.to_ascii_lowercase();
-        let number = match lower.strip_prefix('#') {
-            Some(number) => match number.strip_prefix('x') {
-                Some(digits) => u32::from_str_radix(digits, 16).ok(),
-                None => number.parse().ok(),
-            },
-            None => None,
-        };
-        let named = ENTITIES.iter().find(|(known, _)| *known == lower);
-        let decoded = number
-            .and_then(char::from_u32)
-            .or(named.map(|(_, letter)| *letter));
-        let Some(decoded) = decoded else {
-            return self.put('&');
-        };
-        letters.nth(name.len() - 1);
-        letters.next_if_eq(&';');
-        match decoded {
-            '&' => self.add_entity(letters),
-            decoded => self.put(decoded),
+        loop {
+            match entity(letters) {
+                Some('&') => {}
+                Some(decoded) => return self.put(decoded),
+                None => return self.put('&'),
+            }
         }
     }
 
@@ -141,6 +123,30 @@ pub fn letters(plain: &str) -> String {
         .chars()
         .filter(|letter| letter.is_alphanumeric())
         .collect()
+}
+
+/// Takes the rest of an entity, behind its ampersand, and gives what it stands for.
+fn entity(letters: &mut Peekable<Chars<'_>>) -> Option<char> {
+    let name: String = letters
+        .clone()
+        .take(MOST_ENTITY)
+        .take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '#')
+        .collect();
+    let lower = name.to_ascii_lowercase();
+    let number = match lower.strip_prefix('#') {
+        Some(number) => match number.strip_prefix('x') {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => number.parse().ok(),
+        },
+        None => None,
+    };
+    let named = ENTITIES.iter().find(|(known, _)| *known == lower);
+    let decoded = number
+        .and_then(char::from_u32)
+        .or(named.map(|(_, letter)| *letter))?;
+    letters.nth(name.len().checked_sub(1)?);
+    letters.next_if_eq(&';');
+    Some(decoded)
 }
 
 /// The letter that so many hexadecimal digits stand for, behind so many other characters.
@@ -205,6 +211,13 @@ fn is_left_out(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Plain;
+
+    #[test]
+    fn an_entity_in_an_entity_takes_no_stack() {
+        let mut plain = Plain::default();
+        plain.add(&format!("&{}lt;", "amp;".repeat(1_000_000)));
+        assert_eq!(plain.into_text(), "<");
+    }
 
     #[test]
     fn spellings_of_one_text_have_one_plain_form() {
