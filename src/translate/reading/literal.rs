@@ -2,6 +2,7 @@
 //!
 //! Only literals count: what would have to be computed has no value here.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use serde_json::{Number, Value};
@@ -51,7 +52,7 @@ impl<'t> Writer<'t> {
 
     /// Members with plain names or with names in quotes, up to the closing mark.
     fn members(&mut self, close: char, between: char) -> Option<()> {
-        let mut names: Vec<String> = Vec::new();
+        let mut names = HashSet::new();
         self.out.push('{');
         while self.take(close).is_none() {
             if !names.is_empty() {
@@ -64,11 +65,8 @@ impl<'t> Writer<'t> {
             }
             let name = self.name(between == ':')?;
             self.take(between)?;
-            if names.contains(&name) {
-                return None;
-            }
             let _ = write!(self.out, "{}: ", Value::from(name.as_str()));
-            names.push(name);
+            names.insert(name).then_some(())?;
             self.value()?;
         }
         self.out.push('}');

@@ -227,22 +227,29 @@ fn leading_name(text: &str) -> &str {
     text.get(..length).unwrap_or_default()
 }
 
+/// The most layers and members before the name of a call.
+const DEEPEST: usize = 8;
+
 /// Whether JSON that may not be complete begins like a call to a known tool.
 fn of_json(json: &str, names: &[String], depth: usize) -> Opening {
     let Some(inner) = json.strip_prefix(['{', '[']) else {
         return Opening::of_prefix(json.is_empty());
     };
     let inner = inner.trim_start();
-    if depth > 3 {
-        return Opening::No;
-    }
     if json.starts_with('[') && !inner.is_empty() {
-        return of_json(inner, names, depth.saturating_add(1));
+        return match depth > DEEPEST {
+            true => Opening::No,
+            false => of_json(inner, names, depth.saturating_add(1)),
+        };
     }
     of_members(inner, names, depth)
 }
 
+/// `depth` counts the layers and the members that were passed on the way.
 fn of_members(members: &str, names: &[String], depth: usize) -> Opening {
+    if depth > DEEPEST {
+        return Opening::No;
+    }
     let Some(quoted) = members.strip_prefix(QUOTES) else {
         return Opening::of_prefix(members.is_empty());
     };
@@ -274,7 +281,7 @@ fn after_aside(value: &str, names: &[String], depth: usize) -> Opening {
         return Opening::Open;
     };
     match after.trim_start().strip_prefix(',') {
-        Some(next) => of_members(next.trim_start(), names, depth),
+        Some(next) => of_members(next.trim_start(), names, depth.saturating_add(1)),
         None => Opening::of_prefix(after.trim_start().is_empty()),
     }
 }
@@ -344,4 +351,18 @@ fn could_be_element(tag: &str) -> bool {
         && bare.len() <= 16
         && bare.bytes().all(|byte| byte.is_ascii_alphanumeric());
     could_be_prefix || ELEMENTS.iter().any(|element| element.starts_with(bare))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Opening;
+
+    #[test]
+    fn members_before_the_name_cost_no_stack() {
+        let names = ["f".to_owned()];
+        let before = |count| "{".to_owned() + &r#""id": "a", "#.repeat(count);
+        let few = before(3) + r#""name": "f""#;
+        assert_eq!(Opening::of(&few, &names), Opening::Settled);
+        assert_eq!(Opening::of(&before(500_000), &names), Opening::No);
+    }
 }
