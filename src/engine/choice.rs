@@ -186,6 +186,10 @@ impl Choice {
                 if sink.has_delivered {
                     self.unmet = None;
                 }
+                if sink.has_words {
+                    // Plain words that have gone out are an answer, whatever follows them.
+                    self.retry.take_if(|retry| retry.is_for_plain_words());
+                }
                 return has_progress | was_calling;
             }
         }
@@ -332,6 +336,8 @@ struct ChoiceSink<'c> {
     choices: &'c mut dyn Choices,
     index: usize,
     has_delivered: bool,
+    /// Whether any text but white space has gone out.
+    has_words: bool,
     finish: Option<Finish>,
     unmet: Option<Unmet>,
     fault: Option<Fault>,
@@ -343,6 +349,7 @@ impl<'c> ChoiceSink<'c> {
             choices,
             index,
             has_delivered: false,
+            has_words: false,
             finish: None,
             unmet: None,
             fault: None,
@@ -358,6 +365,7 @@ impl Sink for ChoiceSink<'_> {
             Event::Unmet(unmet) => self.unmet = Some(unmet.clone()),
             event => {
                 self.has_delivered |= matches!(event, Event::Text(_) | Event::Call(_));
+                self.has_words |= matches!(event, Event::Text(text) if !text.trim().is_empty());
                 self.choices.event(self.index, event);
             }
         }

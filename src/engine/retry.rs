@@ -127,6 +127,11 @@ impl Retry {
         })
     }
 
+    /// Whether any words will do as an answer.
+    pub fn is_for_plain_words(&self) -> bool {
+        self.template.reading.contract.is_plain()
+    }
+
     /// Whether this was the last time.
     pub fn is_used_up(&self) -> bool {
         self.left == 0

@@ -457,4 +457,18 @@ fn the_memory_of_a_request_is_held_as_long_as_its_bytes_are() {
         drop((first, second));
         is_idle(&gateway);
     }
+
+    // The answer to a conversation is asked for again only where nothing of it was words.
+    let mut talk = large(false);
+    talk["messages"] = json!([
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "hello"},
+        {"role": "user", "content": "x".repeat(700_000)},
+    ]);
+    let mut first = gateway.open(&Call::chat(&talk)).stream();
+    first.until("\"content\":\"a");
+    let mut second = gateway.open(&Call::chat(&talk));
+    assert_eq!(second.head().status, 200);
+    drop((first, second));
+    is_idle(&gateway);
 }
