@@ -19,7 +19,7 @@ use crate::observe::record::Record;
 use crate::translate::face::answer::{FrameWriter, StreamedAnswer, WholeAnswer};
 use crate::translate::notes::Notes;
 use crate::translate::reading::Fault;
-use crate::upstream::{KeyPrint, Refusal, RefusalKind, UpstreamError};
+use crate::upstream::{FalKeyPrint, Refusal, RefusalKind, UpstreamError};
 
 /// Which choices of a whole answer have failed, and why.
 const MISSING_CHOICES: HeaderName = HeaderName::from_static("x-gateway-missing-choices");
@@ -29,7 +29,7 @@ pub struct Reporter {
     pub gateway: Arc<Gateway>,
     /// Whose key fal was shown.
     pub key_is_callers: bool,
-    pub key: KeyPrint,
+    pub key: FalKeyPrint,
     pub record: Record,
 }
 

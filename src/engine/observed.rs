@@ -8,12 +8,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::upstream::{KeyPrint, RefusalKind};
+use crate::upstream::{FalKeyPrint, RefusalKind};
 
 /// Where a request goes: whose key, which endpoint, which model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    pub key: KeyPrint,
+    pub key: FalKeyPrint,
     pub path: &'static str,
     pub model: String,
 }
@@ -36,7 +36,7 @@ pub struct Longest {
 #[derive(Debug, Default)]
 pub struct Observed {
     places: Mutex<HashMap<Place, Fact>>,
-    models: Mutex<HashMap<KeyPrint, BTreeSet<String>>>,
+    models: Mutex<HashMap<FalKeyPrint, BTreeSet<String>>>,
 }
 
 /// What is known of one place.
@@ -153,7 +153,7 @@ impl Observed {
         fresh.map(|fact| fact.longest).unwrap_or_default()
     }
 
-    fn learn_models(&self, key: KeyPrint, known: &[String]) {
+    fn learn_models(&self, key: FalKeyPrint, known: &[String]) {
         let mut all = lock(&self.models);
         if !all.contains_key(&key) && all.len() >= MAX_KEYS {
             return;
@@ -164,7 +164,7 @@ impl Observed {
     }
 
     /// The models that fal has listed in its refusals to this key.
-    pub fn models(&self, key: KeyPrint) -> BTreeSet<String> {
+    pub fn models(&self, key: FalKeyPrint) -> BTreeSet<String> {
         lock(&self.models).get(&key).cloned().unwrap_or_default()
     }
 }

@@ -57,15 +57,15 @@ impl FalKey {
 
     /// Something that tells keys apart and cannot be turned back into one. It differs from process
     /// to process.
-    pub fn print(&self) -> KeyPrint {
+    pub fn print(&self) -> FalKeyPrint {
         static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        KeyPrint(STATE.hash_one(self.0.as_bytes()))
+        FalKeyPrint(STATE.hash_one(self.0.as_bytes()))
     }
 }
 
 /// What a fal key is remembered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct KeyPrint(u64);
+pub struct FalKeyPrint(u64);
 
 /// fal's answer: its head has been read and is fine, its body comes as it comes.
 pub struct Answer {
