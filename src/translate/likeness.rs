@@ -11,6 +11,8 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::skeleton;
 
+use super::escapes;
+
 /// A search for one key. The work is linear in the texts.
 #[derive(Debug)]
 pub struct Likeness {
@@ -191,8 +193,8 @@ fn escape(text: &str) -> Option<(Option<char>, usize)> {
     let (first, rest) = text.split_at_checked(1)?;
     let (meant, left) = match first {
         "&" => entity(rest)?,
-        "\\" => backslash(rest)?,
-        "%" => percent(rest)?,
+        "\\" => escapes::backslash(rest)?,
+        "%" => escapes::percent(rest)?,
         _ => return None,
     };
     Some((meant, text.len().saturating_sub(left.len())))
@@ -201,65 +203,17 @@ fn escape(text: &str) -> Option<(Option<char>, usize)> {
 /// `&#55;`, `&#x37;` and names, none of which stands for a letter of ASCII.
 fn entity(text: &str) -> Option<(Option<char>, &str)> {
     const LONGEST: usize = 32;
-    let without_end = |text| str::strip_prefix(text, ';').unwrap_or(text);
-    let Some(number) = text.strip_prefix('#') else {
-        let length = text
-            .bytes()
-            .take(LONGEST)
-            .take_while(u8::is_ascii_alphabetic)
-            .count();
-        let (name, rest) = text.split_at_checked(length)?;
-        let rest = rest.strip_prefix(';')?;
-        return (!name.is_empty()).then_some((None, rest));
-    };
-    let (code, rest) = match number.strip_prefix(['x', 'X']) {
-        Some(hex) => digits(hex, 16, 1..=8)?,
-        None => digits(number, 10, 1..=10)?,
-    };
-    Some((char::from_u32(code), without_end(rest)))
-}
-
-/// `\u0037`, also as a pair of surrogates, `\u{37}` and `\x37`.
-fn backslash(text: &str) -> Option<(Option<char>, &str)> {
-    if let Some(hex) = text.strip_prefix(['x', 'X']) {
-        let (code, rest) = digits(hex, 16, 2..=2)?;
-        return Some((char::from_u32(code), rest));
+    if text.starts_with('#') {
+        return escapes::entity_number(text);
     }
-    let hex = text.strip_prefix(['u', 'U'])?;
-    if let Some(hex) = hex.strip_prefix('{') {
-        let (code, rest) = digits(hex, 16, 1..=6)?;
-        return Some((char::from_u32(code), rest.strip_prefix('}')?));
-    }
-    let (code, rest) = digits(hex, 16, 4..=4)?;
-    let low = rest
-        .strip_prefix("\\u")
-        .and_then(|hex| digits(hex, 16, 4..=4));
-    match (code, low) {
-        (0xD800..=0xDBFF, Some((low @ 0xDC00..=0xDFFF, rest))) => {
-            let code = 0x1_0000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-            Some((char::from_u32(code), rest))
-        }
-        _ => Some((char::from_u32(code), rest)),
-    }
-}
-
-/// `%37`; a byte of a longer character counts as nothing.
-fn percent(text: &str) -> Option<(Option<char>, &str)> {
-    let (code, rest) = digits(text, 16, 2..=2)?;
-    Some((char::from_u32(code).filter(char::is_ascii), rest))
-}
-
-/// As many digits as a number may have, its value, and what follows.
-fn digits(text: &str, radix: u32, lengths: std::ops::RangeInclusive<usize>) -> Option<(u32, &str)> {
-    let is_digit = |byte: &u8| char::from(*byte).is_digit(radix);
     let length = text
         .bytes()
-        .take(*lengths.end())
-        .take_while(is_digit)
+        .take(LONGEST)
+        .take_while(u8::is_ascii_alphabetic)
         .count();
-    let (number, rest) = text.split_at_checked(length)?;
-    lengths.contains(&length).then_some(())?;
-    Some((u32::from_str_radix(number, radix).ok()?, rest))
+    let (name, rest) = text.split_at_checked(length)?;
+    let rest = rest.strip_prefix(';')?;
+    (!name.is_empty()).then_some((None, rest))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod ask;
 pub mod contract;
 pub mod correction;
 pub mod draft;
+mod escapes;
 pub mod explain;
 pub mod face;
 pub mod fold;

@@ -1,11 +1,12 @@
 //! Texts without what a model leaves out or undoes when it repeats them.
 //!
 //! One layer of escapes, entities and percent codes is undone; letters are small; signs of full
-//! width and mathematical letters become the usual ones; quotation marks, comments, the prefixes of quoted lines, and
-//! characters that cannot be seen are left out; white space is one space.
+//! width and mathematical letters become the usual ones; quotation marks, comments, the prefixes of
+//! quoted lines, and characters that cannot be seen are left out; white space is one space.
 
-use std::iter::Peekable;
-use std::str::Chars;
+use unicode_normalization::UnicodeNormalization;
+
+use super::escapes;
 
 /// Entities of HTML that stand for signs of JSON and of tags.
 const ENTITIES: [(&str, char); 18] = [
@@ -28,7 +29,7 @@ const ENTITIES: [(&str, char); 18] = [
     ("rpar", ')'),
     ("rsqb", ']'),
 ];
-/// Longest name or number of an entity, in characters.
+/// Longest name of an entity, in characters.
 const MOST_ENTITY: usize = 10;
 
 /// A text on its way to its plain form; several can be joined.
@@ -42,21 +43,19 @@ impl Plain {
     /// Adds a text behind those before.
     pub fn add(&mut self, text: &str) {
         self.is_line_start = true;
-        let mut letters = text.chars().peekable();
-        while let Some(letter) = letters.next() {
-            match letter {
-                '\\' => self.add_escape(&mut letters),
-                '&' => self.add_entity(&mut letters),
-                '%' => match code(&letters, 2, 0) {
-                    Some(decoded) => {
-                        letters.nth(1);
-                        self.put(decoded);
-                    }
-                    None => self.put('%'),
-                },
-                '/' if letters.peek() == Some(&'*') => skip_comment(&mut letters),
-                letter => self.put(letter),
-            }
+        let mut rest = text;
+        while let Some(letter) = rest.chars().next() {
+            let after = rest.get(letter.len_utf8()..).unwrap_or_default();
+            rest = match letter {
+                '\\' => self.add_escape(after),
+                '&' => self.add_entity(after),
+                '%' => self.add_decoded('%', escapes::percent(after), after),
+                '/' if after.starts_with('*') => after_comment(after),
+                letter => {
+                    self.put(letter);
+                    after
+                }
+            };
         }
     }
 
@@ -66,35 +65,41 @@ impl Plain {
     }
 
     /// However many backslashes there are, they are one layer more of the same escape.
-    fn add_escape(&mut self, letters: &mut Peekable<Chars<'_>>) {
-        while letters.next_if_eq(&'\\').is_some() {}
-        let (length, decoded) = match letters.peek() {
-            Some('n' | 'r' | 't') => (1, Some(' ')),
-            Some('x') => (3, code(letters, 2, 1)),
-            Some('u') => match code(letters, 4, 1) {
-                Some(decoded) => (5, Some(decoded)),
-                None => braced(letters),
-            },
-            _ => return,
-        };
-        if let Some(decoded) = decoded {
-            letters.nth(length - 1);
-            match decoded {
-                ' ' => self.put('\n'),
-                decoded => self.put(decoded),
+    fn add_escape<'t>(&mut self, after: &'t str) -> &'t str {
+        let rest = after.trim_start_matches('\\');
+        if let Some(rest) = rest.strip_prefix(['n', 'r', 't']) {
+            self.put('\n');
+            return rest;
+        }
+        match escapes::backslash(rest) {
+            Some((decoded, rest)) => {
+                decoded.into_iter().for_each(|letter| self.put(letter));
+                rest
             }
+            None => rest,
         }
     }
 
     /// An ampersand that comes out of an entity may begin another one, any number of times.
-    fn add_entity(&mut self, letters: &mut Peekable<Chars<'_>>) {
+    fn add_entity<'t>(&mut self, mut after: &'t str) -> &'t str {
         loop {
-            match entity(letters) {
-                Some('&') => {}
-                Some(decoded) => return self.put(decoded),
-                None => return self.put('&'),
+            match entity(after) {
+                Some((Some('&'), rest)) => after = rest,
+                decoded => return self.add_decoded('&', decoded, after),
             }
         }
+    }
+
+    /// Adds what an escape stands for, or the sign that turned out to begin none. Gives what follows.
+    fn add_decoded<'t>(
+        &mut self,
+        sign: char,
+        decoded: Option<(Option<char>, &'t str)>,
+        after: &'t str,
+    ) -> &'t str {
+        let (letter, rest) = decoded.unwrap_or((Some(sign), after));
+        letter.into_iter().for_each(|letter| self.put(letter));
+        rest
     }
 
     fn put(&mut self, letter: char) {
@@ -125,75 +130,39 @@ pub fn letters(plain: &str) -> String {
         .collect()
 }
 
-/// Takes the rest of an entity, behind its ampersand, and gives what it stands for.
-fn entity(letters: &mut Peekable<Chars<'_>>) -> Option<char> {
-    let name: String = letters
-        .clone()
-        .take(MOST_ENTITY)
-        .take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '#')
-        .collect();
-    let lower = name.to_ascii_lowercase();
-    let number = match lower.strip_prefix('#') {
-        Some(number) => match number.strip_prefix('x') {
-            Some(digits) => u32::from_str_radix(digits, 16).ok(),
-            None => number.parse().ok(),
-        },
-        None => None,
-    };
-    let named = ENTITIES.iter().find(|(known, _)| *known == lower);
-    let decoded = number
-        .and_then(char::from_u32)
-        .or(named.map(|(_, letter)| *letter))?;
-    letters.nth(name.len().checked_sub(1)?);
-    letters.next_if_eq(&';');
-    Some(decoded)
-}
-
-/// The letter that so many hexadecimal digits stand for, behind so many other characters.
-fn code(letters: &Peekable<Chars<'_>>, digits: usize, skipped: usize) -> Option<char> {
-    let code: String = letters.clone().skip(skipped).take(digits).collect();
-    let is_whole = code.len() == digits && code.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = is_whole.then(|| u32::from_str_radix(&code, 16).ok())??;
-    char::from_u32(number)
-}
-
-/// The letter of `u{7b}`, and its length.
-fn braced(letters: &Peekable<Chars<'_>>) -> (usize, Option<char>) {
-    let code: String = letters.clone().skip(1).take(MOST_ENTITY).collect();
-    let digits = code
-        .strip_prefix('{')
-        .and_then(|inside| inside.split_once('}'))
-        .map_or("", |(digits, _)| digits);
-    let letter = u32::from_str_radix(digits, 16)
-        .ok()
-        .and_then(char::from_u32);
-    (digits.len() + 3, letter)
-}
-
-fn skip_comment(letters: &mut Peekable<Chars<'_>>) {
-    letters.next();
-    let mut after_star = false;
-    for letter in letters.by_ref() {
-        if after_star && letter == '/' {
-            return;
-        }
-        after_star = letter == '*';
+/// What the rest of an entity, behind its ampersand, stands for, and what follows it.
+fn entity(text: &str) -> Option<(Option<char>, &str)> {
+    if text.starts_with('#') {
+        return escapes::entity_number(text);
     }
+    let length = text
+        .bytes()
+        .take(MOST_ENTITY)
+        .take_while(u8::is_ascii_alphanumeric)
+        .count();
+    let (name, rest) = text.split_at_checked(length)?;
+    let is_name = |(known, _): &&(&str, char)| known.eq_ignore_ascii_case(name);
+    let (_, letter) = ENTITIES.iter().find(is_name)?;
+    Some((Some(*letter), rest.strip_prefix(';').unwrap_or(rest)))
 }
 
-/// The usual form of a sign: full width (Unicode, U+FF01 to U+FF5E) and mathematical letters
-/// (U+1D400 to U+1D6A3) look like ASCII.
+/// What follows a comment; all of the rest is one that does not end.
+fn after_comment(text: &str) -> &str {
+    let inside = text.get(1..).unwrap_or_default();
+    inside.split_once("*/").map_or("", |(_, after)| after)
+}
+
+/// The usual form of a sign: of full width, circled, of mathematics (Unicode's NFKD). One that stands
+/// for several stays as it is.
 fn usual(letter: char) -> char {
-    let number = u32::from(letter);
-    let ascii = match number {
-        0xff01..=0xff5e => Some(number - 0xff01 + 0x21),
-        0x1d400..=0x1d6a3 => match (number - 0x1d400) % 52 {
-            capital @ 0..26 => Some(0x41 + capital),
-            small => Some(0x61 + small - 26),
-        },
-        _ => None,
-    };
-    ascii.and_then(char::from_u32).unwrap_or(letter)
+    if letter.is_ascii() {
+        return letter;
+    }
+    let mut forms = std::iter::once(letter).nfkd();
+    match (forms.next(), forms.next()) {
+        (Some(form), None) => form,
+        _ => letter,
+    }
 }
 
 /// Whether a character is a quotation mark, or cannot be seen (Unicode's `Cf`, and combining marks).
