@@ -163,18 +163,27 @@ impl ApiError {
 
     /// The same failure, where something else of the request may have been paid for.
     pub fn after_payment(self) -> Self {
-        let is_repeated = self.status.is_server_error() || self.status.as_u16() == 429;
-        match is_repeated {
-            true => Self {
-                source: self.source,
-                param: self.param,
-                fal_request_id: self.fal_request_id,
-                ..Self::not_repeatable(self.code, &self.message)
-            },
-            false => Self {
+        if !self.status.is_server_error() && self.status != StatusCode::TOO_MANY_REQUESTS {
+            return Self {
                 should_retry: Some(false),
                 ..self
-            },
+            };
+        }
+        // After its first sentence a repeatable failure says that it can be repeated.
+        let what = self
+            .message
+            .split_inclusive(". ")
+            .next()
+            .unwrap_or_default();
+        let message = format!(
+            "{} Other calls of this request may have been paid for.",
+            what.trim_end()
+        );
+        Self {
+            source: self.source,
+            param: self.param,
+            fal_request_id: self.fal_request_id,
+            ..Self::not_repeatable(self.code, &message)
         }
     }
 
@@ -512,6 +521,14 @@ mod tests {
     use super::*;
 
     /// The framework asks for the status apart from the response, and prints the error.
+    #[test]
+    fn nobody_is_told_to_repeat_what_was_partly_paid() {
+        let error = busy().after_payment();
+        assert_eq!(error.status, StatusCode::BAD_REQUEST);
+        assert!(!error.message.contains("Try again"), "{}", error.message);
+        assert!(error.message.ends_with("may have been paid for."));
+    }
+
     #[test]
     fn an_error_has_one_status_however_it_is_asked_for() {
         let error = ApiError::invalid_request(StatusCode::IM_A_TEAPOT, "teapot", "A prompt.");
