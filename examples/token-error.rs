@@ -4,7 +4,7 @@
 
 use fal_gateway::translate::{tokenizer, usage};
 
-#[path = "../tests/usage/texts.rs"]
+#[path = "../tests/http/usage/texts.rs"]
 mod texts;
 
 fn main() {

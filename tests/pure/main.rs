@@ -3,7 +3,7 @@
 //! `golden` compares with files that can be read without Rust. `cutting`, `reading`, `scanning`,
 //! `folding`, `shaping` and `parsing` hold the promises against generated input, `unfold` and the slow reader
 //! in `reading` being second opinions that share no code with what they judge. `tidy` reads the
-//! source itself.
+//! source itself. `config` and `json` look at the settings, and at what models write instead of JSON.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,6 +14,7 @@
 
 mod catalogue;
 mod clock;
+mod config;
 mod cutting;
 mod echoes;
 mod folding;
@@ -21,6 +22,7 @@ mod forgery;
 mod forms;
 mod golden;
 mod growth;
+mod json;
 mod linear;
 mod nested;
 mod parsing;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use fal_gateway::emulator::ERROR_KINDS;
 use serde_json::{Value, json};
 
-use crate::description::Judge;
-use crate::world::{Answer, FAL_KEY, World, question, send, with};
-use crate::yaml;
+use crate::contract::description::Judge;
+use crate::contract::yaml;
+use crate::harness::{Answer, Gateway, asking, send, with};
+use crate::support::FAL_KEY;
 
 const CHAT: &str = "/v1/chat/completions";
 const COMPLETIONS: &str = "/v1/completions";
@@ -38,35 +39,35 @@ fn good_requests() -> Vec<Value> {
         {"role": "user", "content": "echo well"},
     ]);
     vec![
-        question("echo hi"),
-        question("unicode"),
-        question("long 40"),
-        question("/emulate empty"),
-        with(question("reason"), json!({"reasoning_effort": "high"})),
+        asking("echo hi"),
+        asking("unicode"),
+        asking("long 40"),
+        asking("/emulate empty"),
+        with(asking("reason"), json!({"reasoning_effort": "high"})),
         with(
-            question("reason"),
+            asking("reason"),
             json!({"reasoning": {"enabled": true, "exclude": true}}),
         ),
-        with(question("echo abcdef"), json!({"stop": ["cd"], "n": 3})),
-        with(question("long 200"), json!({"max_tokens": 5})),
+        with(asking("echo abcdef"), json!({"stop": ["cd"], "n": 3})),
+        with(asking("long 200"), json!({"max_tokens": 5})),
         with(
-            question("echo hi"),
+            asking("echo hi"),
             json!({"stream_options": {"include_usage": true}}),
         ),
         with(
-            question("echo hi"),
+            asking("echo hi"),
             json!({"top_p": 0.2, "unheard_of": {"a": [1]}, "tools": null}),
         ),
-        with(question("echo hi"), json!({"messages": history})),
+        with(asking("echo hi"), json!({"messages": history})),
         with(
-            question("x"),
+            asking("x"),
             json!({"messages": [
                 {"role": "user", "content": "Count"},
                 {"role": "assistant", "content": "one, two,"},
             ]}),
         ),
         with(
-            question("x"),
+            asking("x"),
             json!({"model": "gpt-4o", "messages": [{"role": "user", "content": [
                 {"type": "text", "text": "describe"},
                 {"type": "image_url", "image_url": {"url": image, "detail": "low"}},
@@ -74,7 +75,7 @@ fn good_requests() -> Vec<Value> {
         ),
         json!({"messages": [{"role": "user", "content": "the default model"}]}),
         with(
-            question("x"),
+            asking("x"),
             json!({"messages": [{"role": "user", "content": [
                 {"type": "text", "text": "echo what is in it?"},
                 {"type": "file", "file": {"file_data": "data:text/plain;base64,aGk=", "filename": "a.txt"}},
@@ -103,7 +104,7 @@ async fn answers_fit_whole_and_streamed() {
         "[compat]\nnotes_in_body = true\nreasoning_field = \"reasoning\"\n",
         "[limits]\nmax_tokens = 5000\nmax_prompt_chars = 300\noverflow = \"shift\"\n",
     ] {
-        let world = World::open(settings);
+        let world = Gateway::open(settings);
         for request in good_requests() {
             assert_eq!(
                 judge.schema_faults("ChatCompletionRequest", &request),
@@ -130,7 +131,7 @@ async fn answers_fit_whole_and_streamed() {
 }
 
 /// The other side of the same requests.
-async fn what_fal_was_asked_fits_its_description(world: &World) {
+async fn what_fal_was_asked_fits_its_description(world: &Gateway) {
     let fal = Judge::of(yaml("openapi/fal/any-llm.yaml"));
     let described = fal.operations();
     let asked = world.asked().await;
@@ -150,9 +151,9 @@ async fn what_fal_was_asked_fits_its_description(world: &World) {
 
 #[actix_web::test]
 async fn the_examples_of_the_description_are_answered() {
-    let world = World::open("");
+    let world = Gateway::open("");
     let judge = Judge::new();
-    let document = crate::description::document();
+    let document = crate::contract::description::document();
     for (path, schema) in [
         (CHAT, "ChatCompletionRequest"),
         (COMPLETIONS, "CompletionRequest"),
@@ -171,10 +172,10 @@ async fn the_examples_of_the_description_are_answered() {
 
 #[actix_web::test]
 async fn notes_and_explanations_come_where_a_header_asks_for_them() {
-    let world = World::open("");
+    let world = Gateway::open("");
     let judge = Judge::new();
     let prompt = json!({"prompt": "echo hi", "top_p": 0.1});
-    let chat = with(question("echo hi"), json!({"top_p": 0.1}));
+    let chat = with(asking("echo hi"), json!({"top_p": 0.1}));
     for (path, request) in [(CHAT, chat), (COMPLETIONS, prompt)] {
         for request in [request.clone(), streamed(&request)] {
             let noted = world.post(path, &request).header("x-gateway-notes", "body");
@@ -197,7 +198,7 @@ async fn notes_and_explanations_come_where_a_header_asks_for_them() {
 /// The headers are gone by then; only the body can still say it.
 #[actix_web::test]
 async fn the_last_chunk_notes_what_was_mended_after_the_first_text() {
-    let world = World::open("");
+    let world = Gateway::open("");
     let judge = Judge::new();
     let weather = json!({"type": "function", "function": {
         "name": "get_weather",
@@ -210,7 +211,7 @@ async fn the_last_chunk_notes_what_was_mended_after_the_first_text() {
         ("tool:unknown", "reask"),
     ] {
         let text = format!("How is the weather in Paris? /emulate {slip} gap:20ms");
-        let request = with(question(&text), json!({"tools": [weather]}));
+        let request = with(asking(text.as_str()), json!({"tools": [weather]}));
         let noted = world
             .chat(&streamed(&request))
             .header("x-gateway-notes", "body");
@@ -230,7 +231,7 @@ async fn the_last_chunk_notes_what_was_mended_after_the_first_text() {
 
 #[actix_web::test]
 async fn images_that_were_uploaded_and_tokens_that_were_counted_are_noted() {
-    let world = World::open("[images]\nupload_threshold = \"1\"\n[usage]\ncount = \"exact\"\n");
+    let world = Gateway::open("[images]\nupload_threshold = \"1\"\n[usage]\ncount = \"exact\"\n");
     let judge = Judge::new();
     let seeing = good_requests();
     let seeing = seeing.iter().find(|request| request["model"] == "gpt-4o");
@@ -245,7 +246,7 @@ async fn images_that_were_uploaded_and_tokens_that_were_counted_are_noted() {
 
 #[actix_web::test]
 async fn endpoints_that_are_not_offered_say_what_to_use_instead() {
-    let world = World::open("");
+    let world = Gateway::open("");
     let judge = Judge::new();
     for path in ["/v1/responses", "/v1/embeddings", "/v1/files/file-1"] {
         for method in ["GET", "POST"] {
@@ -262,10 +263,10 @@ async fn endpoints_that_are_not_offered_say_what_to_use_instead() {
 
 #[actix_web::test]
 async fn whatever_fal_refuses_becomes_a_described_error() {
-    let world = World::open(IMPATIENT);
+    let world = Gateway::open(IMPATIENT);
     let judge = Judge::new();
     for kind in ERROR_KINDS {
-        let request = question(&format!("/emulate error:{}", kind.name));
+        let request = asking(format!("/emulate error:{}", kind.name));
         for request in [request.clone(), streamed(&request)] {
             let answer = send(world.chat(&request)).await;
             assert!(answer.status >= 400, "{}: {}", kind.name, answer.status);
@@ -276,7 +277,7 @@ async fn whatever_fal_refuses_becomes_a_described_error() {
 
 #[actix_web::test]
 async fn whatever_breaks_an_answer_becomes_a_described_ending() {
-    let world = World::open(IMPATIENT);
+    let world = Gateway::open(IMPATIENT);
     let judge = Judge::new();
     for words in [
         "hang",
@@ -298,7 +299,7 @@ async fn whatever_breaks_an_answer_becomes_a_described_ending() {
         "flood:5",
         "error:rate_limit retry_after:7",
     ] {
-        let request = question(&format!("long 30 /emulate size:5 {words}"));
+        let request = asking(format!("long 30 /emulate size:5 {words}"));
         for request in [request.clone(), streamed(&request)] {
             let answer = send(world.chat(&request)).await;
             judge.judge("POST", CHAT, &answer);
@@ -309,7 +310,7 @@ async fn whatever_breaks_an_answer_becomes_a_described_ending() {
 /// Status, code and `x-should-retry` of each way in which fal fails, as the README lists them.
 #[actix_web::test]
 async fn fals_failures_have_the_statuses_and_codes_that_are_written() {
-    let world = World::open(IMPATIENT);
+    let world = Gateway::open(IMPATIENT);
     for (words, status, code, should_retry) in [
         ("error:rate_limit", 429, "rate_limit_exceeded", None),
         ("error:no_balance", 429, "insufficient_quota", Some("false")),
@@ -353,7 +354,7 @@ async fn fals_failures_have_the_statuses_and_codes_that_are_written() {
         ("hang", 400, "upstream_timeout", Some("false")),
         ("drop:0", 400, "upstream_disconnected", Some("false")),
     ] {
-        let answer = send(world.chat(&question(&format!("/emulate {words}")))).await;
+        let answer = send(world.chat(&asking(format!("/emulate {words}")))).await;
         let seen = (answer.status, self::code(&answer));
         assert_eq!(seen, (status, code.to_owned()), "{words}");
         assert_eq!(answer.header("x-should-retry"), should_retry, "{words}");
@@ -361,9 +362,9 @@ async fn fals_failures_have_the_statuses_and_codes_that_are_written() {
         let came_with_one = !matches!(words, "hang" | "error:html_200");
         assert_eq!(has_id, came_with_one, "{words}: fal's id of the request");
     }
-    let unreachable = World::open("[fal]\nconnect_attempts = 1\n");
+    let unreachable = Gateway::open("[fal]\nconnect_attempts = 1\n");
     unreachable.fal.stop().await;
-    let answer = send(unreachable.chat(&question("hi"))).await;
+    let answer = send(unreachable.chat(&asking("hi"))).await;
     let seen = (answer.status, code(&answer));
     assert_eq!(seen, (502, "upstream_unreachable".to_owned()));
     assert_eq!(answer.header("x-should-retry"), None);
@@ -372,7 +373,7 @@ async fn fals_failures_have_the_statuses_and_codes_that_are_written() {
 
 #[actix_web::test]
 async fn the_callers_mistakes_have_the_statuses_and_codes_that_are_written() {
-    let world = World::open("[server]\nmax_body = \"2KiB\"\n");
+    let world = Gateway::open("[server]\nmax_body = \"2KiB\"\n");
     let judge = Judge::new();
     let ask = |body: &Value| world.chat(body);
     let raw = |body: &'static str| {
@@ -391,50 +392,46 @@ async fn the_callers_mistakes_have_the_statuses_and_codes_that_are_written() {
         ),
         (raw("{}"), 400, "missing_required_parameter"),
         (
-            ask(&with(question("x"), json!({"temperature": 3}))),
+            ask(&with(asking("x"), json!({"temperature": 3}))),
             400,
             "invalid_value",
         ),
         (
-            ask(&with(question("x"), json!({"n": 100}))),
+            ask(&with(asking("x"), json!({"n": 100}))),
             400,
             "unsupported_value",
         ),
         (
-            ask(&with(question("x"), json!({"logprobs": true}))),
+            ask(&with(asking("x"), json!({"logprobs": true}))),
             400,
             "unsupported_parameter",
         ),
         (
-            ask(&with(question("x"), json!({"model": "gpt-4-turbo"}))),
+            ask(&with(asking("x"), json!({"model": "gpt-4-turbo"}))),
             404,
             "model_not_found",
         ),
         (
-            ask(&question("x")).header("x-fal-priority", "fast"),
+            ask(&asking("x")).header("x-fal-priority", "fast"),
             400,
             "invalid_value",
         ),
         (
-            ask(&with(question("x"), json!({"seed": 1}))).header("x-gateway-strict", "true"),
+            ask(&with(asking("x"), json!({"seed": 1}))).header("x-gateway-strict", "true"),
             400,
             "unsupported_parameter",
         ),
         (
-            ask(&question("x")).header("host", "evil.example"),
+            ask(&asking("x")).header("host", "evil.example"),
             403,
             "forbidden_host",
         ),
         (
-            ask(&question("x")).header("origin", "https://evil.example"),
+            ask(&asking("x")).header("origin", "https://evil.example"),
             403,
             "forbidden_host",
         ),
-        (
-            ask(&question(&"long ".repeat(500))),
-            413,
-            "request_too_large",
-        ),
+        (ask(&asking("long ".repeat(500))), 413, "request_too_large"),
         (
             world.request("POST", CHAT).body("hello"),
             415,
@@ -460,8 +457,8 @@ async fn the_callers_mistakes_have_the_statuses_and_codes_that_are_written() {
 #[actix_web::test]
 async fn keys_are_asked_for_where_the_description_says_so() {
     let judge = Judge::new();
-    let keyed = World::keyed("", "sk-alice");
-    let pass_through = World::pass_through("");
+    let keyed = Gateway::keyed("", "sk-alice");
+    let pass_through = Gateway::pass_through("");
     for (world, good) in [
         (&keyed, "Bearer sk-alice"),
         (&pass_through, &format!("Key {FAL_KEY}")),
@@ -472,7 +469,7 @@ async fn keys_are_asked_for_where_the_description_says_so() {
             (Some("Basic eDp5"), 401),
             (Some(good), 200),
         ] {
-            let request = world.chat(&question("echo hi"));
+            let request = world.chat(&asking("echo hi"));
             let request = match key {
                 Some(key) => request.header("authorization", key),
                 None => request,
@@ -494,7 +491,7 @@ async fn keys_are_asked_for_where_the_description_says_so() {
 
 #[actix_web::test]
 async fn models_fit_by_id_alias_and_escaped_slash() {
-    let world = World::open("[models]\nadd = [{ id = \"acme/own\", vision = true }]\n");
+    let world = Gateway::open("[models]\nadd = [{ id = \"acme/own\", vision = true }]\n");
     let judge = Judge::new();
     let list = world.get("/v1/models").await;
     judge.judge("GET", "/v1/models", &list);
@@ -521,7 +518,7 @@ async fn models_fit_by_id_alias_and_escaped_slash() {
 async fn metrics_are_described_with_and_without_the_admin_key() {
     let judge = Judge::new();
     let hash = fal_gateway::config::KeyHash::of("sk-admin").to_string();
-    let guarded = World::open(&format!("[auth]\nadmin_key = \"{hash}\"\n"));
+    let guarded = Gateway::open(&format!("[auth]\nadmin_key = \"{hash}\"\n"));
     let answer = guarded.get("/metrics").await;
     assert_eq!(answer.status, 401);
     judge.judge("GET", "/metrics", &answer);
@@ -529,7 +526,7 @@ async fn metrics_are_described_with_and_without_the_admin_key() {
     let answer = send(request).await;
     assert_eq!(answer.status, 200);
     judge.judge("GET", "/metrics", &answer);
-    let without = World::open("[metrics]\nenabled = false\n");
+    let without = Gateway::open("[metrics]\nenabled = false\n");
     let answer = without.get("/metrics").await;
     assert_eq!(answer.status, 404);
     judge.judge("GET", "/metrics", &answer);
@@ -538,7 +535,7 @@ async fn metrics_are_described_with_and_without_the_admin_key() {
 /// A client that announces a body and sends none of it.
 #[actix_web::test]
 async fn a_body_that_does_not_come_is_408() {
-    let world = World::open("[server]\nbody_timeout = \"100ms\"\n");
+    let world = Gateway::open("[server]\nbody_timeout = \"100ms\"\n");
     // Afterwards the server's threads need no help of this one, which is going to block.
     world.get("/livez").await;
     let address = world.url.strip_prefix("http://").unwrap();
@@ -561,10 +558,10 @@ async fn a_body_that_does_not_come_is_408() {
 async fn a_full_gateway_and_one_that_stops_say_so() {
     // A call that waits for fal's head, and one that has it and waits for the first words.
     for request in [
-        question("/emulate hang"),
-        streamed(&question("/emulate stall:0")),
+        asking("/emulate hang"),
+        streamed(&asking("/emulate stall:0")),
     ] {
-        let world = World::open("[limits]\nmax_inflight = 1\n[server]\ndrain_timeout = \"1s\"\n");
+        let world = Gateway::open("[limits]\nmax_inflight = 1\n[server]\ndrain_timeout = \"1s\"\n");
         let judge = Judge::new();
         let hanging = actix_web::rt::spawn(send(world.chat(&request)));
         let reaches_fal = async {
@@ -586,7 +583,7 @@ async fn a_full_gateway_and_one_that_stops_say_so() {
             draining.json(),
             json!({"status": "draining", "in_flight": 1})
         );
-        let refused = send(world.chat(&question("hi"))).await;
+        let refused = send(world.chat(&asking("hi"))).await;
         judge.judge("POST", CHAT, &refused);
         assert_eq!(code(&refused), "shutting_down");
         let alive = world.get("/livez").await;

@@ -2,14 +2,7 @@
 //!
 //! A gateway and an emulated fal run in this process; everything is asked over HTTP. Where a test
 //! fails because the code has moved on, the documents are what has to follow. Some parts of the
-//! README are generated: `UPDATE_README=1 cargo test --test contract` writes them.
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking, and these are all tests"
-)]
+//! README are generated: `UPDATE_README=1 cargo test --test http` writes them.
 
 mod answers;
 mod container;
@@ -19,7 +12,6 @@ mod fates;
 mod naming;
 mod readme;
 mod routes;
-mod world;
 
 use std::path::Path;
 

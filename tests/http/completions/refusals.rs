@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway};
+use crate::harness::{Answer, Gateway, send};
 
 /// Status, code and parameter of an error, and its message.
 fn refusal(answer: &Answer) -> (u16, String, String, String) {
@@ -44,7 +44,7 @@ async fn what_cannot_be_honoured_is_refused_by_name() {
         for stream in [false, true] {
             let mut body = body.clone();
             body["stream"] = stream.into();
-            let answer = gateway.post("/v1/completions", &body).await;
+            let answer = send(gateway.post("/v1/completions", &body)).await;
             let (status, found_code, found_param, message) = refusal(&answer);
             assert_eq!(
                 (status, found_code.as_str(), found_param.as_str()),
@@ -62,12 +62,12 @@ async fn what_cannot_be_honoured_is_refused_by_name() {
 async fn an_unknown_model_and_a_wrong_method_are_refused_as_in_chat() {
     let gateway = Gateway::start().await;
     let body = json!({"model": "gpt-4oo", "prompt": "hi"});
-    let (status, code, param, _) = refusal(&gateway.post("/v1/completions", &body).await);
+    let (status, code, param, _) = refusal(&send(gateway.post("/v1/completions", &body)).await);
     assert_eq!(
         (status, code.as_str(), param.as_str()),
         (404, "model_not_found", "model")
     );
-    let (status, code, ..) = refusal(&gateway.send("GET", "/v1/completions", None).await);
+    let (status, code, ..) = refusal(&gateway.get("/v1/completions").await);
     assert_eq!((status, code.as_str()), (405, "method_not_allowed"));
     gateway.stop().await;
 }
@@ -90,7 +90,7 @@ async fn a_body_of_the_responses_api_is_told_what_chat_needs() {
     let gateway = Gateway::start().await;
     let body =
         json!({"model": "gpt-4o", "input": [{"role": "user", "content": "hi"}], "stream": true});
-    let answer = gateway.post("/v1/chat/completions", &body).await;
+    let answer = send(gateway.post("/v1/chat/completions", &body)).await;
     let (status, code, param, message) = refusal(&answer);
     assert_eq!(
         (status, code.as_str(), param.as_str()),
@@ -100,7 +100,7 @@ async fn a_body_of_the_responses_api_is_told_what_chat_needs() {
         message.contains("'input'") && message.contains("Responses API"),
         "{message}"
     );
-    let (.., message) = refusal(&gateway.post("/v1/chat/completions", &json!({})).await);
+    let (.., message) = refusal(&send(gateway.post("/v1/chat/completions", &json!({}))).await);
     assert!(!message.contains("'input'"), "{message}");
     gateway.stop().await;
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, stopped};
+use crate::completions::harness::stopped;
+use crate::harness::Gateway;
 
 #[actix_web::test]
 async fn a_stream_is_text_completions_whose_last_has_the_reason() {

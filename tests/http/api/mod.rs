@@ -4,16 +4,6 @@
 //! connection or for a line of a record, each with a limit, and order is forced by gates: fal's
 //! stand-in goes on only when the test has seen what it waits for.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::panic,
-    reason = "a test that cannot go on should stop where it is"
-)]
-
-mod support;
-
 mod agents;
 mod attempts;
 mod base_url;

@@ -7,7 +7,7 @@ use actix_web::{App, HttpServer, web};
 use fal_gateway::emulator::{Emulator, Options, Running};
 use serde_json::json;
 
-use crate::world::{World, question, send, with};
+use crate::harness::{Gateway, asking, send, with};
 
 /// Runs the command in a folder of its own, without anything of this process's environment that
 /// could be a setting.
@@ -140,12 +140,12 @@ async fn the_dialect_that_was_measured_to_be_better_is_spoken() {
         (&named, "openai/gpt-4o", "<tool_calls k="),
         (&chosen, "openai/gpt-4o-mini", "<tool_calls k="),
     ] {
-        let world = World::open(settings);
+        let world = Gateway::open(settings);
         let tools = json!([
             {"type": "function", "function": {"name": "look"}},
             {"type": "function", "function": {"name": "find"}},
         ]);
-        let request = with(question("Hi"), json!({"model": model, "tools": tools}));
+        let request = with(asking("Hi"), json!({"model": model, "tools": tools}));
         let explained = world.chat(&request).header("x-gateway-explain", "true");
         let explained = send(explained).await.json();
         let system = explained["requests"][0]["input"]["system_prompt"].clone();
@@ -190,7 +190,7 @@ async fn what_was_measured_before_something_went_wrong_is_kept() {
 /// One row per model, whatever that gateway does by itself.
 #[actix_web::test]
 async fn a_running_gateway_can_be_measured() {
-    let world = World::open("");
+    let world = Gateway::open("");
     let url = format!("{}/v1", world.url);
     let run = move || eval(&["--url", &url, "-m", "openai/gpt-4o"], &[]);
     let printed = printed(&web::block(run).await.unwrap());

@@ -4,7 +4,7 @@ use fal_gateway::translate::plan::Reading;
 use fal_gateway::translate::reading::{Event, Finish, FinishReason, Format, Limits, Reader, Sink};
 use serde_json::{Value, json};
 
-use super::harness::{Gateway, asking, with};
+use crate::harness::{Gateway, asking, with};
 
 /// What came out of a reader.
 #[derive(Debug, Default, PartialEq)]
@@ -151,7 +151,7 @@ fn message(body: &Value) -> &Value {
 
 #[actix_web::test]
 async fn an_inlined_block_is_the_same_as_fals_own_field() {
-    let gateway = Gateway::start(|_| {}).await;
+    let gateway = Gateway::start().await;
     let shown = json!({ "reasoning_effort": "high" });
     let plain = gateway.ask(&with(asking("reason it"), &shown)).await.json();
     let inlined = with(asking("/emulate inline_think\nreason it"), &shown);
@@ -165,7 +165,7 @@ async fn an_inlined_block_is_the_same_as_fals_own_field() {
 
 #[actix_web::test]
 async fn a_block_nobody_asked_to_see_is_dropped_and_counted() {
-    let gateway = Gateway::start(|_| {}).await;
+    let gateway = Gateway::start().await;
     let hidden = json!({ "reasoning": { "enabled": true, "exclude": true } });
     let request = with(asking("/emulate inline_think\nreason it"), &hidden);
     let body = gateway.ask(&request).await.json();
@@ -182,7 +182,7 @@ async fn a_block_nobody_asked_to_see_is_dropped_and_counted() {
 
 #[actix_web::test]
 async fn a_streamed_block_comes_as_reasoning_before_the_content() {
-    let gateway = Gateway::start(|_| {}).await;
+    let gateway = Gateway::start().await;
     let fields = json!({ "stream": true, "reasoning_effort": "high" });
     for size in [3, 7, 50] {
         // What arrives together is passed on together: the events come one after the other.
@@ -217,7 +217,7 @@ async fn a_streamed_block_comes_as_reasoning_before_the_content() {
 
 #[actix_web::test]
 async fn a_block_given_twice_is_delivered_once() {
-    let gateway = Gateway::start(|_| {}).await;
+    let gateway = Gateway::start().await;
     let shown = json!({ "reasoning_effort": "high" });
     let request = with(asking("echo <think>Hm.</think>Yes."), &shown);
     let body = gateway.ask(&request).await.json();
@@ -233,7 +233,7 @@ async fn a_block_given_twice_is_delivered_once() {
 
 #[actix_web::test]
 async fn tags_later_in_the_text_stay() {
-    let gateway = Gateway::start(|_| {}).await;
+    let gateway = Gateway::start().await;
     let text = "Write <think>so</think>, or <thinking>.";
     let body = gateway.ask(&asking(format!("echo {text}"))).await.json();
     assert_eq!(message(&body)["content"], text);

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, stopped};
+use crate::completions::harness::stopped;
+use crate::harness::{Gateway, send};
 
 #[actix_web::test]
 async fn the_prompt_reaches_fal_unchanged_and_alone() {
@@ -10,7 +11,7 @@ async fn the_prompt_reaches_fal_unchanged_and_alone() {
     let prompt = " user: hi\nassistant: \u{1f44d} <conversation-7K2Q> ";
     for asked in [json!(prompt), json!([prompt])] {
         let body = json!({"model": "openai/gpt-4o-mini", "prompt": asked, "stream": false, "temperature": 0.1});
-        let answer = gateway.post("/v1/completions", &body).await;
+        let answer = send(gateway.post("/v1/completions", &body)).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("x-gateway-fold"), None);
     }
@@ -170,9 +171,8 @@ async fn the_notes_stand_in_the_body_where_they_are_wanted() {
 async fn a_request_can_be_explained_without_being_made() {
     let gateway = Gateway::start().await;
     let body = json!({"prompt": "echo hi"});
-    let answer = gateway
-        .send_with("/v1/completions", &body, ("x-gateway-explain", "true"))
-        .await;
+    let request = gateway.post("/v1/completions", &body);
+    let answer = send(request.header("x-gateway-explain", "true")).await;
     assert_eq!(answer.json()["requests"][0]["input"]["prompt"], "echo hi");
     assert_eq!(gateway.asked_of_fal().await, Vec::<Value>::new());
     gateway.stop().await;

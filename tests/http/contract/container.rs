@@ -3,8 +3,8 @@
 use fal_gateway::config::{Config, Sources};
 use serde_json::{Value, json};
 
-use crate::readme::assert_understood;
-use crate::{file, yaml};
+use crate::contract::readme::assert_understood;
+use crate::contract::{file, yaml};
 
 fn service() -> Value {
     let compose = yaml("docker-compose.yml");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::Gateway;
+use crate::harness::{Gateway, send};
 
 #[actix_web::test]
 async fn an_endpoint_that_is_not_here_says_so_and_what_to_do_instead() {
@@ -104,8 +104,11 @@ async fn an_endpoint_that_is_not_here_says_so_and_what_to_do_instead() {
         ),
     ];
     for (method, path, name, cure) in cases {
-        let body = (method == "POST").then(|| json!({"model": "gpt-4o", "input": "hi"}));
-        let answer = gateway.send(method, path, body.as_ref()).await;
+        let request = match method {
+            "POST" => gateway.post(path, &json!({"model": "gpt-4o", "input": "hi"})),
+            method => gateway.request(method, path),
+        };
+        let answer = send(request).await;
         let error = answer.json()["error"].take();
         assert_eq!(answer.status, 404, "{path}");
         assert_eq!(error["type"], "invalid_request_error", "{path}");
@@ -123,7 +126,7 @@ async fn an_endpoint_that_is_not_here_says_so_and_what_to_do_instead() {
 async fn a_path_that_nobody_knows_is_another_matter() {
     let gateway = Gateway::start().await;
     for path in ["/v1/nowhere", "/v1/responsesx", "/responses", "/v1"] {
-        let answer = gateway.post(path, &json!({})).await;
+        let answer = send(gateway.post(path, &json!({}))).await;
         assert_eq!(answer.status, 404);
         assert_eq!(answer.json()["error"]["code"], "unknown_url", "{path}");
     }

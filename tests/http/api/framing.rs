@@ -1,8 +1,8 @@
 //! Bytes from fal's side that are not what HTTP, server-sent events or JSON allow: each ends in
 //! its error, after one call and in time.
 
+use crate::api::upstream::{DISCONNECTED, ERROR, INVALID, TIMEOUT, assert_fails, write};
 use crate::support::{ScriptedUpstream, Step, event, final_event, question, sse, sse_head, whole};
-use crate::upstream::{DISCONNECTED, ERROR, INVALID, TIMEOUT, assert_fails, write};
 
 fn answer(head: &str, body: &str) -> Vec<Step> {
     vec![write(format!("HTTP/1.1 {head}\r\n\r\n{body}")), Step::Close]

@@ -9,9 +9,9 @@ use fal_gateway::config::{self, Config, Sources};
 use fal_gateway::translate::draft::Fate;
 use serde_json::Value;
 
-use crate::description::{Judge, document};
-use crate::fates::{CHAT, COMPLETIONS, name};
-use crate::{eval, file};
+use crate::contract::description::{Judge, document};
+use crate::contract::fates::{CHAT, COMPLETIONS, name};
+use crate::contract::{eval, file};
 
 /// The fields of a chat request by what becomes of them.
 fn fields() -> String {
@@ -66,7 +66,7 @@ fn generated(marker: &str, wanted: &str) {
     }
     assert!(
         found == wanted,
-        "the README is behind; UPDATE_README=1 cargo test --test contract writes it"
+        "the README is behind; UPDATE_README=1 cargo test --test http writes it"
     );
 }
 

@@ -7,8 +7,8 @@ use fal_gateway::translate::draft::{Fate, Parameter};
 use fal_gateway::translate::face::{chat, completions};
 use serde_json::{Value, json};
 
-use crate::description::{Judge, document};
-use crate::world::{World, question, send, with};
+use crate::contract::description::{Judge, document};
+use crate::harness::{Gateway, asking, send, with};
 
 /// An API with such a table.
 pub(crate) struct Face {
@@ -24,7 +24,7 @@ pub(crate) const CHAT: Face = Face {
     path: "/v1/chat/completions",
     schema: "ChatCompletionRequest",
     table: chat::parameters::PARAMETERS,
-    least: || question("echo hi"),
+    least: || asking("echo hi"),
 };
 
 pub(crate) const COMPLETIONS: Face = Face {
@@ -108,7 +108,7 @@ fn telling_values() -> Value {
 
 #[actix_web::test]
 async fn each_field_meets_the_fate_that_is_written() {
-    let world = World::open("");
+    let world = Gateway::open("");
     let judge = Judge::new();
     let speech = json!({"audio": {"voice": "alloy", "format": "wav"}});
     let values = with(telling_values(), speech);
@@ -158,7 +158,7 @@ fn refused_and_accepted() -> Value {
 
 #[actix_web::test]
 async fn refused_fields_are_refused_unless_they_say_nothing() {
-    let world = World::open("");
+    let world = Gateway::open("");
     let judge = Judge::new();
     let cases = refused_and_accepted();
     for face in [CHAT, COMPLETIONS] {
@@ -184,8 +184,8 @@ async fn refused_fields_are_refused_unless_they_say_nothing() {
 #[actix_web::test]
 async fn what_a_setting_lets_pass_is_ignored_and_named() {
     let world =
-        World::open("[compat]\nignore = [\"logprobs\", \"top_logprobs\", \"logit_bias\"]\n");
-    let some = World::open("[compat]\nignore = [\"logit_bias\"]\n");
+        Gateway::open("[compat]\nignore = [\"logprobs\", \"top_logprobs\", \"logit_bias\"]\n");
+    let some = Gateway::open("[compat]\nignore = [\"logit_bias\"]\n");
     let chat = json!({"logprobs": true, "top_logprobs": 20, "logit_bias": {"1712": -100}});
     let completions = json!({"logprobs": 5, "logit_bias": {"1712": -100}});
     for (face, fields) in [(CHAT, chat), (COMPLETIONS, completions)] {

@@ -8,8 +8,8 @@ use fal_gateway::api::describe::OPENAPI_JSON;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::world::Answer;
-use crate::yaml;
+use crate::contract::yaml;
+use crate::harness::Answer;
 
 /// The document as it is served.
 pub(crate) fn document() -> Value {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::description::{Judge, METHODS};
-use crate::file;
-use crate::world::{World, send};
+use crate::contract::description::{Judge, METHODS};
+use crate::contract::file;
+use crate::harness::{Gateway, send};
 
 /// The routes as `api::routes` lists them: `.service(get("/path", ...))`.
 fn routes_in_the_code() -> BTreeSet<(String, String)> {
@@ -35,7 +35,7 @@ fn the_routes_in_the_code_are_the_described_ones() {
 
 #[actix_web::test]
 async fn every_described_operation_is_served_and_no_other_method() {
-    let world = World::open("");
+    let world = Gateway::open("");
     let judge = Judge::new();
     let operations = judge.operations();
     let paths: BTreeSet<_> = operations.iter().map(|(_, path)| path).collect();
@@ -71,7 +71,7 @@ async fn every_described_operation_is_served_and_no_other_method() {
 
 #[actix_web::test]
 async fn any_other_path_is_404_in_the_envelope() {
-    let world = World::open("");
+    let world = Gateway::open("");
     let judge = Judge::new();
     for path in [
         "/v1",

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::harness::{Gateway, asking, with};
+use crate::harness::{Gateway, asking, with};
 
 /// Enough of an image for those who look at its first bytes.
 fn png(bytes: usize) -> Vec<u8> {
@@ -34,7 +34,7 @@ fn file(media_type: &str, name: &str, bytes: &[u8]) -> Value {
 fn seeing(content: Value) -> Value {
     with(
         asking(content),
-        &json!({ "model": "google/gemini-2.5-flash" }),
+        json!({ "model": "google/gemini-2.5-flash" }),
     )
 }
 
@@ -49,12 +49,12 @@ fn images(body: &Value) -> Vec<Value> {
 }
 
 async fn uploading() -> Gateway {
-    Gateway::start(|config| config.images.upload_threshold = Some(1000)).await
+    Gateway::with(|config| config.images.upload_threshold = Some(1000)).await
 }
 
 #[actix_web::test]
 async fn a_text_file_reaches_fal_as_text_under_its_name() {
-    let gateway = Gateway::start(|_| {}).await;
+    let gateway = Gateway::start().await;
     let notes = file("text/markdown", "notes.md", "# Bröt\nchen".as_bytes());
     let request = asking(json!([text("echo this:"), notes, text("Well?")]));
     let body = gateway.ask(&request).await.json();
@@ -69,7 +69,7 @@ async fn a_text_file_reaches_fal_as_text_under_its_name() {
 
 #[actix_web::test]
 async fn a_file_that_is_an_image_is_seen_as_one() {
-    let gateway = Gateway::start(|_| {}).await;
+    let gateway = Gateway::start().await;
     let request = seeing(json!([
         text("describe"),
         file("image/png", "a.png", &png(500))
@@ -84,7 +84,7 @@ async fn a_file_that_is_an_image_is_seen_as_one() {
 
 #[actix_web::test]
 async fn other_files_are_refused_with_their_position_and_a_cure() {
-    let gateway = Gateway::start(|_| {}).await;
+    let gateway = Gateway::start().await;
     let by_id = json!({ "type": "file", "file": { "file_id": "file-123" } });
     let pdf = file("application/pdf", "a.pdf", b"%PDF-1.7");
     for (part, field, cure) in [
@@ -121,14 +121,20 @@ async fn large_images_are_uploaded_and_small_ones_are_not() {
     ]));
     for choices in [1, 2] {
         let answer = gateway
-            .ask(&with(request.clone(), &json!({ "n": choices })))
+            .ask(&with(request.clone(), json!({ "n": choices })))
             .await;
-        assert!(answer.header("x-gateway-emulated").contains("image_upload"));
+        assert!(
+            answer
+                .header("x-gateway-emulated")
+                .unwrap_or_default()
+                .contains("image_upload")
+        );
         let [first, second, third, fourth] = images(&answer.json()).try_into().unwrap();
         assert_eq!(first["bytes"], 100);
         assert_eq!(third["url"], elsewhere);
         assert!(fourth["url"].as_str().unwrap().ends_with("/image.webp"));
-        assert_eq!(gateway.get(second["url"].as_str().unwrap()).await, large);
+        let kept = gateway.get(second["url"].as_str().unwrap()).await;
+        assert_eq!(kept.body, large);
     }
     assert_eq!(
         gateway.seen_by_fal("/storage/").await.len(),
@@ -150,13 +156,18 @@ async fn large_images_are_uploaded_and_small_ones_are_not() {
 
 #[actix_web::test]
 async fn nothing_is_uploaded_unless_asked_for() {
-    let gateway = Gateway::start(|_| {}).await;
+    let gateway = Gateway::start().await;
     let request = seeing(json!([
         text("describe"),
         image(&data_uri("image/png", &png(50_000)))
     ]));
     let answer = gateway.ask(&request).await;
-    assert!(!answer.header("x-gateway-emulated").contains("image_upload"));
+    assert!(
+        !answer
+            .header("x-gateway-emulated")
+            .unwrap_or_default()
+            .contains("image_upload")
+    );
     assert_eq!(images(&answer.json())[0]["bytes"], 50_000);
     gateway.stop().await;
 }
@@ -168,11 +179,16 @@ async fn a_failed_upload_calls_no_model() {
         image(&data_uri("image/png", &png(5000)))
     ]));
     for (rest_url, status, code, should_retry) in [
-        (Some("http://127.0.0.1:9"), 502, "upstream_unreachable", ""),
+        (
+            Some("http://127.0.0.1:9"),
+            502,
+            "upstream_unreachable",
+            None,
+        ),
         // The emulator's own root is no storage: 404, now and the next time.
-        (None, 400, "upstream_upload_failed", "false"),
+        (None, 400, "upstream_upload_failed", Some("false")),
     ] {
-        let gateway = Gateway::start(|config| {
+        let gateway = Gateway::with(|config| {
             config.images.upload_threshold = Some(1000);
             config.fal.rest_url = match rest_url {
                 Some(url) => Url::parse(url).unwrap(),
@@ -181,7 +197,7 @@ async fn a_failed_upload_calls_no_model() {
         })
         .await;
         let answer = gateway.ask(&request).await;
-        assert_eq!(answer.status, status, "{}", answer.body);
+        assert_eq!(answer.status, status, "{}", answer.text());
         assert_eq!(answer.json()["error"]["code"], code);
         assert_eq!(answer.header("x-should-retry"), should_retry);
         assert!(gateway.seen_by_fal("any-llm").await.is_empty());
@@ -193,7 +209,7 @@ async fn a_failed_upload_calls_no_model() {
 async fn an_upload_that_takes_too_long_ends_the_request() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let rest_url = format!("http://{}", silent.local_addr().unwrap());
-    let gateway = Gateway::start(|config| {
+    let gateway = Gateway::with(|config| {
         config.images.upload_threshold = Some(1000);
         config.fal.first_byte_timeout = Some(std::time::Duration::from_millis(200));
         config.fal.rest_url = Url::parse(&rest_url).unwrap();
@@ -204,8 +220,8 @@ async fn an_upload_that_takes_too_long_ends_the_request() {
         image(&data_uri("image/png", &png(5000)))
     ]));
     let answer = gateway.ask(&request).await;
-    assert_eq!(answer.status, 504, "{}", answer.body);
+    assert_eq!(answer.status, 504, "{}", answer.text());
     assert_eq!(answer.json()["error"]["code"], "upstream_timeout");
-    assert_eq!(answer.header("x-should-retry"), "");
+    assert_eq!(answer.header("x-should-retry"), None);
     gateway.stop().await;
 }
