@@ -1,9 +1,9 @@
-//! The promises against inputs that nobody thought of: the stored corpus, then mutations of it for
-//! a few seconds per target.
+//! The promises against inputs that nobody thought of: the seeds, then mutations of them for a few
+//! seconds per target. Seeds are the named files of `seeds` and the inputs of the golden files.
 //!
 //! `FUZZ_SECONDS=60` looks longer, `FUZZ_SEED=7` begins elsewhere; each round has a seed of its
 //! own, counted up from there, so that the one that failed can be run first. `fuzz/README.md` tells
-//! how to look for new paths with libFuzzer, which is where the corpus comes from.
+//! how to look for new paths with libFuzzer.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -31,16 +31,16 @@ const SECONDS: u64 = 2;
 /// What no input may exceed in working time, far more than any takes without optimisation.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs a target over its corpus, and then over mutations of it until the time is up.
+/// Runs a target over its seeds, and then over mutations of them until the time is up.
 fn fuzz(name: &str) {
     let (_, check) = TARGETS.iter().find(|(known, _)| *known == name).unwrap();
-    let corpus = corpus(name);
-    for (path, data) in &corpus {
+    let seeds = seeds(name);
+    for (path, data) in &seeds {
         if let Err(why) = run(*check, data) {
             panic!("{} breaks a promise: {why}", path.display());
         }
     }
-    let inputs: Vec<Vec<u8>> = corpus.into_iter().map(|(_, data)| data).collect();
+    let inputs: Vec<Vec<u8>> = seeds.into_iter().map(|(_, data)| data).collect();
     let end = Instant::now() + Duration::from_secs(number("FUZZ_SECONDS", SECONDS));
     let mut seed = number("FUZZ_SEED", 1);
     while Instant::now() < end {
@@ -50,7 +50,7 @@ fn fuzz(name: &str) {
             fs::write(&path, &data).unwrap();
             panic!(
                 "FUZZ_SEED={seed} breaks a promise of {name}: {why}\n{}\n\
-                 Once it is mended, keep it: mv {} tests/fuzz/corpus/{name}/",
+                 Once it is mended, keep what is essential in it as a test with a name. It is in {}.",
                 data.escape_ascii(),
                 path.display(),
             );
@@ -84,21 +84,54 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = root().join("tests/fuzz/corpus").join(name);
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+fn seeds(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let named = files(&format!("tests/fuzz/seeds/{name}"), "");
+    assert!(named.len() >= 3, "{name} has too few seeds");
+    named.into_iter().chain(golden(name)).collect()
+}
+
+/// The inputs of the golden files, where they are of a target's kind.
+fn golden(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    match name {
+        "request" => ["tests/golden/plan", "tests/golden/completions/plan"]
+            .into_iter()
+            .flat_map(|folder| files(folder, ".json"))
+            .map(|(path, case)| (path, request_of(&case)))
+            .collect(),
+        "events" => files("tests/golden/reading", ".fal.sse")
+            .into_iter()
+            .zip((b'a'..=b'p').cycle())
+            .map(|((path, stream), asked)| (path, [&[asked][..], &stream].concat()))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The request of a golden plan: bytes as they are, or JSON. A file that is too deep to be taken apart
+/// is a seed as a whole.
+fn request_of(case: &[u8]) -> Vec<u8> {
+    let Ok(case) = serde_json::from_slice::<serde_json::Value>(case) else {
+        return case.to_vec();
+    };
+    match case.get("body").and_then(serde_json::Value::as_str) {
+        Some(body) => body.into(),
+        None => case["request"].to_string().into(),
+    }
+}
+
+/// The files of a folder whose names end so, in order, with what they hold.
+fn files(folder: &str, ending: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(root().join(folder)).unwrap();
+    let mut files: Vec<PathBuf> = entries
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_str().is_some_and(|path| path.ends_with(ending)))
         .collect();
     files.sort();
-    assert!(files.len() >= 3, "{} holds too little", folder.display());
-    files
-        .into_iter()
-        .map(|path| {
-            let data = fs::read(&path).unwrap();
-            (path, data)
-        })
-        .collect()
+    let read = |path: PathBuf| {
+        let data = fs::read(&path).unwrap();
+        (path, data)
+    };
+    files.into_iter().map(read).collect()
 }
 
 macro_rules! fuzzed {
@@ -118,7 +151,7 @@ fuzzed!(calls config events fold json object request schema);
 
 /// A target that is added in one place would be missed in the others.
 #[test]
-fn every_target_has_a_test_a_corpus_and_a_program() {
+fn every_target_has_a_test_seeds_and_a_program() {
     let names = |folder: &str| -> BTreeSet<String> {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -127,7 +160,7 @@ fn every_target_has_a_test_a_corpus_and_a_program() {
     let targets: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     let fuzzed: BTreeSet<String> = FUZZED.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(fuzzed, targets);
-    assert_eq!(names("tests/fuzz/corpus"), targets);
+    assert_eq!(names("tests/fuzz/seeds"), targets);
     assert_eq!(names("fuzz/targets"), targets);
     let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
     for name in &targets {

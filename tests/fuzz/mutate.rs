@@ -12,12 +12,12 @@ const REPEATED: u8 = 32;
 /// Bytes that mean something in what is read here.
 const TELLING: &[u8] = b"\"'\\{}[]<>:,|=~@\r\n\t -+.019eu\x00\x7f\x80\xc3\xef\xff";
 
-/// The input that belongs to a seed, a few changes away from one in the corpus.
-pub(crate) fn mutate(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
+/// The input that belongs to a seed, a few changes away from one of the others.
+pub(crate) fn mutate(inputs: &[Vec<u8>], seed: u64) -> Vec<u8> {
     let mut rng = Rng::with_seed(seed);
-    let mut data = corpus[rng.usize(..corpus.len())].clone();
+    let mut data = inputs[rng.usize(..inputs.len())].clone();
     for _ in 0..=rng.usize(..6) {
-        change(&mut data, corpus, &mut rng);
+        change(&mut data, inputs, &mut rng);
     }
     data.truncate(LONGEST);
     if rng.u8(..REPEATED) == 0 {
@@ -38,7 +38,7 @@ fn repeat(data: &mut Vec<u8>, rng: &mut Rng) {
     }
 }
 
-fn change(data: &mut Vec<u8>, corpus: &[Vec<u8>], rng: &mut Rng) {
+fn change(data: &mut Vec<u8>, inputs: &[Vec<u8>], rng: &mut Rng) {
     let at = rng.usize(..=data.len());
     match rng.u8(..9) {
         0 => {
@@ -60,12 +60,12 @@ fn change(data: &mut Vec<u8>, corpus: &[Vec<u8>], rng: &mut Rng) {
             insert(data, at, &part);
         }
         7 => {
-            let other = &corpus[rng.usize(..corpus.len())];
+            let other = &inputs[rng.usize(..inputs.len())];
             let part = part(other, rng, 60).to_vec();
             insert(data, at, &part);
         }
         _ => {
-            let other = &corpus[rng.usize(..corpus.len())];
+            let other = &inputs[rng.usize(..inputs.len())];
             data.truncate(at);
             data.extend_from_slice(part(other, rng, LONGEST));
         }

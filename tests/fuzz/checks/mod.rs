@@ -1,7 +1,7 @@
 //! What has to hold for any bytes whatever, one function for each place where bytes come in.
 //!
 //! The functions are pure and panic when a promise is broken. `cargo test --test fuzz` gives them
-//! the stored corpus and mutations of it; the targets in `fuzz/` give them what libFuzzer finds.
+//! the seeds and mutations of them; the targets in `fuzz/` give them what libFuzzer finds.
 
 mod calls;
 mod config;
@@ -18,7 +18,7 @@ mod unfold;
 /// Judges what comes of some bytes, and panics if it may not be.
 pub(crate) type Check = fn(&[u8]);
 
-/// Every target by its name, which is also that of its corpus and of its program in `fuzz/`.
+/// Every target by its name, which is also that of its seeds and of its program in `fuzz/`.
 pub(crate) const TARGETS: [(&str, Check); 8] = [
     ("calls", calls::check),
     ("config", config::check),
