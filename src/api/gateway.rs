@@ -23,7 +23,7 @@ use crate::translate::fold::{Overflow, Room};
 use crate::translate::guide::{GuideSettings, Measured};
 use crate::translate::image;
 use crate::translate::key::Secret;
-use crate::translate::model::{Catalogue, Changes, ModelCard};
+use crate::translate::model::{AnyLlm, Catalogue, Changes, ModelInfo, Reasoning};
 use crate::translate::plan::Capabilities;
 use crate::translate::reading;
 use crate::translate::tools::Dialect;
@@ -370,22 +370,28 @@ fn changes(models: &config::Models) -> Changes {
         default: Some(models.default.clone()),
         builtin_aliases: models.builtin_aliases,
         aliases: models.aliases.clone().into_iter().collect(),
-        add: models.add.iter().map(card).collect(),
+        add: models.add.iter().map(model).collect(),
         hide: models.hide.clone(),
         refuse_unknown: models.unknown == UnknownModel::Refuse,
         fallbacks: models.fallbacks.clone().into_iter().collect(),
     }
 }
 
-fn card(added: &config::AddedModel) -> ModelCard {
-    ModelCard {
-        id: added.id.clone().into(),
-        premium: added.premium,
-        vision: Some(added.vision),
-        reasoning: Some(added.reasoning),
-        enterprise: added.enterprise,
+fn model(added: &config::AddedModel) -> ModelInfo {
+    ModelInfo {
+        any_llm: AnyLlm {
+            is_served: None,
+            premium: added.premium,
+            vision: Some(added.vision),
+            enterprise: added.enterprise,
+        },
+        reasoning: Some(match added.reasoning {
+            true => Reasoning::Optional,
+            false => Reasoning::Never,
+        }),
         context_length: added
             .context_length
             .and_then(|tokens| u32::try_from(tokens).ok()),
+        ..ModelInfo::of_unknown(added.id.clone())
     }
 }

@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::gateway::{Gateway, Worker};
 use crate::translate::draft::Fate;
 use crate::translate::face::chat::parameters::PARAMETERS;
-use crate::translate::model::{CATALOGUE_UNIX_S, Catalogue, ModelCard};
+use crate::translate::model::{CATALOGUE_UNIX_S, Catalogue, ModelInfo, Reasoning};
 use crate::wire::openai::model::{Architecture, ListModelsResponse, Model};
 
 /// The catalogue, and after it the other names by which models can be asked for.
@@ -39,7 +39,7 @@ pub fn list_json(catalogue: &Catalogue, live: BTreeSet<String>) -> serde_json::V
     let unlisted = live
         .into_iter()
         .filter(|id| catalogue.card(id).is_none() && !catalogue.hides(id));
-    let more = unlisted.map(ModelCard::of_unknown).collect::<Vec<_>>();
+    let more = unlisted.map(ModelInfo::of_unknown).collect::<Vec<_>>();
     let cards = catalogue.cards().iter().chain(&more);
     let models = cards.map(|card| model(card.id.as_ref(), card, catalogue, &supported));
     let aliases = catalogue
@@ -65,7 +65,7 @@ pub async fn retrieve(
     let catalogue = &worker.gateway.catalogue;
     let live = live(&worker.gateway);
     let unlisted = live.get(id.as_str()).filter(|id| !catalogue.hides(id));
-    let unlisted = unlisted.cloned().map(ModelCard::of_unknown);
+    let unlisted = unlisted.cloned().map(ModelInfo::of_unknown);
     let card = catalogue.find(&id).or(unlisted.as_ref());
     let card = card.ok_or_else(|| catalogue.unknown(&id, live.iter().map(String::as_str)))?;
     // Another spelling of a name is none that the list has.
@@ -78,7 +78,7 @@ pub async fn retrieve(
 
 fn model<'m>(
     name: &'m str,
-    card: &'m ModelCard,
+    card: &'m ModelInfo,
     catalogue: &'m Catalogue,
     supported: &'m [&'static str],
 ) -> Model<'m> {
@@ -94,16 +94,16 @@ fn model<'m>(
         name,
         context_length: card.context_length,
         architecture: Architecture {
-            input_modalities: match card.vision {
+            input_modalities: match card.any_llm.vision {
                 Some(true) => &["text", "image"],
                 Some(false) | None => &["text"],
             },
             output_modalities: &["text"],
         },
         supported_parameters: supported,
-        price_class: card.price_class(),
-        premium: card.premium,
-        reasoning: card.reasoning,
+        price_class: card.any_llm.price_class(),
+        premium: card.any_llm.premium,
+        reasoning: card.reasoning.map(Reasoning::is_possible),
         aliases: aliases.map(|(alias, _)| alias).collect(),
         alias_of: is_alias.then_some(card.id.as_ref()),
     }

@@ -69,7 +69,7 @@ pub fn explain<'p>(plan: &'p Plan<'_>, app: &str, room: &Room) -> Explanation<'p
         price_class: plan
             .card
             .as_ref()
-            .map_or("unknown", |card| card.price_class()),
+            .map_or("unknown", |card| card.any_llm.price_class()),
         requests: (0..plan.choices).map(|_| request()).collect(),
         fallbacks: &plan.fallbacks,
         sizes: Sizes {

@@ -7,7 +7,7 @@ use super::contract::{Contract, Schemas};
 use super::fold::{Cut, Folded, Room, fold};
 use super::guide::{Guide, GuideSettings, Spoken, contract};
 use super::key::Key;
-use super::model::{Catalogue, ModelCard, Resolved};
+use super::model::{Catalogue, ModelInfo, Resolved};
 use super::notes::{Notes, shortened};
 use super::rejection::{Cause, Rejection};
 use super::sight;
@@ -43,7 +43,7 @@ pub struct Plan<'a> {
     pub input: AnyLlmInput<'a>,
     /// Models to ask, in order, should the first one refuse before working.
     pub fallbacks: Vec<String>,
-    pub card: Option<ModelCard>,
+    pub card: Option<ModelInfo>,
     pub choices: u32,
     pub delivery: Delivery,
     pub reading: Reading,
@@ -113,7 +113,7 @@ pub struct Target<'a> {
     /// fal's id of the model.
     pub id: Cow<'a, str>,
     /// What the catalogue knows of it.
-    pub card: Option<&'a ModelCard>,
+    pub card: Option<&'a ModelInfo>,
 }
 
 /// The models that may answer a request: the one that was asked for, and those to fall back on, in
@@ -255,7 +255,9 @@ fn fallbacks(
 ) -> Vec<String> {
     let is_about_images = ask.conversation.ends_in_image();
     let may_serve = |other: &&Target<'_>| {
-        let is_blind = other.card.is_some_and(|card| card.vision == Some(false));
+        let is_blind = other
+            .card
+            .is_some_and(|card| card.any_llm.vision == Some(false));
         variant(has_images, other.card, capabilities).is_ok() && !(is_about_images && is_blind)
     };
     let serving = others.iter().filter(may_serve);
@@ -397,13 +399,13 @@ fn refuse_amounts(ask: &Ask<'_>, capabilities: &Capabilities) -> Result<(), Reje
 
 fn variant(
     has_images: bool,
-    card: Option<&ModelCard>,
+    card: Option<&ModelInfo>,
     capabilities: &Capabilities,
 ) -> Result<Variant, Rejection> {
     match (has_images, card) {
         (true, _) => Ok(Variant::Vision),
         (false, card) if capabilities.enterprise => match card {
-            Some(card) if !card.enterprise => Err(Rejection::of(
+            Some(card) if !card.any_llm.enterprise => Err(Rejection::of(
                 Cause::UnsupportedValue,
                 "model",
                 format!(

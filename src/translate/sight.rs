@@ -1,7 +1,7 @@
 //! What a model that cannot see is sent of a conversation with images.
 
 use super::ask::Conversation;
-use super::model::ModelCard;
+use super::model::ModelInfo;
 use super::rejection::{Cause, Rejection};
 
 /// How the images that are left out are named among what was ignored.
@@ -16,10 +16,10 @@ pub const LEFT_OUT: &str = "messages[].content[].image_url";
 /// in the request.
 pub fn fit(
     conversation: &mut Conversation<'_>,
-    card: Option<&ModelCard>,
+    card: Option<&ModelInfo>,
     last_image: Option<&str>,
 ) -> Result<bool, Rejection> {
-    let Some(card) = card.filter(|card| card.vision == Some(false)) else {
+    let Some(card) = card.filter(|card| card.any_llm.vision == Some(false)) else {
         return Ok(false);
     };
     if conversation.ends_in_image() {

@@ -7,7 +7,7 @@
 use super::ask::{Ask, Part, Turn};
 use super::fold::{Room, fold};
 use super::guide::Guide;
-use super::model::ModelCard;
+use super::model::ModelInfo;
 use super::plan::Capabilities;
 use super::rejection::{Cause, Rejection};
 use super::tools::signature::Detail;
@@ -73,7 +73,7 @@ pub fn too_long(ask: &Ask<'_>, guide: Guide<'_>, capabilities: &Capabilities) ->
 /// `string_above_max_length` if the last message alone has as many.
 pub fn refuse_beyond_context(
     ask: &Ask<'_>,
-    card: Option<&ModelCard>,
+    card: Option<&ModelInfo>,
     prompt_tokens: u64,
 ) -> Result<(), Rejection> {
     let most = card.and_then(|card| card.context_length).map(u64::from);

@@ -26,6 +26,7 @@ mod json;
 mod linear;
 mod nested;
 mod parsing;
+mod prices;
 mod reading;
 mod repeating;
 mod scanning;

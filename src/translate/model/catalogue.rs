@@ -1,26 +1,11 @@
-//! The catalogue: which models there are, what is known of them, and by which names they go.
+//! The catalogue: which models there are, and by which names they go.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::rejection::{Cause, Rejection};
-
-/// One model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelCard {
-    pub id: Cow<'static, str>,
-    /// Charged at ten times the rate of standard models (source: fal's any-llm page).
-    pub premium: bool,
-    /// Takes images (source: the model list of fal's `/vision`, 2025-10-17); `None` is not known.
-    pub vision: Option<bool>,
-    /// Thinks before it answers when it is asked to (source: the model makers' own pages); `None`
-    /// is not known.
-    pub reasoning: Option<bool>,
-    /// Served by `/enterprise` (source: its model list, 2025-10-17).
-    pub enterprise: bool,
-    /// Tokens of prompt and answer together, where a public source says so.
-    pub context_length: Option<u32>,
-}
+use super::builtin::{self, DEFAULT_MODEL};
+use super::info::ModelInfo;
+use crate::translate::rejection::{Cause, Rejection};
 
 /// What the operator changed about the catalogue.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +13,7 @@ pub struct Changes {
     pub default: Option<String>,
     pub builtin_aliases: bool,
     pub aliases: Vec<(String, String)>,
-    pub add: Vec<ModelCard>,
+    pub add: Vec<ModelInfo>,
     pub hide: Vec<String>,
     /// Refuse names with a slash that the catalogue does not know, rather than let fal decide.
     pub refuse_unknown: bool,
@@ -39,7 +24,7 @@ pub struct Changes {
 /// The models and their names, built once at the start.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
-    cards: Vec<ModelCard>,
+    cards: Vec<ModelInfo>,
     by_name: HashMap<String, usize>,
     /// By the name in small letters.
     by_folded_name: HashMap<String, usize>,
@@ -57,119 +42,13 @@ pub struct Catalogue {
 pub struct Resolved<'c> {
     pub id: Cow<'c, str>,
     /// `None` for a name that only fal can judge.
-    pub card: Option<&'c ModelCard>,
+    pub card: Option<&'c ModelInfo>,
 }
-
-/// fal's default, and ours: never a premium model.
-pub const DEFAULT_MODEL: &str = "google/gemini-2.5-flash-lite";
-
-/// The catalogue's date, as `created` of every model: 2025-10-17 00:00 UTC.
-pub const CATALOGUE_UNIX_S: u32 = 1_760_659_200;
-
-const fn card(
-    id: &'static str,
-    premium: bool,
-    vision: bool,
-    context_length: Option<u32>,
-) -> ModelCard {
-    ModelCard {
-        id: Cow::Borrowed(id),
-        premium,
-        vision: Some(vision),
-        reasoning: None,
-        enterprise: true,
-        context_length,
-    }
-}
-
-/// The models of fal's any-llm page, in its order (source: the page's `ModelEnum` and its list of
-/// premium models). Context lengths are the model makers' own published figures.
-fn builtin_cards() -> Vec<ModelCard> {
-    let mut cards = vec![
-        card("deepseek/deepseek-r1", true, false, Some(128_000)),
-        card("anthropic/claude-3.7-sonnet", true, true, Some(200_000)),
-        card("anthropic/claude-3.5-sonnet", true, true, Some(200_000)),
-        card("anthropic/claude-3-5-haiku", true, false, Some(200_000)),
-        card("anthropic/claude-3-haiku", false, true, Some(200_000)),
-        card("google/gemini-pro-1.5", true, true, Some(2_000_000)),
-        card("google/gemini-flash-1.5", false, true, Some(1_000_000)),
-        card("google/gemini-flash-1.5-8b", false, true, Some(1_000_000)),
-        card("google/gemini-2.0-flash-001", false, true, Some(1_048_576)),
-        card("google/gemini-2.5-flash", false, true, Some(1_048_576)),
-        card("google/gemini-2.5-flash-lite", false, true, Some(1_048_576)),
-        card("google/gemini-2.5-pro", true, true, Some(1_048_576)),
-        card(
-            "meta-llama/llama-3.2-1b-instruct",
-            false,
-            false,
-            Some(131_072),
-        ),
-        card(
-            "meta-llama/llama-3.2-3b-instruct",
-            false,
-            false,
-            Some(131_072),
-        ),
-        card(
-            "meta-llama/llama-3.1-8b-instruct",
-            false,
-            false,
-            Some(131_072),
-        ),
-        card(
-            "meta-llama/llama-3.1-70b-instruct",
-            false,
-            false,
-            Some(131_072),
-        ),
-        card("openai/gpt-oss-120b", false, false, Some(131_072)),
-        card("openai/gpt-4o-mini", false, false, Some(128_000)),
-        card("openai/gpt-4o", true, true, Some(128_000)),
-        card("openai/gpt-4.1", true, true, Some(1_047_576)),
-        card("openai/o3", true, false, Some(200_000)),
-        card("openai/gpt-5-chat", true, true, Some(128_000)),
-        card("openai/gpt-5-mini", false, false, Some(400_000)),
-        card("openai/gpt-5-nano", false, false, Some(400_000)),
-        card("meta-llama/llama-4-maverick", false, true, None),
-        card("meta-llama/llama-4-scout", false, true, None),
-    ];
-    for card in &mut cards {
-        card.enterprise = card.id != "deepseek/deepseek-r1";
-        card.reasoning = Some(REASONING.contains(&card.id.as_ref()));
-    }
-    cards
-}
-
-/// The models of the catalogue that can reason before they answer.
-const REASONING: &[&str] = &[
-    "deepseek/deepseek-r1",
-    "anthropic/claude-3.7-sonnet",
-    "google/gemini-2.5-flash",
-    "google/gemini-2.5-flash-lite",
-    "google/gemini-2.5-pro",
-    "openai/gpt-oss-120b",
-    "openai/o3",
-    "openai/gpt-5-mini",
-    "openai/gpt-5-nano",
-];
-
-/// Names that clients use by default or that differ from fal's spelling. Every catalogue id also
-/// answers to its part after the slash.
-const BUILTIN_ALIASES: &[(&str, &str)] = &[
-    ("gpt-3.5-turbo", DEFAULT_MODEL),
-    ("gpt-5", "openai/gpt-5-chat"),
-    ("claude-3-7-sonnet", "anthropic/claude-3.7-sonnet"),
-    ("claude-3-5-sonnet", "anthropic/claude-3.5-sonnet"),
-    ("claude-3.5-haiku", "anthropic/claude-3-5-haiku"),
-    ("gemini-1.5-pro", "google/gemini-pro-1.5"),
-    ("gemini-1.5-flash", "google/gemini-flash-1.5"),
-    ("gemini-2.0-flash", "google/gemini-2.0-flash-001"),
-];
 
 impl Catalogue {
     /// The built-in catalogue with the operator's changes.
     pub fn new(changes: Changes) -> Self {
-        let mut cards = builtin_cards();
+        let mut cards = builtin::models();
         for added in changes.add {
             match cards.iter_mut().find(|card| card.id == added.id) {
                 Some(card) => *card = added,
@@ -230,7 +109,7 @@ impl Catalogue {
         if !builtin {
             return;
         }
-        for (alias, id) in BUILTIN_ALIASES {
+        for (alias, id) in builtin::ALIASES {
             if let Some(&index) = self.by_name.get(*id) {
                 self.add_alias((*alias).to_owned(), index);
             }
@@ -252,7 +131,7 @@ impl Catalogue {
         }
         let index = self.cards.len();
         self.by_name.insert(id.clone(), index);
-        self.cards.push(ModelCard::of_unknown(id));
+        self.cards.push(ModelInfo::of_unknown(id));
         index
     }
 
@@ -268,19 +147,19 @@ impl Catalogue {
     }
 
     /// The models, in fal's order.
-    pub fn cards(&self) -> &[ModelCard] {
+    pub fn cards(&self) -> &[ModelInfo] {
         &self.cards
     }
 
     /// The other names of models: (alias, card).
-    pub fn aliases(&self) -> impl Iterator<Item = (&str, &ModelCard)> {
+    pub fn aliases(&self) -> impl Iterator<Item = (&str, &ModelInfo)> {
         self.aliases
             .iter()
             .filter_map(|(alias, index)| Some((alias.as_str(), self.cards.get(*index)?)))
     }
 
     /// The card of an id or alias, if the catalogue has one.
-    pub fn card(&self, name: &str) -> Option<&ModelCard> {
+    pub fn card(&self, name: &str) -> Option<&ModelInfo> {
         self.by_name
             .get(name)
             .and_then(|&index| self.cards.get(index))
@@ -288,7 +167,7 @@ impl Catalogue {
 
     /// The card of a model by any spelling of its name: capitals do not matter, and a date or
     /// `-latest` at the end may be left out. `OpenAI/GPT-4o-2024-08-06` is `openai/gpt-4o`.
-    pub fn find(&self, name: &str) -> Option<&ModelCard> {
+    pub fn find(&self, name: &str) -> Option<&ModelInfo> {
         if let Some(card) = self.card(name) {
             return Some(card);
         }
@@ -377,33 +256,6 @@ impl Catalogue {
             .collect::<Vec<_>>();
         scored.sort_by(|one, other| other.0.total_cmp(&one.0));
         scored.into_iter().take(3).map(|(_, id)| id).collect()
-    }
-}
-
-impl ModelCard {
-    /// A card for a model of which nothing is known but its id.
-    pub fn of_unknown(id: String) -> Self {
-        Self {
-            id: Cow::Owned(id),
-            premium: false,
-            vision: None,
-            reasoning: None,
-            enterprise: true,
-            context_length: None,
-        }
-    }
-
-    /// The part before the slash, as OpenAI's `owned_by`.
-    pub fn owner(&self) -> &str {
-        self.id.split_once('/').map_or("fal", |(owner, _)| owner)
-    }
-
-    /// fal's two rates by name.
-    pub fn price_class(&self) -> &'static str {
-        match self.premium {
-            true => "premium",
-            false => "standard",
-        }
     }
 }
 
