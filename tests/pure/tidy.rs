@@ -10,99 +10,59 @@ use std::sync::LazyLock;
 
 /// A module under `src` and what may be named in it.
 struct Layer {
-    name: &'static str,
+    name: String,
     /// Modules of ours, besides itself.
-    ours: &'static [&'static str],
+    ours: Vec<String>,
     /// Crates, besides `std`; `None` is any that no rule below keeps for others.
-    crates: Option<&'static [&'static str]>,
+    crates: Option<Vec<String>>,
 }
 
-const LAYERS: &[Layer] = &[
-    Layer {
-        name: "wire",
-        ours: &[],
-        crates: Some(&["serde", "serde_json", "bytes"]),
-    },
-    Layer {
-        name: "translate",
-        ours: &["wire"],
-        crates: Some(&[
-            "serde",
-            "serde_json",
-            "serde_path_to_error",
-            "bytes",
-            "memchr",
-            "ring",
-            "base64",
-            "url",
-            "strsim",
-            "thiserror",
-            "jsonschema",
-            "tiktoken_rs",
-            "unicode_normalization",
-            "unicode_security",
-        ]),
-    },
-    Layer {
-        name: "config",
-        ours: &[],
-        crates: None,
-    },
-    Layer {
-        name: "upstream",
-        ours: &["wire::fal", "config"],
-        crates: None,
-    },
-    Layer {
-        name: "access",
-        ours: &["config"],
-        crates: None,
-    },
-    Layer {
-        name: "observe",
-        ours: &["config"],
-        crates: None,
-    },
-    Layer {
-        name: "engine",
-        ours: &["config", "observe", "translate", "upstream", "wire::fal"],
-        // No HTTP server among them: a run can outlive the request that began it.
-        crates: Some(&[
-            "bytes",
-            "futures",
-            "serde",
-            "serde_json",
-            "tokio",
-            "tokio_util",
-            "tracing",
-        ]),
-    },
-    Layer {
-        name: "api",
-        ours: &[
-            "app",
-            "access",
-            "config",
-            "engine",
-            "observe",
-            "translate",
-            "upstream",
-            "wire",
-        ],
-        crates: None,
-    },
-    Layer {
-        name: "emulator",
-        ours: &[],
-        crates: None,
-    },
-    // What judges answers may not ask the code that made them.
-    Layer {
-        name: "cli::eval",
-        ours: &["app", "cli", "config", "emulator"],
-        crates: None,
-    },
-];
+impl Layer {
+    fn may_use_crate(&self, name: &str) -> bool {
+        let listed = self.crates.as_deref();
+        listed.is_none_or(|listed| listed.iter().any(|may| may == name))
+    }
+}
+
+/// The table of `ARCHITECTURE.md`: what is written for readers is what holds.
+static LAYERS: LazyLock<Vec<Layer>> = LazyLock::new(|| {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, section) = page.split_once("## Who may use whom").unwrap();
+    let rows = section.lines().skip_while(|line| !line.starts_with("|---"));
+    let rows = rows.skip(1).take_while(|line| line.starts_with('|'));
+    let layers: Vec<Layer> = rows.map(layer).collect();
+    assert!(layers.len() > 8, "the table of ARCHITECTURE.md is not read");
+    layers
+});
+
+/// A row: the module, what of ours it may use, and which crates.
+fn layer(row: &str) -> Layer {
+    let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+    let [name, ours, crates] = cells[..] else {
+        panic!("{row} does not have three cells");
+    };
+    let names = |cell: &str| match cell {
+        "nothing" => Vec::new(),
+        cell => cell.split(", ").map(quoted).collect(),
+    };
+    let layer = Layer {
+        name: quoted(name),
+        ours: names(ours),
+        crates: (crates != "any").then(|| names(crates)),
+    };
+    let folder = root().join("src").join(layer.name.replace("::", "/"));
+    assert!(folder.is_dir(), "there is no {}", folder.display());
+    layer
+}
+
+/// What stands between backquotes.
+fn quoted(cell: &str) -> String {
+    let name = cell
+        .strip_prefix('`')
+        .and_then(|rest| rest.strip_suffix('`'));
+    name.unwrap_or_else(|| panic!("{cell} is no name"))
+        .to_owned()
+}
 
 /// Parts of `std` that the pure core may not name: it has no clock, no files, no threads.
 const IMPURE: [&str; 10] = [
@@ -192,7 +152,7 @@ impl Source {
 
     fn layer(&self) -> Option<&'static Layer> {
         let module = self.module().join("::");
-        LAYERS.iter().find(|layer| is_within(&module, layer.name))
+        LAYERS.iter().find(|layer| is_within(&module, &layer.name))
     }
 }
 
@@ -213,7 +173,7 @@ fn imports(file: &Source) -> Vec<String> {
         match full.first().map(String::as_str) {
             Some("crate") => {
                 let inside = &said["crate".len()..].trim_start_matches("::");
-                let is_allowed = is_within(inside, layer.name)
+                let is_allowed = is_within(inside, &layer.name)
                     || layer.ours.iter().any(|may| is_within(inside, may));
                 if !is_allowed {
                     wrong.push(format!("`{}` may not use {said}", layer.name));
@@ -221,13 +181,11 @@ fn imports(file: &Source) -> Vec<String> {
             }
             Some("std" | "core" | "alloc") => {
                 let is_impure = IMPURE.iter().any(|impure| is_within(&said, impure));
-                if ["wire", "translate"].contains(&layer.name) && is_impure {
+                if ["wire", "translate"].contains(&layer.name.as_str()) && is_impure {
                     wrong.push(format!("`{}` is pure and may not use {said}", layer.name));
                 }
             }
-            Some(root)
-                if is_dependency(root) && layer.crates.is_some_and(|may| !may.contains(&root)) =>
-            {
+            Some(root) if is_dependency(root) && !layer.may_use_crate(root) => {
                 wrong.push(format!("`{}` may not use the crate {root}", layer.name));
             }
             _ => {}
