@@ -28,6 +28,7 @@ use crate::api::address;
 use crate::api::connection::Guarded;
 use crate::api::gateway::{BuildError, Gateway, Worker};
 use crate::api::scope;
+use crate::api::snapshot::Snapshot;
 use crate::config::{self, Config};
 use crate::upstream::FalClient;
 
@@ -69,17 +70,14 @@ impl Application {
     pub fn build(config: Config) -> Result<Self, StartError> {
         let gateway = Arc::new(Gateway::new(config)?);
         // Made once here so that a failure is an error of the start; each worker makes its own.
-        FalClient::new(&gateway.config.fal).map_err(BuildError::from)?;
-        let connections = connections(&gateway.config.server);
-        let listen = gateway.config.server.listen;
+        let config = &gateway.snapshot().config;
+        FalClient::new(&config.fal).map_err(BuildError::from)?;
+        let connections = connections(&config.server);
+        let listen = config.server.listen;
         let bind_error = |address| move |source| StartError::Bind { address, source };
         let (server, address) = serve(&gateway, listen, connections).map_err(bind_error(listen))?;
-        let metrics_server = match gateway
-            .config
-            .metrics
-            .listen
-            .filter(|_| gateway.config.metrics.enabled)
-        {
+        let metrics = &config.metrics;
+        let metrics_server = match metrics.listen.filter(|_| metrics.enabled) {
             None => None,
             Some(listen) => {
                 let served = serve_metrics(&gateway, listen, connections);
@@ -105,8 +103,8 @@ impl Application {
     }
 
     /// The settings in use.
-    pub fn config(&self) -> &Config {
-        &self.gateway.config
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.gateway.snapshot()
     }
 
     /// A way to end the application while it runs.
@@ -140,9 +138,9 @@ impl Stopper {
     /// Ends the application in order: no new requests, running ones finish within the drain limit,
     /// what still runs then is told to end.
     pub async fn stop(&self) {
-        let stopping = &self.gateway.stopping;
+        let stopping = self.gateway.stopping();
         stopping.announced.cancel();
-        let drain = self.gateway.config.server.drain_timeout;
+        let drain = self.gateway.snapshot().config.server.drain_timeout;
         if tokio::time::timeout(drain, self.gateway.until_idle())
             .await
             .is_err()
@@ -161,17 +159,17 @@ fn serve(
     listen: SocketAddr,
     connections: usize,
 ) -> io::Result<(Server, SocketAddr)> {
-    let settings = &gateway.config.server;
+    let configured = gateway.snapshot().config.server.workers;
     let shared = gateway.clone();
     let app = move || {
-        let origins = &shared.config.server.cors_origins;
+        let origins = &shared.snapshot().config.server.cors_origins;
         App::new()
             .app_data(ThinData(worker(&shared)))
             .wrap(Condition::new(!origins.is_empty(), cors(origins)))
             .wrap(from_fn(scope::enter))
             .configure(api::routes)
     };
-    let workers = settings.workers.unwrap_or_else(default_workers);
+    let workers = configured.unwrap_or_else(default_workers);
     let builder = Server::build()
         .workers(workers)
         // The framework counts for each worker by itself.
@@ -202,13 +200,14 @@ where
     let listener = bind(listen)?;
     let address = listener.local_addr()?;
     let gateway = gateway.clone();
-    let configured = gateway.config.server.max_connections_per_address;
+    let snapshot = gateway.snapshot();
+    let configured = snapshot.config.server.max_connections_per_address;
     let per_address = configured.unwrap_or(connections.div_ceil(4));
     let seats = Shares::new(usize::MAX, per_address);
     let stopping = builder.graceful_shutdown_signal();
     let service = move || {
         let stopping = stopping.clone();
-        let settings = &gateway.config.server;
+        let settings = &snapshot.config.server;
         let app = app().into_factory().map_err(|error| error.error_response());
         let http = HttpService::build()
             .graceful_shutdown_signal(move || {
@@ -251,12 +250,13 @@ fn accept(
     gateway: &Gateway,
     seats: &Arc<Shares>,
 ) -> (Guarded, Option<SocketAddr>) {
-    let settings = &gateway.config.server;
+    let snapshot = gateway.snapshot();
+    let settings = &snapshot.config.server;
     let peer = stream.peer_addr().ok();
     // Each event is a small write; Nagle's algorithm would hold it back.
     let _ = stream.set_nodelay(true);
     limit_writes(&stream, settings.write_timeout);
-    let metrics = gateway.metrics.clone();
+    let metrics = gateway.metrics().clone();
     let seat = Shares::take(seats, &holder(peer, settings));
     if seat.is_none() {
         warn_of_a_crowd(peer);
@@ -299,8 +299,8 @@ fn holder(peer: Option<SocketAddr>, settings: &config::Server) -> Vec<Holder> {
     reason = "before the start, and the same client was made there"
 )]
 fn worker(gateway: &Arc<Gateway>) -> Worker {
-    let fal =
-        FalClient::new(&gateway.config.fal).expect("the same client was made before the start");
+    let fal = FalClient::new(&gateway.snapshot().config.fal);
+    let fal = fal.expect("the same client was made before the start");
     Worker {
         gateway: gateway.clone(),
         fal: Rc::new(fal),

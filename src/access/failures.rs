@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a wrong key is held against its address.
@@ -25,10 +25,13 @@ const MOST_ADDRESSES: usize = 10_000;
 /// assert_eq!(failures.wait(address, now), Some(Duration::from_secs(60)));
 /// assert_eq!(failures.wait(address, now + Duration::from_secs(60)), None);
 /// ```
-#[derive(Debug)]
-pub struct Failures {
+#[derive(Debug, Default)]
+pub struct Failures(Mutex<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
     most: Option<usize>,
-    windows: Mutex<HashMap<Option<IpAddr>, Window>>,
+    windows: HashMap<Option<IpAddr>, Window>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,18 +43,27 @@ struct Window {
 impl Failures {
     /// Allows an address so many failures in a minute; `None` for any number.
     pub fn new(most: Option<usize>) -> Self {
-        Self {
-            most,
-            windows: Mutex::default(),
-        }
+        let failures = Self::default();
+        failures.allow(most);
+        failures
+    }
+
+    /// Allows another number from now on.
+    pub fn allow(&self, most: Option<usize>) {
+        self.noted().most = most;
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of a wrong key.
     pub fn note(&self, address: IpAddr, now: Instant) {
-        if self.most.is_none() {
+        let mut noted = self.noted();
+        if noted.most.is_none() {
             return;
         }
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let windows = &mut noted.windows;
         if windows.len() >= MOST_ADDRESSES && !windows.contains_key(&Some(address)) {
             windows.retain(|_, window| window.ends > now);
         }
@@ -72,8 +84,8 @@ impl Failures {
 
     /// How long an address has to wait before it may try another key; `None` if it need not.
     pub fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        let most = self.most?;
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = self.noted();
+        let (most, windows) = (noted.most?, &noted.windows);
         let window = match windows.get(&Some(address)) {
             None if windows.len() >= MOST_ADDRESSES => windows.get(&None),
             found => found,
@@ -123,7 +135,7 @@ mod tests {
         for number in 0..30_000_u32 {
             failures.note(Ipv4Addr::from_bits(number).into(), now);
         }
-        let size = failures.windows.lock().unwrap().len();
+        let size = failures.noted().windows.len();
         assert!(size <= MOST_ADDRESSES + 1, "{size}");
         let fresh = Ipv4Addr::from_bits(99_999).into();
         assert!(failures.wait(fresh, now).is_some());

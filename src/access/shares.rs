@@ -30,15 +30,15 @@ pub enum Holder {
 /// drop(one);
 /// assert!(Shares::take(&shares, &[Holder::Newcomers]).is_some());
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Shares {
-    most: usize,
-    most_each: usize,
     held: Mutex<Held>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
+    most: usize,
+    most_each: usize,
     all: usize,
     by: HashMap<Holder, usize>,
 }
@@ -53,23 +53,27 @@ pub struct Seat {
 impl Shares {
     /// So many seats, of which each holder may have `most_each`.
     pub fn new(most: usize, most_each: usize) -> Arc<Self> {
-        Arc::new(Self {
-            most,
-            most_each,
-            held: Mutex::default(),
-        })
+        let shares = Self::default();
+        shares.resize(most, most_each);
+        Arc::new(shares)
     }
 
-    /// So many seats, of which each holder may have a quarter.
-    pub fn in_quarters(most: usize) -> Arc<Self> {
-        Self::new(most, most.div_ceil(4))
+    /// Has so many seats from now on, of which each holder may have a quarter. Seats that are taken
+    /// already stay so.
+    pub fn resize_in_quarters(&self, most: usize) {
+        self.resize(most, most.div_ceil(4));
+    }
+
+    fn resize(&self, most: usize, most_each: usize) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        (held.most, held.most_each) = (most, most_each);
     }
 
     /// Takes a seat in the name of all these holders, unless none is left for one of them.
     pub fn take(shares: &Arc<Self>, holders: &[Holder]) -> Option<Seat> {
         let mut held = shares.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = |holder| held.by.get(holder).is_some_and(|n| *n >= shares.most_each);
-        if held.all >= shares.most || holders.iter().any(is_full) {
+        let is_full = |holder| held.by.get(holder).is_some_and(|n| *n >= held.most_each);
+        if held.all >= held.most || holders.iter().any(is_full) {
             return None;
         }
         held.all += 1;
@@ -107,7 +111,8 @@ mod tests {
 
     #[test]
     fn nobody_takes_more_than_a_share_and_all_not_more_than_there_is() {
-        let shares = Shares::in_quarters(8);
+        let shares = Arc::<Shares>::default();
+        shares.resize_in_quarters(8);
         let of = |number: u8| {
             [
                 Holder::Address([number; 4].into()),
@@ -132,7 +137,8 @@ mod tests {
 
     #[test]
     fn the_smallest_number_of_seats_has_a_share() {
-        let shares = Shares::in_quarters(1);
+        let shares = Arc::<Shares>::default();
+        shares.resize_in_quarters(1);
         assert!(Shares::take(&shares, &[Holder::Newcomers]).is_some());
     }
 }

@@ -5,15 +5,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::web::{Payload, ThinData};
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
+use super::context::Context;
 use super::error::ApiError;
 use super::extract;
-use super::gateway::{Gateway, Worker};
 use super::respond::{self, Reporter};
 use super::scope::{self, Scope};
+use super::snapshot::Snapshot;
 use crate::engine::{self, Order, Run};
 use crate::translate::ask::{Ask, Delivery};
 use crate::translate::explain::explain;
@@ -30,40 +31,43 @@ use crate::translate::plan::{Capabilities, Plan, candidates};
 pub async fn create<F: Face>(
     request: HttpRequest,
     payload: Payload,
-    worker: ThinData<Worker>,
+    context: Context,
 ) -> Result<HttpResponse, ApiError> {
-    let gateway = worker.gateway.clone();
     let scope = scope::scope(&request);
     let record = scope.as_ref().map(|scope| &scope.record);
-    scope::catch_panic(&gateway, record, answer::<F>(&request, payload, &worker))
-        .await
-        .map_err(|error| in_words_of::<F>(error))
+    scope::catch_panic(
+        &context.gateway,
+        record,
+        answer::<F>(&request, payload, &context),
+    )
+    .await
+    .map_err(|error| in_words_of::<F>(error))
 }
 
 async fn answer<F: Face>(
     request: &HttpRequest,
     payload: Payload,
-    worker: &Worker,
+    context: &Context,
 ) -> Result<HttpResponse, ApiError> {
-    let gateway = &worker.gateway;
+    let snapshot = &context.snapshot;
     let mut scope = scope::scope(request).ok_or_else(|| ApiError::bug(false))?;
-    let caller = gateway.admit(request)?;
+    let caller = context.admit(request)?;
     if let Some(id) = &caller.id {
         scope.record.key(id.as_str());
     }
-    let (body, held) = extract::json_body(request.headers(), payload, gateway, &caller).await?;
+    let (body, held) = extract::json_body(request.headers(), payload, context, &caller).await?;
     scope.heard();
-    scope.takes(scope::place(gateway, Some(&caller))?);
+    scope.takes(scope::place(context, Some(&caller))?);
     scope.record.received(body.len());
-    let (mut ask, face) = F::parse(&body, &gateway.face)?;
+    let (mut ask, face) = F::parse(&body, &snapshot.face)?;
     let text = body.len().saturating_sub(ask.conversation.image_bytes());
-    extract::refuse_long_text(text, gateway.config.limits.max_text)?;
+    extract::refuse_long_text(text, snapshot.config.limits.max_text)?;
     read_headers(&mut ask, request)?;
-    let capabilities = capabilities(gateway, request)?;
-    let (target, others) = candidates(&ask, &gateway.catalogue)?;
+    let capabilities = capabilities(snapshot, request)?;
+    let (target, others) = candidates(&ask, &snapshot.catalogue)?;
     let order = Order {
-        engine: &gateway.engine,
-        fal: &worker.fal,
+        engine: &snapshot.engine,
+        fal: &context.fal,
         fal_key: &caller.fal_key,
         ask: &ask,
         target,
@@ -73,25 +77,25 @@ async fn answer<F: Face>(
         memory: Rc::new(held),
     };
     let plan = order.plan()?;
-    record_model(&plan, gateway, &scope);
+    record_model(&plan, snapshot, &scope);
     if has_flag(request, "x-gateway-explain", "true") {
-        let explanation = explain(&plan, &gateway.config.fal.app, &capabilities.room);
+        let explanation = explain(&plan, &snapshot.config.fal.app, &capabilities.room);
         return Ok(HttpResponse::Ok().json(explanation));
     }
     let reporter = Reporter {
-        gateway: Arc::clone(gateway),
+        snapshot: Arc::clone(snapshot),
         key_is_callers: caller.brought_fal_key,
         key: caller.fal_key.print(),
         record: scope.record.clone(),
     };
     let opened = engine::open(order, plan).await;
     let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
-    gateway.learn_of_key(&caller, opened.as_ref().err());
+    context.learn_of_key(&caller, opened.as_ref().err());
     let (run, plan) = opened?;
     drop(ask);
-    record_model(&plan, gateway, &scope);
+    record_model(&plan, snapshot, &scope);
     let wants_notes =
-        gateway.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
+        snapshot.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
     match plan.delivery {
         Delivery::Whole => whole(&face, &plan, run, reporter, &scope, wants_notes).await,
         Delivery::Stream { .. } => stream(face, &plan, run, reporter, scope, wants_notes).await,
@@ -99,9 +103,9 @@ async fn answer<F: Face>(
 }
 
 /// The model that answers; a fallback may have taken the place of the one that was asked for.
-fn record_model(plan: &Plan<'_>, gateway: &Gateway, scope: &Scope) {
+fn record_model(plan: &Plan<'_>, snapshot: &Snapshot, scope: &Scope) {
     let model = &plan.input.model;
-    scope.record.model(model, gateway.model_label(model));
+    scope.record.model(model, snapshot.model_label(model));
 }
 
 async fn whole<F: Face>(
@@ -129,7 +133,7 @@ async fn stream<F: Face>(
     scope: Scope,
     wants_notes: bool,
 ) -> Result<HttpResponse, ApiError> {
-    let usage = match (plan.delivery, reporter.gateway.config.usage.always_stream) {
+    let usage = match (plan.delivery, reporter.snapshot.config.usage.always_stream) {
         (
             Delivery::Stream {
                 include_usage: true,
@@ -178,8 +182,8 @@ fn read_headers(ask: &mut Ask<'_>, request: &HttpRequest) -> Result<(), ApiError
 }
 
 /// `x-gateway-strict: true` or `false` overrides the setting for one request.
-fn capabilities(gateway: &Gateway, request: &HttpRequest) -> Result<Capabilities, ApiError> {
-    let mut capabilities = gateway.capabilities.clone();
+fn capabilities(snapshot: &Snapshot, request: &HttpRequest) -> Result<Capabilities, ApiError> {
+    let mut capabilities = snapshot.capabilities.clone();
     if let Some(strict) = request.headers().get("x-gateway-strict") {
         capabilities.strict = match strict.as_bytes() {
             b"true" => true,

@@ -9,8 +9,8 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue}
 use secrecy::{ExposeSecret, SecretString};
 
 use super::address;
+use super::context::Context;
 use super::error::ApiError;
-use super::gateway::Gateway;
 use crate::access::{ClientKeyId, ClientKeys, KeyPrint, KnownKeys};
 use crate::upstream::FalKey;
 
@@ -121,7 +121,7 @@ impl Access {
     }
 }
 
-impl Gateway {
+impl Context {
     /// Lets a caller in, as long as his address has not tried too many wrong keys. A key that is
     /// known to be right always opens.
     ///
@@ -129,7 +129,7 @@ impl Gateway {
     /// 401 when the key is missing or wrong, or when there is more than one; 429 after too many
     /// wrong ones.
     pub fn admit(&self, request: &HttpRequest) -> Result<Caller, ApiError> {
-        let mut caller = match self.access.admit(request.headers()) {
+        let mut caller = match self.snapshot.access.admit(request.headers()) {
             Ok(caller) => caller,
             Err(Denial::WrongKey(error)) => return Err(self.count_failure(request, error)),
             Err(denial) => return Err(denial.into_error()),
@@ -137,7 +137,7 @@ impl Gateway {
         caller.address = self.address_of(request).map(address::block);
         let is_known = caller
             .print
-            .is_some_and(|print| self.known_keys.has(&print));
+            .is_some_and(|print| self.gateway.known_keys.has(&print));
         caller.is_new = caller.brought_fal_key && !is_known;
         match caller.address.and_then(|address| self.wait_for(address)) {
             Some(wait_s) if caller.is_new => Err(too_many_failures(wait_s)),
@@ -151,7 +151,7 @@ impl Gateway {
     /// 401 where client keys are configured and the caller shows none of them, and 429 after too
     /// many wrong ones.
     pub fn admit_reader(&self, request: &HttpRequest) -> Result<(), ApiError> {
-        match &self.access {
+        match &self.snapshot.access {
             Access::Keys { .. } => self.admit(request).map(drop),
             Access::Open { .. } | Access::PassThrough { .. } => Ok(()),
         }
@@ -163,10 +163,10 @@ impl Gateway {
             return;
         };
         match refusal {
-            None => self.known_keys.add(print),
+            None => self.gateway.known_keys.add(print),
             Some(error) if error.status == StatusCode::UNAUTHORIZED => {
                 if let Some(address) = caller.address {
-                    self.failures.note(address, Instant::now());
+                    self.gateway.failures.note(address, Instant::now());
                 }
             }
             Some(_) => {}
@@ -184,7 +184,7 @@ impl Gateway {
 
     /// Where a request comes from.
     pub fn address_of(&self, request: &HttpRequest) -> Option<IpAddr> {
-        let proxies = &self.config.server.trusted_proxies;
+        let proxies = &self.snapshot.config.server.trusted_proxies;
         address::of_client(request.peer_addr(), request.headers(), proxies)
     }
 
@@ -195,13 +195,13 @@ impl Gateway {
             return error;
         };
         let wait = self.wait_for(address);
-        self.failures.note(address, Instant::now());
+        self.gateway.failures.note(address, Instant::now());
         wait.map_or(error, too_many_failures)
     }
 
     /// For how many seconds an address may not try another key.
     fn wait_for(&self, address: IpAddr) -> Option<u32> {
-        let wait = self.failures.wait(address, Instant::now())?;
+        let wait = self.gateway.failures.wait(address, Instant::now())?;
         u32::try_from(wait.as_secs().saturating_add(1)).ok()
     }
 }

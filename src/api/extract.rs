@@ -2,7 +2,6 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -14,8 +13,9 @@ use futures::StreamExt;
 use tokio::time::timeout;
 
 use super::auth::Caller;
+use super::context::Context;
 use super::error::ApiError;
-use super::gateway::{Gateway, Held};
+use super::gateway::Held;
 use super::scope::{overloaded, unavailable};
 use crate::config;
 
@@ -35,14 +35,14 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 pub async fn json_body(
     headers: &HeaderMap,
     payload: Payload,
-    gateway: &Arc<Gateway>,
+    context: &Context,
     caller: &Caller,
 ) -> Result<(Bytes, Held), ApiError> {
     let config::Server {
         max_body,
         body_timeout,
         ..
-    } = gateway.config.server;
+    } = context.snapshot.config.server;
     refuse_media_type(headers)?;
     let declared = headers
         .get(CONTENT_LENGTH)
@@ -50,14 +50,15 @@ pub async fn json_body(
     if declared.is_some_and(|length| length > max_body as u64) {
         return Err(too_large(max_body));
     }
-    let mut held = gateway.hold();
+    let most = context.snapshot.config.limits.max_body_memory;
+    let mut held = context.gateway.hold(most);
     let body = {
         let mut collecting = pin!(collect(payload, max_body, &mut held));
         let at_once = AT_ONCE.min(body_timeout);
         match timeout(at_once, collecting.as_mut()).await {
             Ok(outcome) => outcome?,
             Err(_) => {
-                let _seat = gateway.seat(caller).ok_or_else(no_seat)?;
+                let _seat = context.gateway.seat(caller).ok_or_else(no_seat)?;
                 let rest = body_timeout.saturating_sub(at_once);
                 timeout(rest, collecting).await.map_err(|_| too_slow())??
             }

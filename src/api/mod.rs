@@ -9,6 +9,7 @@ pub mod address;
 pub mod answer;
 pub mod auth;
 pub mod connection;
+pub mod context;
 pub mod describe;
 pub mod elsewhere;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod models;
 pub mod paths;
 pub mod respond;
 pub mod scope;
+pub mod snapshot;
 pub mod strangers;
 
 use std::future::ready;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::web::{self, ThinData};
+use actix_web::web;
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::context::Context;
 use super::error::ApiError;
-use super::gateway::{Gateway, Worker};
+use super::snapshot::Snapshot;
 use crate::translate::draft::Fate;
 use crate::translate::face::chat::parameters::PARAMETERS;
 use crate::translate::model::{CATALOGUE_UNIX_S, Catalogue, ModelInfo, Reasoning};
@@ -16,20 +17,17 @@ use crate::wire::openai::model::{Architecture, ListModelsResponse, Model};
 ///
 /// # Errors
 /// 401 where client keys are configured and none is shown.
-pub async fn list(
-    request: HttpRequest,
-    worker: ThinData<Worker>,
-) -> Result<HttpResponse, ApiError> {
-    let gateway = &worker.gateway;
-    gateway.admit_reader(&request)?;
-    Ok(HttpResponse::Ok().json(list_json(&gateway.catalogue, live(gateway))))
+pub async fn list(request: HttpRequest, context: Context) -> Result<HttpResponse, ApiError> {
+    context.admit_reader(&request)?;
+    let snapshot = &context.snapshot;
+    Ok(HttpResponse::Ok().json(list_json(&snapshot.catalogue, live(snapshot))))
 }
 
 /// The models that fal has listed to the gateway's own key. What it lists to callers' keys, private
 /// models among it, is theirs.
-fn live(gateway: &Gateway) -> BTreeSet<String> {
-    let key = gateway.access.own_fal_key();
-    key.map(|key| gateway.engine.observed.models(key.print()))
+fn live(snapshot: &Snapshot) -> BTreeSet<String> {
+    let key = snapshot.access.own_fal_key();
+    key.map(|key| snapshot.engine.observed.models(key.print()))
         .unwrap_or_default()
 }
 
@@ -59,11 +57,11 @@ pub fn list_json(catalogue: &Catalogue, live: BTreeSet<String>) -> serde_json::V
 pub async fn retrieve(
     request: HttpRequest,
     id: web::Path<String>,
-    worker: ThinData<Worker>,
+    context: Context,
 ) -> Result<HttpResponse, ApiError> {
-    worker.gateway.admit_reader(&request)?;
-    let catalogue = &worker.gateway.catalogue;
-    let live = live(&worker.gateway);
+    context.admit_reader(&request)?;
+    let catalogue = &context.snapshot.catalogue;
+    let live = live(&context.snapshot);
     let unlisted = live.get(id.as_str()).filter(|id| !catalogue.hides(id));
     let unlisted = unlisted.cloned().map(ModelInfo::of_unknown);
     let card = catalogue.find(&id).or(unlisted.as_ref());

@@ -6,11 +6,10 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::HOST;
 use actix_web::http::uri::PathAndQuery;
 use actix_web::http::{Method, StatusCode, Uri};
-use actix_web::web::ThinData;
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::context::Context;
 use super::error::ApiError;
-use super::gateway::Worker;
 
 /// What clients add to a base URL, and where that leads.
 const TAILS: [(&[&str], &str); 2] = [
@@ -89,18 +88,15 @@ pub fn label(path: &str) -> &'static str {
 ///
 /// # Errors
 /// Always.
-pub async fn unknown_url(
-    request: HttpRequest,
-    worker: ThinData<Worker>,
-) -> Result<HttpResponse, ApiError> {
-    Err(unknown(&request, &worker))
+pub async fn unknown_url(request: HttpRequest, context: Context) -> Result<HttpResponse, ApiError> {
+    Err(unknown(&request, &context))
 }
 
 /// The answer to a path that is not served.
-pub fn unknown(request: &HttpRequest, worker: &Worker) -> ApiError {
+pub fn unknown(request: &HttpRequest, context: &Context) -> ApiError {
     let cure = format!(
         "The base URL is {}; GET /openapi.json describes the API.",
-        base_url(request, worker)
+        base_url(request, context)
     );
     not_found(request, &cure)
 }
@@ -122,7 +118,7 @@ fn not_found(request: &HttpRequest, cure: &str) -> ApiError {
 }
 
 /// The base URL for clients, under the name by which this one came.
-fn base_url(request: &HttpRequest, worker: &Worker) -> String {
+fn base_url(request: &HttpRequest, context: &Context) -> String {
     let text = |name: &str| {
         request
             .headers()
@@ -140,7 +136,7 @@ fn base_url(request: &HttpRequest, worker: &Worker) -> String {
     };
     match text(HOST.as_str()).filter(is_host) {
         Some(host) => format!("{scheme}://{host}/v1"),
-        None => format!("http://{}/v1", worker.gateway.config.server.listen),
+        None => format!("http://{}/v1", context.snapshot.config.server.listen),
     }
 }
 

@@ -12,8 +12,8 @@ use futures::Stream;
 use tokio::time::Instant;
 
 use super::error::ApiError;
-use super::gateway::Gateway;
 use super::scope::Scope;
+use super::snapshot::Snapshot;
 use crate::engine::{Failure, Run, Waited};
 use crate::observe::record::Record;
 use crate::translate::face::answer::{FrameWriter, StreamedAnswer, WholeAnswer};
@@ -26,7 +26,7 @@ const MISSING_CHOICES: HeaderName = HeaderName::from_static("x-gateway-missing-c
 
 /// Tells the caller, the log and the metrics of failures.
 pub struct Reporter {
-    pub gateway: Arc<Gateway>,
+    pub snapshot: Arc<Snapshot>,
     /// Whose key fal was shown.
     pub key_is_callers: bool,
     pub key: FalKeyPrint,
@@ -44,9 +44,14 @@ impl Reporter {
         {
             self.log(refusal);
             if let RefusalKind::UnknownModel { .. } = refusal.kind {
-                let live = self.gateway.engine.observed.models(self.key);
+                let live = self.snapshot.engine.observed.models(self.key);
                 let others = live.iter().map(String::as_str);
-                error.message = self.gateway.catalogue.unknown(model, others).message.into();
+                error.message = self
+                    .snapshot
+                    .catalogue
+                    .unknown(model, others)
+                    .message
+                    .into();
             }
         }
         if is_paid {
@@ -130,7 +135,7 @@ pub async fn stream<W: FrameWriter + 'static>(
     reporter: Reporter,
     scope: Scope,
 ) -> Result<HttpResponse, ApiError> {
-    let heartbeat = reporter.gateway.config.server.heartbeat;
+    let heartbeat = reporter.snapshot.config.server.heartbeat;
     let first_wait = heartbeat.unwrap_or(Duration::MAX);
     let heartbeat_due = Instant::now().checked_add(first_wait);
     while !answer.has_begun() && !run.has_ended() {

@@ -3,7 +3,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use actix_http::ConnectionType;
 use actix_web::body::{BodySize, MessageBody};
@@ -20,6 +19,7 @@ use uuid::Uuid;
 
 use super::auth::Caller;
 use super::connection::Turn;
+use super::context::Context;
 use super::error::ApiError;
 use super::gateway::{Gateway, Place, Worker};
 use super::{paths, strangers};
@@ -33,6 +33,7 @@ const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms"
 /// What a request carries with it: given back when the last part of its answer has left.
 #[derive(Clone, Debug)]
 pub struct Scope {
+    pub context: Context,
     pub record: Record,
     place: Option<Rc<Place>>,
     turn: Option<Rc<Turn>>,
@@ -71,25 +72,27 @@ pub async fn enter(
         // The connection is closed in a moment, and drops this.
         return std::future::pending().await;
     }
-    let gateway = &worker.gateway;
+    let context = Context::of(&worker);
+    let gateway = &context.gateway;
     paths::correct(&mut request);
     let route = paths::label(request.path());
     let record = Record::start(
-        gateway.metrics.clone(),
+        gateway.metrics().clone(),
         request_id(request.headers()),
         route,
     );
-    record.client(gateway.address_of(request.request()));
+    record.client(context.address_of(request.request()));
     if request
         .headers()
         .get("x-stainless-retry-count")
         .is_some_and(|count| count != "0")
     {
-        gateway.metrics.sdk_retries.inc();
+        gateway.metrics().sdk_retries.inc();
     }
-    let mut response = match admit(&request, &worker, route) {
+    let mut response = match admit(&request, &context, route) {
         Ok(place) => {
             let scope = Scope {
+                context: context.clone(),
                 record: record.clone(),
                 place: place.map(Rc::new),
                 turn: turn.clone(),
@@ -135,7 +138,7 @@ pub async fn catch_panic<T>(
     match AssertUnwindSafe(handler).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(_) => {
-            gateway.metrics.panics.inc();
+            gateway.metrics().panics.inc();
             tracing::error!("a request ended in a bug of the gateway");
             Err(ApiError::bug(record.is_some_and(Record::has_called_fal)))
         }
@@ -219,25 +222,24 @@ pub(super) fn fresh_id() -> String {
 /// Refuses what no handler should see, and finds a place for what costs something.
 fn admit(
     request: &ServiceRequest,
-    worker: &Worker,
+    context: &Context,
     route: &str,
 ) -> Result<Option<Place>, ApiError> {
-    let gateway = &worker.gateway;
     if paths::is_disguised(request.path()) {
-        return Err(paths::unknown(request.request(), worker));
+        return Err(paths::unknown(request.request(), context));
     }
-    strangers::refuse(request, gateway, route)?;
+    strangers::refuse(request, context, route)?;
     match route {
         "health" | "metrics" => Ok(None),
         // They get their place when their body has come, but are refused before it where possible.
         "chat" | "completions" => {
-            refuse_at_the_end(gateway)?;
-            match gateway.is_full() {
+            refuse_at_the_end(&context.gateway)?;
+            match is_full(context) {
                 true => Err(overloaded()),
                 false => Ok(None),
             }
         }
-        _ => place(gateway, None).map(Some),
+        _ => place(context, None).map(Some),
     }
 }
 
@@ -245,13 +247,19 @@ fn admit(
 ///
 /// # Errors
 /// 503 when all places are taken, or may not be taken any more.
-pub fn place(gateway: &Arc<Gateway>, caller: Option<&Caller>) -> Result<Place, ApiError> {
-    refuse_at_the_end(gateway)?;
-    gateway.place(caller).ok_or_else(overloaded)
+pub fn place(context: &Context, caller: Option<&Caller>) -> Result<Place, ApiError> {
+    refuse_at_the_end(&context.gateway)?;
+    let most = context.snapshot.config.limits.max_inflight;
+    context.gateway.place(most, caller).ok_or_else(overloaded)
+}
+
+/// Whether every place is taken.
+fn is_full(context: &Context) -> bool {
+    context.gateway.inflight() >= context.snapshot.config.limits.max_inflight
 }
 
 fn refuse_at_the_end(gateway: &Gateway) -> Result<(), ApiError> {
-    match gateway.stopping.announced.is_cancelled() {
+    match gateway.stopping().announced.is_cancelled() {
         false => Ok(()),
         true => Err(unavailable(
             "shutting_down",

@@ -14,26 +14,28 @@ use actix_web::http::{Method, StatusCode, Version};
 
 use super::auth::{Access, Denial, presented_key};
 use super::connection::local_port;
+use super::context::Context;
 use super::error::ApiError;
-use super::gateway::Gateway;
+use super::snapshot::Snapshot;
 
 /// Refuses what a foreign page could have sent, unless a key vouches for it. `route` is the label
 /// of the route.
 ///
 /// # Errors
 /// 403 for a host that is not the gateway's, and for a page of another origin.
-pub fn refuse(request: &ServiceRequest, gateway: &Gateway, route: &str) -> Result<(), ApiError> {
-    let is_open = matches!(gateway.access, Access::Open { .. });
+pub fn refuse(request: &ServiceRequest, context: &Context, route: &str) -> Result<(), ApiError> {
+    let snapshot = &context.snapshot;
+    let is_open = matches!(snapshot.access, Access::Open { .. });
     // Whoever allowed everybody in, and named no hosts, answers under names that are not known here.
-    let any_host =
-        gateway.config.auth.allow_unauthenticated && gateway.config.server.public_hosts.is_empty();
+    let any_host = snapshot.config.auth.allow_unauthenticated
+        && snapshot.config.server.public_hosts.is_empty();
     let is_checked = match route {
         // Its handler asks for a key, where there are keys.
         "chat" | "completions" => is_open && !any_host,
         // Probes come under addresses and many names, and learn next to nothing; but nobody
         // probes this machine under a name of the Internet.
         "health" => {
-            let is_local = gateway.config.server.listen.ip().is_loopback();
+            let is_local = snapshot.config.server.listen.ip().is_loopback();
             is_local && !any_host && host(request).is_some_and(is_domain)
         }
         "metrics" => true,
@@ -47,25 +49,25 @@ pub fn refuse(request: &ServiceRequest, gateway: &Gateway, route: &str) -> Resul
     if !is_checked || (is_preflight && request.method() == Method::OPTIONS) {
         return Ok(());
     }
-    let refusal = match is_known_host(request, gateway) {
+    let refusal = match is_known_host(request, snapshot) {
         false => foreign_host(),
-        true if has_foreign_origin(request, gateway) && route != "health" => foreign_page(),
+        true if has_foreign_origin(request, snapshot) && route != "health" => foreign_page(),
         true => return Ok(()),
     };
-    vouch(request, gateway, route, refusal)
+    vouch(request, context, route, refusal)
 }
 
 /// Lets a request in for the key that it shows, or refuses it. Wrong keys count here as elsewhere.
 fn vouch(
     request: &ServiceRequest,
-    gateway: &Gateway,
+    context: &Context,
     route: &str,
     refusal: ApiError,
 ) -> Result<(), ApiError> {
-    let (access, headers) = (&gateway.access, request.headers());
+    let (access, headers) = (&context.snapshot.access, request.headers());
     let is_wrong = match route {
         "health" => false,
-        "metrics" if gateway.is_admin(headers) => return Ok(()),
+        "metrics" if context.snapshot.is_admin(headers) => return Ok(()),
         "metrics" => presented_key(headers).is_ok_and(|key| key.is_some()),
         _ if matches!(access, Access::Open { .. }) => false,
         _ => match access.admit(headers) {
@@ -74,13 +76,13 @@ fn vouch(
         },
     };
     Err(match is_wrong {
-        true => gateway.count_failure(request.request(), refusal),
+        true => context.count_failure(request.request(), refusal),
         false => refusal,
     })
 }
 
 /// Whether the request calls the gateway by a name of its own.
-fn is_known_host(request: &ServiceRequest, gateway: &Gateway) -> bool {
+fn is_known_host(request: &ServiceRequest, snapshot: &Snapshot) -> bool {
     let Some(host) = host(request) else {
         // Nobody has to name one there (source: RFC 9112, 3.2), and every browser does.
         return request.version() < Version::HTTP_11;
@@ -89,8 +91,8 @@ fn is_known_host(request: &ServiceRequest, gateway: &Gateway) -> bool {
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     // No page can make an address its own. Where everybody is let in, only the usual ones count.
     let is_address =
-        !matches!(gateway.access, Access::Open { .. }) && bare.parse::<IpAddr>().is_ok();
-    is_address || is_ours(name, gateway)
+        !matches!(snapshot.access, Access::Open { .. }) && bare.parse::<IpAddr>().is_ok();
+    is_address || is_ours(name, snapshot)
 }
 
 /// Whether a host is a name that a page in the Internet can have.
@@ -108,10 +110,10 @@ fn host(request: &ServiceRequest) -> Option<&str> {
 }
 
 /// Every origin counts, and one that cannot be read is a foreign one.
-fn has_foreign_origin(request: &ServiceRequest, gateway: &Gateway) -> bool {
+fn has_foreign_origin(request: &ServiceRequest, snapshot: &Snapshot) -> bool {
     let own = host(request).unwrap_or_default();
     let port = local_port(request);
-    let listed = &gateway.config.server.cors_origins;
+    let listed = &snapshot.config.server.cors_origins;
     let is_friendly = |origin: &HeaderValue| {
         let Some(origin) = text(origin) else {
             return false;
@@ -124,7 +126,7 @@ fn has_foreign_origin(request: &ServiceRequest, gateway: &Gateway) -> bool {
         };
         let is_same = authority.eq_ignore_ascii_case(own)
             && matches!(scheme, "http" | "https")
-            && is_ours(without_port(authority), gateway);
+            && is_ours(without_port(authority), snapshot);
         // The same page under another of this machine's names.
         let is_here = scheme == "http"
             && is_this_machine(without_port(authority))
@@ -140,9 +142,9 @@ fn origins(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
     headers.get_all(ORIGIN)
 }
 
-fn is_ours(name: &str, gateway: &Gateway) -> bool {
+fn is_ours(name: &str, snapshot: &Snapshot) -> bool {
     is_this_machine(name)
-        || gateway
+        || snapshot
             .config
             .server
             .public_hosts

@@ -32,18 +32,19 @@ pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
     let secret = config.fold.secret.take();
     config.fold.secret = secret.or_else(|| Some("a secret for explanations".into()));
     let gateway = Gateway::new(config).map_err(io::Error::other)?;
+    let snapshot = gateway.snapshot();
     let body = fs::read(&args.file).map_err(|error| {
         io::Error::new(error.kind(), format!("{}: {error}", args.file.display()))
     })?;
-    let capabilities = &gateway.capabilities;
-    let planned = parse(&body, &gateway.face.messages).and_then(|ask| {
-        let (target, others) = candidates(&ask, &gateway.catalogue)?;
+    let capabilities = &snapshot.capabilities;
+    let planned = parse(&body, &snapshot.face.messages).and_then(|ask| {
+        let (target, others) = candidates(&ask, &snapshot.catalogue)?;
         plan(&ask, &target, &others, capabilities)
     });
     match planned {
         Ok(plan) => {
             let explanation =
-                translate::explain::explain(&plan, &gateway.config.fal.app, &capabilities.room);
+                translate::explain::explain(&plan, &snapshot.config.fal.app, &capabilities.room);
             serde_json::to_writer_pretty(&mut *out, &explanation)?;
             writeln!(out)?;
             Ok(0)

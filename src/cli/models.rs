@@ -34,10 +34,10 @@ pub fn models(args: &ModelsArgs, out: &mut impl Write) -> io::Result<u8> {
             let sources = Sources::from_process(args.config.as_deref(), Vec::new());
             name_found_file(&sources);
             match Config::load(&sources) {
-                Ok(config) => list_json(
-                    &Gateway::new(config).map_err(io::Error::other)?.catalogue,
-                    BTreeSet::new(),
-                ),
+                Ok(config) => {
+                    let gateway = Gateway::new(config).map_err(io::Error::other)?;
+                    list_json(&gateway.snapshot().catalogue, BTreeSet::new())
+                }
                 Err(problems) => {
                     tell(problems);
                     return Ok(BAD_SETTINGS);

@@ -73,7 +73,7 @@ async fn stop_at_signal(stopper: Stopper, mut signals: StopSignals) {
 }
 
 fn announce(application: &Application, file: Option<&ConfigFile>) {
-    let config = application.config();
+    let config = &application.snapshot().config;
     let fal = config.fal.url.host_str().unwrap_or_default();
     let who = match (&config.fal.key, config.auth.keys.len()) {
         (None, _) => "callers bring their own fal key".to_owned(),

@@ -144,16 +144,16 @@ fn a_stream_that_is_being_sent_is_counted_until_its_end() {
 #[test]
 fn a_bug_inside_a_stream_is_counted_and_not_taken_for_a_client_that_left() {
     let gateway = Gateway::new(Config::load(&Sources::default()).unwrap()).unwrap();
-    let metrics = gateway.metrics.clone();
+    let metrics = gateway.metrics().clone();
     let streaming = std::thread::spawn(move || {
         let record = Record::start(metrics, "req_1".to_owned(), "chat");
         record.stream_begins();
         panic!("planted-prompt");
     });
     assert!(streaming.join().is_err());
-    assert_eq!(gateway.metrics.panics.get(), 1);
-    assert_eq!(gateway.metrics.client_disconnects.get(), 0);
-    assert_eq!(gateway.metrics.open_streams.get(), 0);
+    assert_eq!(gateway.metrics().panics.get(), 1);
+    assert_eq!(gateway.metrics().client_disconnects.get(), 0);
+    assert_eq!(gateway.metrics().open_streams.get(), 0);
 }
 
 /// No request from outside is known to lead to a bug, so this one is planted.
@@ -166,8 +166,8 @@ async fn a_bug_in_one_request_is_an_error_of_that_request_and_counted() {
     assert_eq!((error.status.as_u16(), error.code), (500, "internal_error"));
     assert_eq!(error.should_retry, Some(false));
     assert!(!error.message.contains("planted"));
-    assert_eq!(gateway.metrics.panics.get(), 1);
-    let record = Record::start(gateway.metrics.clone(), "req_1".to_owned(), "chat");
+    assert_eq!(gateway.metrics().panics.get(), 1);
+    let record = Record::start(gateway.metrics().clone(), "req_1".to_owned(), "chat");
     record.calls_fal();
     let buggy = async { panic!("planted-prompt") };
     let outcome: Result<(), ApiError> = catch_panic(&gateway, Some(&record), buggy).await;

@@ -1,0 +1,260 @@
+//! The settings, made ready for use. A request takes a [`Snapshot`] once, at its beginning, and keeps
+//! it to its end; meanwhile others may begin with a newer one.
+
+use std::sync::{Arc, OnceLock};
+
+use actix_web::http::header::HeaderMap;
+use ring::rand::SystemRandom;
+use secrecy::ExposeSecret;
+
+use super::auth::{Access, presented_key};
+use super::gateway::{BuildError, Stopping};
+use crate::access::ClientKeys;
+use crate::config::{self, Config, MissingFinal, UnknownModel, UsageCount};
+use crate::engine::count::TokenCounter;
+use crate::engine::observed::Observed;
+use crate::engine::{Engine, Settings};
+use crate::observe::metrics::Metrics;
+use crate::translate::face::FaceSettings;
+use crate::translate::face::chat::messages;
+use crate::translate::face::chat::write::ReasoningField;
+use crate::translate::fold::{Overflow, Room};
+use crate::translate::guide::{GuideSettings, Measured};
+use crate::translate::image;
+use crate::translate::key::Secret;
+use crate::translate::model::{AnyLlm, Catalogue, Changes, ModelInfo, Reasoning};
+use crate::translate::plan::Capabilities;
+use crate::translate::reading;
+use crate::translate::tools::Dialect;
+use crate::upstream::FalKey;
+
+/// What requests are served by. It never changes; a reload puts another one in its place.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub config: Config,
+    pub access: Access,
+    pub admin_keys: ClientKeys,
+    pub catalogue: Catalogue,
+    /// What may be asked of fal.
+    pub capabilities: Capabilities,
+    /// What faces have to know of the settings.
+    pub face: FaceSettings,
+    /// What runs plans.
+    pub engine: Engine,
+}
+
+/// What outlives a snapshot, and every snapshot's engine works with.
+#[derive(Debug)]
+pub struct Lasting {
+    pub metrics: Arc<Metrics>,
+    pub stopping: Stopping,
+    observed: Arc<Observed>,
+    /// Started by the first snapshot that counts tokens.
+    counter: OnceLock<Arc<TokenCounter>>,
+    /// What keys are derived with where the operator has set nothing for it.
+    drawn_secret: Secret,
+}
+
+impl Lasting {
+    /// What a process begins with.
+    ///
+    /// # Errors
+    /// When metrics cannot be set up, or the system gives no random numbers.
+    pub fn new() -> Result<Self, BuildError> {
+        let drawn = ring::rand::generate::<[u8; 32]>(&SystemRandom::new());
+        let drawn = drawn.map_err(|_| BuildError::Random)?;
+        Ok(Self {
+            metrics: Arc::new(Metrics::new()?),
+            stopping: Stopping::default(),
+            observed: Arc::default(),
+            counter: OnceLock::new(),
+            drawn_secret: Secret::new(drawn.expose()),
+        })
+    }
+}
+
+impl Snapshot {
+    /// Makes settings ready for use.
+    ///
+    /// # Errors
+    /// When the fal key is one that no header can carry.
+    pub fn new(config: Config, lasting: &Lasting) -> Result<Self, BuildError> {
+        let secret = match &config.fold.secret {
+            Some(text) => Secret::of_text(text.expose_secret()),
+            None => lasting.drawn_secret,
+        };
+        Ok(Self {
+            access: access(&config)?,
+            admin_keys: ClientKeys::new(&config.auth.admin_key),
+            catalogue: Catalogue::new(changes(&config.models)),
+            capabilities: capabilities(&config, secret),
+            face: face(&config),
+            engine: engine(&config, secret, lasting),
+            config,
+        })
+    }
+
+    /// Whether the headers show the admin key.
+    pub fn is_admin(&self, headers: &HeaderMap) -> bool {
+        let key = presented_key(headers).ok().flatten();
+        key.is_some_and(|key| self.admin_keys.verify(key.expose_secret()).is_some())
+    }
+
+    /// What a model is counted under: names that the catalogue does not know are one.
+    pub fn model_label<'n>(&self, id: &'n str) -> &'n str {
+        match self.catalogue.card(id) {
+            Some(_) => id,
+            None => "other",
+        }
+    }
+}
+
+fn access(config: &Config) -> Result<Access, BuildError> {
+    let clients = ClientKeys::new(&config.auth.keys);
+    let Some(key) = &config.fal.key else {
+        return Ok(Access::PassThrough { clients });
+    };
+    let fal = FalKey::new(key).ok_or(BuildError::FalKey)?;
+    Ok(match clients.is_empty() {
+        true => Access::Open { fal },
+        false => Access::Keys { clients, fal },
+    })
+}
+
+fn capabilities(config: &Config, secret: Secret) -> Capabilities {
+    Capabilities {
+        max_choices: u32::try_from(config.limits.max_n).unwrap_or(u32::MAX),
+        max_calls: max_calls(config),
+        max_tokens: config.limits.max_tokens.map(|most| most as u64),
+        enterprise: config.fal.enterprise,
+        strict: config.compat.strict_parameters,
+        guide: guide(config, secret),
+        room_is_fals: false,
+        room: Room {
+            prompt: config.limits.max_prompt_chars,
+            system_prompt: config.limits.max_system_chars,
+            overflow: match config.limits.overflow {
+                config::Overflow::Error => Overflow::Error,
+                config::Overflow::Shift => Overflow::Shift,
+                config::Overflow::DropOldest => Overflow::DropOldest,
+            },
+        },
+    }
+}
+
+/// What faces have to know.
+fn face(config: &Config) -> FaceSettings {
+    FaceSettings {
+        messages: messages::Limits {
+            max_messages: config.limits.max_messages,
+            ignore: config
+                .compat
+                .ignore
+                .iter()
+                .map(|field| field.name())
+                .collect(),
+            images: image::Limits {
+                max_images: config.limits.max_images,
+                max_image_bytes: config.limits.max_image_bytes,
+                allow_http: config.images.http,
+            },
+        },
+        reasoning_field: match config.compat.reasoning_field {
+            config::ReasoningField::Both => ReasoningField::Both,
+            config::ReasoningField::ReasoningContent => ReasoningField::ReasoningContent,
+            config::ReasoningField::Reasoning => ReasoningField::Reasoning,
+        },
+    }
+}
+
+fn max_calls(config: &Config) -> u32 {
+    u32::try_from(config.limits.max_calls).unwrap_or(u32::MAX)
+}
+
+fn engine(config: &Config, secret: Secret, lasting: &Lasting) -> Engine {
+    let counts = config.usage.count == UsageCount::Exact;
+    let counter = counts.then(|| lasting.counter.get_or_init(TokenCounter::start).clone());
+    Engine {
+        settings: Settings {
+            reading: reading::Limits {
+                max_event: config.fal.max_event,
+                max_object: config.fal.max_answer,
+                accept_missing_final: config.fal.missing_final == MissingFinal::Accept,
+            },
+            first_byte: config.fal.first_byte_timeout,
+            idle: config.fal.idle_timeout,
+            total: config.fal.total_timeout,
+            max_reasks: config.tools.max_reasks,
+            upload_threshold: config.images.upload_threshold,
+            max_calls: max_calls(config),
+            secret,
+            always_tells_usage: config.usage.always_stream,
+        },
+        metrics: Arc::clone(&lasting.metrics),
+        observed: Arc::clone(&lasting.observed),
+        counter,
+        stop: lasting.stopping.enforced.clone(),
+    }
+}
+
+/// How models are guided; what the operator says of a model wins over what was measured of it.
+fn guide(config: &Config, secret: Secret) -> GuideSettings {
+    let chosen = config.tools.dialects.iter();
+    let measured = config.capabilities.iter();
+    GuideSettings {
+        is_lenient: config.tools.lenient,
+        dialects: chosen
+            .map(|(prefix, form)| (prefix.clone(), dialect(*form)))
+            .collect(),
+        measured: measured
+            .map(|(id, known)| {
+                let measured = Measured {
+                    dialect: known.dialect.map(dialect),
+                    outline: known.outline,
+                };
+                (id.clone(), measured)
+            })
+            .collect(),
+        outlines: config.tools.outlines.clone().into_iter().collect(),
+        secret,
+    }
+}
+
+fn dialect(form: config::Dialect) -> Dialect {
+    match form {
+        config::Dialect::Tagged => Dialect::Tagged,
+        config::Dialect::Json => Dialect::Json,
+        config::Dialect::Xml => Dialect::Markup,
+    }
+}
+
+fn changes(models: &config::Models) -> Changes {
+    Changes {
+        default: Some(models.default.clone()),
+        builtin_aliases: models.builtin_aliases,
+        aliases: models.aliases.clone().into_iter().collect(),
+        add: models.add.iter().map(model).collect(),
+        hide: models.hide.clone(),
+        refuse_unknown: models.unknown == UnknownModel::Refuse,
+        fallbacks: models.fallbacks.clone().into_iter().collect(),
+    }
+}
+
+fn model(added: &config::AddedModel) -> ModelInfo {
+    ModelInfo {
+        any_llm: AnyLlm {
+            is_served: None,
+            premium: added.premium,
+            vision: Some(added.vision),
+            enterprise: added.enterprise,
+        },
+        reasoning: Some(match added.reasoning {
+            true => Reasoning::Optional,
+            false => Reasoning::Never,
+        }),
+        context_length: added
+            .context_length
+            .and_then(|tokens| u32::try_from(tokens).ok()),
+        ..ModelInfo::of_unknown(added.id.clone())
+    }
+}
