@@ -10,7 +10,7 @@ use fal_gateway::translate::rejection::Rejection;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::ear::{CATALOGUE, MESSAGE_LIMITS, capabilities};
+use super::collector::{CATALOGUE, MESSAGE_LIMITS, capabilities};
 
 /// Less than most folded conversations need.
 const LITTLE_ROOM: usize = 600;
