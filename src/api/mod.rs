@@ -8,6 +8,7 @@
 pub mod address;
 pub mod answer;
 pub mod auth;
+mod catalogue;
 pub mod connection;
 pub mod context;
 pub mod describe;

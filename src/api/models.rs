@@ -11,7 +11,7 @@ use super::snapshot::Snapshot;
 use crate::translate::draft::Fate;
 use crate::translate::face::chat::parameters::PARAMETERS;
 use crate::translate::model::{CATALOGUE_UNIX_S, Catalogue, ModelInfo, Reasoning};
-use crate::wire::openai::model::{Architecture, ListModelsResponse, Model};
+use crate::wire::openai::model::{Architecture, ListModelsResponse, Model, Pricing};
 
 /// The catalogue, and after it the other names by which models can be asked for.
 ///
@@ -33,16 +33,18 @@ fn live(snapshot: &Snapshot) -> BTreeSet<String> {
 
 /// The body of the list: the catalogue, what fal itself has listed beyond it, and the aliases.
 pub fn list_json(catalogue: &Catalogue, live: BTreeSet<String>) -> serde_json::Value {
-    let supported = supported_parameters();
     let unlisted = live
         .into_iter()
         .filter(|id| catalogue.card(id).is_none() && !catalogue.hides(id));
     let more = unlisted.map(ModelInfo::of_unknown).collect::<Vec<_>>();
     let cards = catalogue.cards().iter().chain(&more);
-    let models = cards.map(|card| model(card.id.as_ref(), card, catalogue, &supported));
+    let models = cards
+        .filter(|card| card.is_listed)
+        .map(|card| model(card.id.as_ref(), card, catalogue));
     let aliases = catalogue
         .aliases()
-        .map(|(alias, card)| model(alias, card, catalogue, &supported));
+        .filter(|(_, card)| card.is_listed)
+        .map(|(alias, card)| model(alias, card, catalogue));
     let list = ListModelsResponse {
         object: "list",
         data: models.chain(aliases).collect(),
@@ -71,15 +73,10 @@ pub async fn retrieve(
         Some(_) => id.as_str(),
         None => card.id.as_ref(),
     };
-    Ok(HttpResponse::Ok().json(model(name, card, catalogue, &supported_parameters())))
+    Ok(HttpResponse::Ok().json(model(name, card, catalogue)))
 }
 
-fn model<'m>(
-    name: &'m str,
-    card: &'m ModelInfo,
-    catalogue: &'m Catalogue,
-    supported: &'m [&'static str],
-) -> Model<'m> {
+fn model<'m>(name: &'m str, card: &'m ModelInfo, catalogue: &'m Catalogue) -> Model<'m> {
     let is_alias = name != card.id;
     let aliases = catalogue
         .aliases()
@@ -91,14 +88,9 @@ fn model<'m>(
         owned_by: card.owner(),
         name,
         context_length: card.context_length,
-        architecture: Architecture {
-            input_modalities: match card.any_llm.vision {
-                Some(true) => &["text", "image"],
-                Some(false) | None => &["text"],
-            },
-            output_modalities: &["text"],
-        },
-        supported_parameters: supported,
+        architecture: architecture(card),
+        supported_parameters: supported_parameters(card),
+        pricing: pricing(card),
         price_class: card.any_llm.price_class(),
         premium: card.any_llm.premium,
         reasoning: card.reasoning.map(Reasoning::is_possible),
@@ -107,14 +99,39 @@ fn model<'m>(
     }
 }
 
-/// The request fields that have their effect, natively or by emulation.
-fn supported_parameters() -> Vec<&'static str> {
+fn architecture(card: &ModelInfo) -> Architecture {
+    let inputs = match card.any_llm.vision {
+        Some(true) => vec!["text", "image"],
+        Some(false) | None => vec!["text"],
+    };
+    Architecture {
+        modality: format!("{}->text", inputs.join("+")),
+        input_modalities: inputs,
+        output_modalities: &["text"],
+    }
+}
+
+/// What any-llm charges, in OpenRouter's form: nothing for tokens, and the same for each request.
+fn pricing(card: &ModelInfo) -> Option<Pricing> {
+    let request = card.any_llm.cost(false)?;
+    Some(Pricing {
+        prompt: "0".to_owned(),
+        completion: "0".to_owned(),
+        request: request.to_string(),
+    })
+}
+
+/// The request fields that have their effect with a model, natively or by emulation, and
+/// `structured_outputs`, by which OpenRouter's list names schemas.
+fn supported_parameters(card: &ModelInfo) -> Vec<&'static str> {
+    const OF_REASONING: [&str; 3] = ["reasoning", "include_reasoning", "reasoning_effort"];
     let is_supported = |fate| matches!(fate, Fate::Forwarded | Fate::Emulated);
-    PARAMETERS
+    let never_reasons = card.reasoning == Some(Reasoning::Never);
+    let names = PARAMETERS
         .iter()
-        .filter(|parameter| {
-            is_supported(parameter.fate) && !matches!(parameter.name, "messages" | "model")
-        })
+        .filter(|parameter| is_supported(parameter.fate))
         .map(|parameter| parameter.name)
-        .collect()
+        .filter(|name| !matches!(*name, "messages" | "model"))
+        .filter(|name| !(never_reasons && OF_REASONING.contains(name)));
+    names.chain(["structured_outputs"]).collect()
 }

@@ -8,9 +8,10 @@ use ring::rand::SystemRandom;
 use secrecy::ExposeSecret;
 
 use super::auth::{Access, presented_key};
+use super::catalogue::changes;
 use super::gateway::{BuildError, Stopping};
 use crate::access::ClientKeys;
-use crate::config::{self, Config, MissingFinal, UnknownModel, UsageCount};
+use crate::config::{self, Config, MissingFinal, UsageCount};
 use crate::engine::count::TokenCounter;
 use crate::engine::observed::Observed;
 use crate::engine::{Engine, Settings};
@@ -22,11 +23,10 @@ use crate::translate::fold::{Overflow, Room};
 use crate::translate::guide::{GuideSettings, Measured};
 use crate::translate::image;
 use crate::translate::key::Secret;
-use crate::translate::model::{AnyLlm, Catalogue, Changes, ModelInfo, Reasoning};
+use crate::translate::model::Catalogue;
 use crate::translate::plan::Capabilities;
 use crate::translate::reading;
 use crate::translate::tools::Dialect;
-use crate::translate::upstream::Apps;
 use crate::upstream::FalKey;
 
 /// What requests are served by. It never changes; a reload puts another one in its place.
@@ -191,19 +191,10 @@ fn engine(config: &Config, secret: Secret, lasting: &Lasting) -> Engine {
             secret,
             always_tells_usage: config.usage.always_stream,
         },
-        apps: Arc::new(apps(&config.fal)),
         metrics: Arc::clone(&lasting.metrics),
         observed: Arc::clone(&lasting.observed),
         counter,
         stop: lasting.stopping.enforced.clone(),
-    }
-}
-
-/// Where the upstreams are.
-fn apps(fal: &config::Fal) -> Apps {
-    Apps {
-        any_llm: fal.app.clone(),
-        ..Apps::default()
     }
 }
 
@@ -235,36 +226,5 @@ fn dialect(form: config::Dialect) -> Dialect {
         config::Dialect::Tagged => Dialect::Tagged,
         config::Dialect::Json => Dialect::Json,
         config::Dialect::Xml => Dialect::Markup,
-    }
-}
-
-fn changes(models: &config::Models) -> Changes {
-    Changes {
-        default: Some(models.default.clone()),
-        builtin_aliases: models.builtin_aliases,
-        aliases: models.aliases.clone().into_iter().collect(),
-        add: models.add.iter().map(model).collect(),
-        hide: models.hide.clone(),
-        refuse_unknown: models.unknown == UnknownModel::Refuse,
-        fallbacks: models.fallbacks.clone().into_iter().collect(),
-    }
-}
-
-fn model(added: &config::AddedModel) -> ModelInfo {
-    ModelInfo {
-        any_llm: AnyLlm {
-            is_served: None,
-            premium: added.premium,
-            vision: Some(added.vision),
-            enterprise: added.enterprise,
-        },
-        reasoning: Some(match added.reasoning {
-            true => Reasoning::Optional,
-            false => Reasoning::Never,
-        }),
-        context_length: added
-            .context_length
-            .and_then(|tokens| u32::try_from(tokens).ok()),
-        ..ModelInfo::of_unknown(added.id.clone())
     }
 }

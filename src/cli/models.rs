@@ -96,7 +96,7 @@ fn write_table(list: &Value, out: &mut impl Write) -> io::Result<()> {
             out,
             "{:<36} {:<9} {sees:<7} {thinks:<7} {context:>9}  {names}",
             text("id"),
-            text("price_class")
+            text("price_class"),
         )?;
     }
     writeln!(out, "\npremium: fal charges ten times the standard rate")

@@ -43,7 +43,7 @@ pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
 pub use fal::{Fal, MissingFinal};
 pub use fold::Fold;
 pub use limits::{Limits, Overflow};
-pub use models::{AddedModel, Models, UnknownModel};
+pub use models::{AddedModel, AddedPrice, Models, Thinking, UnknownModel};
 pub use network::Network;
 pub use observe::{Log, LogFormat, LogLevel, Metrics};
 pub use problem::{Problem, Problems};

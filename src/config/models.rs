@@ -21,8 +21,10 @@ settings! {
         /// Ids that are neither listed nor served.
         hide: Vec<String>, List(ModelId);
         /// Models added to the catalogue, as `[[models.add]]` tables with `id`, `premium`
-        /// (false), `vision` (false), `reasoning` (false), `enterprise` (true) and
-        /// `context_length` (in tokens, optional).
+        /// (false), `vision` (false), `reasoning` (false, true or "mandatory"), `enterprise`
+        /// (true), and where known: `context_length` in tokens, whether `any_llm` and `router` have
+        /// it, the `parameters` and `inputs` that the router takes for it, in OpenRouter's words,
+        /// `prompt_price` and `completion_price` in dollars for one token, as text.
         add: Vec<AddedModel>, Added;
         /// Models to try, in order, when one cannot answer: a table from a name to a list of ids.
         fallbacks: BTreeMap<String, Vec<String>>, Table(List(ModelId), "{ \"openai/gpt-4o\" = [\"openai/gpt-4o-mini\"] }");
@@ -55,10 +57,36 @@ pub struct AddedModel {
     pub premium: bool,
     /// Whether it takes images. Default: `false`.
     pub vision: bool,
-    /// Whether it can show its reasoning. Default: `false`.
-    pub reasoning: bool,
+    /// Whether it thinks before it answers. Default: never.
+    pub reasoning: Thinking,
     /// Whether fal's enterprise endpoint offers it. Default: `true`.
     pub enterprise: bool,
     /// Tokens it can take in, if known.
     pub context_length: Option<usize>,
+    /// Whether any-llm has it, if known.
+    pub any_llm: Option<bool>,
+    /// Whether the router has it, if known.
+    pub router: Option<bool>,
+    /// What the router takes for it natively, by the names of OpenRouter's list, if known.
+    pub parameters: Option<Vec<&'static str>>,
+    /// What messages to it may hold on the router, likewise.
+    pub inputs: Option<Vec<&'static str>>,
+    /// What it costs on the router, if known.
+    pub price: Option<AddedPrice>,
+}
+
+/// Dollars for one token, as decimal numbers with up to twelve decimals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddedPrice {
+    pub prompt: String,
+    pub completion: String,
+}
+
+/// Whether a model thinks before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thinking {
+    Never,
+    /// Where it is asked to.
+    OnDemand,
+    Always,
 }

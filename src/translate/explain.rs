@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 
-use super::call::Call;
 use super::fold::Room;
 use super::key::Key;
 use super::plan::Plan;
-use super::upstream::Apps;
+use crate::wire::fal::any_llm::AnyLlmInput;
 use crate::wire::openai::chat::GatewayNotes;
 
 /// A plan in words and numbers. Nothing has been called.
@@ -33,7 +32,7 @@ pub struct FalRequest<'p> {
     pub method: &'static str,
     /// The path below fal's base URL.
     pub path: String,
-    pub input: &'p Call<'p>,
+    pub input: &'p AnyLlmInput<'p>,
 }
 
 /// Lengths in characters, against the limits that are known.
@@ -56,31 +55,33 @@ pub struct EstimatedTokens {
     pub max_tokens: Option<u64>,
 }
 
-/// Explains a plan.
-pub fn explain<'p>(plan: &'p Plan<'_>, apps: &Apps, room: &Room) -> Explanation<'p> {
-    let call = &plan.call;
-    let app = apps.path(plan.upstream);
-    let [prompt_chars, system_prompt_chars] = call.lengths();
+/// Explains a plan for the application `app` (`fal-ai/any-llm`).
+pub fn explain<'p>(plan: &'p Plan<'_>, app: &str, room: &Room) -> Explanation<'p> {
+    let input = &plan.input;
     let request = || FalRequest {
         method: "POST",
-        path: format!("/{app}{}", call.path()),
-        input: call,
+        path: format!("/{app}{}", plan.endpoint.path()),
+        input,
     };
     Explanation {
         object: "gateway.explanation",
-        model: call.model(),
+        model: &input.model,
         price_class: plan
             .card
             .as_ref()
-            .map_or("unknown", |card| card.any_llm.price_class()),
+            .and_then(|card| card.any_llm.price_class())
+            .unwrap_or("unknown"),
         requests: (0..plan.choices).map(|_| request()).collect(),
         fallbacks: &plan.fallbacks,
         sizes: Sizes {
-            prompt_chars,
+            prompt_chars: input.prompt.chars().count(),
             max_prompt_chars: room.prompt,
-            system_prompt_chars,
+            system_prompt_chars: input
+                .system_prompt
+                .as_deref()
+                .map_or(0, |text| text.chars().count()),
             max_system_prompt_chars: room.system_prompt,
-            images: call.images(),
+            images: input.image_urls.len(),
         },
         estimated_tokens: EstimatedTokens {
             prompt: plan.reading.prompt_tokens,

@@ -15,7 +15,6 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod ask;
-pub mod call;
 pub mod contract;
 pub mod correction;
 pub mod draft;
@@ -32,7 +31,6 @@ pub mod model;
 pub mod notes;
 pub mod plain;
 pub mod plan;
-mod prompted;
 pub mod quoted;
 pub mod reading;
 pub mod rejection;
@@ -40,5 +38,4 @@ pub mod sight;
 pub mod sizes;
 pub mod tokenizer;
 pub mod tools;
-pub mod upstream;
 pub mod usage;

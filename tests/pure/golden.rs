@@ -21,7 +21,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use fal_gateway::translate::ask::Delivery;
-use fal_gateway::translate::call::Call;
 use fal_gateway::translate::draft::{Fate, Parameter};
 use fal_gateway::translate::explain::explain;
 use fal_gateway::translate::face::answer::{Choices, FrameWriter, StreamedAnswer, WholeAnswer};
@@ -37,7 +36,7 @@ use fal_gateway::translate::reading::{
 };
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::tools::Dialect;
-use fal_gateway::translate::upstream::Apps;
+use fal_gateway::wire::fal::any_llm::AnyLlmInput;
 use fal_gateway::wire::openai::fields::Fields;
 
 use crate::support::{
@@ -73,7 +72,7 @@ struct CaseCapabilities {
 #[derive(Serialize)]
 struct PlanShown<'a> {
     endpoint: &'static str,
-    input: &'a Call<'a>,
+    input: &'a AnyLlmInput<'a>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     fallbacks: &'a [String],
     #[serde(skip_serializing_if = "is_one")]
@@ -122,7 +121,7 @@ fn every_request_is_explained_as_its_file_says() {
         let case = PlanCase::new(&path, &text);
         let (body, capabilities) = (case.body(), case.capabilities());
         let outcome = support::plan(body.as_bytes(), &capabilities).map(|plan| {
-            let explanation = explain(&plan, &Apps::default(), &capabilities.room);
+            let explanation = explain(&plan, "fal-ai/any-llm", &capabilities.room);
             ("explanation", pretty(&explanation))
         });
         golden.expect(&path, case.render(outcome).as_bytes());
@@ -392,8 +391,8 @@ impl<'a> PlanCase<'a> {
 
 fn shown(plan: &Plan<'_>, echo: Option<&str>) -> String {
     pretty(&PlanShown {
-        endpoint: plan.call.path(),
-        input: &plan.call,
+        endpoint: plan.endpoint.path(),
+        input: &plan.input,
         fallbacks: &plan.fallbacks,
         choices: plan.choices,
         delivery: match plan.delivery {

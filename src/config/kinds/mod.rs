@@ -3,12 +3,14 @@
 //! A kind takes what TOML offers and also plain text, because environment
 //! variables and flags are nothing else.
 
+mod added;
 mod collection;
 mod kind;
 mod scalar;
 mod text;
 
-pub(super) use collection::{Added, List, Table};
+pub(super) use added::Added;
+pub(super) use collection::{List, Table};
 pub(super) use kind::{Found, Kind};
 pub(super) use scalar::{Choice, Count, Optional, Size, Span, Switch, ZeroMeansNone};
 pub(super) use text::{

@@ -114,7 +114,7 @@ const fn model(
         id: Cow::Borrowed(id),
         any_llm: AnyLlm {
             is_served: Some(true),
-            premium,
+            premium: Some(premium),
             vision: Some(vision),
             enterprise: true,
         },

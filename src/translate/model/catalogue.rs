@@ -73,6 +73,9 @@ impl Catalogue {
             fallbacks: HashMap::new(),
         };
         catalogue.add_aliases(changes.aliases, changes.builtin_aliases);
+        if let Some(&index) = catalogue.by_name.get(&catalogue.default) {
+            catalogue.list(index);
+        }
         let folded = |(name, index): (&String, &usize)| (name.to_ascii_lowercase(), *index);
         catalogue.by_folded_name = catalogue.by_name.iter().map(folded).collect();
         for (name, mut substitutes) in changes.fallbacks {
@@ -102,6 +105,7 @@ impl Catalogue {
                 true => self.hide(&alias),
                 false => {
                     let index = self.index_or_add(target);
+                    self.list(index);
                     self.add_alias(alias, index);
                 }
             }
@@ -133,6 +137,13 @@ impl Catalogue {
         self.by_name.insert(id.clone(), index);
         self.cards.push(ModelInfo::of_unknown(id));
         index
+    }
+
+    /// Shows a model in the list: the operator has named it.
+    fn list(&mut self, index: usize) {
+        if let Some(model) = self.cards.get_mut(index) {
+            model.is_listed = true;
+        }
     }
 
     fn hide(&mut self, name: &str) {
@@ -246,7 +257,8 @@ impl Catalogue {
         }
         let bare = |id: &str| id.rsplit('/').next().unwrap_or(id).to_ascii_lowercase();
         let itself = self.find(name).map_or(name, |card| card.id.as_ref());
-        let ours = self.cards.iter().map(|card| card.id.as_ref());
+        let listed = self.cards.iter().filter(|card| card.is_listed);
+        let ours = listed.map(|card| card.id.as_ref());
         let mut scored = ours
             .chain(more.filter(|id| !self.by_name.contains_key(*id)))
             // fal may refuse what the catalogue lists.

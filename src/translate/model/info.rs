@@ -26,8 +26,9 @@ pub struct ModelInfo {
 pub struct AnyLlm {
     /// Whether its list of models has it; `None` is not known.
     pub is_served: Option<bool>,
-    /// Charged at ten times the rate of standard models (source: fal's any-llm page).
-    pub premium: bool,
+    /// Charged at ten times the rate of standard models (source: fal's any-llm page); `None` is not
+    /// known.
+    pub premium: Option<bool>,
     /// Served by `/vision` (source: its model list, 2025-10-17); `None` is not known.
     pub vision: Option<bool>,
     /// Served by `/enterprise` (source: its model list, 2025-10-17).
@@ -86,7 +87,7 @@ impl ModelInfo {
 
     /// Whether any-llm is the cheaper place for a call with so many tokens: it is taken to be if it
     /// saves a fifth at least, since nobody knows beforehand how long an answer gets. `None` where
-    /// the price of the router is not known.
+    /// one of the prices is not known.
     pub fn is_cheaper_on_any_llm(
         &self,
         has_images: bool,
@@ -94,7 +95,7 @@ impl ModelInfo {
         completion_tokens: u64,
     ) -> Option<bool> {
         let by_token = self.router.price?.of(prompt_tokens, completion_tokens);
-        let flat = self.any_llm.cost(has_images);
+        let flat = self.any_llm.cost(has_images)?;
         Some(u128::from(flat.0) * 5 <= u128::from(by_token.0) * 4)
     }
 }
@@ -104,32 +105,32 @@ impl AnyLlm {
     pub const fn of_unknown() -> Self {
         Self {
             is_served: None,
-            premium: false,
+            premium: None,
             vision: None,
             enterprise: true,
         }
     }
 
-    /// fal's two rates by name.
-    pub fn price_class(&self) -> &'static str {
-        match self.premium {
+    /// fal's two rates by name, where it is known which one holds.
+    pub fn price_class(&self) -> Option<&'static str> {
+        self.premium.map(|premium| match premium {
             true => "premium",
             false => "standard",
-        }
+        })
     }
 
     /// The units that one request costs (source: fal's any-llm pages: premium models cost ten times
     /// as much, and three times as much on `/vision`).
-    pub fn units(&self, has_images: bool) -> u64 {
-        match (self.premium, has_images) {
+    pub fn units(&self, has_images: bool) -> Option<u64> {
+        self.premium.map(|premium| match (premium, has_images) {
             (false, _) => 1,
             (true, false) => 10,
             (true, true) => 3,
-        }
+        })
     }
 
     /// What one request costs.
-    pub fn cost(&self, has_images: bool) -> PicoDollars {
-        UNIT.times(self.units(has_images))
+    pub fn cost(&self, has_images: bool) -> Option<PicoDollars> {
+        self.units(has_images).map(|units| UNIT.times(units))
     }
 }

@@ -18,13 +18,18 @@ pub struct Model<'a> {
     pub created: u32,
     pub owned_by: &'a str,
     pub name: &'a str,
+    /// Tokens of prompt and answer together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_length: Option<u32>,
     pub architecture: Architecture,
-    pub supported_parameters: &'a [&'static str],
+    pub supported_parameters: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pricing: Option<Pricing>,
     /// `"standard"` or `"premium"`: fal charges premium models at ten times the rate.
-    pub price_class: &'static str,
-    pub premium: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_class: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub premium: Option<bool>,
     /// Whether the model can reason before it answers; absent where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<bool>,
@@ -38,6 +43,19 @@ pub struct Model<'a> {
 /// What goes in and comes out.
 #[derive(Debug, Serialize)]
 pub struct Architecture {
-    pub input_modalities: &'static [&'static str],
+    /// Both lists in one word: `text+image->text`.
+    pub modality: String,
+    pub input_modalities: Vec<&'static str>,
     pub output_modalities: &'static [&'static str],
+}
+
+/// What the model costs, as decimal numbers in dollars.
+#[derive(Debug, Serialize)]
+pub struct Pricing {
+    /// For each token that the model reads.
+    pub prompt: String,
+    /// For each token that the model writes.
+    pub completion: String,
+    /// For each request.
+    pub request: String,
 }

@@ -64,3 +64,62 @@ async fn a_name_in_another_spelling_is_explained_as_it_is_served() {
         assert_eq!(model["id"], id);
     }
 }
+
+#[actix_web::test]
+async fn the_list_tells_by_model_what_it_takes_and_costs() {
+    let world = Gateway::open(
+        "[[models.add]]\nid = \"acme/thinker\"\nreasoning = true\npremium = true\ncontext_length = 5\n",
+    );
+    let list = world.get("/v1/models").await.json();
+    let of = |id: &str| {
+        let models = list["data"].as_array().unwrap();
+        let model = models.iter().find(|model| model["id"] == id);
+        model.unwrap_or_else(|| panic!("{id} is listed")).clone()
+    };
+    let parameters = |model: &Value| model["supported_parameters"].as_array().unwrap().clone();
+    let (blind, thinker) = (of("openai/gpt-4o-mini"), of("acme/thinker"));
+    let pricing = |request: &str| json!({"prompt": "0", "completion": "0", "request": request});
+    assert_eq!(blind["pricing"], pricing("0.001"));
+    assert_eq!(thinker["pricing"], pricing("0.01"));
+    assert_eq!(thinker["context_length"], 5);
+    assert_eq!(blind["architecture"]["modality"], "text->text");
+    let seeing = of("openai/gpt-4o");
+    assert_eq!(seeing["architecture"]["modality"], "text+image->text");
+    assert_eq!(
+        seeing["architecture"]["input_modalities"],
+        json!(["text", "image"])
+    );
+    for (model, reasons) in [(&blind, false), (&thinker, true)] {
+        let parameters = parameters(model);
+        assert_eq!(parameters.contains(&json!("reasoning")), reasons);
+        assert!(parameters.contains(&json!("structured_outputs")));
+        assert!(parameters.contains(&json!("tools")));
+        assert!(
+            !parameters.contains(&json!("seed")),
+            "it would have no effect"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn what_openrouter_has_dropped_is_served_and_listed_only_where_it_was_named() {
+    const DROPPED: &str = "anthropic/claude-3.5-sonnet";
+    let world = Gateway::open("");
+    let listed = ids(&world.get("/v1/models").await.json());
+    assert!(!listed.iter().any(|id| id.contains("claude-3.5-sonnet")));
+    let asked = with(asking("hi"), json!({"model": DROPPED}));
+    assert_eq!(send(world.chat(&asked)).await.status, 200);
+    assert_eq!(
+        world.get(&format!("/v1/models/{DROPPED}")).await.status,
+        200
+    );
+    for settings in [
+        format!("[models]\naliases = {{ writer = \"{DROPPED}\" }}\n"),
+        format!("[models]\ndefault = \"{DROPPED}\"\n"),
+        format!("[[models.add]]\nid = \"{DROPPED}\"\n"),
+    ] {
+        let world = Gateway::open(&settings);
+        let listed = ids(&world.get("/v1/models").await.json());
+        assert!(listed.iter().any(|id| id == DROPPED), "{settings}");
+    }
+}

@@ -82,6 +82,22 @@ fn every_kind_of_setting_refuses_what_it_cannot_take() {
         ("models.add", "[{ vision = true }]"),
         ("models.add", "[{ id = \"no-slash\" }]"),
         ("models.add", "[{ id = \"a/b\", vision = \"yes\" }]"),
+        ("models.add", "[{ id = \"a/b\", parameters = [\"toolz\"] }]"),
+        ("models.add", "[{ id = \"a/b\", inputs = \"smell\" }]"),
+        ("models.add", "[{ id = \"a/b\", reasoning = \"always\" }]"),
+        ("models.add", "[{ id = \"a/b\", prompt_price = \"1\" }]"),
+        (
+            "models.add",
+            "[{ id = \"a/b\", prompt_price = \"1e-6\", completion_price = \"0\" }]",
+        ),
+        (
+            "models.add",
+            "[{ id = \"a/b\", prompt_price = \"-1\", completion_price = \"0\" }]",
+        ),
+        (
+            "models.add",
+            "[{ id = \"a/b\", prompt_price = \"0.0000000000001\", completion_price = \"0\" }]",
+        ),
         ("models.add", "[\"a/b\"]"),
         ("models.add", "{ id = \"a/b\" }"),
         ("models.fallbacks", "{ \"a/b\" = [1] }"),

@@ -6,9 +6,10 @@ use secrecy::ExposeSecret;
 
 use super::{file, hash, load, problems};
 use fal_gateway::config::{
-    Config, KeyHash, LogLevel, MissingFinal, Overflow, ReasoningField, Sources, UnknownModel,
-    UsageCount,
+    Config, KeyHash, LogLevel, MissingFinal, Overflow, ReasoningField, Sources, Thinking,
+    UnknownModel, UsageCount,
 };
+use fal_gateway::translate::model::{Modality, Parameter};
 
 fn fal_key(config: &Config) -> Option<&str> {
     config.fal.key.as_ref().map(|key| key.expose_secret())
@@ -140,7 +141,10 @@ fn added_models_have_defaults_for_all_but_their_id() {
         (mine.id.as_str(), mine.context_length),
         ("me/mine", Some(8192))
     );
-    assert!(mine.vision && mine.enterprise && !mine.premium && !mine.reasoning);
+    assert!(mine.vision && mine.enterprise && !mine.premium);
+    assert_eq!(mine.reasoning, Thinking::Never);
+    assert_eq!((mine.any_llm, mine.router), (None, None));
+    assert_eq!((&mine.parameters, &mine.price), (&None, &None));
     assert!(!other.enterprise);
 
     let from_env = Sources::default().with_env(
@@ -148,6 +152,49 @@ fn added_models_have_defaults_for_all_but_their_id() {
         "[{ id = \"me/mine\", vision = true, context_length = 8192 }]",
     );
     assert_eq!(load(&from_env).models.add.first(), Some(mine));
+}
+
+#[test]
+fn added_models_tell_what_they_can_and_cost() {
+    let sources = file(
+        "[[models.add]]\nid = \"x-ai/grok\"\nany_llm = false\nrouter = true\nreasoning = \"mandatory\"\n\
+         parameters = [\"tools\", \"structured_outputs\"]\ninputs = [\"text\", \"image\"]\n\
+         prompt_price = \"0.000003\"\ncompletion_price = 0.000015",
+    );
+    let models = load(&sources).models.add;
+    let price = models[0].price.as_ref().unwrap();
+    // Not even a number without quotes loses decimals on its way.
+    assert_eq!(
+        (price.prompt.as_str(), price.completion.as_str()),
+        ("0.000003", "0.000015")
+    );
+    assert_eq!(
+        (models[0].any_llm, models[0].router),
+        (Some(false), Some(true))
+    );
+    assert_eq!(models[0].reasoning, Thinking::Always);
+    assert_eq!(
+        models[0].parameters,
+        Some(vec!["tools", "structured_outputs"])
+    );
+    assert_eq!(models[0].inputs, Some(vec!["text", "image"]));
+}
+
+/// The settings know OpenRouter's words by themselves, since they know nothing of the catalogue.
+#[test]
+fn every_word_of_the_catalogue_can_be_set() {
+    let quoted = |names: Vec<&str>| format!("[\"{}\"]", names.join("\", \""));
+    let parameters: Vec<&str> = Parameter::ALL.iter().map(|one| one.name()).collect();
+    let inputs: Vec<&str> = Modality::ALL.iter().map(|one| one.name()).collect();
+    let models = load(&file(&format!(
+        "[[models.add]]\nid = \"a/b\"\nparameters = {}\ninputs = {}",
+        quoted(parameters.clone()),
+        quoted(inputs.clone()),
+    )))
+    .models
+    .add;
+    assert_eq!(models[0].parameters, Some(parameters));
+    assert_eq!(models[0].inputs, Some(inputs));
 }
 
 #[test]
