@@ -79,7 +79,7 @@ async fn answer<F: Face>(
     let plan = order.plan()?;
     record_model(&plan, snapshot, &scope);
     if has_flag(request, "x-gateway-explain", "true") {
-        let explanation = explain(&plan, &snapshot.config.fal.app, &capabilities.room);
+        let explanation = explain(&plan, &snapshot.engine.apps, &capabilities.room);
         return Ok(HttpResponse::Ok().json(explanation));
     }
     let reporter = Reporter {
@@ -104,7 +104,7 @@ async fn answer<F: Face>(
 
 /// The model that answers; a fallback may have taken the place of the one that was asked for.
 fn record_model(plan: &Plan<'_>, snapshot: &Snapshot, scope: &Scope) {
-    let model = &plan.input.model;
+    let model = plan.call.model();
     scope.record.model(model, snapshot.model_label(model));
 }
 
@@ -157,7 +157,7 @@ fn head<F: Face>(plan: &Plan<'_>) -> Head {
     Head {
         id: format!("{}{}", F::ID_PREFIX, Uuid::now_v7().simple()),
         created_unix_s: since_epoch.as_secs(),
-        model: plan.input.model.clone().into_owned(),
+        model: plan.call.model().to_owned(),
     }
 }
 

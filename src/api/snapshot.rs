@@ -27,6 +27,7 @@ use crate::translate::model::Catalogue;
 use crate::translate::plan::Capabilities;
 use crate::translate::reading;
 use crate::translate::tools::Dialect;
+use crate::translate::upstream::Apps;
 use crate::upstream::FalKey;
 
 /// What requests are served by. It never changes; a reload puts another one in its place.
@@ -191,10 +192,19 @@ fn engine(config: &Config, secret: Secret, lasting: &Lasting) -> Engine {
             secret,
             always_tells_usage: config.usage.always_stream,
         },
+        apps: Arc::new(apps(&config.fal)),
         metrics: Arc::clone(&lasting.metrics),
         observed: Arc::clone(&lasting.observed),
         counter,
         stop: lasting.stopping.enforced.clone(),
+    }
+}
+
+/// Where the upstreams are.
+fn apps(fal: &config::Fal) -> Apps {
+    Apps {
+        any_llm: fal.app.clone(),
+        ..Apps::default()
     }
 }
 

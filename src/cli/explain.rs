@@ -44,7 +44,7 @@ pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
     match planned {
         Ok(plan) => {
             let explanation =
-                translate::explain::explain(&plan, &snapshot.config.fal.app, &capabilities.room);
+                translate::explain::explain(&plan, &snapshot.engine.apps, &capabilities.room);
             serde_json::to_writer_pretty(&mut *out, &explanation)?;
             writeln!(out)?;
             Ok(0)

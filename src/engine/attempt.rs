@@ -17,16 +17,17 @@ use super::ledger::{Billed, Ledger};
 use super::observed::Place;
 use crate::translate::plan::Reading;
 use crate::translate::reading::{Fault, Format, Reader, Sink, Usage};
-use crate::upstream::{Answer, FalClient, FalKey, UpstreamError};
+use crate::upstream::{Answer, FalClient, FalKey, Post, UpstreamError};
 
 /// What all attempts of one request share.
 pub struct Shared {
     pub engine: Engine,
     pub fal: Rc<FalClient>,
     pub fal_key: FalKey,
-    /// Where all of them go, for what is learnt there.
+    /// Where all of them go.
     pub place: Place,
-    pub path: &'static str,
+    /// Whether the answers are asked for as streams.
+    pub is_stream: bool,
     pub first_byte: Duration,
     pub ledger: Rc<Ledger>,
     /// Whether the texts are kept, for whoever counts their tokens.
@@ -70,8 +71,13 @@ impl Attempt {
         shared.ledger.take_call().then(|| {
             let own = Rc::clone(shared);
             let call = async move {
-                let Shared { fal, path, .. } = &*own;
-                fal.call(path, input, &own.fal_key, own.first_byte).await
+                let post = Post {
+                    app: own.engine.apps.path(own.place.upstream),
+                    path: own.place.path,
+                    is_stream: own.is_stream,
+                    input,
+                };
+                own.fal.call(post, &own.fal_key, own.first_byte).await
             };
             Self {
                 shared: Rc::clone(shared),

@@ -57,10 +57,8 @@ impl TokenCounter {
         if !is_seen {
             return None;
         }
-        let input = &plan.input;
-        let system_prompt = input.system_prompt.as_deref().unwrap_or_default();
-        let around = usage::tokens_around(input.image_urls.len());
-        let counts = self.count([input.prompt.to_string(), system_prompt.to_owned()]);
+        let around = usage::tokens_around(plan.call.images());
+        let counts = self.count(plan.call.texts());
         let prompt =
             counts.map(move |counts| counts.map(|[prompt, system]| prompt + system + around));
         Some(TokenCount {

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::observe::metrics::Metrics;
 use crate::translate::key::Secret;
 use crate::translate::reading;
+use crate::translate::upstream::Apps;
 
 pub use failure::Failure;
 pub use open::{Order, open};
@@ -38,6 +39,8 @@ pub use run::{Run, Waited};
 #[derive(Clone, Debug)]
 pub struct Engine {
     pub settings: Settings,
+    /// Where the upstreams are.
+    pub apps: Arc<Apps>,
     pub metrics: Arc<Metrics>,
     /// What fal's refusals have taught.
     pub observed: Arc<observed::Observed>,

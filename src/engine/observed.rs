@@ -8,12 +8,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::translate::upstream::UpstreamId;
 use crate::upstream::{FalKeyPrint, RefusalKind};
 
-/// Where a request goes: whose key, which endpoint, which model.
+/// Where a request goes: whose key, which upstream and endpoint, which model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     pub key: FalKeyPrint,
+    pub upstream: UpstreamId,
+    /// The path after the application.
     pub path: &'static str,
     pub model: String,
 }
@@ -199,6 +202,7 @@ mod tests {
         let key = FalKey::new(&SecretString::from(key)).expect("a key");
         Place {
             key: key.print(),
+            upstream: UpstreamId::AnyLlm,
             path,
             model: model.to_owned(),
         }

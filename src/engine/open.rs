@@ -77,8 +77,9 @@ impl<'a> Order<'_, 'a> {
     fn place(&self, plan: &Plan<'_>) -> Place {
         Place {
             key: self.fal_key.print(),
-            path: plan.endpoint.path(),
-            model: plan.input.model.clone().into_owned(),
+            upstream: plan.upstream,
+            path: plan.call.path(),
+            model: plan.call.model().to_owned(),
         }
     }
 }
@@ -164,7 +165,7 @@ impl<'a> Walk<'_, '_, 'a> {
     async fn call(&mut self, plan: &mut Plan<'a>, goes_first: bool) -> Result<Run, Failure> {
         let (engine, fal, fal_key) = (self.order.engine, self.order.fal, self.order.fal_key);
         let settings = engine.settings;
-        let first_byte = settings.first_byte(plan.endpoint.stream);
+        let first_byte = settings.first_byte(plan.call.is_stream());
         if let Some(threshold) = settings.upload_threshold {
             let stored = self
                 .uploads
@@ -185,14 +186,13 @@ impl<'a> Walk<'_, '_, 'a> {
             engine: Engine::clone(engine),
             fal: Rc::clone(fal),
             fal_key: FalKey::clone(fal_key),
-            path: plan.endpoint.path(),
             place,
+            is_stream: plan.call.is_stream(),
             first_byte,
             ledger: Rc::clone(&self.ledger),
             keeps_texts: count.is_some(),
         });
-        // The input's shape has nothing that JSON could not hold.
-        let input = Bytes::from(serde_json::to_vec(&plan.input).unwrap_or_default());
+        let input = Bytes::from(plan.call.to_json());
         let reading = Rc::new(plan.reading.clone());
         let memory = &self.order.memory;
         let mut run = Run::new(
@@ -263,9 +263,9 @@ impl<'a> Walk<'_, '_, 'a> {
 
 /// How long the texts of a plan are.
 fn lengths(plan: &Plan<'_>) -> Lengths {
-    let system_prompt = plan.input.system_prompt.as_deref();
+    let [prompt, system_prompt] = plan.call.lengths();
     Lengths {
-        prompt: plan.input.prompt.chars().count(),
-        system_prompt: system_prompt.map_or(0, |text| text.chars().count()),
+        prompt,
+        system_prompt,
     }
 }

@@ -13,12 +13,12 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::attempt::Shared;
+use crate::translate::call::Call;
 use crate::translate::correction::correction;
 use crate::translate::key::Secret;
 use crate::translate::plan::{Plan, Reading};
 use crate::translate::reading::Unmet;
 use crate::translate::usage;
-use crate::wire::fal::any_llm::AnyLlmInput;
 
 /// What it takes to ask again, shared by all choices and let go of by each as soon as it will not
 /// ask again. The memory that the request was granted is held as long.
@@ -74,12 +74,13 @@ impl Retry {
     ) -> Option<Self> {
         let left = shared.engine.settings.max_reasks;
         let is_possible = left > 0 && plan.reading.can_be_unmet();
-        let prompt_end = prompt_end(&plan.input, input).filter(|_| is_possible)?;
+        let prompt_end = prompt_end(&plan.call, input).filter(|_| is_possible)?;
+        let [prompt_chars, _] = plan.call.lengths();
         Some(Self {
             template: Rc::new(Template {
                 input: input.clone(),
                 prompt_end,
-                prompt_chars: plan.input.prompt.chars().count(),
+                prompt_chars,
                 max_prompt_chars,
                 context_tokens: plan.card.as_ref().and_then(|card| card.context_length),
                 reading: Rc::clone(reading),
@@ -149,8 +150,9 @@ impl Template {
     }
 }
 
-/// Where the text of the prompt ends in the JSON of an input, whose first member it is.
-fn prompt_end(input: &AnyLlmInput<'_>, json: &[u8]) -> Option<usize> {
+/// Where the text of the prompt ends in the JSON of a call, whose first member it is.
+fn prompt_end(call: &Call<'_>, json: &[u8]) -> Option<usize> {
+    let input = &call.as_prompt()?.input;
     const BEFORE: &[u8] = b"{\"prompt\":";
     let mut length = Length(0);
     serde_json::to_writer(&mut length, &input.prompt).ok()?;
@@ -175,6 +177,16 @@ impl io::Write for Length {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::translate::call::{Endpoint, PromptCall, Variant};
+    use crate::wire::fal::any_llm::AnyLlmInput;
+
+    fn call(input: AnyLlmInput<'_>) -> Call<'_> {
+        let endpoint = Endpoint {
+            variant: Variant::Plain,
+            stream: true,
+        };
+        Call::Prompt(PromptCall { endpoint, input })
+    }
 
     #[test]
     fn a_prompt_is_made_longer_without_being_read_again() {
@@ -198,7 +210,7 @@ mod tests {
             let json = |prompt: &str| serde_json::to_vec(&input(prompt.to_owned())).expect("JSON");
             let before = json(prompt);
             let template = Template {
-                prompt_end: prompt_end(&input(prompt.to_owned()), &before).expect("an end"),
+                prompt_end: prompt_end(&call(input(prompt.to_owned())), &before).expect("an end"),
                 input: before.into(),
                 prompt_chars: 0,
                 max_prompt_chars: None,

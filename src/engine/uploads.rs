@@ -38,7 +38,7 @@ impl Uploads {
         limit: Duration,
     ) -> Result<(), UpstreamError> {
         let is_large = |url: &&mut Cow<'_, str>| url.len() > threshold && is_data_uri(url);
-        let large = plan.input.image_urls.iter_mut().filter(is_large);
+        let large = plan.call.images_mut().into_iter().filter(is_large);
         let mut large: Vec<_> = large.collect();
         if large.is_empty() {
             return Ok(());

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use super::call::Call;
 use super::fold::Room;
 use super::key::Key;
 use super::plan::Plan;
-use crate::wire::fal::any_llm::AnyLlmInput;
+use super::upstream::Apps;
 use crate::wire::openai::chat::GatewayNotes;
 
 /// A plan in words and numbers. Nothing has been called.
@@ -32,7 +33,7 @@ pub struct FalRequest<'p> {
     pub method: &'static str,
     /// The path below fal's base URL.
     pub path: String,
-    pub input: &'p AnyLlmInput<'p>,
+    pub input: &'p Call<'p>,
 }
 
 /// Lengths in characters, against the limits that are known.
@@ -55,17 +56,19 @@ pub struct EstimatedTokens {
     pub max_tokens: Option<u64>,
 }
 
-/// Explains a plan for the application `app` (`fal-ai/any-llm`).
-pub fn explain<'p>(plan: &'p Plan<'_>, app: &str, room: &Room) -> Explanation<'p> {
-    let input = &plan.input;
+/// Explains a plan.
+pub fn explain<'p>(plan: &'p Plan<'_>, apps: &Apps, room: &Room) -> Explanation<'p> {
+    let call = &plan.call;
+    let app = apps.path(plan.upstream);
+    let [prompt_chars, system_prompt_chars] = call.lengths();
     let request = || FalRequest {
         method: "POST",
-        path: format!("/{app}{}", plan.endpoint.path()),
-        input,
+        path: format!("/{app}{}", call.path()),
+        input: call,
     };
     Explanation {
         object: "gateway.explanation",
-        model: &input.model,
+        model: call.model(),
         price_class: plan
             .card
             .as_ref()
@@ -74,14 +77,11 @@ pub fn explain<'p>(plan: &'p Plan<'_>, app: &str, room: &Room) -> Explanation<'p
         requests: (0..plan.choices).map(|_| request()).collect(),
         fallbacks: &plan.fallbacks,
         sizes: Sizes {
-            prompt_chars: input.prompt.chars().count(),
+            prompt_chars,
             max_prompt_chars: room.prompt,
-            system_prompt_chars: input
-                .system_prompt
-                .as_deref()
-                .map_or(0, |text| text.chars().count()),
+            system_prompt_chars,
             max_system_prompt_chars: room.system_prompt,
-            images: input.image_urls.len(),
+            images: call.images(),
         },
         estimated_tokens: EstimatedTokens {
             prompt: plan.reading.prompt_tokens,

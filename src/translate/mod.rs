@@ -15,6 +15,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod ask;
+pub mod call;
 pub mod contract;
 pub mod correction;
 pub mod draft;
@@ -31,6 +32,7 @@ pub mod model;
 pub mod notes;
 pub mod plain;
 pub mod plan;
+mod prompted;
 pub mod quoted;
 pub mod reading;
 pub mod rejection;
@@ -38,4 +40,5 @@ pub mod sight;
 pub mod sizes;
 pub mod tokenizer;
 pub mod tools;
+pub mod upstream;
 pub mod usage;

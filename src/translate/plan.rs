@@ -2,19 +2,20 @@
 
 use std::borrow::Cow;
 
-use super::ask::{self, Ask, Conversation, Delivery, Reasoning};
+use super::ask::{self, Ask, Delivery, Reasoning};
+use super::call::Call;
 use super::contract::{Contract, Schemas};
-use super::fold::{Cut, Folded, Room, fold};
-use super::guide::{Guide, GuideSettings, Spoken, contract};
+use super::fold::Room;
+use super::guide::GuideSettings;
 use super::key::Key;
 use super::model::{Catalogue, ModelInfo, Resolved};
 use super::notes::{Notes, shortened};
+use super::prompted;
+use super::reading::decoder::DecoderKind;
 use super::rejection::{Cause, Rejection};
 use super::sight;
 use super::sizes;
-use super::tools::signature::Detail;
-use super::usage;
-use crate::wire::fal::any_llm::{AnyLlmInput, Priority};
+use super::upstream::UpstreamId;
 
 /// What may be asked of fal, as the operator set it.
 #[derive(Clone, Debug)]
@@ -39,8 +40,8 @@ pub struct Capabilities {
 /// Everything that is needed to call fal and to read its answer.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    pub endpoint: Endpoint,
-    pub input: AnyLlmInput<'a>,
+    pub upstream: UpstreamId,
+    pub call: Call<'a>,
     /// Models to ask, in order, should the first one refuse before working.
     pub fallbacks: Vec<String>,
     pub card: Option<ModelInfo>,
@@ -50,39 +51,10 @@ pub struct Plan<'a> {
     pub notes: Notes,
 }
 
-/// fal's routes below the application's path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    pub variant: Variant,
-    /// Whether the answer comes as a stream.
-    pub stream: bool,
-}
-
-/// The flavours of any-llm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variant {
-    Plain,
-    Vision,
-    Enterprise,
-}
-
-impl Endpoint {
-    /// The path after the application: ``, `/stream`, `/vision`, `/vision/stream`, ...
-    pub fn path(self) -> &'static str {
-        match (self.variant, self.stream) {
-            (Variant::Plain, false) => "",
-            (Variant::Plain, true) => "/stream",
-            (Variant::Vision, false) => "/vision",
-            (Variant::Vision, true) => "/vision/stream",
-            (Variant::Enterprise, false) => "/enterprise",
-            (Variant::Enterprise, true) => "/enterprise/stream",
-        }
-    }
-}
-
 /// How the answer is to be read.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
+    pub decoder: DecoderKind,
     /// The key of the conversation's markup, which an answer must not continue.
     pub key: Option<Key>,
     pub stop: Vec<String>,
@@ -107,9 +79,10 @@ impl Reading {
     }
 }
 
-/// A model that may answer a request.
+/// A model that may answer a request, and the upstream that it is asked through.
 #[derive(Clone, Debug)]
 pub struct Target<'a> {
+    pub upstream: UpstreamId,
     /// fal's id of the model.
     pub id: Cow<'a, str>,
     /// What the catalogue knows of it.
@@ -149,7 +122,11 @@ pub fn candidates<'a>(
 impl<'a> Target<'a> {
     fn resolve(name: Option<&str>, catalogue: &'a Catalogue) -> Result<Self, Rejection> {
         let Resolved { id, card } = catalogue.resolve(name)?;
-        Ok(Self { id, card })
+        Ok(Self {
+            upstream: UpstreamId::AnyLlm,
+            id,
+            card,
+        })
     }
 }
 
@@ -172,57 +149,49 @@ pub fn plan<'a>(
     fit_images(&mut ask, target, &mut notes)?;
     refuse_ignored(&notes, capabilities)?;
     refuse_amounts(&ask, capabilities)?;
-    let spoken = Spoken::new(
-        capabilities.guide.dialect(&target.id),
-        &ask.conversation,
-        ask.tools.as_ref(),
-    );
-    let guide = guide(&ask, &target.id, &capabilities.guide);
-    let (folded, detail) = fold_guided(&ask.conversation, guide, &capabilities.room)
-        .map_err(|rejection| sizes::too_long(&ask, guide, capabilities).unwrap_or(rejection))?;
-    let contract = contract(
-        ask.tools.as_ref(),
-        &ask.format,
-        schemas,
-        folded.key.as_ref(),
-        ask.delivery,
-        spoken,
-        &capabilities.guide,
-    );
-    // The images that are sent count, which may be fewer than there were.
-    let has_images = !folded.image_urls.is_empty();
-    let variant = variant(has_images, target.card, capabilities)?;
-    notes.fold = describe_fold(&folded, ask.conversation.turns.len(), detail);
     let sampling = with_ceiling(ask.sampling, &mut notes, capabilities);
-    let prompt_tokens = usage::prompt_tokens(
-        &folded.prompt,
-        folded.system_prompt.as_deref(),
-        folded.image_urls.len(),
-    );
-    sizes::refuse_beyond_context(&ask, target.card, prompt_tokens)?;
+    // A whole answer with stop sequences is read as a stream, so that the call can be dropped at
+    // the match instead of being paid for to its end.
+    let is_stream = ask.delivery != Delivery::Whole || !ask.stop.is_empty();
+    let written = prompted::write(&ask, target, schemas, &sampling, is_stream, capabilities)?;
+    notes.fold = written.fold;
+    sizes::refuse_beyond_context(&ask, target.card, written.prompt_tokens)?;
+    let has_images = written.call.images() > 0;
     let reading = Reading {
+        decoder: written.decoder,
+        key: written.key,
         stop: ask.stop.clone(),
-        contract,
+        contract: written.contract,
         show_reasoning: ask.reasoning == Reasoning::Shown,
         prefill: ask.conversation.prefill.clone().map(Cow::into_owned),
         max_tokens: sampling.max_tokens,
-        prompt_tokens,
+        prompt_tokens: written.prompt_tokens,
         is_whole: ask.delivery == Delivery::Whole,
-        key: folded.key.clone(),
     };
-    // A whole answer with stop sequences is read as a stream, so that the call can be dropped at
-    // the match instead of being paid for to its end.
-    let stream = ask.delivery != Delivery::Whole || !reading.stop.is_empty();
     Ok(Plan {
-        endpoint: Endpoint { variant, stream },
+        upstream: target.upstream,
+        call: written.call,
         fallbacks: fallbacks(&ask, has_images, others, capabilities),
-        input: input(folded, target.id.clone(), &sampling, &ask),
         card: target.card.cloned(),
         choices: ask.choices,
         delivery: ask.delivery,
         reading,
         notes,
     })
+}
+
+/// A request in an upstream's terms.
+pub(super) struct Written<'a> {
+    pub call: Call<'a>,
+    pub decoder: DecoderKind,
+    /// What the answer has to be.
+    pub contract: Contract,
+    /// The key of the markup, where there is any.
+    pub key: Option<Key>,
+    /// How the conversation was written, where that is worth a note.
+    pub fold: Option<String>,
+    /// Estimated.
+    pub prompt_tokens: u64,
 }
 
 /// Leaves out what a model that cannot see need not be shown.
@@ -258,7 +227,8 @@ fn fallbacks(
         let is_blind = other
             .card
             .is_some_and(|card| card.any_llm.vision == Some(false));
-        variant(has_images, other.card, capabilities).is_ok() && !(is_about_images && is_blind)
+        prompted::variant(has_images, other.card, capabilities).is_ok()
+            && !(is_about_images && is_blind)
     };
     let serving = others.iter().filter(may_serve);
     serving.map(|other| other.id.to_string()).collect()
@@ -275,86 +245,6 @@ fn with_ceiling(
         notes.emulated("max_tokens");
     }
     sampling
-}
-
-/// What this model is told about this request.
-fn guide<'g>(ask: &'g Ask<'_>, model: &str, settings: &GuideSettings) -> Guide<'g> {
-    Guide {
-        tools: ask.tools.as_ref(),
-        format: &ask.format,
-        dialect: settings.dialect(model),
-        detail: Detail::Full,
-        shows_outline: settings.shows_outline(model),
-        secret: settings.secret,
-    }
-}
-
-/// Folds a conversation with what the model is told besides. Where there is too little room, less is
-/// said about each tool, as little less as possible.
-fn fold_guided<'a>(
-    conversation: &Conversation<'a>,
-    guide: Guide<'_>,
-    room: &Room,
-) -> Result<(Folded<'a>, Detail), Rejection> {
-    let mut levels = match guide.tools.is_some() && room.system_prompt.is_some() {
-        true => &Detail::ALL[..],
-        false => &[Detail::Full],
-    };
-    while let [detail, less @ ..] = levels
-        && !less.is_empty()
-    {
-        let guide = Guide {
-            detail: *detail,
-            ..guide
-        };
-        if let Ok(folded) = fold(conversation.clone(), &guide, room) {
-            return Ok((folded, *detail));
-        }
-        levels = less;
-    }
-    let detail = levels.first().copied().unwrap_or_default();
-    let guide = Guide { detail, ..guide };
-    fold(conversation.clone(), &guide, room).map(|folded| (folded, detail))
-}
-
-/// The note about the fold. It does not name the key: whoever reads answers need not know it.
-fn describe_fold(folded: &Folded<'_>, turns: usize, detail: Detail) -> Option<String> {
-    let record = folded.is_record.then(|| {
-        let cut = match folded.cut {
-            Cut::Nothing => String::new(),
-            Cut::Shifted(count) => format!("; shifted={count}"),
-            Cut::Dropped(count) => format!("; dropped={count}"),
-        };
-        format!("record; turns={turns}{cut}")
-    });
-    let tools = (detail != Detail::Full).then(|| format!("tools={}", detail.label()));
-    let parts = record.into_iter().chain(tools).collect::<Vec<_>>();
-    (!parts.is_empty()).then(|| parts.join("; "))
-}
-
-fn input<'a>(
-    folded: Folded<'a>,
-    model: Cow<'a, str>,
-    sampling: &ask::Sampling,
-    ask: &Ask<'_>,
-) -> AnyLlmInput<'a> {
-    AnyLlmInput {
-        prompt: folded.prompt,
-        system_prompt: folded.system_prompt,
-        model,
-        temperature: sampling.temperature,
-        max_tokens: sampling.max_tokens,
-        reasoning: match ask.reasoning {
-            Reasoning::Unsaid => None,
-            Reasoning::Off => Some(false),
-            Reasoning::Hidden | Reasoning::Shown => Some(true),
-        },
-        priority: ask.priority.map(|priority| match priority {
-            ask::Priority::Throughput => Priority::Throughput,
-            ask::Priority::Latency => Priority::Latency,
-        }),
-        image_urls: folded.image_urls,
-    }
 }
 
 fn refuse_ignored(notes: &Notes, capabilities: &Capabilities) -> Result<(), Rejection> {
@@ -394,27 +284,5 @@ fn refuse_amounts(ask: &Ask<'_>, capabilities: &Capabilities) -> Result<(), Reje
             Err(Rejection::of(Cause::UnsupportedValue, name, message))
         }
         _ => Ok(()),
-    }
-}
-
-fn variant(
-    has_images: bool,
-    card: Option<&ModelInfo>,
-    capabilities: &Capabilities,
-) -> Result<Variant, Rejection> {
-    match (has_images, card) {
-        (true, _) => Ok(Variant::Vision),
-        (false, card) if capabilities.enterprise => match card {
-            Some(card) if !card.any_llm.enterprise => Err(Rejection::of(
-                Cause::UnsupportedValue,
-                "model",
-                format!(
-                    "Unsupported value: the model '{}' is not served by fal's enterprise endpoint.",
-                    card.id
-                ),
-            )),
-            _ => Ok(Variant::Enterprise),
-        },
-        (false, _) => Ok(Variant::Plain),
     }
 }

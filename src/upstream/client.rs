@@ -27,8 +27,8 @@ use crate::config;
 pub struct FalClient {
     http: Client,
     storage: Storage,
-    /// The application's URL without a slash at its end.
-    app_url: String,
+    /// fal's URL without a slash at its end.
+    url: String,
     connect_attempts: usize,
     idle_timeout: Duration,
 }
@@ -67,6 +67,19 @@ impl FalKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FalKeyPrint(u64);
 
+/// What is sent to fal.
+#[derive(Clone, Debug)]
+pub struct Post<'p> {
+    /// The application's path, such as `fal-ai/any-llm`.
+    pub app: &'p str,
+    /// What follows it: ``, or `/stream`, `/vision`, ...
+    pub path: &'p str,
+    /// Whether the answer is asked for as a stream.
+    pub is_stream: bool,
+    /// The JSON of the application's input.
+    pub input: Bytes,
+}
+
 /// fal's answer: its head has been read and is fine, its body comes as it comes.
 pub struct Answer {
     /// `x-fal-request-id`.
@@ -99,11 +112,7 @@ impl FalClient {
         Ok(Self {
             storage: Storage::new(settings, http.clone()),
             http,
-            app_url: format!(
-                "{}/{}",
-                settings.url.as_str().trim_end_matches('/'),
-                settings.app
-            ),
+            url: settings.url.as_str().trim_end_matches('/').to_owned(),
             connect_attempts: settings.connect_attempts.max(1),
             idle_timeout: settings.idle_timeout,
         })
@@ -116,24 +125,19 @@ impl FalClient {
 
     /// Sends one request and waits for the head of the answer, at most `first_byte`.
     ///
-    /// `path` follows the application (`/stream`, `/vision`, ...); `input` is the JSON of fal's
-    /// input object.
-    ///
     /// # Errors
     /// Whatever keeps the answer from coming; nothing is repeated once a byte has been sent.
     pub async fn call(
         &self,
-        path: &str,
-        input: Bytes,
+        post: Post<'_>,
         key: &FalKey,
         first_byte: Duration,
     ) -> Result<Answer, UpstreamError> {
-        let url = Url::parse(&format!("{}{path}", self.app_url))
-            .map_err(|_| UpstreamError::Unreachable)?;
-        let is_stream = path.ends_with("/stream");
+        let url = format!("{}/{}{}", self.url, post.app, post.path);
+        let url = Url::parse(&url).map_err(|_| UpstreamError::Unreachable)?;
         let mut attempt = 1;
         loop {
-            let request = request(url.clone(), input.clone(), key, is_stream);
+            let request = request(url.clone(), post.input.clone(), key, post.is_stream);
             match tokio::time::timeout(first_byte, self.http.execute(request)).await {
                 Ok(Ok(response)) => return self.accept(response, key).await,
                 Err(_) => return Err(UpstreamError::TimedOut),

@@ -11,7 +11,7 @@ pub mod refusal;
 pub mod said;
 pub mod storage;
 
-pub use client::{Answer, FalClient, FalKey, FalKeyPrint};
+pub use client::{Answer, FalClient, FalKey, FalKeyPrint, Post};
 pub use error::UpstreamError;
 pub use refusal::{Refusal, RefusalKind};
 pub use storage::{Storage, Upload};

@@ -31,14 +31,10 @@ fn send(request: &Value, dialect: Dialect, secret: Secret) -> Sent {
     };
     let body = request.to_string();
     let plan = support::plan(body.as_bytes(), &capabilities).unwrap();
+    let [prompt, system] = plan.call.texts();
     Sent {
-        prompt: plan.input.prompt.to_string(),
-        system: plan
-            .input
-            .system_prompt
-            .as_deref()
-            .unwrap_or_default()
-            .to_owned(),
+        prompt,
+        system,
         key: plan.reading.key.as_ref().unwrap().to_string(),
     }
 }

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use fal_gateway::translate::ask::Delivery;
+use fal_gateway::translate::call::Call;
 use fal_gateway::translate::draft::{Fate, Parameter};
 use fal_gateway::translate::explain::explain;
 use fal_gateway::translate::face::answer::{Choices, FrameWriter, StreamedAnswer, WholeAnswer};
@@ -36,7 +37,7 @@ use fal_gateway::translate::reading::{
 };
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::tools::Dialect;
-use fal_gateway::wire::fal::any_llm::AnyLlmInput;
+use fal_gateway::translate::upstream::Apps;
 use fal_gateway::wire::openai::fields::Fields;
 
 use crate::support::{
@@ -72,7 +73,7 @@ struct CaseCapabilities {
 #[derive(Serialize)]
 struct PlanShown<'a> {
     endpoint: &'static str,
-    input: &'a AnyLlmInput<'a>,
+    input: &'a Call<'a>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     fallbacks: &'a [String],
     #[serde(skip_serializing_if = "is_one")]
@@ -121,7 +122,7 @@ fn every_request_is_explained_as_its_file_says() {
         let case = PlanCase::new(&path, &text);
         let (body, capabilities) = (case.body(), case.capabilities());
         let outcome = support::plan(body.as_bytes(), &capabilities).map(|plan| {
-            let explanation = explain(&plan, "fal-ai/any-llm", &capabilities.room);
+            let explanation = explain(&plan, &Apps::default(), &capabilities.room);
             ("explanation", pretty(&explanation))
         });
         golden.expect(&path, case.render(outcome).as_bytes());
@@ -391,8 +392,8 @@ impl<'a> PlanCase<'a> {
 
 fn shown(plan: &Plan<'_>, echo: Option<&str>) -> String {
     pretty(&PlanShown {
-        endpoint: plan.endpoint.path(),
-        input: &plan.input,
+        endpoint: plan.call.path(),
+        input: &plan.call,
         fallbacks: &plan.fallbacks,
         choices: plan.choices,
         delivery: match plan.delivery {

@@ -14,6 +14,7 @@ use fal_gateway::translate::json::{
     Schema, TextMember, count_values, object_of_texts, parse_arguments,
 };
 use fal_gateway::translate::plan::{Capabilities, candidates, plan};
+use fal_gateway::translate::upstream::Apps;
 use serde_json::{Value, json};
 
 use crate::clock::cpu_time;
@@ -74,7 +75,7 @@ fn serve(body: &str) {
         let Ok(plan) = planned else {
             continue;
         };
-        let explanation = explain(&plan, "fal-ai/any-llm", &room);
+        let explanation = explain(&plan, &Apps::default(), &room);
         assert!(!serde_json::to_vec(&explanation).unwrap().is_empty());
     }
 }

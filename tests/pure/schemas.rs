@@ -67,8 +67,7 @@ fn what_cannot_be_checked_is_offered_all_the_same_and_named() {
                 plan.notes.ignored.iter().any(|name| *name == named),
                 "{named}"
             );
-            let texts = [Some(plan.input.prompt), plan.input.system_prompt];
-            let texts = texts.into_iter().flatten().collect::<Vec<_>>().concat();
+            let texts = plan.call.texts().concat();
             assert!(
                 texts.contains(&format!("\"{keyword}\"")),
                 "the model is told: {texts}"

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use memchr::memchr2;
 
+use super::decoder::{Additions, Step};
 use super::event::Fault;
 use crate::wire::fal::any_llm::AnyLlmOutput;
 use crate::wire::text::Text;
@@ -41,20 +42,6 @@ enum Growing {
     #[default]
     Output,
     Reasoning,
-}
-
-/// What an event adds.
-#[derive(Debug, Default)]
-pub struct Additions {
-    pub reasoning: String,
-    pub text: String,
-}
-
-/// Whether more will come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    Partial,
-    Final,
 }
 
 impl Cumulative {

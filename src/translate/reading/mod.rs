@@ -22,7 +22,7 @@ pub mod arguments;
 pub mod block;
 pub mod calls;
 pub mod cumulative;
-
+pub mod decoder;
 pub mod echo;
 pub mod elements;
 pub mod envelope;

@@ -1,7 +1,7 @@
 //! The reading machine: fal's bytes in, events out. See the contract in [`super`].
 
-use super::cumulative::{Additions, Cumulative, Step, fault_of};
-
+use super::cumulative::fault_of;
+use super::decoder::{Additions, Decoder, Step};
 use super::echo::EchoRemover;
 use super::event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 use super::filter::TextFilter;
@@ -173,7 +173,7 @@ const MOST_KEPT: usize = 16 * 1024;
 /// The answer so far.
 #[derive(Debug)]
 struct Answer {
-    cumulative: Cumulative,
+    decoder: Decoder,
     new: Additions,
     /// What the model wrote besides fal's own field for reasoning, for asking it again.
     written: String,
@@ -198,7 +198,7 @@ struct Answer {
 impl Answer {
     fn new(reading: &Reading) -> Self {
         Self {
-            cumulative: Cumulative::default(),
+            decoder: Decoder::new(reading.decoder),
             new: Additions::default(),
             written: String::new(),
             echo: EchoRemover::new(reading.key.as_ref()),
@@ -228,7 +228,7 @@ impl Answer {
                 && let Some(event) = &waiting
             {
                 if self
-                    .cumulative
+                    .decoder
                     .is_superseded(decoder.data(&before), decoder.data(event))
                 {
                     passed_over.push(before);
@@ -256,7 +256,7 @@ impl Answer {
         let data = decoder.data(event);
         let outcome = match event.is_error {
             true => Err(fault_of(&String::from_utf8_lossy(data))),
-            false => self.cumulative.advance(data, Step::Partial, &mut self.new),
+            false => self.decoder.advance(data, Step::Partial, &mut self.new),
         };
         if outcome.is_err() {
             for before in passed_over {
@@ -270,7 +270,7 @@ impl Answer {
         if self.has_ended {
             return;
         }
-        let outcome = self.cumulative.advance(object, step, &mut self.new);
+        let outcome = self.decoder.advance(object, step, &mut self.new);
         self.conclude(outcome, sink);
     }
 
@@ -306,8 +306,7 @@ impl Answer {
         if self.filter.has_stopped() || self.shaper.is_done() {
             self.conclude_text(FinishReason::Stop, sink);
         }
-        new.reasoning.clear();
-        new.text.clear();
+        new.clear();
         self.new = new;
     }
 
@@ -456,12 +455,12 @@ impl Answer {
 
     fn finish_events(&mut self, is_acceptable: bool, sink: &mut dyn Sink) {
         if is_acceptable {
-            self.cumulative.settle(&mut self.new);
+            self.decoder.settle(&mut self.new);
             self.pass_on(sink);
         }
         match () {
             () if self.has_ended => {}
-            () if self.cumulative.is_revised() => self.fail(Fault::Revised, sink),
+            () if self.decoder.is_revised() => self.fail(Fault::Revised, sink),
             () if self.has_begun && is_acceptable => self.complete(sink),
             () => self.fail(Fault::Disconnected, sink),
         }

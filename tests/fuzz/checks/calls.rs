@@ -7,7 +7,7 @@ use fal_gateway::translate::reading::shape::{Shaped, Shaper};
 use fal_gateway::translate::reading::{Call, Verdict};
 use serde_json::{Map, Value};
 
-use super::ear::{asked, chance, pieces};
+use super::collector::{asked, chance, pieces};
 
 /// What an answer came to.
 #[derive(Debug, PartialEq)]

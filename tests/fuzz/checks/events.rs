@@ -4,7 +4,7 @@
 use fal_gateway::translate::plan::Reading;
 use fal_gateway::translate::reading::{Format, Limits};
 
-use super::ear::{self, Arrival, Heard, LIMITS, asked, chance};
+use super::collector::{self, Arrival, Heard, LIMITS, asked, chance};
 
 /// Beyond these a byte at a time, or a space more for each event, would only be slow.
 const MOST_SINGLY: usize = 4096;
@@ -34,7 +34,7 @@ pub(crate) fn check(data: &[u8]) {
 }
 
 fn hear(reading: &Reading, limits: Limits, bytes: &[u8], arrival: Arrival<'_>) -> Heard {
-    ear::hear(reading, Format::Events, limits, bytes, arrival)
+    collector::hear(reading, Format::Events, limits, bytes, arrival)
 }
 
 /// The same events with one space more before each: no event begins like another, so none can be

@@ -12,7 +12,7 @@ use fal_gateway::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
 use fal_gateway::translate::fold::{self, Folded, Overflow, Room};
 use fal_gateway::translate::guide::Guide;
 
-use super::ear::chance;
+use super::collector::chance;
 use super::unfold::unfold;
 
 pub(crate) fn check(data: &[u8]) {

@@ -3,7 +3,7 @@
 use fal_gateway::translate::json::{Progress, RootScanner, parse_arguments, repair, root};
 use serde_json::{Map, Value};
 
-use super::ear::{chance, pieces};
+use super::collector::{chance, pieces};
 
 pub(crate) fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);

@@ -4,8 +4,8 @@
 //! the seeds and mutations of them; the targets in `fuzz/` give them what libFuzzer finds.
 
 mod calls;
+mod collector;
 mod config;
-mod ear;
 mod events;
 mod fold;
 mod json;

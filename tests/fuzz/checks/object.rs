@@ -7,7 +7,7 @@ use fal_gateway::upstream::refusal::{Refusal, RefusalKind};
 use fal_gateway::upstream::said::said;
 use serde_json::Value;
 
-use super::ear::{Arrival, Ending, Heard, LIMITS, asked, chance, hear};
+use super::collector::{Arrival, Ending, Heard, LIMITS, asked, chance, hear};
 
 pub(crate) fn check(data: &[u8]) {
     let (reading, bytes) = asked(data);

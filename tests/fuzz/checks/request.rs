@@ -10,7 +10,7 @@ use fal_gateway::translate::rejection::Rejection;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::ear::{CATALOGUE, MESSAGE_LIMITS, capabilities};
+use super::collector::{CATALOGUE, MESSAGE_LIMITS, capabilities};
 
 /// Less than most folded conversations need.
 const LITTLE_ROOM: usize = 600;
@@ -43,15 +43,14 @@ fn fits(plan: &Plan<'_>, body: &[u8]) {
     // A byte order mark ahead of the JSON is passed over (source: RFC 8259, section 8.1).
     let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     assert!(serde_json::from_slice::<IgnoredAny>(json).is_ok());
-    assert!(!plan.input.model.is_empty());
+    assert!(!plan.call.model().is_empty());
     assert!((1..=4).contains(&plan.choices));
-    let texts = [Some(&plan.input.prompt), plan.input.system_prompt.as_ref()];
-    for text in texts.into_iter().flatten() {
-        assert!(text.chars().count() <= LITTLE_ROOM);
+    for length in plan.call.lengths() {
+        assert!(length <= LITTLE_ROOM);
     }
-    let written = serde_json::to_vec(&plan.input).expect("fal's input can be written");
-    let read: Value = serde_json::from_slice(&written).expect("and read");
-    assert_eq!(read["prompt"], *plan.input.prompt);
+    let read: Value = serde_json::from_slice(&plan.call.to_json()).expect("it is JSON");
+    let [prompt, _] = plan.call.texts();
+    assert_eq!(read["prompt"], prompt);
 }
 
 fn is_a_reason(rejection: &Rejection) {
@@ -87,6 +86,6 @@ fn lone_message_is_verbatim(body: &[u8]) {
     let much = capabilities(None, Overflow::Error);
     if let Ok(plan) = parse(body, &MESSAGE_LIMITS).and_then(|ask| plan(&ask, &much)) {
         let is_imitation = content.starts_with("<conversation-");
-        assert!(is_imitation || plan.input.prompt == content);
+        assert!(is_imitation || plan.call.texts()[0] == content);
     }
 }

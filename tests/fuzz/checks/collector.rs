@@ -1,4 +1,4 @@
-//! What the checks share: requests to plan, an ear for events, and cuts that depend on the input.
+//! What the checks share: requests to plan, a collector of events, and cuts that depend on the input.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

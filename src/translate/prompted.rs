@@ -1,0 +1,175 @@
+//! A request as a prompt: what the model is told of tools and formats, and the conversation folded.
+
+use std::borrow::Cow;
+
+use super::ask::{self, Ask, Conversation, Reasoning};
+use super::call::{Call, Endpoint, PromptCall, Variant};
+use super::contract::Schemas;
+use super::fold::{Cut, Folded, Room, fold};
+use super::guide::{Guide, GuideSettings, Spoken, contract};
+use super::model::ModelInfo;
+use super::plan::{Capabilities, Target, Written};
+use super::reading::decoder::DecoderKind;
+use super::rejection::{Cause, Rejection};
+use super::sizes;
+use super::tools::signature::Detail;
+use super::usage;
+use crate::wire::fal::any_llm::{AnyLlmInput, Priority};
+
+/// Writes a request for an upstream that takes a prompt.
+///
+/// # Errors
+/// A conversation that does not fit, and a model that the wanted endpoint does not serve.
+pub(super) fn write<'a>(
+    ask: &Ask<'a>,
+    target: &Target<'a>,
+    schemas: Schemas,
+    sampling: &ask::Sampling,
+    is_stream: bool,
+    capabilities: &Capabilities,
+) -> Result<Written<'a>, Rejection> {
+    let spoken = Spoken::new(
+        capabilities.guide.dialect(&target.id),
+        &ask.conversation,
+        ask.tools.as_ref(),
+    );
+    let guide = guide(ask, &target.id, &capabilities.guide);
+    let (folded, detail) = fold_guided(&ask.conversation, guide, &capabilities.room)
+        .map_err(|rejection| sizes::too_long(ask, guide, capabilities).unwrap_or(rejection))?;
+    let contract = contract(
+        ask.tools.as_ref(),
+        &ask.format,
+        schemas,
+        folded.key.as_ref(),
+        ask.delivery,
+        spoken,
+        &capabilities.guide,
+    );
+    // The images that are sent count, which may be fewer than there were.
+    let variant = variant(!folded.image_urls.is_empty(), target.card, capabilities)?;
+    let prompt_tokens = usage::prompt_tokens(
+        &folded.prompt,
+        folded.system_prompt.as_deref(),
+        folded.image_urls.len(),
+    );
+    Ok(Written {
+        decoder: DecoderKind::Cumulative,
+        contract,
+        key: folded.key.clone(),
+        fold: describe_fold(&folded, ask.conversation.turns.len(), detail),
+        prompt_tokens,
+        call: Call::Prompt(PromptCall {
+            endpoint: Endpoint {
+                variant,
+                stream: is_stream,
+            },
+            input: input(folded, target.id.clone(), sampling, ask),
+        }),
+    })
+}
+
+/// What this model is told about this request.
+fn guide<'g>(ask: &'g Ask<'_>, model: &str, settings: &GuideSettings) -> Guide<'g> {
+    Guide {
+        tools: ask.tools.as_ref(),
+        format: &ask.format,
+        dialect: settings.dialect(model),
+        detail: Detail::Full,
+        shows_outline: settings.shows_outline(model),
+        secret: settings.secret,
+    }
+}
+
+/// Folds a conversation with what the model is told besides. Where there is too little room, less is
+/// said about each tool, as little less as possible.
+fn fold_guided<'a>(
+    conversation: &Conversation<'a>,
+    guide: Guide<'_>,
+    room: &Room,
+) -> Result<(Folded<'a>, Detail), Rejection> {
+    let mut levels = match guide.tools.is_some() && room.system_prompt.is_some() {
+        true => &Detail::ALL[..],
+        false => &[Detail::Full],
+    };
+    while let [detail, less @ ..] = levels
+        && !less.is_empty()
+    {
+        let guide = Guide {
+            detail: *detail,
+            ..guide
+        };
+        if let Ok(folded) = fold(conversation.clone(), &guide, room) {
+            return Ok((folded, *detail));
+        }
+        levels = less;
+    }
+    let detail = levels.first().copied().unwrap_or_default();
+    let guide = Guide { detail, ..guide };
+    fold(conversation.clone(), &guide, room).map(|folded| (folded, detail))
+}
+
+/// The note about the fold. It does not name the key: whoever reads answers need not know it.
+fn describe_fold(folded: &Folded<'_>, turns: usize, detail: Detail) -> Option<String> {
+    let record = folded.is_record.then(|| {
+        let cut = match folded.cut {
+            Cut::Nothing => String::new(),
+            Cut::Shifted(count) => format!("; shifted={count}"),
+            Cut::Dropped(count) => format!("; dropped={count}"),
+        };
+        format!("record; turns={turns}{cut}")
+    });
+    let tools = (detail != Detail::Full).then(|| format!("tools={}", detail.label()));
+    let parts = record.into_iter().chain(tools).collect::<Vec<_>>();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn input<'a>(
+    folded: Folded<'a>,
+    model: Cow<'a, str>,
+    sampling: &ask::Sampling,
+    ask: &Ask<'_>,
+) -> AnyLlmInput<'a> {
+    AnyLlmInput {
+        prompt: folded.prompt,
+        system_prompt: folded.system_prompt,
+        model,
+        temperature: sampling.temperature,
+        max_tokens: sampling.max_tokens,
+        reasoning: match ask.reasoning {
+            Reasoning::Unsaid => None,
+            Reasoning::Off => Some(false),
+            Reasoning::Hidden | Reasoning::Shown => Some(true),
+        },
+        priority: ask.priority.map(|priority| match priority {
+            ask::Priority::Throughput => Priority::Throughput,
+            ask::Priority::Latency => Priority::Latency,
+        }),
+        image_urls: folded.image_urls,
+    }
+}
+
+/// The endpoint that serves a request.
+///
+/// # Errors
+/// A model that is not served by `/enterprise`, where that is wanted.
+pub(super) fn variant(
+    has_images: bool,
+    card: Option<&ModelInfo>,
+    capabilities: &Capabilities,
+) -> Result<Variant, Rejection> {
+    match (has_images, card) {
+        (true, _) => Ok(Variant::Vision),
+        (false, card) if capabilities.enterprise => match card {
+            Some(card) if !card.any_llm.enterprise => Err(Rejection::of(
+                Cause::UnsupportedValue,
+                "model",
+                format!(
+                    "Unsupported value: the model '{}' is not served by fal's enterprise endpoint.",
+                    card.id
+                ),
+            )),
+            _ => Ok(Variant::Enterprise),
+        },
+        (false, _) => Ok(Variant::Plain),
+    }
+}
