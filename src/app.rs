@@ -1,5 +1,7 @@
 //! The service as a whole: built from its settings, run, and brought to an orderly end.
 
+mod reload;
+
 use std::fmt::Debug;
 use std::future::ready;
 use std::io;
@@ -31,6 +33,8 @@ use crate::api::scope;
 use crate::api::snapshot::Snapshot;
 use crate::config::{self, Config};
 use crate::upstream::FalClient;
+
+pub use reload::{Reloader, Source};
 
 /// A gateway that is bound to its address.
 pub struct Application {
@@ -118,6 +122,14 @@ impl Application {
             gateway: self.gateway.clone(),
             servers,
         }
+    }
+
+    /// A way to have the settings read again while the application runs.
+    ///
+    /// # Errors
+    /// When the system gives no thread for it.
+    pub fn reloader(&self, source: Source) -> io::Result<Reloader> {
+        Reloader::start(self.gateway.clone(), source)
     }
 
     /// Serves until it is stopped.

@@ -88,7 +88,7 @@ impl Gateway {
     /// See [`BuildError`].
     pub fn new(config: Config) -> Result<Self, BuildError> {
         let lasting = Lasting::new()?;
-        let snapshot = Snapshot::new(config, &lasting)?;
+        let snapshot = Snapshot::new(config, 1, &lasting)?;
         let gateway = Self {
             lasting,
             failures: Failures::default(),
@@ -100,8 +100,25 @@ impl Gateway {
             idle: Notify::new(),
             snapshot: RwLock::new(Arc::new(snapshot)),
         };
-        gateway.fit(&gateway.snapshot().config);
+        gateway.fit(&gateway.snapshot());
         Ok(gateway)
+    }
+
+    /// Has requests that begin from now on served by these settings; those that run keep theirs.
+    /// Gives the number of the new settings.
+    ///
+    /// # Errors
+    /// See [`BuildError`]; the old settings hold then.
+    pub fn replace(&self, config: Config) -> Result<u64, BuildError> {
+        let version = self.snapshot().version.saturating_add(1);
+        let snapshot = Arc::new(Snapshot::new(config, version, &self.lasting)?);
+        self.fit(&snapshot);
+        let mut current = self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = snapshot;
+        Ok(version)
     }
 
     /// What a request that begins now is served by. It takes this once.
@@ -121,7 +138,10 @@ impl Gateway {
     }
 
     /// Sets the sizes of what outlives a snapshot.
-    fn fit(&self, config: &Config) {
+    fn fit(&self, snapshot: &Snapshot) {
+        let config = &snapshot.config;
+        let version = i64::try_from(snapshot.version).unwrap_or(i64::MAX);
+        self.metrics().config_version.set(version);
         self.failures.allow(config.auth.max_failures);
         self.awaiting.resize_in_quarters(config.limits.max_awaiting);
         self.newcomers

@@ -33,6 +33,8 @@ use crate::upstream::FalKey;
 /// What requests are served by. It never changes; a reload puts another one in its place.
 #[derive(Debug)]
 pub struct Snapshot {
+    /// Which one it is since the start of the process; the first is 1.
+    pub version: u64,
     pub config: Config,
     pub access: Access,
     pub admin_keys: ClientKeys,
@@ -80,12 +82,13 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the fal key is one that no header can carry.
-    pub fn new(config: Config, lasting: &Lasting) -> Result<Self, BuildError> {
+    pub fn new(config: Config, version: u64, lasting: &Lasting) -> Result<Self, BuildError> {
         let secret = match &config.fold.secret {
             Some(text) => Secret::of_text(text.expose_secret()),
             None => lasting.drawn_secret,
         };
         Ok(Self {
+            version,
             access: access(&config)?,
             admin_keys: ClientKeys::new(&config.auth.admin_key),
             catalogue: Catalogue::new(changes(&config.models)),

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 
 use super::args::{EmulatorArgs, WebhookTargets};
 use super::check::BAD_SETTINGS;
-use super::signals::StopSignals;
+use super::signals::Signals;
 use super::terminal::tell;
 use crate::config::{LogFormat, LogLevel};
 use crate::emulator::{Behaviour, Emulator, Options, Webhooks};
@@ -50,10 +50,10 @@ pub fn emulate(args: EmulatorArgs) -> io::Result<u8> {
         let address = options.listen.clone();
         let taken = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
         let running = Emulator::bind(options).map_err(taken)?.start();
-        let mut signals = StopSignals::listen()?;
+        let mut signals = Signals::listen()?;
         let url = running.url();
         tell(format_args!("emulating fal at {url}   (queue at {url}/queue, storage at {url}/rest, help at {url}/_emulator/help)"));
-        signals.next().await;
+        signals.stop().await;
         actix_web::rt::spawn(signals.exit_at_next());
         running.stop().await;
         Ok(0)

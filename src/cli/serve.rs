@@ -5,9 +5,9 @@ use std::io;
 use super::check::BAD_SETTINGS;
 use super::demo;
 use super::hardening;
-use super::signals::StopSignals;
+use super::signals::{Order, Signals};
 use super::terminal::tell;
-use crate::app::{Application, Stopper};
+use crate::app::{Application, Reloader, Source, Stopper};
 use crate::config::{Config, ConfigFile, Sources};
 use crate::observe::logging;
 
@@ -32,9 +32,11 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
         tracing::warn!(%error, "the system does not let the process close its memory to others");
     }
     actix_web::rt::System::new().block_on(async {
+        let mut emulated = None;
         if demo_without_key && config.fal.key.is_none() {
             let emulator = demo::start_emulator()?;
             demo::point_at(&mut config, &emulator.url());
+            emulated = Some(emulator.url());
             tracing::warn!(
                 "no fal key: answers come from the built-in emulator, nothing leaves this machine"
             );
@@ -49,24 +51,45 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
                 return Ok(1);
             }
         };
-        let signals = StopSignals::listen()?;
+        let signals = Signals::listen()?;
+        let reloader = application.reloader(Source {
+            sources: sources.clone(),
+            adapt: Box::new(move |config| {
+                if let Some(emulator) = &emulated {
+                    demo::point_at(config, emulator);
+                }
+            }),
+        })?;
         announce(&application, sources.file.as_ref());
-        run_until_signal(application, signals).await.map(|()| 0)
+        let served = run_until_signal(application, signals, Some(reloader)).await;
+        served.map(|()| 0)
     })
 }
 
-/// Runs an application until a signal ends it; a second signal ends it at once.
+/// Runs an application until a signal ends it; a second signal ends it at once. Its settings are read
+/// again when a signal asks for it, where there is somebody to do it.
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn run_until_signal(application: Application, signals: StopSignals) -> io::Result<()> {
+pub async fn run_until_signal(
+    application: Application,
+    signals: Signals,
+    reloader: Option<Reloader>,
+) -> io::Result<()> {
     let stopper = application.stopper();
-    actix_web::rt::spawn(stop_at_signal(stopper, signals));
+    actix_web::rt::spawn(heed(signals, stopper, reloader));
     application.run().await
 }
 
-async fn stop_at_signal(stopper: Stopper, mut signals: StopSignals) {
-    signals.next().await;
+async fn heed(mut signals: Signals, stopper: Stopper, reloader: Option<Reloader>) {
+    while signals.next().await == Order::Reload {
+        match &reloader {
+            Some(reloader) => reloader.reload(),
+            None => {
+                tracing::warn!("SIGHUP changes nothing here: there are no settings to read again")
+            }
+        }
+    }
     tracing::info!("stopping: running answers may finish");
     actix_web::rt::spawn(signals.exit_at_next());
     stopper.stop().await;

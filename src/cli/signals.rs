@@ -1,4 +1,4 @@
-//! Orders to stop, from the keyboard or the system.
+//! Orders to stop or to read the settings again, from the keyboard or the system.
 
 use std::io::{self, IsTerminal};
 use std::process;
@@ -11,16 +11,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// and one that nobody listens for kills the process where it stands.
 ///
 /// SIGHUP says two things. A closed terminal ends what ran in it, as it ends other programs. From
-/// somebody who wants settings to be read again it ends nothing: they are read at the start alone,
-/// and an answer that runs is worth more than a habit.
-pub struct StopSignals {
+/// somebody else it is the order to read the settings again.
+pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
     terminals: [bool; 3],
 }
 
-impl StopSignals {
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// To end, with the exit code by which a shell tells it: 128 plus the signal's number.
+    Stop(i32),
+    /// To read the settings again.
+    Reload,
+}
+
+impl Signals {
     /// Begins to listen.
     ///
     /// # Errors
@@ -34,24 +42,31 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the next order to stop; the exit code by which a shell tells it: 128 plus the
-    /// signal's number.
-    pub async fn next(&mut self) -> i32 {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return 130,
-                _ = self.terminate.recv() => return 143,
-                _ = self.hangup.recv() => if self.terminal_is_gone() { return 129 },
-            }
-            tracing::warn!(
-                "SIGHUP changes nothing: settings are read at the start only, restart to take them up"
-            );
+    /// Waits for the next signal.
+    pub async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.interrupt.recv() => Order::Stop(130),
+            _ = self.terminate.recv() => Order::Stop(143),
+            _ = self.hangup.recv() => match self.terminal_is_gone() {
+                true => Order::Stop(129),
+                false => Order::Reload,
+            },
         }
     }
 
-    /// Ends the process at the next signal, for people who do not want to wait for an orderly end.
+    /// Waits for the next order to stop, and gives its exit code; other orders change nothing.
+    pub async fn stop(&mut self) -> i32 {
+        loop {
+            if let Order::Stop(code) = self.next().await {
+                return code;
+            }
+        }
+    }
+
+    /// Ends the process at the next order to stop, for people who do not want to wait for an orderly
+    /// end.
     pub async fn exit_at_next(mut self) {
-        process::exit(self.next().await);
+        process::exit(self.stop().await);
     }
 
     /// Whether the terminal that this was started in was closed.

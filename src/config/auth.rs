@@ -12,15 +12,15 @@ settings! {
     pub struct Auth in "auth" {
         /// Hashes of the keys that clients may use; empty means that no client key is asked for.
         /// `FAL_GATEWAY_KEYS` takes the plain keys instead, separated by commas.
-        keys: Vec<KeyHash>, List(HashedKey);
+        keys: Vec<KeyHash>, List(HashedKey), reload live;
         /// Hash of the key that opens `/metrics` to callers beyond this machine.
-        admin_key: Option<KeyHash>, Optional(HashedKey);
+        admin_key: Option<KeyHash>, Optional(HashedKey), reload live;
         /// Wrong keys from one address in a minute, after which only keys that are known to be right
         /// are let in from there, and others get status 429; `0` for no limit.
-        max_failures: Option<usize>, ZeroMeansNone(Count(0, 1_000_000)), default "20";
+        max_failures: Option<usize>, ZeroMeansNone(Count(0, 1_000_000)), default "20", reload live;
         /// Spend `fal.key` for anyone who can connect: allows listening beyond this machine
         /// without client keys, for instance behind a proxy that checks callers.
-        allow_unauthenticated: bool, Switch, default "false", flag "--open";
+        allow_unauthenticated: bool, Switch, default "false", flag "--open", reload restart;
     }
 }
 

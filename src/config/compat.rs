@@ -7,14 +7,14 @@ settings! {
     /// Where fal cannot do what OpenAI does, and which way the gateway then leans.
     pub struct Compat in "compat" {
         /// Refuse, with status 400, request fields that would otherwise be ignored.
-        strict_parameters: bool, Switch, default "false";
+        strict_parameters: bool, Switch, default "false", reload live;
         /// Fields that are ignored and named instead of refused, for clients that always send
         /// them and live without what they ask for.
-        ignore: Vec<IgnoredField>, List(Choice(IgnoredField::WORDS));
+        ignore: Vec<IgnoredField>, List(Choice(IgnoredField::WORDS)), reload live;
         /// Field of the answer that carries a model's reasoning.
-        reasoning_field: ReasoningField, Choice(ReasoningField::WORDS), default "both";
+        reasoning_field: ReasoningField, Choice(ReasoningField::WORDS), default "both", reload live;
         /// Put the gateway's notes on a request into the body of the answer, besides the headers.
-        notes_in_body: bool, Switch, default "false";
+        notes_in_body: bool, Switch, default "false", reload live;
     }
 }
 
@@ -23,9 +23,9 @@ settings! {
     pub struct Usage in "usage" {
         /// How tokens are counted: `estimate` is quick and near, `exact` runs OpenAI's tokenizer
         /// o200k_base, whatever the model.
-        count: UsageCount, Choice(UsageCount::WORDS), default "estimate";
+        count: UsageCount, Choice(UsageCount::WORDS), default "estimate", reload live;
         /// Send the usage chunk at the end of every stream, asked for or not.
-        always_stream: bool, Switch, default "false";
+        always_stream: bool, Switch, default "false", reload live;
     }
 }
 
@@ -34,9 +34,9 @@ settings! {
     pub struct Images in "images" {
         /// Images sent as data URIs larger than this many bytes are uploaded to fal's storage
         /// first; unset for never.
-        upload_threshold: Option<usize>, Optional(Size("1", "1GiB"));
+        upload_threshold: Option<usize>, Optional(Size("1", "1GiB")), reload live;
         /// Accept `http://` image URLs too.
-        http: bool, Switch, default "false";
+        http: bool, Switch, default "false", reload live;
     }
 }
 

@@ -18,6 +18,11 @@ use super::{Config, KeyHash, Secrecy, UsageCount, trust};
 pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
     read_key_file(config, reader);
     read_capabilities_file(config, reader);
+    refuse_contradictions(config, reader);
+}
+
+/// Reports settings that do not go together.
+pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
     if reader.trusts(&["server.listen", "fal.key", "fal.key_file", "auth.keys"]) {
         refuse_giving_credit_away(config, reader);
     }

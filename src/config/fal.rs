@@ -15,40 +15,40 @@ settings! {
     /// How the gateway reaches fal, and how patient it is with it.
     pub struct Fal in "fal" {
         /// Base URL of fal's synchronous and streaming endpoints.
-        url: Url, BaseUrl, default "https://fal.run", flag "--fal-url";
+        url: Url, BaseUrl, default "https://fal.run", flag "--fal-url", reload restart;
         /// Base URL of fal's storage and account endpoints.
-        rest_url: Url, BaseUrl, default "https://rest.fal.ai", flag "--fal-rest-url";
+        rest_url: Url, BaseUrl, default "https://rest.fal.ai", flag "--fal-rest-url", reload restart;
         /// The fal app that answers.
-        app: String, AppPath, default "fal-ai/any-llm", flag "--fal-app";
+        app: String, AppPath, default "fal-ai/any-llm", flag "--fal-app", reload restart;
         /// The fal key every request is billed to. Without one, each client sends its own fal key
         /// as its OpenAI key. `FAL_KEY`, or `FAL_KEY_ID` with `FAL_KEY_SECRET`, sets it too.
-        key: Option<SecretString>, Optional(FalKey);
+        key: Option<SecretString>, Optional(FalKey), reload live;
         /// File that holds the fal key, instead of `fal.key`; relative to the working directory.
-        key_file: Option<PathBuf>, Optional(FilePath);
+        key_file: Option<PathBuf>, Optional(FilePath), reload live;
         /// Time to connect: name look-up, TCP and TLS together.
-        connect_timeout: Duration, Span("1ms", "1h"), default "5s";
+        connect_timeout: Duration, Span("1ms", "1h"), default "5s", reload restart;
         /// How often connecting is tried; a request that may have reached fal is never repeated.
-        connect_attempts: usize, Count(1, 10), default "2";
+        connect_attempts: usize, Count(1, 10), default "2", reload restart;
         /// Time until fal's first byte. Unset means 120 seconds for a stream and 600 seconds for
         /// a whole answer; when set, it holds for both.
-        first_byte_timeout: Option<Duration>, Optional(Span("1ms", "24h"));
+        first_byte_timeout: Option<Duration>, Optional(Span("1ms", "24h")), reload live;
         /// Longest silence inside an answer.
-        idle_timeout: Duration, Span("1ms", "24h"), default "60s";
+        idle_timeout: Duration, Span("1ms", "24h"), default "60s", reload restart;
         /// Longest time one request to fal may take in all.
-        total_timeout: Duration, Span("1ms", "24h"), default "30m";
+        total_timeout: Duration, Span("1ms", "24h"), default "30m", reload live;
         /// Largest single event of a stream in bytes.
-        max_event: usize, Size("1", "1GiB"), default "4MiB";
+        max_event: usize, Size("1", "1GiB"), default "4MiB", reload live;
         /// Largest whole answer in bytes.
-        max_answer: usize, Size("1", "1GiB"), default "16MiB";
+        max_answer: usize, Size("1", "1GiB"), default "16MiB", reload live;
         /// Idle connections to fal that each worker keeps.
-        pool_idle: usize, Count(0, 10_000), default "64";
+        pool_idle: usize, Count(0, 10_000), default "64", reload restart;
         /// Time after which an idle connection to fal is closed.
-        pool_idle_timeout: Duration, Span("1ms", "1h"), default "20s";
+        pool_idle_timeout: Duration, Span("1ms", "1h"), default "20s", reload restart;
         /// What a stream becomes that ends cleanly but without fal's closing event: `error` tells
         /// the client that the answer may be cut, `accept` takes it as complete.
-        missing_final: MissingFinal, Choice(MissingFinal::WORDS), default "error";
+        missing_final: MissingFinal, Choice(MissingFinal::WORDS), default "error", reload live;
         /// Use the app's `/enterprise` endpoint.
-        enterprise: bool, Switch, default "false";
+        enterprise: bool, Switch, default "false", reload live;
     }
 }
 

@@ -11,6 +11,6 @@ settings! {
         /// Secret from which the keys in the gateway's markup are derived, at least 16 characters.
         /// The same for all replicas and restarts, it lets them send the same prompt for the same
         /// conversation, which providers' caches need; unset, it is drawn at random at each start.
-        secret: Option<SecretString>, Optional(Passphrase);
+        secret: Option<SecretString>, Optional(Passphrase), reload live;
     }
 }

@@ -30,6 +30,7 @@ mod observe;
 mod problem;
 mod reader;
 mod reference;
+mod reload;
 mod server;
 mod settings;
 mod sources;
@@ -49,7 +50,7 @@ pub use observe::{Log, LogFormat, LogLevel, Metrics};
 pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use server::Server;
-pub use settings::{Secrecy, Section, Setting, sections};
+pub use settings::{Reload, Secrecy, Section, Setting, sections};
 pub use sources::{ConfigFile, Override, Sources};
 
 pub use tools::{Dialect, Tools};
@@ -85,6 +86,10 @@ pub struct SettingsFile {
     pub path: PathBuf,
     /// Whether it holds the fal key.
     pub holds_secret: bool,
+    /// Whether its name is a link.
+    pub is_link: bool,
+    /// What lets somebody else change it, if anything does.
+    pub changeable: Option<&'static str>,
 }
 
 /// One setting as it came out of the layers, fit to be shown to the operator.
@@ -128,6 +133,8 @@ impl Config {
                 config.file = Some(SettingsFile {
                     path: file.path.clone(),
                     holds_secret: reader.is_in_file("fal.key"),
+                    is_link: file.path.is_symlink(),
+                    changeable: trust::changeable(&file.path),
                 });
                 if file.by_chance {
                     consistency::refuse_leading_keys_away(&config, &mut reader);

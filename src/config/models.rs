@@ -10,27 +10,27 @@ settings! {
     /// Which models clients may name, and what the names mean.
     pub struct Models in "models" {
         /// Model of requests that name none: a fal id, or a name from `models.aliases`.
-        default: String, ModelId, default "google/gemini-2.5-flash-lite";
+        default: String, ModelId, default "google/gemini-2.5-flash-lite", reload live;
         /// More names for models; each stands for a fal id or for another name in this table.
-        aliases: BTreeMap<String, String>, Table(ModelId, "{ \"fast\" = \"google/gemini-2.5-flash-lite\" }");
+        aliases: BTreeMap<String, String>, Table(ModelId, "{ \"fast\" = \"google/gemini-2.5-flash-lite\" }"), reload live;
         /// Whether the names that ship with the gateway, such as `gpt-4o`, are understood.
-        builtin_aliases: bool, Switch, default "true";
+        builtin_aliases: bool, Switch, default "true", reload live;
         /// What happens to an id that the catalogue does not list: `forward` sends every name with
         /// a slash to fal, which decides, and `refuse` answers with status 404.
-        unknown: UnknownModel, Choice(UnknownModel::WORDS), default "forward";
+        unknown: UnknownModel, Choice(UnknownModel::WORDS), default "forward", reload live;
         /// Ids that are neither listed nor served.
-        hide: Vec<String>, List(ModelId);
+        hide: Vec<String>, List(ModelId), reload live;
         /// Models added to the catalogue, as `[[models.add]]` tables with `id`, `premium`
         /// (false), `vision` (false), `reasoning` (false, true or "mandatory"), `enterprise`
         /// (true), and where known: `context_length` in tokens, whether `any_llm` and `router` have
         /// it, the `parameters` and `inputs` that the router takes for it, in OpenRouter's words,
         /// `prompt_price` and `completion_price` in dollars for one token, as text.
-        add: Vec<AddedModel>, Added;
+        add: Vec<AddedModel>, Added, reload live;
         /// Models to try, in order, when one cannot answer: a table from a name to a list of ids.
-        fallbacks: BTreeMap<String, Vec<String>>, Table(List(ModelId), "{ \"openai/gpt-4o\" = [\"openai/gpt-4o-mini\"] }");
+        fallbacks: BTreeMap<String, Vec<String>>, Table(List(ModelId), "{ \"openai/gpt-4o\" = [\"openai/gpt-4o-mini\"] }"), reload live;
         /// File with what `fal-gateway eval --output` measured of models, from which each model's
         /// dialect is taken; relative to the working directory.
-        capabilities: Option<PathBuf>, Optional(FilePath);
+        capabilities: Option<PathBuf>, Optional(FilePath), reload live;
     }
 }
 

@@ -9,10 +9,10 @@ settings! {
     /// What is logged. Prompts, answers and keys never are.
     pub struct Log in "log" {
         /// Least important messages still logged.
-        level: LogLevel, Choice(LogLevel::WORDS), default "info", flag "--log-level";
+        level: LogLevel, Choice(LogLevel::WORDS), default "info", flag "--log-level", reload restart;
         /// Form of the log: `text` for people, `json` for machines, `auto` for text on a terminal
         /// and JSON elsewhere.
-        format: LogFormat, Choice(LogFormat::WORDS), default "auto", flag "--log-format";
+        format: LogFormat, Choice(LogFormat::WORDS), default "auto", flag "--log-format", reload restart;
     }
 }
 
@@ -20,9 +20,9 @@ settings! {
     /// Prometheus metrics.
     pub struct Metrics in "metrics" {
         /// Offer `/metrics`.
-        enabled: bool, Switch, default "true";
+        enabled: bool, Switch, default "true", reload restart;
         /// Address of its own for `/metrics`; unset serves it where the API is.
-        listen: Option<SocketAddr>, Optional(Address);
+        listen: Option<SocketAddr>, Optional(Address), reload restart;
     }
 }
 

@@ -1,13 +1,13 @@
 //! The configuration reference of the README, rendered from the table.
 
-use super::settings::{Setting, sections};
+use super::settings::{Reload, Setting, sections};
 
 /// The whole reference in Markdown; ends with a newline.
 pub fn reference() -> String {
     let mut page = String::from(INTRODUCTION);
     for section in sections() {
         page += &format!("\n### `[{}]`\n\n{}\n\n", section.name, section.about);
-        page += "| Setting | Takes | Default | Meaning |\n|---|---|---|---|\n";
+        page += "| Setting | Takes | Default | Meaning | Reload |\n|---|---|---|---|---|\n";
         for setting in &section.settings {
             page += &row(setting);
         }
@@ -23,6 +23,10 @@ There, lists are separated by commas, and tables are written as in TOML: `{ \"fa
 A higher layer replaces a list or table as a whole.
 Durations are written `500ms`, `3s`, `2m` or `1h`, sizes `64KiB`, `16MiB`, `4MB` or as a number of bytes.
 Unknown names are refused. `fal-gateway check` shows every setting with its origin.
+A running gateway takes up what has changed in the file: on SIGHUP, and by itself within a few seconds (`server.watch`).
+Settings whose last column says `live` hold from the next request on; those that say `restart` keep their old value and are named in the log.
+Files that cannot be used change nothing: the old settings hold, and the log says what is wrong.
+A reload opens nothing that was closed: the last client key, the admin key, and whether there is a fal key change with a restart only.
 
 | Variable | Same as |
 |---|---|
@@ -44,6 +48,10 @@ fn row(setting: &Setting) -> String {
         setting.takes_in_short.clone(),
         default,
         format!("{}{flag}", setting.meaning),
+        match setting.reload {
+            Reload::Live => "live".to_owned(),
+            Reload::Restart => "restart".to_owned(),
+        },
     ];
     // A bar would end the cell.
     let cells = cells.map(|cell| cell.replace('|', "\\|"));

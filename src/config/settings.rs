@@ -22,7 +22,18 @@ pub struct Setting {
     pub takes_in_short: String,
     /// The command-line flag that sets it, if there is one.
     pub flag: Option<&'static str>,
+    /// When a change of it in the file is taken up.
+    pub reload: Reload,
     pub secrecy: Secrecy,
+}
+
+/// When a changed value is taken up by a gateway that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// By a reload, for the requests that begin after it.
+    Live,
+    /// When the process starts again; a reload names the setting and keeps the old value.
+    Restart,
 }
 
 /// How much of a value may be shown in `check` and in problems.
@@ -54,6 +65,7 @@ impl Setting {
         kind: &impl Kind,
         default: &'static str,
         flag: Option<&'static str>,
+        reload: Reload,
     ) -> Self {
         Self {
             key,
@@ -62,6 +74,7 @@ impl Setting {
             takes: kind.takes(),
             takes_in_short: kind.short(),
             flag,
+            reload,
             secrecy: kind.secrecy(),
         }
     }
@@ -117,17 +130,18 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 
 /// Writes one section: a struct whose fields are settings.
 ///
-/// Each row reads `name: Type, kind, default "text", flag "--name";` where the
-/// kind (see `kinds`) says how text becomes the type, the default is spelled as
-/// in an environment variable and may be missing (none, empty), and the flag is
-/// optional.
+/// Each row reads `name: Type, kind, default "text", flag "--name", reload live;`
+/// where the kind (see `kinds`) says how text becomes the type, the default is
+/// spelled as in an environment variable and may be missing (none, empty), and
+/// the flag is optional. The last word is `live` if every request reads the
+/// setting out of its snapshot, and `restart` if anything keeps a copy.
 macro_rules! settings {
     (
         $(#[doc = $about:literal])+
         pub struct $name:ident in $section:literal {
             $(
                 $(#[doc = $meaning:literal])+
-                $field:ident: $type:ty, $kind:expr $(, default $default:literal)? $(, flag $flag:literal)?;
+                $field:ident: $type:ty, $kind:expr $(, default $default:literal)? $(, flag $flag:literal)?, reload $reload:ident;
             )+
         }
     ) => {
@@ -153,6 +167,7 @@ macro_rules! settings {
                             &$kind,
                             concat!($($default)?),
                             None$(.or(Some($flag)))?,
+                            $crate::config::settings::reload_word!($reload),
                         ),
                     )+],
                 }
@@ -163,7 +178,36 @@ macro_rules! settings {
                 $(let $field = reader.value(concat!($section, ".", stringify!($field)), &$kind);)+
                 Some(Self { $($field: $field?,)+ })
             }
+
+            /// Takes the running value of whatever needs a restart, and names what was to change.
+            pub(super) fn keep(&mut self, running: &Self, kept: &mut Vec<&'static str>) {
+                $($crate::config::settings::keep!(
+                    $reload, self, running, kept, $field, concat!($section, ".", stringify!($field))
+                );)+
+                let _ = (running, kept);
+            }
         }
     };
 }
 pub(super) use settings;
+
+macro_rules! reload_word {
+    (live) => {
+        $crate::config::Reload::Live
+    };
+    (restart) => {
+        $crate::config::Reload::Restart
+    };
+}
+pub(super) use reload_word;
+
+macro_rules! keep {
+    (live, $($rest:tt)*) => {};
+    (restart, $new:ident, $running:ident, $kept:ident, $field:ident, $key:expr) => {
+        if $new.$field != $running.$field {
+            $new.$field = $running.$field.clone();
+            $kept.push($key);
+        }
+    };
+}
+pub(super) use keep;

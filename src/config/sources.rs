@@ -73,6 +73,19 @@ impl Sources {
         }
     }
 
+    /// The same sources, with the file as it is now.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let again = |file: &ConfigFile| match file.by_chance {
+            true => ConfigFile::read_found(&file.path),
+            false => ConfigFile::read(&file.path),
+        };
+        Self {
+            file: self.file.as_ref().map(again),
+            ..self.clone()
+        }
+    }
+
     /// Adds a file's text.
     #[must_use]
     pub fn with_file(mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> Self {

@@ -10,19 +10,19 @@ settings! {
     pub struct Tools in "tools" {
         /// How often a model is asked again, in one request, when its call or its JSON is wrong;
         /// each time is another paid call to fal.
-        max_reasks: usize, Count(0, 3), default "1";
+        max_reasks: usize, Count(0, 3), default "1", reload live;
         /// Whether calls that a model writes in another form than it was shown count, when they
         /// are unmistakable.
-        lenient: bool, Switch, default "true";
+        lenient: bool, Switch, default "true", reload live;
         /// The form in which models are asked to call, by the beginning of a model's id: `tagged`
         /// (the default for all), `json`, or `xml`, in which code needs no escaping. It wins over
         /// `models.capabilities`.
-        dialects: BTreeMap<String, Dialect>, Table(Choice(Dialect::WORDS), "{ \"openai/\" = \"json\" }");
+        dialects: BTreeMap<String, Dialect>, Table(Choice(Dialect::WORDS), "{ \"openai/\" = \"json\" }"), reload live;
         /// Whether models that have to write JSON are shown a value to fill in, made from the schema,
         /// besides the schema itself, by the beginning of a model's id: `true` (the default for all)
         /// or `false`. Weak models need it; a strong one might take the value's words over. It wins
         /// over `models.capabilities`.
-        outlines: BTreeMap<String, bool>, Table(Switch, "{ \"openai/\" = false }");
+        outlines: BTreeMap<String, bool>, Table(Switch, "{ \"openai/\" = false }"), reload live;
     }
 }
 

@@ -29,6 +29,21 @@ pub(super) fn objection(file: &Metadata, folder: &Metadata) -> Option<&'static s
     found.map(|(_, why)| why)
 }
 
+/// What lets somebody besides this process's user and root change a file, if anything does.
+pub(super) fn changeable(path: &Path) -> Option<&'static str> {
+    let rights = Rights::of(&path.metadata().ok()?)?;
+    let ways = [
+        (rights.is_foreign, "it belongs to another user"),
+        (
+            rights.others_write,
+            "every user of this machine can change it",
+        ),
+        (rights.group_writes, "its group can change it"),
+    ];
+    let found = ways.into_iter().find(|(holds, _)| *holds);
+    found.map(|(_, why)| why)
+}
+
 /// What the rights of a file that was read deserve to be said of, with the cure.
 pub(super) fn exposures(path: &Path, holds_secret: bool) -> Vec<&'static str> {
     let Some(rights) = path.metadata().ok().and_then(|file| Rights::of(&file)) else {

@@ -33,6 +33,9 @@ pub struct Metrics {
     pub reasks: IntCounter,
     pub mended: IntCounterVec,
     pub panics: IntCounter,
+    pub config_version: IntGauge,
+    pub config_reloads: IntCounterVec,
+    pub config_pending: IntGauge,
 }
 
 /// One finished request, as it is counted.
@@ -71,6 +74,9 @@ impl Metrics {
             mended: counters(&registry, "fal_gateway_mended_total", "What had to be forgiven or repaired in calls and JSON, by kind.", &["kind"])?,
             reasks: counter(&registry, "fal_gateway_reasks_total", "Models asked again because a call or their JSON was wrong.")?,
             panics: counter(&registry, "fal_gateway_panics_total", "Requests that ended in a bug of the gateway.")?,
+            config_version: gauge(&registry, "fal_gateway_config_version", "Which settings are in use, counted from 1 at the start of the process.")?,
+            config_reloads: counters(&registry, "fal_gateway_config_reloads_total", "Settings read again, by outcome (applied, refused).", &["outcome"])?,
+            config_pending: gauge(&registry, "fal_gateway_config_pending_restart", "Settings that have changed and need a restart.")?,
             active_requests: gauges(&registry, "fal_gateway_active_requests", "Requests being served, by route.", &["route"])?,
             open_streams: gauge(&registry, "fal_gateway_open_streams", "Streams being sent.")?,
             registry,

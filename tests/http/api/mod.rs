@@ -29,6 +29,7 @@ mod pipelining;
 mod process;
 mod products;
 mod reasked;
+mod reload;
 mod shares;
 mod slow;
 mod storage;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -26,6 +27,13 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fal-gateway"));
         command.arg("serve");
         Self::run(command, setup)
+    }
+
+    /// Starts it with a settings file besides these settings, and waits until it serves.
+    pub(crate) fn serving_from(file: &Path, setup: &Setup) -> (Self, SocketAddr) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fal-gateway"));
+        command.arg("serve").arg("--config").arg(file);
+        Self::run(command, setup).until_serving()
     }
 
     /// Starts it within limits of the shell's `ulimit`, and waits until it serves.

@@ -1,0 +1,85 @@
+//! What a gateway that runs takes up of settings that were read again.
+
+use super::problem::Problems;
+use super::reader::Reader;
+use super::{Config, Sources, consistency};
+
+impl Config {
+    /// Makes freshly read settings fit to take the place of running ones: whatever needs a restart
+    /// keeps its running value. Gives the names of the settings that do.
+    ///
+    /// Besides the rows that say so, what keeps strangers out needs a restart: a reload may take the
+    /// last client key away as little as the admin key, and it may not change whose fal key pays. A
+    /// file that is being written, or was lost, must not open what was closed.
+    ///
+    /// # Errors
+    /// The file has come under the control of somebody else, or the settings contradict the values
+    /// that were kept.
+    pub fn succeed(
+        &mut self,
+        running: &Self,
+        sources: &Sources,
+    ) -> Result<Vec<&'static str>, Problems> {
+        self.refuse_new_hands(running)?;
+        let kept = self.keep(running);
+        if !kept.is_empty() {
+            let mut reader = Reader::new(sources);
+            consistency::refuse_contradictions(self, &mut reader);
+            let problems = reader.into_problems();
+            if !problems.is_empty() {
+                return Err(problems);
+            }
+        }
+        Ok(kept)
+    }
+
+    fn keep(&mut self, running: &Self) -> Vec<&'static str> {
+        let mut kept = Vec::new();
+        self.server.keep(&running.server, &mut kept);
+        self.fal.keep(&running.fal, &mut kept);
+        self.limits.keep(&running.limits, &mut kept);
+        self.auth.keep(&running.auth, &mut kept);
+        self.models.keep(&running.models, &mut kept);
+        self.compat.keep(&running.compat, &mut kept);
+        self.fold.keep(&running.fold, &mut kept);
+        self.tools.keep(&running.tools, &mut kept);
+        self.usage.keep(&running.usage, &mut kept);
+        self.images.keep(&running.images, &mut kept);
+        self.log.keep(&running.log, &mut kept);
+        self.metrics.keep(&running.metrics, &mut kept);
+        if self.fal.key.is_some() != running.fal.key.is_some() {
+            self.fal.key.clone_from(&running.fal.key);
+            kept.push("fal.key");
+        }
+        if self.auth.keys.is_empty() && !running.auth.keys.is_empty() {
+            self.auth.keys.clone_from(&running.auth.keys);
+            kept.push("auth.keys");
+        }
+        if self.auth.admin_key.is_none() && running.auth.admin_key.is_some() {
+            self.auth.admin_key.clone_from(&running.auth.admin_key);
+            kept.push("auth.admin_key");
+        }
+        kept
+    }
+
+    /// A file that only its owner could change, and that others can change now, may not be what its
+    /// owner wrote; nor may one that has become a link.
+    fn refuse_new_hands(&self, running: &Self) -> Result<(), Problems> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let before = running.file.as_ref();
+        let was_link = before.is_none_or(|file| file.is_link);
+        let was_changeable = before.is_none_or(|file| file.changeable.is_some());
+        let why = match file.changeable {
+            Some(why) if !was_changeable => why,
+            _ if file.is_link && !was_link => "it has become a link",
+            _ => return Ok(()),
+        };
+        let mut problems = Problems::default();
+        let sentence =
+            format!("this file is not read again, because {why}; restart if that is meant.");
+        problems.add(file.path.display().to_string(), sentence);
+        Err(problems)
+    }
+}
