@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use fal_gateway::cli::args::{Cli, Command, KeysCommand};
 use fal_gateway::cli::{
-    chat, check, completions, demo, emulator, eval, explain, health, keys, models, serve, terminal,
+    chat, check, completions, demo, emulator, eval, explain, health, init, keys, man, models,
+    serve, terminal,
 };
 
 fn main() -> ExitCode {
@@ -39,6 +40,9 @@ fn run(command: Command, out: &mut impl Write) -> io::Result<u8> {
             KeysCommand::New { name } => keys::new_key(name.as_deref(), out),
             KeysCommand::Hash => keys::hash_key(&mut io::stdin().lock(), out),
         },
+        Command::Init(args) if args.file.as_os_str() == "-" => init::print_template(out),
+        Command::Init(args) => init::init(&args.file, out),
+        Command::Man => man::print_man(out),
         Command::Completions(args) => completions::print_completions(args.shell, out),
     }
 }

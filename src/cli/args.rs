@@ -63,6 +63,11 @@ pub enum Command {
     Health(HealthArgs),
     /// Make or hash a client key.
     Keys(KeysArgs),
+    /// Write a settings file to begin with: every setting, commented out.
+    Init(InitArgs),
+    /// Print the manual page.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man,
     /// Print completions for a shell.
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
@@ -103,6 +108,10 @@ Examples:
 
 How many calls it may make at most is printed first. The exit code is 1 if any answer was delivered
 that breaks a promise.";
+
+const MAN_EXAMPLES: &str = "\
+Example:
+  fal-gateway man > /usr/local/share/man/man1/fal-gateway.1";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Example:
@@ -366,6 +375,13 @@ pub enum KeysCommand {
     /// Print the hash of a key read from standard input.
     #[command(after_help = "Example:\n  fal-gateway keys hash < key.txt")]
     Hash,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The file to write, or `-` to print it
+    #[arg(value_name = "FILE", default_value = "fal-gateway.toml")]
+    pub file: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -34,6 +34,7 @@ mod reload;
 mod server;
 mod settings;
 mod sources;
+mod template;
 mod toml_file;
 mod tools;
 mod trust;
@@ -52,6 +53,7 @@ pub use reference::reference;
 pub use server::Server;
 pub use settings::{Reload, Secrecy, Section, Setting, sections};
 pub use sources::{ConfigFile, Override, Sources};
+pub use template::template;
 
 pub use tools::{Dialect, Tools};
 
