@@ -11,7 +11,9 @@ use memchr::memchr2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::ask::{AnswerFormat, Ask, Conversation, Delivery, Priority, Reasoning, Sampling};
+use super::ask::{
+    AnswerFormat, Ask, Conversation, Delivery, FieldNames, Priority, Reasoning, Sampling,
+};
 use super::json::count_values;
 use super::notes::{Members, Notes, shortened};
 use super::rejection::{Cause, Rejection};
@@ -177,8 +179,12 @@ impl<'a> Draft<'a> {
         Ok(draft)
     }
 
-    /// What the fields and the conversation amount to.
-    pub fn into_ask(mut self, conversation: Conversation<'a>) -> Ask<'a> {
+    /// What the fields and the conversation amount to. `names` are the face's.
+    pub fn into_ask(
+        mut self,
+        conversation: Conversation<'a>,
+        names: &'static FieldNames,
+    ) -> Ask<'a> {
         self.notes.ignored.extend(self.members.into_paths());
         Ask {
             model: self.model,
@@ -206,6 +212,7 @@ impl<'a> Draft<'a> {
             tools: None,
             format: AnswerFormat::Text,
             notes: self.notes,
+            names,
         }
     }
 

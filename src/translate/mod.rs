@@ -32,6 +32,7 @@ pub mod model;
 pub mod notes;
 pub mod plain;
 pub mod plan;
+pub mod problem;
 mod prompted;
 pub mod quoted;
 pub mod reading;

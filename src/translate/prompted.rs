@@ -34,8 +34,11 @@ pub(super) fn write<'a>(
         ask.tools.as_ref(),
     );
     let guide = guide(ask, &target.id, &capabilities.guide);
-    let (folded, detail) = fold_guided(&ask.conversation, guide, &capabilities.room)
-        .map_err(|rejection| sizes::too_long(ask, guide, capabilities).unwrap_or(rejection))?;
+    let (folded, detail) =
+        fold_guided(&ask.conversation, guide, &capabilities.room).map_err(|rejection| {
+            let rejection = rejection.about(ask.names.asked);
+            sizes::too_long(ask, guide, capabilities).unwrap_or(rejection)
+        })?;
     let contract = contract(
         ask.tools.as_ref(),
         &ask.format,
