@@ -20,6 +20,11 @@ pub struct Ask<'a> {
     pub last_image: Option<String>,
     pub sampling: Sampling,
     pub reasoning: Reasoning,
+    /// How much of it; `None` leaves that to the model.
+    pub effort: Option<Effort>,
+    /// The blocks of reasoning that earlier replies came with, by their turns: JSON lists, which a
+    /// model wants to have back as they were.
+    pub thoughts: Vec<(usize, Box<RawValue>)>,
     pub priority: Option<Priority>,
     /// Texts at which the answer ends; none of them is empty.
     pub stop: Vec<String>,
@@ -33,25 +38,6 @@ pub struct Ask<'a> {
     pub fallbacks: Vec<Cow<'a, str>>,
     /// What became of the request's fields so far.
     pub notes: Notes,
-    /// What the fields are called, for refusals of them.
-    pub names: &'static FieldNames,
-}
-
-/// What an API calls the fields that problems speak of.
-#[derive(Debug, PartialEq, Eq)]
-pub struct FieldNames {
-    /// What is asked: the messages, or the prompt.
-    pub asked: &'static str,
-    /// What holds the instructions.
-    pub instructions: &'static str,
-    /// What the answer's form is asked for with.
-    pub format: &'static str,
-    /// What reasoning is asked for with.
-    pub reasoning: &'static str,
-    /// The models to fall back on.
-    pub fallbacks: &'static str,
-    /// An image, as the path of any.
-    pub image: &'static str,
 }
 
 /// Who said what. Adjacent text parts of a message are already one text, messages that say
@@ -130,7 +116,7 @@ pub struct AnswerSchema<'a> {
     pub strict: bool,
 }
 
-/// The sampling parameters that fal has.
+/// How the next token is chosen, and how many there may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
     /// 0 to 2.
@@ -139,6 +125,32 @@ pub struct Sampling {
     pub max_tokens: Option<u64>,
     /// What the caller calls `max_tokens`, for refusals of it.
     pub max_tokens_name: &'static str,
+    pub finer: FinerSampling,
+}
+
+/// Sampling parameters that only some upstreams and models have. `None` also stands for a value
+/// that changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FinerSampling {
+    /// 0 to 1.
+    pub top_p: Option<f64>,
+    /// -2 to 2.
+    pub frequency_penalty: Option<f64>,
+    /// -2 to 2.
+    pub presence_penalty: Option<f64>,
+    pub repetition_penalty: Option<f64>,
+    pub min_p: Option<f64>,
+    pub top_k: Option<u64>,
+    pub seed: Option<i64>,
+}
+
+/// How much a model is to reason, where it reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// OpenAI's word for it: `minimal` to `xhigh`.
+    Level(&'static str),
+    /// In tokens.
+    Budget(u64),
 }
 
 /// Whether the model shall reason, and whether the caller wants to read it.
@@ -178,6 +190,16 @@ impl Conversation<'_> {
             Part::Text(_) | Part::ToolCall(_) => 0,
         });
         sizes.sum()
+    }
+
+    /// Whether any tool was called in it.
+    pub fn has_calls(&self) -> bool {
+        let is_call = |part: &Part<'_>| matches!(part, Part::ToolCall(_));
+        let has_call = |turn: &Turn<'_>| turn.parts.iter().any(is_call);
+        let is_result = |turn: &Turn<'_>| matches!(turn.speaker, Speaker::Tool { .. });
+        self.turns
+            .iter()
+            .any(|turn| has_call(turn) || is_result(turn))
     }
 
     /// Whether the last message that is not the system's holds an image.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::ask::{
-    AnswerFormat, Ask, Conversation, Delivery, FieldNames, Priority, Reasoning, Sampling,
+    AnswerFormat, Ask, Conversation, Delivery, Effort, FinerSampling, Priority, Reasoning, Sampling,
 };
 use super::json::count_values;
 use super::notes::{Members, Notes, shortened};
@@ -80,6 +80,7 @@ pub struct Draft<'a> {
     pub temperature: Option<f64>,
     pub max_tokens: Option<u64>,
     pub max_completion_tokens: Option<u64>,
+    pub finer: FinerSampling,
     pub stream: bool,
     pub include_usage: bool,
     /// Chunks of even length are asked for, which hide what is in them.
@@ -110,6 +111,10 @@ pub struct ReasoningWishes {
     pub object: Option<bool>,
     /// The same by `reasoning_effort`.
     pub effort: Option<bool>,
+    /// How much, by `reasoning`.
+    pub object_effort: Option<Effort>,
+    /// The same by `reasoning_effort`.
+    pub effort_level: Option<&'static str>,
     /// Whether the text is wanted, by `reasoning`.
     pub object_shows: Option<bool>,
     /// The same by `include_reasoning`, which asks for reasoning where no other field speaks of it.
@@ -130,6 +135,12 @@ impl ReasoningWishes {
             Some(true) if self.has_no_place || shows == Some(false) => Reasoning::Hidden,
             Some(true) => Reasoning::Shown,
         }
+    }
+
+    /// How much the model shall reason, by the field that is believed.
+    fn effort(self) -> Option<Effort> {
+        let level = self.effort_level.filter(|_| self.object.is_none());
+        self.object_effort.or(level.map(Effort::Level))
     }
 }
 
@@ -179,12 +190,8 @@ impl<'a> Draft<'a> {
         Ok(draft)
     }
 
-    /// What the fields and the conversation amount to. `names` are the face's.
-    pub fn into_ask(
-        mut self,
-        conversation: Conversation<'a>,
-        names: &'static FieldNames,
-    ) -> Ask<'a> {
+    /// What the fields and the conversation amount to.
+    pub fn into_ask(mut self, conversation: Conversation<'a>) -> Ask<'a> {
         self.notes.ignored.extend(self.members.into_paths());
         Ask {
             model: self.model,
@@ -197,8 +204,11 @@ impl<'a> Draft<'a> {
                     Some(_) => "max_completion_tokens",
                     None => "max_tokens",
                 },
+                finer: self.finer,
             },
             reasoning: self.wishes.settled(),
+            effort: self.wishes.effort(),
+            thoughts: Vec::new(),
             priority: self.priority.or(self.service_tier),
             stop: self.stop,
             choices: self.choices.unwrap_or(1),
@@ -212,7 +222,6 @@ impl<'a> Draft<'a> {
             tools: None,
             format: AnswerFormat::Text,
             notes: self.notes,
-            names,
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use crate::translate::ask::Priority;
+use crate::translate::ask::{Effort, Priority};
 use crate::translate::draft::{Draft, Field, Found};
 use crate::translate::rejection::Rejection;
 use crate::wire::list::List;
@@ -114,8 +114,10 @@ pub fn choices<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
 }
 
 pub fn reasoning_effort<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    let Text(effort) = field.parse("a string such as \"medium\"")?;
-    draft.wishes.effort = Some(is_effort(field.name, &effort)?);
+    let Text(word) = field.parse("a string such as \"medium\"")?;
+    let level = effort(field.name, &word)?;
+    draft.wishes.effort = Some(is_effort(level));
+    draft.wishes.effort_level = Some(level);
     Ok(Found::Emulated)
 }
 
@@ -133,10 +135,17 @@ pub fn reasoning<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     draft.members.add_unknown(field.name, &options.unknown);
     draft.wishes.object = match (&options.effort, options.enabled, options.max_tokens) {
         (_, Some(false), _) => Some(false),
-        (Some(Text(effort)), _, _) => Some(is_effort("reasoning.effort", effort)?),
+        (Some(Text(word)), _, _) => {
+            let level = effort("reasoning.effort", word)?;
+            draft.wishes.object_effort = Some(Effort::Level(level));
+            Some(is_effort(level))
+        }
         (None, Some(true), _) => Some(true),
         (None, None, budget) => budget.map(|tokens| tokens > 0),
     };
+    if let (None, Some(tokens @ 1..)) = (draft.wishes.object_effort, options.max_tokens) {
+        draft.wishes.object_effort = Some(Effort::Budget(tokens));
+    }
     draft.wishes.object_shows = options.exclude.map(|hides| !hides);
     Ok(Found::Emulated)
 }
@@ -146,18 +155,25 @@ pub fn include_reasoning<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcom
     Ok(Found::Emulated)
 }
 
-/// Whether this is any effort at all.
-fn is_effort(param: &str, effort: &str) -> Result<bool, Rejection> {
-    match effort {
-        "none" | "minimal" => Ok(false),
-        "low" | "medium" | "high" | "xhigh" | "max" => Ok(true),
-        _ => Err(Rejection::invalid(
-            param,
-            format!(
-                "Invalid '{param}': the effort must be none, minimal, low, medium, high, xhigh or max."
-            ),
-        )),
+/// The efforts that OpenAI and OpenRouter have words for.
+fn effort(param: &str, word: &str) -> Result<&'static str, Rejection> {
+    const WORDS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
+    match word {
+        "max" => Ok("xhigh"),
+        _ => WORDS.into_iter().find(|known| *known == word).ok_or_else(|| {
+            Rejection::invalid(
+                param,
+                format!(
+                    "Invalid '{param}': the effort must be none, minimal, low, medium, high, xhigh or max."
+                ),
+            )
+        }),
     }
+}
+
+/// Whether this is any effort at all.
+fn is_effort(level: &str) -> bool {
+    !matches!(level, "none" | "minimal")
 }
 
 /// fal's `priority` under OpenAI's name: flex is cheaper and slower, priority and fast are faster.
@@ -276,23 +292,57 @@ pub fn modalities<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     }
 }
 
-/// A probability or similar from 0 to 1 that fal has no field for.
-pub fn ignored_fraction<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    ignored_unless(number(field, 0.0, 1.0)?, 1.0)
+/// `top_p`, a probability from 0 to 1.
+pub fn top_p<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let value = number(field, 0.0, 1.0)?;
+    draft.finer.top_p = Some(value).filter(|value| *value != 1.0);
+    ignored_unless(value, 1.0)
 }
 
-/// A penalty from -2 to 2 that fal has no field for.
-pub fn ignored_penalty<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    ignored_unless(number(field, -2.0, 2.0)?, 0.0)
+/// `frequency_penalty`, from -2 to 2.
+pub fn frequency_penalty<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let value = number(field, -2.0, 2.0)?;
+    draft.finer.frequency_penalty = Some(value).filter(|value| *value != 0.0);
+    ignored_unless(value, 0.0)
 }
 
-/// A number of any size, which no type has to hold.
-pub fn ignored_number<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+/// `presence_penalty`, from -2 to 2.
+pub fn presence_penalty<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let value = number(field, -2.0, 2.0)?;
+    draft.finer.presence_penalty = Some(value).filter(|value| *value != 0.0);
+    ignored_unless(value, 0.0)
+}
+
+/// `seed`, a number of any size; one that no type holds has no effect anywhere.
+pub fn seed<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     let is_number = |first: char| first == '-' || first.is_ascii_digit();
     if !field.value.get().starts_with(is_number) {
         field.parse::<f64>("a number")?;
     }
+    draft.finer.seed = i64::deserialize(field.value).ok();
     Ok(Found::Ignored)
+}
+
+/// `top_k`, which OpenAI does not have: what is no count has no effect.
+pub fn top_k<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    draft.finer.top_k = u64::deserialize(field.value)
+        .ok()
+        .filter(|count| *count > 0);
+    ignored(draft, field)
+}
+
+/// `min_p`, likewise: 0 to 1.
+pub fn min_p<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let value = f64::deserialize(field.value).ok();
+    draft.finer.min_p = value.filter(|value| *value > 0.0 && *value <= 1.0);
+    ignored(draft, field)
+}
+
+/// `repetition_penalty`, likewise: above 0 to 2.
+pub fn repetition_penalty<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let value = f64::deserialize(field.value).ok();
+    draft.finer.repetition_penalty = value.filter(|value| *value > 0.0 && *value <= 2.0);
+    ignored(draft, field)
 }
 
 pub fn ignored_string<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {

@@ -24,10 +24,10 @@ pub const PARAMETERS: &[Parameter] = &[
     row("best_of", Refused, "0 and 1 are fine; fal has no probabilities to choose by", rules::at_most_one),
     row("logprobs", Refused, "fal has no probabilities and none are invented; 0 asks for those of the answer itself; `compat.ignore` can let it pass", logprobs),
     row("logit_bias", Refused, "an empty map is fine; `compat.ignore` can let it pass", rules::unless_empty),
-    row("top_p", Ignored, "1 says nothing", rules::ignored_fraction),
-    row("frequency_penalty", Ignored, "0 says nothing", rules::ignored_penalty),
-    row("presence_penalty", Ignored, "0 says nothing", rules::ignored_penalty),
-    row("seed", Ignored, "fal has no seed", rules::ignored_number),
+    row("top_p", Ignored, "1 says nothing", rules::top_p),
+    row("frequency_penalty", Ignored, "0 says nothing", rules::frequency_penalty),
+    row("presence_penalty", Ignored, "0 says nothing", rules::presence_penalty),
+    row("seed", Ignored, "fal has no seed", rules::seed),
     row("user", Ignored, "fal has no end-user field", rules::ignored_string),
     // Extensions.
     row("max_completion_tokens", Forwarded, "as fal's `max_tokens`; wins over `max_tokens`", rules::max_completion_tokens),
@@ -37,9 +37,9 @@ pub const PARAMETERS: &[Parameter] = &[
     row("service_tier", Emulated, "`flex` is fal's `throughput`, `priority` and `fast` are its `latency`", rules::service_tier),
     row("priority", Forwarded, "fal's own: `latency` or `throughput`", rules::priority),
     row("models", Emulated, "OpenRouter's list: tried in order when a model refuses before working", rules::models),
-    row("top_k", Ignored, "fal has no such control", rules::ignored),
-    row("min_p", Ignored, "fal has no such control", rules::ignored),
-    row("repetition_penalty", Ignored, "fal has no such control", rules::ignored),
+    row("top_k", Ignored, "fal has no such control", rules::top_k),
+    row("min_p", Ignored, "fal has no such control", rules::min_p),
+    row("repetition_penalty", Ignored, "fal has no such control", rules::repetition_penalty),
     row("provider", Ignored, "fal routes by itself", rules::ignored),
 ];
 
