@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -11,7 +12,6 @@ use super::address;
 use super::context::Context;
 use super::error::ApiError;
 use crate::access::{ClientKeyId, ClientKeys, KeyPrint, KnownKeys};
-use crate::translate::problem::{Problem, ProblemKind};
 use crate::upstream::FalKey;
 
 /// Headers that hold nothing but a key, as other APIs have them. They go before `Authorization`.
@@ -158,13 +158,13 @@ impl Context {
     }
 
     /// Learns from what fal has made of a caller's key.
-    pub fn learn_of_key(&self, caller: &Caller, refusal: Option<&Problem>) {
+    pub fn learn_of_key(&self, caller: &Caller, refusal: Option<&ApiError>) {
         let Some(print) = caller.print.filter(|_| caller.brought_fal_key) else {
             return;
         };
         match refusal {
             None => self.gateway.known_keys.add(print),
-            Some(problem) if problem.kind == ProblemKind::Unauthenticated => {
+            Some(error) if error.status == StatusCode::UNAUTHORIZED => {
                 if let Some(address) = caller.address {
                     self.gateway.failures.note(address, Instant::now());
                 }
@@ -265,7 +265,7 @@ fn is_like_fals(key: &str) -> bool {
 }
 
 fn unauthorized(message: &str) -> ApiError {
-    ApiError::refusal(ProblemKind::Unauthenticated, "invalid_api_key", message)
+    ApiError::invalid_request(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
 }
 
 fn missing_key() -> ApiError {
@@ -302,14 +302,14 @@ fn wrong_key() -> ApiError {
 }
 
 fn too_many_failures(wait_s: u32) -> ApiError {
-    let problem = Problem::new(
-        ProblemKind::RateLimited,
-        "too_many_failures",
-        "Too many wrong API keys came from your address. Check the key, and try again in a minute.",
-    );
-    ApiError::from(Problem {
+    ApiError {
+        kind: "rate_limit_error",
         retry_after_s: Some(wait_s),
         should_retry: Some(false),
-        ..problem
-    })
+        ..ApiError::invalid_request(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_failures",
+            "Too many wrong API keys came from your address. Check the key, and try again in a minute.",
+        )
+    }
 }

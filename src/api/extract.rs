@@ -4,6 +4,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
 };
@@ -17,7 +18,6 @@ use super::error::ApiError;
 use super::gateway::Held;
 use super::scope::{overloaded, unavailable};
 use crate::config;
-use crate::translate::problem::ProblemKind;
 
 /// How long a body may be awaited without a seat among the requests that wait for theirs.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -107,7 +107,11 @@ fn refuse_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let unsupported = |message: &str| {
         Err(ApiError {
             closes: true,
-            ..ApiError::refusal(ProblemKind::MediaType, "unsupported_media_type", message)
+            ..ApiError::invalid_request(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                message,
+            )
         })
     };
     // `identity` is the name of no encoding (source: RFC 9110, 8.4.1).
@@ -138,8 +142,8 @@ fn is_json(content_type: &str) -> bool {
 fn too_slow() -> ApiError {
     ApiError {
         closes: true,
-        ..ApiError::refusal(
-            ProblemKind::TooSlow,
+        ..ApiError::invalid_request(
+            StatusCode::REQUEST_TIMEOUT,
             "request_timeout",
             "The request body did not arrive in time. Send it faster, or send less.",
         )
@@ -157,8 +161,8 @@ fn no_seat() -> ApiError {
 fn too_large(max_body: usize) -> ApiError {
     ApiError {
         closes: true,
-        ..ApiError::refusal(
-            ProblemKind::TooLarge,
+        ..ApiError::invalid_request(
+            StatusCode::PAYLOAD_TOO_LARGE,
             "request_too_large",
             format!("The request body is larger than {max_body} bytes. Send a shorter one."),
         )
@@ -172,8 +176,8 @@ fn too_large(max_body: usize) -> ApiError {
 pub fn refuse_long_text(text: usize, max_text: usize) -> Result<(), ApiError> {
     match text <= max_text {
         true => Ok(()),
-        false => Err(ApiError::refusal(
-            ProblemKind::TooLarge,
+        false => Err(ApiError::invalid_request(
+            StatusCode::PAYLOAD_TOO_LARGE,
             "request_too_large",
             format!(
                 "The request has {text} bytes without its images, and at most {max_text} are possible. \
@@ -196,8 +200,8 @@ fn too_many() -> ApiError {
 fn broken_off() -> ApiError {
     ApiError {
         closes: true,
-        ..ApiError::refusal(
-            ProblemKind::Invalid,
+        ..ApiError::invalid_request(
+            StatusCode::BAD_REQUEST,
             "invalid_json",
             "The request body broke off before its end. Send all of it.",
         )

@@ -88,7 +88,10 @@ pub fn billed_for_fault(fault: Fault) -> Billed {
 pub fn another_model_may_do(error: &UpstreamError) -> bool {
     matches!(error, UpstreamError::Refused(refusal) if matches!(
         refusal.kind,
-        RefusalKind::UnknownModel { .. } | RefusalKind::Busy | RefusalKind::Unavailable
+        RefusalKind::UnknownModel { .. }
+            | RefusalKind::Lacks(_)
+            | RefusalKind::Busy
+            | RefusalKind::Unavailable
     ))
 }
 

@@ -8,8 +8,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::translate::native::Lacks;
 use crate::translate::upstream::UpstreamId;
-use crate::upstream::{FalKeyPrint, RefusalKind};
+use crate::upstream::{FalKeyPrint, Lacking, RefusalKind};
 
 /// Where a request goes: whose key, which upstream and endpoint, which model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +40,8 @@ pub struct Longest {
 #[derive(Debug, Default)]
 pub struct Observed {
     places: Mutex<HashMap<Place, Fact>>,
+    /// What models have refused, and when.
+    lacks: Mutex<HashMap<Place, (Lacks, Instant)>>,
     models: Mutex<HashMap<FalKeyPrint, BTreeSet<String>>>,
 }
 
@@ -154,6 +157,34 @@ impl Observed {
         let fact = places.get(place);
         let fresh = fact.filter(|fact| fact.learnt.elapsed() < BELIEVED_FOR);
         fresh.map(|fact| fact.longest).unwrap_or_default()
+    }
+
+    /// Takes in what a model has refused at this place; whether that was not known.
+    pub fn lacks(&self, place: &Place, lacking: Lacking) -> bool {
+        let known = self.lacking(place);
+        let lacks = known.and(Lacks {
+            tools: lacking == Lacking::Tools,
+            format: lacking == Lacking::Format,
+            parameters: lacking == Lacking::Parameters,
+            silence: lacking == Lacking::NoReasoning,
+        });
+        let mut all = lock(&self.lacks);
+        if all.len() >= MAX_PLACES {
+            all.retain(|_, (_, learnt)| learnt.elapsed() < BELIEVED_FOR);
+        }
+        if all.len() < MAX_PLACES || all.contains_key(place) {
+            all.insert(place.clone(), (lacks, Instant::now()));
+        }
+        lacks != known
+    }
+
+    /// What a model has refused at this place lately.
+    pub fn lacking(&self, place: &Place) -> Lacks {
+        let all = lock(&self.lacks);
+        let fresh = all
+            .get(place)
+            .filter(|(_, learnt)| learnt.elapsed() < BELIEVED_FOR);
+        fresh.map(|(lacks, _)| *lacks).unwrap_or_default()
     }
 
     fn learn_models(&self, key: FalKeyPrint, known: &[String]) {

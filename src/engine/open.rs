@@ -2,6 +2,7 @@
 //! fal names a limit, and the models to fall back on.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -19,7 +20,8 @@ use crate::translate::ask::Ask;
 use crate::translate::plan::{Capabilities, Plan, Target, plan};
 use crate::translate::reading::Fault;
 use crate::translate::rejection::Rejection;
-use crate::upstream::{FalClient, FalKey, UpstreamError};
+use crate::translate::upstream::InputShape;
+use crate::upstream::{FalClient, FalKey, Lacking, RefusalKind, UpstreamError};
 
 /// What is to be run, and for whom.
 pub struct Order<'o, 'a> {
@@ -48,12 +50,20 @@ impl<'a> Order<'_, 'a> {
     /// What fal is known to take is a hint: a plan that does not fit into it is made without it, and
     /// fal may say so itself.
     fn plan_for(&self, target: &Target<'a>, others: &[Target<'a>]) -> Result<Plan<'a>, Rejection> {
-        let first = plan(self.ask, target, others, self.capabilities)?;
-        let longest = self.engine.observed.longest(&self.place(&first));
+        let mut target = Cow::Borrowed(target);
+        let mut first = plan(self.ask, &target, others, self.capabilities)?;
+        let place = self.place(&first);
+        let observed = &self.engine.observed;
+        let lacks = target.lacks.and(observed.lacking(&place));
+        if lacks != target.lacks {
+            target.to_mut().lacks = lacks;
+            first = plan(self.ask, &target, others, self.capabilities)?;
+        }
+        let longest = observed.longest(&place);
         if longest.allows(lengths(&first)) {
             return Ok(first);
         }
-        Ok(self.plan_within(target, others, longest).unwrap_or(first))
+        Ok(self.plan_within(&target, others, longest).unwrap_or(first))
     }
 
     fn plan_within(
@@ -116,6 +126,9 @@ pub async fn open<'a>(order: Order<'_, 'a>, plan: Plan<'a>) -> Result<(Run, Plan
     }
 }
 
+/// How often a model is asked in another way, each time without something that it has refused.
+const MOST_CHANGES: u32 = 4;
+
 struct Walk<'w, 'o, 'a> {
     order: &'w Order<'o, 'a>,
     ledger: Rc<Ledger>,
@@ -129,6 +142,7 @@ impl<'a> Walk<'_, '_, 'a> {
         let mut others = order.others.as_slice();
         let mut target = &order.target;
         let mut may_shorten = true;
+        let mut changes_left = MOST_CHANGES;
         loop {
             let failure = match self.call(&mut plan, !others.is_empty()).await {
                 Ok(run) => return Ok((run, plan)),
@@ -146,6 +160,11 @@ impl<'a> Walk<'_, '_, 'a> {
                 plan = shorter?;
                 continue;
             }
+            if changes_left > 0 && self.learn_lack(&plan, error) {
+                changes_left -= 1;
+                plan = order.plan_for(target, others).map_err(Failure::Rejected)?;
+                continue;
+            }
             let next = match another_model_may_do(error) {
                 true => self.fall_back(&mut others),
                 false => None,
@@ -155,6 +174,7 @@ impl<'a> Walk<'_, '_, 'a> {
             };
             (target, plan) = (model, next);
             may_shorten = true;
+            changes_left = MOST_CHANGES;
             order.engine.metrics.fallbacks.inc();
             plan.notes.emulated("models");
         }
@@ -226,6 +246,22 @@ impl<'a> Walk<'_, '_, 'a> {
         {
             let observed = &self.order.engine.observed;
             observed.refused(place, &refusal.kind, lengths(plan));
+        }
+    }
+
+    /// Takes in that a model lacks something, for a plan that does without. fal has not worked yet, so
+    /// asking again pays for nothing twice.
+    fn learn_lack(&self, plan: &Plan<'a>, error: &UpstreamError) -> bool {
+        let UpstreamError::Refused(refusal) = error else {
+            return false;
+        };
+        match (&refusal.kind, plan.upstream.features().input) {
+            (RefusalKind::Lacks(Lacking::Images), _) | (_, InputShape::Prompt) => false,
+            (RefusalKind::Lacks(lacking), InputShape::Messages) => {
+                let observed = &self.order.engine.observed;
+                observed.lacks(&self.order.place(plan), *lacking)
+            }
+            _ => false,
         }
     }
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::attempt::Shared;
 use crate::translate::call::Call;
-use crate::translate::correction::correction;
+use crate::translate::correction::{correction, message};
 use crate::translate::key::Secret;
 use crate::translate::plan::{Plan, Reading};
 use crate::translate::reading::Unmet;
@@ -25,13 +25,22 @@ use crate::translate::usage;
 pub struct Template {
     /// fal's input, as it was sent.
     input: Bytes,
-    /// Where the prompt ends in it.
-    prompt_end: usize,
+    /// What is added goes in here.
+    place: Splice,
     prompt_chars: usize,
     max_prompt_chars: Option<usize>,
     context_tokens: Option<u32>,
     reading: Rc<Reading>,
     _memory: Rc<dyn Any>,
+}
+
+/// Where an input can be made longer.
+#[derive(Clone, Copy, Debug)]
+enum Splice {
+    /// Where the text of the prompt ends.
+    Prompt(usize),
+    /// Where the list of messages ends.
+    Messages(usize),
 }
 
 /// A choice's right to ask again.
@@ -74,12 +83,12 @@ impl Retry {
     ) -> Option<Self> {
         let left = shared.engine.settings.max_reasks;
         let is_possible = left > 0 && plan.reading.can_be_unmet();
-        let prompt_end = prompt_end(&plan.call, input).filter(|_| is_possible)?;
+        let place = Splice::of(&plan.call, input).filter(|_| is_possible)?;
         let [prompt_chars, _] = plan.call.lengths();
         Some(Self {
             template: Rc::new(Template {
                 input: input.clone(),
-                prompt_end,
+                place,
                 prompt_chars,
                 max_prompt_chars,
                 context_tokens: plan.card.as_ref().and_then(|card| card.context_length),
@@ -102,11 +111,7 @@ impl Retry {
         let template = &self.template;
         self.left = self.left.checked_sub(1)?;
         self.last_reply = Some(reply.to_owned());
-        let correction = {
-            let sent: Sent<'_> = serde_json::from_slice(&template.input).ok()?;
-            let system_prompt = sent.system_prompt.as_deref().unwrap_or_default();
-            correction([&*sent.prompt, system_prompt], self.secret, reply, unmet)
-        };
+        let correction = template.correction(self.secret, reply, unmet)?;
         let chars = template
             .prompt_chars
             .saturating_add(correction.chars().count());
@@ -140,25 +145,57 @@ impl Retry {
 }
 
 impl Template {
-    /// The input with a longer prompt.
+    /// What the model is told: a text behind the prompt, or a message as JSON.
+    fn correction(&self, secret: Secret, reply: &str, unmet: &Unmet) -> Option<String> {
+        match self.place {
+            Splice::Prompt(_) => {
+                let sent: Sent<'_> = serde_json::from_slice(&self.input).ok()?;
+                let system_prompt = sent.system_prompt.as_deref().unwrap_or_default();
+                let sent = [&*sent.prompt, system_prompt];
+                Some(correction(sent, secret, reply, unmet))
+            }
+            Splice::Messages(_) => {
+                let sent = std::str::from_utf8(&self.input).ok()?;
+                Some(message(sent, secret, reply, unmet))
+            }
+        }
+    }
+
+    /// The input with a correction in its place.
     fn with(&self, correction: &str) -> Bytes {
-        let (before, after) = self.input.split_at(self.prompt_end.min(self.input.len()));
-        let quoted = serde_json::to_string(correction).unwrap_or_default();
-        let escaped = quoted.strip_prefix('"').unwrap_or_default();
-        let escaped = escaped.strip_suffix('"').unwrap_or_default();
-        [before, escaped.as_bytes(), after].concat().into()
+        match self.place {
+            Splice::Prompt(end) => {
+                let (before, after) = self.input.split_at(end.min(self.input.len()));
+                let quoted = serde_json::to_string(correction).unwrap_or_default();
+                let escaped = quoted.strip_prefix('"').unwrap_or_default();
+                let escaped = escaped.strip_suffix('"').unwrap_or_default();
+                [before, escaped.as_bytes(), after].concat().into()
+            }
+            Splice::Messages(end) => {
+                let (before, after) = self.input.split_at(end.min(self.input.len()));
+                [before, b",", correction.as_bytes(), after].concat().into()
+            }
+        }
     }
 }
 
-/// Where the text of the prompt ends in the JSON of a call, whose first member it is.
-fn prompt_end(call: &Call<'_>, json: &[u8]) -> Option<usize> {
-    let input = &call.as_prompt()?.input;
-    const BEFORE: &[u8] = b"{\"prompt\":";
-    let mut length = Length(0);
-    serde_json::to_writer(&mut length, &input.prompt).ok()?;
-    let end = BEFORE.len().checked_add(length.0)?.checked_sub(1)?;
-    (json.starts_with(BEFORE) && json.get(end) == Some(&b'"')).then_some(end)
+impl Splice {
+    /// The place in the JSON of a call. The prompt is its first member, the messages are its last.
+    fn of(call: &Call<'_>, json: &[u8]) -> Option<Self> {
+        let Some(prompt) = call.as_prompt() else {
+            let end = json.len().checked_sub(MESSAGES_END.len())?;
+            return json.ends_with(MESSAGES_END).then_some(Self::Messages(end));
+        };
+        const BEFORE: &[u8] = b"{\"prompt\":";
+        let mut length = Length(0);
+        serde_json::to_writer(&mut length, &prompt.input.prompt).ok()?;
+        let end = BEFORE.len().checked_add(length.0)?.checked_sub(1)?;
+        (json.starts_with(BEFORE) && json.get(end) == Some(&b'"')).then_some(Self::Prompt(end))
+    }
 }
+
+/// What follows the last message in the JSON of a request.
+const MESSAGES_END: &[u8] = b"]}";
 
 /// Counts what is written.
 struct Length(usize);
@@ -210,7 +247,7 @@ mod tests {
             let json = |prompt: &str| serde_json::to_vec(&input(prompt.to_owned())).expect("JSON");
             let before = json(prompt);
             let template = Template {
-                prompt_end: prompt_end(&call(input(prompt.to_owned())), &before).expect("an end"),
+                place: Splice::of(&call(input(prompt.to_owned())), &before).expect("an end"),
                 input: before.into(),
                 prompt_chars: 0,
                 max_prompt_chars: None,

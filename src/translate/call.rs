@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::native::sizes;
 use crate::wire::fal::any_llm::AnyLlmInput;
+use crate::wire::openrouter::request::ChatRequest;
 
 /// What is sent to an upstream. As JSON it is the input, and nothing else.
 #[derive(Clone, Debug, Serialize)]
@@ -12,6 +14,8 @@ use crate::wire::fal::any_llm::AnyLlmInput;
 pub enum Call<'a> {
     /// A prompt, for the upstreams that take one.
     Prompt(PromptCall<'a>),
+    /// Messages, for those that speak OpenAI's chat completions.
+    Chat(Box<ChatRequest<'a>>),
 }
 
 /// A call with a prompt.
@@ -58,6 +62,7 @@ impl<'a> Call<'a> {
     pub fn path(&self) -> &'static str {
         match self {
             Self::Prompt(call) => call.endpoint.path(),
+            Self::Chat(_) => "/chat/completions",
         }
     }
 
@@ -65,6 +70,7 @@ impl<'a> Call<'a> {
     pub fn is_stream(&self) -> bool {
         match self {
             Self::Prompt(call) => call.endpoint.stream,
+            Self::Chat(request) => request.stream,
         }
     }
 
@@ -72,6 +78,7 @@ impl<'a> Call<'a> {
     pub fn model(&self) -> &str {
         match self {
             Self::Prompt(call) => &call.input.model,
+            Self::Chat(request) => &request.model,
         }
     }
 
@@ -79,6 +86,7 @@ impl<'a> Call<'a> {
     pub fn as_prompt(&self) -> Option<&PromptCall<'a>> {
         match self {
             Self::Prompt(call) => Some(call),
+            Self::Chat(_) => None,
         }
     }
 
@@ -99,6 +107,7 @@ impl<'a> Call<'a> {
                     .unwrap_or_default()
                     .to_owned(),
             ],
+            Self::Chat(request) => sizes::texts(request),
         }
     }
 
@@ -110,6 +119,7 @@ impl<'a> Call<'a> {
                 chars(&input.prompt),
                 input.system_prompt.as_deref().map_or(0, chars),
             ],
+            Self::Chat(request) => sizes::lengths(request),
         }
     }
 
@@ -117,6 +127,7 @@ impl<'a> Call<'a> {
     pub fn images(&self) -> usize {
         match self {
             Self::Prompt(call) => call.input.image_urls.len(),
+            Self::Chat(request) => sizes::images(request),
         }
     }
 
@@ -124,6 +135,7 @@ impl<'a> Call<'a> {
     pub fn images_mut(&mut self) -> Vec<&mut Cow<'a, str>> {
         match self {
             Self::Prompt(call) => call.input.image_urls.iter_mut().collect(),
+            Self::Chat(request) => sizes::images_mut(request),
         }
     }
 }

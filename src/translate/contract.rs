@@ -9,12 +9,14 @@ use super::json::{Partial, Schema, SchemaBudget, SchemaError};
 use super::key::Key;
 use super::quoted::Quoted;
 use super::rejection::{Cause, Rejection};
-use super::tools::{Dialect, Offer};
+use super::tools::{Choice, Dialect, Offer};
 
 /// What an answer has to be.
 #[derive(Clone, Debug, Default)]
 pub struct Contract {
     pub tools: Option<ToolContract>,
+    /// The same where calls come apart from the text.
+    pub native: Option<NativeTools>,
     pub format: FormatContract,
 }
 
@@ -35,6 +37,15 @@ pub struct ToolContract {
     pub quoted: Arc<Quoted>,
     /// Whether calls in other forms than the one asked for count, when they are unmistakable.
     pub is_lenient: bool,
+}
+
+/// Which calls may come apart from the text of an answer.
+#[derive(Clone, Debug)]
+pub struct NativeTools {
+    pub tools: Vec<KnownTool>,
+    /// An answer without a call will not do.
+    pub is_required: bool,
+    pub is_parallel: bool,
 }
 
 /// A tool that was offered.
@@ -62,7 +73,58 @@ pub enum FormatContract {
 impl Contract {
     /// Whether any text will do.
     pub fn is_plain(&self) -> bool {
-        self.tools.is_none() && matches!(self.format, FormatContract::Text)
+        self.tools.is_none() && self.native.is_none() && matches!(self.format, FormatContract::Text)
+    }
+
+    /// The tools that may be called.
+    pub fn known_tools(&self) -> &[KnownTool] {
+        match (&self.tools, &self.native) {
+            (Some(tools), _) => &tools.tools,
+            (None, Some(native)) => &native.tools,
+            (None, None) => &[],
+        }
+    }
+
+    /// Whether an answer without a call will not do.
+    pub fn requires_call(&self) -> bool {
+        let native = self
+            .native
+            .as_ref()
+            .is_some_and(|native| native.is_required);
+        native || self.tools.as_ref().is_some_and(|tools| tools.is_required)
+    }
+
+    /// Whether one call is all that may come.
+    pub fn is_single(&self) -> bool {
+        let native = self
+            .native
+            .as_ref()
+            .is_some_and(|native| !native.is_parallel);
+        native || self.tools.as_ref().is_some_and(|tools| !tools.is_parallel)
+    }
+}
+
+impl NativeTools {
+    /// The tools of an offer, with their schemas.
+    pub fn new(offer: &Offer<'_>, schemas: Vec<Option<Arc<Schema>>>) -> Self {
+        Self {
+            tools: KnownTool::all(offer, schemas),
+            is_required: offer.choice == Choice::Required,
+            is_parallel: offer.parallel,
+        }
+    }
+}
+
+impl KnownTool {
+    /// The tools of an offer, with their schemas.
+    pub fn all(offer: &Offer<'_>, schemas: Vec<Option<Arc<Schema>>>) -> Vec<Self> {
+        let known = offer.tools.iter().zip(schemas);
+        let known = known.map(|(tool, schema)| Self {
+            name: tool.name.clone().into_owned(),
+            schema,
+            is_strict: tool.strict,
+        });
+        known.collect()
     }
 }
 

@@ -139,6 +139,14 @@ impl<'g> Guide<'g> {
         })
     }
 
+    /// What is said of the form of the answer; beside tools, it holds where none is called.
+    pub fn format_text(&self, is_beside_tools: bool) -> String {
+        self.format_instructions(match is_beside_tools {
+            true => WITHOUT_A_TOOL,
+            false => ALWAYS,
+        })
+    }
+
     fn format_instructions(&self, [begin, end]: [&str; 2]) -> String {
         match self.format {
             AnswerFormat::Text => String::new(),
@@ -249,17 +257,29 @@ pub fn contract(
         }
         _ => None,
     };
+    Contract {
+        tools,
+        native: None,
+        format: format_contract(format, schemas.format, delivery),
+    }
+}
+
+/// Which form the answer's text must have.
+pub fn format_contract(
+    format: &AnswerFormat<'_>,
+    schema: Option<Arc<Schema>>,
+    delivery: Delivery,
+) -> FormatContract {
     let json = |schema, is_strict| FormatContract::Json {
         schema,
         is_strict,
         is_held: is_strict || delivery == Delivery::Whole,
     };
-    let format = match format {
+    match format {
         AnswerFormat::Text => FormatContract::Text,
         AnswerFormat::JsonObject => json(None, false),
-        AnswerFormat::JsonSchema(wanted) => json(schemas.format, wanted.strict),
-    };
-    Contract { tools, format }
+        AnswerFormat::JsonSchema(wanted) => json(schema, wanted.strict),
+    }
 }
 
 fn tool_contract(
@@ -269,20 +289,11 @@ fn tool_contract(
     is_lenient: bool,
     spoken: Spoken,
 ) -> ToolContract {
-    let known = offer
-        .tools
-        .iter()
-        .zip(schemas)
-        .map(|(tool, schema)| KnownTool {
-            name: tool.name.clone().into_owned(),
-            schema,
-            is_strict: tool.strict,
-        });
     let is_required = offer.choice == Choice::Required;
     ToolContract {
         key: key.clone(),
         dialect: spoken.dialect,
-        tools: known.collect(),
+        tools: KnownTool::all(offer, schemas),
         is_required,
         is_arguments_only: is_required && offer.tools.len() == 1,
         is_parallel: offer.parallel,

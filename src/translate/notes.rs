@@ -50,6 +50,31 @@ impl Notes {
         self.ignored.extend(paths);
     }
 
+    /// Adds a field to the ignored ones, once.
+    pub fn ignored(&mut self, name: &'static str) {
+        if !self.ignored.iter().any(|known| known == name) {
+            self.ignored.push(Cow::Borrowed(name));
+        }
+    }
+
+    /// Takes back that anything had to be done about these fields: the upstream has them.
+    pub fn forwarded(&mut self, names: &[&'static str]) {
+        self.emulated.retain(|name| !names.contains(name));
+        self.ignored.retain(|name| !names.contains(&name.as_ref()));
+    }
+
+    /// Takes back that these fields are emulated: they have no effect. Where none of them was,
+    /// `otherwise` is the field without effect, if it is any.
+    pub fn without_effect(&mut self, names: &[&'static str], otherwise: &'static str) {
+        let is_meant = |name: &&'static str| names.contains(name);
+        let mut meant: Vec<_> = self.emulated.iter().copied().filter(is_meant).collect();
+        self.emulated.retain(|name| !names.contains(name));
+        if meant.is_empty() && !otherwise.is_empty() {
+            meant.push(otherwise);
+        }
+        meant.into_iter().for_each(|name| self.ignored(name));
+    }
+
     /// Adds a field to the emulated ones, once.
     pub fn emulated(&mut self, name: &'static str) {
         if !self.emulated.contains(&name) {

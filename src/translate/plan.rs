@@ -9,13 +9,14 @@ use super::fold::Room;
 use super::guide::GuideSettings;
 use super::key::Key;
 use super::model::{Catalogue, ModelInfo, Resolved};
+use super::native::{self, Lacks};
 use super::notes::{Notes, shortened};
 use super::prompted;
 use super::reading::decoder::DecoderKind;
 use super::rejection::{Cause, Rejection};
 use super::sight;
 use super::sizes;
-use super::upstream::UpstreamId;
+use super::upstream::{InputShape, UpstreamId};
 
 /// What may be asked of fal, as the operator set it.
 #[derive(Clone, Debug)]
@@ -87,6 +88,8 @@ pub struct Target<'a> {
     pub id: Cow<'a, str>,
     /// What the catalogue knows of it.
     pub card: Option<&'a ModelInfo>,
+    /// What it has refused lately, as far as the upstream takes more than a prompt.
+    pub lacks: Lacks,
 }
 
 /// The models that may answer a request: the one that was asked for, and those to fall back on, in
@@ -108,7 +111,7 @@ pub fn candidates<'a>(
     let mut others: Vec<Target<'a>> = Vec::new();
     for name in asked.chain(configured.iter().map(String::as_str)) {
         let target = Target::resolve(Some(name), catalogue).map_err(|rejection| Rejection {
-            param: Some(ask.names.fallbacks.to_owned()),
+            param: Some("models".to_owned()),
             ..rejection
         })?;
         let is_known = |known: &Target<'_>| known.id == target.id;
@@ -126,6 +129,7 @@ impl<'a> Target<'a> {
             upstream: UpstreamId::AnyLlm,
             id,
             card,
+            lacks: Lacks::default(),
         })
     }
 }
@@ -147,13 +151,21 @@ pub fn plan<'a>(
     let schemas = Schemas::of(ask.tools.as_ref(), &ask.format)?;
     notes.unchecked(&schemas.unchecked);
     fit_images(&mut ask, target, &mut notes)?;
-    refuse_ignored(&notes, capabilities)?;
+    let input = target.upstream.features().input;
+    if input == InputShape::Prompt {
+        refuse_ignored(&notes, target.upstream, capabilities)?;
+    }
     refuse_amounts(&ask, capabilities)?;
     let sampling = with_ceiling(ask.sampling, &mut notes, capabilities);
-    // A whole answer with stop sequences is read as a stream, so that the call can be dropped at
-    // the match instead of being paid for to its end.
-    let is_stream = ask.delivery != Delivery::Whole || !ask.stop.is_empty();
-    let written = prompted::write(&ask, target, schemas, &sampling, is_stream, capabilities)?;
+    let written = match input {
+        InputShape::Prompt => prompted::write(&ask, target, schemas, &sampling, capabilities)?,
+        InputShape::Messages => {
+            let written =
+                native::write(&ask, target, schemas, &sampling, capabilities, &mut notes)?;
+            refuse_ignored(&notes, target.upstream, capabilities)?;
+            written
+        }
+    };
     notes.fold = written.fold;
     sizes::refuse_beyond_context(&ask, target.card, written.prompt_tokens)?;
     let has_images = written.call.images() > 0;
@@ -206,12 +218,10 @@ fn fit_images(
     let Ask {
         conversation,
         last_image,
-        names,
         ..
     } = ask.to_mut();
-    let last_image = last_image.as_deref().unwrap_or(names.asked);
-    if sight::fit(conversation, target.card, last_image)? {
-        notes.ignored.push(names.image.into());
+    if sight::fit(conversation, target.card, last_image.as_deref())? {
+        notes.ignored.push(sight::LEFT_OUT.into());
     }
     Ok(())
 }
@@ -249,12 +259,16 @@ fn with_ceiling(
     sampling
 }
 
-fn refuse_ignored(notes: &Notes, capabilities: &Capabilities) -> Result<(), Rejection> {
+fn refuse_ignored(
+    notes: &Notes,
+    upstream: UpstreamId,
+    capabilities: &Capabilities,
+) -> Result<(), Rejection> {
     match notes.ignored.first() {
         Some(name) if capabilities.strict => {
             let shown = shortened(name);
             let message = format!(
-                "Unsupported parameter: '{shown}' has no effect on fal's any-llm, and strict parameters are on. \
+                "Unsupported parameter: '{shown}' has no effect on fal's {upstream}, and strict parameters are on. \
                  Remove it, or switch strict parameters off."
             );
             Err(Rejection::unsupported(shown, message))

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::ask::{self, Ask, Conversation, Reasoning};
+use super::ask::{self, Ask, Conversation, Delivery, Reasoning};
 use super::call::{Call, Endpoint, PromptCall, Variant};
-use super::contract::Schemas;
+use super::contract::{Contract, Schemas};
 use super::fold::{Cut, Folded, Room, fold};
 use super::guide::{Guide, GuideSettings, Spoken, contract};
 use super::model::ModelInfo;
@@ -25,29 +25,13 @@ pub(super) fn write<'a>(
     target: &Target<'a>,
     schemas: Schemas,
     sampling: &ask::Sampling,
-    is_stream: bool,
     capabilities: &Capabilities,
 ) -> Result<Written<'a>, Rejection> {
-    let spoken = Spoken::new(
-        capabilities.guide.dialect(&target.id),
-        &ask.conversation,
-        ask.tools.as_ref(),
-    );
-    let guide = guide(ask, &target.id, &capabilities.guide);
-    let (folded, detail) =
-        fold_guided(&ask.conversation, guide, &capabilities.room).map_err(|rejection| {
-            let rejection = rejection.about(ask.names.asked);
-            sizes::too_long(ask, guide, capabilities).unwrap_or(rejection)
-        })?;
-    let contract = contract(
-        ask.tools.as_ref(),
-        &ask.format,
-        schemas,
-        folded.key.as_ref(),
-        ask.delivery,
-        spoken,
-        &capabilities.guide,
-    );
+    let Prompted {
+        folded,
+        contract,
+        fold,
+    } = prompt(ask, &target.id, schemas, &capabilities.room, capabilities)?;
     // The images that are sent count, which may be fewer than there were.
     let variant = variant(!folded.image_urls.is_empty(), target.card, capabilities)?;
     let prompt_tokens = usage::prompt_tokens(
@@ -59,15 +43,62 @@ pub(super) fn write<'a>(
         decoder: DecoderKind::Cumulative,
         contract,
         key: folded.key.clone(),
-        fold: describe_fold(&folded, ask.conversation.turns.len(), detail),
+        fold,
         prompt_tokens,
         call: Call::Prompt(PromptCall {
             endpoint: Endpoint {
                 variant,
-                stream: is_stream,
+                // A whole answer with stop sequences is read as a stream, so that the call can be
+                // dropped at the match instead of being paid for to its end.
+                stream: ask.delivery != Delivery::Whole || !ask.stop.is_empty(),
             },
             input: input(folded, target.id.clone(), sampling, ask),
         }),
+    })
+}
+
+/// A request as two texts.
+pub(super) struct Prompted<'a> {
+    pub folded: Folded<'a>,
+    /// What the answer has to be.
+    pub contract: Contract,
+    /// How the conversation was written, where that is worth a note.
+    pub fold: Option<String>,
+}
+
+/// Folds a conversation, with what this model is told of tools and formats.
+///
+/// # Errors
+/// A conversation that does not fit into the room there is.
+pub(super) fn prompt<'a>(
+    ask: &Ask<'a>,
+    model: &str,
+    schemas: Schemas,
+    room: &Room,
+    capabilities: &Capabilities,
+) -> Result<Prompted<'a>, Rejection> {
+    let spoken = Spoken::new(
+        capabilities.guide.dialect(model),
+        &ask.conversation,
+        ask.tools.as_ref(),
+    );
+    let guide = guide(ask, model, &capabilities.guide);
+    let (folded, detail) = fold_guided(&ask.conversation, guide, room)
+        .map_err(|rejection| sizes::too_long(ask, guide, capabilities).unwrap_or(rejection))?;
+    let contract = contract(
+        ask.tools.as_ref(),
+        &ask.format,
+        schemas,
+        folded.key.as_ref(),
+        ask.delivery,
+        spoken,
+        &capabilities.guide,
+    );
+    let fold = describe_fold(&folded, ask.conversation.turns.len(), detail);
+    Ok(Prompted {
+        folded,
+        contract,
+        fold,
     })
 }
 

@@ -90,7 +90,7 @@ impl TokenEstimate {
         (self.thousandths + self.class.cost(self.run)).div_ceil(1000)
     }
 
-    fn end_word(&mut self) {
+    pub fn end_word(&mut self) {
         self.thousandths += self.class.cost(self.run);
         self.run = 0;
     }

@@ -7,11 +7,12 @@
 
 pub mod client;
 pub mod error;
+mod openrouter;
 pub mod refusal;
 pub mod said;
 pub mod storage;
 
 pub use client::{Answer, FalClient, FalKey, FalKeyPrint, Post};
 pub use error::UpstreamError;
-pub use refusal::{Refusal, RefusalKind};
+pub use refusal::{Lacking, Refusal, RefusalKind};
 pub use storage::{Storage, Upload};

@@ -3,7 +3,9 @@
 
 use serde_json::value::RawValue;
 
+use super::openrouter;
 use crate::wire::fal::error::{Detail, ErrorBody};
+use crate::wire::openrouter::error::ErrorObject;
 
 /// An answer whose status is not 2xx.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +43,10 @@ pub enum RefusalKind {
     },
     /// The model's own context is too small.
     ContextLength,
+    /// The model cannot do something here that the request asks for.
+    Lacks(Lacking),
+    /// fal's own account with its provider has no money left.
+    Credit,
     /// A field of the input that fal does not accept.
     Field(&'static str),
     ContentPolicy,
@@ -59,6 +65,21 @@ pub enum RefusalKind {
     Unexpected,
 }
 
+/// What a model cannot do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacking {
+    /// Take tools.
+    Tools,
+    /// Take a form that its answer is to have.
+    Format,
+    /// See images.
+    Images,
+    /// Answer without reasoning.
+    NoReasoning,
+    /// Take some other parameter; nobody says which.
+    Parameters,
+}
+
 impl RefusalKind {
     /// The kind as a label for metrics and logs.
     pub fn label(&self) -> &'static str {
@@ -70,6 +91,8 @@ impl RefusalKind {
             Self::UnknownModel { .. } => "unknown_model",
             Self::TooLong { .. } => "prompt_too_long",
             Self::ContextLength => "context_length",
+            Self::Lacks(_) => "lacks",
+            Self::Credit => "upstream_credit",
             Self::Field(_) => "field",
             Self::ContentPolicy => "content_policy",
             Self::Image => "image",
@@ -94,6 +117,9 @@ impl RefusalKind {
     /// Reads a status and what was read of the body.
     pub fn of(status: u16, body: &[u8]) -> Self {
         let body: ErrorBody<'_> = serde_json::from_slice(body).unwrap_or_default();
+        if let Some(error) = body.error {
+            return openrouter::kind(status, &ErrorObject::read(error));
+        }
         let kind = body.kind.as_ref().or(body.error_type.as_ref());
         if kind.is_some_and(|kind| kind.as_str() == "concurrent_requests_limit") {
             return Self::Busy;

@@ -6,4 +6,5 @@
 pub mod fal;
 pub mod list;
 pub mod openai;
+pub mod openrouter;
 pub mod text;

@@ -13,6 +13,7 @@
 )]
 
 mod catalogue;
+mod chunks;
 mod clock;
 mod config;
 mod cutting;

@@ -4,22 +4,20 @@ use std::sync::LazyLock;
 
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
-use fal_gateway::engine::{Audience, Failure};
 use fal_gateway::translate::face::answer::{StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::chat::messages::Limits as MessageLimits;
 use fal_gateway::translate::face::chat::parse::parse;
 use fal_gateway::translate::face::chat::write::{
     self, CallStyle, ChatChunks, ReasoningField, Style,
 };
+use fal_gateway::translate::face::completions;
 use fal_gateway::translate::face::objects::{Head, UsageChunk};
-use fal_gateway::translate::face::{self, completions};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::image;
 use fal_gateway::translate::key::Secret;
 use fal_gateway::translate::model::{Catalogue, Changes};
 use fal_gateway::translate::plan::{self, Capabilities, Plan, Reading};
-use fal_gateway::translate::problem::Problem;
 use fal_gateway::translate::reading::{
     Call, Event, Fault, Finish, Format, Limits, Reader, Sink, Unmet,
 };
@@ -127,21 +125,6 @@ pub(crate) fn head() -> Head {
     }
 }
 
-/// What requests go by here.
-pub(crate) const REQUEST_ID: &str = "req_golden";
-
-/// What callers of an API are told of a fault.
-pub(crate) fn problem<F: face::Face>(fault: Fault) -> Problem {
-    let failure = Failure::Answer {
-        fault,
-        request_id: None,
-    };
-    failure.to_problem(Audience {
-        names: F::NAMES,
-        key_is_callers: false,
-    })
-}
-
 /// How chat completions are written here.
 pub(crate) const STYLE: Style = Style {
     reasoning_field: ReasoningField::Both,
@@ -173,6 +156,7 @@ pub(crate) struct Heard {
     pub text: String,
     pub reasoning: String,
     pub calls: Vec<Call>,
+    pub blocks: Option<String>,
     pub refusal: Option<String>,
     pub endings: Vec<Ending>,
 }
@@ -188,6 +172,9 @@ impl Sink for Heard {
             Event::Text(text) => self.text.push_str(text),
             Event::Reasoning(text) => self.reasoning.push_str(text),
             Event::Call(call) => self.calls.push(call.clone()),
+            Event::ReasoningBlocks(blocks) => {
+                assert_eq!(self.blocks.replace(blocks.to_owned()), None);
+            }
             Event::Refusal(words) => assert_eq!(self.refusal.replace(words.to_owned()), None),
             Event::Mended(names) => assert_ne!(names, [""; 0]),
             Event::Unmet(unmet) => self.endings.push(Ending::Unmet(unmet.clone())),

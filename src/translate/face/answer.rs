@@ -6,7 +6,6 @@
 
 use bytes::Bytes;
 
-use crate::translate::problem::Problem;
 use crate::translate::reading::{Call, Event, Fault, Finish, FinishReason, Usage};
 
 /// Takes the events of an answer with several choices.
@@ -25,6 +24,8 @@ pub struct WholeAnswer {
 pub struct WholeChoice {
     pub text: String,
     pub reasoning: String,
+    /// A JSON list.
+    pub reasoning_blocks: Option<String>,
     pub refusal: Option<String>,
     pub calls: Vec<Call>,
     finish: Option<Finish>,
@@ -83,6 +84,7 @@ impl Choices for WholeAnswer {
             Event::Text(text) => choice.text.push_str(text),
             Event::Reasoning(text) => choice.reasoning.push_str(text),
             Event::Call(call) => choice.calls.push(call.clone()),
+            Event::ReasoningBlocks(blocks) => choice.reasoning_blocks = Some(blocks.to_owned()),
             Event::Refusal(words) => choice.refusal = Some(words.to_owned()),
             // A whole answer's notes are written once all of it is known.
             Event::Mended(_) => {}
@@ -95,14 +97,16 @@ impl Choices for WholeAnswer {
 
 /// Writes the frames of one API's stream. Each frame is written whole, with its blank line.
 pub trait FrameWriter {
-    /// What keeps a silent stream alive: clients ignore it, and proxies do not cut it. It may come
-    /// before anything else.
-    fn ping(&mut self, out: &mut Vec<u8>);
+    /// What keeps a silent stream alive: clients ignore it, and proxies do not cut it.
+    const KEEP_ALIVE: &'static [u8];
 
     /// What comes first in a choice, whatever follows.
     fn open(&mut self, out: &mut Vec<u8>, choice: usize);
     fn text(&mut self, out: &mut Vec<u8>, choice: usize, text: &str);
     fn reasoning(&mut self, out: &mut Vec<u8>, choice: usize, text: &str);
+    /// What the model wants to have back with its calls, as a JSON list. An API without a place for
+    /// it leaves it out.
+    fn reasoning_blocks(&mut self, _out: &mut Vec<u8>, _choice: usize, _blocks: &str) {}
     fn call(&mut self, out: &mut Vec<u8>, choice: usize, call: &Call);
     fn refusal(&mut self, out: &mut Vec<u8>, choice: usize, words: &str);
     /// What had to be mended so far; nothing is written for it before the choice is closed.
@@ -111,8 +115,8 @@ pub trait FrameWriter {
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason);
     /// What comes when every choice is closed.
     fn end(&mut self, out: &mut Vec<u8>, usage: Usage);
-    /// What comes last in a stream that fails.
-    fn fail(&mut self, out: &mut Vec<u8>, problem: &Problem);
+    /// What comes last in a stream that fails, with the API's envelope of the error.
+    fn fail(&mut self, out: &mut Vec<u8>, envelope: &[u8]);
 }
 
 /// A streamed answer: events go in, frames come out.
@@ -172,20 +176,13 @@ impl<W: FrameWriter> StreamedAnswer<W> {
         Usage::of_choices(finishes.map(|finish| finish.usage))
     }
 
-    /// Ends the stream with an error, and nothing comes after it.
-    pub fn fail(&mut self, problem: &Problem) {
+    /// Ends the stream with an error: one frame with the envelope, and nothing after it.
+    pub fn fail(&mut self, envelope: &[u8]) {
         if self.has_ended {
             return;
         }
         self.has_ended = true;
-        self.writer.fail(&mut self.out, problem);
-    }
-
-    /// What is sent while there is nothing to send.
-    pub fn ping(&mut self) -> Bytes {
-        let mut ping = Vec::with_capacity(32);
-        self.writer.ping(&mut ping);
-        ping.into()
+        self.writer.fail(&mut self.out, envelope);
     }
 
     fn begin(&mut self, index: usize) {
@@ -227,6 +224,9 @@ impl<W: FrameWriter> Choices for StreamedAnswer<W> {
             Event::Text(text) => self.writer.text(&mut self.out, choice, text),
             Event::Reasoning(text) => self.writer.reasoning(&mut self.out, choice, text),
             Event::Call(call) => self.writer.call(&mut self.out, choice, call),
+            Event::ReasoningBlocks(blocks) => {
+                self.writer.reasoning_blocks(&mut self.out, choice, blocks);
+            }
             Event::Refusal(words) => self.writer.refusal(&mut self.out, choice, words),
             Event::Mended(names) => self.writer.mended(names),
             Event::Finished(finish) => self.finish(choice, finish),

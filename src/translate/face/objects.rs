@@ -4,9 +4,7 @@
 use std::io::Write;
 
 use super::answer::WholeAnswer;
-use super::error_object;
 use crate::translate::notes::Notes;
-use crate::translate::problem::Problem;
 use crate::translate::reading::{FinishReason, Usage};
 use crate::wire::openai::completion::Completion;
 use crate::wire::openai::usage::{CompletionTokensDetails, CompletionUsage};
@@ -136,15 +134,13 @@ impl ChunkFrame {
     }
 }
 
-/// Writes a comment, which keeps a silent stream alive: clients pass over it.
-pub fn write_comment(out: &mut Vec<u8>) {
-    out.extend_from_slice(b": keep-alive\n\n");
-}
+/// A comment, which keeps a silent stream alive.
+pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 /// Writes the frame of an error: its envelope, and no `[DONE]` after it.
-pub fn write_error(out: &mut Vec<u8>, problem: &Problem) {
+pub fn write_error(out: &mut Vec<u8>, envelope: &[u8]) {
     out.extend_from_slice(b"data: ");
-    out.extend_from_slice(&error_object::frame_envelope(problem));
+    out.extend_from_slice(envelope);
     out.extend_from_slice(b"\n\n");
 }
 
@@ -175,6 +171,7 @@ pub fn reason_name(reason: FinishReason) -> &'static str {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
         FinishReason::ToolCalls => "tool_calls",
+        FinishReason::ContentFilter => "content_filter",
     }
 }
 

@@ -303,7 +303,7 @@ fn string(raw: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Fault> {
 }
 
 /// Where the string whose inside begins here ends: the offset of its closing quote.
-fn end_of_string(inside: &[u8]) -> Option<usize> {
+pub(super) fn end_of_string(inside: &[u8]) -> Option<usize> {
     let mut at = 0usize;
     loop {
         let offset = memchr2(b'"', b'\\', inside.get(at..)?)?;

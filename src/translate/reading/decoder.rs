@@ -1,8 +1,9 @@
 //! From an upstream's JSON objects to what each of them adds: the only part of the reading machine
 //! that differs from upstream to upstream.
 
+use super::chunks::{Chunks, NativeCall, Reported};
 use super::cumulative::Cumulative;
-use super::event::Fault;
+use super::event::{Fault, FinishReason};
 
 /// How an upstream writes its answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,12 +11,15 @@ pub enum DecoderKind {
     /// Every event holds all the text so far.
     #[default]
     Cumulative,
+    /// Every event is a chunk of a chat completion.
+    Chunks,
 }
 
 /// Follows one answer of an upstream.
 #[derive(Debug)]
 pub enum Decoder {
     Cumulative(Cumulative),
+    Chunks(Box<Chunks>),
 }
 
 /// What an event adds.
@@ -33,10 +37,12 @@ pub enum Step {
 }
 
 impl Decoder {
-    /// A decoder at the beginning of an answer.
-    pub fn new(kind: DecoderKind) -> Self {
+    /// A decoder at the beginning of an answer of at most so many bytes. One that repeats all of it
+    /// in each event is bounded by the size of an event.
+    pub fn new(kind: DecoderKind, max_answer: usize) -> Self {
         match kind {
             DecoderKind::Cumulative => Self::Cumulative(Cumulative::default()),
+            DecoderKind::Chunks => Self::Chunks(Box::new(Chunks::new(max_answer))),
         }
     }
 
@@ -48,6 +54,7 @@ impl Decoder {
     pub fn advance(&mut self, data: &[u8], step: Step, new: &mut Additions) -> Result<Step, Fault> {
         match self {
             Self::Cumulative(cumulative) => cumulative.advance(data, step, new),
+            Self::Chunks(chunks) => chunks.advance(data, step, new),
         }
     }
 
@@ -55,6 +62,7 @@ impl Decoder {
     pub fn is_superseded(&self, event: &[u8], next: &[u8]) -> bool {
         match self {
             Self::Cumulative(cumulative) => cumulative.is_superseded(event, next),
+            Self::Chunks(_) => false,
         }
     }
 
@@ -62,6 +70,7 @@ impl Decoder {
     pub fn settle(&mut self, new: &mut Additions) {
         match self {
             Self::Cumulative(cumulative) => cumulative.settle(new),
+            Self::Chunks(_) => {}
         }
     }
 
@@ -69,6 +78,46 @@ impl Decoder {
     pub fn is_revised(&self) -> bool {
         match self {
             Self::Cumulative(cumulative) => cumulative.is_revised(),
+            Self::Chunks(_) => false,
+        }
+    }
+
+    /// Whether the upstream has said that the answer is complete, although more events may follow
+    /// that say other things.
+    pub fn has_finished(&self) -> bool {
+        self.as_chunks().is_some_and(Chunks::has_finished)
+    }
+
+    /// Why the answer has ended, where the upstream says so.
+    pub fn finish_reason(&self) -> Option<FinishReason> {
+        self.as_chunks().and_then(Chunks::finish_reason)
+    }
+
+    /// The usage, where the upstream has reported it.
+    pub fn reported(&self) -> Option<Reported> {
+        self.as_chunks().and_then(Chunks::reported)
+    }
+
+    /// The calls that came apart from the text.
+    pub fn take_calls(&mut self) -> Vec<NativeCall> {
+        match self {
+            Self::Cumulative(_) => Vec::new(),
+            Self::Chunks(chunks) => chunks.take_calls(),
+        }
+    }
+
+    /// The blocks of reasoning that the model wants to have back, as a JSON list.
+    pub fn take_details(&mut self) -> Option<String> {
+        match self {
+            Self::Cumulative(_) => None,
+            Self::Chunks(chunks) => chunks.take_details(),
+        }
+    }
+
+    fn as_chunks(&self) -> Option<&Chunks> {
+        match self {
+            Self::Cumulative(_) => None,
+            Self::Chunks(chunks) => Some(chunks),
         }
     }
 }

@@ -10,6 +10,9 @@ pub enum Event<'t> {
     Text(&'t str),
     /// A call, complete and checked.
     Call(&'t Call),
+    /// The blocks of reasoning that the model wants to have back with its calls: a JSON list, which
+    /// comes before them, once.
+    ReasoningBlocks(&'t str),
     /// The model declined to answer, in these words.
     Refusal(&'t str),
     /// What had to be forgiven, repaired or asked for again, by name.
@@ -44,6 +47,8 @@ pub enum FinishReason {
     Length,
     /// The model waits for the results of its calls.
     ToolCalls,
+    /// The provider kept the rest of the answer back.
+    ContentFilter,
 }
 
 /// Tokens, estimated unless they were counted afterwards. `completion` includes `reasoning`.
@@ -70,6 +75,16 @@ impl Usage {
 pub struct Texts {
     pub reasoning: String,
     pub text: String,
+}
+
+impl Fault {
+    /// Whether it befell an answer, rather than stood in it.
+    pub fn is_from_outside(self) -> bool {
+        matches!(
+            self,
+            Self::Disconnected | Self::TimedOut | Self::ShuttingDown
+        )
+    }
 }
 
 /// How an upstream's answer went wrong after its head was fine.

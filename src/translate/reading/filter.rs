@@ -24,9 +24,9 @@ impl TextFilter {
     /// call is required no text is delivered, so the caller's stop sequences have nothing to end.
     pub fn new(reading: &Reading) -> Self {
         let tools = reading.contract.tools.as_ref();
-        let stops = match tools {
-            Some(tools) if tools.is_required => Vec::new(),
-            _ => reading.stop.clone(),
+        let stops = match reading.contract.requires_call() {
+            true => Vec::new(),
+            false => reading.stop.clone(),
         };
         let key = reading.key.as_ref();
         Self {

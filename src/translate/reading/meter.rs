@@ -1,5 +1,6 @@
 //! Counts an answer's tokens and tells whether `max_tokens` cut it.
 
+use super::chunks::Reported;
 use super::event::{FinishReason, Texts, Usage};
 use crate::translate::plan::Reading;
 use crate::translate::usage::TokenEstimate;
@@ -19,6 +20,8 @@ pub struct Meter {
     ends_finished: bool,
     /// For those who count exactly.
     kept: Option<Texts>,
+    /// What the upstream says, which is exact.
+    reported: Option<Reported>,
 }
 
 impl Meter {
@@ -33,6 +36,7 @@ impl Meter {
             before_waiting: 0,
             ends_finished: true,
             kept: None,
+            reported: None,
         }
     }
 
@@ -97,14 +101,28 @@ impl Meter {
         self.ends_finished = false;
     }
 
-    /// Tokens so far, estimated.
+    /// Takes what the upstream reports, if it does.
+    pub fn report(&mut self, reported: Option<Reported>) {
+        self.reported = reported;
+    }
+
+    /// Tokens so far: as they are reported, or else estimated.
     pub fn usage(&self) -> Usage {
         let reasoning = self.reasoning.tokens();
-        let written = reasoning.saturating_add(self.text.tokens());
+        let own = Usage {
+            prompt: self.prompt_tokens,
+            completion: reasoning.saturating_add(self.text.tokens()),
+            reasoning,
+        };
+        let own = self.reported.map_or(own, |reported| Usage {
+            prompt: reported.prompt,
+            completion: reported.completion,
+            reasoning: reported.reasoning,
+        });
         Usage {
-            prompt: self.before.prompt.saturating_add(self.prompt_tokens),
-            completion: self.before.completion.saturating_add(written),
-            reasoning: self.before.reasoning.saturating_add(reasoning),
+            prompt: self.before.prompt.saturating_add(own.prompt),
+            completion: self.before.completion.saturating_add(own.completion),
+            reasoning: self.before.reasoning.saturating_add(own.reasoning),
         }
     }
 

@@ -21,8 +21,10 @@
 pub mod arguments;
 pub mod block;
 pub mod calls;
+pub mod chunks;
 pub mod cumulative;
 pub mod decoder;
+pub mod details;
 pub mod echo;
 pub mod elements;
 pub mod envelope;

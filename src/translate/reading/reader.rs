@@ -56,7 +56,7 @@ impl Reader {
                 Format::Events => Source::Events(SseDecoder::new(limits.max_event)),
             },
             limits,
-            answer: Answer::new(reading),
+            answer: Answer::new(reading, limits),
         }
     }
 
@@ -196,9 +196,9 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(reading: &Reading) -> Self {
+    fn new(reading: &Reading, limits: Limits) -> Self {
         Self {
-            decoder: Decoder::new(reading.decoder),
+            decoder: Decoder::new(reading.decoder, limits.max_object),
             new: Additions::default(),
             written: String::new(),
             echo: EchoRemover::new(reading.key.as_ref()),
@@ -364,6 +364,7 @@ impl Answer {
         self.pass_on_split(sink);
         let rest = self.filter.finish().to_owned();
         self.heed_result(self.filter.is_result());
+        let blocks = self.decoder.take_details();
         if self.shaper.is_open() {
             if !rest.is_empty() && !self.filter.is_result() {
                 self.has_words |= !rest.trim().is_empty();
@@ -375,12 +376,42 @@ impl Answer {
             self.meter.expect_text(&rest);
             self.shaper.push(&rest, &mut self.shaped);
             self.count_shaped();
+            self.take_native_calls(blocks, sink);
         }
         let reason = match self.filter.has_stopped() {
             true => FinishReason::Stop,
-            false => self.meter.finish_reason(),
+            false => self.finish_reason(),
         };
         self.conclude_text(reason, sink);
+    }
+
+    /// Why the model stopped; that it waits for results is concluded from its calls.
+    fn finish_reason(&self) -> FinishReason {
+        match self.decoder.finish_reason() {
+            Some(FinishReason::ToolCalls) => FinishReason::Stop,
+            Some(reason) => reason,
+            None => self.meter.finish_reason(),
+        }
+    }
+
+    /// Hands on the calls that came apart from the text, unless the text was stopped before them.
+    fn take_native_calls(&mut self, blocks: Option<String>, sink: &mut dyn Sink) {
+        let calls = self.decoder.take_calls();
+        if calls.is_empty() || self.filter.has_stopped() {
+            return;
+        }
+        for call in &calls {
+            let written = call.to_string();
+            self.meter.add_text(&written);
+            if self.written.len() < MOST_KEPT {
+                self.written.push_str(&written);
+            }
+        }
+        if self.shaper.take_native(calls)
+            && let Some(blocks) = blocks
+        {
+            sink.event(Event::ReasoningBlocks(&blocks));
+        }
     }
 
     /// All that is left of the text stood in a tool's result: nothing in it counts but calls.
@@ -396,7 +427,8 @@ impl Answer {
     /// The text is all there: what it amounts to decides how the answer ends.
     fn conclude_text(&mut self, reason: FinishReason, sink: &mut dyn Sink) {
         let has_dropped = self.echo.has_dropped() || self.filter.has_dropped();
-        let is_empty = has_dropped && !self.has_words && reason != FinishReason::Length;
+        let is_cut = matches!(reason, FinishReason::Length | FinishReason::ContentFilter);
+        let is_empty = has_dropped && !self.has_words && !is_cut;
         if self.shaper.is_open() {
             return match is_empty {
                 true => self.end_unmet(self.shaper.nothing_left(), sink),
@@ -422,11 +454,11 @@ impl Answer {
                 sink.event(Event::Refusal(&words));
                 self.end(FinishReason::Stop, sink);
             }
-            // What `max_tokens` cut is not the model's mistake: what may be delivered is.
-            (Verdict::Unmet(unmet), FinishReason::Length) => {
+            // What `max_tokens` or a provider cut is not the model's mistake: what may be delivered is.
+            (Verdict::Unmet(unmet), FinishReason::Length | FinishReason::ContentFilter) => {
                 let Instead { text, calls } = unmet.instead.unwrap_or_default();
                 let reason = match calls.is_empty() {
-                    true => FinishReason::Length,
+                    true => reason,
                     false => FinishReason::ToolCalls,
                 };
                 self.shaped = Shaped { text, calls };
@@ -460,6 +492,7 @@ impl Answer {
         }
         match () {
             () if self.has_ended => {}
+            () if self.decoder.has_finished() => self.complete(sink),
             () if self.decoder.is_revised() => self.fail(Fault::Revised, sink),
             () if self.has_begun && is_acceptable => self.complete(sink),
             () => self.fail(Fault::Disconnected, sink),
@@ -475,6 +508,7 @@ impl Answer {
     fn end(&mut self, reason: FinishReason, sink: &mut dyn Sink) {
         self.has_ended = true;
         self.tell_mending(sink);
+        self.meter.report(self.decoder.reported());
         sink.event(Event::Finished(Finish {
             reason,
             usage: self.meter.usage(),
@@ -482,10 +516,15 @@ impl Answer {
     }
 
     fn fail(&mut self, fault: Fault, sink: &mut dyn Sink) {
-        if !self.has_ended {
-            self.has_ended = true;
-            self.meter.count_waiting();
-            sink.event(Event::Failed(fault));
+        match () {
+            () if self.has_ended => {}
+            // What fails now is only what follows an answer that is complete.
+            () if self.decoder.has_finished() && fault.is_from_outside() => self.complete(sink),
+            () => {
+                self.has_ended = true;
+                self.meter.count_waiting();
+                sink.event(Event::Failed(fault));
+            }
         }
     }
 }

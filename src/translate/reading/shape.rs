@@ -2,12 +2,13 @@
 
 use super::arguments::{BROKE_OFF, arguments};
 use super::calls::{CallScanner, Scanned};
+use super::chunks::NativeCall;
 use super::envelope::{self, Form, RawCall, is_name};
 use super::event::Fault;
 use super::marker::Guard;
 use super::verdict::{Instead, Unmet, Verdict};
 use super::{fitting, required};
-use crate::translate::contract::{Contract, FormatContract, ToolContract};
+use crate::translate::contract::{Contract, FormatContract};
 use crate::translate::json::{self, Fix, RootScanner};
 use crate::translate::tools::Dialect;
 
@@ -131,8 +132,7 @@ impl Shaper {
 
     /// Whether the one call that may come is there; what follows it is not looked at.
     fn is_full(&self) -> bool {
-        let is_single = |tools: &ToolContract| !tools.is_parallel;
-        self.calls > 0 && self.contract.tools.as_ref().is_some_and(is_single)
+        self.calls > 0 && self.contract.is_single()
     }
 
     /// From now on, nothing but calls counts: the text stood in a tool's result.
@@ -142,8 +142,7 @@ impl Shaper {
 
     /// The verdict on an answer of which nothing is left but markup.
     pub fn nothing_left(&self) -> Unmet {
-        let tools = self.contract.tools.as_ref();
-        let is_required = tools.is_some_and(|tools| tools.is_required);
+        let is_required = self.contract.requires_call();
         let is_strict = matches!(
             self.contract.format,
             FormatContract::Json {
@@ -204,11 +203,36 @@ impl Shaper {
         if self.is_calls_only || (has_cut && !self.has_passed) {
             return Verdict::Unmet(self.nothing_left());
         }
-        match &self.contract.tools {
-            Some(tools) if tools.is_required => self.required_call(out),
-            Some(_) if !self.has_words && self.is_free() => Self::empty(out),
-            _ => self.formatted(out),
+        let has_tools = !self.contract.known_tools().is_empty();
+        match () {
+            () if self.contract.requires_call() => self.required_call(out),
+            () if has_tools && !self.has_words && self.is_free() => Self::empty(out),
+            () => self.formatted(out),
         }
+    }
+
+    /// Takes the calls that came apart from the text, once all of the answer is there: all of them
+    /// go out, or none. Whether they may.
+    pub fn take_native(&mut self, calls: Vec<NativeCall>) -> bool {
+        if self.contract.native.is_none() {
+            return false;
+        }
+        for NativeCall {
+            name, arguments, ..
+        } in calls
+        {
+            if self.is_full() {
+                break;
+            }
+            match self.accept(RawCall::json(name, arguments)) {
+                Ok(call) => self.pending.push(call),
+                Err(correction) => {
+                    self.broken = Some(correction);
+                    break;
+                }
+            }
+        }
+        self.broken.is_none() && self.doubt.is_none()
     }
 
     fn take_scanned(&mut self, scanned: &mut Scanned, out: &mut Shaped) {
@@ -262,11 +286,7 @@ impl Shaper {
 
     fn pass_guarded(&mut self, text: &str, out: &mut Shaped) {
         self.has_passed |= !text.trim().is_empty();
-        let is_required = self
-            .contract
-            .tools
-            .as_ref()
-            .is_some_and(|tools| tools.is_required);
+        let is_required = self.contract.requires_call();
         match (&mut self.live, &self.contract.format) {
             _ if is_required || self.is_calls_only => self.held.push_str(text),
             (Some(live), _) => live.push(text, &mut out.text),
@@ -277,12 +297,7 @@ impl Shaper {
 
     /// Makes a call that may be delivered out of what the model wrote.
     fn accept(&mut self, mut raw: RawCall) -> Result<Call, String> {
-        let tools = self
-            .contract
-            .tools
-            .as_ref()
-            .map(|tools| tools.tools.as_slice())
-            .unwrap_or_default();
+        let tools = self.contract.known_tools();
         fitting::name_tool(&mut raw, tools);
         let exact = tools.iter().find(|tool| tool.name == raw.name);
         let Some(tool) =

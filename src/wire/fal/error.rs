@@ -14,6 +14,9 @@ pub struct ErrorBody<'a> {
     pub error_type: Option<Text<'a>>,
     #[serde(rename = "type", borrow)]
     pub kind: Option<Text<'a>>,
+    /// OpenRouter's error, where it is not fal that refuses.
+    #[serde(borrow)]
+    pub error: Option<&'a RawValue>,
 }
 
 /// One entry of a `detail` list, as pydantic writes it.

@@ -1,6 +1,7 @@
 //! `CreateChatCompletionResponse` and the values of the request that are read field by field.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::object::objects;
 use crate::wire::text::Text;
@@ -54,6 +55,9 @@ pub struct ResponseMessage<'a> {
     pub reasoning_content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<&'a str>,
+    /// OpenRouter's, which its clients send back with the calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_details: Option<&'a RawValue>,
 }
 
 /// A call in a whole answer.

@@ -26,6 +26,8 @@ objects! {
         /// Clients send answers back as they came; models are not shown what was thought before.
         "reasoning_content" => reasoning_content: Option<IgnoredAny>,
         "reasoning" => reasoning: Option<IgnoredAny>,
+        /// OpenRouter's blocks of reasoning, which models want to have back with their calls.
+        "reasoning_details" => reasoning_details: Option<&'a RawValue>,
     }
 
     /// A tool call in the history.

@@ -173,7 +173,8 @@ pub(crate) struct Heard {
     pub(crate) text: String,
     pub(crate) reasoning: String,
     pub(crate) calls: Vec<Call>,
-    pub(crate) refusal: Option<String>,
+    pub(crate) blocks: Option<String>,
+    refusal: Option<String>,
     pub(crate) mended: Vec<&'static str>,
     pub(crate) endings: Vec<Ending>,
 }
@@ -185,6 +186,9 @@ impl Sink for Heard {
             Event::Text(text) => self.text.push_str(text),
             Event::Reasoning(text) => self.reasoning.push_str(text),
             Event::Call(call) => self.calls.push(call.clone()),
+            Event::ReasoningBlocks(blocks) => {
+                assert_eq!(self.blocks.replace(blocks.to_owned()), None);
+            }
             Event::Refusal(words) => assert_eq!(self.refusal.replace(words.to_owned()), None),
             Event::Mended(names) => self.mended.extend(names),
             Event::Unmet(unmet) => self.endings.push(Ending::Unmet(unmet.clone())),

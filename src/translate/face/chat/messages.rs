@@ -8,13 +8,17 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde_json::value::RawValue;
+
 use super::files::{self, FileContent};
 use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn, join, push_text};
 use crate::translate::image;
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
+use crate::wire::list::List;
 use crate::wire::openai::message::ToolCall as RequestToolCall;
 use crate::wire::openai::message::{Content, ContentPart, FunctionCall, ImageUrl, RequestMessage};
+use crate::wire::openrouter::answer::ReasoningDetail;
 use crate::wire::text::Text;
 
 /// How much of everything a request may hold, and what of it is let pass.
@@ -26,8 +30,18 @@ pub struct Limits {
     pub images: image::Limits,
 }
 
-/// Reads messages into a conversation, and tells where the last image stands. Members of the
-/// messages that have no effect are added to `members`.
+/// What messages say.
+#[derive(Debug)]
+pub struct Said<'a> {
+    pub conversation: Conversation<'a>,
+    /// Where the last image stands.
+    pub last_image: Option<String>,
+    /// The blocks of reasoning of the assistant's messages, by their turns.
+    pub thoughts: Vec<(usize, Box<RawValue>)>,
+}
+
+/// Reads messages into a conversation. Members of the messages that have no effect are added to
+/// `members`.
 ///
 /// # Errors
 /// An empty list, a role nobody knows, a part that cannot be carried, a tool
@@ -36,7 +50,7 @@ pub fn parse<'a>(
     messages: Vec<RequestMessage<'a>>,
     limits: &Limits,
     members: &mut Members,
-) -> Result<(Conversation<'a>, Option<String>), Rejection> {
+) -> Result<Said<'a>, Rejection> {
     if messages.is_empty() {
         return Err(Rejection::invalid(
             "messages",
@@ -48,6 +62,7 @@ pub fn parse<'a>(
         members,
         images: 0,
         last_image: None,
+        thoughts: Vec::new(),
         instructions: None,
         turns: Vec::with_capacity(messages.len()),
         ends_in_nothing: false,
@@ -57,9 +72,12 @@ pub fn parse<'a>(
         builder.add(position, message)?;
     }
     let last_image = builder.last_image.take();
-    builder
-        .finish()
-        .map(|conversation| (conversation, last_image))
+    let thoughts = std::mem::take(&mut builder.thoughts);
+    builder.finish().map(|conversation| Said {
+        conversation,
+        last_image,
+        thoughts,
+    })
 }
 
 struct Builder<'a, 'l> {
@@ -67,6 +85,7 @@ struct Builder<'a, 'l> {
     members: &'l mut Members,
     images: usize,
     last_image: Option<String>,
+    thoughts: Vec<(usize, Box<RawValue>)>,
     instructions: Option<Cow<'a, str>>,
     turns: Vec<Turn<'a>>,
     /// The last message so far is a user's who says nothing: the answer is to what came before.
@@ -83,6 +102,7 @@ impl<'a> Builder<'a, '_> {
         }
         let speaker = self.speaker(&path, &message)?;
         self.note_members(&speaker, &message);
+        let thoughts = message.reasoning_details.and_then(reasoning_blocks);
         let calls = calls(
             &path,
             message.tool_calls,
@@ -111,6 +131,10 @@ impl<'a> Builder<'a, '_> {
         match speaker {
             Speaker::System if self.turns.is_empty() => self.add_instructions(&path, parts),
             speaker => {
+                let at = self.turns.len();
+                let is_reply = matches!(speaker, Speaker::Assistant { .. });
+                self.thoughts
+                    .extend(thoughts.filter(|_| is_reply).map(|blocks| (at, blocks)));
                 self.turns.push(Turn { speaker, parts });
                 Ok(())
             }
@@ -251,6 +275,9 @@ impl<'a> Builder<'a, '_> {
         for (is_there, name) in thinks {
             self.members.add_if(is_there && !is_reply, PATH, name);
         }
+        let details = message.reasoning_details.map_or("[]", RawValue::get);
+        self.members
+            .add_if(details != "[]", PATH, REASONING_DETAILS);
     }
 
     /// Members of a part that have no effect in it: unknown ones, and those of other kinds.
@@ -356,6 +383,18 @@ impl<'a> Builder<'a, '_> {
             Part::Image(_) | Part::ToolCall(_) => None,
         }))
     }
+}
+
+/// How blocks of reasoning are named among what has no effect.
+const REASONING_DETAILS: &str = "reasoning_details";
+
+/// Blocks of reasoning as they came, as far as they are known; `None` where there are none.
+fn reasoning_blocks(raw: &RawValue) -> Option<Box<RawValue>> {
+    const MOST_BLOCKS: usize = 256;
+    let blocks: List<ReasoningDetail, MOST_BLOCKS> = serde_json::from_str(raw.get()).ok()?;
+    let is_whole = !blocks.items.is_empty() && !blocks.is_cut();
+    let json = serde_json::value::to_raw_value(&blocks.items).ok();
+    json.filter(|_| is_whole)
 }
 
 /// Whether a user says nothing but white space in a turn.

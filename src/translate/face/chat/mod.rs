@@ -12,10 +12,9 @@ use write::{CallStyle, ChatChunks, Style};
 
 use super::answer::WholeAnswer;
 use super::objects::{Head, UsageChunk};
-use super::{Face, FaceSettings, WrittenProblem, error_object};
-use crate::translate::ask::{Ask, FieldNames};
+use super::{Face, FaceSettings};
+use crate::translate::ask::Ask;
 use crate::translate::notes::Notes;
-use crate::translate::problem::Problem;
 use crate::translate::rejection::Rejection;
 
 /// A chat completion request.
@@ -25,12 +24,8 @@ pub struct Chat {
 
 impl Face for Chat {
     const ID_PREFIX: &'static str = "chatcmpl-";
-    const NAMES: &'static FieldNames = &parse::NAMES;
+    const ASKED_IN: &'static str = "messages";
     type Frames = ChatChunks;
-
-    fn problem(problem: &Problem, _: &str) -> WrittenProblem {
-        error_object::write(problem)
-    }
 
     fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
         let ask = parse::parse(body, &settings.messages)?;

@@ -6,21 +6,11 @@ use serde_json::value::RawValue;
 use super::messages::{self, Limits};
 use super::parameters::PARAMETERS;
 use super::{format, tools};
-use crate::translate::ask::{Ask, FieldNames};
+use crate::translate::ask::Ask;
 use crate::translate::draft::{Draft, Field};
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::list::List;
 use crate::wire::openai::message::RequestMessage;
-
-/// What this API calls the fields that problems speak of.
-pub const NAMES: FieldNames = FieldNames {
-    asked: "messages",
-    instructions: "messages",
-    format: "response_format",
-    reasoning: "reasoning_effort",
-    fallbacks: "models",
-    image: "messages[].content[].image_url",
-};
 
 /// Reads the body of `POST /v1/chat/completions`.
 ///
@@ -33,12 +23,17 @@ pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> 
     let tools = tools::offer(&mut draft)?;
     let format = format::answer_format(&mut draft)?;
     let messages = parse_messages(raw, limits)?;
-    let (conversation, last_image) = messages::parse(messages, limits, &mut draft.members)?;
+    let messages::Said {
+        conversation,
+        last_image,
+        thoughts,
+    } = messages::parse(messages, limits, &mut draft.members)?;
     Ok(Ask {
         tools,
         format,
         last_image,
-        ..draft.into_ask(conversation, &NAMES)
+        thoughts,
+        ..draft.into_ask(conversation)
     })
 }
 

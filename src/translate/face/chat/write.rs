@@ -8,7 +8,6 @@ use crate::translate::face::objects::{
     self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
 };
 use crate::translate::notes::Notes;
-use crate::translate::problem::Problem;
 use crate::translate::reading::{Call, FinishReason, Usage};
 use crate::wire::openai::chat::{Choice, MessageFunction, MessageToolCall, ResponseMessage};
 
@@ -93,6 +92,7 @@ fn message<'c>(
         CallStyle::Tools => (choice.calls.iter().map(tool_call).collect(), None),
         CallStyle::Function => (Vec::new(), choice.calls.first().map(function)),
     };
+    let blocks = choice.reasoning_blocks.as_deref();
     let says_nothing =
         choice.text.is_empty() && (!choice.calls.is_empty() || choice.refusal.is_some());
     ResponseMessage {
@@ -103,6 +103,7 @@ fn message<'c>(
         function_call,
         reasoning_content: reasoning_as(ReasoningField::ReasoningContent),
         reasoning: reasoning_as(ReasoningField::Reasoning),
+        reasoning_details: blocks.and_then(|blocks| serde_json::from_str(blocks).ok()),
     }
 }
 
@@ -148,12 +149,10 @@ impl ChatChunks {
 }
 
 impl FrameWriter for ChatChunks {
-    fn ping(&mut self, out: &mut Vec<u8>) {
-        objects::write_comment(out);
-    }
+    const KEEP_ALIVE: &'static [u8] = objects::KEEP_ALIVE;
 
-    fn fail(&mut self, out: &mut Vec<u8>, problem: &Problem) {
-        objects::write_error(out, problem);
+    fn fail(&mut self, out: &mut Vec<u8>, envelope: &[u8]) {
+        objects::write_error(out, envelope);
     }
 
     /// The role comes first.
@@ -174,6 +173,14 @@ impl FrameWriter for ChatChunks {
     fn reasoning(&mut self, out: &mut Vec<u8>, choice: usize, text: &str) {
         let fields = self.reasoning_fields;
         self.write(out, choice, |out| write_fields(out, fields, text), None);
+    }
+
+    fn reasoning_blocks(&mut self, out: &mut Vec<u8>, choice: usize, blocks: &str) {
+        let write_blocks = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"\"reasoning_details\":");
+            out.extend_from_slice(blocks.as_bytes());
+        };
+        self.write(out, choice, write_blocks, None);
     }
 
     /// The id and name first, then the arguments in pieces that are JSON when they are joined.

@@ -12,7 +12,6 @@ use crate::translate::face::objects::{
     self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
 };
 use crate::translate::notes::Notes;
-use crate::translate::problem::Problem;
 use crate::translate::reading::{Call, FinishReason, Usage};
 use crate::wire::openai::completion::CompletionChoice;
 
@@ -63,12 +62,10 @@ impl CompletionChunks {
 }
 
 impl FrameWriter for CompletionChunks {
-    fn ping(&mut self, out: &mut Vec<u8>) {
-        objects::write_comment(out);
-    }
+    const KEEP_ALIVE: &'static [u8] = objects::KEEP_ALIVE;
 
-    fn fail(&mut self, out: &mut Vec<u8>, problem: &Problem) {
-        objects::write_error(out, problem);
+    fn fail(&mut self, out: &mut Vec<u8>, envelope: &[u8]) {
+        objects::write_error(out, envelope);
     }
 
     /// The prompt comes first where it is wanted; nothing else does.

@@ -1,0 +1,182 @@
+//! Requests for upstreams that speak OpenAI's chat completions: what of a request a model takes as it
+//! is, and how that is written.
+//!
+//! What a model is not known to take is sent all the same, since only a refusal tells. What it is
+//! known not to take is emulated: tools as they are for a prompt, with the conversation folded; the
+//! form of an answer by what the model is told. What nothing can emulate is named among what has no
+//! effect.
+
+pub mod abilities;
+pub mod fields;
+pub mod format;
+pub mod messages;
+pub mod sizes;
+
+use std::borrow::Cow;
+
+use super::ask::{self, AnswerFormat, Ask, Delivery};
+use super::call::Call;
+use super::contract::{Contract, NativeTools, Schemas};
+use super::fold::{Folded, Room};
+use super::guide::{Guide, format_contract};
+use super::key::Key;
+use super::model::Parameter;
+use super::notes::Notes;
+use super::plan::{Capabilities, Target, Written};
+use super::prompted::{self, Prompted};
+use super::reading::decoder::DecoderKind;
+use super::rejection::{Cause, Rejection};
+use crate::wire::openrouter::request::{Content, Message, Role};
+pub use abilities::{Abilities, Lacks, Natively};
+use fields::Fields;
+
+/// Writes a request for an upstream that takes messages. `notes` are told what goes as it is after
+/// all, and what has no effect.
+///
+/// # Errors
+/// Where the request may only go through fal's enterprise endpoints, of which this is none.
+pub(super) fn write<'a>(
+    ask: &Ask<'a>,
+    target: &Target<'a>,
+    schemas: Schemas,
+    sampling: &ask::Sampling,
+    capabilities: &Capabilities,
+    notes: &mut Notes,
+) -> Result<Written<'a>, Rejection> {
+    if capabilities.enterprise {
+        let message = "The gateway is set up for fal's enterprise endpoints (fal.enterprise), and fal has none that \
+                       takes messages. Its operator has to choose another fal.upstream.";
+        return Err(Rejection::of(Cause::UnsupportedValue, "model", message));
+    }
+    let abilities = Abilities {
+        card: target.card,
+        lacking: target.lacks,
+    };
+    let natively = Natively::of(ask, abilities);
+    let Spoken {
+        messages,
+        contract,
+        key,
+        fold,
+    } = match natively.tools {
+        true => as_messages(ask, schemas, natively, &target.id, capabilities, notes),
+        false => as_record(ask, schemas, &target.id, capabilities)?,
+    };
+    // Where a call is due, no text is delivered that could be stopped.
+    let sends_stops = abilities.takes(Parameter::Stop) && !contract.requires_call();
+    // A whole answer that is stopped here is read as a stream, so that the call can be dropped at
+    // the match instead of being paid for to its end.
+    let is_stopped_here = !ask.stop.is_empty() && !sends_stops;
+    let fields = Fields {
+        ask,
+        abilities,
+        natively,
+        sends_stops,
+        max_tokens: sampling.max_tokens,
+        is_stream: ask.delivery != Delivery::Whole || is_stopped_here,
+    };
+    let request = fields.write(target.id.clone(), messages, notes);
+    Ok(Written {
+        decoder: DecoderKind::Chunks,
+        contract,
+        key,
+        fold,
+        prompt_tokens: sizes::prompt_tokens(&request),
+        call: Call::Chat(Box::new(request)),
+    })
+}
+
+/// A conversation in messages, and what comes of that.
+struct Spoken<'a> {
+    messages: Vec<Message<'a>>,
+    contract: Contract,
+    key: Option<Key>,
+    fold: Option<String>,
+}
+
+/// The conversation as it is. A form of the answer that the model does not take is described to it.
+fn as_messages<'a>(
+    ask: &Ask<'a>,
+    schemas: Schemas,
+    natively: Natively,
+    model: &str,
+    capabilities: &Capabilities,
+    notes: &mut Notes,
+) -> Spoken<'a> {
+    let conversation = &ask.conversation;
+    let guide = Guide {
+        format: &ask.format,
+        shows_outline: capabilities.guide.shows_outline(model),
+        ..Guide::default()
+    };
+    let told = match &ask.format {
+        AnswerFormat::Text => None,
+        AnswerFormat::JsonObject if natively.format && speaks_of_json(ask) => None,
+        AnswerFormat::JsonSchema(_) if natively.format => None,
+        AnswerFormat::JsonObject | AnswerFormat::JsonSchema(_) => {
+            Some(guide.format_text(ask.tools.is_some()))
+        }
+    };
+    let instructions = match (&conversation.instructions, told) {
+        (Some(own), None) => Some(own.clone()),
+        (Some(own), Some(told)) => Some(Cow::Owned(format!("{own}\n\n{told}"))),
+        (None, told) => told.map(Cow::Owned),
+    };
+    if !ask.thoughts.is_empty() {
+        notes.forwarded(&["messages[].reasoning_details"]);
+    }
+    let native = ask.tools.as_ref();
+    Spoken {
+        messages: messages::messages(conversation, instructions, &ask.thoughts),
+        contract: Contract {
+            tools: None,
+            native: native.map(|offer| NativeTools::new(offer, schemas.tools)),
+            format: format_contract(&ask.format, schemas.format, ask.delivery),
+        },
+        key: None,
+        fold: None,
+    }
+}
+
+/// The conversation as a prompt, for a model that knows nothing of calls.
+fn as_record<'a>(
+    ask: &Ask<'a>,
+    schemas: Schemas,
+    model: &str,
+    capabilities: &Capabilities,
+) -> Result<Spoken<'a>, Rejection> {
+    let Prompted {
+        folded,
+        contract,
+        fold,
+    } = prompted::prompt(ask, model, schemas, &Room::default(), capabilities)?;
+    let Folded {
+        prompt,
+        system_prompt,
+        image_urls,
+        key,
+        ..
+    } = folded;
+    let system = system_prompt.map(|text| messages::said(Role::System, text));
+    let asked = match image_urls.is_empty() {
+        true => Content::Text(prompt),
+        false => messages::illustrated(prompt, image_urls),
+    };
+    let user = Message {
+        content: Some(asked),
+        ..messages::said(Role::User, Cow::Borrowed(""))
+    };
+    Ok(Spoken {
+        messages: system.into_iter().chain([user]).collect(),
+        contract,
+        key,
+        fold,
+    })
+}
+
+/// Whether the word is there without which OpenAI refuses to write a JSON object.
+fn speaks_of_json(ask: &Ask<'_>) -> bool {
+    let is_word = |window: &[u8]| window.eq_ignore_ascii_case(b"json");
+    let mut texts = ask.conversation.texts();
+    texts.any(|text| text.as_bytes().windows(4).any(is_word))
+}

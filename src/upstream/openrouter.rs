@@ -1,0 +1,165 @@
+//! OpenRouter's refusals, as they come through fal (source: OpenRouter's page "Errors", and bodies
+//! that public code has recorded).
+//!
+//! Their words are looked into and never passed on: they hold accounts, providers and ids of other
+//! people's requests.
+
+use super::refusal::{Lacking, RefusalKind};
+use crate::wire::openrouter::error::ErrorObject;
+
+/// What a refusal is about. Its own code says more than the status that it came under.
+pub(super) fn kind(status: u16, error: &ErrorObject<'_>) -> RefusalKind {
+    let status = error.status().unwrap_or(status);
+    let words = error.words();
+    let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
+    if says(&["not a valid model id", "no models provided"]) {
+        return RefusalKind::UnknownModel { known: Vec::new() };
+    }
+    if says(&["context length", "context_length", "maximum context"]) {
+        return RefusalKind::ContextLength;
+    }
+    if says(&["reasoning is mandatory"]) {
+        return RefusalKind::Lacks(Lacking::NoReasoning);
+    }
+    match status {
+        400 | 404 | 422 => of_input(status, says),
+        // The key was fal's own, and the account too.
+        401 => RefusalKind::Failed,
+        402 => RefusalKind::Credit,
+        403 if says(&["moderation", "flagged"]) => RefusalKind::ContentPolicy,
+        408 | 504 => RefusalKind::TimedOut,
+        429 => RefusalKind::Busy,
+        503 => RefusalKind::Unavailable,
+        500..=599 => RefusalKind::Failed,
+        _ => RefusalKind::Rejected,
+    }
+}
+
+/// A refusal of what was sent: of something that this model lacks, or of the model.
+fn of_input(status: u16, says: impl Fn(&[&str]) -> bool) -> RefusalKind {
+    let lacks = [
+        (
+            Lacking::Tools,
+            &[
+                "support tool use",
+                "tool_choice",
+                "tools is not supported",
+                "tools are not supported",
+                "tool calling",
+                "function calling",
+            ][..],
+        ),
+        (
+            Lacking::Format,
+            &[
+                "response_format",
+                "json_schema",
+                "structured output",
+                "output_schema",
+            ],
+        ),
+        (Lacking::Images, &["support image input", "image input"]),
+        (
+            Lacking::Parameters,
+            &[
+                "handle the requested parameters",
+                "unsupported parameter",
+                "unsupported value",
+            ],
+        ),
+    ];
+    let found = lacks.into_iter().find(|(_, phrases)| says(phrases));
+    match found {
+        Some((lacking, _)) => RefusalKind::Lacks(lacking),
+        None if status == 404 => RefusalKind::UnknownModel { known: Vec::new() },
+        None if says(&["image"]) => RefusalKind::Image,
+        None => RefusalKind::Rejected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: u16, error: &str) -> RefusalKind {
+        let body = format!("{{\"error\":{error},\"user_id\":\"user_planted\"}}");
+        RefusalKind::of(status, body.as_bytes())
+    }
+
+    #[test]
+    fn each_refusal_is_told_by_its_own_code_and_words() {
+        let unknown = || RefusalKind::UnknownModel { known: Vec::new() };
+        let cases = [
+            (
+                400,
+                r#"{"message":"x/y is not a valid model ID","code":400}"#,
+                unknown(),
+            ),
+            (
+                404,
+                r#"{"message":"No endpoints found for x/y.","code":404}"#,
+                unknown(),
+            ),
+            (
+                404,
+                r#"{"message":"No endpoints found that support tool use. To learn more","code":404}"#,
+                RefusalKind::Lacks(Lacking::Tools),
+            ),
+            (
+                404,
+                r#"{"message":"No endpoints found that can handle the requested parameters.","code":404}"#,
+                RefusalKind::Lacks(Lacking::Parameters),
+            ),
+            (
+                404,
+                r#"{"message":"No endpoints found that support image input","code":404}"#,
+                RefusalKind::Lacks(Lacking::Images),
+            ),
+            (
+                400,
+                r#"{"message":"Provider returned error","code":400,"metadata":{"raw":"Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."}}"#,
+                RefusalKind::Lacks(Lacking::Format),
+            ),
+            (
+                400,
+                r#"{"message":"Reasoning is mandatory for this endpoint and cannot be disabled.","code":400}"#,
+                RefusalKind::Lacks(Lacking::NoReasoning),
+            ),
+            (
+                400,
+                r#"{"message":"This endpoint's maximum context length is 16385 tokens.","code":400}"#,
+                RefusalKind::ContextLength,
+            ),
+            (
+                400,
+                r#"{"message":"Provider returned error","code":400}"#,
+                RefusalKind::Rejected,
+            ),
+            (
+                402,
+                r#"{"message":"Insufficient credits","code":402}"#,
+                RefusalKind::Credit,
+            ),
+            (
+                403,
+                r#"{"message":"x requires moderation on y. Your input was flagged","code":403}"#,
+                RefusalKind::ContentPolicy,
+            ),
+            (
+                200,
+                r#"{"message":"Provider returned error","code":502}"#,
+                RefusalKind::Failed,
+            ),
+            (
+                400,
+                r#"{"message":"Provider returned error","code":429}"#,
+                RefusalKind::Busy,
+            ),
+            (400, r#""in a word""#, RefusalKind::Rejected),
+            (500, r#"{"message":7,"code":"x"}"#, RefusalKind::Failed),
+        ];
+        for (status, error, kind) in cases {
+            assert_eq!(of(status, error), kind, "{error}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A chat completion, and a chunk of one (source: OpenRouter's API reference, "Chat completion",
+//! "Streaming", "Usage accounting" and "Reasoning tokens").
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::wire::list::List;
+use crate::wire::text::Text;
+
+/// The most calls that are read of one message or chunk; OpenAI offers no more tools.
+pub const MAX_CALLS: usize = 128;
+/// The most choices and parts of a content that are read.
+const MAX_PARTS: usize = 64;
+
+/// A whole answer, or one chunk of a stream: they differ in whether a choice has a `message` or a
+/// `delta`. Errors stand in both, under the status 200.
+///
+/// `detail` and `kind` are fal's, where the platform answers for the model.
+#[derive(Debug, Deserialize)]
+pub struct ChatAnswer<'a> {
+    #[serde(borrow)]
+    pub choices: Option<List<Choice<'a>, MAX_PARTS>>,
+    #[serde(borrow)]
+    pub usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub detail: Option<&'a RawValue>,
+    #[serde(rename = "type", borrow)]
+    pub kind: Option<&'a RawValue>,
+}
+
+/// One of the answers.
+#[derive(Debug, Deserialize)]
+pub struct Choice<'a> {
+    pub index: Option<u64>,
+    #[serde(borrow)]
+    pub delta: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub message: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub finish_reason: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub error: Option<&'a RawValue>,
+}
+
+/// What the model says. Strings stay raw where a chunk is compared with the one before it.
+#[derive(Debug, Default, Deserialize)]
+pub struct Said<'a> {
+    /// A text, or a list of parts.
+    #[serde(borrow)]
+    pub content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub refusal: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub reasoning: Option<&'a RawValue>,
+    /// The name that other servers give it.
+    #[serde(borrow)]
+    pub reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub reasoning_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub tool_calls: Option<List<CallPiece<'a>, MAX_CALLS>>,
+}
+
+/// A call, or a piece of one.
+#[derive(Debug, Deserialize)]
+pub struct CallPiece<'a> {
+    pub index: Option<u64>,
+    #[serde(borrow)]
+    pub id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub function: Option<FunctionPiece<'a>>,
+}
+
+/// Name and arguments, or pieces of them. `arguments` are a string; some servers write the object
+/// itself.
+#[derive(Debug, Deserialize)]
+pub struct FunctionPiece<'a> {
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub arguments: Option<&'a RawValue>,
+}
+
+/// A content that is a list of parts.
+pub type ContentParts<'a> = List<ContentPart<'a>, MAX_PARTS>;
+
+/// A part of a content that is a list. Parts other than texts have no place in an answer here.
+#[derive(Debug, Deserialize)]
+pub struct ContentPart<'a> {
+    #[serde(borrow)]
+    pub text: Option<Text<'a>>,
+}
+
+/// `usage`. Tokens of `completion_tokens` include those of reasoning.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Usage {
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+    /// Dollars.
+    pub cost: Option<f64>,
+    pub prompt_tokens_details: Option<PromptTokensDetails>,
+    pub completion_tokens_details: Option<CompletionTokensDetails>,
+}
+
+/// What the tokens of a prompt were.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct PromptTokensDetails {
+    pub cached_tokens: Option<u64>,
+}
+
+/// What the tokens of an answer were.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct CompletionTokensDetails {
+    pub reasoning_tokens: Option<u64>,
+}
+
+/// A block of reasoning, or a piece of one. Models want to have them back as they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ReasoningDetail {
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+}

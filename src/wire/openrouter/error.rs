@@ -1,0 +1,53 @@
+//! OpenRouter's errors (source: its page "Errors"): `{"error": {"code", "message", "metadata"}}`,
+//! under their own status, under 200, or in a chunk.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::wire::text::Text;
+
+/// The error object. `metadata` holds a provider's own words and names.
+#[derive(Debug, Default, Deserialize)]
+pub struct ErrorObject<'a> {
+    /// An HTTP status as a number; some of OpenAI's words where a provider's body came through.
+    #[serde(borrow)]
+    pub code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub message: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub metadata: Option<Metadata<'a>>,
+}
+
+/// What a provider said.
+#[derive(Debug, Default, Deserialize)]
+pub struct Metadata<'a> {
+    /// A string, mostly of JSON; or an object.
+    #[serde(borrow)]
+    pub raw: Option<&'a RawValue>,
+}
+
+impl<'a> ErrorObject<'a> {
+    /// Reads an `error` member, which may also be a mere string.
+    pub fn read(raw: &'a RawValue) -> Self {
+        serde_json::from_str(raw.get()).unwrap_or_else(|_| Self {
+            message: serde_json::from_str(raw.get()).ok(),
+            ..Self::default()
+        })
+    }
+
+    /// The status that it names.
+    pub fn status(&self) -> Option<u16> {
+        let code = self.code?.get().trim_matches('"');
+        code.parse()
+            .ok()
+            .filter(|status| (400..600).contains(status))
+    }
+
+    /// All that was said, in small letters, to look for words in; never to be shown.
+    pub fn words(&self) -> String {
+        let message = self.message.as_ref().map_or("", Text::as_str);
+        let raw = self.metadata.as_ref().and_then(|metadata| metadata.raw);
+        let raw = raw.map_or("", RawValue::get);
+        format!("{message}\n{raw}").to_ascii_lowercase()
+    }
+}
