@@ -1,6 +1,6 @@
 //! Settings that are fine one by one but do not go together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 
 use config::{Value, ValueKind};
@@ -12,7 +12,7 @@ use super::kinds::{FalKey, Found, Kind};
 use super::problem::{Problems, did_you_mean, nearest};
 use super::reader::Reader;
 use super::sources::reason;
-use super::{Config, KeyHash, Secrecy, UsageCount, trust};
+use super::{Config, Secrecy, UsageCount, trust};
 
 /// Reports contradictions, and fetches the fal key from its file.
 pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
@@ -244,10 +244,10 @@ fn refuse_any_origin_with_keys(config: &Config, reader: &mut Reader) {
 }
 
 fn refuse_equal_keys(config: &Config, reader: &mut Reader) {
-    let keys = &config.auth.keys;
-    let same = |a: &KeyHash, b: &KeyHash| a.sha256() == b.sha256();
-    for (i, key) in keys.iter().enumerate() {
-        if let Some(first) = keys.iter().take(i).position(|earlier| same(earlier, key)) {
+    let mut places = HashMap::new();
+    for (i, key) in config.auth.keys.iter().enumerate() {
+        let first = *places.entry(key.sha256()).or_insert(i);
+        if first != i {
             let (this, first) = (i + 1, first + 1);
             let sentence =
                 format!("entry {this} of auth.keys is the same key as entry {first}; remove one.");
@@ -255,7 +255,7 @@ fn refuse_equal_keys(config: &Config, reader: &mut Reader) {
         }
     }
     let admin = config.auth.admin_key.as_ref();
-    if admin.is_some_and(|admin| keys.iter().any(|key| same(admin, key))) {
+    if admin.is_some_and(|admin| places.contains_key(admin.sha256())) {
         reader.contradiction(
             "auth.admin_key",
             "auth.admin_key is also a client key in auth.keys; make another with `fal-gateway \

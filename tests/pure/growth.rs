@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use fal_gateway::config::{Config, KeyHash, Sources};
 use fal_gateway::translate::explain::explain;
 use fal_gateway::translate::face::chat::messages::Limits;
 use fal_gateway::translate::face::chat::parse::parse;
@@ -322,5 +323,18 @@ fn holding_an_answer_against_a_schema_takes_time_in_proportion_to_it() {
     });
     grows_in_proportion("values that are counted", |bytes| {
         assert!(count_values(&"[[],\"\",".repeat(bytes / 7)) > bytes / 7);
+    });
+}
+
+/// The longest list that operators make.
+#[test]
+fn reading_settings_takes_time_in_proportion_to_the_keys() {
+    grows_in_proportion("the keys of a settings file", |size| {
+        let count = size / 8;
+        let key = |number: usize| format!("\"k{number}:{}\"", KeyHash::of(&number.to_string()));
+        let keys: Vec<String> = (0..count).map(key).collect();
+        let text = format!("[auth]\nkeys = [\n{}\n]\n", keys.join(",\n"));
+        let config = Config::load(&Sources::default().with_file("keys.toml", text)).unwrap();
+        assert_eq!(config.auth.keys.len(), count);
     });
 }
