@@ -190,7 +190,7 @@ impl ApiError {
     /// What became of a call to fal. `key_is_callers` tells whose key fal was shown.
     pub fn upstream(error: &UpstreamError, key_is_callers: bool) -> Self {
         match error {
-            UpstreamError::Unreachable => Self::repeatable(
+            UpstreamError::Unreachable(_) => Self::repeatable(
                 StatusCode::BAD_GATEWAY,
                 "upstream_unreachable",
                 "The gateway cannot reach fal. Nothing was sent; the request can be repeated.",
@@ -261,7 +261,7 @@ impl ApiError {
     /// has said that this will not help.
     fn upload(error: &UpstreamError, key_is_callers: bool) -> Self {
         match error {
-            UpstreamError::Unreachable | UpstreamError::ConnectTimedOut => {
+            UpstreamError::Unreachable(_) | UpstreamError::ConnectTimedOut => {
                 Self::upstream(error, key_is_callers)
             }
             UpstreamError::Refused(refusal)

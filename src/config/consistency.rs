@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 
 use config::{Value, ValueKind};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use super::capabilities::read_capabilities;
@@ -67,6 +67,13 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
              (auth.allow_unauthenticated = true) if that is meant."
         ));
     }
+    if config.fal.key.as_ref().is_some_and(lacks_its_form) {
+        warnings.push(
+            "the fal key is not of the form `id:secret`, and fal will most likely refuse it: copy all \
+             of it from https://fal.ai/dashboard/keys."
+                .to_owned(),
+        );
+    }
     let metrics_beyond = config
         .metrics
         .listen
@@ -85,6 +92,13 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
+/// Whether a fal key is not an id and a secret with a colon between them (source: fal's page
+/// "Authentication").
+fn lacks_its_form(key: &SecretString) -> bool {
+    let parts = key.expose_secret().split_once(':');
+    parts.is_none_or(|(id, secret)| id.is_empty() || secret.is_empty())
+}
+
 /// The files whose rights deserve a second look.
 fn exposures(config: &Config) -> Vec<String> {
     let file = config.file.as_ref();
@@ -95,6 +109,11 @@ fn exposures(config: &Config) -> Vec<String> {
             file.is_some_and(|file| file.holds_secret),
         ),
         ("fal.key_file", config.fal.key_file.as_ref(), true),
+        (
+            "fal.ca_file",
+            config.fal.ca_file.as_ref().map(|file| &file.path),
+            false,
+        ),
         (
             "models.capabilities",
             config.models.capabilities.as_ref(),
@@ -130,6 +149,18 @@ pub(super) fn refuse_leading_keys_away(config: &Config, reader: &mut Reader) {
                     "{setting} sends the fal key and all requests to {host}, and {shown} is read \
                      only because it lies in the working directory; if you trust it, name it: \
                      `--config ./{shown}`."
+                ),
+            );
+        }
+    }
+    for setting in ["fal.proxy", "fal.ca_file"] {
+        if reader.comes_from(setting, &shown) {
+            reader.contradiction(
+                setting,
+                format!(
+                    "{setting} decides who may read what is sent to fal, and {shown} is read only \
+                     because it lies in the working directory; if you trust it, name it: `--config \
+                     ./{shown}`."
                 ),
             );
         }

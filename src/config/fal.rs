@@ -6,8 +6,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::egress::{CaFile, Proxy};
 use super::kinds::{
-    AppPath, BaseUrl, Choice, Count, FalKey, FilePath, Optional, Size, Span, Switch,
+    AppPath, BaseUrl, CaPath, Choice, Count, FalKey, FilePath, Optional, ProxyAddress, Size, Span,
+    Switch,
 };
 use super::settings::settings;
 
@@ -25,6 +27,13 @@ settings! {
         key: Option<SecretString>, Optional(FalKey), reload live;
         /// File that holds the fal key, instead of `fal.key`; relative to the working directory.
         key_file: Option<PathBuf>, Optional(FilePath), reload live;
+        /// HTTP proxy through which fal is reached, such as
+        /// `http://user:password@proxy.example.com:3128`, or `env` for what `HTTPS_PROXY` and
+        /// `NO_PROXY` say. Without it, those variables are not read.
+        proxy: Option<Proxy>, Optional(ProxyAddress), reload restart;
+        /// File with certificates in PEM form, in which a proxy's or a company's authority is
+        /// trusted besides the system's; relative to the working directory.
+        ca_file: Option<CaFile>, Optional(CaPath), reload restart;
         /// Time to connect: name look-up, TCP and TLS together.
         connect_timeout: Duration, Span("1ms", "1h"), default "5s", reload restart;
         /// How often connecting is tried; a request that may have reached fal is never repeated.

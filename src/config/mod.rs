@@ -18,6 +18,7 @@ mod auth;
 mod capabilities;
 mod compat;
 mod consistency;
+mod egress;
 mod environment;
 mod fal;
 mod fold;
@@ -42,6 +43,7 @@ mod trust;
 pub use auth::{Auth, KeyHash};
 pub use capabilities::{Capabilities, Capability, Figures, read_capabilities, write_capabilities};
 pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
+pub use egress::{CaFile, Proxy};
 pub use fal::{Fal, MissingFinal};
 pub use fold::Fold;
 pub use limits::{Limits, Overflow};
@@ -131,6 +133,7 @@ impl Config {
         let config = Self::read(&mut reader);
         let config = config.map(|mut config| {
             consistency::settle(&mut config, &mut reader);
+            egress::settle(&mut config, sources, &mut reader);
             if let Some(file) = &sources.file {
                 config.file = Some(SettingsFile {
                     path: file.path.clone(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
+use super::egress::{BYPASS_VARIABLES, PROXY_VARIABLES};
 use super::settings::VARIABLE_PREFIX;
 use super::trust;
 
@@ -172,7 +173,10 @@ pub(super) fn reason(path: &Path, error: &io::Error) -> String {
 }
 
 fn is_ours(name: &str) -> bool {
-    name.starts_with(VARIABLE_PREFIX) || PLAIN_VARIABLES.contains(&name)
+    name.starts_with(VARIABLE_PREFIX)
+        || PLAIN_VARIABLES.contains(&name)
+        || PROXY_VARIABLES.contains(&name)
+        || BYPASS_VARIABLES.contains(&name)
 }
 
 /// Shows names only: both the file and the environment hold secrets.

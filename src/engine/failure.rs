@@ -58,9 +58,9 @@ impl Failure {
 /// (source: fal's page "Billing").
 pub fn billed_for_error(error: &UpstreamError) -> Billed {
     match error {
-        UpstreamError::Unreachable | UpstreamError::ConnectTimedOut | UpstreamError::Refused(_) => {
-            Billed::No
-        }
+        UpstreamError::Unreachable(_)
+        | UpstreamError::ConnectTimedOut
+        | UpstreamError::Refused(_) => Billed::No,
         UpstreamError::TimedOut
         | UpstreamError::Disconnected
         | UpstreamError::Unusable(_)
@@ -99,7 +99,7 @@ pub fn another_model_may_do(error: &UpstreamError) -> bool {
 pub fn fault_of(error: &UpstreamError) -> Fault {
     match error {
         UpstreamError::TimedOut | UpstreamError::ConnectTimedOut => Fault::TimedOut,
-        UpstreamError::Unreachable | UpstreamError::Disconnected => Fault::Disconnected,
+        UpstreamError::Unreachable(_) | UpstreamError::Disconnected => Fault::Disconnected,
         UpstreamError::Unusable(reason) | UpstreamError::UnusableHead(reason, _) => {
             Fault::Unusable(reason)
         }

@@ -13,9 +13,11 @@ use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
 };
 use reqwest::{Client, Method, Request, Response, StatusCode, Url};
+use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::UpstreamError;
+use super::obstacle::Obstacle;
 use super::refusal::{Refusal, RefusalKind};
 use super::said::said;
 use super::storage::Storage;
@@ -134,7 +136,7 @@ impl FalClient {
         first_byte: Duration,
     ) -> Result<Answer, UpstreamError> {
         let url = format!("{}/{}{}", self.url, post.app, post.path);
-        let url = Url::parse(&url).map_err(|_| UpstreamError::Unreachable)?;
+        let url = Url::parse(&url).map_err(|_| UpstreamError::Unreachable(Obstacle::Address))?;
         let mut attempt = 1;
         loop {
             let request = request(url.clone(), post.input.clone(), key, post.is_stream);
@@ -142,10 +144,10 @@ impl FalClient {
                 Ok(Ok(response)) => return self.accept(response, key).await,
                 Err(_) => return Err(UpstreamError::TimedOut),
                 Ok(Err(error)) => match classify(&error) {
-                    UpstreamError::Unreachable if attempt < self.connect_attempts => {
+                    UpstreamError::Unreachable(_) if attempt < self.connect_attempts => {
                         attempt = attempt.saturating_add(1);
                     }
-                    error => return Err(error),
+                    error => return Err(tell(error)),
                 },
             }
         }
@@ -241,12 +243,13 @@ fn request(url: Url, input: Bytes, key: &FalKey, is_stream: bool) -> Request {
     request
 }
 
-/// No redirects (the key goes to one host), no proxies out of the environment, no repeats, and
-/// HTTP/1.1: one HTTP/2 connection would queue streams behind its limit.
+/// No redirects (the key goes to one host), no proxies out of the environment unless the settings
+/// say so, no repeats, and HTTP/1.1: one HTTP/2 connection would queue streams behind its limit.
 pub(super) fn build_http(settings: &config::Fal) -> Result<Client, reqwest::Error> {
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let proxy = proxy(settings)?;
     let builder = || {
-        Client::builder()
+        let builder = Client::builder()
             .http1_only()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -255,22 +258,52 @@ pub(super) fn build_http(settings: &config::Fal) -> Result<Client, reqwest::Erro
             .connect_timeout(settings.connect_timeout)
             .pool_max_idle_per_host(settings.pool_idle)
             .pool_idle_timeout(settings.pool_idle_timeout)
-            .user_agent(concat!("fal-gateway/", env!("CARGO_PKG_VERSION")))
+            .user_agent(concat!("fal-gateway/", env!("CARGO_PKG_VERSION")));
+        match &proxy {
+            Some(proxy) => builder.proxy(proxy.clone()),
+            None => builder,
+        }
     };
     if [&settings.url, &settings.rest_url].map(Url::scheme) == ["http"; 2] {
         return builder().tls_certs_only([]).build();
     }
+    let file = settings.ca_file.as_ref();
+    let own = file.map_or(&[][..], |file| file.certificates.as_slice());
+    let read = |certificates: &[CertificateDer<'_>]| {
+        let read = certificates.iter();
+        read.map(|der| reqwest::Certificate::from_der(der))
+            .collect::<Result<Vec<_>, _>>()
+    };
     // Slim images have no certificates of their own; Mozilla's serve there.
-    builder().build().or_else(|_| {
-        let bundled = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
-        builder()
-            .tls_certs_only(
-                bundled
-                    .iter()
-                    .filter_map(|der| reqwest::Certificate::from_der(der).ok()),
-            )
-            .build()
-    })
+    match builder().build() {
+        Ok(client) if own.is_empty() => Ok(client),
+        Ok(_) => builder().tls_certs_merge(read(own)?).build(),
+        Err(_) => {
+            let bundled = read(webpki_root_certs::TLS_SERVER_ROOT_CERTS)?;
+            builder()
+                .tls_certs_only(bundled.into_iter().chain(read(own)?))
+                .build()
+        }
+    }
+}
+
+/// The proxy for what goes out over TLS. Anything else stays on this machine, and would show the
+/// key to the proxy.
+fn proxy(settings: &config::Fal) -> Result<Option<reqwest::Proxy>, reqwest::Error> {
+    let Some(config::Proxy::At { url, bypass }) = &settings.proxy else {
+        return Ok(None);
+    };
+    let proxy = reqwest::Proxy::https(url.clone())?;
+    Ok(Some(proxy.no_proxy(reqwest::NoProxy::from_string(bypass))))
+}
+
+/// Has the log say why there is no connection: the operator can do something about most reasons, and
+/// callers are not told.
+pub(super) fn tell(error: UpstreamError) -> UpstreamError {
+    if let UpstreamError::Unreachable(_) | UpstreamError::ConnectTimedOut = error {
+        tracing::warn!("{error}");
+    }
+    error
 }
 
 /// Tells apart what happened before and after a byte was sent.
@@ -278,7 +311,7 @@ pub(super) fn classify(error: &reqwest::Error) -> UpstreamError {
     if error.is_connect() {
         return match error.is_timeout() {
             true => UpstreamError::ConnectTimedOut,
-            false => UpstreamError::Unreachable,
+            false => UpstreamError::Unreachable(Obstacle::of(error)),
         };
     }
     let mut source = error.source();

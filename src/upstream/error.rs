@@ -1,13 +1,14 @@
 //! What can go wrong between the gateway and fal.
 
+use super::obstacle::Obstacle;
 use super::refusal::Refusal;
 
 /// Why a call to fal brought no answer. The text is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// Nothing was sent: the name, the address, TLS or the connection failed.
-    #[error("cannot connect to fal")]
-    Unreachable,
+    #[error("cannot connect to fal: {0}")]
+    Unreachable(Obstacle),
     /// Nothing was sent: connecting took too long.
     #[error("connecting to fal took too long")]
     ConnectTimedOut,
@@ -41,7 +42,7 @@ impl UpstreamError {
     /// The kind, as a label for metrics and logs.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Unreachable => "unreachable",
+            Self::Unreachable(_) => "unreachable",
             Self::ConnectTimedOut => "connect_timeout",
             Self::TimedOut => "timeout",
             Self::Disconnected => "disconnected",

@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod error;
+pub mod obstacle;
 mod openrouter;
 pub mod refusal;
 pub mod said;
@@ -14,5 +15,6 @@ pub mod storage;
 
 pub use client::{Answer, FalClient, FalKey, FalKeyPrint, Post};
 pub use error::UpstreamError;
+pub use obstacle::Obstacle;
 pub use refusal::{Lacking, Refusal, RefusalKind};
 pub use storage::{Storage, Upload};

@@ -10,8 +10,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, Request, Response, Url};
 use url::Origin;
 
-use super::client::{FalKey, classify, read_start, refusal};
+use super::client::{FalKey, classify, read_start, refusal, tell};
 use super::error::UpstreamError;
+use super::obstacle::Obstacle;
 use crate::config;
 use crate::wire::fal::storage::{InitiateUpload, InitiatedUpload};
 
@@ -73,7 +74,8 @@ impl Storage {
         file: &Upload<'_>,
         key: &FalKey,
     ) -> Result<InitiatedUpload, UpstreamError> {
-        let url = Url::parse(&self.initiate_url).map_err(|_| UpstreamError::Unreachable)?;
+        let url = Url::parse(&self.initiate_url)
+            .map_err(|_| UpstreamError::Unreachable(Obstacle::Address))?;
         let body = InitiateUpload {
             content_type: file.media_type,
             file_name: file.name,
@@ -106,7 +108,7 @@ impl Storage {
 
     async fn execute(&self, request: Request) -> Result<Response, UpstreamError> {
         let response = self.http.execute(request).await;
-        response.map_err(|error| classify(&error))
+        response.map_err(|error| tell(classify(&error)))
     }
 
     /// A place that a file may be put to.

@@ -14,6 +14,6 @@ pub(super) use collection::{List, Table};
 pub(super) use kind::{Found, Kind};
 pub(super) use scalar::{Choice, Count, Optional, Size, Span, Switch, ZeroMeansNone};
 pub(super) use text::{
-    Address, AppPath, BaseUrl, FalKey, FilePath, HashedKey, Host, ModelId, NetworkBlock,
-    Passphrase, WebOrigin,
+    Address, AppPath, BaseUrl, CaPath, FalKey, FilePath, HashedKey, Host, ModelId, NetworkBlock,
+    Passphrase, ProxyAddress, WebOrigin,
 };

@@ -8,6 +8,7 @@ use url::{Host as UrlHost, Url};
 
 use super::{Found, Kind};
 use crate::config::KeyHash;
+use crate::config::egress::{CaFile, Proxy};
 use crate::config::network::Network;
 use crate::config::problem::Problems;
 use crate::config::settings::Secrecy;
@@ -79,6 +80,38 @@ fn is_this_machine(host: UrlHost<&str>) -> bool {
         UrlHost::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
         UrlHost::Ipv4(address) => address.is_loopback(),
         UrlHost::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+/// The address of an HTTP proxy, or the word for the environment's.
+pub(crate) struct ProxyAddress;
+
+impl Kind for ProxyAddress {
+    type Value = Proxy;
+
+    fn takes(&self) -> String {
+        "`env`, or the address of an HTTP proxy such as `http://proxy.example.com:3128`, with a user \
+         and a password before the host if it asks for them"
+            .to_owned()
+    }
+
+    fn short(&self) -> String {
+        "URL or `env`".to_owned()
+    }
+
+    fn secrecy(&self) -> Secrecy {
+        Secrecy::Address
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<Proxy> {
+        let proxy = found.text().and_then(|text| match text.trim() {
+            "env" => Some(Proxy::Environment),
+            text => Proxy::parse(text).map(|url| Proxy::At {
+                url,
+                bypass: String::new(),
+            }),
+        });
+        proxy.or_else(|| found.refuse(self, problems))
     }
 }
 
@@ -228,6 +261,29 @@ impl Kind for FilePath {
         let path = found.text().filter(|path| !path.contains('\0'));
         path.map(PathBuf::from)
             .or_else(|| found.refuse(self, problems))
+    }
+}
+
+/// The path of a file with certificates, which is read once all settings are.
+pub(crate) struct CaPath;
+
+impl Kind for CaPath {
+    type Value = CaFile;
+
+    fn takes(&self) -> String {
+        FilePath.takes()
+    }
+
+    fn short(&self) -> String {
+        FilePath.short()
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<CaFile> {
+        let path = FilePath.read(found, problems)?;
+        Some(CaFile {
+            path,
+            certificates: Vec::new(),
+        })
     }
 }
 

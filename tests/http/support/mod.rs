@@ -1,5 +1,6 @@
 //! What the tests are made of: a gateway, raw sockets, and two stand-ins for fal.
 
+mod egress;
 mod emulated;
 mod gateway;
 mod process;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub(crate) use egress::{Authority, Manners, TestProxy, nobody};
 pub(crate) use emulated::Emulated;
 pub(crate) use gateway::{FAL_KEY, Setup, TestGateway};
 pub(crate) use process::Process;

@@ -1,7 +1,7 @@
 //! A stand-in for fal that does exactly what it is told, byte by byte.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -99,6 +99,11 @@ impl ScriptedUpstream {
 
     pub(crate) fn url(&self) -> String {
         self.url.clone()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = self.url.strip_prefix("http://").unwrap();
+        address.parse().unwrap()
     }
 
     pub(crate) fn setup(&self) -> Setup {

@@ -4,13 +4,13 @@ use std::io::Write;
 
 use secrecy::ExposeSecret;
 
-use super::{file, hash, load, problems};
-use fal_gateway::config::Sources;
+use super::{CERTIFICATE, file, hash, load, problems};
+use fal_gateway::config::{Proxy, Sources};
 
 #[test]
 fn spending_the_fal_key_for_strangers_needs_a_decision() {
     let exposed = Sources::default()
-        .with_env("FAL_KEY", "k")
+        .with_env("FAL_KEY", "id:secret")
         .with_flag("--listen", "0.0.0.0:3250");
     let found = problems(&exposed);
     assert!(
@@ -39,7 +39,7 @@ fn spending_the_fal_key_for_strangers_needs_a_decision() {
 #[test]
 fn a_refused_value_causes_no_second_problem() {
     let sources = file("[auth]\nkeys = [\"plain\"]")
-        .with_env("FAL_KEY", "k")
+        .with_env("FAL_KEY", "id:secret")
         .with_flag("--listen", "0.0.0.0:3250");
     let found = problems(&sources);
     assert_eq!(found.lines().count(), 1, "{found}");
@@ -49,7 +49,7 @@ fn a_refused_value_causes_no_second_problem() {
 #[test]
 fn an_unreadable_file_causes_no_second_problem() {
     let sources = file("[auth\nkeys = []")
-        .with_env("FAL_KEY", "k")
+        .with_env("FAL_KEY", "id:secret")
         .with_flag("--listen", "0.0.0.0:1");
     let found = problems(&sources);
     assert!(
@@ -163,7 +163,7 @@ fn the_fal_key_may_stand_in_a_file_of_its_own() {
         Some("id:0012")
     );
 
-    let both = sources.clone().with_env("FAL_KEY", "k");
+    let both = sources.clone().with_env("FAL_KEY", "id:secret");
     let found = problems(&both);
     assert!(
         found.starts_with(
@@ -213,4 +213,104 @@ fn plain_http_is_for_this_machine_only() {
             "{url}"
         );
     }
+}
+
+#[test]
+fn a_fal_key_without_its_form_is_named_and_not_shown() {
+    for (key, is_named) in [
+        ("id:secret", false),
+        ("6f1c:abc:def", false),
+        ("hunter2", true),
+        (":hunter2", true),
+        ("hunter2:", true),
+    ] {
+        let warnings = load(&Sources::default().with_env("FAL_KEY", key)).warnings();
+        let named = warnings.iter().filter(|one| one.contains("`id:secret`"));
+        assert_eq!(named.count(), usize::from(is_named), "{warnings:?}");
+        let warnings = warnings.concat();
+        assert!(!warnings.contains("hunter2"), "{warnings}");
+    }
+}
+
+#[test]
+fn certificates_are_read_when_the_settings_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    let settings = || file(&format!("[fal]\nca_file = {path:?}"));
+    let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+    let second = format!("{CERTIFICATE}{no_certificate}");
+    let missing = problems(&settings());
+    assert!(
+        missing.ends_with("cannot be read: it does not exist."),
+        "{missing}"
+    );
+    for (text, end) in [
+        (
+            "",
+            "holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`).",
+        ),
+        (
+            key,
+            "holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`).",
+        ),
+        (cut, "is not in PEM form."),
+        (
+            no_certificate,
+            "holds something that is no certificate, as number 1.",
+        ),
+        (
+            &second,
+            "holds something that is no certificate, as number 2.",
+        ),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let found = problems(&settings());
+        assert!(
+            found.starts_with("fal-gateway.toml:2: fal.ca_file "),
+            "{found}"
+        );
+        assert!(found.ends_with(end), "{found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
+    let twice = format!("# ours\n{CERTIFICATE}\n{CERTIFICATE}{key}");
+    std::fs::write(&path, twice).unwrap();
+    let read = load(&settings()).fal.ca_file.unwrap();
+    assert_eq!(read.certificates.len(), 2);
+}
+
+#[test]
+fn the_environments_proxy_is_looked_up_once() {
+    let with = |variables: &[(&str, &str)]| {
+        let sources = file("[fal]\nproxy = \"env\"");
+        let add = |sources: Sources, (name, value): &(&str, &str)| sources.with_env(*name, *value);
+        variables.iter().fold(sources, add)
+    };
+    assert_eq!(load(&with(&[])).fal.proxy, None);
+    assert_eq!(load(&with(&[("HTTPS_PROXY", " ")])).fal.proxy, None);
+    assert_eq!(load(&with(&[("HTTP_PROXY", "http://a")])).fal.proxy, None);
+    for (variables, address, exceptions) in [
+        (
+            &[("HTTPS_PROXY", "http://a:1"), ("https_proxy", "b:2")][..],
+            "http://b:2/",
+            "",
+        ),
+        (
+            &[("ALL_PROXY", "https://a"), ("NO_PROXY", "x, y")],
+            "https://a/",
+            "x, y",
+        ),
+    ] {
+        let Some(Proxy::At { url, bypass }) = load(&with(variables)).fal.proxy else {
+            unreachable!("{variables:?} name a proxy");
+        };
+        assert_eq!((url.as_str(), bypass.as_str()), (address, exceptions));
+    }
+    let found = problems(&with(&[("https_proxy", "socks5://a:1")]));
+    assert!(
+        found.contains("the environment variable https_proxy is not"),
+        "{found}"
+    );
+    assert_eq!(found.lines().count(), 1, "{found}");
 }

@@ -128,6 +128,37 @@ fn a_shared_group_and_another_owner_are_somebody_else() {
 
 /// What lies about in an unpacked archive or a cloned repository is ours, and was not meant.
 #[test]
+fn a_found_file_cannot_choose_who_reads_what_is_sent() {
+    let authority = folder_with("");
+    let ca_file = authority.path().join("ca.pem");
+    fs::write(&ca_file, super::CERTIFICATE).expect("a temporary file can be written");
+    set_mode(&ca_file, 0o644);
+    for (setting, value) in [
+        ("proxy", "http://proxy.example.com:3128"),
+        ("proxy", "env"),
+        ("ca_file", &ca_file.display().to_string()),
+    ] {
+        let folder = folder_with(&format!("[fal]\n{setting} = {value:?}\n"));
+        let variables = [
+            ("FAL_KEY", "id:secret"),
+            ("HTTPS_PROXY", "proxy.example.com"),
+        ];
+        let output = run(folder.path(), &["check"], &variables);
+        assert_eq!(output.status.code(), Some(2), "{setting}");
+        let said = said(&output);
+        let place = format!("fal-gateway.toml:2: fal.{setting} decides who may read");
+        assert!(said.contains(&place), "{said}");
+        let named = run(folder.path(), &["check", "--config", FILE], &variables);
+        assert_eq!(
+            named.status.code(),
+            Some(0),
+            "{}",
+            super::found::said(&named)
+        );
+    }
+}
+
+#[test]
 fn a_found_file_cannot_send_the_key_away() {
     for (setting, url) in [
         ("url", "https://fal.example.com"),

@@ -13,6 +13,20 @@ use fal_gateway::config::{Config, Sources};
 
 const FILE: &str = "fal-gateway.toml";
 
+/// A certificate of an authority; its key is nobody's.
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBdjCCARugAwIBAgIUdzT0jFNtLpQRGEWp56wrNHxpx7EwCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjYwNzMxMjhaGA8yMTI2MTEwMjA3MzEy
+OFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABCTP
+Z02PxQtqHrDOibyX80EgFL+7BIrVYobsu90W931V8n1zTxBeiIv4z7yY/5WGYQNI
+5HkjGAyJVwsP57g8GsijUzBRMB0GA1UdDgQWBBTM0e/z6+KW0yCntR0fNWr4HGUG
+YzAfBgNVHSMEGDAWgBTM0e/z6+KW0yCntR0fNWr4HGUGYzAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0kAMEYCIQCUGwtDLR2n6Eh6cxfV1Eq/fYIdiFcxLUFZ
+f8Cs+7VqLAIhAJ0hkxtnTbHv4OOpDWkj9a5dhXEtbVFg2S71DTYft+zJ
+-----END CERTIFICATE-----
+";
+
 /// Sources with nothing but this file.
 fn file(text: &str) -> Sources {
     Sources::default().with_file(FILE, text)

@@ -62,3 +62,19 @@ fn the_settings_themselves_are_safe_to_log() {
     let config = Config::load(&Sources::default().with_env("FAL_KEY", "very-secret"));
     assert!(!format!("{config:?}").contains("very-secret"));
 }
+
+#[test]
+fn a_proxys_login_is_masked_everywhere() {
+    for sources in [
+        file("[fal]\nproxy = \"http://hunter2:hunter3@proxy.example.com:3128\""),
+        file("[fal]\nproxy = \"http://hunter2:hunter3@proxy.example.com:3128/path\""),
+        file("[fal]\nproxy = \"hunter2:hunter3@proxy.example.com\""),
+        file("[fal]\nproxy = \"env\"")
+            .with_env("HTTPS_PROXY", "http://hunter2:hunter3@proxy.example.com"),
+        file("[fal]\nproxy = \"env\"")
+            .with_env("HTTPS_PROXY", "ftp://hunter2:hunter3@proxy.example.com"),
+    ] {
+        let page = everything(&sources);
+        assert!(!page.contains("hunter"), "{page}");
+    }
+}
