@@ -1,8 +1,17 @@
 //! What the chunks of a native answer amount to, and what is none.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
 use fal_gateway::translate::reading::chunks::{Chunks, NativeCall, Reported};
 use fal_gateway::translate::reading::decoder::{Additions, Step};
-use fal_gateway::translate::reading::{Fault, FinishReason};
+use fal_gateway::translate::reading::{Fault, FinishReason, Format, Reader};
+use fal_gateway::translate::upstream::UpstreamId;
+
+use crate::streams::acts;
+use crate::support::{CAPABILITIES, Ending, Face, Heard, LIMITS, byte_by_byte, cases, drive, hear};
 
 const ROOM: usize = 1 << 20;
 
@@ -96,7 +105,7 @@ fn calls_are_put_together_by_index_or_by_id() {
         ("a".to_owned(), "{\"x\":1}".to_owned()),
         ("b".to_owned(), "{}".to_owned()),
     ];
-    let cases: [&[&str]; 5] = [
+    let cases: [&[&str]; 6] = [
         &[
             r#"{"tool_calls":[{"index":0,"id":"c0","type":"function","function":{"name":"a","arguments":""}}]}"#,
             r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"x\""}}]}"#,
@@ -116,6 +125,10 @@ fn calls_are_put_together_by_index_or_by_id() {
         &[
             r#"{"tool_calls":[{"index":0,"id":"c0","function":{"name":"a","arguments":"{\"x\":1}"}}]}"#,
             r#"{"tool_calls":[{"index":0,"id":"c1","function":{"name":"b","arguments":"{}"}}]}"#,
+        ],
+        // With nothing but their names to tell them apart.
+        &[
+            r#"{"tool_calls":[{"function":{"name":"a","arguments":"{\"x\":1}"}},{"function":{"name":"b","arguments":"{}"}}]}"#,
         ],
         // The name in every piece, and arguments that are no string.
         &[
@@ -300,4 +313,191 @@ fn blocks_of_reasoning_are_whole_again() {
     );
     assert_eq!(chunks.take_details().as_deref(), Some(expected));
     assert_eq!(chunks.take_details(), None);
+}
+
+/// What an answer says, in order.
+#[derive(Clone, Debug)]
+enum Part {
+    Text(&'static str),
+    Thought(&'static str),
+    Call(&'static str, &'static str),
+    Comment,
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let text = select(vec![
+        "a",
+        "Zo\u{eb} ",
+        "\u{1f388}",
+        "\"q\"\\n",
+        "EN",
+        "END",
+        "<think>",
+        "{\"a\":",
+        "\"b\"}",
+        "\n",
+        "",
+    ]);
+    let arguments = select(vec![
+        "{}",
+        "{\"city\":\"Oslo\"}",
+        "{'city':'x'}",
+        "{\"town\":1}",
+        "{\"city\":\"O",
+        "",
+    ]);
+    prop_oneof![
+        4 => text.clone().prop_map(Part::Text),
+        1 => text.prop_map(Part::Thought),
+        2 => (select(vec!["get_weather", "now", "Now", "none"]), arguments)
+            .prop_map(|(name, arguments)| Part::Call(name, arguments)),
+        1 => Just(Part::Comment),
+    ]
+}
+
+/// The stream in which these parts come, each call in pieces.
+fn stream_of(parts: &[Part], reason: &str, line_end: &str) -> Vec<u8> {
+    let mut events = vec![chunk(r#"{"role":"assistant","content":""}"#)];
+    let mut calls = 0;
+    for part in parts {
+        match part {
+            Part::Text(text) => events.push(chunk(&json!({ "content": text }).to_string())),
+            Part::Thought(text) => events.push(chunk(&json!({ "reasoning": text }).to_string())),
+            Part::Call(name, arguments) => {
+                let at = arguments.len() / 2;
+                for (name, arguments) in [
+                    (Some(name), ""),
+                    (None, &arguments[..at]),
+                    (None, &arguments[at..]),
+                ] {
+                    let piece = json!({ "index": calls, "function": { "name": name, "arguments": arguments } });
+                    events.push(chunk(&json!({ "tool_calls": [piece] }).to_string()));
+                }
+                calls += 1;
+            }
+            Part::Comment => events.push(String::new()),
+        }
+    }
+    events.extend([finish(reason), "[DONE]".to_owned()]);
+    let framed = events.iter().map(|event| match event.as_str() {
+        "" => format!(": OPENROUTER PROCESSING{line_end}{line_end}"),
+        data => format!("data: {data}{line_end}{line_end}"),
+    });
+    framed.collect::<String>().into_bytes()
+}
+
+/// The same as one object.
+fn object_of(parts: &[Part], reason: &str) -> Vec<u8> {
+    let (mut content, mut reasoning, mut calls) = (String::new(), String::new(), Vec::new());
+    for part in parts {
+        match part {
+            Part::Text(text) => content.push_str(text),
+            Part::Thought(text) => reasoning.push_str(text),
+            Part::Call(name, arguments) => {
+                calls.push(json!({ "function": { "name": name, "arguments": arguments } }));
+            }
+            Part::Comment => {}
+        }
+    }
+    let message = json!({ "content": content, "reasoning": reasoning, "tool_calls": calls });
+    let choice = json!({ "index": 0, "message": message, "finish_reason": reason });
+    json!({ "choices": [choice] }).to_string().into_bytes()
+}
+
+fn request(kind: usize, is_stream: bool) -> Value {
+    let schema = |strict: bool| {
+        json!({
+            "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"],
+            "additionalProperties": !strict,
+        })
+    };
+    let weather = |strict: bool| {
+        json!({
+            "type": "function",
+            "function": { "name": "get_weather", "parameters": schema(strict), "strict": strict },
+        })
+    };
+    let now = json!({ "type": "function", "function": { "name": "now" } });
+    let mut request = json!({
+        "model": "x/y", "messages": [{ "role": "user", "content": "Hi" }], "stream": is_stream,
+        "reasoning_effort": "low", "stop": ["END"],
+    });
+    let more = match kind {
+        0 => json!({}),
+        1 => json!({ "tools": [weather(false), now] }),
+        2 => json!({ "tools": [weather(true), now], "parallel_tool_calls": false }),
+        3 => json!({ "tools": [weather(true), now], "tool_choice": "required" }),
+        _ => json!({ "response_format": { "type": "json_schema", "json_schema": {
+            "name": "a", "schema": schema(true), "strict": kind == 5,
+        } } }),
+    };
+    let more = more.as_object().unwrap().clone();
+    request.as_object_mut().unwrap().extend(more);
+    request
+}
+
+/// What is heard of a stream and of the whole answer.
+fn heard_of(kind: usize, parts: &[Part], reason: &str) -> (Heard, Heard) {
+    let body = request(kind, true).to_string();
+    let (plan, _) = Face::Chat
+        .plan_on(UpstreamId::RouterOpenai, body.as_bytes(), &CAPABILITIES)
+        .unwrap();
+    let stream = hear(&plan.reading, LIMITS, &stream_of(parts, reason, "\n"), &[]);
+    let mut whole = Heard::default();
+    let reader = Reader::new(&plan.reading, Format::Object, LIMITS);
+    drive(reader, &object_of(parts, reason), &[], &mut whole);
+    (stream, whole)
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn a_native_answer_is_heard_the_same_however_it_is_cut_and_keeps_its_promises(
+        parts in vec(part(), 0..8), kind in 0..6usize, acts in acts(),
+        reason in select(vec!["stop", "length", "tool_calls", "content_filter", "error"]),
+        line_end in select(vec!["\n", "\r\n", "\r"]),
+    ) {
+        let body = request(kind, true).to_string();
+        let (plan, _) = Face::Chat
+            .plan_on(UpstreamId::RouterOpenai, body.as_bytes(), &CAPABILITIES)
+            .unwrap();
+        let bytes = stream_of(&parts, reason, line_end);
+        let at_once = hear(&plan.reading, LIMITS, &bytes, &[]);
+        prop_assert_eq!(at_once.endings.len(), 1);
+        prop_assert_eq!(&hear(&plan.reading, LIMITS, &bytes, &acts), &at_once);
+        prop_assert_eq!(&hear(&plan.reading, LIMITS, &bytes, &byte_by_byte(bytes.len())), &at_once);
+        prop_assert!(!at_once.text.contains("END") || kind == 3, "{}", at_once.text);
+        for call in &at_once.calls {
+            let arguments: Value = serde_json::from_str(&call.arguments).unwrap();
+            prop_assert!(arguments.is_object());
+            let fits = call.name != "get_weather" || arguments.get("city").is_some_and(Value::is_string);
+            prop_assert!(fits || kind == 1, "{:?}", call);
+        }
+        prop_assert!(kind != 2 || at_once.calls.len() <= 1);
+        if let [Ending::Finished(finish)] = at_once.endings.as_slice() {
+            let is_call = finish.reason == FinishReason::ToolCalls;
+            prop_assert_eq!(is_call, !at_once.calls.is_empty());
+            let is_cut = matches!(finish.reason, FinishReason::Length | FinishReason::ContentFilter);
+            prop_assert!(kind != 3 || is_call || is_cut);
+        }
+    }
+
+    #[test]
+    fn a_whole_native_answer_is_its_stream_joined(
+        parts in vec(part(), 0..8), kind in 0..6usize,
+        reason in select(vec!["stop", "length", "tool_calls"]),
+    ) {
+        // Of reasoning in both places, the one that speaks first counts.
+        let speaks_twice = |part: &Part| matches!(part, Part::Thought(_) | Part::Text("<think>"));
+        let parts: Vec<Part> = parts.into_iter().filter(|part| !speaks_twice(part)).collect();
+        let (stream, whole) = heard_of(kind, &parts, reason);
+        prop_assert_eq!(&stream.text, &whole.text);
+        prop_assert_eq!(&stream.calls, &whole.calls);
+        let ends_alike = match (stream.endings.as_slice(), whole.endings.as_slice()) {
+            ([Ending::Finished(one)], [Ending::Finished(other)]) => one.reason == other.reason,
+            (one, other) => one == other,
+        };
+        prop_assert!(ends_alike, "{:?} and {:?}", stream.endings, whole.endings);
+    }
 }

@@ -6,6 +6,7 @@
 //!   byte for byte. Beside it lie `<case>.openai.sse` and `<case>.whole.json`, what the caller gets,
 //!   and `<case>.request.json` where the request matters. Cases called `notes-...` are answered with
 //!   the notes in the body. The key of the conversation is `7K2Q` in all of them.
+//! - Cases called `native-...` are about the upstream that takes messages, all others about any-llm.
 //! - `tests/golden/completions/plan` and `tests/golden/completions/reading` are the same for
 //!   `POST /v1/completions`.
 //! - `tests/golden/explain/<case>.json` holds a chat `request` as above and its `explanation`.
@@ -37,7 +38,7 @@ use fal_gateway::translate::reading::{
 };
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::tools::Dialect;
-use fal_gateway::translate::upstream::Apps;
+use fal_gateway::translate::upstream::{Apps, UpstreamId};
 use fal_gateway::wire::openai::fields::Fields;
 
 use crate::support::{
@@ -107,7 +108,8 @@ fn every_request_gives_the_plan_or_the_refusal_in_its_file() {
         for (path, text) in files(face.plans()) {
             let case = PlanCase::new(&path, &text);
             let body = case.body();
-            let outcome = face.plan(body.as_bytes(), &case.capabilities());
+            let upstream = upstream_of(stem(&path));
+            let outcome = face.plan_on(upstream, body.as_bytes(), &case.capabilities());
             let outcome = outcome.map(|(plan, echo)| ("plan", shown(&plan, echo.as_deref())));
             golden.expect(&path, case.render(outcome).as_bytes());
         }
@@ -128,6 +130,14 @@ fn every_request_is_explained_as_its_file_says() {
         golden.expect(&path, case.render(outcome).as_bytes());
     }
     golden.conclude();
+}
+
+/// The upstream that a case of this name is about.
+fn upstream_of(case: &str) -> UpstreamId {
+    match case.starts_with("native-") {
+        true => UpstreamId::RouterOpenai,
+        false => UpstreamId::AnyLlm,
+    }
 }
 
 const FACES: [Face; 2] = [Face::Chat, Face::Completions];
@@ -462,7 +472,7 @@ const KEY: &str = "7K2Q";
 
 fn answer(face: Face, case: &str, request: &str, format: Format, bytes: &[u8]) -> Answer {
     let (mut plan, _) = face
-        .plan(request.as_bytes(), &CAPABILITIES)
+        .plan_on(upstream_of(case), request.as_bytes(), &CAPABILITIES)
         .unwrap_or_else(|rejection| panic!("{case}: {rejection:?}"));
     let tools = plan.reading.contract.tools.iter_mut();
     let keys = tools.map(|tools| &mut tools.key);

@@ -22,6 +22,7 @@ use fal_gateway::translate::reading::{
     Call, Event, Fault, Finish, Format, Limits, Reader, Sink, Unmet,
 };
 use fal_gateway::translate::rejection::Rejection;
+use fal_gateway::translate::upstream::UpstreamId;
 
 /// So many generated inputs, the same ones each time. `PROPTEST_RNG_SEED=7` looks elsewhere, and
 /// `PROPTEST_CASES` has no say.
@@ -99,6 +100,16 @@ impl Face {
         body: &'a [u8],
         capabilities: &Capabilities,
     ) -> Result<(Plan<'a>, Option<String>), Rejection> {
+        self.plan_on(UpstreamId::AnyLlm, body, capabilities)
+    }
+
+    /// The same for this upstream.
+    pub(crate) fn plan_on<'a>(
+        self,
+        upstream: UpstreamId,
+        body: &'a [u8],
+        capabilities: &Capabilities,
+    ) -> Result<(Plan<'a>, Option<String>), Rejection> {
         let (ask, echo) = match self {
             Self::Chat => (parse(body, &MESSAGE_LIMITS)?, None),
             Self::Completions => {
@@ -106,7 +117,8 @@ impl Face {
                 (request.ask, request.echo)
             }
         };
-        let (target, others) = plan::candidates(&ask, &CATALOGUE)?;
+        let (mut target, others) = plan::candidates(&ask, &CATALOGUE)?;
+        target.upstream = upstream;
         Ok((plan::plan(&ask, &target, &others, capabilities)?, echo))
     }
 }

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::abilities::{Abilities, Natively};
 use super::format;
 use crate::translate::ask::{Ask, Effort, FinerSampling, Reasoning};
@@ -171,10 +169,10 @@ fn tools<'a>(offer: &Offer<'a>) -> Vec<Tool<'a>> {
                 Some(parameters) => Cow::Borrowed(parameters),
                 None => format::no_parameters(),
             },
-            strict: tool.strict.then(|| {
-                let schema = tool.parameters.map(RawValue::get);
-                schema.is_some_and(format::is_strict_schema)
-            }),
+            strict: tool
+                .parameters
+                .is_some_and(|schema| tool.strict && format::is_strict_schema(schema.get()))
+                .then_some(true),
         },
     });
     tools.collect()

@@ -63,10 +63,11 @@ pub(super) fn write<'a>(
         false => as_record(ask, schemas, &target.id, capabilities)?,
     };
     // Where a call is due, no text is delivered that could be stopped.
-    let sends_stops = abilities.takes(Parameter::Stop) && !contract.requires_call();
+    let has_stops = !ask.stop.is_empty() && !contract.requires_call();
+    let sends_stops = has_stops && abilities.takes(Parameter::Stop);
     // A whole answer that is stopped here is read as a stream, so that the call can be dropped at
     // the match instead of being paid for to its end.
-    let is_stopped_here = !ask.stop.is_empty() && !sends_stops;
+    let is_stopped_here = has_stops && !sends_stops;
     let fields = Fields {
         ask,
         abilities,

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::cumulative::end_of_string;
@@ -224,10 +225,11 @@ impl Chunks {
             return Err(self.fault(&ErrorObject::read(error)));
         }
         let is_plain = choice.finish_reason.is_none();
+        let is_whole = choice.message.is_some();
         let said = choice.message.or(choice.delta).unwrap_or_default();
         let template = is_plain.then(|| Template::of(data, &said)).flatten();
         self.template = template.or(self.template.take());
-        self.say(said, new)?;
+        self.say(said, is_whole, new)?;
         let finish = choice.finish_reason.as_ref().map(Text::as_str);
         if let Some(word) = finish.filter(|word| !word.is_empty()) {
             self.finish = Some(Ending::of(word));
@@ -240,7 +242,7 @@ impl Chunks {
         }
     }
 
-    fn say(&mut self, said: Said<'_>, new: &mut Additions) -> Result<(), Fault> {
+    fn say(&mut self, said: Said<'_>, is_whole: bool, new: &mut Additions) -> Result<(), Fault> {
         let mut thought = Cow::Borrowed("");
         for raw in [said.reasoning, said.reasoning_content]
             .into_iter()
@@ -269,17 +271,32 @@ impl Chunks {
         self.has_begun |= !new.text.is_empty() || !new.reasoning.is_empty() || !pieces.is_empty();
         pieces
             .into_iter()
-            .try_for_each(|piece| self.add_piece(piece))
+            .try_for_each(|piece| self.add_piece(piece, is_whole))
     }
 
-    /// Adds a piece to the call that it belongs to: by its index, or by its id, or to the last one.
-    fn add_piece(&mut self, piece: CallPiece<'_>) -> Result<(), Fault> {
-        let id = piece.id.as_ref().map_or("", Text::as_str);
-        let is_same = |call: &NativeCall| {
+    /// The call that a piece belongs to: by its index, or by its id, or the last one, unless that is
+    /// complete and the piece names one.
+    fn known_call(&self, piece: &CallPiece<'_>, id: &str) -> Option<usize> {
+        let is_named = piece
+            .function
+            .as_ref()
+            .is_some_and(|function| function.name.is_some());
+        let is_anonymous = piece.index.is_none() && id.is_empty();
+        if is_anonymous {
+            let last = self.calls.last()?;
+            let goes_on = !(is_named && last.is_complete());
+            return self.calls.len().checked_sub(1).filter(|_| goes_on);
+        }
+        self.calls.iter().rposition(|call| {
             let has_index = piece.index.is_none() || call.index == piece.index;
             has_index && (id.is_empty() || call.id.is_empty() || call.id == id)
-        };
-        let known = self.calls.iter().rposition(is_same);
+        })
+    }
+
+    /// Adds a piece to its call. In a whole answer each is a call of its own.
+    fn add_piece(&mut self, piece: CallPiece<'_>, is_whole: bool) -> Result<(), Fault> {
+        let id = piece.id.as_ref().map_or("", Text::as_str);
+        let known = self.known_call(&piece, id).filter(|_| !is_whole);
         let at = match known {
             Some(at) => at,
             None if self.calls.len() >= MAX_CALLS => return Err(Fault::Unusable("too many calls")),
@@ -346,6 +363,10 @@ impl fmt::Display for NativeCall {
 }
 
 impl NativeCall {
+    fn is_complete(&self) -> bool {
+        serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
+    }
+
     /// Names come whole, and rarely in pieces; some servers repeat them in every piece.
     fn add_name(&mut self, name: &str) -> Result<(), Fault> {
         if self.name == name || !self.arguments.is_empty() {
