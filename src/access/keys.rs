@@ -3,25 +3,68 @@
 //! Knows hashes only; where a key was found in a request, and what becomes of
 //! the request, is decided elsewhere.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::KeyHash;
+use jiff::Timestamp;
+
+use super::ModelRules;
+use crate::config::{Config, Key, KeyHash, Scope};
 
 /// The keys that open the gateway.
 ///
 /// ```
 /// use fal_gateway::access::ClientKeys;
 /// use fal_gateway::config::KeyHash;
+/// use jiff::Timestamp;
 ///
 /// let keys = ClientKeys::new(&KeyHash::of("sk-fg-1").named("alice"));
-/// assert_eq!(keys.verify("sk-fg-1").unwrap().as_str(), "alice");
-/// assert!(keys.verify("sk-fg-2").is_none());
+/// let now = Timestamp::UNIX_EPOCH;
+/// assert_eq!(keys.verify("sk-fg-1", now).unwrap().id.as_str(), "alice");
+/// assert!(keys.verify("sk-fg-2", now).is_err());
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ClientKeys {
-    by_hash: HashMap<[u8; 32], ClientKeyId>,
+    by_hash: HashMap<[u8; 32], Entry>,
+}
+
+/// A key under one of its hashes.
+#[derive(Debug)]
+struct Entry {
+    key: Arc<ClientKey>,
+    /// When this hash ends, where it does so before the key.
+    until: Option<Timestamp>,
+}
+
+/// A key and what it may do.
+#[derive(Debug)]
+pub struct ClientKey {
+    pub id: ClientKeyId,
+    project: Option<Arc<Project>>,
+    /// None for all.
+    scopes: Option<Vec<Scope>>,
+    models: Option<ModelRules>,
+    expires: Option<Timestamp>,
+    disabled: bool,
+}
+
+/// What several keys have in common.
+#[derive(Debug)]
+pub struct Project {
+    models: ModelRules,
+    disabled: bool,
+}
+
+/// Why a key does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is none of the configured ones.
+    Unknown,
+    /// Its time, or that of the hash it was found by, is over.
+    Expired,
+    /// It is switched off, or its project is.
+    Disabled,
 }
 
 /// What a key is called in logs and metrics; says nothing about the key.
@@ -29,14 +72,42 @@ pub struct ClientKeys {
 pub struct ClientKeyId(Arc<str>);
 
 impl ClientKeys {
-    /// Takes the hashes from `auth.keys`, or the single one from `auth.admin_key`.
+    /// Takes hashes whose keys may do anything: those of `auth.keys`, or that of `auth.admin_key`.
     pub fn new<'a>(hashes: impl IntoIterator<Item = &'a KeyHash>) -> Self {
-        let by_hash = hashes
-            .into_iter()
-            .map(|hash| (*hash.sha256(), ClientKeyId::of(hash)));
+        let entries = hashes.into_iter().map(|hash| {
+            let key = Arc::new(ClientKey::unlimited(ClientKeyId::of(hash)));
+            (*hash.sha256(), Entry { key, until: None })
+        });
         Self {
-            by_hash: by_hash.collect(),
+            by_hash: entries.collect(),
         }
+    }
+
+    /// All client keys that are configured.
+    pub fn of(config: &Config) -> Self {
+        let mut keys = Self::new(&config.auth.keys);
+        let projects: BTreeMap<&str, Arc<Project>> = config
+            .projects
+            .iter()
+            .map(|project| (project.name.as_str(), Arc::new(Project::of(project))))
+            .collect();
+        for key in &config.keys {
+            let project = key.project.as_deref().and_then(|name| projects.get(name));
+            let known = Arc::new(ClientKey::of(key, project.cloned()));
+            if let Some(hash) = &key.previous_hash {
+                let entry = Entry {
+                    key: Arc::clone(&known),
+                    until: key.previous_until,
+                };
+                keys.by_hash.insert(*hash.sha256(), entry);
+            }
+            let entry = Entry {
+                key: known,
+                until: None,
+            };
+            keys.by_hash.insert(*key.hash.sha256(), entry);
+        }
+        keys
     }
 
     /// Whether no key is configured. Then no key verifies either: whether
@@ -45,14 +116,75 @@ impl ClientKeys {
         self.by_hash.is_empty()
     }
 
-    /// The id of a presented key, if it is one of ours.
+    /// The key that was presented, if it is one of ours and opens at this time.
     ///
     /// The time taken does not depend on the number of keys. It may depend on
     /// how a hash differs from those that are known, which helps nobody: who
     /// presents a key does not choose its hash. The empty key never verifies.
-    pub fn verify(&self, presented: &str) -> Option<ClientKeyId> {
+    ///
+    /// # Errors
+    /// Why it does not open.
+    pub fn verify(&self, presented: &str, now: Timestamp) -> Result<&Arc<ClientKey>, Refused> {
         let found = self.by_hash.get(KeyHash::of(presented).sha256());
-        found.filter(|_| !presented.is_empty()).cloned()
+        let entry = found
+            .filter(|_| !presented.is_empty())
+            .ok_or(Refused::Unknown)?;
+        let is_over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
+        if is_over(entry.until) || is_over(entry.key.expires) {
+            return Err(Refused::Expired);
+        }
+        let project = entry.key.project.as_ref();
+        match entry.key.disabled || project.is_some_and(|project| project.disabled) {
+            true => Err(Refused::Disabled),
+            false => Ok(&entry.key),
+        }
+    }
+}
+
+impl ClientKey {
+    fn unlimited(id: ClientKeyId) -> Self {
+        Self {
+            id,
+            project: None,
+            scopes: None,
+            models: None,
+            expires: None,
+            disabled: false,
+        }
+    }
+
+    fn of(key: &Key, project: Option<Arc<Project>>) -> Self {
+        Self {
+            id: ClientKeyId(key.name.as_str().into()),
+            project,
+            scopes: Some(key.scopes.clone()),
+            models: Some(ModelRules::new(&key.models, key.premium)),
+            expires: key.expires,
+            disabled: key.disabled,
+        }
+    }
+
+    /// Whether the key is for this.
+    pub fn is_for(&self, scope: Scope) -> bool {
+        let scopes = self.scopes.as_ref();
+        scopes.is_none_or(|scopes| scopes.contains(&scope))
+    }
+
+    /// Whether the key, and its project, may ask for a model. `is_premium` is whether it costs the
+    /// premium rate, or might.
+    pub fn may_ask(&self, model: &str, is_premium: bool) -> bool {
+        let project = self.project.as_ref().map(|project| &project.models);
+        let mut rules = self.models.iter().chain(project);
+        rules.all(|rules| rules.allow(model, is_premium))
+    }
+}
+
+impl Project {
+    fn of(project: &crate::config::Project) -> Self {
+        Self {
+            models: ModelRules::new(&project.models, project.premium),
+            disabled: project.disabled,
+        }
     }
 }
 
@@ -83,6 +215,9 @@ impl fmt::Display for ClientKeyId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Sources;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn keys() -> ClientKeys {
         let named = |key, name| KeyHash::of(key).named(name);
@@ -95,7 +230,10 @@ mod tests {
     }
 
     fn id_of(presented: &str) -> Option<String> {
-        keys().verify(presented).map(|id| id.to_string())
+        let keys = keys();
+        keys.verify(presented, NOW)
+            .ok()
+            .map(|key| key.id.to_string())
     }
 
     #[test]
@@ -113,27 +251,67 @@ mod tests {
     #[test]
     fn other_keys_are_unknown() {
         for wrong in ["", " ", "first ", "FIRST", "firs", "alice", "fourth"] {
-            assert_eq!(keys().verify(wrong), None, "{wrong:?}");
+            assert_eq!(id_of(wrong), None, "{wrong:?}");
         }
     }
 
     #[test]
     fn the_hash_itself_is_no_key() {
-        let hash = KeyHash::of("first").to_string();
-        assert_eq!(keys().verify(&hash), None);
+        assert_eq!(id_of(&KeyHash::of("first").to_string()), None);
     }
 
     #[test]
     fn no_configured_key_means_that_none_verifies() {
         let none = ClientKeys::new(&[]);
         assert!(none.is_empty());
-        assert_eq!(none.verify(""), None);
-        assert_eq!(none.verify("first"), None);
+        assert_eq!(none.verify("", NOW).err(), Some(Refused::Unknown));
+        assert_eq!(none.verify("first", NOW).err(), Some(Refused::Unknown));
     }
 
     #[test]
     fn the_empty_key_does_not_verify_even_if_its_hash_is_configured() {
         let odd = ClientKeys::new(&[KeyHash::of("")]);
-        assert_eq!(odd.verify(""), None);
+        assert_eq!(odd.verify("", NOW).err(), Some(Refused::Unknown));
+    }
+
+    fn configured(text: &str) -> ClientKeys {
+        let sources = Sources::default().with_file("keys.toml", text);
+        ClientKeys::of(&Config::load(&sources).unwrap())
+    }
+
+    #[test]
+    fn a_key_ends_at_its_time_and_a_previous_one_before_it() {
+        let (new, old) = (KeyHash::of("new"), KeyHash::of("old"));
+        let keys = configured(&format!(
+            "[[keys]]\nname = \"ci\"\nhash = \"{new}\"\nexpires = 2027-01-31\n\
+             previous_hash = \"{old}\"\nprevious_until = \"2027-01-01T12:00:00+02:00\"\n"
+        ));
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        for (key, time, refused) in [
+            ("new", "2027-01-30T23:59:59Z", None),
+            ("new", "2027-01-31T00:00:00Z", Some(Refused::Expired)),
+            ("old", "2027-01-01T09:59:59Z", None),
+            ("old", "2027-01-01T10:00:00Z", Some(Refused::Expired)),
+        ] {
+            assert_eq!(keys.verify(key, at(time)).err(), refused, "{key} {time}");
+        }
+    }
+
+    #[test]
+    fn what_the_project_may_not_the_key_may_not_either() {
+        let (one, two) = (KeyHash::of("one"), KeyHash::of("two"));
+        let keys = configured(&format!(
+            "[[keys]]\nname = \"a\"\nhash = \"{one}\"\nproject = \"web\"\nmodels = [\"openai/*\"]\n\
+             [[keys]]\nname = \"b\"\nhash = \"{two}\"\nproject = \"off\"\nscopes = [\"models\"]\n\
+             [[projects]]\nname = \"web\"\nmodels = [\"!*-mini\"]\npremium = false\n\
+             [[projects]]\nname = \"off\"\ndisabled = true\n"
+        ));
+        let key = keys.verify("one", NOW).unwrap();
+        assert!(key.may_ask("openai/gpt-4o", false));
+        assert!(!key.may_ask("openai/gpt-4o", true));
+        assert!(!key.may_ask("openai/gpt-4o-mini", false));
+        assert!(!key.may_ask("google/gemini", false));
+        assert!(key.is_for(Scope::Inference) && key.is_for(Scope::Models));
+        assert_eq!(keys.verify("two", NOW).err(), Some(Refused::Disabled));
     }
 }

@@ -4,9 +4,11 @@
 pub mod failures;
 pub mod keys;
 pub mod known;
+pub mod models;
 pub mod shares;
 
 pub use failures::Failures;
-pub use keys::{ClientKeyId, ClientKeys};
+pub use keys::{ClientKey, ClientKeyId, ClientKeys, Refused};
 pub use known::{KeyPrint, KnownKeys};
+pub use models::ModelRules;
 pub use shares::{Holder, Seat, Shares};

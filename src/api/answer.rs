@@ -13,8 +13,9 @@ use super::context::Context;
 use super::error::ApiError;
 use super::extract;
 use super::respond::{self, Reporter};
-use super::scope::{self, Scope};
+use super::scope;
 use super::snapshot::Snapshot;
+use crate::config::Scope;
 use crate::engine::{self, Order, Run};
 use crate::translate::ask::{Ask, Delivery};
 use crate::translate::explain::explain;
@@ -51,9 +52,9 @@ async fn answer<F: Face>(
 ) -> Result<HttpResponse, ApiError> {
     let snapshot = &context.snapshot;
     let mut scope = scope::scope(request).ok_or_else(|| ApiError::bug(false))?;
-    let caller = context.admit(request)?;
-    if let Some(id) = &caller.id {
-        scope.record.key(id.as_str());
+    let caller = context.admit(request, Scope::Inference)?;
+    if let Some(key) = &caller.key {
+        scope.record.key(key.id.as_str());
     }
     let (body, held) = extract::json_body(request.headers(), payload, context, &caller).await?;
     scope.heard();
@@ -65,6 +66,7 @@ async fn answer<F: Face>(
     read_headers(&mut ask, request)?;
     let capabilities = capabilities(snapshot, request)?;
     let (target, others) = candidates(&ask, &snapshot.catalogue)?;
+    let (target, others) = caller.allowed(target, others)?;
     let order = Order {
         engine: &snapshot.engine,
         fal: &context.fal,
@@ -103,7 +105,7 @@ async fn answer<F: Face>(
 }
 
 /// The model that answers; a fallback may have taken the place of the one that was asked for.
-fn record_model(plan: &Plan<'_>, snapshot: &Snapshot, scope: &Scope) {
+fn record_model(plan: &Plan<'_>, snapshot: &Snapshot, scope: &scope::Scope) {
     let model = plan.call.model();
     scope.record.model(model, snapshot.model_label(model));
 }
@@ -113,7 +115,7 @@ async fn whole<F: Face>(
     plan: &Plan<'_>,
     mut run: Run,
     reporter: Reporter,
-    scope: &Scope,
+    scope: &scope::Scope,
     wants_notes: bool,
 ) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::Ok();
@@ -130,7 +132,7 @@ async fn stream<F: Face>(
     plan: &Plan<'_>,
     run: Run,
     reporter: Reporter,
-    scope: Scope,
+    scope: scope::Scope,
     wants_notes: bool,
 ) -> Result<HttpResponse, ApiError> {
     let usage = match (plan.delivery, reporter.snapshot.config.usage.always_stream) {

@@ -1,17 +1,21 @@
 //! Who calls, and whose fal key pays.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::address;
 use super::context::Context;
 use super::error::ApiError;
-use crate::access::{ClientKeyId, ClientKeys, KeyPrint, KnownKeys};
+use crate::access::{ClientKey, ClientKeys, KeyPrint, KnownKeys, Refused};
+use crate::config::Scope;
+use crate::translate::plan::Target;
 use crate::upstream::FalKey;
 
 /// Headers that hold nothing but a key, as other APIs have them. They go before `Authorization`.
@@ -37,8 +41,8 @@ pub struct Caller {
     pub fal_key: FalKey,
     /// Whose key `fal_key` is.
     pub brought_fal_key: bool,
-    /// The client key's name, for logs.
-    pub id: Option<ClientKeyId>,
+    /// The client key, where there are keys.
+    pub key: Option<Arc<ClientKey>>,
     /// What the caller's key is told apart by, where one is asked for.
     pub print: Option<KeyPrint>,
     /// Whether the key is a fal key that fal has not accepted yet.
@@ -81,7 +85,7 @@ impl Access {
         let caller = |fal_key: &FalKey| Caller {
             fal_key: fal_key.clone(),
             brought_fal_key: false,
-            id: None,
+            key: None,
             print: None,
             is_new: false,
             address: None,
@@ -93,11 +97,11 @@ impl Access {
                 let key = presented_key(headers).map_err(Denial::NoKey)?;
                 let key = key.ok_or_else(|| Denial::NoKey(missing_key()))?;
                 let key = key.expose_secret();
-                let id = clients
-                    .verify(key)
-                    .ok_or_else(|| Denial::WrongKey(wrong_key()))?;
+                let known = clients
+                    .verify(key, Timestamp::now())
+                    .map_err(|refused| Denial::WrongKey(wrong_key(refused)))?;
                 Ok(Caller {
-                    id: Some(id),
+                    key: Some(Arc::clone(known)),
                     print: Some(KnownKeys::print(key)),
                     ..caller(fal)
                 })
@@ -105,7 +109,8 @@ impl Access {
             Self::PassThrough { clients } => {
                 let key = presented_key(headers).map_err(Denial::NoKey)?;
                 let key = key.ok_or_else(|| Denial::NoKey(missing_fal_key()))?;
-                if !clients.is_empty() && clients.verify(key.expose_secret()).is_some() {
+                let is_ours = clients.verify(key.expose_secret(), Timestamp::now());
+                if is_ours.err() != Some(Refused::Unknown) {
                     return Err(Denial::NoKey(clients_key()));
                 }
                 let is_fals = is_like_fals(key.expose_secret());
@@ -121,19 +126,50 @@ impl Access {
     }
 }
 
-impl Context {
-    /// Lets a caller in, as long as his address has not tried too many wrong keys. A key that is
-    /// known to be right always opens.
+impl Caller {
+    /// Leaves out of the models that may answer those that the caller's key may not ask for. A model
+    /// whose rate is not known might cost the premium one.
     ///
     /// # Errors
-    /// 401 when the key is missing or wrong, or when there is more than one; 429 after too many
-    /// wrong ones.
-    pub fn admit(&self, request: &HttpRequest) -> Result<Caller, ApiError> {
+    /// 403 when that is the one that was asked for.
+    pub fn allowed<'a>(
+        &self,
+        target: Target<'a>,
+        mut others: Vec<Target<'a>>,
+    ) -> Result<(Target<'a>, Vec<Target<'a>>), ApiError> {
+        let Some(key) = &self.key else {
+            return Ok((target, others));
+        };
+        let may = |target: &Target<'_>| {
+            let is_premium = target
+                .card
+                .is_none_or(|card| card.any_llm.premium.unwrap_or(true));
+            key.may_ask(&target.id, is_premium)
+        };
+        others.retain(may);
+        match may(&target) {
+            true => Ok((target, others)),
+            false => Err(model_not_allowed(key, &target.id)),
+        }
+    }
+}
+
+impl Context {
+    /// Lets a caller in who wants this, as long as his address has not tried too many wrong keys. A
+    /// key that is known to be right always opens.
+    ///
+    /// # Errors
+    /// 401 when the key is missing or wrong, or when there is more than one; 403 when it is for
+    /// something else; 429 after too many wrong ones.
+    pub fn admit(&self, request: &HttpRequest, scope: Scope) -> Result<Caller, ApiError> {
         let mut caller = match self.snapshot.access.admit(request.headers()) {
             Ok(caller) => caller,
             Err(Denial::WrongKey(error)) => return Err(self.count_failure(request, error)),
             Err(denial) => return Err(denial.into_error()),
         };
+        if let Some(key) = caller.key.as_ref().filter(|key| !key.is_for(scope)) {
+            return Err(missing_scope(key, scope));
+        }
         caller.address = self.address_of(request).map(address::block);
         let is_known = caller
             .print
@@ -145,15 +181,16 @@ impl Context {
         }
     }
 
-    /// Lets a caller see what costs nothing, such as the list of models.
+    /// Lets a caller see what costs nothing, such as the list of models, and gives the key that he
+    /// shows, where keys are asked for.
     ///
     /// # Errors
-    /// 401 where client keys are configured and the caller shows none of them, and 429 after too
-    /// many wrong ones.
-    pub fn admit_reader(&self, request: &HttpRequest) -> Result<(), ApiError> {
+    /// 401 where client keys are configured and the caller shows none of them, 403 for a key that is
+    /// for something else, and 429 after too many wrong ones.
+    pub fn admit_reader(&self, request: &HttpRequest) -> Result<Option<Arc<ClientKey>>, ApiError> {
         match &self.snapshot.access {
-            Access::Keys { .. } => self.admit(request).map(drop),
-            Access::Open { .. } | Access::PassThrough { .. } => Ok(()),
+            Access::Keys { .. } => Ok(self.admit(request, Scope::Models)?.key),
+            Access::Open { .. } | Access::PassThrough { .. } => Ok(None),
         }
     }
 
@@ -295,10 +332,37 @@ fn clients_key() -> ApiError {
     )
 }
 
-fn wrong_key() -> ApiError {
-    unauthorized(
-        "The API key you sent is not one of this gateway's keys. Ask its operator for a key.",
-    )
+fn wrong_key(refused: Refused) -> ApiError {
+    unauthorized(match refused {
+        Refused::Unknown => {
+            "The API key you sent is not one of this gateway's keys. Ask its operator for a key."
+        }
+        Refused::Expired => {
+            "The API key you sent has expired. Ask the gateway's operator for a new one."
+        }
+        Refused::Disabled => "The API key you sent is disabled. Ask the gateway's operator.",
+    })
+}
+
+/// In OpenAI's code and status for a project that has no access to a model.
+fn model_not_allowed(key: &ClientKey, model: &str) -> ApiError {
+    let message = format!(
+        "Your API key '{}' does not have access to the model '{model}'. GET /v1/models lists those that it may use.",
+        key.id
+    );
+    ApiError {
+        param: Some("model".into()),
+        ..ApiError::invalid_request(StatusCode::FORBIDDEN, "model_not_found", message)
+    }
+}
+
+fn missing_scope(key: &ClientKey, scope: Scope) -> ApiError {
+    let message = format!(
+        "Your API key '{}' is not for this: it lacks the scope '{}'. Ask the gateway's operator.",
+        key.id,
+        scope.word()
+    );
+    ApiError::invalid_request(StatusCode::FORBIDDEN, "insufficient_permissions", message)
 }
 
 fn too_many_failures(wait_s: u32) -> ApiError {

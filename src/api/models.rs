@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::context::Context;
 use super::error::ApiError;
 use super::snapshot::Snapshot;
+use crate::access::ClientKey;
 use crate::translate::draft::Fate;
 use crate::translate::face::chat::parameters::PARAMETERS;
 use crate::translate::model::{CATALOGUE_UNIX_S, Catalogue, ModelInfo, Reasoning};
@@ -16,11 +17,13 @@ use crate::wire::openai::model::{Architecture, ListModelsResponse, Model, Pricin
 /// The catalogue, and after it the other names by which models can be asked for.
 ///
 /// # Errors
-/// 401 where client keys are configured and none is shown.
+/// 401 where client keys are configured and none is shown, and 403 where it is for something else.
 pub async fn list(request: HttpRequest, context: Context) -> Result<HttpResponse, ApiError> {
-    context.admit_reader(&request)?;
+    let key = context.admit_reader(&request)?;
     let snapshot = &context.snapshot;
-    Ok(HttpResponse::Ok().json(list_json(&snapshot.catalogue, live(snapshot))))
+    let is_shown = |card: &ModelInfo| may_ask(key.as_deref(), card);
+    let list = list_json(&snapshot.catalogue, live(snapshot), is_shown);
+    Ok(HttpResponse::Ok().json(list))
 }
 
 /// The models that fal has listed to the gateway's own key. What it lists to callers' keys, private
@@ -31,19 +34,29 @@ fn live(snapshot: &Snapshot) -> BTreeSet<String> {
         .unwrap_or_default()
 }
 
-/// The body of the list: the catalogue, what fal itself has listed beyond it, and the aliases.
-pub fn list_json(catalogue: &Catalogue, live: BTreeSet<String>) -> serde_json::Value {
+/// Whether a key may ask for a model; where no key is asked for, everybody may.
+fn may_ask(key: Option<&ClientKey>, card: &ModelInfo) -> bool {
+    key.is_none_or(|key| key.may_ask(&card.id, card.any_llm.premium.unwrap_or(true)))
+}
+
+/// The body of the list: the catalogue, what fal itself has listed beyond it, and the aliases, as
+/// far as they are shown.
+pub fn list_json(
+    catalogue: &Catalogue,
+    live: BTreeSet<String>,
+    is_shown: impl Fn(&ModelInfo) -> bool,
+) -> serde_json::Value {
     let unlisted = live
         .into_iter()
         .filter(|id| catalogue.card(id).is_none() && !catalogue.hides(id));
     let more = unlisted.map(ModelInfo::of_unknown).collect::<Vec<_>>();
     let cards = catalogue.cards().iter().chain(&more);
     let models = cards
-        .filter(|card| card.is_listed)
+        .filter(|card| card.is_listed && is_shown(card))
         .map(|card| model(card.id.as_ref(), card, catalogue));
     let aliases = catalogue
         .aliases()
-        .filter(|(_, card)| card.is_listed)
+        .filter(|(_, card)| card.is_listed && is_shown(card))
         .map(|(alias, card)| model(alias, card, catalogue));
     let list = ListModelsResponse {
         object: "list",
@@ -61,12 +74,13 @@ pub async fn retrieve(
     id: web::Path<String>,
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
-    context.admit_reader(&request)?;
+    let key = context.admit_reader(&request)?;
     let catalogue = &context.snapshot.catalogue;
     let live = live(&context.snapshot);
     let unlisted = live.get(id.as_str()).filter(|id| !catalogue.hides(id));
     let unlisted = unlisted.cloned().map(ModelInfo::of_unknown);
     let card = catalogue.find(&id).or(unlisted.as_ref());
+    let card = card.filter(|card| may_ask(key.as_deref(), card));
     let card = card.ok_or_else(|| catalogue.unknown(&id, live.iter().map(String::as_str)))?;
     // Another spelling of a name is none that the list has.
     let name = match catalogue.card(&id) {

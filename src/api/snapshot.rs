@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use actix_web::http::header::HeaderMap;
+use jiff::Timestamp;
 use ring::rand::SystemRandom;
 use secrecy::ExposeSecret;
 
@@ -102,7 +103,10 @@ impl Snapshot {
     /// Whether the headers show the admin key.
     pub fn is_admin(&self, headers: &HeaderMap) -> bool {
         let key = presented_key(headers).ok().flatten();
-        key.is_some_and(|key| self.admin_keys.verify(key.expose_secret()).is_some())
+        key.is_some_and(|key| {
+            let key = key.expose_secret();
+            self.admin_keys.verify(key, Timestamp::now()).is_ok()
+        })
     }
 
     /// What a model is counted under: names that the catalogue does not know are one.
@@ -115,7 +119,7 @@ impl Snapshot {
 }
 
 fn access(config: &Config) -> Result<Access, BuildError> {
-    let clients = ClientKeys::new(&config.auth.keys);
+    let clients = ClientKeys::of(config);
     let Some(key) = &config.fal.key else {
         return Ok(Access::PassThrough { clients });
     };

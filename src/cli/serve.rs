@@ -98,7 +98,7 @@ async fn heed(mut signals: Signals, stopper: Stopper, reloader: Option<Reloader>
 fn announce(application: &Application, file: Option<&ConfigFile>) {
     let config = &application.snapshot().config;
     let fal = config.fal.url.host_str().unwrap_or_default();
-    let who = match (&config.fal.key, config.auth.keys.len()) {
+    let who = match (&config.fal.key, config.client_keys()) {
         (None, _) => "callers bring their own fal key".to_owned(),
         (Some(_), 0) => "anyone who can connect may use the fal key".to_owned(),
         (Some(_), keys) => format!("{keys} client keys"),

@@ -95,7 +95,8 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-fn is_key_name(text: &str) -> bool {
+/// Whether a text can name a key.
+pub(super) fn is_key_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text != "sha256"
         && text

@@ -12,7 +12,7 @@ use super::kinds::{FalKey, Found, Kind};
 use super::problem::{Problems, did_you_mean, nearest};
 use super::reader::Reader;
 use super::sources::reason;
-use super::{Config, Secrecy, UsageCount, trust};
+use super::{Config, Secrecy, UsageCount, keys, trust};
 
 /// Reports contradictions, and fetches the fal key from its file.
 pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
@@ -32,6 +32,7 @@ pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
     if reader.trusts(&["auth.keys", "auth.admin_key"]) {
         refuse_equal_keys(config, reader);
     }
+    keys::refuse_contradictions(config, reader);
     if reader.trusts(&["models.aliases"]) {
         refuse_dangling_names(config, reader);
         refuse_alias_cycles(&config.models.aliases, reader);
@@ -48,7 +49,7 @@ pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if config.auth.allow_unauthenticated {
-        warnings.push(if config.auth.keys.is_empty() {
+        warnings.push(if config.client_keys() == 0 {
             let listen = config.server.listen;
             format!(
                 "auth.allow_unauthenticated is on and auth.keys is empty: anyone who reaches \
@@ -233,7 +234,7 @@ fn key_in_file(text: &str) -> Option<SecretString> {
 
 fn refuse_giving_credit_away(config: &Config, reader: &mut Reader) {
     let listen = config.server.listen;
-    let exposed = !listen.ip().is_loopback() && config.auth.keys.is_empty();
+    let exposed = !listen.ip().is_loopback() && config.client_keys() == 0;
     let pays = config.fal.key.is_some() || config.fal.key_file.is_some();
     if exposed && pays && !config.auth.allow_unauthenticated {
         reader.contradiction(
@@ -265,7 +266,7 @@ fn refuse_any_origin_with_keys(config: &Config, reader: &mut Reader) {
         .cors_origins
         .iter()
         .any(|origin| origin == "*");
-    if any && !config.auth.keys.is_empty() {
+    if any && config.client_keys() > 0 {
         reader.contradiction(
             "server.cors_origins",
             "server.cors_origins is \"*\" although client keys are configured; list the pages \

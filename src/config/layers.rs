@@ -4,13 +4,14 @@
 //! `File` and `Environment`, because those forget the line and the variable a
 //! value came from, and every problem must name it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use config::{Config as Stack, ConfigError, Map, Source, Value, ValueKind};
 
 use super::environment::{environment_layer, port_layer};
 use super::problem::{Problems, did_you_mean, nearest, nearest_by};
+use super::records::records;
 use super::settings::{Setting, all, find, sections};
 use super::sources::Sources;
 use super::toml_file;
@@ -23,12 +24,19 @@ pub(super) struct Merged {
     pub(super) whole: bool,
     /// The settings that the file names, whoever has the last word on them.
     in_file: BTreeSet<&'static str>,
+    /// The tables of each list of tables.
+    records: BTreeMap<&'static str, Vec<Value>>,
 }
 
 impl Merged {
     /// The value of a setting; none if only its empty default is left.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         lookup(&self.stack, key)
+    }
+
+    /// The tables of a list of tables.
+    pub(super) fn records(&self, section: &str) -> &[Value] {
+        self.records.get(section).map_or(&[], Vec::as_slice)
     }
 
     /// Whether the file names a setting.
@@ -42,7 +50,10 @@ pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> Merged {
     let environment = environment_layer(sources, problems);
     let flags = flag_layer(sources, problems);
     let whole = file.is_some();
-    let file = file.unwrap_or_default();
+    let FileLayer {
+        values: file,
+        records,
+    } = file.unwrap_or_default();
     let in_file = file.0.iter().map(|(key, _)| *key).collect();
 
     let below_flags = stack([default_layer(), file, environment], problems);
@@ -52,6 +63,7 @@ pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> Merged {
         stack,
         whole,
         in_file,
+        records,
     }
 }
 
@@ -86,6 +98,13 @@ impl fmt::Debug for Layer {
             .entries(self.0.iter().map(|(key, _)| key))
             .finish()
     }
+}
+
+/// What a file says.
+#[derive(Default)]
+struct FileLayer {
+    values: Layer,
+    records: BTreeMap<&'static str, Vec<Value>>,
 }
 
 fn stack<const N: usize>(layers: [Layer; N], problems: &mut Problems) -> Stack {
@@ -126,9 +145,9 @@ fn default_layer() -> Layer {
 }
 
 /// None if the file cannot be read.
-fn file_layer(sources: &Sources, problems: &mut Problems) -> Option<Layer> {
+fn file_layer(sources: &Sources, problems: &mut Problems) -> Option<FileLayer> {
     let Some(file) = &sources.file else {
-        return Some(Layer::default());
+        return Some(FileLayer::default());
     };
     let path = file.path.display().to_string();
     let text = match &file.contents {
@@ -140,13 +159,20 @@ fn file_layer(sources: &Sources, problems: &mut Problems) -> Option<Layer> {
     };
     let table = toml_file::read_file(&path, text, problems)?;
 
-    let mut layer = Layer::default();
+    let mut layer = FileLayer::default();
     // The parser hands tables over in no particular order.
     let mut unknown = Vec::new();
     for (name, value) in table {
         let origin = value.origin().unwrap_or(&path).to_owned();
+        if let Some(list) = records().iter().find(|list| list.name == name) {
+            match value.kind {
+                ValueKind::Array(items) => drop(layer.records.insert(list.name, items)),
+                _ => unknown.push((origin, format!("`{name}` is a list of tables; write `[[{name}]]` and the fields of one below."))),
+            }
+            continue;
+        }
         if !sections().iter().any(|section| section.name == name) {
-            unknown.push((origin, unknown_section(&name)));
+            unknown.push((origin, unknown_section(&name, &value.kind)));
             continue;
         }
         let ValueKind::Table(entries) = value.kind else {
@@ -158,7 +184,7 @@ fn file_layer(sources: &Sources, problems: &mut Problems) -> Option<Layer> {
         for (entry, value) in entries {
             let key = format!("{name}.{entry}");
             match find(&key) {
-                Some(setting) => layer.0.push((setting.key, value)),
+                Some(setting) => layer.values.0.push((setting.key, value)),
                 None => unknown.push((
                     value.origin().unwrap_or(&path).to_owned(),
                     unknown_setting(&key),
@@ -180,11 +206,19 @@ fn line_of(origin: &str) -> usize {
         .unwrap_or(0)
 }
 
-fn unknown_section(name: &str) -> String {
+fn unknown_section(name: &str, value: &ValueKind) -> String {
+    let list = nearest(name, records().iter().map(|list| list.name));
+    let list = list.filter(|_| matches!(value, ValueKind::Array(_)));
     // A setting written above the first section header lands here as well.
     let setting = all().find(|setting| setting.name() == name);
-    let section = nearest(name, sections().iter().map(|section| section.name));
-    let guess = setting.map(|setting| setting.key).or(section);
+    let section = nearest(
+        name,
+        sections()
+            .iter()
+            .chain(records())
+            .map(|section| section.name),
+    );
+    let guess = list.or(setting.map(|setting| setting.key)).or(section);
     format!(
         "there is no section `{}`{}",
         name.escape_debug(),

@@ -22,6 +22,7 @@ mod egress;
 mod environment;
 mod fal;
 mod fold;
+mod keys;
 mod kinds;
 mod layers;
 mod limits;
@@ -30,6 +31,7 @@ mod network;
 mod observe;
 mod problem;
 mod reader;
+mod records;
 mod reference;
 mod reload;
 mod server;
@@ -46,11 +48,13 @@ pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
 pub use egress::{CaFile, Proxy};
 pub use fal::{Fal, MissingFinal};
 pub use fold::Fold;
+pub use keys::{Key, ModelPattern, Project, Scope};
 pub use limits::{Limits, Overflow};
 pub use models::{AddedModel, AddedPrice, Models, Thinking, UnknownModel};
 pub use network::Network;
 pub use observe::{Log, LogFormat, LogLevel, Metrics};
 pub use problem::{Problem, Problems};
+pub use records::records;
 pub use reference::reference;
 pub use server::Server;
 pub use settings::{Reload, Secrecy, Section, Setting, sections};
@@ -78,6 +82,10 @@ pub struct Config {
     pub images: Images,
     pub log: Log,
     pub metrics: Metrics,
+    /// Client keys with what they may do.
+    pub keys: Vec<Key>,
+    /// What keys belong to.
+    pub projects: Vec<Project>,
     /// What the file at `models.capabilities` says.
     pub capabilities: Capabilities,
     /// The file that settings were read from.
@@ -156,6 +164,11 @@ impl Config {
         Inspection { effective, outcome }
     }
 
+    /// How many client keys there are.
+    pub fn client_keys(&self) -> usize {
+        self.auth.keys.len().saturating_add(self.keys.len())
+    }
+
     /// What works but deserves a second look; one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         consistency::warnings(self)
@@ -176,6 +189,8 @@ impl Config {
         let images = Images::read(reader);
         let log = Log::read(reader);
         let metrics = Metrics::read(reader);
+        let keys = reader.records("keys", Key::read);
+        let projects = reader.records("projects", Project::read);
         Some(Self {
             server: server?,
             fal: fal?,
@@ -189,6 +204,8 @@ impl Config {
             images: images?,
             log: log?,
             metrics: metrics?,
+            keys: keys?,
+            projects: projects?,
             capabilities: Capabilities::new(),
             file: None,
         })

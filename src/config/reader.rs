@@ -62,6 +62,36 @@ impl Reader {
         })
     }
 
+    /// Reads a list of tables; none if any of them is refused.
+    pub(super) fn records<T>(
+        &mut self,
+        section: &'static str,
+        read: impl Fn(usize, &Value, &mut Problems) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = self.merged.records(section);
+        let problems = &mut self.problems;
+        let read: Vec<Option<T>> = items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| read(at, item, problems))
+            .collect();
+        read.into_iter().collect()
+    }
+
+    /// Reports something that stands at a place.
+    pub(super) fn complain(&mut self, origin: &str, sentence: impl Into<String>) {
+        self.problems.add(origin, sentence);
+    }
+
+    /// Where one item of a list stands.
+    pub(super) fn item_origin(&self, key: &str, index: usize) -> Option<String> {
+        let value = self.merged.get(key)?;
+        match &value.kind {
+            ValueKind::Array(items) => items.get(index).and_then(origin_of),
+            _ => origin_of(value),
+        }
+    }
+
     /// Reports that a setting does not go with others.
     pub(super) fn contradiction(&mut self, key: &str, sentence: impl Into<String>) {
         let origin = self.merged.get(key).and_then(origin_of);
@@ -79,10 +109,7 @@ impl Reader {
 
     /// Like [`Reader::contradiction`], for one item of a list.
     pub(super) fn item_contradiction(&mut self, key: &str, index: usize, sentence: String) {
-        let origin = self.merged.get(key).and_then(|value| match &value.kind {
-            ValueKind::Array(items) => items.get(index).and_then(origin_of),
-            _ => origin_of(value),
-        });
+        let origin = self.item_origin(key, index);
         self.add(key, origin, sentence);
     }
 

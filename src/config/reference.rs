@@ -1,5 +1,6 @@
 //! The configuration reference of the README, rendered from the table.
 
+use super::records::records;
 use super::settings::{Reload, Setting, sections};
 
 /// The whole reference in Markdown; ends with a newline.
@@ -12,6 +13,13 @@ pub fn reference() -> String {
             page += &row(setting);
         }
     }
+    for record in records() {
+        page += &format!("\n### `[[{}]]`\n\n{}\n\n", record.name, record.about);
+        page += "| Field | Takes | Default | Meaning | Reload |\n|---|---|---|---|---|\n";
+        for field in &record.settings {
+            page += &row(field);
+        }
+    }
     page
 }
 
@@ -21,6 +29,7 @@ The file is TOML: the one named by `--config`, else `fal-gateway.toml` in the wo
 Each setting has an environment variable, `FAL_GATEWAY__` + section + `__` + name in capitals: `server.listen` is `FAL_GATEWAY__SERVER__LISTEN`.
 There, lists are separated by commas, and tables are written as in TOML: `{ \"fast\" = \"google/gemini-2.5-flash-lite\" }`.
 A higher layer replaces a list or table as a whole.
+Lists of tables, such as `[[keys]]`, stand in the file only.
 Durations are written `500ms`, `3s`, `2m` or `1h`, sizes `64KiB`, `16MiB`, `4MB` or as a number of bytes.
 Unknown names are refused. `fal-gateway check` shows every setting with its origin.
 A running gateway takes up what has changed in the file: on SIGHUP, and by itself within a few seconds (`server.watch`).

@@ -51,9 +51,15 @@ impl Config {
             self.fal.key.clone_from(&running.fal.key);
             kept.push("fal.key");
         }
-        if self.auth.keys.is_empty() && !running.auth.keys.is_empty() {
+        if self.client_keys() == 0 && running.client_keys() > 0 {
             self.auth.keys.clone_from(&running.auth.keys);
-            kept.push("auth.keys");
+            self.keys.clone_from(&running.keys);
+            self.projects.clone_from(&running.projects);
+            kept.push(if running.keys.is_empty() {
+                "auth.keys"
+            } else {
+                "keys"
+            });
         }
         if self.auth.admin_key.is_none() && running.auth.admin_key.is_some() {
             self.auth.admin_key.clone_from(&running.auth.admin_key);

@@ -31,6 +31,7 @@ mod process;
 mod products;
 mod reasked;
 mod reload;
+mod rights;
 mod shares;
 mod slow;
 mod storage;

@@ -40,6 +40,11 @@ impl Setup {
         self.env(&format!("FAL_GATEWAY__{variable}"), value)
     }
 
+    /// Adds a settings file with this text.
+    pub(crate) fn file(self, text: &str) -> Self {
+        Self(self.0.with_file("fal-gateway.toml", text))
+    }
+
     pub(crate) fn env(self, variable: &str, value: &str) -> Self {
         Self(self.0.with_env(variable, value))
     }

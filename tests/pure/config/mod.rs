@@ -5,6 +5,7 @@ mod capabilities;
 mod check;
 mod contradictions;
 mod found;
+mod keys;
 mod precedence;
 mod process;
 mod secrets;

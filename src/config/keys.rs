@@ -1,0 +1,163 @@
+//! Client keys with what they may do, and the projects that they belong to.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+
+use super::kinds::{Choice, KeyName, List, Moment, Optional, Pattern, PlainHash, Switch};
+use super::problem::{did_you_mean, nearest};
+use super::reader::Reader;
+use super::records::record;
+use super::{Config, KeyHash};
+
+record! {
+    /// Client keys with what they may do, one table for each. Keys that may do anything can be
+    /// written shorter, in `auth.keys`. `fal-gateway keys new` makes a key and `keys hash` hashes one.
+    pub struct Key in "keys" {
+        /// What the key is called in logs and messages.
+        name: String, KeyName;
+        /// SHA-256 of the key.
+        hash: KeyHash, PlainHash;
+        /// Project that the key belongs to, one of `[[projects]]`. What the project may not do, its
+        /// keys may not do either.
+        project: Option<String>, Optional(KeyName), default "";
+        /// What the key is for: `inference` for everything that asks a model, `models` for the list
+        /// of models.
+        scopes: Vec<Scope>, List(Choice(Scope::WORDS)), default "inference,models";
+        /// Models that the key may ask for, by fal's ids, where `*` stands for anything and `!` in
+        /// front takes models out again: `["openai/*", "!*-pro"]`. Empty for all.
+        models: Vec<ModelPattern>, List(Pattern), default "";
+        /// Whether the key may ask for models at the premium rate, and for those whose rate is not
+        /// known.
+        premium: bool, Switch, default "true";
+        /// When the key ends: a date such as `2027-01-31`, at whose beginning in UTC it ends, or a
+        /// time such as `2027-01-31T18:00:00Z`.
+        expires: Option<Timestamp>, Optional(Moment), default "";
+        /// SHA-256 of the key that this one takes the place of; it is taken until `previous_until`.
+        previous_hash: Option<KeyHash>, Optional(PlainHash), default "";
+        /// When the previous key ends.
+        previous_until: Option<Timestamp>, Optional(Moment), default "";
+        /// Refuse the key for now.
+        disabled: bool, Switch, default "false";
+    }
+}
+
+record! {
+    /// What several keys have in common.
+    pub struct Project in "projects" {
+        /// What the project is called.
+        name: String, KeyName;
+        /// Models that its keys may ask for, as in `[[keys]]`.
+        models: Vec<ModelPattern>, List(Pattern), default "";
+        /// Whether its keys may ask for models at the premium rate.
+        premium: bool, Switch, default "true";
+        /// Refuse all of its keys for now.
+        disabled: bool, Switch, default "false";
+    }
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything that asks a model.
+    Inference,
+    /// The list of models.
+    Models,
+}
+
+impl Scope {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("inference", Self::Inference), ("models", Self::Models)];
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Inference => "inference",
+            Self::Models => "models",
+        }
+    }
+}
+
+/// Model ids that belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelPattern {
+    /// Whether these are taken out rather than let in.
+    pub excludes: bool,
+    /// The id, in which `*` stands for any letters.
+    pub text: String,
+}
+
+/// Reports keys and projects that do not go together; each sentence names both places.
+pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
+    let mut projects: BTreeMap<&str, &Project> = BTreeMap::new();
+    for project in &config.projects {
+        if let Some(first) = projects.insert(&project.name, project) {
+            let (name, first) = (&project.name, &first.origin);
+            let sentence = format!("the project `{name}` stands in {first} already; remove one.");
+            reader.complain(&project.origin, sentence);
+        }
+    }
+    for key in &config.keys {
+        let name = key.project.as_deref();
+        if let Some(name) = name.filter(|name| !projects.contains_key(name)) {
+            let end = did_you_mean(nearest(name, projects.keys().copied()));
+            let sentence = format!(
+                "the key `{}` belongs to the project `{name}`, but no `[[projects]]` has that name{end}",
+                key.name
+            );
+            reader.complain(&key.origin, sentence);
+        }
+        if key.previous_hash.is_some() != key.previous_until.is_some() {
+            let sentence = format!(
+                "previous_hash and previous_until of the key `{}` belong together; set both or none.",
+                key.name
+            );
+            reader.complain(&key.origin, sentence);
+        }
+    }
+    refuse_equal_names(config, reader);
+    refuse_equal_hashes(config, reader);
+}
+
+fn refuse_equal_names(config: &Config, reader: &mut Reader) {
+    let lines = config.auth.keys.iter().enumerate();
+    let mut places: HashMap<&str, String> = lines
+        .filter_map(|(at, key)| Some((key.name()?, line_of(at, reader))))
+        .collect();
+    for key in &config.keys {
+        if let Some(first) = places.insert(&key.name, key.origin.clone()) {
+            let sentence = format!(
+                "the key `{}` is called like the one in {first}; rename one.",
+                key.name
+            );
+            reader.complain(&key.origin, sentence);
+        }
+    }
+}
+
+fn refuse_equal_hashes(config: &Config, reader: &mut Reader) {
+    let lines = config.auth.keys.iter().enumerate();
+    let mut places: HashMap<&[u8; 32], String> = lines
+        .map(|(at, key)| (key.sha256(), line_of(at, reader)))
+        .collect();
+    if let Some(admin) = &config.auth.admin_key {
+        places.insert(admin.sha256(), "auth.admin_key".to_owned());
+    }
+    for key in &config.keys {
+        for hash in std::iter::once(&key.hash).chain(&key.previous_hash) {
+            if let Some(first) = places.insert(hash.sha256(), key.origin.clone()) {
+                let sentence = format!(
+                    "the key `{}` has the same hash as the one in {first}; make another with \
+                     `fal-gateway keys new`.",
+                    key.name
+                );
+                reader.complain(&key.origin, sentence);
+            }
+        }
+    }
+}
+
+fn line_of(at: usize, reader: &Reader) -> String {
+    let origin = reader.item_origin("auth.keys", at).unwrap_or_default();
+    format!("{origin} (entry {} of auth.keys)", at + 1)
+}

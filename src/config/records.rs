@@ -1,0 +1,156 @@
+//! Lists of tables in the file, `[[keys]]` and the like, and the macro in which their fields are
+//! written. Only the file can hold them, so they are not layered.
+
+use std::sync::LazyLock;
+
+use config::{Map, Value, ValueKind};
+
+use super::kinds::{Found, Kind};
+use super::problem::{Problems, did_you_mean, nearest};
+use super::reader::origin_of;
+use super::settings::{Reload, Section, Setting};
+
+/// All lists of tables, in the order of the reference.
+pub fn records() -> &'static [Section] {
+    static RECORDS: LazyLock<Vec<Section>> =
+        LazyLock::new(|| vec![super::Key::section(), super::Project::section()]);
+    &RECORDS
+}
+
+/// One table of a list, while it is read.
+pub(super) struct Record<'a> {
+    /// What it goes by in problems: `entry 3 of keys`.
+    name: String,
+    fields: &'a Map<String, Value>,
+    /// Where it stands.
+    pub(super) origin: String,
+}
+
+impl<'a> Record<'a> {
+    /// Looks at one item of a list; none if it is no table, or has a field that is not known.
+    pub(super) fn open(
+        section: &str,
+        at: usize,
+        value: &'a Value,
+        known: &[&'static str],
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let name = format!("entry {} of {section}", at + 1);
+        let origin = origin_of(value).unwrap_or_default();
+        let ValueKind::Table(fields) = &value.kind else {
+            problems.add(
+                origin,
+                format!("{name} is no table; write `[[{section}]]` and its fields below."),
+            );
+            return None;
+        };
+        let mut is_known = true;
+        for (field, value) in fields {
+            if !known.contains(&field.as_str()) {
+                let end = did_you_mean(nearest(field, known.iter().copied()));
+                let sentence = format!("{name} has no field `{}`{end}", field.escape_debug());
+                problems.add(origin_of(value).unwrap_or_default(), sentence);
+                is_known = false;
+            }
+        }
+        is_known.then_some(Self {
+            name,
+            fields,
+            origin,
+        })
+    }
+
+    /// Reads one field; without a default it has to be there.
+    pub(super) fn field<K: Kind>(
+        &self,
+        field: &str,
+        kind: &K,
+        default: Option<&str>,
+        problems: &mut Problems,
+    ) -> Option<K::Value> {
+        match (self.fields.get(field), default) {
+            (Some(value), _) => {
+                let name = format!("{field} in {}", self.name);
+                kind.read(&Found::new(name, value, kind.secrecy()), problems)
+            }
+            (None, Some(default)) => kind.read_quietly(&Value::new(None, default)),
+            (None, None) => {
+                let takes = kind.takes();
+                let sentence = format!("{} lacks `{field}`, which takes {takes}.", self.name);
+                problems.add(self.origin.as_str(), sentence);
+                None
+            }
+        }
+    }
+}
+
+/// A field as the reference shows it.
+pub(super) fn field(
+    key: &'static str,
+    meaning: &str,
+    kind: &impl Kind,
+    default: Option<&'static str>,
+) -> Setting {
+    let default = default.unwrap_or("(needed)");
+    Setting::new(key, meaning, kind, default, None, Reload::Live)
+}
+
+/// Writes one list of tables: a struct whose fields are those of a table.
+///
+/// Each row reads `name: Type, kind, default "text";` as in `settings!`; a field without a default
+/// is needed. All of them are live.
+macro_rules! record {
+    (
+        $(#[doc = $about:literal])+
+        pub struct $name:ident in $section:literal {
+            $(
+                $(#[doc = $meaning:literal])+
+                $field:ident: $type:ty, $kind:expr $(, default $default:literal)?;
+            )+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name {
+            $(
+                $(#[doc = $meaning])+
+                pub $field: $type,
+            )+
+            /// Where it is written: `fal-gateway.toml:12`.
+            pub origin: String,
+        }
+
+        impl $name {
+            pub(super) fn section() -> $crate::config::Section {
+                $crate::config::Section {
+                    name: $section,
+                    about: concat!($($about),+).trim().to_owned(),
+                    settings: vec![$(
+                        $crate::config::records::field(
+                            concat!($section, ".", stringify!($field)),
+                            concat!($($meaning),+),
+                            &$kind,
+                            None$(.or(Some($default)))?,
+                        ),
+                    )+],
+                }
+            }
+
+            /// Reads every field before giving up, so that all problems are found.
+            pub(super) fn read(
+                at: usize,
+                value: &::config::Value,
+                problems: &mut $crate::config::Problems,
+            ) -> Option<Self> {
+                const FIELDS: &[&str] = &[$(stringify!($field)),+];
+                let record =
+                    $crate::config::records::Record::open($section, at, value, FIELDS, problems)?;
+                $(let $field = record.field(
+                    stringify!($field), &$kind, None$(.or(Some($default)))?, problems,
+                );)+
+                Some(Self { $($field: $field?,)+ origin: record.origin })
+            }
+        }
+    };
+}
+pub(super) use record;
