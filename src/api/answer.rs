@@ -16,7 +16,7 @@ use super::respond::{self, Reporter};
 use super::scope;
 use super::snapshot::Snapshot;
 use crate::config::Scope;
-use crate::engine::{self, Order, Run};
+use crate::engine::{self, Audience, Order, Run};
 use crate::translate::ask::{Ask, Delivery};
 use crate::translate::explain::explain;
 use crate::translate::face::Face;
@@ -24,11 +24,12 @@ use crate::translate::face::answer::StreamedAnswer;
 use crate::translate::face::objects::{Head, UsageChunk};
 use crate::translate::face::rules::parse_priority;
 use crate::translate::plan::{Capabilities, Plan, candidates};
+use crate::translate::problem::Problem;
 
 /// Answers a request, whole or as a stream.
 ///
 /// # Errors
-/// Everything in OpenAI's envelope; see [`super::error`].
+/// Everything in the face's envelope; see [`super::error`].
 pub async fn create<F: Face>(
     request: HttpRequest,
     payload: Payload,
@@ -42,7 +43,6 @@ pub async fn create<F: Face>(
         answer::<F>(&request, payload, &context),
     )
     .await
-    .map_err(|error| in_words_of::<F>(error))
 }
 
 async fn answer<F: Face>(
@@ -51,7 +51,7 @@ async fn answer<F: Face>(
     context: &Context,
 ) -> Result<HttpResponse, ApiError> {
     let snapshot = &context.snapshot;
-    let mut scope = scope::scope(request).ok_or_else(|| ApiError::bug(false))?;
+    let mut scope = scope::scope(request).ok_or_else(|| Problem::bug(false))?;
     let caller = context.admit(request, Scope::Inference)?;
     if let Some(key) = &caller.key {
         scope.record.key(key.id.as_str());
@@ -86,14 +86,17 @@ async fn answer<F: Face>(
     }
     let reporter = Reporter {
         snapshot: Arc::clone(snapshot),
-        key_is_callers: caller.brought_fal_key,
+        audience: Audience {
+            names: F::NAMES,
+            key_is_callers: caller.brought_fal_key,
+        },
         key: caller.fal_key.print(),
         record: scope.record.clone(),
     };
     let opened = engine::open(order, plan).await;
     let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
     context.learn_of_key(&caller, opened.as_ref().err());
-    let (run, plan) = opened?;
+    let (run, plan) = opened.map_err(ApiError::from)?;
     drop(ask);
     record_model(&plan, snapshot, &scope);
     let wants_notes =
@@ -199,16 +202,4 @@ fn capabilities(snapshot: &Snapshot, request: &HttpRequest) -> Result<Capabiliti
         };
     }
     Ok(capabilities)
-}
-
-/// Errors about what was asked say `messages`; a face whose callers wrote it elsewhere names that.
-fn in_words_of<F: Face>(mut error: ApiError) -> ApiError {
-    if error.param.as_deref() == Some("messages") && F::ASKED_IN != "messages" {
-        error.param = Some(F::ASKED_IN.into());
-        error.message = error
-            .message
-            .replace("'messages'", &format!("'{}'", F::ASKED_IN))
-            .into();
-    }
-    error
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +15,7 @@ use super::error::ApiError;
 use crate::access::{ClientKey, ClientKeys, KeyPrint, KnownKeys, Refused};
 use crate::config::Scope;
 use crate::translate::plan::Target;
+use crate::translate::problem::{Problem, ProblemKind};
 use crate::upstream::FalKey;
 
 /// Headers that hold nothing but a key, as other APIs have them. They go before `Authorization`.
@@ -195,13 +195,13 @@ impl Context {
     }
 
     /// Learns from what fal has made of a caller's key.
-    pub fn learn_of_key(&self, caller: &Caller, refusal: Option<&ApiError>) {
+    pub fn learn_of_key(&self, caller: &Caller, refusal: Option<&Problem>) {
         let Some(print) = caller.print.filter(|_| caller.brought_fal_key) else {
             return;
         };
         match refusal {
             None => self.gateway.known_keys.add(print),
-            Some(error) if error.status == StatusCode::UNAUTHORIZED => {
+            Some(problem) if problem.kind == ProblemKind::Unauthenticated => {
                 if let Some(address) = caller.address {
                     self.gateway.failures.note(address, Instant::now());
                 }
@@ -302,7 +302,7 @@ fn is_like_fals(key: &str) -> bool {
 }
 
 fn unauthorized(message: &str) -> ApiError {
-    ApiError::invalid_request(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
+    ApiError::refusal(ProblemKind::Unauthenticated, "invalid_api_key", message)
 }
 
 fn missing_key() -> ApiError {
@@ -350,10 +350,8 @@ fn model_not_allowed(key: &ClientKey, model: &str) -> ApiError {
         "Your API key '{}' does not have access to the model '{model}'. GET /v1/models lists those that it may use.",
         key.id
     );
-    ApiError {
-        param: Some("model".into()),
-        ..ApiError::invalid_request(StatusCode::FORBIDDEN, "model_not_found", message)
-    }
+    let problem = Problem::new(ProblemKind::Forbidden, "model_not_found", message);
+    problem.about("model").into()
 }
 
 fn missing_scope(key: &ClientKey, scope: Scope) -> ApiError {
@@ -362,18 +360,18 @@ fn missing_scope(key: &ClientKey, scope: Scope) -> ApiError {
         key.id,
         scope.word()
     );
-    ApiError::invalid_request(StatusCode::FORBIDDEN, "insufficient_permissions", message)
+    ApiError::refusal(ProblemKind::Forbidden, "insufficient_permissions", message)
 }
 
 fn too_many_failures(wait_s: u32) -> ApiError {
-    ApiError {
-        kind: "rate_limit_error",
+    let problem = Problem::new(
+        ProblemKind::RateLimited,
+        "too_many_failures",
+        "Too many wrong API keys came from your address. Check the key, and try again in a minute.",
+    );
+    ApiError::from(Problem {
         retry_after_s: Some(wait_s),
         should_retry: Some(false),
-        ..ApiError::invalid_request(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too_many_failures",
-            "Too many wrong API keys came from your address. Check the key, and try again in a minute.",
-        )
-    }
+        ..problem
+    })
 }

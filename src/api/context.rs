@@ -11,6 +11,7 @@ use super::error::ApiError;
 use super::gateway::{Gateway, Worker};
 use super::scope;
 use super::snapshot::Snapshot;
+use crate::translate::problem::Problem;
 use crate::upstream::FalClient;
 
 /// The service as one request sees it: what all requests share, the settings as they were when the
@@ -38,7 +39,7 @@ impl FromRequest for Context {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let scope = scope::scope(request).ok_or_else(|| ApiError::bug(false));
+        let scope = scope::scope(request).ok_or_else(|| ApiError::from(Problem::bug(false)));
         ready(scope.map(|scope| scope.context))
     }
 }

@@ -4,10 +4,10 @@
 use std::future::ready;
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 
 use super::error::ApiError;
+use crate::translate::problem::ProblemKind;
 
 /// An endpoint, everything below its path included.
 struct Endpoint {
@@ -65,8 +65,8 @@ pub fn routes(config: &mut ServiceConfig) {
 impl Endpoint {
     fn refuse(&self) -> Result<HttpResponse, ApiError> {
         let message = format!("{} is not available here. {}", self.name, self.instead);
-        Err(ApiError::invalid_request(
-            StatusCode::NOT_FOUND,
+        Err(ApiError::refusal(
+            ProblemKind::NotFound,
             "unsupported_endpoint",
             message,
         ))

@@ -4,7 +4,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
 };
@@ -18,6 +17,7 @@ use super::error::ApiError;
 use super::gateway::Held;
 use super::scope::{overloaded, unavailable};
 use crate::config;
+use crate::translate::problem::ProblemKind;
 
 /// How long a body may be awaited without a seat among the requests that wait for theirs.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -107,11 +107,7 @@ fn refuse_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let unsupported = |message: &str| {
         Err(ApiError {
             closes: true,
-            ..ApiError::invalid_request(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                message,
-            )
+            ..ApiError::refusal(ProblemKind::MediaType, "unsupported_media_type", message)
         })
     };
     // `identity` is the name of no encoding (source: RFC 9110, 8.4.1).
@@ -142,8 +138,8 @@ fn is_json(content_type: &str) -> bool {
 fn too_slow() -> ApiError {
     ApiError {
         closes: true,
-        ..ApiError::invalid_request(
-            StatusCode::REQUEST_TIMEOUT,
+        ..ApiError::refusal(
+            ProblemKind::TooSlow,
             "request_timeout",
             "The request body did not arrive in time. Send it faster, or send less.",
         )
@@ -161,8 +157,8 @@ fn no_seat() -> ApiError {
 fn too_large(max_body: usize) -> ApiError {
     ApiError {
         closes: true,
-        ..ApiError::invalid_request(
-            StatusCode::PAYLOAD_TOO_LARGE,
+        ..ApiError::refusal(
+            ProblemKind::TooLarge,
             "request_too_large",
             format!("The request body is larger than {max_body} bytes. Send a shorter one."),
         )
@@ -176,8 +172,8 @@ fn too_large(max_body: usize) -> ApiError {
 pub fn refuse_long_text(text: usize, max_text: usize) -> Result<(), ApiError> {
     match text <= max_text {
         true => Ok(()),
-        false => Err(ApiError::invalid_request(
-            StatusCode::PAYLOAD_TOO_LARGE,
+        false => Err(ApiError::refusal(
+            ProblemKind::TooLarge,
             "request_too_large",
             format!(
                 "The request has {text} bytes without its images, and at most {max_text} are possible. \
@@ -200,8 +196,8 @@ fn too_many() -> ApiError {
 fn broken_off() -> ApiError {
     ApiError {
         closes: true,
-        ..ApiError::invalid_request(
-            StatusCode::BAD_REQUEST,
+        ..ApiError::refusal(
+            ProblemKind::Invalid,
             "invalid_json",
             "The request body broke off before its end. Send all of it.",
         )

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use super::context::Context;
 use super::error::ApiError;
+use crate::translate::problem::ProblemKind;
 
 /// The process runs. Strangers may ask, so nothing else is said.
 pub async fn live() -> HttpResponse {
@@ -30,8 +30,8 @@ pub async fn ready(context: Context) -> HttpResponse {
 pub async fn metrics(request: HttpRequest, context: Context) -> Result<HttpResponse, ApiError> {
     let snapshot = &context.snapshot;
     if !snapshot.config.metrics.enabled || snapshot.config.metrics.listen.is_some() {
-        return Err(ApiError::invalid_request(
-            StatusCode::NOT_FOUND,
+        return Err(ApiError::refusal(
+            ProblemKind::NotFound,
             "unknown_url",
             "Metrics are not served here. See metrics.enabled and metrics.listen.",
         ));

@@ -5,11 +5,15 @@
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::HOST;
 use actix_web::http::uri::PathAndQuery;
-use actix_web::http::{Method, StatusCode, Uri};
+use actix_web::http::{Method, Uri};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::context::Context;
 use super::error::ApiError;
+use crate::translate::face::chat::Chat;
+use crate::translate::face::completions::Completions;
+use crate::translate::face::{Face, WrittenProblem};
+use crate::translate::problem::{Problem, ProblemKind};
 
 /// What clients add to a base URL, and where that leads.
 const TAILS: [(&[&str], &str); 2] = [
@@ -84,6 +88,15 @@ pub fn label(path: &str) -> &'static str {
     }
 }
 
+/// How the API that a path belongs to writes problems, with the request's id. It is known before
+/// anything else of a request is. Paths of no API speak as chat does.
+pub fn problem_writer(path: &str) -> fn(&Problem, &str) -> WrittenProblem {
+    match path {
+        "/v1/completions" => Completions::problem,
+        _ => Chat::problem,
+    }
+}
+
 /// The answer to a path that is not served, in OpenAI's words.
 ///
 /// # Errors
@@ -114,7 +127,7 @@ fn not_found(request: &HttpRequest, cure: &str) -> ApiError {
     let shown = path.chars().filter(|letter| !letter.is_control());
     let shown: String = shown.take(128).collect();
     let message = format!("Invalid URL ({method} {shown}). {cure}");
-    ApiError::invalid_request(StatusCode::NOT_FOUND, "unknown_url", message)
+    ApiError::refusal(ProblemKind::NotFound, "unknown_url", message)
 }
 
 /// The base URL for clients, under the name by which this one came.

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use futures::Stream;
 use tokio::time::Instant;
 
-use super::error::ApiError;
+use super::error::{self, ApiError};
 use super::scope::Scope;
 use super::snapshot::Snapshot;
-use crate::engine::{Failure, Run, Waited};
+use crate::engine::{Audience, Failure, Run, Waited};
 use crate::observe::record::Record;
 use crate::translate::face::answer::{FrameWriter, StreamedAnswer, WholeAnswer};
 use crate::translate::notes::Notes;
+use crate::translate::problem::Problem;
 use crate::translate::reading::Fault;
 use crate::upstream::{FalKeyPrint, Refusal, RefusalKind, UpstreamError};
 
@@ -27,16 +28,15 @@ const MISSING_CHOICES: HeaderName = HeaderName::from_static("x-gateway-missing-c
 /// Tells the caller, the log and the metrics of failures.
 pub struct Reporter {
     pub snapshot: Arc<Snapshot>,
-    /// Whose key fal was shown.
-    pub key_is_callers: bool,
+    pub audience: Audience,
     pub key: FalKeyPrint,
     pub record: Record,
 }
 
 impl Reporter {
     /// Why there is no answer. `is_paid` says whether any call of the request may be paid for.
-    pub fn report(&self, failure: &Failure, is_paid: bool) -> ApiError {
-        let mut error = ApiError::failure(failure, self.key_is_callers);
+    pub fn report(&self, failure: &Failure, is_paid: bool) -> Problem {
+        let mut problem = failure.to_problem(self.audience);
         if let Failure::Call {
             error: UpstreamError::Refused(refusal),
             model,
@@ -46,7 +46,7 @@ impl Reporter {
             if let RefusalKind::UnknownModel { .. } = refusal.kind {
                 let live = self.snapshot.engine.observed.models(self.key);
                 let others = live.iter().map(String::as_str);
-                error.message = self
+                problem.message = self
                     .snapshot
                     .catalogue
                     .unknown(model, others)
@@ -55,10 +55,15 @@ impl Reporter {
             }
         }
         if is_paid {
-            error = error.after_payment();
+            problem = problem.after_payment();
         }
-        self.record.error(error.code, error.source);
-        error
+        self.record(&problem);
+        problem
+    }
+
+    fn record(&self, problem: &Problem) {
+        let (code, source) = error::label(problem);
+        self.record.error(code, source);
     }
 
     /// What fal says may quote the prompt, so the log has to do with what kind of refusal it is.
@@ -73,7 +78,7 @@ impl Reporter {
     }
 
     /// The failure of a run that has ended.
-    fn report_run(&self, run: &mut Run) -> ApiError {
+    fn report_run(&self, run: &mut Run) -> Problem {
         let (failure, is_paid) = run.take_failure();
         self.report(&failure, is_paid)
     }
@@ -81,9 +86,9 @@ impl Reporter {
     /// What became of the choices that are missing in an answer: `1 upstream_disconnected, 3 ...`.
     fn missing(&self, run: &Run) -> Option<String> {
         let missing = run.failures().map(|(choice, failure)| {
-            let error = ApiError::failure(failure, self.key_is_callers);
-            self.record.error(error.code, error.source);
-            format!("{choice} {}", error.code)
+            let problem = failure.to_problem(self.audience);
+            self.record(&problem);
+            format!("{choice} {}", problem.code)
         });
         let missing: Vec<_> = missing.collect();
         (!missing.is_empty()).then(|| missing.join(", "))
@@ -111,7 +116,7 @@ pub async fn read_whole(
         }
     }
     if answer.complete().next().is_none() {
-        return Err(reporter.report_run(run));
+        return Err(reporter.report_run(run).into());
     }
     if let Some(missing) = reporter.missing(run) {
         response.insert_header((MISSING_CHOICES, missing));
@@ -149,7 +154,7 @@ pub async fn stream<W: FrameWriter + 'static>(
         }
     }
     if run.has_ended() && !answer.has_begun() && !answer.has_ended() {
-        return Err(reporter.report_run(&mut run));
+        return Err(reporter.report_run(&mut run).into());
     }
     scope.record.stream_begins();
     let notes = notes.with_mended(&run.mended());
@@ -185,7 +190,7 @@ fn frames<W: FrameWriter>(
         let mut is_late = !answer.has_begun();
         loop {
             if run.has_ended() && !answer.has_ended() {
-                answer.fail(&reporter.report_run(&mut run).to_frame_json());
+                answer.fail(&reporter.report_run(&mut run));
             }
             if let Some(frames) = answer.take_frames() {
                 scope.record.sent(frames.len());
@@ -194,7 +199,7 @@ fn frames<W: FrameWriter>(
                 }
                 yield Ok(frames);
             } else if std::mem::take(&mut is_late) {
-                yield Ok(Bytes::from_static(W::KEEP_ALIVE));
+                yield Ok(answer.ping());
             }
             if answer.has_ended() {
                 break;

@@ -7,23 +7,24 @@ use std::rc::Rc;
 use actix_http::ConnectionType;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Version;
 use actix_web::http::header::{
     CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::http::{StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::web::ThinData;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use futures::FutureExt;
 use uuid::Uuid;
 
 use super::auth::Caller;
 use super::connection::Turn;
 use super::context::Context;
-use super::error::ApiError;
+use super::error::{self, ApiError};
 use super::gateway::{Gateway, Place, Worker};
 use super::{paths, strangers};
 use crate::observe::record::Record;
+use crate::translate::problem::{Problem, ProblemKind, Source};
 
 /// The id of a request, in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -89,6 +90,7 @@ pub async fn enter(
     {
         gateway.metrics().sdk_retries.inc();
     }
+    let write = paths::problem_writer(request.path());
     let mut response = match admit(&request, &context, route) {
         Ok(place) => {
             let scope = Scope {
@@ -101,19 +103,16 @@ pub async fn enter(
             next.call(request).await?.map_into_left_body()
         }
         Err(refusal) => {
-            record.error(refusal.code, refusal.source);
-            request
-                .into_response(refusal.error_response())
-                .map_into_right_body()
+            let refusal = HttpResponse::from_error(refusal);
+            let (request, _) = request.into_parts();
+            ServiceResponse::new(request, refusal).map_into_right_body()
         }
     };
     if response.response().error().is_some_and(is_cors_refusal) {
-        let refusal = strangers::foreign_page();
-        record.error(refusal.code, refusal.source);
-        response = response
-            .into_response(refusal.error_response())
-            .map_into_right_body();
+        let refusal = HttpResponse::from_error(strangers::foreign_page());
+        response = response.into_response(refusal.map_into_right_body());
     }
+    response = error::write_body(response, |problem| write(problem, record.request_id()));
     finish(&mut response, &record);
     if let Some(turn) = turn {
         settle(&mut response, &turn);
@@ -129,7 +128,7 @@ fn is_cors_refusal(error: &actix_web::Error) -> bool {
 /// Turns a panic in a handler into an error: one request fails, the others go on.
 ///
 /// # Errors
-/// Those of the handler, and [`ApiError::bug`] for a panic.
+/// Those of the handler, and [`Problem::bug`] for a panic.
 pub async fn catch_panic<T>(
     gateway: &Gateway,
     record: Option<&Record>,
@@ -140,7 +139,7 @@ pub async fn catch_panic<T>(
         Err(_) => {
             gateway.metrics().panics.inc();
             tracing::error!("a request ended in a bug of the gateway");
-            Err(ApiError::bug(record.is_some_and(Record::has_called_fal)))
+            Err(Problem::bug(record.is_some_and(Record::has_called_fal)).into())
         }
     }
 }
@@ -178,7 +177,8 @@ fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record) {
         .error()
         .and_then(|error| error.as_error::<ApiError>())
     {
-        record.error(error.code, error.source);
+        let (code, source) = error.label();
+        record.error(code, source);
     }
     let is_stream = matches!(response.response().body().size(), BodySize::Stream);
     if !is_stream {
@@ -278,10 +278,11 @@ pub(super) fn overloaded() -> ApiError {
 
 /// An answer for a moment in which there is no room.
 pub(super) fn unavailable(code: &'static str, message: &str) -> ApiError {
-    ApiError {
+    ApiError::from(Problem {
         retry_after_s: Some(1),
-        ..ApiError::server_error(StatusCode::SERVICE_UNAVAILABLE, code, message)
-    }
+        source: Source::Gateway,
+        ..Problem::new(ProblemKind::Overloaded, code, message)
+    })
 }
 
 /// The answer to a path that is served under another method only, which the `Allow` header names
@@ -301,10 +302,6 @@ pub fn wrong_method(
         } else {
             allowed
         }),
-        ..ApiError::invalid_request(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            message,
-        )
+        ..ApiError::refusal(ProblemKind::WrongMethod, "method_not_allowed", message)
     })
 }

@@ -10,13 +10,14 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, HOST, HeaderMap, HeaderValue, ORIGIN,
 };
-use actix_web::http::{Method, StatusCode, Version};
+use actix_web::http::{Method, Version};
 
 use super::auth::{Access, Denial, presented_key};
 use super::connection::local_port;
 use super::context::Context;
 use super::error::ApiError;
 use super::snapshot::Snapshot;
+use crate::translate::problem::ProblemKind;
 
 /// Refuses what a foreign page could have sent, unless a key vouches for it. `route` is the label
 /// of the route.
@@ -181,5 +182,5 @@ pub fn foreign_page() -> ApiError {
 }
 
 fn forbidden(message: &str) -> ApiError {
-    ApiError::invalid_request(StatusCode::FORBIDDEN, "forbidden_host", message)
+    ApiError::refusal(ProblemKind::Forbidden, "forbidden_host", message)
 }

@@ -6,11 +6,11 @@ use std::io::{self, Write};
 use super::args::ExplainArgs;
 use super::check::{BAD_SETTINGS, name_found_file};
 use super::terminal::tell;
-use crate::api::error::ApiError;
 use crate::api::gateway::Gateway;
 use crate::config::Config;
 use crate::translate;
-use crate::translate::face::chat::parse::parse;
+use crate::translate::face::Face;
+use crate::translate::face::chat::{Chat, parse::parse};
 use crate::translate::plan::{candidates, plan};
 
 /// Prints the request to fal that a chat completion request would cause. The exit code is 1 when
@@ -50,7 +50,7 @@ pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
             Ok(0)
         }
         Err(rejection) => {
-            out.write_all(&ApiError::from(rejection).to_json())?;
+            out.write_all(&Chat::problem(&rejection.into(), "").body)?;
             writeln!(out)?;
             Ok(1)
         }

@@ -16,6 +16,7 @@ pub mod failure;
 pub mod ledger;
 pub mod observed;
 pub mod open;
+pub mod problem;
 pub mod retry;
 pub mod run;
 
@@ -33,6 +34,7 @@ use crate::translate::upstream::Apps;
 
 pub use failure::Failure;
 pub use open::{Order, open};
+pub use problem::Audience;
 pub use run::{Run, Waited};
 
 /// What all runs share.

@@ -38,6 +38,25 @@ pub struct Ask<'a> {
     pub fallbacks: Vec<Cow<'a, str>>,
     /// What became of the request's fields so far.
     pub notes: Notes,
+    /// What the fields are called, for refusals of them.
+    pub names: &'static FieldNames,
+}
+
+/// What an API calls the fields that problems speak of.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FieldNames {
+    /// What is asked: the messages, or the prompt.
+    pub asked: &'static str,
+    /// What holds the instructions.
+    pub instructions: &'static str,
+    /// What the answer's form is asked for with.
+    pub format: &'static str,
+    /// What reasoning is asked for with.
+    pub reasoning: &'static str,
+    /// The models to fall back on.
+    pub fallbacks: &'static str,
+    /// An image, as the path of any.
+    pub image: &'static str,
 }
 
 /// Who said what. Adjacent text parts of a message are already one text, messages that say

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::ask::{
-    AnswerFormat, Ask, Conversation, Delivery, Effort, FinerSampling, Priority, Reasoning, Sampling,
+    AnswerFormat, Ask, Conversation, Delivery, Effort, FieldNames, FinerSampling, Priority,
+    Reasoning, Sampling,
 };
 use super::json::count_values;
 use super::notes::{Members, Notes, shortened};
@@ -190,8 +191,12 @@ impl<'a> Draft<'a> {
         Ok(draft)
     }
 
-    /// What the fields and the conversation amount to.
-    pub fn into_ask(mut self, conversation: Conversation<'a>) -> Ask<'a> {
+    /// What the fields and the conversation amount to. `names` are the face's.
+    pub fn into_ask(
+        mut self,
+        conversation: Conversation<'a>,
+        names: &'static FieldNames,
+    ) -> Ask<'a> {
         self.notes.ignored.extend(self.members.into_paths());
         Ask {
             model: self.model,
@@ -222,6 +227,7 @@ impl<'a> Draft<'a> {
             tools: None,
             format: AnswerFormat::Text,
             notes: self.notes,
+            names,
         }
     }
 

@@ -33,6 +33,7 @@ pub mod native;
 pub mod notes;
 pub mod plain;
 pub mod plan;
+pub mod problem;
 mod prompted;
 pub mod quoted;
 pub mod reading;

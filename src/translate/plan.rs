@@ -111,7 +111,7 @@ pub fn candidates<'a>(
     let mut others: Vec<Target<'a>> = Vec::new();
     for name in asked.chain(configured.iter().map(String::as_str)) {
         let target = Target::resolve(Some(name), catalogue).map_err(|rejection| Rejection {
-            param: Some("models".to_owned()),
+            param: Some(ask.names.fallbacks.to_owned()),
             ..rejection
         })?;
         let is_known = |known: &Target<'_>| known.id == target.id;
@@ -218,10 +218,12 @@ fn fit_images(
     let Ask {
         conversation,
         last_image,
+        names,
         ..
     } = ask.to_mut();
-    if sight::fit(conversation, target.card, last_image.as_deref())? {
-        notes.ignored.push(sight::LEFT_OUT.into());
+    let last_image = last_image.as_deref().unwrap_or(names.asked);
+    if sight::fit(conversation, target.card, last_image)? {
+        notes.ignored.push(names.image.into());
     }
     Ok(())
 }

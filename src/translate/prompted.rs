@@ -83,8 +83,10 @@ pub(super) fn prompt<'a>(
         ask.tools.as_ref(),
     );
     let guide = guide(ask, model, &capabilities.guide);
-    let (folded, detail) = fold_guided(&ask.conversation, guide, room)
-        .map_err(|rejection| sizes::too_long(ask, guide, capabilities).unwrap_or(rejection))?;
+    let (folded, detail) = fold_guided(&ask.conversation, guide, room).map_err(|rejection| {
+        let rejection = rejection.about(ask.names.asked);
+        sizes::too_long(ask, guide, capabilities).unwrap_or(rejection)
+    })?;
     let contract = contract(
         ask.tools.as_ref(),
         &ask.format,

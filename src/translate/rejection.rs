@@ -53,6 +53,14 @@ impl Rejection {
         }
     }
 
+    /// The same refusal, concerning another field.
+    pub fn about(self, param: impl Into<String>) -> Self {
+        Self {
+            param: Some(param.into()),
+            ..self
+        }
+    }
+
     /// A field that has to be there and is not.
     pub fn missing(param: impl Into<String>) -> Self {
         let param = param.into();

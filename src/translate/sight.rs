@@ -4,9 +4,6 @@ use super::ask::Conversation;
 use super::model::ModelInfo;
 use super::rejection::{Cause, Rejection};
 
-/// How the images that are left out are named among what was ignored.
-pub const LEFT_OUT: &str = "messages[].content[].image_url";
-
 /// Fits a conversation to what a model can see. Images of earlier messages are left out for a model
 /// that cannot: a client that once sent one sends it again with every message, and the chat would
 /// be over. Whether there were any.
@@ -17,7 +14,7 @@ pub const LEFT_OUT: &str = "messages[].content[].image_url";
 pub fn fit(
     conversation: &mut Conversation<'_>,
     card: Option<&ModelInfo>,
-    last_image: Option<&str>,
+    last_image: &str,
 ) -> Result<bool, Rejection> {
     let Some(card) = card.filter(|card| card.any_llm.vision == Some(false)) else {
         return Ok(false);
@@ -28,8 +25,7 @@ pub fn fit(
              'google/gemini-2.5-flash', or send text alone.",
             card.id
         );
-        let param = last_image.unwrap_or("messages");
-        return Err(Rejection::of(Cause::UnsupportedValue, param, message));
+        return Err(Rejection::of(Cause::UnsupportedValue, last_image, message));
     }
     Ok(conversation.leave_out_old_images())
 }

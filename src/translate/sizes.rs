@@ -48,8 +48,8 @@ pub fn too_long(ask: &Ask<'_>, guide: Guide<'_>, capabilities: &Capabilities) ->
                 "tools",
                 "Offer fewer tools, or describe them in fewer words.",
             ),
-            (false, true) => ("response_format", "Use a smaller schema."),
-            (_, false) => ("messages", "Use shorter system messages."),
+            (false, true) => (ask.names.format, "Use a smaller schema."),
+            (_, false) => (ask.names.instructions, "Use shorter system messages."),
         };
         let takes = takes("limits.max_system_chars", most);
         let message = format!("The system prompt does not fit: {fills}; {takes}. {cure}");
@@ -62,7 +62,7 @@ pub fn too_long(ask: &Ask<'_>, guide: Guide<'_>, capabilities: &Capabilities) ->
             "The last message does not fit: {} characters; {takes}. Send less at once.",
             grouped(last)
         );
-        Rejection::of(Cause::StringAboveMaxLength, "messages", message)
+        Rejection::of(Cause::StringAboveMaxLength, ask.names.asked, message)
     })
 }
 
@@ -99,7 +99,7 @@ pub fn refuse_beyond_context(
             ),
         ),
     };
-    Err(Rejection::of(cause, "messages", message))
+    Err(Rejection::of(cause, ask.names.asked, message))
 }
 
 fn texts<'t>(turn: &'t Turn<'_>) -> impl Iterator<Item = &'t str> {

@@ -33,6 +33,7 @@ use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::key::Key;
 use fal_gateway::translate::notes::Notes;
 use fal_gateway::translate::plan::{Capabilities, Plan, Reading};
+use fal_gateway::translate::problem::Problem;
 use fal_gateway::translate::reading::{
     Event, Finish, FinishReason, Format, Instead, Reader, Sink, Unmet,
 };
@@ -510,18 +511,35 @@ fn written_by<F: face::Face>(
     let asked = || F::parse(request.as_bytes(), &settings).unwrap().1;
     let (whole, head) = (asked(), support::head());
     let frames = asked().into_frames(&head, usage, notes);
-    written(reader, bytes, frames, |answer| {
-        whole.to_json(&head, answer, notes)
-    })
+    let (stream, answer) = read(reader, bytes, frames);
+    let problem = answer.fault().map(|fault| support::problem::<F>(fault));
+    let whole = match &problem {
+        Some(problem) => F::problem(problem, support::REQUEST_ID).body,
+        None => whole.to_json(&head, &answer, notes),
+    };
+    let whole: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    Answer {
+        stream: ended(stream, problem.as_ref()),
+        whole: pretty(&whole) + "\n",
+    }
+}
+
+/// The frames of a stream, with those of what went wrong in it.
+fn ended<W: FrameWriter>(mut stream: StreamedAnswer<W>, problem: Option<&Problem>) -> String {
+    if let Some(problem) = problem {
+        stream.fail(problem);
+    }
+    assert!(stream.has_ended());
+    let frames = stream.take_frames().unwrap_or_default();
+    String::from_utf8(frames.to_vec()).unwrap()
 }
 
 /// Reads byte by byte, so that each of fal's events gives its own chunk.
-fn written<W: FrameWriter>(
+fn read<W: FrameWriter>(
     reader: Reader,
     bytes: &[u8],
     writer: W,
-    to_json: impl FnOnce(&WholeAnswer) -> Vec<u8>,
-) -> Answer {
+) -> (StreamedAnswer<W>, WholeAnswer) {
     let mut both = Both {
         stream: StreamedAnswer::new(writer, 1),
         whole: WholeAnswer::new(1),
@@ -529,27 +547,7 @@ fn written<W: FrameWriter>(
     };
     let reader = support::drive(reader, bytes, &byte_by_byte(bytes.len()), &mut both);
     both.settle(&reader);
-    let Both {
-        mut stream, whole, ..
-    } = both;
-    let whole_json = match whole.fault() {
-        // The envelope is the HTTP side's business; here the fault's name stands for it.
-        Some(fault) => {
-            let envelope = format!(r#"{{"error":{}}}"#, json(&format!("{fault:?}")));
-            stream.fail(envelope.as_bytes());
-            format!("{envelope}\n")
-        }
-        None => {
-            let value: serde_json::Value = serde_json::from_slice(&to_json(&whole)).unwrap();
-            pretty(&value) + "\n"
-        }
-    };
-    assert!(stream.has_ended());
-    let frames = stream.take_frames().unwrap_or_default();
-    Answer {
-        stream: String::from_utf8(frames.to_vec()).unwrap(),
-        whole: whole_json,
-    }
+    (both.stream, both.whole)
 }
 
 struct Both<W> {

@@ -4,20 +4,22 @@ use std::sync::LazyLock;
 
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
+use fal_gateway::engine::{Audience, Failure};
 use fal_gateway::translate::face::answer::{StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::chat::messages::Limits as MessageLimits;
 use fal_gateway::translate::face::chat::parse::parse;
 use fal_gateway::translate::face::chat::write::{
     self, CallStyle, ChatChunks, ReasoningField, Style,
 };
-use fal_gateway::translate::face::completions;
 use fal_gateway::translate::face::objects::{Head, UsageChunk};
+use fal_gateway::translate::face::{self, completions};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::image;
 use fal_gateway::translate::key::Secret;
 use fal_gateway::translate::model::{Catalogue, Changes};
 use fal_gateway::translate::plan::{self, Capabilities, Plan, Reading};
+use fal_gateway::translate::problem::Problem;
 use fal_gateway::translate::reading::{
     Call, Event, Fault, Finish, Format, Limits, Reader, Sink, Unmet,
 };
@@ -135,6 +137,21 @@ pub(crate) fn head() -> Head {
         created_unix_s: 1_764_000_000,
         model: "google/gemini-2.5-flash-lite".to_owned(),
     }
+}
+
+/// What requests go by here.
+pub(crate) const REQUEST_ID: &str = "req_golden";
+
+/// What callers of an API are told of a fault.
+pub(crate) fn problem<F: face::Face>(fault: Fault) -> Problem {
+    let failure = Failure::Answer {
+        fault,
+        request_id: None,
+    };
+    failure.to_problem(Audience {
+        names: F::NAMES,
+        key_is_callers: false,
+    })
 }
 
 /// How chat completions are written here.

@@ -7,10 +7,12 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 
-use super::super::error::ApiError;
+use super::super::error;
 use super::super::scope;
 use crate::observe::metrics::Metrics;
 use crate::observe::record::Record;
+use crate::translate::face::{WrittenProblem, error_object};
+use crate::translate::problem::{Problem, ProblemKind};
 
 /// The dispatcher's refusals are shorter than this, and nothing of ours is.
 const LONGEST: usize = 256;
@@ -19,7 +21,7 @@ const LONGEST: usize = 256;
 pub(super) fn refusal(written: &[u8], metrics: &Arc<Metrics>) -> Option<Bytes> {
     let head = std::str::from_utf8(written.get(..written.len().min(LONGEST))?).ok()?;
     let (_, status) = head.split_once("HTTP/1.")?.1.split_once(' ')?;
-    let error = match status.get(..3)? {
+    let problem = match status.get(..3)? {
         "400" => malformed(),
         "408" => too_slow(),
         "431" => too_large(),
@@ -32,15 +34,17 @@ pub(super) fn refusal(written: &[u8], metrics: &Arc<Metrics>) -> Option<Bytes> {
         return None;
     }
     let record = Record::start(metrics.clone(), scope::fresh_id(), "other");
-    record.status(error.status.as_u16());
-    record.error(error.code, error.source);
+    let (code, source) = error::label(&problem);
+    record.status(problem.kind.status());
+    record.error(code, source);
     record.complete();
-    Some(write(&error, record.request_id()))
+    Some(write(&problem, record.request_id()))
 }
 
-fn write(error: &ApiError, request_id: &str) -> Bytes {
-    let status = error.status;
-    let body = error.to_json();
+/// No route is known yet, so OpenAI's envelope has to do for everybody.
+fn write(problem: &Problem, request_id: &str) -> Bytes {
+    let WrittenProblem { status, body } = error_object::write(problem);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let mut headers = HeaderMap::new();
     scope::protect(&mut headers);
     let mut head = format!(
@@ -58,25 +62,25 @@ fn write(error: &ApiError, request_id: &str) -> Bytes {
     [head.as_bytes(), &body].concat().into()
 }
 
-fn malformed() -> ApiError {
-    ApiError::invalid_request(
-        StatusCode::BAD_REQUEST,
+fn malformed() -> Problem {
+    Problem::new(
+        ProblemKind::Invalid,
         "malformed_request",
         "The request is not valid HTTP/1.1. It needs one Host header, one length or chunks, and no line that HTTP does not know. HTTPS and HTTP/2 are not spoken here.",
     )
 }
 
-fn too_slow() -> ApiError {
-    ApiError::invalid_request(
-        StatusCode::REQUEST_TIMEOUT,
+fn too_slow() -> Problem {
+    Problem::new(
+        ProblemKind::TooSlow,
         "request_timeout",
         "The head of the request did not arrive in time. Send it faster.",
     )
 }
 
-fn too_large() -> ApiError {
-    ApiError::invalid_request(
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+fn too_large() -> Problem {
+    Problem::new(
+        ProblemKind::HeadTooLarge,
         "headers_too_large",
         "The head of the request is too large. Send at most 96 headers, and 128 KiB of them.",
     )

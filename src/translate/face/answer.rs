@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use crate::translate::problem::Problem;
 use crate::translate::reading::{Call, Event, Fault, Finish, FinishReason, Usage};
 
 /// Takes the events of an answer with several choices.
@@ -97,8 +98,9 @@ impl Choices for WholeAnswer {
 
 /// Writes the frames of one API's stream. Each frame is written whole, with its blank line.
 pub trait FrameWriter {
-    /// What keeps a silent stream alive: clients ignore it, and proxies do not cut it.
-    const KEEP_ALIVE: &'static [u8];
+    /// What keeps a silent stream alive: clients ignore it, and proxies do not cut it. It may come
+    /// before anything else.
+    fn ping(&mut self, out: &mut Vec<u8>);
 
     /// What comes first in a choice, whatever follows.
     fn open(&mut self, out: &mut Vec<u8>, choice: usize);
@@ -115,8 +117,8 @@ pub trait FrameWriter {
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason);
     /// What comes when every choice is closed.
     fn end(&mut self, out: &mut Vec<u8>, usage: Usage);
-    /// What comes last in a stream that fails, with the API's envelope of the error.
-    fn fail(&mut self, out: &mut Vec<u8>, envelope: &[u8]);
+    /// What comes last in a stream that fails.
+    fn fail(&mut self, out: &mut Vec<u8>, problem: &Problem);
 }
 
 /// A streamed answer: events go in, frames come out.
@@ -176,13 +178,20 @@ impl<W: FrameWriter> StreamedAnswer<W> {
         Usage::of_choices(finishes.map(|finish| finish.usage))
     }
 
-    /// Ends the stream with an error: one frame with the envelope, and nothing after it.
-    pub fn fail(&mut self, envelope: &[u8]) {
+    /// Ends the stream with an error, and nothing comes after it.
+    pub fn fail(&mut self, problem: &Problem) {
         if self.has_ended {
             return;
         }
         self.has_ended = true;
-        self.writer.fail(&mut self.out, envelope);
+        self.writer.fail(&mut self.out, problem);
+    }
+
+    /// What is sent while there is nothing to send.
+    pub fn ping(&mut self) -> Bytes {
+        let mut ping = Vec::with_capacity(32);
+        self.writer.ping(&mut ping);
+        ping.into()
     }
 
     fn begin(&mut self, index: usize) {

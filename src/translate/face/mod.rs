@@ -5,23 +5,29 @@
 pub mod answer;
 pub mod chat;
 pub mod completions;
+pub mod error_object;
 pub mod objects;
 pub mod rules;
 
 use answer::{FrameWriter, WholeAnswer};
 use objects::{Head, UsageChunk};
 
-use super::ask::Ask;
+use super::ask::{Ask, FieldNames};
 use super::notes::Notes;
+use super::problem::Problem;
 use super::rejection::Rejection;
 
 /// A public API: how it reads a request and writes the answer to it. A value of it is one request.
 pub trait Face: Sized {
     /// What its ids begin with.
     const ID_PREFIX: &'static str;
-    /// The field that holds what is asked, which errors about it name.
-    const ASKED_IN: &'static str;
+    /// What it calls the fields that problems speak of.
+    const NAMES: &'static FieldNames;
     type Frames: FrameWriter + 'static;
+
+    /// A problem in place of an answer, also one that was found before any of the request was
+    /// read. `request_id` is what the request goes by.
+    fn problem(problem: &Problem, request_id: &str) -> WrittenProblem;
 
     /// Reads a request body.
     ///
@@ -34,6 +40,15 @@ pub trait Face: Sized {
 
     /// What writes a stream, with the notes in its first chunk where they are wanted.
     fn into_frames(self, head: &Head, usage: UsageChunk, notes: Option<&Notes>) -> Self::Frames;
+}
+
+/// A problem in an API's own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenProblem {
+    /// The status of the answer.
+    pub status: u16,
+    /// The envelope, as JSON.
+    pub body: Vec<u8>,
 }
 
 /// What faces have to know of the settings.

@@ -4,7 +4,9 @@
 use std::io::Write;
 
 use super::answer::WholeAnswer;
+use super::error_object;
 use crate::translate::notes::Notes;
+use crate::translate::problem::Problem;
 use crate::translate::reading::{FinishReason, Usage};
 use crate::wire::openai::completion::Completion;
 use crate::wire::openai::usage::{CompletionTokensDetails, CompletionUsage};
@@ -134,13 +136,15 @@ impl ChunkFrame {
     }
 }
 
-/// A comment, which keeps a silent stream alive.
-pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+/// Writes a comment, which keeps a silent stream alive: clients pass over it.
+pub fn write_comment(out: &mut Vec<u8>) {
+    out.extend_from_slice(b": keep-alive\n\n");
+}
 
 /// Writes the frame of an error: its envelope, and no `[DONE]` after it.
-pub fn write_error(out: &mut Vec<u8>, envelope: &[u8]) {
+pub fn write_error(out: &mut Vec<u8>, problem: &Problem) {
     out.extend_from_slice(b"data: ");
-    out.extend_from_slice(envelope);
+    out.extend_from_slice(&error_object::frame_envelope(problem));
     out.extend_from_slice(b"\n\n");
 }
 

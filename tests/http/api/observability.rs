@@ -5,6 +5,9 @@ use fal_gateway::api::gateway::Gateway;
 use fal_gateway::api::scope::catch_panic;
 use fal_gateway::config::{Config, Sources};
 use fal_gateway::observe::record::Record;
+use fal_gateway::translate::face::Face;
+use fal_gateway::translate::face::chat::Chat;
+use fal_gateway::translate::problem::ProblemKind;
 use serde_json::json;
 
 use crate::support::{Call, Emulated, ScriptedUpstream, Step, question, whole};
@@ -163,20 +166,24 @@ async fn a_bug_in_one_request_is_an_error_of_that_request_and_counted() {
     let buggy = async { panic!("planted-prompt") };
     let outcome: Result<(), ApiError> = catch_panic(&gateway, None, buggy).await;
     let error = outcome.unwrap_err();
-    assert_eq!((error.status.as_u16(), error.code), (500, "internal_error"));
-    assert_eq!(error.should_retry, Some(false));
-    assert!(!error.message.contains("planted"));
+    let problem = &error.problem;
+    assert_eq!(
+        (problem.kind, problem.code),
+        (ProblemKind::Internal, "internal_error")
+    );
+    assert_eq!(Chat::problem(problem, "req_1").status, 500);
+    assert_eq!(problem.should_retry, Some(false));
+    assert!(!problem.message.contains("planted"));
     assert_eq!(gateway.metrics().panics.get(), 1);
     let record = Record::start(gateway.metrics().clone(), "req_1".to_owned(), "chat");
     record.calls_fal();
     let buggy = async { panic!("planted-prompt") };
     let outcome: Result<(), ApiError> = catch_panic(&gateway, Some(&record), buggy).await;
     let error = outcome.unwrap_err();
-    assert_eq!(
-        (error.status.as_u16(), error.kind),
-        (400, "invalid_request_error")
-    );
-    assert_eq!(error.should_retry, Some(false), "fal may have been paid");
+    let problem = &error.problem;
+    assert_eq!(problem.kind, ProblemKind::Final, "fal may have been paid");
+    assert_eq!(problem.should_retry, Some(false));
+    assert_eq!(Chat::problem(problem, "req_1").status, 400);
     assert!(catch_panic(&gateway, None, async { Ok(()) }).await.is_ok());
 }
 

@@ -12,9 +12,10 @@ use write::{CallStyle, ChatChunks, Style};
 
 use super::answer::WholeAnswer;
 use super::objects::{Head, UsageChunk};
-use super::{Face, FaceSettings};
-use crate::translate::ask::Ask;
+use super::{Face, FaceSettings, WrittenProblem, error_object};
+use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
+use crate::translate::problem::Problem;
 use crate::translate::rejection::Rejection;
 
 /// A chat completion request.
@@ -24,8 +25,12 @@ pub struct Chat {
 
 impl Face for Chat {
     const ID_PREFIX: &'static str = "chatcmpl-";
-    const ASKED_IN: &'static str = "messages";
+    const NAMES: &'static FieldNames = &parse::NAMES;
     type Frames = ChatChunks;
+
+    fn problem(problem: &Problem, _: &str) -> WrittenProblem {
+        error_object::write(problem)
+    }
 
     fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
         let ask = parse::parse(body, &settings.messages)?;

@@ -6,11 +6,21 @@ use serde_json::value::RawValue;
 use super::messages::{self, Limits};
 use super::parameters::PARAMETERS;
 use super::{format, tools};
-use crate::translate::ask::Ask;
+use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::draft::{Draft, Field};
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::list::List;
 use crate::wire::openai::message::RequestMessage;
+
+/// What this API calls the fields that problems speak of.
+pub const NAMES: FieldNames = FieldNames {
+    asked: "messages",
+    instructions: "messages",
+    format: "response_format",
+    reasoning: "reasoning_effort",
+    fallbacks: "models",
+    image: "messages[].content[].image_url",
+};
 
 /// Reads the body of `POST /v1/chat/completions`.
 ///
@@ -33,7 +43,7 @@ pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> 
         format,
         last_image,
         thoughts,
-        ..draft.into_ask(conversation)
+        ..draft.into_ask(conversation, &NAMES)
     })
 }
 

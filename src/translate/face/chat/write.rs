@@ -8,6 +8,7 @@ use crate::translate::face::objects::{
     self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
 };
 use crate::translate::notes::Notes;
+use crate::translate::problem::Problem;
 use crate::translate::reading::{Call, FinishReason, Usage};
 use crate::wire::openai::chat::{Choice, MessageFunction, MessageToolCall, ResponseMessage};
 
@@ -149,10 +150,12 @@ impl ChatChunks {
 }
 
 impl FrameWriter for ChatChunks {
-    const KEEP_ALIVE: &'static [u8] = objects::KEEP_ALIVE;
+    fn ping(&mut self, out: &mut Vec<u8>) {
+        objects::write_comment(out);
+    }
 
-    fn fail(&mut self, out: &mut Vec<u8>, envelope: &[u8]) {
-        objects::write_error(out, envelope);
+    fn fail(&mut self, out: &mut Vec<u8>, problem: &Problem) {
+        objects::write_error(out, problem);
     }
 
     /// The role comes first.

@@ -14,9 +14,10 @@ use write::CompletionChunks;
 
 use super::answer::WholeAnswer;
 use super::objects::{Head, UsageChunk};
-use super::{Face, FaceSettings};
-use crate::translate::ask::Ask;
+use super::{Face, FaceSettings, WrittenProblem, error_object};
+use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
+use crate::translate::problem::Problem;
 use crate::translate::rejection::Rejection;
 
 /// A completion request.
@@ -26,8 +27,12 @@ pub struct Completions {
 
 impl Face for Completions {
     const ID_PREFIX: &'static str = "cmpl-";
-    const ASKED_IN: &'static str = "prompt";
+    const NAMES: &'static FieldNames = &parse::NAMES;
     type Frames = CompletionChunks;
+
+    fn problem(problem: &Problem, _: &str) -> WrittenProblem {
+        error_object::write(problem)
+    }
 
     fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
         let Request { ask, echo } = parse::parse(body, &settings.messages.ignore)?;

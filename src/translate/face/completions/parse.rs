@@ -5,10 +5,20 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::parameters::PARAMETERS;
-use crate::translate::ask::{Ask, Conversation, Part, Speaker, Turn};
+use crate::translate::ask::{Ask, Conversation, FieldNames, Part, Speaker, Turn};
 use crate::translate::draft::{Draft, Field};
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::text::Text;
+
+/// What this API calls the fields that problems speak of.
+pub const NAMES: FieldNames = FieldNames {
+    asked: "prompt",
+    instructions: "prompt",
+    format: "response_format",
+    reasoning: "reasoning_effort",
+    fallbacks: "models",
+    image: "prompt",
+};
 
 /// A request, understood.
 #[derive(Debug)]
@@ -44,7 +54,7 @@ pub fn parse<'a>(body: &'a [u8], ignore: &[&'static str]) -> Result<Request<'a>,
         prefill: None,
     };
     Ok(Request {
-        ask: draft.into_ask(conversation),
+        ask: draft.into_ask(conversation, &NAMES),
         echo,
     })
 }

@@ -12,6 +12,7 @@ use crate::translate::face::objects::{
     self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
 };
 use crate::translate::notes::Notes;
+use crate::translate::problem::Problem;
 use crate::translate::reading::{Call, FinishReason, Usage};
 use crate::wire::openai::completion::CompletionChoice;
 
@@ -62,10 +63,12 @@ impl CompletionChunks {
 }
 
 impl FrameWriter for CompletionChunks {
-    const KEEP_ALIVE: &'static [u8] = objects::KEEP_ALIVE;
+    fn ping(&mut self, out: &mut Vec<u8>) {
+        objects::write_comment(out);
+    }
 
-    fn fail(&mut self, out: &mut Vec<u8>, envelope: &[u8]) {
-        objects::write_error(out, envelope);
+    fn fail(&mut self, out: &mut Vec<u8>, problem: &Problem) {
+        objects::write_error(out, problem);
     }
 
     /// The prompt comes first where it is wanted; nothing else does.
