@@ -65,7 +65,7 @@ async fn answer<F: Face>(
     extract::refuse_long_text(text, snapshot.config.limits.max_text)?;
     read_headers(&mut ask, request)?;
     let capabilities = capabilities(snapshot, request)?;
-    let (target, others) = candidates(&ask, &snapshot.catalogue)?;
+    let (target, others) = candidates(&ask, &snapshot.catalogue, snapshot.upstream)?;
     let (target, others) = caller.allowed(target, others)?;
     let order = Order {
         engine: &snapshot.engine,

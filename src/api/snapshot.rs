@@ -28,7 +28,7 @@ use crate::translate::model::Catalogue;
 use crate::translate::plan::Capabilities;
 use crate::translate::reading;
 use crate::translate::tools::Dialect;
-use crate::translate::upstream::Apps;
+use crate::translate::upstream::{Apps, UpstreamId};
 use crate::upstream::FalKey;
 
 /// What requests are served by. It never changes; a reload puts another one in its place.
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub access: Access,
     pub admin_keys: ClientKeys,
     pub catalogue: Catalogue,
+    /// Through which upstream models are asked.
+    pub upstream: UpstreamId,
     /// What may be asked of fal.
     pub capabilities: Capabilities,
     /// What faces have to know of the settings.
@@ -93,6 +95,10 @@ impl Snapshot {
             access: access(&config)?,
             admin_keys: ClientKeys::new(&config.auth.admin_key),
             catalogue: Catalogue::new(changes(&config.models)),
+            upstream: match config.fal.upstream {
+                config::Upstream::AnyLlm => UpstreamId::AnyLlm,
+                config::Upstream::RouterOpenai => UpstreamId::RouterOpenai,
+            },
             capabilities: capabilities(&config, secret),
             face: face(&config),
             engine: engine(&config, secret, lasting),
@@ -211,6 +217,7 @@ fn engine(config: &Config, secret: Secret, lasting: &Lasting) -> Engine {
 fn apps(fal: &config::Fal) -> Apps {
     Apps {
         any_llm: fal.app.clone(),
+        router_openai: fal.openai_app.clone(),
         ..Apps::default()
     }
 }

@@ -38,7 +38,7 @@ pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
     })?;
     let capabilities = &snapshot.capabilities;
     let planned = parse(&body, &snapshot.face.messages).and_then(|ask| {
-        let (target, others) = candidates(&ask, &snapshot.catalogue)?;
+        let (target, others) = candidates(&ask, &snapshot.catalogue, snapshot.upstream)?;
         plan(&ask, &target, &others, capabilities)
     });
     match planned {

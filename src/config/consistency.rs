@@ -12,7 +12,7 @@ use super::kinds::{FalKey, Found, Kind};
 use super::problem::{Problems, did_you_mean, nearest};
 use super::reader::Reader;
 use super::sources::reason;
-use super::{Config, Secrecy, UsageCount, keys, trust};
+use super::{Config, Secrecy, Upstream, UsageCount, keys, trust};
 
 /// Reports contradictions, and fetches the fal key from its file.
 pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
@@ -39,6 +39,9 @@ pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
     }
     if reader.trusts(&["server.listen", "metrics.listen"]) {
         refuse_one_address_twice(config, reader);
+    }
+    if reader.trusts(&["fal.upstream", "fal.enterprise"]) {
+        refuse_enterprise_without_route(config, reader);
     }
     if reader.trusts(&["usage.count"]) {
         refuse_counting_without_tokenizer(config, reader);
@@ -256,6 +259,17 @@ fn refuse_counting_without_tokenizer(config: &Config, reader: &mut Reader) {
             "usage.count",
             "usage.count is exact, but this program was built without the feature `tokenizer`; \
              set it to estimate.",
+        );
+    }
+}
+
+/// Whoever wants fal's enterprise endpoints wants nothing else.
+fn refuse_enterprise_without_route(config: &Config, reader: &mut Reader) {
+    if config.fal.enterprise && config.fal.upstream == Upstream::RouterOpenai {
+        reader.contradiction(
+            "fal.upstream",
+            "fal.upstream is router-openai, which has no enterprise endpoint, but fal.enterprise is on; \
+             set fal.upstream to any-llm.",
         );
     }
 }

@@ -20,8 +20,15 @@ settings! {
         url: Url, BaseUrl, default "https://fal.run", flag "--fal-url", reload restart;
         /// Base URL of fal's storage and account endpoints.
         rest_url: Url, BaseUrl, default "https://rest.fal.ai", flag "--fal-rest-url", reload restart;
-        /// The fal app that answers.
+        /// Through which of fal's applications models are asked: `any-llm` takes a prompt,
+        /// `router-openai` takes messages, tools and schemas as they are and is paid for by the
+        /// token.
+        upstream: Upstream, Choice(Upstream::WORDS), default "any-llm", flag "--fal-upstream", reload live;
+        /// The fal app that answers where `fal.upstream` is `any-llm`.
         app: String, AppPath, default "fal-ai/any-llm", flag "--fal-app", reload restart;
+        /// The app with an OpenAI face that answers where `fal.upstream` is `router-openai`, up to
+        /// what `/chat/completions` follows.
+        openai_app: String, AppPath, default "openrouter/router/openai/v1", reload restart;
         /// The fal key every request is billed to. Without one, each client sends its own fal key
         /// as its OpenAI key. `FAL_KEY`, or `FAL_KEY_ID` with `FAL_KEY_SECRET`, sets it too.
         key: Option<SecretString>, Optional(FalKey), reload live;
@@ -59,6 +66,20 @@ settings! {
         /// Use the app's `/enterprise` endpoint.
         enterprise: bool, Switch, default "false", reload live;
     }
+}
+
+/// Which of fal's applications answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    AnyLlm,
+    RouterOpenai,
+}
+
+impl Upstream {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("any-llm", Self::AnyLlm),
+        ("router-openai", Self::RouterOpenai),
+    ];
 }
 
 /// What a stream becomes that ends without fal's closing event.

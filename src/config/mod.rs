@@ -46,7 +46,7 @@ pub use auth::{Auth, KeyHash};
 pub use capabilities::{Capabilities, Capability, Figures, read_capabilities, write_capabilities};
 pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
 pub use egress::{CaFile, Proxy};
-pub use fal::{Fal, MissingFinal};
+pub use fal::{Fal, MissingFinal, Upstream};
 pub use fold::Fold;
 pub use keys::{Key, ModelPattern, Project, Scope};
 pub use limits::{Limits, Overflow};

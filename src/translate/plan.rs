@@ -8,7 +8,7 @@ use super::contract::{Contract, Schemas};
 use super::fold::Room;
 use super::guide::GuideSettings;
 use super::key::Key;
-use super::model::{Catalogue, ModelInfo, Resolved};
+use super::model::{Catalogue, Modality, ModelInfo, Resolved};
 use super::native::{self, Lacks};
 use super::notes::{Notes, shortened};
 use super::prompted;
@@ -92,17 +92,19 @@ pub struct Target<'a> {
     pub lacks: Lacks,
 }
 
-/// The models that may answer a request: the one that was asked for, and those to fall back on, in
-/// order: the request's own, or else those that the operator configured for the model.
+/// The models that may answer a request through an upstream: the one that was asked for, and those to
+/// fall back on, in order: the request's own, or else those that the operator configured for the
+/// model.
 ///
 /// # Errors
 /// A name that the catalogue refuses.
 pub fn candidates<'a>(
     ask: &Ask<'a>,
     catalogue: &'a Catalogue,
+    upstream: UpstreamId,
 ) -> Result<(Target<'a>, Vec<Target<'a>>), Rejection> {
     let mut names = ask.model.iter().chain(&ask.fallbacks).map(AsRef::as_ref);
-    let first = Target::resolve(names.next(), catalogue)?;
+    let first = Target::resolve(names.next(), catalogue, upstream)?;
     let mut asked = names.peekable();
     let configured = match asked.peek() {
         Some(_) => &[][..],
@@ -110,7 +112,8 @@ pub fn candidates<'a>(
     };
     let mut others: Vec<Target<'a>> = Vec::new();
     for name in asked.chain(configured.iter().map(String::as_str)) {
-        let target = Target::resolve(Some(name), catalogue).map_err(|rejection| Rejection {
+        let target = Target::resolve(Some(name), catalogue, upstream);
+        let target = target.map_err(|rejection| Rejection {
             param: Some(ask.names.fallbacks.to_owned()),
             ..rejection
         })?;
@@ -123,14 +126,27 @@ pub fn candidates<'a>(
 }
 
 impl<'a> Target<'a> {
-    fn resolve(name: Option<&str>, catalogue: &'a Catalogue) -> Result<Self, Rejection> {
+    fn resolve(
+        name: Option<&str>,
+        catalogue: &'a Catalogue,
+        upstream: UpstreamId,
+    ) -> Result<Self, Rejection> {
         let Resolved { id, card } = catalogue.resolve(name)?;
         Ok(Self {
-            upstream: UpstreamId::AnyLlm,
+            upstream,
             id,
             card,
             lacks: Lacks::default(),
         })
+    }
+
+    /// Whether the model sees images there; `None` is not known.
+    pub fn sees(&self) -> Option<bool> {
+        let card = self.card?;
+        match self.upstream.features().input {
+            InputShape::Prompt => card.any_llm.vision,
+            InputShape::Messages => card.accepts(Modality::Image),
+        }
     }
 }
 
@@ -222,7 +238,7 @@ fn fit_images(
         ..
     } = ask.to_mut();
     let last_image = last_image.as_deref().unwrap_or(names.asked);
-    if sight::fit(conversation, target.card, last_image)? {
+    if sight::fit(conversation, target, last_image)? {
         notes.ignored.push(names.image.into());
     }
     Ok(())
@@ -238,9 +254,7 @@ fn fallbacks(
 ) -> Vec<String> {
     let is_about_images = ask.conversation.ends_in_image();
     let may_serve = |other: &&Target<'_>| {
-        let is_blind = other
-            .card
-            .is_some_and(|card| card.any_llm.vision == Some(false));
+        let is_blind = other.sees() == Some(false);
         prompted::variant(has_images, other.card, capabilities).is_ok()
             && !(is_about_images && is_blind)
     };

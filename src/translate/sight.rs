@@ -1,7 +1,7 @@
 //! What a model that cannot see is sent of a conversation with images.
 
 use super::ask::Conversation;
-use super::model::ModelInfo;
+use super::plan::Target;
 use super::rejection::{Cause, Rejection};
 
 /// Fits a conversation to what a model can see. Images of earlier messages are left out for a model
@@ -13,17 +13,17 @@ use super::rejection::{Cause, Rejection};
 /// in the request.
 pub fn fit(
     conversation: &mut Conversation<'_>,
-    card: Option<&ModelInfo>,
+    target: &Target<'_>,
     last_image: &str,
 ) -> Result<bool, Rejection> {
-    let Some(card) = card.filter(|card| card.any_llm.vision == Some(false)) else {
+    if target.sees() != Some(false) {
         return Ok(false);
-    };
+    }
     if conversation.ends_in_image() {
         let message = format!(
             "Unsupported value: the model '{}' cannot see images. Take one with vision, such as \
              'google/gemini-2.5-flash', or send text alone.",
-            card.id
+            target.id
         );
         return Err(Rejection::of(Cause::UnsupportedValue, last_image, message));
     }

@@ -15,7 +15,7 @@ use fal_gateway::translate::json::{
     Schema, TextMember, count_values, object_of_texts, parse_arguments,
 };
 use fal_gateway::translate::plan::{Capabilities, candidates, plan};
-use fal_gateway::translate::upstream::Apps;
+use fal_gateway::translate::upstream::{Apps, UpstreamId};
 use serde_json::{Value, json};
 
 use crate::clock::cpu_time;
@@ -70,7 +70,7 @@ fn serve(body: &str) {
         };
         let ask = parse(body.as_bytes(), &LIMITS);
         let planned = ask.and_then(|ask| {
-            let (target, others) = candidates(&ask, &CATALOGUE)?;
+            let (target, others) = candidates(&ask, &CATALOGUE, UpstreamId::AnyLlm)?;
             plan(&ask, &target, &others, &capabilities)
         });
         let Ok(plan) = planned else {

@@ -119,8 +119,7 @@ impl Face {
                 (request.ask, request.echo)
             }
         };
-        let (mut target, others) = plan::candidates(&ask, &CATALOGUE)?;
-        target.upstream = upstream;
+        let (target, others) = plan::candidates(&ask, &CATALOGUE, upstream)?;
         Ok((plan::plan(&ask, &target, &others, capabilities)?, echo))
     }
 }

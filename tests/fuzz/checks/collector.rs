@@ -16,6 +16,7 @@ use fal_gateway::translate::reading::{
     Call, Event, Fault, Finish, Format, Limits, Reader, Sink, Unmet,
 };
 use fal_gateway::translate::tools::Dialect;
+use fal_gateway::translate::upstream::UpstreamId;
 
 pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
     max_messages: 32,
@@ -98,7 +99,8 @@ static READINGS: LazyLock<Vec<Reading>> = LazyLock::new(|| {
             false => format!(r#"{{"messages": [{{"role": "user", "content": "Hi"}}], {wish}}}"#),
         };
         let ask = parse(body.as_bytes(), &MESSAGE_LIMITS).expect("the request is sound");
-        let (target, others) = plan::candidates(&ask, &CATALOGUE).expect("the model is known");
+        let (target, others) =
+            plan::candidates(&ask, &CATALOGUE, UpstreamId::AnyLlm).expect("the model is known");
         let plan = plan::plan(&ask, &target, &others, &capabilities(None, Overflow::Error));
         plan.expect("the request can be served").reading
     });

@@ -7,6 +7,7 @@ use fal_gateway::translate::face::completions;
 use fal_gateway::translate::fold::Overflow;
 use fal_gateway::translate::plan::{self, Capabilities, Plan};
 use fal_gateway::translate::rejection::Rejection;
+use fal_gateway::translate::upstream::UpstreamId;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -35,7 +36,7 @@ fn judge(body: &[u8], parse: impl Fn(&[u8]) -> Result<Ask<'_>, Rejection>) {
 }
 
 fn plan<'a>(ask: &Ask<'a>, capabilities: &Capabilities) -> Result<Plan<'a>, Rejection> {
-    let (target, others) = plan::candidates(ask, &CATALOGUE)?;
+    let (target, others) = plan::candidates(ask, &CATALOGUE, UpstreamId::AnyLlm)?;
     plan::plan(ask, &target, &others, capabilities)
 }
 

@@ -25,6 +25,7 @@ mod logs;
 mod malformed;
 #[cfg(target_os = "linux")]
 mod memory;
+mod native;
 mod observability;
 mod pipelining;
 mod process;

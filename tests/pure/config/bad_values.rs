@@ -71,6 +71,8 @@ fn every_kind_of_setting_refuses_what_it_cannot_take() {
         ("fal.connect_attempts", "0"),
         ("fal.connect_attempts", "11"),
         ("fal.missing_final", "\"maybe\""),
+        ("fal.upstream", "\"openai\""),
+        ("fal.openai_app", "\"v1\""),
         ("fal.enterprise", "\"yes\""),
         ("fal.enterprise", "1"),
         ("limits.max_n", "0"),

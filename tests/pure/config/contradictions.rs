@@ -314,3 +314,12 @@ fn the_environments_proxy_is_looked_up_once() {
     );
     assert_eq!(found.lines().count(), 1, "{found}");
 }
+
+#[test]
+fn enterprise_endpoints_and_an_upstream_without_any_do_not_go_together() {
+    let native = file("[fal]\nupstream = \"router-openai\"");
+    assert!(load(&native).warnings().is_empty());
+    let both = native.with_env("FAL_GATEWAY__FAL__ENTERPRISE", "true");
+    let found = problems(&both);
+    assert!(found.contains("set fal.upstream to any-llm"), "{found}");
+}

@@ -14,7 +14,7 @@ use crate::emulator::{
     llm::{
         Input,
         commands::{self, Said, exactly, plainly},
-        conversation::{Conversation, Turn},
+        conversation::{self, Conversation, Turn},
         prose,
     },
     script::{Behaviour, Quirk, Slip},
@@ -75,11 +75,10 @@ pub(in crate::emulator) struct Reply {
 /// Answers `ask`, slipping as `behaviour` says as far as it can go wrong without a form to keep.
 pub(in crate::emulator) fn answer(ask: &Ask, behaviour: &Behaviour) -> Reply {
     let moment = moment(&ask.messages);
-    let behaviour = behaviour.corrected(moment.reasks);
-    let mut reply = match called(ask, &moment, &behaviour) {
-        Some(reply) => reply,
-        None => spoken(ask, &moment, &behaviour),
-    };
+    let corrected = behaviour.corrected(moment.reasks);
+    let mut reply = called(ask, &moment, &corrected)
+        .or_else(|| told(ask, behaviour))
+        .unwrap_or_else(|| spoken(ask, &moment, &corrected));
     reply.reasoning = prose::reasoning(&moment.message, 2);
     reply
 }
@@ -137,6 +136,23 @@ fn called(ask: &Ask, moment: &Moment<'_>, behaviour: &Behaviour) -> Option<Reply
         calls: calls.map(|call| (call.name, call.arguments)).collect(),
         ..Reply::default()
     })
+}
+
+/// What its instructions make it write, as in a prompt: tools and forms can be described to it here
+/// as well.
+fn told(ask: &Ask, behaviour: &Behaviour) -> Option<Reply> {
+    if ask.schema.is_some() {
+        return None;
+    }
+    let replied = ask
+        .messages
+        .iter()
+        .rposition(|message| message.role == "assistant");
+    let since = ask.messages.get(replied.map_or(0, |at| at + 1)..)?;
+    let asked = since.iter().filter(|message| message.role == "user");
+    let texts: Vec<&str> = asked.map(|message| message.text.as_str()).collect();
+    let prompt = texts.join("\n\n");
+    super::reply(&ask.input, &conversation::read(&prompt), behaviour).map(said)
 }
 
 fn spoken(ask: &Ask, moment: &Moment<'_>, behaviour: &Behaviour) -> Reply {

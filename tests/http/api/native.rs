@@ -1,0 +1,515 @@
+//! Models asked through fal's OpenAI face: what goes as it is and what is emulated, and that all
+//! promises hold there too.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Answer, Call, Emulated, ScriptedUpstream, Setup, Step, Stream, TestGateway, question,
+};
+
+const PATH: &str = "/openrouter/router/openai/v1/chat/completions";
+
+fn native(setup: Setup) -> Setup {
+    setup.set("fal.upstream", "router-openai")
+}
+
+/// An HTTP answer of this status.
+fn http(status: u16, kind: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} Whatever\r\nconnection: close\r\ncontent-type: {kind}\r\n\
+         content-length: {length}\r\nx-fal-request-id: fal-1\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn chunk(delta: &Value, finish: Option<&str>) -> String {
+    let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
+    let body = json!({ "id": "gen-PLANTED", "provider": "PLANTED", "user_id": "PLANTED", "choices": [choice] });
+    format!("data: {body}\n\n")
+}
+
+/// A stream of these chunks, and its proper end.
+fn stream(chunks: &[String]) -> Vec<u8> {
+    let usage = json!({ "choices": [], "usage": { "prompt_tokens": 7, "completion_tokens": 3, "cost": 0.5 } });
+    let end = format!("data: {usage}\n\ndata: [DONE]\n\n");
+    http(200, "text/event-stream", &(chunks.concat() + &end))
+}
+
+fn said(text: &str) -> Vec<u8> {
+    let choice = json!({ "index": 0, "message": { "content": text }, "finish_reason": "stop" });
+    http(
+        200,
+        "application/json",
+        &json!({ "choices": [choice] }).to_string(),
+    )
+}
+
+/// A gateway in front of a fal that gives these answers one after the other.
+fn scripted(answers: Vec<Vec<u8>>) -> (ScriptedUpstream, TestGateway) {
+    let fal = ScriptedUpstream::with(move |number| {
+        let answer = answers.get(number).or(answers.last()).unwrap();
+        vec![Step::Read, Step::Write(answer.clone()), Step::Close]
+    });
+    let gateway = native(fal.setup()).start();
+    (fal, gateway)
+}
+
+/// The bodies that a stand-in was sent.
+fn sent(fal: &ScriptedUpstream) -> Vec<Value> {
+    let requests = fal.seen().into_iter().flat_map(|seen| seen.requests);
+    let body = |request: Vec<u8>| {
+        let text = String::from_utf8(request).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("POST {PATH} ")), "{head}");
+        serde_json::from_str(body).unwrap()
+    };
+    requests.map(body).collect()
+}
+
+fn with_tools(text: &str, model: &str, stream: bool) -> Value {
+    let parameters = json!({
+        "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"],
+        "additionalProperties": false,
+    });
+    let tool = json!({
+        "type": "function",
+        "function": { "name": "get_weather", "description": "The weather in a city.", "parameters": parameters, "strict": true },
+    });
+    let mut body = question(text, stream);
+    body["model"] = model.into();
+    body["tools"] = json!([tool]);
+    body
+}
+
+/// The calls of an answer, as names and arguments.
+fn calls(answer: &Answer, is_stream: bool) -> Vec<(String, String)> {
+    let mut calls: Vec<(String, String)> = Vec::new();
+    let mut add = |call: &Value| {
+        let text = |field: &str| {
+            call["function"][field]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        match call["id"].is_string() {
+            true => calls.push((text("name"), text("arguments"))),
+            false => calls.last_mut().unwrap().1 += &text("arguments"),
+        }
+    };
+    let all = |message: &Value| {
+        message["tool_calls"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
+    match is_stream {
+        false => all(&answer.json()["choices"][0]["message"])
+            .iter()
+            .for_each(&mut add),
+        true => {
+            for chunk in Stream::chunks(&answer.text()) {
+                all(&chunk["choices"][0]["delta"]).iter().for_each(&mut add);
+            }
+        }
+    }
+    calls
+}
+
+#[test]
+fn texts_come_with_what_they_cost_whole_and_in_pieces() {
+    let fal = Emulated::start();
+    let gateway = native(fal.setup()).start();
+    for is_stream in [false, true] {
+        let mut body = question("echo Zoë 🎈", is_stream);
+        body["stream_options"] = match is_stream {
+            true => json!({ "include_usage": true }),
+            false => Value::Null,
+        };
+        let answer = gateway.ask(&body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let (text, usage) = match is_stream {
+            false => (answer.content(), answer.json()["usage"].clone()),
+            true => {
+                let chunks = Stream::chunks(&answer.text());
+                (
+                    answer.streamed_text(),
+                    chunks.last().unwrap()["usage"].clone(),
+                )
+            }
+        };
+        assert_eq!(text, "Zoë 🎈");
+        // The stand-in counts four characters for a token.
+        assert_eq!(
+            (&usage["prompt_tokens"], &usage["completion_tokens"]),
+            (&json!(3), &json!(2))
+        );
+    }
+    let asked = &fal.requests(2)[1];
+    assert_eq!(asked["path"], PATH);
+}
+
+#[test]
+fn tools_are_called_natively_or_as_they_are_described_to_the_model() {
+    let fal = Emulated::start();
+    let gateway = native(fal.setup()).start();
+    for (model, is_native) in [
+        ("openai/gpt-4o-mini", true),
+        ("meta-llama/llama-4-maverick", false),
+    ] {
+        for is_stream in [false, true] {
+            let answer = gateway.ask(&with_tools(
+                "What is the weather in Oslo?",
+                model,
+                is_stream,
+            ));
+            let [(name, arguments)] = &calls(&answer, is_stream)[..] else {
+                panic!("{}", answer.text());
+            };
+            let arguments: Value = serde_json::from_str(arguments).unwrap();
+            assert_eq!(
+                (name.as_str(), arguments),
+                ("get_weather", json!({ "city": "Oslo" }))
+            );
+            let requests = fal.requests(1);
+            let body = requests.last().unwrap().to_string();
+            assert_eq!(
+                body.contains("tool_choice") || body.contains("\"tools\""),
+                is_native,
+                "{body}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_model_refuses_before_working_is_emulated_and_remembered() {
+    let fal = Emulated::start();
+    let gateway = native(fal.setup()).start();
+    // The gateway knows nothing of this model, and the stand-in lists it without tools.
+    let body = with_tools(
+        "What is the weather in Oslo?",
+        "meta-llama/llama-3.2-1b-instruct:nitro",
+        false,
+    );
+    for calls_by_then in [2, 3] {
+        let answer = gateway.ask(&body);
+        assert_eq!(calls(&answer, false).len(), 1, "{}", answer.text());
+        assert_eq!(fal.count(), calls_by_then);
+    }
+}
+
+#[test]
+fn a_reply_that_breaks_a_promise_is_asked_for_again_with_the_same_messages() {
+    let wrong = json!({ "tool_calls": [{ "index": 0, "id": "c", "function": { "name": "get_weather", "arguments": "{\"town\":1}" } }] });
+    let right = json!({ "tool_calls": [{ "index": 0, "id": "c", "function": { "name": "get_weather", "arguments": "{\"city\":\"Oslo\"}" } }] });
+    let (wrong, right) = (
+        chunk(&wrong, Some("tool_calls")),
+        chunk(&right, Some("tool_calls")),
+    );
+    let (fal, gateway) = scripted(vec![stream(std::slice::from_ref(&wrong)), stream(&[right])]);
+    let answer = gateway.ask(&with_tools("hi", "openai/gpt-4o-mini", true));
+    assert_eq!(
+        calls(&answer, true),
+        [("get_weather".to_owned(), "{\"city\":\"Oslo\"}".to_owned())]
+    );
+    let [first, second] = &sent(&fal)[..] else {
+        panic!()
+    };
+    let messages = |body: &Value| body["messages"].as_array().unwrap().clone();
+    let (first, second) = (messages(first), messages(second));
+    assert_eq!(second.len(), first.len() + 1);
+    assert_eq!(second[..first.len()], first[..]);
+    let complaint = second.last().unwrap()["content"].as_str().unwrap();
+    assert!(
+        complaint.contains("get_weather({\"town\":1})"),
+        "{complaint}"
+    );
+
+    let (fal, gateway) = scripted(vec![stream(&[wrong])]);
+    let answer = gateway.ask(&with_tools("hi", "openai/gpt-4o-mini", false));
+    assert_eq!(
+        answer.verdict(),
+        "400 invalid_request_error tool_call_invalid"
+    );
+    assert!(fal.requests() <= 3);
+}
+
+#[test]
+fn blocks_of_reasoning_come_with_calls_and_go_back_unchanged() {
+    let fal = Emulated::start();
+    let gateway = native(fal.setup()).start();
+    let mut body = with_tools(
+        "What is the weather in Oslo?",
+        "google/gemini-2.5-flash",
+        false,
+    );
+    body["reasoning_effort"] = "low".into();
+    let message = gateway.ask(&body).json()["choices"][0]["message"].clone();
+    assert!(
+        message["reasoning_details"][0]["signature"].is_string(),
+        "{message}"
+    );
+    let result = json!({ "role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "rain" });
+    body["messages"]
+        .as_array_mut()
+        .unwrap()
+        .extend([message, result]);
+    // The stand-in refuses blocks whose signature is not that of their text.
+    let answer = gateway.ask(&body);
+    assert_eq!(answer.content(), "get_weather says: rain");
+    assert_eq!(answer.header("x-gateway-ignored"), None);
+}
+
+#[test]
+fn a_stop_sequence_ends_the_answer_whether_or_not_the_upstream_heeds_it() {
+    let heedless = stream(&[
+        chunk(&json!({ "content": "one EN" }), None),
+        chunk(&json!({ "content": "D two" }), None),
+        chunk(&json!({ "content": "" }), Some("stop")),
+    ]);
+    for is_stream in [false, true] {
+        let (fal, gateway) = scripted(vec![match is_stream {
+            true => heedless.clone(),
+            false => said("one END two"),
+        }]);
+        let mut body = question("hi", is_stream);
+        body["stop"] = json!(["END"]);
+        let answer = gateway.ask(&body);
+        let text = if is_stream {
+            answer.streamed_text()
+        } else {
+            answer.content()
+        };
+        assert_eq!(text, "one ");
+        assert_eq!(sent(&fal)[0]["stop"], json!(["END"]));
+    }
+}
+
+#[test]
+fn each_choice_is_a_call_of_its_own() {
+    let fal = Emulated::start();
+    let gateway = native(fal.setup()).start();
+    for is_stream in [false, true] {
+        let before = fal.count();
+        let mut body = question("echo hi", is_stream);
+        body["n"] = 3.into();
+        assert_eq!(gateway.ask(&body).status, 200);
+        assert_eq!(fal.count(), before + 3);
+    }
+}
+
+/// Refusals in both dialects: by their shape, then by their status, and never in their own words.
+#[test]
+fn every_refusal_is_told_in_our_words() {
+    let error = |code: u16, message: &str| {
+        let metadata =
+            json!({ "raw": "PLANTED", "provider_name": "PLANTED", "reasons": ["PLANTED"] });
+        let error =
+            json!({ "code": code, "message": format!("{message} PLANTED"), "metadata": metadata });
+        json!({ "error": error, "user_id": "PLANTED" }).to_string()
+    };
+    let cases = [
+        (
+            400,
+            error(400, "x/y is not a valid model ID"),
+            "404 invalid_request_error model_not_found",
+        ),
+        (
+            404,
+            error(404, "No endpoints found for x/y."),
+            "404 invalid_request_error model_not_found",
+        ),
+        (
+            402,
+            error(402, "Insufficient credits"),
+            "502 server_error upstream_error",
+        ),
+        (
+            429,
+            error(429, "Rate limited"),
+            "429 rate_limit_error rate_limit_exceeded",
+        ),
+        (
+            400,
+            error(400, "This endpoint's maximum context length is 10 tokens."),
+            "400 invalid_request_error context_length_exceeded",
+        ),
+        (
+            403,
+            error(403, "requires moderation. Your input was flagged"),
+            "400 invalid_request_error content_policy_violation",
+        ),
+        (
+            400,
+            error(400, "Provider returned error"),
+            "400 invalid_request_error upstream_rejected",
+        ),
+        (
+            502,
+            error(502, "Provider returned error"),
+            "502 server_error upstream_error",
+        ),
+        (
+            200,
+            error(502, "Provider returned error"),
+            "400 invalid_request_error upstream_error",
+        ),
+        (
+            401,
+            r#"{"detail":"No user found"}"#.to_owned(),
+            "400 invalid_request_error upstream_auth_failed",
+        ),
+        (
+            403,
+            r#"{"detail":"User is locked. Reason: Exhausted balance."}"#.to_owned(),
+            "429 insufficient_quota insufficient_quota",
+        ),
+        (
+            404,
+            r#"{"detail":"Path not found"}"#.to_owned(),
+            "400 invalid_request_error upstream_not_found",
+        ),
+    ];
+    for (status, body, verdict) in cases {
+        for is_stream in [false, true] {
+            let (fal, gateway) = scripted(vec![http(status, "application/json", &body)]);
+            let answer = gateway.ask(&question("hi", is_stream));
+            let found = match answer.status {
+                200 => {
+                    let frame = Stream::chunks(&answer.text()).pop().unwrap();
+                    let error = &frame["error"];
+                    format!(
+                        "400 {} {}",
+                        error["type"].as_str().unwrap(),
+                        error["code"].as_str().unwrap()
+                    )
+                }
+                _ => answer.verdict(),
+            };
+            assert_eq!(found, verdict, "{status} {body}");
+            assert_eq!(fal.requests(), 1, "{body}");
+            let everything = format!(
+                "{:?} {} {}",
+                answer.headers,
+                answer.text(),
+                gateway.get("/metrics").text()
+            );
+            assert!(!everything.contains("PLANTED"), "{everything}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_an_error_and_is_not_asked_for_again() {
+    let begun = chunk(&json!({ "content": "one" }), None);
+    let broken = json!({ "error": { "code": 502, "message": "PLANTED" }, "choices": [{ "index": 0, "delta": {}, "finish_reason": "error" }] });
+    let endings = [
+        (String::new(), "upstream_disconnected"),
+        ("data: [DONE]\n\n".to_owned(), "upstream_disconnected"),
+        (
+            "data: {\"choices\": half a tho\n\n".to_owned(),
+            "upstream_invalid_response",
+        ),
+        (format!("data: {broken}\n\n"), "upstream_error"),
+        (chunk(&json!({}), Some("error")), "upstream_error"),
+    ];
+    for (ending, code) in endings {
+        let body = format!(": OPENROUTER PROCESSING\n\n{begun}{ending}");
+        let (fal, gateway) = scripted(vec![http(200, "text/event-stream", &body)]);
+        let answer = gateway.ask(&question("hi", true));
+        let chunks = Stream::chunks(&answer.text());
+        assert_eq!(chunks.last().unwrap()["error"]["code"], code, "{body}");
+        assert!(!answer.text().contains("[DONE]") && !answer.text().contains("PLANTED"));
+        assert_eq!(fal.requests(), 1);
+    }
+}
+
+/// What was told before the connection broke is complete, and was paid for.
+#[test]
+fn an_answer_that_has_finished_is_delivered_whatever_becomes_of_the_connection() {
+    let body = chunk(&json!({ "content": "one" }), None) + &chunk(&json!({}), Some("stop"));
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99999\r\n\r\n";
+    for last in [Step::Close, Step::Reset] {
+        let bytes = format!("{head}{body}").into_bytes();
+        let fal = ScriptedUpstream::start(vec![Step::Read, Step::Write(bytes), last]);
+        let gateway = native(fal.setup()).start();
+        let answer = gateway.ask(&question("hi", true));
+        assert_eq!(answer.streamed_text(), "one");
+        assert!(
+            answer.text().ends_with("data: [DONE]\n\n"),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[test]
+fn a_client_that_leaves_ends_the_call() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let begun = format!("{head}{}", chunk(&json!({ "content": "one" }), None));
+    let fal = ScriptedUpstream::start(vec![
+        Step::Read,
+        Step::Write(begun.into_bytes()),
+        Step::Hold,
+    ]);
+    let gateway = native(fal.setup()).start();
+    let mut stream = gateway.open(&Call::chat(&question("hi", true))).stream();
+    stream.until("one");
+    drop(stream);
+    crate::support::until("the call ends", || fal.seen()[0].closed);
+}
+
+#[test]
+fn endless_answers_end_at_their_limit() {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n".to_vec();
+    let piece = json!({ "tool_calls": [{ "index": 0, "function": { "name": "get_weather", "arguments": "x".repeat(1000) } }] });
+    let flood = chunk(&piece, None).into_bytes();
+    let fal = ScriptedUpstream::start(vec![Step::Read, Step::Write(head), Step::Flood(flood)]);
+    let gateway = native(fal.setup()).set("fal.max_answer", "64KiB").start();
+    let answer = gateway.ask(&with_tools("hi", "openai/gpt-4o-mini", true));
+    assert_eq!(
+        answer.verdict(),
+        "400 invalid_request_error upstream_invalid_response"
+    );
+}
+
+/// Accounts, providers and ids of other people's requests stand in every answer.
+#[test]
+fn nothing_of_fals_account_or_its_provider_gets_out() {
+    let whole = json!({
+        "id": "PLANTED", "provider": "PLANTED", "model": "PLANTED", "object": "PLANTED", "created": 1,
+        "system_fingerprint": "PLANTED", "user_id": "PLANTED", "PLANTED": "PLANTED",
+        "choices": [{
+            "index": 0, "finish_reason": "stop", "native_finish_reason": "PLANTED",
+            "logprobs": { "content": "PLANTED" },
+            "message": {
+                "role": "PLANTED", "content": "fine", "refusal": null, "annotations": ["PLANTED"],
+                "images": [{ "image_url": { "url": "PLANTED" } }], "PLANTED": "PLANTED",
+            },
+        }],
+        "usage": {
+            "prompt_tokens": 1, "completion_tokens": 1, "cost": 0.1, "is_byok": "PLANTED",
+            "cost_details": { "upstream_inference_cost": "PLANTED" },
+        },
+    });
+    let mut delta = whole.clone();
+    let choice = &mut delta["choices"][0];
+    choice["delta"] = choice["message"].take();
+    choice.as_object_mut().unwrap().remove("message");
+    let body = format!("data: {delta}\n\ndata: [DONE]\n\n");
+    let answers = [
+        (false, http(200, "application/json", &whole.to_string())),
+        (true, http(200, "text/event-stream", &body)),
+    ];
+    for (is_stream, bytes) in answers {
+        let (_fal, gateway) = scripted(vec![bytes]);
+        let call = Call::chat(&question("hi", is_stream)).header("x-gateway-notes", "body");
+        let answer = gateway.call(&call);
+        assert!(answer.text().contains("fine"), "{}", answer.text());
+        let metrics = gateway.get("/metrics").text();
+        let everything = format!("{:?} {} {metrics}", answer.headers, answer.text());
+        assert!(!everything.contains("PLANTED"), "{everything}");
+    }
+}
