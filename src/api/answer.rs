@@ -123,7 +123,8 @@ async fn whole<F: Face>(
 ) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::Ok();
     let answer = respond::read_whole(&mut run, plan.choices, &reporter, &mut response).await?;
-    let notes = plan.notes.with_mended(&run.mended());
+    let mut notes = plan.notes.with_mended(&run.mended());
+    notes.usage = answer.usage().source;
     let json = face.to_json(&head::<F>(plan), &answer, wants_notes.then_some(&notes));
     scope.record.sent(json.len());
     respond::note_headers(&mut response, &notes, run.fal_request_id().as_deref());
@@ -163,6 +164,7 @@ fn head<F: Face>(plan: &Plan<'_>) -> Head {
         id: format!("{}{}", F::ID_PREFIX, Uuid::now_v7().simple()),
         created_unix_s: since_epoch.as_secs(),
         model: plan.call.model().to_owned(),
+        usage: plan.notes.usage,
     }
 }
 

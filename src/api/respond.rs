@@ -25,6 +25,9 @@ use crate::upstream::{FalKeyPrint, Refusal, RefusalKind, UpstreamError};
 /// Which choices of a whole answer have failed, and why.
 const MISSING_CHOICES: HeaderName = HeaderName::from_static("x-gateway-missing-choices");
 
+/// What all calls of the request cost, where that is known.
+const COST: HeaderName = HeaderName::from_static("x-gateway-cost");
+
 /// Tells the caller, the log and the metrics of failures.
 pub struct Reporter {
     pub snapshot: Arc<Snapshot>,
@@ -117,6 +120,10 @@ pub async fn read_whole(
     }
     if answer.complete().next().is_none() {
         return Err(reporter.report_run(run).into());
+    }
+    answer.cost = run.cost();
+    if let Some(cost) = answer.cost {
+        response.insert_header((COST, cost.to_string()));
     }
     if let Some(missing) = reporter.missing(run) {
         response.insert_header((MISSING_CHOICES, missing));
@@ -228,7 +235,7 @@ pub fn note_headers(
             response.insert_header((name, value));
         }
     };
-    insert("x-gateway-usage", &notes.usage());
+    insert("x-gateway-usage", &notes.usage.label());
     if !notes.emulated.is_empty() {
         insert("x-gateway-emulated", &notes.emulated.join(", "));
     }

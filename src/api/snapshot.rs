@@ -141,6 +141,7 @@ fn capabilities(config: &Config, secret: Secret) -> Capabilities {
         max_choices: u32::try_from(config.limits.max_n).unwrap_or(u32::MAX),
         max_calls: max_calls(config),
         max_tokens: config.limits.max_tokens.map(|most| most as u64),
+        has_list_prices: apps(&config.fal) == Apps::default(),
         enterprise: config.fal.enterprise,
         strict: config.compat.strict_parameters,
         guide: guide(config, secret),

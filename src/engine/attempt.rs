@@ -224,23 +224,27 @@ impl Attempt {
 
     /// Ends it, and gives what read it, if anything came.
     pub fn end(mut self, billed: Billed) -> Option<Reader> {
-        if self.reader.is_some() {
-            self.billed = billed;
+        if let Some(reader) = &self.reader {
+            // A cost that cannot be one says nothing about what will be charged.
+            self.billed = match reader.has_unsound_cost() {
+                true => billed.max(Billed::Maybe),
+                false => billed,
+            };
         }
         self.settle();
         self.reader.take()
     }
 
-    /// Tokens of it and of all attempts before it at the same choice, estimated.
+    /// Tokens of it and of all attempts before it at the same choice.
     fn usage(&self) -> Usage {
         if let Some(reader) = &self.reader {
             return reader.usage();
         }
-        let before = self.before.as_ref().map(Reader::usage).unwrap_or_default();
-        Usage {
-            prompt: before.prompt.saturating_add(self.reading.prompt_tokens),
-            ..before
-        }
+        let before = self.before.as_ref().map(Reader::usage);
+        before.unwrap_or(Usage::NOTHING).and(Usage {
+            prompt: self.reading.prompt_tokens,
+            ..Usage::default()
+        })
     }
 
     fn settle(&mut self) {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::translate::ask::Delivery;
 use crate::translate::plan::Plan;
-use crate::translate::reading::{Finish, Texts, Usage};
+use crate::translate::reading::{Finish, Texts, Usage, UsageSource};
 use crate::translate::{tokenizer, usage};
 
 /// How long an ending waits for its count before it goes out with the estimate.
@@ -48,8 +48,12 @@ impl TokenCounter {
         })
     }
 
-    /// The counting for a request, begun with its prompt; `None` when nobody will see the counts.
+    /// The counting for a request, begun with its prompt; `None` when nobody will see the counts,
+    /// and where the upstream tells its own.
     pub fn begin(self: &Arc<Self>, plan: &Plan<'_>, always_stream: bool) -> Option<TokenCount> {
+        if plan.upstream.features().tells_usage {
+            return None;
+        }
         let is_seen = match plan.delivery {
             Delivery::Whole => true,
             Delivery::Stream { include_usage } => include_usage || always_stream,
@@ -144,6 +148,8 @@ impl TokenCount {
                 prompt: prompt.saturating_mul(prompts).saturating_add(corrections),
                 completion: reasoning.saturating_add(text),
                 reasoning,
+                source: UsageSource::Counted,
+                ..finish.usage
             };
             Finish { usage, ..finish }
         }

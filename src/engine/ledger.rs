@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::observe::record::Record;
+use crate::observe::record::{Record, Settlement};
+use crate::translate::cost::Cost;
 use crate::translate::reading::Usage;
 
 /// Whether a call is paid for.
@@ -49,7 +50,7 @@ impl Ledger {
             calls: Cell::new(0),
             calls_left: Cell::new(max_calls),
             billed: Cell::new(Billed::No),
-            usage: RefCell::new(vec![Usage::default(); choices as usize]),
+            usage: RefCell::new(vec![Usage::NOTHING; choices as usize]),
         })
     }
 
@@ -97,7 +98,18 @@ impl Ledger {
 
     /// Tokens of a choice so far.
     pub fn usage(&self, choice: usize) -> Usage {
-        self.usage.borrow().get(choice).copied().unwrap_or_default()
+        let usage = self.usage.borrow().get(choice).copied();
+        usage.unwrap_or(Usage::NOTHING)
+    }
+
+    /// What all calls that have ended cost; `None` where that is not known of each of them.
+    pub fn cost(&self) -> Option<Cost> {
+        let is_certain = self.billed.get() != Billed::Maybe;
+        self.total().cost.filter(|_| is_certain)
+    }
+
+    fn total(&self) -> Usage {
+        Usage::of_choices(self.usage.borrow().iter().copied())
     }
 
     /// Whether any call that has ended is, or may be, paid for.
@@ -108,9 +120,12 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        let total = Usage::of_choices(self.usage.borrow().iter().copied());
-        let (calls, billed) = (self.calls.get(), self.billed.get().label());
-        self.record
-            .settled(calls, billed, total.prompt, total.completion);
+        self.record.settled(Settlement {
+            calls: self.calls.get(),
+            billed: self.billed.get().label(),
+            cost: self.cost().map(|cost| cost.to_string()),
+            prompt_tokens: self.total().prompt,
+            completion_tokens: self.total().completion,
+        });
     }
 }

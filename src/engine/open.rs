@@ -18,7 +18,7 @@ use super::uploads::Uploads;
 use crate::observe::record::Record;
 use crate::translate::ask::Ask;
 use crate::translate::plan::{Capabilities, Plan, Target, plan};
-use crate::translate::reading::Fault;
+use crate::translate::reading::{Fault, UsageSource};
 use crate::translate::rejection::Rejection;
 use crate::translate::upstream::InputShape;
 use crate::upstream::{FalClient, FalKey, Lacking, RefusalKind, UpstreamError};
@@ -197,7 +197,7 @@ impl<'a> Walk<'_, '_, 'a> {
         }
         let counter = engine.counter.as_ref();
         let count = counter.and_then(|counter| counter.begin(plan, settings.always_tells_usage));
-        plan.notes.counted = count.is_some();
+        plan.notes.usage = promised_usage(plan, count.is_some());
         let place = self.order.place(plan);
         let longest = engine.observed.longest(&place);
         let most = self.order.capabilities.room.prompt;
@@ -294,6 +294,16 @@ impl<'a> Walk<'_, '_, 'a> {
             }
         }
         None
+    }
+}
+
+/// Where the token counts of an answer are going to come from. A call that ends at a stop sequence is
+/// dropped before it tells them.
+fn promised_usage(plan: &Plan<'_>, is_counted: bool) -> UsageSource {
+    match plan.upstream.features().tells_usage && plan.reading.stop.is_empty() {
+        true => UsageSource::Reported,
+        false if is_counted => UsageSource::Counted,
+        false => UsageSource::Estimated,
     }
 }
 

@@ -16,6 +16,7 @@ use super::choice::Choice;
 use super::count::TokenCount;
 use super::failure::Failure;
 use super::retry::Retry;
+use crate::translate::cost::Cost;
 use crate::translate::face::answer::Choices;
 use crate::translate::plan::{Plan, Reading};
 use crate::translate::reading::Fault;
@@ -101,6 +102,11 @@ impl Run {
         self.choices
             .iter()
             .any(|choice| choice.deadline().is_some())
+    }
+
+    /// What its calls cost that have ended, where that is known of each of them.
+    pub fn cost(&self) -> Option<Cost> {
+        self.shared.ledger.cost()
     }
 
     /// fal's id of the first call.

@@ -35,6 +35,32 @@ impl ErrorSource {
     }
 }
 
+/// What a request's calls to fal came to, all together.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub calls: u32,
+    /// Whether they are paid for: `yes`, `no` or `maybe`.
+    pub billed: &'static str,
+    /// In words, where it is known.
+    pub cost: Option<String>,
+    /// Tokens of the calls that are, or may be, paid for.
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+}
+
+impl Default for Settlement {
+    /// No call was made.
+    fn default() -> Self {
+        Self {
+            calls: 0,
+            billed: "no",
+            cost: None,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     metrics: Arc<Metrics>,
@@ -53,9 +79,7 @@ struct Inner {
     is_stream: Cell<bool>,
     is_complete: Cell<bool>,
     first_chunk: Cell<Option<Duration>>,
-    tokens: Cell<(u64, u64)>,
-    calls: Cell<u32>,
-    billed: Cell<&'static str>,
+    settlement: RefCell<Settlement>,
     bytes_in: Cell<usize>,
     bytes_out: Cell<usize>,
 }
@@ -81,9 +105,7 @@ impl Record {
             is_stream: Cell::new(false),
             is_complete: Cell::new(false),
             first_chunk: Cell::new(None),
-            tokens: Cell::new((0, 0)),
-            calls: Cell::new(0),
-            billed: Cell::new("no"),
+            settlement: RefCell::default(),
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
         }))
@@ -162,12 +184,9 @@ impl Record {
         }
     }
 
-    /// All calls to fal are over: how many there were, whether they are paid for (`yes`, `no` or
-    /// `maybe`), and their tokens, as far as they are paid for.
-    pub fn settled(&self, calls: u32, billed: &'static str, prompt: u64, completion: u64) {
-        self.0.calls.set(calls);
-        self.0.billed.set(billed);
-        self.0.tokens.set((prompt, completion));
+    /// All calls to fal are over.
+    pub fn settled(&self, settlement: Settlement) {
+        self.0.settlement.replace(settlement);
     }
 
     /// The last byte of the answer has been handed over.
@@ -204,7 +223,12 @@ impl Drop for Inner {
             self.error_source.set(ErrorSource::Caller.label());
         }
         let duration = self.started.elapsed();
-        let (prompt_tokens, completion_tokens) = self.tokens.get();
+        let settlement = self.settlement.borrow();
+        let Settlement {
+            prompt_tokens,
+            completion_tokens,
+            ..
+        } = *settlement;
         // 499 is what nginx made customary for a client that left before the head was sent.
         let status = match self.status.get() {
             0 => 499,
@@ -239,8 +263,9 @@ impl Drop for Inner {
             bytes_out = self.bytes_out.get(),
             tokens_in = prompt_tokens,
             tokens_out = completion_tokens,
-            fal.calls = self.calls.get(),
-            fal.billed = self.billed.get(),
+            fal.calls = settlement.calls,
+            fal.billed = settlement.billed,
+            fal.cost = settlement.cost,
             fal.request_id = %self.fal_request_id.borrow(),
             "request"
         );

@@ -18,6 +18,7 @@ pub mod ask;
 pub mod call;
 pub mod contract;
 pub mod correction;
+pub mod cost;
 pub mod draft;
 mod escapes;
 pub mod explain;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::tokenizer::ENCODING;
+use super::reading::UsageSource;
 use crate::wire::openai::chat::GatewayNotes;
 use crate::wire::openai::object::{MORE, Unknown};
 
@@ -15,8 +15,8 @@ pub struct Notes {
     pub ignored: Vec<Cow<'static, str>>,
     /// How the conversation was written into the prompt; `None` when it went through unchanged.
     pub fold: Option<String>,
-    /// Whether the tokens of the answer are counted rather than estimated.
-    pub counted: bool,
+    /// Where the token counts of the answer come from.
+    pub usage: UsageSource,
 }
 
 impl Notes {
@@ -26,14 +26,6 @@ impl Notes {
             emulated: self.emulated.clone(),
             ignored: self.ignored.iter().map(AsRef::as_ref).collect(),
             fold: self.fold.as_deref(),
-        }
-    }
-
-    /// Where the token counts come from, in a word or two.
-    pub fn usage(&self) -> String {
-        match self.counted {
-            true => format!("counted; {ENCODING}"),
-            false => "estimated".to_owned(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::ask::{self, Ask, Delivery, Reasoning};
 use super::call::Call;
 use super::contract::{Contract, Schemas};
+use super::cost::Cost;
 use super::fold::Room;
 use super::guide::GuideSettings;
 use super::key::Key;
@@ -27,6 +28,8 @@ pub struct Capabilities {
     pub max_calls: u32,
     /// A ceiling on `max_tokens`, if there is one.
     pub max_tokens: Option<u64>,
+    /// Whether the upstreams are fal's own applications, whose prices are known.
+    pub has_list_prices: bool,
     /// Whether models are asked for through `/enterprise`.
     pub enterprise: bool,
     /// Whether a field that would be ignored is refused instead.
@@ -68,6 +71,8 @@ pub struct Reading {
     pub max_tokens: Option<u64>,
     /// Estimated.
     pub prompt_tokens: u64,
+    /// What a call costs, however long its answer; `None` where that depends on it, or is not known.
+    pub price: Option<Cost>,
     /// Whether nothing of the answer is delivered before all of it is there.
     pub is_whole: bool,
 }
@@ -194,6 +199,7 @@ pub fn plan<'a>(
         prefill: ask.conversation.prefill.clone().map(Cow::into_owned),
         max_tokens: sampling.max_tokens,
         prompt_tokens: written.prompt_tokens,
+        price: written.price,
         is_whole: ask.delivery == Delivery::Whole,
     };
     Ok(Plan {
@@ -220,6 +226,8 @@ pub(super) struct Written<'a> {
     pub fold: Option<String>,
     /// Estimated.
     pub prompt_tokens: u64,
+    /// What a call costs, where that is known before its answer.
+    pub price: Option<Cost>,
 }
 
 /// Leaves out what a model that cannot see need not be shown.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::ask::{self, Ask, Conversation, Delivery, Reasoning};
 use super::call::{Call, Endpoint, PromptCall, Variant};
 use super::contract::{Contract, Schemas};
+use super::cost::Cost;
 use super::fold::{Cut, Folded, Room, fold};
 use super::guide::{Guide, GuideSettings, Spoken, contract};
 use super::model::ModelInfo;
@@ -13,6 +14,7 @@ use super::reading::decoder::DecoderKind;
 use super::rejection::{Cause, Rejection};
 use super::sizes;
 use super::tools::signature::Detail;
+use super::upstream::UpstreamId;
 use super::usage;
 use crate::wire::fal::any_llm::{AnyLlmInput, Priority};
 
@@ -40,11 +42,12 @@ pub(super) fn write<'a>(
         folded.image_urls.len(),
     );
     Ok(Written {
-        decoder: DecoderKind::Cumulative,
+        decoder: decoder(target.upstream),
         contract,
         key: folded.key.clone(),
         fold,
         prompt_tokens,
+        price: flat_price(target, variant, capabilities),
         call: Call::Prompt(PromptCall {
             endpoint: Endpoint {
                 variant,
@@ -102,6 +105,21 @@ pub(super) fn prompt<'a>(
         contract,
         fold,
     })
+}
+
+fn decoder(upstream: UpstreamId) -> DecoderKind {
+    match upstream.features().tells_usage {
+        true => DecoderKind::Router,
+        false => DecoderKind::AnyLlm,
+    }
+}
+
+/// What one call to any-llm costs, where the model's class is known.
+fn flat_price(target: &Target<'_>, variant: Variant, capabilities: &Capabilities) -> Option<Cost> {
+    let is_flat = target.upstream == UpstreamId::AnyLlm && capabilities.has_list_prices;
+    let model = target.card.filter(|_| is_flat)?;
+    let units = model.any_llm.units(variant == Variant::Vision)?;
+    Some(Cost::of_units(units))
 }
 
 /// What this model is told about this request.

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use fal_gateway::translate::reading::chunks::{Chunks, NativeCall, Reported};
+use fal_gateway::translate::reading::chunks::{Chunks, NativeCall};
 use fal_gateway::translate::reading::decoder::{Additions, Step};
+use fal_gateway::translate::reading::reported::Tokens;
 use fal_gateway::translate::reading::{Fault, FinishReason, Format, Reader};
 use fal_gateway::translate::upstream::UpstreamId;
 
@@ -77,14 +78,15 @@ fn texts_and_thoughts_are_joined_whichever_way_they_are_read() {
     assert_eq!(new.text, "Zoë \"q\" 🎈ë!.");
     assert_eq!(new.reasoning, "Let me see.\n");
     assert_eq!(chunks.finish_reason(), Some(FinishReason::Stop));
-    let reported = Reported {
+    let tokens = Tokens {
         prompt: 40,
         completion: 227,
         reasoning: 3,
         cached: 5,
-        cost: Some(0.000_579_5),
     };
-    assert_eq!(chunks.reported(), Some(reported));
+    let reported = chunks.reported().unwrap();
+    assert_eq!(reported.tokens, Some(tokens));
+    assert_eq!(reported.cost.unwrap().to_string(), "0.0005795 usd");
 }
 
 #[test]
@@ -96,7 +98,7 @@ fn a_whole_answer_is_read_as_a_stream_of_one() {
     assert_eq!((step, new.text.as_str()), (Ok(Step::Final), "Hi"));
     assert_eq!(new.reasoning, "Hm");
     assert_eq!(chunks.finish_reason(), Some(FinishReason::Length));
-    assert_eq!(chunks.reported().map(|usage| usage.completion), Some(2));
+    assert_eq!(chunks.reported().unwrap().tokens.unwrap().completion, 2);
 }
 
 #[test]
@@ -227,17 +229,16 @@ fn figures_that_cannot_be_true_are_not_believed() {
         r#"{"prompt_tokens":99999999999999,"completion_tokens":1}"#,
         r#"{"prompt_tokens":"1","completion_tokens":1}"#,
     ] {
-        assert_eq!(told(wrong), None, "{wrong}");
+        let tokens = told(wrong).and_then(|told| told.tokens);
+        assert_eq!(tokens, None, "{wrong}");
     }
     for cost in ["-1", "1e9", "null"] {
         let usage = told(&format!(
             "{{\"prompt_tokens\":1,\"completion_tokens\":2,\"cost\":{cost}}}"
         ));
-        assert_eq!(
-            usage.map(|usage| (usage.completion, usage.cost)),
-            Some((2, None)),
-            "{cost}"
-        );
+        let usage = usage.unwrap();
+        assert_eq!(usage.tokens.unwrap().completion, 2);
+        assert_eq!(usage.cost, None, "{cost}");
     }
 }
 

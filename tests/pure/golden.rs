@@ -347,6 +347,7 @@ impl<'a> PlanCase<'a> {
             max_calls: CAPABILITIES.max_calls,
             max_tokens: said.max_tokens,
             room_is_fals: false,
+            has_list_prices: false,
             enterprise: said.enterprise,
             strict: said.strict,
             room: Room {

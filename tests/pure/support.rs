@@ -21,7 +21,7 @@ use fal_gateway::translate::model::{Catalogue, Changes};
 use fal_gateway::translate::plan::{self, Capabilities, Plan, Reading};
 use fal_gateway::translate::problem::Problem;
 use fal_gateway::translate::reading::{
-    Call, Event, Fault, Finish, Format, Limits, Reader, Sink, Unmet,
+    Call, Event, Fault, Finish, Format, Limits, Reader, Sink, Unmet, UsageSource,
 };
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::upstream::UpstreamId;
@@ -57,6 +57,7 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     max_calls: 8,
     max_tokens: None,
     room_is_fals: false,
+    has_list_prices: false,
     enterprise: false,
     strict: false,
     room: Room {
@@ -132,6 +133,7 @@ pub(crate) fn plan<'a>(body: &'a [u8], capabilities: &Capabilities) -> Result<Pl
 /// What all written answers have in common, fixed.
 pub(crate) fn head() -> Head {
     Head {
+        usage: UsageSource::Estimated,
         id: "chatcmpl-golden".to_owned(),
         created_unix_s: 1_764_000_000,
         model: "google/gemini-2.5-flash-lite".to_owned(),

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use crate::translate::cost::Cost;
 use crate::translate::problem::Problem;
 use crate::translate::reading::{Call, Event, Fault, Finish, FinishReason, Usage};
 
@@ -18,6 +19,8 @@ pub trait Choices {
 #[derive(Debug)]
 pub struct WholeAnswer {
     pub choices: Vec<WholeChoice>,
+    /// What it cost, choices included that did not come to their end.
+    pub cost: Option<Cost>,
 }
 
 /// One choice of it.
@@ -38,6 +41,7 @@ impl WholeAnswer {
     pub fn new(choices: u32) -> Self {
         Self {
             choices: (0..choices).map(|_| WholeChoice::default()).collect(),
+            cost: None,
         }
     }
 
@@ -57,9 +61,12 @@ impl WholeAnswer {
         finishes.map(|finish| finish.usage)
     }
 
-    /// The tokens of the complete choices together.
+    /// The tokens of the complete choices together, and what all cost.
     pub fn usage(&self) -> Usage {
-        Usage::of_choices(self.finishes())
+        Usage {
+            cost: self.cost,
+            ..Usage::of_choices(self.finishes())
+        }
     }
 
     /// Bytes of text in all choices, for whoever makes room for it.

@@ -7,9 +7,9 @@ use super::answer::WholeAnswer;
 use super::error_object;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
-use crate::translate::reading::{FinishReason, Usage};
+use crate::translate::reading::{FinishReason, Usage, UsageSource};
 use crate::wire::openai::completion::Completion;
-use crate::wire::openai::usage::{CompletionTokensDetails, CompletionUsage};
+use crate::wire::openai::usage::{CompletionTokensDetails, CompletionUsage, PromptTokensDetails};
 
 /// What all objects of one answer have in common.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Head {
     pub created_unix_s: u64,
     /// The id of the model that answers.
     pub model: String,
+    /// Where the token counts come from, as the headers say.
+    pub usage: UsageSource,
 }
 
 /// The JSON of a whole answer, around choices that are already written.
@@ -61,6 +63,8 @@ pub struct ChunkFrame {
     /// From after the choices to the blank line.
     tail: &'static [u8],
     usage: UsageChunk,
+    /// Where the headers say that the token counts come from.
+    source: UsageSource,
     /// The notes, where they are wanted in the body.
     wanted: Option<Notes>,
     /// `,"gateway":{...}` for the next chunk: the first, and the last of a choice if its answer had
@@ -97,6 +101,7 @@ impl ChunkFrame {
                 UsageChunk::Volunteered | UsageChunk::None => b"}\n\n",
             },
             usage,
+            source: head.usage,
         }
     }
 
@@ -124,12 +129,17 @@ impl ChunkFrame {
         out.extend_from_slice(self.tail);
     }
 
-    /// Writes the end of the stream, after the usage where it is wanted.
+    /// Writes the end of the stream, after the usage where it is wanted. Counts that come from
+    /// elsewhere than the headers said are told with their source.
     pub fn write_end(&self, out: &mut Vec<u8>, usage: Usage) {
         if self.usage != UsageChunk::None {
             out.extend_from_slice(&self.head);
             out.extend_from_slice(b"],\"usage\":");
             write_json(out, &completion_usage(usage));
+            if usage.source != self.source {
+                let source = usage.source.label();
+                let _ = write!(out, ",\"gateway\":{{\"usage\":\"{source}\"}}");
+            }
             out.extend_from_slice(b"}\n\n");
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
@@ -160,12 +170,16 @@ fn completion_usage(usage: Usage) -> CompletionUsage {
     CompletionUsage {
         prompt_tokens: usage.prompt,
         completion_tokens: usage.completion,
-        total_tokens: usage.prompt + usage.completion,
+        total_tokens: usage.prompt.saturating_add(usage.completion),
+        cost: usage.cost.map(|cost| cost.in_dollars().to_f64()),
+        prompt_tokens_details: PromptTokensDetails {
+            cached_tokens: usage.cached,
+            ..PromptTokensDetails::default()
+        },
         completion_tokens_details: CompletionTokensDetails {
             reasoning_tokens: usage.reasoning,
             ..CompletionTokensDetails::default()
         },
-        ..CompletionUsage::default()
     }
 }
 

@@ -9,5 +9,5 @@ pub mod price;
 pub use abilities::{Modalities, Modality, Parameter, Parameters, Reasoning};
 pub use builtin::{CATALOGUE_UNIX_S, DEFAULT_MODEL};
 pub use catalogue::{Catalogue, Changes, Resolved};
-pub use info::{AnyLlm, ModelInfo, Router};
+pub use info::{AnyLlm, ModelInfo, Router, UNIT};
 pub use price::{PicoDollars, TokenPrice};

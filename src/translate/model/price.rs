@@ -32,6 +32,12 @@ impl PicoDollars {
         Self(self.0.saturating_add(other.0))
     }
 
+    /// The floating-point number that is nearest.
+    pub fn to_f64(self) -> f64 {
+        // A decimal text is rounded once; a quotient would be rounded twice.
+        self.to_string().parse().unwrap_or(f64::MAX)
+    }
+
     /// So many times as much, or the largest amount there is.
     #[must_use]
     pub fn times(self, count: u64) -> Self {

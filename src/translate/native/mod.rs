@@ -83,6 +83,7 @@ pub(super) fn write<'a>(
         key,
         fold,
         prompt_tokens: sizes::prompt_tokens(&request),
+        price: None,
         call: Call::Chat(Box::new(request)),
     })
 }

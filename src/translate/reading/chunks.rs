@@ -18,8 +18,9 @@ use super::cumulative::end_of_string;
 use super::decoder::{Additions, Step};
 use super::details::Details;
 use super::event::{Fault, FinishReason};
+use super::reported::Reported;
 use crate::wire::openrouter::answer::{
-    CallPiece, ChatAnswer, Choice, ContentParts, MAX_CALLS, Said, Usage,
+    CallPiece, ChatAnswer, Choice, ContentParts, MAX_CALLS, Said,
 };
 use crate::wire::openrouter::error::ErrorObject;
 use crate::wire::text::Text;
@@ -49,19 +50,6 @@ pub struct NativeCall {
     pub arguments: String,
 }
 
-/// The usage that an upstream reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Reported {
-    pub prompt: u64,
-    /// With those of reasoning.
-    pub completion: u64,
-    pub reasoning: u64,
-    /// Those of the prompt that the provider had read before.
-    pub cached: u64,
-    /// Dollars.
-    pub cost: Option<f64>,
-}
-
 /// Why the upstream says that the answer has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
@@ -87,9 +75,6 @@ enum Speaks {
 
 /// The end of a stream of chunks.
 const DONE: &[u8] = b"[DONE]";
-/// No answer has more tokens, and no answer costs more dollars; what says so is no usage.
-const MOST_TOKENS: u64 = 1 << 32;
-const MOST_COST: f64 = 10_000.0;
 /// The most that a call may be named with.
 const LONGEST_NAME: usize = 256;
 
@@ -377,28 +362,6 @@ impl NativeCall {
         }
         self.name.push_str(name);
         Ok(())
-    }
-}
-
-impl Reported {
-    /// Reads `usage`. What cannot be true is not believed.
-    fn read(raw: &RawValue) -> Option<Self> {
-        let usage: Usage = serde_json::from_str(raw.get()).ok()?;
-        let is_possible =
-            usage.prompt_tokens <= MOST_TOKENS && usage.completion_tokens <= MOST_TOKENS;
-        let reasoning = usage
-            .completion_tokens_details
-            .and_then(|details| details.reasoning_tokens);
-        let cached = usage
-            .prompt_tokens_details
-            .and_then(|details| details.cached_tokens);
-        is_possible.then(|| Self {
-            prompt: usage.prompt_tokens,
-            completion: usage.completion_tokens,
-            reasoning: reasoning.unwrap_or_default().min(usage.completion_tokens),
-            cached: cached.unwrap_or_default().min(usage.prompt_tokens),
-            cost: usage.cost.filter(|cost| (0.0..=MOST_COST).contains(cost)),
-        })
     }
 }
 

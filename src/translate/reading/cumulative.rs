@@ -16,6 +16,7 @@ use memchr::memchr2;
 
 use super::decoder::{Additions, Step};
 use super::event::Fault;
+use super::reported::Reported;
 use crate::wire::fal::any_llm::AnyLlmOutput;
 use crate::wire::text::Text;
 
@@ -35,6 +36,26 @@ pub struct Cumulative {
     /// The last event, when it ended in a character that was still being decoded.
     undecoded: Vec<u8>,
     scratch: Vec<u8>,
+    /// Whether usage is told.
+    heeds_usage: bool,
+    told: Told,
+    reported: Option<Reported>,
+    /// Whether the last event said that more will come.
+    is_partial: bool,
+}
+
+/// What the events so far say of the usage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Told {
+    /// No event yet.
+    #[default]
+    Unheard,
+    /// There were events, and none of them told it.
+    Nothing,
+    /// The last event tells it, as the first one did.
+    Always,
+    /// The last event tells it, which those before did not.
+    AtTheEnd,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +66,14 @@ enum Growing {
 }
 
 impl Cumulative {
+    /// A decoder for answers that tell their usage, or do not.
+    pub fn new(heeds_usage: bool) -> Self {
+        Self {
+            heeds_usage,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next event's JSON and appends what is new to `new`. An event without `partial`
     /// counts as `step`.
     ///
@@ -102,6 +131,41 @@ impl Cumulative {
         }
     }
 
+    /// Whether the last event tells the usage, which comes last, and is not one of those that are
+    /// part of an answer for certain.
+    pub fn is_complete(&self) -> bool {
+        match self.told {
+            Told::AtTheEnd => true,
+            Told::Always => !self.is_partial,
+            Told::Unheard | Told::Nothing => false,
+        }
+    }
+
+    /// The usage, where the upstream has told it.
+    pub fn reported(&self) -> Option<Reported> {
+        self.reported
+    }
+
+    /// Usage that is told by an event, but not by those before it, is told by the last one, whose
+    /// own word goes before: answers about images have no other sign of their end. Where the first
+    /// event tells it, it may be the only one or one of many that tell it.
+    fn heed_usage(&mut self, said: &mut Said<'_>) {
+        if !self.heeds_usage {
+            return;
+        }
+        let told = said.usage.and_then(Reported::read);
+        self.told = match (told, self.told) {
+            (None, _) => Told::Nothing,
+            (Some(_), Told::Unheard | Told::Always) => Told::Always,
+            (Some(_), Told::Nothing | Told::AtTheEnd) => Told::AtTheEnd,
+        };
+        self.is_partial = said.partial == Some(true);
+        self.reported = told.or(self.reported);
+        if said.partial.is_none() && self.told == Told::AtTheEnd {
+            said.step = Step::Final;
+        }
+    }
+
     /// Whether the last event took back text that had been passed on.
     pub fn is_revised(&self) -> bool {
         self.is_revised
@@ -130,7 +194,8 @@ impl Cumulative {
 
     /// The long way: a full parse of this event and of the one before.
     fn parse(&mut self, event: &[u8], step: Step, new: &mut Additions) -> Result<Step, Fault> {
-        let said = Said::parse(event, step)?;
+        let mut said = Said::parse(event, step)?;
+        self.heed_usage(&mut said);
         self.undecoded.clear();
         if said.step == Step::Partial && said.ends_undecoded() {
             self.undecoded.extend_from_slice(event);
@@ -205,6 +270,8 @@ struct Said<'e> {
     reasoning: Option<Cow<'e, str>>,
     raw_text: Option<&'e RawValue>,
     raw_reasoning: Option<&'e RawValue>,
+    partial: Option<bool>,
+    usage: Option<&'e RawValue>,
 }
 
 impl<'e> Said<'e> {
@@ -230,6 +297,8 @@ impl<'e> Said<'e> {
             reasoning,
             raw_text: output.output,
             raw_reasoning: output.reasoning,
+            partial: output.partial,
+            usage: output.usage,
         })
     }
 

@@ -1,16 +1,19 @@
 //! From an upstream's JSON objects to what each of them adds: the only part of the reading machine
 //! that differs from upstream to upstream.
 
-use super::chunks::{Chunks, NativeCall, Reported};
+use super::chunks::{Chunks, NativeCall};
 use super::cumulative::Cumulative;
 use super::event::{Fault, FinishReason};
+use super::reported::Reported;
 
 /// How an upstream writes its answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DecoderKind {
-    /// Every event holds all the text so far.
+    /// Every event holds all the text so far, and the closing one says that it is it.
     #[default]
-    Cumulative,
+    AnyLlm,
+    /// The same, and the closing one tells usage. That may be all there is to know it by.
+    Router,
     /// Every event is a chunk of a chat completion.
     Chunks,
 }
@@ -41,7 +44,8 @@ impl Decoder {
     /// in each event is bounded by the size of an event.
     pub fn new(kind: DecoderKind, max_answer: usize) -> Self {
         match kind {
-            DecoderKind::Cumulative => Self::Cumulative(Cumulative::default()),
+            DecoderKind::AnyLlm => Self::Cumulative(Cumulative::new(false)),
+            DecoderKind::Router => Self::Cumulative(Cumulative::new(true)),
             DecoderKind::Chunks => Self::Chunks(Box::new(Chunks::new(max_answer))),
         }
     }
@@ -62,6 +66,14 @@ impl Decoder {
     pub fn is_superseded(&self, event: &[u8], next: &[u8]) -> bool {
         match self {
             Self::Cumulative(cumulative) => cumulative.is_superseded(event, next),
+            Self::Chunks(_) => false,
+        }
+    }
+
+    /// Whether what has come is a complete answer, should nothing follow.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Self::Cumulative(cumulative) => cumulative.is_complete(),
             Self::Chunks(_) => false,
         }
     }
@@ -95,7 +107,10 @@ impl Decoder {
 
     /// The usage, where the upstream has reported it.
     pub fn reported(&self) -> Option<Reported> {
-        self.as_chunks().and_then(Chunks::reported)
+        match self {
+            Self::Cumulative(cumulative) => cumulative.reported(),
+            Self::Chunks(chunks) => chunks.reported(),
+        }
     }
 
     /// The calls that came apart from the text.

@@ -2,6 +2,9 @@
 
 use super::shape::Call;
 use super::verdict::Unmet;
+use crate::translate::cost::Cost;
+use crate::translate::model::PicoDollars;
+use crate::translate::tokenizer::ENCODING;
 
 /// One happening. Texts are what is new, never what was there before.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,22 +54,84 @@ pub enum FinishReason {
     ContentFilter,
 }
 
-/// Tokens, estimated unless they were counted afterwards. `completion` includes `reasoning`.
+/// Tokens, and what they cost. `completion` includes `reasoning`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub prompt: u64,
     pub completion: u64,
     pub reasoning: u64,
+    /// Tokens of the prompt that the provider had read before.
+    pub cached: u64,
+    pub source: UsageSource,
+    /// `None` is not known.
+    pub cost: Option<Cost>,
+}
+
+/// Where token counts come from, the least certain source first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UsageSource {
+    /// From the texts, by their kinds of characters.
+    #[default]
+    Estimated,
+    /// By a tokenizer of our own.
+    Counted,
+    /// The upstream told.
+    Reported,
+}
+
+impl UsageSource {
+    /// The source in a word or two, as `x-gateway-usage` tells it.
+    pub fn label(self) -> String {
+        match self {
+            Self::Estimated => "estimated".to_owned(),
+            Self::Counted => format!("counted; {ENCODING}"),
+            Self::Reported => "exact".to_owned(),
+        }
+    }
 }
 
 impl Usage {
+    /// What is added to: nothing at all, for certain.
+    pub const NOTHING: Self = Self {
+        prompt: 0,
+        completion: 0,
+        reasoning: 0,
+        cached: 0,
+        source: UsageSource::Reported,
+        cost: Some(Cost {
+            units: 0,
+            dollars: PicoDollars(0),
+        }),
+    };
+
+    /// The tokens of one call and of another after it.
+    #[must_use]
+    pub fn and(self, next: Self) -> Self {
+        Self {
+            prompt: self.prompt.saturating_add(next.prompt),
+            cached: self.cached.saturating_add(next.cached),
+            ..self.beside(next)
+        }
+    }
+
     /// The tokens of several choices together. The prompt is counted once, as OpenAI does.
     pub fn of_choices(choices: impl Iterator<Item = Self>) -> Self {
-        choices.fold(Self::default(), |total, choice| Self {
+        choices.fold(Self::NOTHING, |total, choice| Self {
             prompt: total.prompt.max(choice.prompt),
-            completion: total.completion.saturating_add(choice.completion),
-            reasoning: total.reasoning.saturating_add(choice.reasoning),
+            cached: total.cached.max(choice.cached),
+            ..total.beside(choice)
         })
+    }
+
+    fn beside(self, other: Self) -> Self {
+        let costs = self.cost.zip(other.cost);
+        Self {
+            completion: self.completion.saturating_add(other.completion),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            source: self.source.min(other.source),
+            cost: costs.map(|(one, other)| one.plus(other)),
+            ..self
+        }
     }
 }
 

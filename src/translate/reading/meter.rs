@@ -1,7 +1,8 @@
 //! Counts an answer's tokens and tells whether `max_tokens` cut it.
 
-use super::chunks::Reported;
-use super::event::{FinishReason, Texts, Usage};
+use super::event::{FinishReason, Texts, Usage, UsageSource};
+use super::reported::Reported;
+use crate::translate::cost::Cost;
 use crate::translate::plan::Reading;
 use crate::translate::usage::TokenEstimate;
 
@@ -11,6 +12,9 @@ pub struct Meter {
     prompt_tokens: u64,
     /// What earlier attempts have cost.
     before: Usage,
+    /// What a call costs, however long its answer.
+    price: Option<Cost>,
+    reported: Option<Reported>,
     max_tokens: Option<u64>,
     reasoning: TokenEstimate,
     text: TokenEstimate,
@@ -20,15 +24,15 @@ pub struct Meter {
     ends_finished: bool,
     /// For those who count exactly.
     kept: Option<Texts>,
-    /// What the upstream says, which is exact.
-    reported: Option<Reported>,
 }
 
 impl Meter {
     pub fn new(reading: &Reading) -> Self {
         Self {
             prompt_tokens: reading.prompt_tokens,
-            before: Usage::default(),
+            before: Usage::NOTHING,
+            price: reading.price,
+            reported: None,
             max_tokens: reading.max_tokens,
             reasoning: TokenEstimate::default(),
             text: TokenEstimate::default(),
@@ -36,7 +40,6 @@ impl Meter {
             before_waiting: 0,
             ends_finished: true,
             kept: None,
-            reported: None,
         }
     }
 
@@ -101,40 +104,61 @@ impl Meter {
         self.ends_finished = false;
     }
 
-    /// Takes what the upstream reports, if it does.
+    /// What the upstream has told so far of what the call came to.
     pub fn report(&mut self, reported: Option<Reported>) {
         self.reported = reported;
     }
 
-    /// Tokens so far: as they are reported, or else estimated.
+    /// Whether the upstream tells a cost that cannot be one.
+    pub fn has_unsound_cost(&self) -> bool {
+        self.reported.is_some_and(|told| told.has_unsound_cost)
+    }
+
+    /// Tokens so far, as the upstream tells them, or else estimated.
     pub fn usage(&self) -> Usage {
-        let reasoning = self.reasoning.tokens();
-        let own = Usage {
-            prompt: self.prompt_tokens,
-            completion: reasoning.saturating_add(self.text.tokens()),
-            reasoning,
+        let told = self.reported.unwrap_or_default();
+        let own = match told.tokens {
+            Some(tokens) => Usage {
+                prompt: tokens.prompt,
+                completion: tokens.completion,
+                reasoning: tokens.reasoning,
+                cached: tokens.cached,
+                source: UsageSource::Reported,
+                cost: None,
+            },
+            None => {
+                let reasoning = self.reasoning.tokens();
+                Usage {
+                    prompt: self.prompt_tokens,
+                    completion: reasoning.saturating_add(self.text.tokens()),
+                    reasoning,
+                    ..Usage::default()
+                }
+            }
         };
-        let own = self.reported.map_or(own, |reported| Usage {
-            prompt: reported.prompt,
-            completion: reported.completion,
-            reasoning: reported.reasoning,
-        });
-        Usage {
-            prompt: self.before.prompt.saturating_add(own.prompt),
-            completion: self.before.completion.saturating_add(own.completion),
-            reasoning: self.before.reasoning.saturating_add(own.reasoning),
-        }
+        self.before.and(Usage {
+            cost: told.cost.or(self.price),
+            ..own
+        })
     }
 
     /// Why an answer that ran to its end has ended.
     ///
-    /// fal does not tell, so it is concluded: an answer whose estimated length reaches `max_tokens`
+    /// fal does not tell, so it is concluded. Where it tells how many tokens were written, these
+    /// have reached `max_tokens` or not. Elsewhere an answer whose estimated length reaches `max_tokens`
     /// was cut. Within a fifth below the limit and a sixth above it the estimate alone cannot
     /// tell, and there an answer that ends as finished texts do counts as finished.
     pub fn finish_reason(&self) -> FinishReason {
         let Some(limit) = self.max_tokens else {
             return FinishReason::Stop;
         };
+        let told = self.reported.and_then(|told| told.tokens);
+        if let Some(tokens) = told {
+            return match tokens.completion >= limit {
+                true => FinishReason::Length,
+                false => FinishReason::Stop,
+            };
+        }
         let tokens = self.reasoning.tokens().saturating_add(self.text.tokens());
         let is_surely_cut = tokens.saturating_mul(6) >= limit.saturating_mul(7);
         let is_possibly_cut = tokens.saturating_mul(5) >= limit.saturating_mul(4);

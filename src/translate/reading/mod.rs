@@ -43,6 +43,7 @@ pub mod opening;
 pub mod output;
 pub mod parse;
 pub mod reader;
+pub mod reported;
 pub mod required;
 pub mod scan;
 pub mod shape;
@@ -50,7 +51,7 @@ pub mod sse;
 pub mod think;
 pub mod verdict;
 
-pub use event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
+pub use event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage, UsageSource};
 pub use reader::{Format, Limits, Reader};
 pub use shape::Call;
 pub use verdict::{Instead, Unmet, Verdict};

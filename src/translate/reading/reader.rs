@@ -79,7 +79,12 @@ impl Reader {
         self.answer.shaper.leniencies()
     }
 
-    /// Tokens so far, estimated.
+    /// Whether the upstream tells a cost that cannot be one.
+    pub fn has_unsound_cost(&self) -> bool {
+        self.answer.meter.has_unsound_cost()
+    }
+
+    /// Tokens so far, as the upstream tells them, or else estimated.
     pub fn usage(&self) -> Usage {
         self.answer.meter.usage()
     }
@@ -140,8 +145,9 @@ impl Reader {
             }
             Source::Events(decoder) => {
                 let is_whole = decoder.is_between_events();
-                self.answer
-                    .finish_events(is_whole && self.limits.accept_missing_final, sink);
+                let is_complete =
+                    self.limits.accept_missing_final || self.answer.decoder.is_complete();
+                self.answer.finish_events(is_whole && is_complete, sink);
             }
         }
     }
@@ -293,6 +299,7 @@ impl Answer {
     /// Gives out what is new, as far as it may go out.
     fn pass_on(&mut self, sink: &mut dyn Sink) {
         let mut new = std::mem::take(&mut self.new);
+        self.meter.report(self.decoder.reported());
         self.reason(Voice::Field, &new.reasoning, sink);
         if self.written.len() < MOST_KEPT {
             self.written.push_str(&new.text);

@@ -50,4 +50,7 @@ pub struct AnyLlmOutput<'a> {
     pub kind: Option<&'a RawValue>,
     #[serde(borrow)]
     pub detail: Option<&'a RawValue>,
+    /// The router's alone.
+    #[serde(borrow)]
+    pub usage: Option<&'a RawValue>,
 }

@@ -3,3 +3,4 @@
 pub mod any_llm;
 pub mod error;
 pub mod storage;
+pub mod usage;

@@ -93,29 +93,6 @@ pub struct ContentPart<'a> {
     pub text: Option<Text<'a>>,
 }
 
-/// `usage`. Tokens of `completion_tokens` include those of reasoning.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Usage {
-    pub prompt_tokens: u64,
-    pub completion_tokens: u64,
-    /// Dollars.
-    pub cost: Option<f64>,
-    pub prompt_tokens_details: Option<PromptTokensDetails>,
-    pub completion_tokens_details: Option<CompletionTokensDetails>,
-}
-
-/// What the tokens of a prompt were.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct PromptTokensDetails {
-    pub cached_tokens: Option<u64>,
-}
-
-/// What the tokens of an answer were.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct CompletionTokensDetails {
-    pub reasoning_tokens: Option<u64>,
-}
-
 /// A block of reasoning, or a piece of one. Models want to have them back as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ReasoningDetail {

@@ -45,6 +45,7 @@ pub(crate) fn capabilities(prompt: Option<usize>, overflow: Overflow) -> Capabil
         max_calls: 8,
         max_tokens: None,
         room_is_fals: false,
+        has_list_prices: false,
         enterprise: false,
         strict: false,
         room: Room {
