@@ -2,87 +2,79 @@
 
 use std::fmt;
 
-/// One kind of change to what a model wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fix {
+/// The kinds of change, each with its name for headers and metrics.
+macro_rules! fixes {
+    ($($(#[$about:meta])* $fix:ident = $label:literal;)*) => {
+        /// One kind of change to what a model wrote.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Fix {
+            $($(#[$about])* $fix,)*
+        }
+
+        impl Fix {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$fix),*];
+
+            /// A stable name for headers and metrics.
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$fix => $label,)*
+                }
+            }
+        }
+    };
+}
+
+fixes! {
     /// A Markdown fence around the JSON was left out.
-    Fence,
+    Fence = "fence";
     /// Prose before or after the JSON was left out.
-    Prose,
+    Prose = "prose";
     /// The JSON stood in a JSON string, and was taken out of it.
-    Unwrapped,
+    Unwrapped = "unwrapped";
     /// Control characters in strings, such as line ends, were escaped.
-    ControlCharacter,
+    ControlCharacter = "control-character";
     /// Backslashes that begin no escape JSON knows were doubled.
-    InvalidEscape,
+    InvalidEscape = "invalid-escape";
     /// Commas before a closer were left out.
-    TrailingComma,
+    TrailingComma = "trailing-comma";
     /// Closers after the end were left out.
-    SurplusCloser,
+    SurplusCloser = "surplus-closer";
     /// Typographic quotation marks around strings were made plain.
-    SmartQuotes,
+    SmartQuotes = "smart-quotes";
     /// Single quotes around strings were made double.
-    SingleQuotes,
+    SingleQuotes = "single-quotes";
     /// Python's `True`, `False` and `None` were spelled as in JSON.
-    PythonLiteral,
+    PythonLiteral = "python-literal";
     /// Comments were left out.
-    Comment,
+    Comment = "comment";
     /// Names of members were put in quotes.
-    UnquotedKey,
+    UnquotedKey = "unquoted-key";
     /// The text broke off; what was open was closed and what was unfinished left out.
-    Closed,
+    Closed = "closed";
     /// A string became the number it spells.
-    StringToNumber,
+    StringToNumber = "string-to-number";
     /// A string became the boolean it spells.
-    StringToBoolean,
+    StringToBoolean = "string-to-boolean";
     /// A string became the array or object it spells.
-    StringToJson,
+    StringToJson = "string-to-json";
     /// A single value became an array of one.
-    ValueToArray,
+    ValueToArray = "value-to-array";
     /// A string took the upper and lower case of the schema's `enum`.
-    EnumCase,
+    EnumCase = "enum-case";
     /// A whole number lost its empty fraction.
-    FloatToInteger,
+    FloatToInteger = "float-to-integer";
     /// Commas between the groups of a number's digits were left out.
-    ThousandsSeparator,
+    ThousandsSeparator = "thousands-separator";
     /// The values stood in the `properties` of a copy of the schema, and were taken out of it.
-    SchemaEcho,
+    SchemaEcho = "schema-echo";
     /// The arguments stood as one object in a parameter named by a placeholder.
-    Placeholder,
+    Placeholder = "placeholder";
     /// Arguments that were written as nothing (`""`, `null`, `[]`) became an empty object.
-    NoArguments,
+    NoArguments = "no-arguments";
 }
 
 impl Fix {
-    /// A stable name for headers and metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Fence => "fence",
-            Self::Prose => "prose",
-            Self::Unwrapped => "unwrapped",
-            Self::ControlCharacter => "control-character",
-            Self::InvalidEscape => "invalid-escape",
-            Self::TrailingComma => "trailing-comma",
-            Self::SurplusCloser => "surplus-closer",
-            Self::SmartQuotes => "smart-quotes",
-            Self::SingleQuotes => "single-quotes",
-            Self::PythonLiteral => "python-literal",
-            Self::Comment => "comment",
-            Self::UnquotedKey => "unquoted-key",
-            Self::Closed => "closed",
-            Self::StringToNumber => "string-to-number",
-            Self::StringToBoolean => "string-to-boolean",
-            Self::StringToJson => "string-to-json",
-            Self::ValueToArray => "value-to-array",
-            Self::EnumCase => "enum-case",
-            Self::FloatToInteger => "float-to-integer",
-            Self::ThousandsSeparator => "thousands-separator",
-            Self::SchemaEcho => "schema-echo",
-            Self::Placeholder => "placeholder",
-            Self::NoArguments => "no-arguments",
-        }
-    }
-
     /// Whether all that the model had to say is still there. `Closed` is the exception: half a
     /// file is not the file, so whoever acts on the result decides whether half will do.
     pub const fn is_lossless(self) -> bool {

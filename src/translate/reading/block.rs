@@ -3,8 +3,9 @@
 use memchr::memmem;
 
 use super::elements::{AttributeCall, Head};
-use super::envelope::{Form, LIST, RawCall, collect_calls, is_wrapper, parse_call, skip_surplus};
+use super::envelope::{Form, RawCall, collect_calls, is_wrapper, parse_call, skip_surplus};
 use super::json_scan::JsonScan;
+use super::leniency::LIST;
 use super::markup::{MOST_TAG, MarkupCall, Progress, split_prefix, window};
 use crate::translate::json::Fix;
 

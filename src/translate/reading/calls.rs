@@ -18,6 +18,7 @@ use super::block::{ItemScan, Next};
 use super::envelope::{self, RawArguments, RawCall};
 use super::fence::{FenceWatch, could_be_fence};
 use super::fitting;
+use super::leniency;
 use super::marks::could_be_mark_in_line;
 use super::markup::window;
 use super::opening::Opening;
@@ -336,7 +337,7 @@ impl CallScanner {
                 self.advance(length);
                 self.found = self.found.saturating_add(calls.len());
                 let is_further = self.blocks > 1 && self.item_is_first;
-                let label = is_further.then_some(envelope::BLOCKS);
+                let label = is_further.then_some(leniency::BLOCKS);
                 for mut call in calls {
                     let said = (call.name.clone(), call.arguments.clone());
                     let mut earlier = self.said.iter().take(self.said_before);
@@ -416,9 +417,9 @@ impl CallScanner {
                 return None;
             }
             if is_after_text {
-                call.mended.push(envelope::FENCE);
+                call.mended.push(leniency::FENCE);
             }
-            let could_be_program = call.is_weak && call.mended.contains(&envelope::FUNCTION);
+            let could_be_program = call.is_weak && call.mended.contains(&leniency::FUNCTION);
             let has_to_fit = call.is_weak || is_after_text;
             if (could_be_program && self.has_text)
                 || (has_to_fit && !fitting::fits(call, &self.contract.tools))
@@ -430,8 +431,8 @@ impl CallScanner {
             let is_json = call.form == envelope::Form::Json;
             call.mended.extend(match () {
                 () if is_fenced && !is_after_text => Some(Fix::Fence.label()),
-                () if rest.starts_with('<') && is_json => Some(envelope::MARKUP),
-                () if !is_list && is_json => Some(envelope::OTHER_MEMBER),
+                () if rest.starts_with('<') && is_json => Some(leniency::MARKUP),
+                () if !is_list && is_json => Some(leniency::OTHER_MEMBER),
                 () => None,
             });
         }

@@ -127,7 +127,7 @@ impl AttributeCall {
             return Err(end);
         };
         let mut call = RawCall::json(name.to_owned(), decoded(json).into_owned());
-        call.mended.push(super::envelope::ATTRIBUTES);
+        call.mended.push(super::leniency::ATTRIBUTES);
         let over = end.saturating_add(tail.len()).saturating_add(1);
         Ok(Some((call, over)))
     }

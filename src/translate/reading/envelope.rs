@@ -3,6 +3,7 @@
 //! The JSON inside is almost always right; it is the envelope that drifts. So there is one reader
 //! for what may stand around a call, rather than a list of special cases.
 
+use super::leniency;
 use super::markup::{MOST_TAG, split_prefix, window};
 use crate::translate::json::{self, Fix, TextMember};
 use crate::wire::openai::fields::Fields;
@@ -79,39 +80,6 @@ impl RawCall {
     }
 }
 
-/// Other names for the members of a call, or a call without the list that was asked for.
-pub const OTHER_MEMBER: &str = "tool-member";
-/// A call in elements where JSON was asked for.
-pub const MARKUP: &str = "tool-markup";
-/// A call as a JSON object where something else was asked for.
-pub const JSON: &str = "tool-json";
-/// A block whose end is missing.
-pub const UNCLOSED: &str = "tool-unclosed";
-/// A call without the key of the conversation.
-pub const WITHOUT_KEY: &str = "tool-without-key";
-/// A name that had to be recognised.
-pub const OTHER_NAME: &str = "tool-name";
-/// Calls in a list, or with commas between them, where one after the other was asked for.
-pub const LIST: &str = "tool-list";
-/// More than one block.
-pub const BLOCKS: &str = "tool-blocks";
-/// A call whose name and arguments are attributes.
-pub const ATTRIBUTES: &str = "tool-attributes";
-/// A call in a fence after other text.
-pub const FENCE: &str = "tool-fence";
-/// A call among the tokens of a family of models.
-pub const TOKENS: &str = "tool-tokens";
-/// A call as a function of a program.
-pub const FUNCTION: &str = "tool-function";
-/// A call as `Action:` and `Action Input:`.
-pub const ACTION: &str = "tool-action";
-/// A placeholder of the form that was shown, in place of a name.
-pub const PLACEHOLDER: &str = "tool-placeholder";
-/// The arguments of a tool without its name, where a call was due and they fit no other tool.
-pub const ARGUMENTS_ALONE: &str = "tool-arguments";
-/// A call with something else before or after it, where nothing but calls was due.
-pub const AMID: &str = "tool-amid-text";
-
 /// Names of the members that hold a call's name and arguments, ours first.
 pub const NAME: [&str; 3] = ["name", "tool", "tool_name"];
 pub const ARGUMENTS: [&str; 5] = ["arguments", "parameters", "args", "input", "tool_input"];
@@ -159,7 +127,7 @@ pub fn parse_call(json: &str) -> Option<RawCall> {
     let (name_member, name) = member(&NAME).or(member(&["function"]))?;
     let arguments = member(&ARGUMENTS);
     if name_member != "name" || arguments.is_some_and(|(member, _)| member != "arguments") {
-        mended.push(OTHER_MEMBER);
+        mended.push(leniency::OTHER_MEMBER);
     }
     let name = serde_json::from_str(name.get()).ok()?;
     let arguments = arguments.map_or("{}", |(_, arguments)| arguments.get());

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::envelope::{PLACEHOLDER, PLACEHOLDERS, RawArguments, RawCall, is_name};
+use super::envelope::{PLACEHOLDERS, RawArguments, RawCall, is_name};
+use super::leniency::PLACEHOLDER;
 use crate::translate::contract::{KnownTool, ToolContract};
 use crate::translate::json;
 

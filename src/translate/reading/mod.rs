@@ -34,6 +34,7 @@ pub mod filter;
 pub mod fitting;
 pub mod json_scan;
 pub mod lead;
+pub mod leniency;
 pub mod literal;
 pub mod marker;
 pub mod marks;

@@ -2,10 +2,11 @@
 
 use super::elements::{AttributeCall, Head, name_element, parse_named};
 use super::envelope::{
-    ACTION, FUNCTION, Form, PLACEHOLDERS, RawArguments, RawCall, TOKENS, collect_calls, is_element,
-    is_name, is_name_byte, pairs_head, skip_surplus,
+    Form, PLACEHOLDERS, RawArguments, RawCall, collect_calls, is_element, is_name, is_name_byte,
+    pairs_head, skip_surplus,
 };
 use super::json_scan::JsonScan;
+use super::leniency::{ACTION, FUNCTION, TOKENS};
 use super::literal::{keyword_arguments, plain_object};
 use super::marks::{Mark, skip_between, skip_mark};
 use super::markup::{MarkupCall, Progress};

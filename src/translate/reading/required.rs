@@ -1,8 +1,9 @@
 //! Finds calls in an answer that had to be a call, wherever they stand in it: no text is delivered
 //! there, so what stands around a call is nothing that could be lost.
 
-use super::envelope::{AMID, ARGUMENTS_ALONE, RawCall};
+use super::envelope::RawCall;
 use super::fitting::{fits, is_quoted, name_tool, only_taker};
+use super::leniency::{AMID, ARGUMENTS_ALONE};
 use super::opening::Opening;
 use super::parse::parse_prefix;
 use crate::translate::contract::ToolContract;

@@ -3,8 +3,9 @@
 use super::arguments::{BROKE_OFF, arguments};
 use super::calls::{CallScanner, Scanned};
 use super::chunks::NativeCall;
-use super::envelope::{self, Form, RawCall, is_name};
+use super::envelope::{Form, RawCall, is_name};
 use super::event::Fault;
+use super::leniency;
 use super::marker::Guard;
 use super::verdict::{Instead, Unmet, Verdict};
 use super::{fitting, required};
@@ -253,7 +254,7 @@ impl Shaper {
         }
         let is_unclosed = std::mem::take(&mut scanned.is_unclosed);
         if is_unclosed && self.broken.is_none() && !self.is_full() {
-            self.leniencies.push(envelope::UNCLOSED);
+            self.leniencies.push(leniency::UNCLOSED);
         }
         let broken = scanned.broken.take();
         if self.broken.is_none() && !self.is_full() {
@@ -312,7 +313,7 @@ impl Shaper {
         };
         self.leniencies.extend(&raw.mended);
         if exact.is_none() {
-            self.leniencies.push(envelope::OTHER_NAME);
+            self.leniencies.push(leniency::OTHER_NAME);
         }
         let (arguments, doubt) = arguments(&raw.arguments, tool)?;
         self.leniencies
@@ -335,15 +336,15 @@ impl Shaper {
         };
         match (tools.dialect, raw.form) {
             _ if raw.is_bare => return,
-            (_, Form::Json) if tools.is_arguments_only => self.leniencies.push(envelope::JSON),
+            (_, Form::Json) if tools.is_arguments_only => self.leniencies.push(leniency::JSON),
             (Dialect::Tagged | Dialect::Json, Form::Elements) => {
-                self.leniencies.push(envelope::MARKUP);
+                self.leniencies.push(leniency::MARKUP);
             }
-            (Dialect::Markup, Form::Json) => self.leniencies.push(envelope::JSON),
+            (Dialect::Markup, Form::Json) => self.leniencies.push(leniency::JSON),
             _ => {}
         }
         if tools.dialect != Dialect::Json && !raw.is_keyed && !tools.is_arguments_only {
-            self.leniencies.push(envelope::WITHOUT_KEY);
+            self.leniencies.push(leniency::WITHOUT_KEY);
         }
     }
 
