@@ -114,11 +114,13 @@ fn shape(contract: &Contract, text: &str, lengths: &[usize]) -> Outcome {
 }
 
 /// What the requests here say about tools and formats.
-const WISHES: [&str; 7] = [
+const WISHES: [&str; 9] = [
     r#""tools": [LOOSE, STRICT]"#,
     r#""tools": [LOOSE, STRICT], "parallel_tool_calls": false"#,
     r#""tools": [LOOSE, STRICT], "tool_choice": "required""#,
     r#""tools": [STRICT], "tool_choice": "required""#,
+    r#""tools": [LAX], "tool_choice": "required""#,
+    r#""tools": [LAX, LOOSE], "tool_choice": "required""#,
     r#""tools": [LOOSE], "response_format": {"type": "json_object"}"#,
     r#""response_format": {"type": "json_object"}, "stream": true"#,
     r#""response_format": {"type": "json_schema", "json_schema": {"name": "a", "strict": true, "schema": SCHEMA}}"#,
@@ -131,7 +133,9 @@ fn contract(wish: &str) -> Contract {
     let loose =
         r#"{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}"#;
     let strict = r#"{"type": "function", "function": {"name": "find", "strict": true, "parameters": SCHEMA}}"#;
+    let lax = strict.replace(r#""strict": true, "#, "");
     let wish = wish.replace("LOOSE", loose).replace("STRICT", strict);
+    let wish = wish.replace("LAX", &lax);
     let wish = wish.replace("SCHEMA", SCHEMA);
     let body = format!(r#"{{"messages": [{{"role": "user", "content": "Hi"}}], {wish}}}"#);
     let plan = support::plan(body.as_bytes(), &CAPABILITIES).unwrap();
@@ -255,6 +259,14 @@ fn judge(contract: &Contract, outcome: &Outcome) -> Result<(), TestCaseError> {
         }
     }
     if let Some(tools) = tools {
+        let instead = match &outcome.verdict {
+            Verdict::Unmet(unmet) => unmet.instead.as_ref(),
+            Verdict::Met | Verdict::Declined(_) => None,
+        };
+        let instead = instead.into_iter().flat_map(|instead| &instead.calls);
+        let mut calls = outcome.calls.iter().chain(instead);
+        let lacks_city = |call: &Call| call.name == "find" && !call.arguments.contains("\"city\"");
+        prop_assert!(!(tools.is_required && calls.any(lacks_city)));
         prop_assert!(tools.is_parallel || outcome.calls.len() <= 1);
         if tools.is_required && outcome.verdict == Verdict::Met {
             prop_assert!(!outcome.calls.is_empty());

@@ -87,6 +87,8 @@ pub struct Violation {
     pub path: String,
     /// What is wrong, in at most 160 characters. Does not repeat the value.
     pub says: String,
+    /// Whether a member is missing that the schema requires.
+    pub is_missing: bool,
 }
 
 impl fmt::Display for Violation {
@@ -239,6 +241,7 @@ impl Schema {
             return Err(vec![Violation {
                 path: String::new(),
                 says: "is too large or too deep to be checked against this schema".to_owned(),
+                is_missing: self.misses_at_its_root(value),
             }]);
         }
         if self.validator.is_valid(value) {
@@ -246,10 +249,28 @@ impl Schema {
         }
         if weight.steps() > MOST_STEPS_TO_LIST {
             let first = self.validator.validate(value).err();
-            return Err(first.iter().map(violation).collect());
+            let is_missing = self.misses_at_its_root(value);
+            return Err(first
+                .iter()
+                .map(|error| Violation {
+                    is_missing,
+                    ..violation(error)
+                })
+                .collect());
         }
-        let all = self.validator.iter_errors(value).take(MOST_VIOLATIONS);
-        Err(all.map(|error| violation(&error)).collect())
+        let errors = self.validator.iter_errors(value);
+        let mut all: Vec<Violation> = errors.map(|error| violation(&error)).collect();
+        // What is missing comes first, so that it is told however much else is wrong.
+        all.sort_by_key(|violation| !violation.is_missing);
+        all.truncate(MOST_VIOLATIONS);
+        Err(all)
+    }
+
+    /// Whether an object lacks a member that the schema itself requires of it.
+    fn misses_at_its_root(&self, value: &Value) -> bool {
+        let required = self.value.get("required").and_then(Value::as_array);
+        let mut names = required.into_iter().flatten().filter_map(Value::as_str);
+        names.any(|name| value.as_object().is_some_and(|all| !all.contains_key(name)))
     }
 }
 
@@ -332,6 +353,22 @@ fn violation(error: &jsonschema::ValidationError<'_>) -> Violation {
     Violation {
         path: clipped(error.instance_path().as_str()),
         says: clipped(&error.masked().to_string()),
+        is_missing: is_missing(error.kind()),
+    }
+}
+
+/// Whether a member is missing: one that is required, or that each of several schemas requires.
+fn is_missing(kind: &ValidationErrorKind) -> bool {
+    match kind {
+        ValidationErrorKind::Required { .. } => true,
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            let of_branch = |branch: &Vec<_>| {
+                let mut errors = branch.iter();
+                errors.any(|error: &jsonschema::ValidationError<'_>| is_missing(error.kind()))
+            };
+            !context.is_empty() && context.iter().all(of_branch)
+        }
+        _ => false,
     }
 }
 

@@ -9,11 +9,30 @@ use crate::translate::json::{self, Fix};
 /// What is closed by repair is only a part of what was meant: nobody may act on it.
 pub const BROKE_OFF: &str = "The JSON broke off before its end.";
 
+/// What is wrong with arguments that may be delivered all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// For the model to mend.
+    pub correction: String,
+    /// Whether something is missing that the schema requires.
+    pub is_missing: bool,
+}
+
+impl Doubt {
+    /// Both doubts in one.
+    pub fn and(self, other: Option<Self>) -> Self {
+        Self {
+            is_missing: self.is_missing || other.is_some_and(|other| other.is_missing),
+            ..self
+        }
+    }
+}
+
 /// The arguments of a call, and what is wrong with them if they may be delivered all the same.
 pub fn arguments(
     written: &RawArguments,
     tool: &KnownTool,
-) -> Result<(json::Arguments, Option<String>), String> {
+) -> Result<(json::Arguments, Option<Doubt>), String> {
     let schema = tool.schema.as_deref();
     let mut placed = None;
     let text = match written {
@@ -37,8 +56,13 @@ pub fn arguments(
         Err(error @ (json::ArgumentsError::Violations(_) | json::ArgumentsError::NamesTwice))
             if !tool.is_strict =>
         {
-            doubt = Some(explain(tool, &error));
-            json::parse_arguments(&text, None).map_err(|error| explain(tool, &error))?
+            let arguments =
+                json::parse_arguments(&text, None).map_err(|error| explain(tool, &error))?;
+            doubt = Some(Doubt {
+                correction: explain(tool, &error),
+                is_missing: is_incomplete(&arguments.json, tool),
+            });
+            arguments
         }
         Err(error) => return Err(explain(tool, &error)),
     };
@@ -47,6 +71,14 @@ pub fn arguments(
         true => Err(BROKE_OFF.to_owned()),
         false => Ok((arguments, doubt)),
     }
+}
+
+/// Whether arguments lack something that the schema requires.
+fn is_incomplete(arguments: &str, tool: &KnownTool) -> bool {
+    let value = serde_json::from_str(arguments).unwrap_or_default();
+    let schema = tool.schema.as_deref();
+    let violations = schema.and_then(|schema| schema.check(&value).err());
+    violations.is_some_and(|all| all.iter().any(|violation| violation.is_missing))
 }
 
 /// The object in a single parameter whose name was copied from the form that was shown.

@@ -1,6 +1,6 @@
 //! An answer's text, made into what the caller asked for: calls, JSON, or simply text.
 
-use super::arguments::{BROKE_OFF, arguments};
+use super::arguments::{BROKE_OFF, Doubt, arguments};
 use super::calls::{CallScanner, Scanned};
 use super::chunks::NativeCall;
 use super::envelope::{Form, RawCall, is_name};
@@ -29,7 +29,7 @@ pub struct Shaper {
     pending: Vec<Call>,
     broken: Option<String>,
     /// What is wrong with a call that may be delivered all the same.
-    doubt: Option<String>,
+    doubt: Option<Doubt>,
     leniencies: Vec<&'static str>,
     /// Whether anything but white space has been written.
     has_words: bool,
@@ -193,8 +193,8 @@ impl Shaper {
                 instead: None,
             });
         }
-        if let Some(correction) = self.doubt.take() {
-            return self.doubtful_calls(correction);
+        if let Some(doubt) = self.doubt.take() {
+            return self.doubtful_calls(doubt);
         }
         out.calls.append(&mut self.pending);
         if self.calls > 0 {
@@ -323,7 +323,10 @@ impl Shaper {
             name: tool.name.clone(),
             arguments: arguments.json,
         };
-        self.doubt = self.doubt.take().or(doubt);
+        self.doubt = match self.doubt.take() {
+            Some(before) => Some(before.and(doubt)),
+            None => doubt,
+        };
         self.note_form(&raw);
         self.calls = self.calls.saturating_add(1);
         Ok(call)
@@ -363,15 +366,26 @@ impl Shaper {
     }
 
     /// Calls with arguments that do not match. Without `strict` nobody was promised that they
-    /// would, and OpenAI promises no more; but the model may well know better.
-    fn doubtful_calls(&mut self, correction: String) -> Verdict {
+    /// would, and OpenAI promises no more; but the model may well know better. Where a call had to
+    /// be made, one that lacks what its schema requires is none.
+    fn doubtful_calls(&mut self, doubt: Doubt) -> Verdict {
+        let tools = self.contract.tools.as_ref();
+        let is_required = tools.is_some_and(|tools| tools.is_required);
+        let calls = std::mem::take(&mut self.pending);
+        let (fault, instead) = match is_required && doubt.is_missing {
+            true => (Fault::ToolChoice, None),
+            false => (
+                Fault::ToolCall,
+                Some(Instead {
+                    calls,
+                    ..Instead::default()
+                }),
+            ),
+        };
         Verdict::Unmet(Unmet {
-            correction,
-            fault: Fault::ToolCall,
-            instead: Some(Instead {
-                calls: std::mem::take(&mut self.pending),
-                ..Instead::default()
-            }),
+            correction: doubt.correction,
+            fault,
+            instead,
         })
     }
 
@@ -405,7 +419,7 @@ impl Shaper {
             }
         }
         match self.doubt.take() {
-            Some(correction) => self.doubtful_calls(correction),
+            Some(doubt) => self.doubtful_calls(doubt),
             None => {
                 out.calls.append(&mut self.pending);
                 Verdict::Met

@@ -156,3 +156,45 @@ fn an_answer_of_nothing_but_markup_is_asked_for_again_and_then_an_error() {
         assert!(!answer.text().contains("\"finish_reason\":\"stop\""));
     }
 }
+
+/// Whatever tool had to be called, and however its arguments came: without what its schema requires
+/// they are no call, strict or not. Where no call had to be made, nothing is promised of them.
+#[test]
+fn a_call_that_was_due_is_never_delivered_without_what_its_schema_requires() {
+    let tool = |name: &str| {
+        let schema = json!({"properties": {"city": {"type": "string"}}, "required": ["city"]});
+        json!({"type": "function", "function": {"name": name, "parameters": schema}})
+    };
+    let named = json!({"type": "function", "function": {"name": "look"}});
+    let alone = json!([tool("look")]);
+    let among = json!([tool("look"), tool("find")]);
+    let bare = "{}";
+    let called = "{\"name\": \"look\", \"arguments\": {}}";
+    let other = "{\"name\": \"look\", \"arguments\": {\"days\": 3}}";
+    for (tools, choice, answer, is_refused) in [
+        (&alone, json!("required"), bare, true),
+        (&alone, json!("required"), called, true),
+        (&alone, named.clone(), bare, true),
+        (&among, named, bare, true),
+        (&among, json!("required"), called, true),
+        (&among, json!("required"), other, true),
+        (&among, json!("auto"), called, false),
+    ] {
+        for stream in [false, true] {
+            let mut body = with_a_tool(stream);
+            body["tools"] = tools.clone();
+            body["tool_choice"] = choice.clone();
+            let (refused, asked) = ask(&body, &[answer]);
+            assert_eq!(asked, 2, "{choice} {answer}");
+            let is_told = refused.text().contains("tool_choice_not_met");
+            assert_eq!(is_told, is_refused, "{choice} {answer}: {}", refused.text());
+            if is_refused && !stream {
+                assert_eq!(refused.status, 400);
+                assert_eq!(refused.header("x-should-retry"), Some("false"));
+            }
+            let mended = "{\"name\": \"look\", \"arguments\": {\"city\": \"Oslo\"}}";
+            let (called, _) = ask(&body, &[answer, mended]);
+            assert_eq!(said(&called, stream).1, 1, "{}", called.text());
+        }
+    }
+}

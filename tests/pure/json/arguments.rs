@@ -108,10 +108,38 @@ fn messages_stay_short() {
     let violation = Violation {
         path: format!("/{}", "é".repeat(150)),
         says: "ü".repeat(160),
+        is_missing: false,
     };
     let many = ArgumentsError::Violations(vec![violation; 5]);
     for error in [many, ArgumentsError::NotJson, ArgumentsError::NotAnObject] {
         assert!(error.message().chars().count() <= 600);
+    }
+}
+
+/// However much else is wrong, and where one of several schemas requires it.
+#[test]
+fn what_is_missing_is_told_first() {
+    let wrong: Value = (0..20).map(|n| (format!("k{n}"), Value::from(n))).collect();
+    let deep = json!({"properties": {"a": {"required": ["b"]}}, "additionalProperties": {"type": "string"}});
+    let either = json!({"anyOf": [{"required": ["a"]}, {"required": ["b"]}]});
+    let typed = json!({"properties": {"a": {"type": "string"}}, "required": ["a"]});
+    for (schema, value, expected) in [
+        (
+            &deep,
+            json!({"k": 1, "l": 2, "m": 3, "n": 4, "o": 5, "a": {}}),
+            true,
+        ),
+        (&deep, wrong, false),
+        (&either, json!({"c": 1}), true),
+        (&typed, json!({"a": 1}), false),
+        (&typed, json!({}), true),
+    ] {
+        let schema = Schema::new(schema).expect("the schema is within limits");
+        let violations = schema.check(&value).unwrap_err();
+        assert_eq!(
+            violations[0].is_missing, expected,
+            "{value}: {violations:?}"
+        );
     }
 }
 
