@@ -102,7 +102,7 @@ fn weather(city: &str) -> (String, Value) {
 
 /// A form with one call, and one of the names by which it is counted; `""` where it is the form
 /// that is asked for in one of the dialects.
-const ONE: [(&str, &str); 62] = [
+const ONE: [(&str, &str); 78] = [
     (
         "",
         "<tool_calls k=\"KEY\">\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_calls>",
@@ -342,6 +342,52 @@ const ONE: [(&str, &str); 62] = [
         "",
         "<tool_calls-KEY>{\"tool_calls\": [{\"id\": \"call_2\", \"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}]}</tool_calls-KEY>",
     ),
+    ("tool-positional", "get_weather(\"Oslo\")"),
+    ("tool-positional", "[get_weather('Oslo')]"),
+    (
+        "tool-positional",
+        "<|tool_call_start|>[get_weather(\"Oslo\")]<|tool_call_end|>",
+    ),
+    (
+        "tool-positional",
+        "```tool_code\nprint(get_weather(\"Oslo\"))\n```",
+    ),
+    ("tool-positional", "Action: get_weather\nAction Input: Oslo"),
+    (
+        "tool-positional",
+        "Thought: I look.\nAction: get_weather\nAction Input: \"Oslo\"\nObservation: sunny",
+    ),
+    ("tool-positional", "Action: get_weather[Oslo]"),
+    ("tool-positional", "Action: get_weather(\"Oslo\")"),
+    ("tool-action", "Action: get_weather(city=\"Oslo\")"),
+    (
+        "tool-result",
+        "<tool_result>{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}",
+    ),
+    (
+        "tool-result",
+        "<tool_result id=\"call_1\">\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_result>",
+    ),
+    (
+        "tool-result",
+        "<tool_response>\n```json\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n```\n</tool_response>",
+    ),
+    (
+        "tool-result",
+        "<tool_result-ABCD>{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}</tool_result-ABCD>",
+    ),
+    (
+        "tool-placeholder",
+        "<tool_calls k=\"KEY\">\n<invoke name=\"(tool name)\">\n<parameter name=\"city\">Oslo</parameter>\n</invoke>\n</tool_calls>",
+    ),
+    (
+        "placeholder",
+        "<tool_calls k=\"KEY\">\n<invoke name=\"get_weather\">\n<parameter name=\"(parameter name)\" type=\"json\">{\"city\": \"Oslo\"}</parameter>\n</invoke>\n</tool_calls>",
+    ),
+    (
+        "placeholder",
+        "<invoke name=\"get_weather\">\n<parameter name=\"PARAMETER\">{\"city\": \"Oslo\"}</parameter>\n</invoke>",
+    ),
 ];
 
 #[test]
@@ -448,7 +494,15 @@ fn a_block_that_is_repeated_is_one_block() {
 }
 
 /// Text that speaks of calls, or of something else in a like form, is what it is.
-const TEXTS: [&str; 29] = [
+const TEXTS: [&str; 37] = [
+    "Action: send_mail\nAction Input: hello",
+    "Action: get_weather\nAction Input: Oslo\nThat is how one would ask.",
+    "Action: get_weather\nOslo",
+    "send_mail(\"ann@example.org\", \"Hi\")",
+    "get_weather(Oslo)",
+    "get_weather(\"Oslo\", \"Rome\")",
+    "<tool_result>20 degrees</tool_result>",
+    "<tool_response>{\"city\": \"Oslo\"}</tool_response>",
     "Action: is what films need.",
     "Action: get_weather is what I would do.",
     "Action Input: nothing",

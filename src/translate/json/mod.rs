@@ -51,4 +51,4 @@ pub use outline::outline;
 pub use repair::{LONGEST, Repaired, repair};
 pub use scanner::{Progress, RootScanner};
 pub use schema::{LONGEST_SCHEMA, Partial, Schema, SchemaError, Violation};
-pub use texts::{TextMember, object_of_texts};
+pub use texts::{TextMember, members_that_take, object_of_texts};

@@ -51,6 +51,23 @@ pub fn object_of_texts(members: &[TextMember], schema: Option<&Schema>) -> Optio
     Some(out)
 }
 
+/// Those of these members that take values of the type of this JSON, as far as the schema says.
+/// `steps` are those of all members together; after the last, every member may.
+pub fn members_that_take<'n>(
+    schema: &Value,
+    names: &[&'n str],
+    json: &str,
+    steps: &mut usize,
+) -> Vec<&'n str> {
+    let kind = kind_of(json).unwrap_or("string");
+    let names = names.iter().copied();
+    let taking = names.filter(|name| {
+        let types = Types::of_member(schema, name, steps);
+        types.is_open || types.allows(kind)
+    });
+    taking.collect()
+}
+
 /// The text of a member, if it is to be taken for JSON.
 fn as_json<'m>(member: &'m TextMember, schema: &Value, steps: &mut usize) -> Option<&'m str> {
     let json = member.text.trim();

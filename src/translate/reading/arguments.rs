@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::envelope::{self, RawArguments};
+use super::positional;
 use crate::translate::contract::KnownTool;
 use crate::translate::json::{self, Fix};
 
@@ -48,6 +49,10 @@ pub fn arguments(
             json::object_of_texts(members, schema)
                 .ok_or_else(|| format!("A parameter of {} was there twice.", tool.name))?,
         ),
+        RawArguments::Positional { values, named } => Cow::Owned(
+            positional::object(values, named, schema)
+                .ok_or_else(|| format!("Name each parameter of {} that is given.", tool.name))?,
+        ),
     };
     let mut doubt = None;
     let mut arguments = match json::parse_arguments(&text, schema) {
@@ -88,8 +93,10 @@ fn placeholder<'m>(members: &'m [json::TextMember], tool: &KnownTool) -> Option<
     let is_declared = schema
         .and_then(|schema| schema.get("properties")?.get(&member.name))
         .is_some();
-    let is_placeholder =
-        member.name == "PARAMETER" || envelope::ARGUMENTS.contains(&member.name.as_str());
+    let mut names = envelope::PARAMETER_PLACEHOLDERS
+        .iter()
+        .chain(&envelope::ARGUMENTS);
+    let is_placeholder = names.any(|name| *name == member.name);
     let text = member.text.trim();
     (is_placeholder && !is_declared && text.starts_with('{')).then_some(text)
 }

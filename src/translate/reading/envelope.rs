@@ -42,6 +42,8 @@ pub enum RawArguments {
     Json(String),
     /// One text for each parameter.
     Texts(Vec<TextMember>),
+    /// Values without a name, each of them JSON, and an object with those that have one.
+    Positional { values: Vec<String>, named: String },
 }
 
 impl RawCall {
@@ -98,12 +100,22 @@ pub const ELEMENTS: [&str; 7] = [
 /// Those of them that hold a single call.
 const WRAPPERS: [&str; 4] = ["tool_call", "function_call", "tool", "invoke"];
 
+/// Elements that stand for a tool's result, which some models put their calls into.
+const RESULTS: [&str; 2] = ["tool_result", "tool_response"];
 /// Bytes that an element around calls may hold besides its name; fewer than this.
 const MOST_ATTRIBUTES: usize = 64;
 /// What the marks of a fence consist of.
 pub const FENCES: [char; 2] = ['`', '~'];
 /// What models copy from the form they were shown in place of a tool's name.
-pub const PLACEHOLDERS: [&str; 4] = ["TOOL", "TOOL_NAME", "tool-name", "<tool-name>"];
+pub const PLACEHOLDERS: [&str; 5] = [
+    "TOOL",
+    "TOOL_NAME",
+    "tool-name",
+    "<tool-name>",
+    "(tool name)",
+];
+/// The same in place of a parameter's.
+pub const PARAMETER_PLACEHOLDERS: [&str; 2] = ["PARAMETER", "(parameter name)"];
 pub const QUOTES: [char; 5] = ['"', '\'', '“', '”', '„'];
 
 /// Reads one call out of its JSON.
@@ -226,7 +238,20 @@ pub fn is_name(written: &str, known: &str) -> bool {
 pub fn is_element(tag: &str) -> bool {
     let (_, tag) = split_prefix(tag);
     let (name, attributes) = tag.split_once([' ', '\n', '-']).unwrap_or((tag, ""));
-    ELEMENTS.contains(&name) && attributes.len() < MOST_ATTRIBUTES
+    let is_known = ELEMENTS.contains(&name) || RESULTS.contains(&name);
+    is_known && attributes.len() < MOST_ATTRIBUTES
+}
+
+/// Whether the inside of a tag is that of an element which stands for a tool's result.
+pub fn is_result(tag: &str) -> bool {
+    let name = tag.split([' ', '\n', '-']).next().unwrap_or_default();
+    RESULTS.contains(&name)
+}
+
+/// Whether the inside of a tag could become that of an element around calls.
+pub fn could_be_element(name: &str) -> bool {
+    let mut known = ELEMENTS.iter().chain(&RESULTS);
+    known.any(|element| element.starts_with(name))
 }
 
 /// Whether the inside of a tag is that of an element which holds one call.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::envelope::{PLACEHOLDERS, RawArguments, RawCall, is_name};
 use super::leniency::PLACEHOLDER;
+use super::positional;
 use crate::translate::contract::{KnownTool, ToolContract};
 use crate::translate::json;
 
@@ -81,5 +82,8 @@ fn text(call: &RawCall, tool: &KnownTool) -> Option<String> {
     match &call.arguments {
         RawArguments::Json(text) => Some(text.clone()),
         RawArguments::Texts(members) => json::object_of_texts(members, tool.schema.as_deref()),
+        RawArguments::Positional { values, named } => {
+            positional::object(values, named, tool.schema.as_deref())
+        }
     }
 }

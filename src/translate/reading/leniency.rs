@@ -38,10 +38,18 @@ leniencies! {
     FUNCTION = "tool-function";
     /// A call as `Action:` and `Action Input:`.
     ACTION = "tool-action";
+    /// Arguments without names, which can be meant for one parameter each.
+    POSITIONAL = "tool-positional";
+    /// A call inside the tag of a tool's result, or what stands for one.
+    RESULT = "tool-result";
     /// A placeholder of the form that was shown, in place of a name.
     PLACEHOLDER = "tool-placeholder";
     /// The arguments of a tool without its name, where a call was due and they fit no other tool.
     ARGUMENTS_ALONE = "tool-arguments";
     /// A call with something else before or after it, where nothing but calls was due.
     AMID = "tool-amid-text";
+    /// Tags of the conversation's record before the answer or around it.
+    RECORD_TAGS = "record-tags";
+    /// More of the record behind the answer.
+    RECORD_CONTINUED = "record-continued";
 }

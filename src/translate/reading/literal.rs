@@ -7,19 +7,25 @@ use std::fmt::Write;
 
 use serde_json::{Number, Value};
 
-use super::envelope::{is_name_byte, is_name_start};
+use super::envelope::{RawArguments, is_name_byte, is_name_start};
+use super::positional;
 
 /// Lists and dictionaries within one another.
 const DEEPEST: usize = 32;
 /// What some models put around strings, in place of quotes.
 const ESCAPE: &str = "<escape>";
 
-/// The arguments behind the opening parenthesis of a call, as a JSON object, and what follows the
-/// closing one. Arguments without a name have no place in an object, so there may be none.
-pub fn keyword_arguments(text: &str) -> Option<(String, &str)> {
+/// The arguments behind the opening parenthesis of a call, and what follows the closing one.
+pub fn function_arguments(text: &str) -> Option<(RawArguments, &str)> {
     let mut writer = Writer::new(text);
+    let values = writer.positional()?;
     writer.members(')', '=')?;
-    Some((writer.out, writer.rest))
+    let Writer { out, rest, .. } = writer;
+    let arguments = match values.is_empty() {
+        true => RawArguments::Json(out),
+        false => RawArguments::Positional { values, named: out },
+    };
+    Some((arguments, rest))
 }
 
 /// An object with plain names, as `{city:<escape>Oslo<escape>,days:3}`, and what follows it.
@@ -48,6 +54,32 @@ impl<'t> Writer<'t> {
     fn take(&mut self, mark: char) -> Option<()> {
         self.rest = self.rest.trim_start().strip_prefix(mark)?;
         Some(())
+    }
+
+    /// The values before the first one that has a name.
+    fn positional(&mut self) -> Option<Vec<String>> {
+        let mut values = Vec::new();
+        loop {
+            self.rest = self.rest.trim_start();
+            if self.rest.starts_with(')') || self.has_name() {
+                return Some(values);
+            }
+            self.value()?;
+            values.push(std::mem::take(&mut self.out));
+            if values.len() > positional::MOST {
+                return None;
+            }
+            if self.take(',').is_none() {
+                return Some(values);
+            }
+        }
+    }
+
+    /// Whether a name and a sign of equality come next.
+    fn has_name(&self) -> bool {
+        let is_part = |letter: char| u8::try_from(letter).is_ok_and(is_name_byte);
+        let after = self.rest.trim_start_matches(is_part);
+        is_name_start(self.rest) && after.trim_start().starts_with('=')
     }
 
     /// Members with plain names or with names in quotes, up to the closing mark.
@@ -232,7 +264,15 @@ mod tests {
             ),
             ("a=\"\"\"x\n\"y\" \"\"\")", Some(r#"{"a": "x\n\"y\" "}"#)),
             ("a='\\d')", Some(r#"{"a": "\\d"}"#)),
-            ("\"Oslo\")", None),
+            ("\"Oslo\")", Some(r#"["\"Oslo\""] {}"#)),
+            (
+                "\"Oslo\", 3, b=[1])",
+                Some(r#"["\"Oslo\"", "3"] {"b": [1]}"#),
+            ),
+            ("True,)", Some(r#"["true"] {}"#)),
+            ("Oslo)", None),
+            ("a=1, 2)", None),
+            ("1 2)", None),
             ("a=b)", None),
             ("a=1, a=2)", None),
             ("a=1_000)", None),
@@ -241,7 +281,11 @@ mod tests {
             ("a=1", None),
         ];
         for (text, expected) in cases {
-            let actual = keyword_arguments(text).map(|(json, _)| json);
+            let actual = function_arguments(text).map(|(arguments, _)| match arguments {
+                RawArguments::Positional { values, named } => format!("{values:?} {named}"),
+                RawArguments::Json(json) => json,
+                RawArguments::Texts(texts) => format!("{texts:?}"),
+            });
             assert_eq!(actual.as_deref(), expected, "{text}");
         }
         let object =
@@ -253,7 +297,7 @@ mod tests {
     #[test]
     fn deep_literals_cost_no_stack() {
         assert_eq!(
-            keyword_arguments(&format!("a={}", "[".repeat(100_000))),
+            function_arguments(&format!("a={}", "[".repeat(100_000))),
             None
         );
     }

@@ -393,7 +393,7 @@ mod tests {
                 .into_iter()
                 .map(|member| (member.name, member.text))
                 .collect(),
-            RawArguments::Json(json) => panic!("{json}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -43,6 +43,7 @@ pub mod meter;
 pub mod opening;
 pub mod output;
 pub mod parse;
+pub mod positional;
 pub mod reader;
 pub mod reported;
 pub mod required;

@@ -2,8 +2,8 @@
 
 use super::elements::{AttributeCall, could_hold_name, in_name_element};
 use super::envelope::{
-    ARGUMENTS, ELEMENTS, FENCES, NAME, NESTED, PLACEHOLDERS, QUOTES, is_element, is_name,
-    is_name_byte, pairs_head,
+    self, ARGUMENTS, FENCES, NAME, NESTED, PLACEHOLDERS, QUOTES, is_element, is_name, is_name_byte,
+    pairs_head,
 };
 use super::marks::{could_be_between, could_be_mark, skip_between, skip_mark};
 use super::markup::{MarkupCall, could_open, split_prefix, window};
@@ -350,7 +350,7 @@ fn could_be_element(tag: &str) -> bool {
     let could_be_prefix = prefix.is_empty()
         && bare.len() <= 16
         && bare.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    could_be_prefix || ELEMENTS.iter().any(|element| element.starts_with(bare))
+    could_be_prefix || envelope::could_be_element(bare)
 }
 
 #[cfg(test)]

@@ -3,14 +3,15 @@
 use super::elements::{AttributeCall, Head, name_element, parse_named};
 use super::envelope::{
     Form, PLACEHOLDERS, RawArguments, RawCall, collect_calls, is_element, is_name, is_name_byte,
-    pairs_head, skip_surplus,
+    is_result, pairs_head, skip_surplus,
 };
 use super::json_scan::JsonScan;
-use super::leniency::{ACTION, FUNCTION, TOKENS};
-use super::literal::{keyword_arguments, plain_object};
+use super::leniency::{ACTION, FUNCTION, RESULT, TOKENS};
+use super::literal::{function_arguments, plain_object};
 use super::marks::{Mark, skip_between, skip_mark};
 use super::markup::{MarkupCall, Progress};
 use crate::translate::json;
+use serde_json::Value;
 
 /// Reads a whole text as calls, if it is nothing but calls to known tools.
 pub fn parse_calls(text: &str, names: &[String]) -> Option<Vec<RawCall>> {
@@ -27,6 +28,7 @@ pub fn parse_prefix<'t>(text: &'t str, names: &[String]) -> Option<(Vec<RawCall>
         fence: None,
         mark: None,
         is_after_result: false,
+        is_in_result: false,
     };
     loop {
         parser.skip_around();
@@ -48,6 +50,8 @@ struct Parser<'t, 'n> {
     mark: Option<Mark>,
     /// Whether a result was made up after an action; nothing more counts.
     is_after_result: bool,
+    /// Whether the calls stand in the tag of a result.
+    is_in_result: bool,
 }
 
 impl<'t> Parser<'t, '_> {
@@ -100,12 +104,13 @@ impl<'t> Parser<'t, '_> {
         Some(after)
     }
 
-    fn skip_element(&self) -> Option<&'t str> {
+    fn skip_element(&mut self) -> Option<&'t str> {
         let (tag, after) = self.rest.strip_prefix('<')?.split_once('>')?;
         let is_call = MarkupCall::open(tag).is_some()
             || name_element(self.rest).is_some()
             || matches!(AttributeCall::open(self.rest), Head::Found(_));
         let is_around = is_element(tag.strip_prefix('/').unwrap_or(tag));
+        self.is_in_result |= is_result(tag);
         (is_around && !is_call).then_some(after)
     }
 
@@ -139,9 +144,10 @@ impl<'t> Parser<'t, '_> {
             Some(Mark::Label) => Some(ACTION),
             None => None,
         };
+        let label = label.into_iter().chain(self.is_in_result.then_some(RESULT));
         for call in self.calls.iter_mut().skip(first) {
-            call.mended.extend(label);
-            call.is_weak |= self.mark == Some(Mark::Label);
+            call.mended.extend(label.clone());
+            call.is_weak |= self.mark == Some(Mark::Label) || self.is_in_result;
         }
         Some(())
     }
@@ -186,14 +192,18 @@ impl<'t> Parser<'t, '_> {
             self.rest = rest;
             return self.json();
         }
-        let (name, after) = name_head(rest)?;
-        let after = skip_to_arguments(after);
+        let (name, behind) = name_head(rest)?;
+        let after = skip_to_arguments(behind);
         let json = JsonScan::length(after).and_then(|length| after.get(..length));
-        let (json, after) = match json.filter(|json| json::repair(json).is_some()) {
-            Some(json) => (json.to_owned(), after.get(json.len()..)?),
-            None => plain_object(after)?,
+        let written = match json.filter(|json| json::repair(json).is_some()) {
+            Some(json) => Some((json.to_owned(), after.get(json.len()..)?)),
+            None => plain_object(after),
         };
-        self.calls.push(function(bare(name), json));
+        let (arguments, after) = match written {
+            Some((json, after)) => (RawArguments::Json(json), after),
+            None => plain_input(behind).filter(|_| self.mark == Some(Mark::Label))?,
+        };
+        self.calls.push(function(bare(name), arguments));
         Some(after)
     }
 
@@ -224,8 +234,8 @@ impl<'t> Parser<'t, '_> {
             return None;
         }
         let arguments = inside.get(name.len()..)?.strip_prefix('(')?;
-        let (json, after) = keyword_arguments(arguments)?;
-        let mut call = function(bare(name), json).mended_by(FUNCTION);
+        let (arguments, after) = function_arguments(arguments)?;
+        let mut call = function(bare(name), arguments).mended_by(FUNCTION);
         call.is_weak = self.could_be_program();
         self.calls.push(call);
         match inside.len() < self.rest.len() {
@@ -244,8 +254,8 @@ impl<'t> Parser<'t, '_> {
         loop {
             let name = self.function_name(rest)?;
             let arguments = rest.get(name.len()..)?.strip_prefix('(')?;
-            let (json, after) = keyword_arguments(arguments)?;
-            let mut call = function(bare(name), json).mended_by(FUNCTION);
+            let (arguments, after) = function_arguments(arguments)?;
+            let mut call = function(bare(name), arguments).mended_by(FUNCTION);
             call.is_weak = self.could_be_program();
             calls.push(call);
             rest = after.trim_start();
@@ -285,12 +295,46 @@ fn read_markup(mut call: MarkupCall, inside: &str) -> Option<(RawCall, &str)> {
     }
 }
 
-fn function(name: &str, json: String) -> RawCall {
+fn function(name: &str, arguments: RawArguments) -> RawCall {
     RawCall {
-        arguments: RawArguments::Json(json),
+        arguments,
         form: Form::Function,
         ..RawCall::json(name.to_owned(), String::new())
     }
+}
+
+/// What follows the name of an action, where it is a line of plain words: `Action Input: Paris`, or
+/// `[Paris]`; and what follows that. Words that say nothing stand for no arguments.
+fn plain_input(behind: &str) -> Option<(RawArguments, &str)> {
+    let (input, after) = match behind.strip_prefix('[') {
+        Some(inside) => {
+            let (line, after) = inside.split_once('\n').unwrap_or((inside, ""));
+            (line.trim_end().strip_suffix(']')?, after)
+        }
+        None => {
+            let input = behind.trim_start().strip_prefix("Action Input:")?;
+            input.split_once('\n').unwrap_or((input, ""))
+        }
+    };
+    let input = input.trim();
+    if input.starts_with(['{', '[', '<', '`']) {
+        return None;
+    }
+    let quoted = input
+        .strip_prefix('\'')
+        .and_then(|inside| inside.strip_suffix('\''));
+    let text = match serde_json::from_str::<String>(input) {
+        Ok(text) => text,
+        Err(_) => quoted.unwrap_or(input).to_owned(),
+    };
+    let arguments = match text.as_str() {
+        "" | "None" | "null" => RawArguments::Json(String::new()),
+        text => RawArguments::Positional {
+            values: vec![Value::from(text).to_string()],
+            named: "{}".to_owned(),
+        },
+    };
+    Some((arguments, after))
 }
 
 /// The name that a text begins with, and what follows it.

@@ -3,7 +3,7 @@
 use super::arguments::{BROKE_OFF, Doubt, arguments};
 use super::calls::{CallScanner, Scanned};
 use super::chunks::NativeCall;
-use super::envelope::{Form, RawCall, is_name};
+use super::envelope::{Form, RawArguments, RawCall, is_name};
 use super::event::Fault;
 use super::leniency;
 use super::marker::Guard;
@@ -172,6 +172,11 @@ impl Shaper {
         self.calls > 0
     }
 
+    /// Whether more of the conversation's record was cut off.
+    pub fn has_cut(&self) -> bool {
+        self.guard.as_ref().is_some_and(Guard::has_cut)
+    }
+
     /// What had to be forgiven or mended, by name.
     pub fn leniencies(&self) -> &[&'static str] {
         &self.leniencies
@@ -200,8 +205,7 @@ impl Shaper {
         if self.calls > 0 {
             return Verdict::Met;
         }
-        let has_cut = self.guard.as_ref().is_some_and(Guard::has_cut);
-        if self.is_calls_only || (has_cut && !self.has_passed) {
+        if self.is_calls_only || (self.has_cut() && !self.has_passed) {
             return Verdict::Unmet(self.nothing_left());
         }
         let has_tools = !self.contract.known_tools().is_empty();
@@ -314,6 +318,12 @@ impl Shaper {
         self.leniencies.extend(&raw.mended);
         if exact.is_none() {
             self.leniencies.push(leniency::OTHER_NAME);
+        }
+        if self.is_calls_only {
+            self.leniencies.push(leniency::RESULT);
+        }
+        if matches!(raw.arguments, RawArguments::Positional { .. }) {
+            self.leniencies.push(leniency::POSITIONAL);
         }
         let (arguments, doubt) = arguments(&raw.arguments, tool)?;
         self.leniencies
