@@ -292,7 +292,7 @@ impl Choice {
         }
         let mut reader = attempt.end(billed)?;
         let leniencies = reader.leniencies();
-        for kind in leniencies {
+        for kind in &leniencies {
             let counted = &self.shared.engine.metrics.mended;
             counted.with_label_values(&[*kind]).inc();
         }

@@ -74,12 +74,22 @@ impl TextFilter {
 
     /// Whether the answer ends here, whatever else the model writes.
     pub fn has_stopped(&self) -> bool {
-        self.stop.has_matched() || self.guard.as_ref().is_some_and(Guard::has_cut)
+        self.stop.has_matched() || self.has_cut()
+    }
+
+    /// Whether markup of the conversation was taken off before the answer.
+    pub fn has_relieved(&self) -> bool {
+        self.echo.has_dropped()
+    }
+
+    /// Whether the answer was cut where more of the conversation follows.
+    pub fn has_cut(&self) -> bool {
+        self.guard.as_ref().is_some_and(Guard::has_cut)
     }
 
     /// Whether markup of the conversation was taken off or cut away.
     pub fn has_dropped(&self) -> bool {
-        self.echo.has_dropped() || self.guard.as_ref().is_some_and(Guard::has_cut)
+        self.has_relieved() || self.has_cut()
     }
 
     /// Whether all there was stood in a tool's result.

@@ -5,6 +5,7 @@ use super::decoder::{Additions, Decoder, Step};
 use super::echo::EchoRemover;
 use super::event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 use super::filter::TextFilter;
+use super::leniency;
 use super::meter::Meter;
 use super::output::OutputBuffer;
 use super::shape::{Shaped, Shaper};
@@ -75,8 +76,8 @@ impl Reader {
     }
 
     /// What had to be forgiven or mended in calls and JSON, by name.
-    pub fn leniencies(&self) -> &[&'static str] {
-        self.answer.shaper.leniencies()
+    pub fn leniencies(&self) -> Vec<&'static str> {
+        self.answer.leniencies()
     }
 
     /// Whether the upstream tells a cost that cannot be one.
@@ -506,9 +507,22 @@ impl Answer {
         }
     }
 
+    fn leniencies(&self) -> Vec<&'static str> {
+        let is_relieved = self.echo.has_dropped() || self.filter.has_relieved();
+        let is_cut = self.filter.has_cut() || self.shaper.has_cut();
+        let of_record = [
+            is_relieved.then_some(leniency::RECORD_TAGS),
+            is_cut.then_some(leniency::RECORD_CONTINUED),
+        ];
+        let all = of_record.into_iter().flatten();
+        all.chain(self.shaper.leniencies().iter().copied())
+            .collect()
+    }
+
     fn tell_mending(&self, sink: &mut dyn Sink) {
-        if !self.shaper.leniencies().is_empty() {
-            sink.event(Event::Mended(self.shaper.leniencies()));
+        let leniencies = self.leniencies();
+        if !leniencies.is_empty() {
+            sink.event(Event::Mended(&leniencies));
         }
     }
 
