@@ -214,7 +214,9 @@ impl Choice {
     /// The model's answer is not what was promised: it is asked again, or that was the last word.
     fn ask_again(&mut self, unmet: &Unmet, sink: &mut ChoiceSink<'_>, count: Option<&TokenCount>) {
         let reader = self.end_attempt(Billed::Yes);
-        self.instead = unmet.instead.clone().or(self.instead.take());
+        // Silence is no answer for a model that had more to say when it was asked again.
+        let before = self.instead.take().filter(|instead| !instead.is_empty());
+        self.instead = unmet.instead.clone().or(before);
         let shared = Rc::clone(&self.shared);
         let may_call = shared.ledger.has_calls_left(1);
         self.attempt = reader.filter(|_| may_call).and_then(|before| {

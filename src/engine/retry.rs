@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::attempt::Shared;
 use crate::translate::call::Call;
-use crate::translate::correction::{correction, message};
+use crate::translate::correction::{Correction, Forms, correction, message};
 use crate::translate::key::Secret;
 use crate::translate::plan::{Plan, Reading};
 use crate::translate::reading::Unmet;
@@ -31,6 +31,7 @@ pub struct Template {
     max_prompt_chars: Option<usize>,
     context_tokens: Option<u32>,
     reading: Rc<Reading>,
+    forms: Forms,
     _memory: Rc<dyn Any>,
 }
 
@@ -93,6 +94,7 @@ impl Retry {
                 max_prompt_chars,
                 context_tokens: plan.card.as_ref().and_then(|card| card.context_length),
                 reading: Rc::clone(reading),
+                forms: plan.forms.clone(),
                 _memory: Rc::clone(memory),
             }),
             secret: shared.engine.settings.secret,
@@ -111,7 +113,10 @@ impl Retry {
         let template = &self.template;
         self.left = self.left.checked_sub(1)?;
         self.last_reply = Some(reply.to_owned());
-        let correction = template.correction(self.secret, reply, unmet)?;
+        let Correction {
+            text: correction,
+            key,
+        } = template.correction(self.secret, reply, unmet)?;
         let chars = template
             .prompt_chars
             .saturating_add(correction.chars().count());
@@ -127,6 +132,7 @@ impl Retry {
             input: template.with(&correction),
             reading: Rc::new(Reading {
                 prompt_tokens,
+                correction_key: Some(key),
                 ..(*template.reading).clone()
             }),
             correction,
@@ -146,17 +152,17 @@ impl Retry {
 
 impl Template {
     /// What the model is told: a text behind the prompt, or a message as JSON.
-    fn correction(&self, secret: Secret, reply: &str, unmet: &Unmet) -> Option<String> {
+    fn correction(&self, secret: Secret, reply: &str, unmet: &Unmet) -> Option<Correction> {
         match self.place {
             Splice::Prompt(_) => {
                 let sent: Sent<'_> = serde_json::from_slice(&self.input).ok()?;
                 let system_prompt = sent.system_prompt.as_deref().unwrap_or_default();
                 let sent = [&*sent.prompt, system_prompt];
-                Some(correction(sent, secret, reply, unmet))
+                Some(correction(sent, secret, reply, unmet, &self.forms))
             }
             Splice::Messages(_) => {
                 let sent = std::str::from_utf8(&self.input).ok()?;
-                Some(message(sent, secret, reply, unmet))
+                Some(message(sent, secret, reply, unmet, &self.forms))
             }
         }
     }
@@ -253,6 +259,7 @@ mod tests {
                 max_prompt_chars: None,
                 context_tokens: None,
                 reading: Rc::default(),
+                forms: Forms::default(),
                 _memory: Rc::new(()),
             };
             let correction = "\n\nIt was \"wrong\".\"";

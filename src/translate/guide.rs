@@ -121,22 +121,18 @@ impl<'g> Guide<'g> {
     /// With a single tool that must be called, the model is asked for nothing but its arguments: the
     /// strongest form there is.
     fn only_tool_to_call(&self, offer: &Offer<'_>) -> Option<String> {
-        let [tool] = offer.tools.as_slice() else {
-            return None;
-        };
+        let tool = offer.only_required()?;
         let purpose = tool
             .description
             .as_deref()
             .map(|text| format!(" ({text})"))
             .unwrap_or_default();
         let schema = parameters(tool);
-        (offer.choice == Choice::Required).then(|| {
-            format!(
-                "Answer by giving the arguments for the function {}{purpose}.\n{}",
-                tool.name,
-                self.schema_instructions(&schema, None, ALWAYS)
-            )
-        })
+        Some(format!(
+            "Answer by giving the arguments for the function {}{purpose}.\n{}",
+            tool.name,
+            self.schema_instructions(&schema, None, ALWAYS)
+        ))
     }
 
     /// What is said of the form of the answer; beside tools, it holds where none is called.
@@ -181,6 +177,31 @@ impl<'g> Guide<'g> {
             ),
         };
         format!("{begin} {form}\n\n{purpose}Don't include any text or Markdown fencing {end}")
+    }
+
+    /// The form of a call, or of the arguments where they alone are asked for, to be shown again.
+    pub fn form_of_calls(&self, pen: &Pen) -> Option<String> {
+        let offer = self.tools?;
+        match offer.only_required() {
+            Some(tool) => self.shown_again(&parameters(tool)),
+            None => Some(self.dialect.form(pen)),
+        }
+    }
+
+    /// The form of JSON that the answer has to be, to be shown again.
+    pub fn form_of_json(&self) -> Option<String> {
+        match self.format {
+            AnswerFormat::JsonSchema(wanted) => self.shown_again(wanted.schema.get()),
+            AnswerFormat::Text | AnswerFormat::JsonObject => None,
+        }
+    }
+
+    /// A value in the form of a schema, or else the schema itself, if it is short.
+    fn shown_again(&self, schema: &str) -> Option<String> {
+        const LONGEST_SCHEMA: usize = 2000;
+        let outline = json::outline(schema).filter(|_| self.shows_outline);
+        let whole = || (schema.len() <= LONGEST_SCHEMA).then(|| schema.to_owned());
+        outline.map(|value| value.to_string()).or_else(whole)
     }
 
     /// The keys for a conversation with these instructions: they depend on them and on the tools,
@@ -295,7 +316,7 @@ fn tool_contract(
         dialect: spoken.dialect,
         tools: KnownTool::all(offer, schemas),
         is_required,
-        is_arguments_only: is_required && offer.tools.len() == 1,
+        is_arguments_only: offer.only_required().is_some(),
         is_parallel: offer.parallel,
         quoted: spoken.quoted,
         is_lenient,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::ask::{self, Ask, Delivery, Reasoning};
 use super::call::Call;
 use super::contract::{Contract, Schemas};
+use super::correction::Forms;
 use super::cost::Cost;
 use super::fold::Room;
 use super::guide::GuideSettings;
@@ -52,6 +53,8 @@ pub struct Plan<'a> {
     pub choices: u32,
     pub delivery: Delivery,
     pub reading: Reading,
+    /// What is shown again if the answer misses its form.
+    pub forms: Forms,
     pub notes: Notes,
 }
 
@@ -61,6 +64,8 @@ pub struct Reading {
     pub decoder: DecoderKind,
     /// The key of the conversation's markup, which an answer must not continue.
     pub key: Option<Key>,
+    /// The key of the markup around an earlier reply, if the model was shown one.
+    pub correction_key: Option<Key>,
     pub stop: Vec<String>,
     /// What the answer has to be.
     pub contract: Contract,
@@ -78,6 +83,11 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// The keys of all markup that the model was shown.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.key.iter().chain(&self.correction_key)
+    }
+
     /// Whether an answer can be other than what was asked for: one to plain words cannot, unless it
     /// is nothing but markup of the conversation.
     pub fn can_be_unmet(&self) -> bool {
@@ -201,6 +211,7 @@ pub fn plan<'a>(
         prompt_tokens: written.prompt_tokens,
         price: written.price,
         is_whole: ask.delivery == Delivery::Whole,
+        correction_key: None,
     };
     Ok(Plan {
         upstream: target.upstream,
@@ -210,6 +221,7 @@ pub fn plan<'a>(
         choices: ask.choices,
         delivery: ask.delivery,
         reading,
+        forms: written.forms,
         notes,
     })
 }
@@ -222,6 +234,8 @@ pub(super) struct Written<'a> {
     pub contract: Contract,
     /// The key of the markup, where there is any.
     pub key: Option<Key>,
+    /// What is shown again if the answer misses its form.
+    pub forms: Forms,
     /// How the conversation was written, where that is worth a note.
     pub fold: Option<String>,
     /// Estimated.

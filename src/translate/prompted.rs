@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::ask::{self, Ask, Conversation, Delivery, Reasoning};
 use super::call::{Call, Endpoint, PromptCall, Variant};
 use super::contract::{Contract, Schemas};
+use super::correction::Forms;
 use super::cost::Cost;
 use super::fold::{Cut, Folded, Room, fold};
 use super::guide::{Guide, GuideSettings, Spoken, contract};
@@ -32,6 +33,7 @@ pub(super) fn write<'a>(
     let Prompted {
         folded,
         contract,
+        forms,
         fold,
     } = prompt(ask, &target.id, schemas, &capabilities.room, capabilities)?;
     // The images that are sent count, which may be fewer than there were.
@@ -45,6 +47,7 @@ pub(super) fn write<'a>(
         decoder: decoder(target.upstream),
         contract,
         key: folded.key.clone(),
+        forms,
         fold,
         prompt_tokens,
         price: flat_price(target, variant, capabilities),
@@ -65,6 +68,8 @@ pub(super) struct Prompted<'a> {
     pub folded: Folded<'a>,
     /// What the answer has to be.
     pub contract: Contract,
+    /// What is shown again if the answer misses its form.
+    pub forms: Forms,
     /// How the conversation was written, where that is worth a note.
     pub fold: Option<String>,
 }
@@ -101,6 +106,7 @@ pub(super) fn prompt<'a>(
     );
     let fold = describe_fold(&folded, ask.conversation.turns.len(), detail);
     Ok(Prompted {
+        forms: Forms::of(&guide, folded.key.as_ref()),
         folded,
         contract,
         fold,

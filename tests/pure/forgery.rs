@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use fal_gateway::translate::correction::correction;
+use fal_gateway::translate::correction::{Forms, correction};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::key::Secret;
 use fal_gateway::translate::plan::Capabilities;
@@ -227,14 +227,16 @@ fn a_quoted_reply_cannot_be_closed_from_inside() {
     } = sent(&noted("{}"), Dialect::Tagged);
     let unmet = Unmet {
         correction: "It is no JSON.".to_owned(),
-        fault: Fault::Revised,
+        is_out_of_form: true,
+        fault: Fault::ToolCall,
         instead: None,
     };
+    let forms = Forms::default();
     let mut reply = "{}".to_owned();
     let mut known = vec![key];
     for _ in 0..6 {
-        let added = correction([&prompt, &system], secret, &reply, &unmet);
-        let corrected = format!("{prompt}{added}");
+        let added = correction([&prompt, &system], secret, &reply, &unmet, &forms);
+        let corrected = format!("{prompt}{}", added.text);
         let (_, quoted) = corrected.rsplit_once("\n<previous_reply-").unwrap();
         let (key, _) = quoted.split_once('>').unwrap();
         assert_eq!(corrected.matches(key).count(), 2, "{corrected}");

@@ -445,7 +445,8 @@ fn a_call_is_read_in_every_form_where_its_arguments_alone_were_asked_for() {
     }
 }
 
-const TWO: [&str; 16] = [
+const TWO: [&str; 17] = [
+    "Action: get_weather\nAction Input: {\"city\": \"Oslo\"}\nThought: And the other.\nAction: get_weather\nAction Input: Rome",
     "<tool_calls k=\"KEY\">\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}},\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_calls>",
     "<tool_calls k=\"KEY\">\n[{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}, {\"name\": \"get_weather\", \"arguments\": {\"city\": \"Rome\"}}]\n</tool_calls>",
     "<tool_calls k=\"KEY\">\n<tool_call>[{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}, {\"name\": \"get_weather\", \"arguments\": {\"city\": \"Rome\"}}]</tool_call>\n</tool_calls>",

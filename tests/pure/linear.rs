@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fal_gateway::translate::contract::Contract;
+use fal_gateway::translate::plan::Reading;
 use fal_gateway::translate::reading::echo::EchoRemover;
 use fal_gateway::translate::reading::marker::Guard;
 use fal_gateway::translate::reading::shape::{Shaped, Shaper};
@@ -146,7 +147,11 @@ fn taking_tags_of_the_record_off_is_linear_too() {
             };
             let time = |text: &str| {
                 let started = cpu_time();
-                let (mut echo, mut guard) = (EchoRemover::new(Some(key)), Guard::new(key));
+                let reading = Reading {
+                    key: Some(key.clone()),
+                    ..Reading::default()
+                };
+                let (mut echo, mut guard) = (EchoRemover::new([key]), Guard::new(&reading));
                 let (mut relieved, mut out) = (String::new(), String::new());
                 for piece in text.split_inclusive(|_: char| true) {
                     echo.push(piece, &mut relieved);

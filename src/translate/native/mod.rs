@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use super::ask::{self, AnswerFormat, Ask, Delivery};
 use super::call::Call;
 use super::contract::{Contract, NativeTools, Schemas};
+use super::correction::Forms;
 use super::fold::{Folded, Room};
 use super::guide::{Guide, format_contract};
 use super::key::Key;
@@ -56,6 +57,7 @@ pub(super) fn write<'a>(
     let Spoken {
         messages,
         contract,
+        forms,
         key,
         fold,
     } = match natively.tools {
@@ -80,6 +82,7 @@ pub(super) fn write<'a>(
     Ok(Written {
         decoder: DecoderKind::Chunks,
         contract,
+        forms,
         key,
         fold,
         prompt_tokens: sizes::prompt_tokens(&request),
@@ -92,6 +95,7 @@ pub(super) fn write<'a>(
 struct Spoken<'a> {
     messages: Vec<Message<'a>>,
     contract: Contract,
+    forms: Forms,
     key: Option<Key>,
     fold: Option<String>,
 }
@@ -119,6 +123,10 @@ fn as_messages<'a>(
             Some(guide.format_text(ask.tools.is_some()))
         }
     };
+    let forms = match told {
+        Some(_) => Forms::of(&guide, None),
+        None => Forms::default(),
+    };
     let instructions = match (&conversation.instructions, told) {
         (Some(own), None) => Some(own.clone()),
         (Some(own), Some(told)) => Some(Cow::Owned(format!("{own}\n\n{told}"))),
@@ -135,6 +143,7 @@ fn as_messages<'a>(
             native: native.map(|offer| NativeTools::new(offer, schemas.tools)),
             format: format_contract(&ask.format, schemas.format, ask.delivery),
         },
+        forms,
         key: None,
         fold: None,
     }
@@ -150,6 +159,7 @@ fn as_record<'a>(
     let Prompted {
         folded,
         contract,
+        forms,
         fold,
     } = prompted::prompt(ask, model, schemas, &Room::default(), capabilities)?;
     let Folded {
@@ -171,6 +181,7 @@ fn as_record<'a>(
     Ok(Spoken {
         messages: system.into_iter().chain([user]).collect(),
         contract,
+        forms,
         key,
         fold,
     })

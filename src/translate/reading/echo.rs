@@ -71,13 +71,15 @@ const ON: Next = Next::Continue(());
 const WAIT: Next = Next::Break(());
 
 impl EchoRemover {
-    /// A remover of the tags with this key; without one, everything passes.
-    pub fn new(key: Option<&Key>) -> Self {
+    /// A remover of the tags with these keys; without any, everything passes.
+    pub fn new<'k>(keys: impl IntoIterator<Item = &'k Key>) -> Self {
+        let mut keys = keys.into_iter().peekable();
+        let is_needed = keys.peek().is_some();
         Self {
-            markers: key.map(Markers::new),
-            place: match key {
-                Some(_) => Place::Lead,
-                None => Place::Answer,
+            markers: is_needed.then(|| Markers::new(keys)),
+            place: match is_needed {
+                true => Place::Lead,
+                false => Place::Answer,
             },
             ..Self::default()
         }

@@ -23,19 +23,15 @@ impl TextFilter {
     /// The filter that a request asks for. Markup of a folded conversation never passes. Where a
     /// call is required no text is delivered, so the caller's stop sequences have nothing to end.
     pub fn new(reading: &Reading) -> Self {
-        let tools = reading.contract.tools.as_ref();
         let stops = match reading.contract.requires_call() {
             true => Vec::new(),
             false => reading.stop.clone(),
         };
-        let key = reading.key.as_ref();
+        let is_guarded = reading.keys().next().is_some();
         Self {
-            echo: EchoRemover::new(key),
+            echo: EchoRemover::new(reading.keys()),
             prefill: LeadRemover::of_prefill(reading.prefill.clone().unwrap_or_default()),
-            guard: key.map(|key| match tools {
-                Some(_) => Guard::before_calls(key),
-                None => Guard::new(key),
-            }),
+            guard: is_guarded.then(|| Guard::new(reading)),
             stop: StopScanner::new(stops),
             relieved: String::new(),
             continued: String::new(),

@@ -6,18 +6,20 @@
 
 use super::envelope::{ELEMENTS, QUOTES, is_name_byte};
 use super::markup::{MOST_TAG, window};
+use crate::translate::correction;
 use crate::translate::key::Key;
+use crate::translate::plan::Reading;
 
 /// The longest name of a tag before its key, in bytes.
 const MOST_NAME: usize = 64;
 /// The name in an object that imitates a tag is over within this many bytes.
 const MOST_LEAD: usize = 128;
 
-/// Recognises the tags with one key.
+/// Recognises the tags with certain keys.
 #[derive(Clone, Debug)]
 pub struct Markers {
-    /// The end of their names: `-7K2Q`.
-    end: String,
+    /// The ends of their names: `-7K2Q`.
+    ends: Vec<String>,
 }
 
 /// A tag with the key.
@@ -44,9 +46,10 @@ pub enum Look<T> {
 }
 
 impl Markers {
-    pub fn new(key: &Key) -> Self {
+    pub fn new<'k>(keys: impl IntoIterator<Item = &'k Key>) -> Self {
+        let ends = keys.into_iter().map(|key| format!("-{key}"));
         Self {
-            end: format!("-{key}"),
+            ends: ends.collect(),
         }
     }
 
@@ -66,9 +69,10 @@ impl Markers {
         };
         let name = text.get(..head).unwrap_or_default();
         let name = name.trim_start_matches(['<', '/']).to_ascii_lowercase();
-        let name = name.get(..name.len().saturating_sub(self.end.len()));
+        // Keys have no hyphens.
+        let (name, _) = name.rsplit_once('-').unwrap_or_default();
         Look::Found(Marker {
-            name: name.unwrap_or_default().to_owned(),
+            name: name.to_owned(),
             is_closing: text.starts_with("</"),
             is_empty: attributes.ends_with('/'),
             role: role(attributes),
@@ -109,18 +113,22 @@ impl Markers {
         }
     }
 
-    /// Where the name with the key is over that a text begins with.
+    /// Where the name with a key is over that a text begins with.
     pub fn end_of_name(&self, text: &str) -> Look<usize> {
-        let most = MOST_NAME.saturating_add(self.end.len());
+        let longest = self.ends.iter().map(String::len).max().unwrap_or_default();
+        let most = MOST_NAME.saturating_add(longest);
         let shown = window(text, most);
         let length = shown.bytes().take_while(|byte| is_name_byte(*byte)).count();
         let name = shown.as_bytes().get(..length).unwrap_or_default();
-        let end = self.end.as_bytes();
-        let mut ends = name.windows(end.len());
-        match ends.position(|part| part.eq_ignore_ascii_case(end)) {
-            Some(at) if at > 0 => Look::Found(at.saturating_add(end.len())),
+        let over = |end: &String| {
+            let mut parts = name.windows(end.len());
+            let at = parts.position(|part| part.eq_ignore_ascii_case(end.as_bytes()))?;
+            (at > 0).then(|| at.saturating_add(end.len()))
+        };
+        match self.ends.iter().filter_map(over).min() {
+            Some(end) => Look::Found(end),
             None if length == text.len() && length < most => Look::Open,
-            _ => Look::No,
+            None => Look::No,
         }
     }
 }
@@ -140,8 +148,9 @@ fn role(attributes: &str) -> Option<String> {
 #[derive(Clone, Debug)]
 pub struct Guard {
     markers: Markers,
-    /// The tag of the block that holds calls, where nobody looks for calls.
-    block: Option<String>,
+    /// What else ends the text: the tag of the block that holds calls, where nobody looks for
+    /// calls, and the words that begin a correction, where the model was shown one.
+    others: Vec<String>,
     /// Whether elements that may hold calls pass, for those who look for calls behind this guard.
     passes_calls: bool,
     held: String,
@@ -149,27 +158,27 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// A guard against the tags with this key, and against the block of calls.
-    pub fn new(key: &Key) -> Self {
+    /// A guard for what a model writes that was told so. Where calls may come, the elements pass
+    /// that may hold them.
+    pub fn new(reading: &Reading) -> Self {
+        let passes_calls = reading.contract.tools.is_some();
+        let key = reading.key.as_ref().filter(|_| !passes_calls);
+        let block = key.map(|key| format!("<tool_calls k=\"{key}\""));
+        let again = reading.correction_key.as_ref();
+        let words = again.map(|_| correction::OPENING.to_owned());
         Self {
-            block: Some(format!("<tool_calls k=\"{key}\"")),
-            ..Self::behind_calls(key)
-        }
-    }
-
-    /// A guard that lets elements pass which may hold calls.
-    pub fn before_calls(key: &Key) -> Self {
-        Self {
-            passes_calls: true,
-            ..Self::behind_calls(key)
+            markers: Markers::new(reading.keys()),
+            others: block.into_iter().chain(words).collect(),
+            passes_calls,
+            ..Self::behind_calls([])
         }
     }
 
     /// A guard for text in which no calls were found. A block that is quoted in it may stay.
-    pub fn behind_calls(key: &Key) -> Self {
+    pub fn behind_calls<'k>(keys: impl IntoIterator<Item = &'k Key>) -> Self {
         Self {
-            markers: Markers::new(key),
-            block: None,
+            markers: Markers::new(keys),
+            others: Vec::new(),
             passes_calls: false,
             held: String::new(),
             has_cut: false,
@@ -183,7 +192,7 @@ impl Guard {
         }
         let text = std::mem::take(&mut self.held) + piece;
         let mut from = 0;
-        while let Some(offset) = text.get(from..).and_then(|rest| rest.find(['<', '{'])) {
+        while let Some(offset) = text.get(from..).and_then(|rest| self.next_sign(rest)) {
             let at = from.saturating_add(offset);
             let rest = text.get(at..).unwrap_or_default();
             match self.look(rest) {
@@ -213,20 +222,31 @@ impl Guard {
         self.has_cut
     }
 
+    /// Where something may begin that ends the text.
+    fn next_sign(&self, text: &str) -> Option<usize> {
+        match self.others.iter().any(|other| !other.starts_with('<')) {
+            true => text.find(|letter| {
+                ['<', '{'].contains(&letter) || correction::OPENING.starts_with(letter)
+            }),
+            false => text.find(['<', '{']),
+        }
+    }
+
     fn look(&self, rest: &str) -> Look<()> {
         if rest.starts_with('{') {
             return self.markers.member(rest);
         }
-        let of_block = match &self.block {
-            Some(block) if rest.starts_with(block.as_str()) => Look::Found(()),
-            Some(block) if block.starts_with(rest) => Look::Open,
-            _ => Look::No,
+        let mut others = self.others.iter();
+        let of_others = match () {
+            () if others.clone().any(|other| rest.starts_with(other.as_str())) => Look::Found(()),
+            () if others.any(|other| other.starts_with(rest)) => Look::Open,
+            () => Look::No,
         };
         let head = match self.markers.head(rest) {
             Look::Found(length) if self.passes_calls && is_of_calls(rest, length) => Look::No,
             head => head,
         };
-        match (head, of_block) {
+        match (head, of_others) {
             (Look::Found(_), _) | (_, Look::Found(())) => Look::Found(()),
             (Look::Open, _) | (_, Look::Open) => Look::Open,
             (Look::No, Look::No) => Look::No,

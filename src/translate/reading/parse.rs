@@ -66,6 +66,7 @@ impl<'t> Parser<'t, '_> {
             let skipped = self
                 .skip_fence()
                 .or_else(|| self.skip_mark())
+                .or_else(|| self.skip_thought())
                 .or_else(|| self.skip_element());
             match skipped {
                 Some(rest) if !self.is_after_result => self.rest = rest,
@@ -102,6 +103,14 @@ impl<'t> Parser<'t, '_> {
         self.is_after_result = self.rest.starts_with("Observation:") && !self.calls.is_empty();
         self.mark = Some(mark);
         Some(after)
+    }
+
+    /// Goes past a line of thought behind an action.
+    fn skip_thought(&self) -> Option<&'t str> {
+        let thought = self.rest.strip_prefix("Thought:")?;
+        let is_behind = self.mark == Some(Mark::Label) && !self.calls.is_empty();
+        let (_, after) = thought.split_once('\n').unwrap_or((thought, ""));
+        is_behind.then_some(after)
     }
 
     fn skip_element(&mut self) -> Option<&'t str> {

@@ -208,7 +208,7 @@ impl Answer {
             decoder: Decoder::new(reading.decoder, limits.max_object),
             new: Additions::default(),
             written: String::new(),
-            echo: EchoRemover::new(reading.key.as_ref()),
+            echo: EchoRemover::new(reading.keys()),
             relieved: String::new(),
             splitter: ThinkSplitter::default(),
             split: Split::default(),
@@ -509,7 +509,9 @@ impl Answer {
 
     fn leniencies(&self) -> Vec<&'static str> {
         let is_relieved = self.echo.has_dropped() || self.filter.has_relieved();
-        let is_cut = self.filter.has_cut() || self.shaper.has_cut();
+        // Behind calls nothing else is wanted, and how much of it comes is chance.
+        let has_cut = self.filter.has_cut() || self.shaper.has_cut();
+        let is_cut = has_cut && !self.shaper.has_calls();
         let of_record = [
             is_relieved.then_some(leniency::RECORD_TAGS),
             is_cut.then_some(leniency::RECORD_CONTINUED),

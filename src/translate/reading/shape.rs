@@ -71,7 +71,7 @@ impl Shaper {
             guard: contract
                 .tools
                 .as_ref()
-                .map(|tools| Guard::behind_calls(&tools.key)),
+                .map(|tools| Guard::behind_calls([&tools.key])),
             guarded: String::new(),
             live: is_live.then(RootScanner::new),
             contract,
@@ -162,6 +162,7 @@ impl Shaper {
         };
         Unmet {
             correction: correction.to_owned(),
+            is_out_of_form: is_required || is_strict,
             fault,
             instead: None,
         }
@@ -194,6 +195,7 @@ impl Shaper {
         if let Some(correction) = self.broken.take() {
             return Verdict::Unmet(Unmet {
                 correction,
+                is_out_of_form: true,
                 fault: Fault::ToolCall,
                 instead: None,
             });
@@ -370,6 +372,7 @@ impl Shaper {
     fn empty(out: &mut Shaped) -> Verdict {
         Verdict::Unmet(Unmet {
             correction: "It was empty.".to_owned(),
+            is_out_of_form: false,
             fault: Fault::ToolCall,
             instead: Some(Instead::of(std::mem::take(&mut out.text))),
         })
@@ -394,6 +397,7 @@ impl Shaper {
         };
         Verdict::Unmet(Unmet {
             correction: doubt.correction,
+            is_out_of_form: true,
             fault,
             instead,
         })
@@ -409,6 +413,7 @@ impl Shaper {
         if calls.is_empty() {
             return Verdict::Unmet(Unmet {
                 correction: NO_CALL.to_owned(),
+                is_out_of_form: true,
                 fault: Fault::ToolChoice,
                 instead: None,
             });
@@ -422,6 +427,7 @@ impl Shaper {
                 Err(correction) => {
                     return Verdict::Unmet(Unmet {
                         correction,
+                        is_out_of_form: true,
                         fault: Fault::ToolChoice,
                         instead: None,
                     });
@@ -456,6 +462,7 @@ impl Shaper {
         match json::parse_arguments(&text, schema.as_deref()) {
             Ok(answer) if answer.fixes.contains(&Fix::Closed) => Verdict::Unmet(Unmet {
                 correction: BROKE_OFF.to_owned(),
+                is_out_of_form: true,
                 fault: Fault::JsonSchema,
                 instead: (!is_strict).then(|| Instead::of(text)),
             }),
@@ -468,6 +475,7 @@ impl Shaper {
             Err(_) if is_refusal(&text) => Verdict::Declined(text),
             Err(error) => Verdict::Unmet(Unmet {
                 correction: error.message(),
+                is_out_of_form: true,
                 fault: Fault::JsonSchema,
                 instead: (!is_strict).then(|| Instead::of(json_alone(text))),
             }),

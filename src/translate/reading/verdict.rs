@@ -19,6 +19,8 @@ pub enum Verdict {
 pub struct Unmet {
     /// What was wrong with it, for the model to mend.
     pub correction: String,
+    /// Whether it was meant to have a form and has missed it, so that the form is shown again.
+    pub is_out_of_form: bool,
     /// What the caller is told when it is not mended.
     pub fault: Fault,
     /// What to deliver instead of the fault, where the caller asked for no guarantee.
@@ -33,6 +35,11 @@ pub struct Instead {
 }
 
 impl Instead {
+    /// Whether there is nothing to deliver.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.calls.is_empty()
+    }
+
     /// Text alone.
     pub fn of(text: String) -> Self {
         Self {

@@ -97,7 +97,7 @@ impl Dialect {
     }
 
     /// The form of a call.
-    fn form(self, pen: &Pen) -> String {
+    pub fn form(self, pen: &Pen) -> String {
         match self {
             Self::Tagged => format!(
                 "<tool_calls k=\"{pen}\">\n{{\"name\": \"<tool-name>\", \"arguments\": {{}}}}\n</tool_calls>"

@@ -16,6 +16,16 @@ pub struct Offer<'a> {
     pub as_functions: bool,
 }
 
+impl<'a> Offer<'a> {
+    /// The tool that must be called, where it is the only one.
+    pub fn only_required(&self) -> Option<&Tool<'a>> {
+        match self.tools.as_slice() {
+            [tool] if self.choice == Choice::Required => Some(tool),
+            _ => None,
+        }
+    }
+}
+
 /// One function.
 #[derive(Clone, Debug)]
 pub struct Tool<'a> {

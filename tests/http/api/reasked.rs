@@ -69,7 +69,8 @@ fn said(answer: &Answer, is_stream: bool) -> (String, usize) {
     if !is_stream {
         let message = answer.json()["choices"][0]["message"].clone();
         let calls = message["tool_calls"].as_array().map_or(0, Vec::len);
-        return (answer.content(), calls);
+        let text = message["content"].as_str().unwrap_or_default();
+        return (text.to_owned(), calls);
     }
     let (mut text, mut calls) = (String::new(), 0);
     for line in answer
@@ -196,5 +197,24 @@ fn a_call_that_was_due_is_never_delivered_without_what_its_schema_requires() {
             let (called, _) = ask(&body, &[answer, mended]);
             assert_eq!(said(&called, stream).1, 1, "{}", called.text());
         }
+    }
+}
+
+/// The model was shown its reply in tags with a key of their own. It may repeat them, and all that
+/// was said of it.
+#[test]
+fn a_correction_that_the_model_copies_reaches_nobody() {
+    let said_of_it = "Your previous reply, quoted below, was not valid. It was empty.";
+    for stream in [false, true] {
+        let body = with_a_tool(stream);
+        let (answer, asked) = ask(&body, &["", said_of_it]);
+        assert_eq!(asked, 2);
+        assert!(answer.text().contains("\"error\""), "{}", answer.text());
+        let greeting = format!("Hello!\n\n{said_of_it}\n<previous_reply-ABCD>\n");
+        let (answer, _) = ask(&body, &["", &greeting]);
+        assert_eq!(said(&answer, stream).0.trim(), "Hello!");
+        // Who was not told so may say it.
+        let (answer, asked) = ask(&body, &[said_of_it]);
+        assert_eq!((said(&answer, stream).0.as_str(), asked), (said_of_it, 1));
     }
 }
