@@ -36,26 +36,39 @@ pub(super) fn judge(task: &Task, heard: &Result<Heard, String>) -> Outcome {
     }
     match does(&task.wanted, heard) {
         Err(why) => Outcome::Missed(why),
-        Ok(()) => way(&task.request, heard.notes.as_deref().unwrap_or_default()),
+        Ok(()) => way(task, heard),
     }
 }
 
-/// How an answer came about. What the gateway does itself for the fields of the request is no
-/// sign of anything; what else it names had to be mended.
-fn way(request: &Value, notes: &[String]) -> Outcome {
-    const OF_THE_GATEWAY: [&str; 4] = ["stream_options", "max_tokens", "models", "image_upload"];
-    let is_field = |name: &str| request.get(name).is_some() || OF_THE_GATEWAY.contains(&name);
-    match notes.iter().any(|name| name == "reask") {
+/// How an answer came about.
+fn way(task: &Task, heard: &Heard) -> Outcome {
+    let notes = heard.notes.as_deref().unwrap_or_default();
+    match notes.iter().any(|name| name == REASKED) {
         true => Outcome::Reasked,
-        false if notes.iter().all(|name| is_field(name)) => Outcome::FirstTry,
+        false if mended(task, heard).next().is_none() => Outcome::FirstTry,
         false => Outcome::Repaired,
     }
+}
+
+/// The name of an answer that was asked for again.
+const REASKED: &str = "reask";
+
+/// What had to be mended in an answer, by name. What the gateway does itself for the fields of the
+/// request is no sign of anything.
+pub(super) fn mended<'h>(task: &'h Task, heard: &'h Heard) -> impl Iterator<Item = &'h str> {
+    const OF_THE_GATEWAY: [&str; 4] = ["stream_options", "max_tokens", "models", "image_upload"];
+    let is_field = |name: &str| task.request.get(name).is_some() || OF_THE_GATEWAY.contains(&name);
+    let names = heard.notes.iter().flatten().map(String::as_str);
+    names.filter(move |name| *name != REASKED && !is_field(name))
 }
 
 /// What holds for every answer, and what the task adds to it.
 fn keeps_promises(request: &Value, promised: Promised, heard: &Heard) -> Result<(), String> {
     for call in &heard.calls {
         check_call(request, call)?;
+        if promised.call {
+            check_required(request, call)?;
+        }
         if promised.only.is_some_and(|only| call.name != only) {
             return Err(format!("{} was called instead", call.name));
         }
@@ -96,6 +109,20 @@ fn check_call(request: &Value, call: &HeardCall) -> Result<(), String> {
             check_schema(function.get("parameters"), &call.arguments)
         }
         Ok(_) => Ok(()),
+    }
+}
+
+/// A call that was due holds what its tool requires.
+fn check_required(request: &Value, call: &HeardCall) -> Result<(), String> {
+    let offered = list(request.get("tools")).iter();
+    let mut functions = offered.filter_map(|tool| tool.get("function"));
+    let function = functions.find(|known| text_at(known, "/name") == call.name);
+    let required = function.and_then(|function| function.pointer("/parameters/required"));
+    let given: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
+    let mut required = list(required).iter().filter_map(Value::as_str);
+    match required.find(|name| given.get(name).is_none()) {
+        Some(name) => Err(format!("{} was called without {name}", call.name)),
+        None => Ok(()),
     }
 }
 
@@ -165,6 +192,7 @@ fn holds(given: &Value, wanted: &Value) -> bool {
                     .all(|(given, wanted)| holds(given, wanted))
         }
         (Value::String(given), Value::String(wanted)) => given.trim().eq_ignore_ascii_case(wanted),
+        (Value::Number(given), Value::Number(wanted)) => given.as_f64() == wanted.as_f64(),
         (given, wanted) => given == wanted,
     }
 }

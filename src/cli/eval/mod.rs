@@ -7,6 +7,7 @@
 mod heard;
 mod judge;
 mod models;
+mod offers;
 mod report;
 mod tasks;
 mod world;
@@ -24,7 +25,7 @@ use heard::Heard;
 use judge::{Outcome, judge};
 use report::Row;
 use tasks::{Task, tasks};
-use world::World;
+use world::{Guidance, World};
 
 /// Positions of the emulator's dial that are measured at a time.
 const AT_ONCE: usize = 4;
@@ -82,6 +83,7 @@ async fn measure_gateway(args: &EvalArgs, out: &mut impl Write) -> io::Result<u8
         report::write_row(&row, out)?;
         rows.push(row);
     }
+    report::write_mended(&rows, out)?;
     report::write_remarks(&rows, |remark| args.details || remark.is_breach, false, out)?;
     Ok(exit_code(&rows))
 }
@@ -101,9 +103,9 @@ impl Position {
             behaviour,
             ..Options::default()
         };
-        let world = World::emulated(config.clone(), self.dialect, options)?;
+        let world = World::emulated(config.clone(), Guidance::of(self.dialect), options)?;
         let mut row = Row::new(self.label);
-        let answered = ask_all(&world, None, tasks, &mut row).await;
+        let answered = ask_all(&world, None, tasks.iter(), &mut row).await;
         world.stop().await;
         answered.map_err(io::Error::other)?;
         Ok(row)
@@ -124,7 +126,7 @@ fn position(word: &str, about: &str) -> String {
 async fn ask_all(
     world: &World,
     model: Option<&str>,
-    tasks: &[Task],
+    tasks: impl Iterator<Item = &Task>,
     row: &mut Row,
 ) -> Result<(), String> {
     for task in tasks {
@@ -140,6 +142,8 @@ async fn ask_all(
                     let heard = Heard::read(&reply);
                     row.is_told &= heard.as_ref().is_ok_and(Heard::tells);
                     delivered = heard.as_ref().map(|heard| heard.content.clone()).ok();
+                    let mended = heard.iter().flat_map(|heard| judge::mended(task, heard));
+                    row.mended.extend(mended.map(str::to_owned));
                     judge(task, &heard)
                 }
                 Err(AskError::Broken) => Outcome::Error("the answer broke off".to_owned()),
@@ -151,7 +155,7 @@ async fn ask_all(
                 true => delivered.into_iter().collect(),
                 false => overheard,
             };
-            row.count(&format!("{}{way}", task.name), &outcome, texts);
+            row.count(task, way, &outcome, texts);
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::report::{self, Row};
 use super::tasks::{Task, tasks};
-use super::world::World;
+use super::world::{Guidance, World};
 use super::{ask_all, chosen, exit_code};
 use crate::cli::args::EvalArgs;
 use crate::cli::check::BAD_SETTINGS;
@@ -48,13 +48,12 @@ pub(super) async fn measure(args: &EvalArgs, out: &mut impl Write) -> io::Result
         }
     };
     let tasks = tasks();
-    announce(args, config.as_ref(), dialects.len(), tasks.len(), out)?;
+    announce(args, config.as_ref(), dialects.len(), &tasks, out)?;
     report::write_head("Model", out)?;
     let mut rows = Vec::new();
     let mut measured = Capabilities::new();
     let mut problem = None;
     for model in &args.model {
-        let first = rows.len();
         match measure_model(
             args,
             config.as_ref(),
@@ -66,10 +65,8 @@ pub(super) async fn measure(args: &EvalArgs, out: &mut impl Write) -> io::Result
         )
         .await?
         {
-            Ok(()) => {
-                let tried = dialects.iter().zip(rows.iter().skip(first));
-                let best = best(tried.map(|(dialect, row)| (*dialect, row.figures)));
-                measured.extend(best.map(|best| (model.clone(), best)));
+            Ok(capability) => {
+                measured.insert(model.clone(), capability);
             }
             Err(why) => {
                 problem = Some(format!("{model}: {why}"));
@@ -89,7 +86,8 @@ pub(super) async fn measure(args: &EvalArgs, out: &mut impl Write) -> io::Result
     }
 }
 
-/// Adds a row for each dialect; the inner error says why nothing could be measured.
+/// Adds a row for each dialect, and one for the best of them without outlines, and tells what is to
+/// be kept; the inner error says why nothing could be measured.
 async fn measure_model(
     args: &EvalArgs,
     config: Option<&Config>,
@@ -98,37 +96,71 @@ async fn measure_model(
     tasks: &[Task],
     rows: &mut Vec<Row>,
     out: &mut impl Write,
-) -> io::Result<Result<(), String>> {
+) -> io::Result<Result<Capability, String>> {
+    let mut best: Option<(Option<Dialect>, Figures, Figures)> = None;
     for dialect in dialects {
-        let mut row = Row::new(match dialect {
+        let label = match dialect {
             Some(dialect) => format!("{model}, {}", dialect.word()),
             None => model.to_owned(),
-        });
-        let world = world(args, config, *dialect)?;
-        let answered = ask_all(&world, Some(model), tasks, &mut row).await;
-        world.stop().await;
-        if answered.is_err() {
-            return Ok(answered);
+        };
+        let guidance = dialect.map(Guidance::of);
+        let world = world(args, config, guidance)?;
+        match measure_row(world, label, model, tasks.iter(), out).await? {
+            Err(why) => return Ok(Err(why)),
+            Ok(row) => {
+                let is_best = best.is_none_or(|(_, best, _)| is_better(row.figures, best));
+                if is_best {
+                    best = Some((*dialect, row.figures, row.outlined));
+                }
+                rows.push(row);
+            }
         }
-        report::write_row(&row, out)?;
-        rows.push(row);
     }
-    Ok(Ok(()))
-}
-
-/// What to keep of the dialects that a model was measured in. Where it did no task in any of them,
-/// none of them is better.
-fn best(tried: impl Iterator<Item = (Option<Dialect>, Figures)>) -> Option<Capability> {
-    let better = |old: (Option<Dialect>, Figures), new: (Option<Dialect>, Figures)| {
-        if is_better(new.1, old.1) { new } else { old }
-    };
-    let (dialect, figures) = tried.reduce(better)?;
-    Some(Capability {
+    let (dialect, figures, outlined) = best.unwrap_or_default();
+    let mut capability = Capability {
+        // Where no task was done in any of them, none of them is better.
         dialect: dialect.filter(|_| figures.right() > 0),
         outline: None,
         measured: Some(today()),
         figures,
-    })
+    };
+    if let Some(dialect) = dialect {
+        let guidance = Guidance {
+            has_outlines: false,
+            ..Guidance::of(dialect)
+        };
+        let label = format!("{model}, {}, no outlines", dialect.word());
+        let world = world(args, config, Some(guidance))?;
+        let tasks = tasks.iter().filter(|task| task.has_outline());
+        match measure_row(world, label, model, tasks, out).await? {
+            Err(why) => return Ok(Err(why)),
+            Ok(row) => {
+                let has_done_any = outlined.right() + row.figures.right() > 0;
+                let is_better = is_better(row.figures, outlined);
+                capability.outline = has_done_any.then_some(!is_better);
+                rows.push(row);
+            }
+        }
+    }
+    Ok(Ok(capability))
+}
+
+/// Puts tasks to a model and prints its row; the inner error says why that was not possible.
+async fn measure_row(
+    world: World,
+    label: String,
+    model: &str,
+    tasks: impl Iterator<Item = &Task>,
+    out: &mut impl Write,
+) -> io::Result<Result<Row, String>> {
+    let mut row = Row::new(label);
+    let answered = ask_all(&world, Some(model), tasks, &mut row).await;
+    world.stop().await;
+    if let Err(why) = answered {
+        return Ok(Err(why));
+    }
+    report::write_row(&row, out)?;
+    Ok(Ok(row))
 }
 
 /// Says what was wrong, and keeps what was measured.
@@ -194,16 +226,27 @@ fn announce(
     args: &EvalArgs,
     config: Option<&Config>,
     dialects: usize,
-    tasks: usize,
+    tasks: &[Task],
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let answers = args.model.len() * dialects * tasks * 2;
+    let again = match config {
+        Some(_) => tasks.iter().filter(|task| task.has_outline()).count(),
+        None => 0,
+    };
+    let answers = args.model.len() * (dialects * tasks.len() + again) * 2;
     let each = config.map_or(0, |config| config.tools.max_reasks) + 1;
     writeln!(
         out,
-        "{tasks} tasks, each asked whole and as a stream: {} answers in each row.",
-        2 * tasks
+        "{} tasks, each asked whole and as a stream: {} answers in each row.",
+        tasks.len(),
+        2 * tasks.len()
     )?;
+    if again > 0 {
+        writeln!(
+            out,
+            "What is best is tried once more, in the {again} tasks that have an outline, without it."
+        )?;
+    }
     match (&args.url, &args.relay) {
         (Some(url), _) => writeln!(
             out,
@@ -219,15 +262,19 @@ fn announce(
     out.flush()
 }
 
-fn world(args: &EvalArgs, config: Option<&Config>, dialect: Option<Dialect>) -> io::Result<World> {
-    let (config, dialect) = match (&args.url, config, dialect) {
-        (None, Some(config), Some(dialect)) => (config.clone(), dialect),
+fn world(
+    args: &EvalArgs,
+    config: Option<&Config>,
+    guidance: Option<Guidance>,
+) -> io::Result<World> {
+    let (config, guidance) = match (&args.url, config, guidance) {
+        (None, Some(config), Some(guidance)) => (config.clone(), guidance),
         (url, ..) => {
             return World::elsewhere(url.as_deref().unwrap_or_default(), args.key.as_ref());
         }
     };
     let Some(relay) = &args.relay else {
-        return World::before_fal(config, dialect);
+        return World::before_fal(config, guidance);
     };
     let options = Options {
         relay: Some(relay.clone()),
@@ -238,10 +285,10 @@ fn world(args: &EvalArgs, config: Option<&Config>, dialect: Option<Dialect>) -> 
         relay_model: args.relay_model.clone(),
         ..Options::default()
     };
-    World::emulated(config, dialect, options)
+    World::emulated(config, guidance, options)
 }
 
-/// Which of two dialects suits a model better: nothing invalid, then most tasks done, then with
+/// Which of two ways suits a model better: nothing invalid, then most tasks done, then with
 /// least help.
 fn is_better(new: Figures, old: Figures) -> bool {
     let merit = |figures: Figures| {

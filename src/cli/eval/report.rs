@@ -1,8 +1,10 @@
 //! The table, and what is said besides.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use super::judge::Outcome;
+use super::tasks::Task;
 use crate::config::Figures;
 
 /// What came of the tasks in one row.
@@ -10,8 +12,12 @@ use crate::config::Figures;
 pub(super) struct Row {
     pub(super) label: String,
     pub(super) figures: Figures,
+    /// The same, for the tasks in which the model is shown an outline of JSON, if it is.
+    pub(super) outlined: Figures,
     /// Answers that were not right.
     pub(super) remarks: Vec<Remark>,
+    /// What had to be mended, by name.
+    pub(super) mended: BTreeSet<String>,
     /// Whether the server told how its answers came about.
     pub(super) is_told: bool,
 }
@@ -36,23 +42,35 @@ impl Row {
         }
     }
 
-    /// Counts what came of one task, for which the model wrote these texts.
-    pub(super) fn count(&mut self, task: &str, outcome: &Outcome, texts: Vec<String>) {
-        let figures = &mut self.figures;
-        let (figure, remark) = match outcome {
-            Outcome::FirstTry => (&mut figures.first_try, None),
-            Outcome::Repaired => (&mut figures.repaired, None),
-            Outcome::Reasked => (&mut figures.reasked, None),
-            Outcome::Missed(why) => (&mut figures.missed, Some(format!("missed: {why}"))),
-            Outcome::Error(code) => (&mut figures.errors, Some(format!("error: {code}"))),
-            Outcome::Invalid(how) => (&mut figures.invalid, Some(format!("INVALID: {how}"))),
+    /// Counts what came of one task, in this way of asking, for which the model wrote these texts.
+    pub(super) fn count(&mut self, task: &Task, way: &str, outcome: &Outcome, texts: Vec<String>) {
+        *figure(&mut self.figures, outcome) += 1;
+        if task.has_outline() {
+            *figure(&mut self.outlined, outcome) += 1;
+        }
+        let remark = match outcome {
+            Outcome::FirstTry | Outcome::Repaired | Outcome::Reasked => return,
+            Outcome::Missed(why) => format!("missed: {why}"),
+            Outcome::Error(code) => format!("error: {code}"),
+            Outcome::Invalid(how) => format!("INVALID: {how}"),
         };
-        *figure += 1;
-        self.remarks.extend(remark.map(|remark| Remark {
-            says: format!("{task}: {remark}"),
+        self.remarks.push(Remark {
+            says: format!("{}{way}: {remark}", task.name),
             is_breach: matches!(outcome, Outcome::Invalid(_)),
             texts,
-        }));
+        });
+    }
+}
+
+/// The figure that an outcome counts in.
+fn figure<'f>(figures: &'f mut Figures, outcome: &Outcome) -> &'f mut usize {
+    match outcome {
+        Outcome::FirstTry => &mut figures.first_try,
+        Outcome::Repaired => &mut figures.repaired,
+        Outcome::Reasked => &mut figures.reasked,
+        Outcome::Missed(_) => &mut figures.missed,
+        Outcome::Error(_) => &mut figures.errors,
+        Outcome::Invalid(_) => &mut figures.invalid,
     }
 }
 
@@ -81,6 +99,23 @@ pub(super) fn write_row(row: &Row, out: &mut impl Write) -> io::Result<()> {
         out,
         "| {label} | {first_try} | {repaired} | {reasked} | {missed} | {errors} | {invalid} |"
     )?;
+    out.flush()
+}
+
+/// What was mended, by name, and how the model went wrong where it was: in so many rows.
+pub(super) fn write_mended(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    let mut labels = BTreeMap::<&str, Vec<&str>>::new();
+    for row in rows {
+        for name in &row.mended {
+            labels.entry(name).or_default().push(&row.label);
+        }
+    }
+    writeln!(out, "\n| Mended | In rows | The first |\n|---|---|---|")?;
+    for (name, rows) in labels {
+        let first = rows.first().copied().unwrap_or_default();
+        let first = first.split_once(": ").map_or(first, |(word, _)| word);
+        writeln!(out, "| {name} | {} | {first} |", rows.len())?;
+    }
     out.flush()
 }
 

@@ -5,6 +5,8 @@
 
 use serde_json::{Value, json};
 
+use super::offers::{booking, city_format, mail, many_tools, order, person_format, time, tools};
+
 /// One task.
 pub(super) struct Task {
     /// What it is about, for the report.
@@ -13,6 +15,17 @@ pub(super) struct Task {
     pub(super) request: Value,
     pub(super) wanted: Wanted,
     pub(super) promised: Promised,
+}
+
+impl Task {
+    /// Whether the model is asked for JSON by a schema, of which an outline can be shown: as its
+    /// answer, or as the arguments of the only tool that it may and must call.
+    pub(super) fn has_outline(&self) -> bool {
+        let choice = self.request.get("tool_choice");
+        let is_of_one = |choice: &Value| choice.is_object();
+        let format = self.request.pointer("/response_format/json_schema");
+        format.is_some() || choice.is_some_and(is_of_one)
+    }
 }
 
 /// The answer that does the task.
@@ -51,6 +64,7 @@ const NOTHING: Promised = Promised {
 /// All tasks, in the order in which they are asked.
 pub(super) fn tasks() -> Vec<Task> {
     let mut tasks = calls();
+    tasks.extend(tools_of_all_kinds());
     tasks.extend(choices());
     tasks.extend(formats());
     tasks.extend(conversations());
@@ -105,6 +119,26 @@ fn calls() -> Vec<Task> {
                 json!({"tools": [booking(), mail()]}),
             ),
             Wanted::Calls(vec![("book_table", table)]),
+            NOTHING,
+        ),
+    ]
+}
+
+fn tools_of_all_kinds() -> Vec<Task> {
+    vec![
+        task(
+            "a tool that takes nothing",
+            asked("What time is it?", json!({"tools": [time(), mail()]})),
+            Wanted::Calls(vec![("get_time", json!({}))]),
+            NOTHING,
+        ),
+        task(
+            "a large number, a choice and a list of one",
+            asked(ORDER, json!({"tools": [order(), mail()]})),
+            Wanted::Calls(vec![(
+                "order_goods",
+                json!({"amount": 12500, "speed": "express", "marks": ["don't bend"]}),
+            )]),
             NOTHING,
         ),
         task(
@@ -194,6 +228,15 @@ fn formats() -> Vec<Task> {
             NOTHING,
         ),
         task(
+            "a JSON schema, with a large number",
+            asked(
+                "Lyon has 522250 inhabitants.",
+                json!({"response_format": city_format()}),
+            ),
+            Wanted::Json(json!({"city": "Lyon", "inhabitants": 522_250})),
+            NOTHING,
+        ),
+        task(
             "a strict JSON schema",
             asked(PERSON, json!({"response_format": person_format(true)})),
             Wanted::Json(ada),
@@ -246,6 +289,8 @@ fn conversations() -> Vec<Task> {
 }
 
 const WEATHER: &str = "How is the weather in Paris for 3 days?";
+const ORDER: &str =
+    "call order_goods {\"amount\": 12500, \"speed\": \"express\", \"marks\": [\"don't bend\"]}";
 const PERSON: &str = "Ada Lovelace is 36 years old and is a nice person.";
 
 /// A request with one user message.
@@ -272,156 +317,4 @@ fn with_messages(messages: Value, mut request: Value) -> Value {
         fields.insert("messages".to_owned(), messages);
     }
     request
-}
-
-fn tools() -> Value {
-    let weather = json!({
-        "type": "function",
-        "function": {
-            "name": "get_weather",
-            "description": "The weather in a city for some days",
-            "parameters": {
-                "type": "object",
-                "properties": {
-                    "city": {"type": "string"},
-                    "days": {"type": "integer", "minimum": 1, "maximum": 14},
-                },
-                "required": ["city"],
-            },
-        },
-    });
-    json!([weather, mail()])
-}
-
-/// As many tools as an agent has.
-fn many_tools() -> Value {
-    let texts = |names: &[&str]| -> Value {
-        let members = names
-            .iter()
-            .map(|name| ((*name).to_owned(), json!({"type": "string"})));
-        Value::Object(members.collect())
-    };
-    let tool = |name: &str, description: &str, properties: Value, required: &[&str]| {
-        json!({"type": "function", "function": {
-            "name": name,
-            "description": description,
-            "parameters": {"type": "object", "properties": properties, "required": required},
-        }})
-    };
-    let amount = json!({
-        "amount": {"type": "number"}, "from": {"type": "string"}, "to": {"type": "string"},
-    });
-    let mut tools = vec![
-        tool(
-            "read_file",
-            "Read a file of the project",
-            texts(&["path"]),
-            &["path"],
-        ),
-        tool(
-            "write_file",
-            "Write a file of the project",
-            texts(&["path", "text"]),
-            &["path", "text"],
-        ),
-        tool(
-            "list_folder",
-            "List the files in a folder",
-            texts(&["path"]),
-            &["path"],
-        ),
-        tool(
-            "run_command",
-            "Run a command in a shell",
-            texts(&["command"]),
-            &["command"],
-        ),
-        tool(
-            "search_web",
-            "Search the web",
-            texts(&["query"]),
-            &["query"],
-        ),
-        tool(
-            "convert_currency",
-            "Convert an amount of money",
-            amount,
-            &["amount", "from", "to"],
-        ),
-        tool(
-            "translate_text",
-            "Translate a text",
-            texts(&["text", "language"]),
-            &["text", "language"],
-        ),
-    ];
-    if let Value::Array(usual) = self::tools() {
-        tools.extend(usual);
-    }
-    Value::Array(tools)
-}
-
-fn mail() -> Value {
-    json!({
-        "type": "function",
-        "function": {
-            "name": "send_mail",
-            "description": "Send an e-mail to someone",
-            "parameters": {
-                "type": "object",
-                "properties": {"to": {"type": "string"}, "urgent": {"type": "boolean"}},
-                "required": ["to"],
-            },
-        },
-    })
-}
-
-fn booking() -> Value {
-    json!({
-        "type": "function",
-        "function": {
-            "name": "book_table",
-            "description": "Book a table in the restaurant",
-            "strict": true,
-            "parameters": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string"},
-                    "when": {
-                        "type": "object",
-                        "properties": {
-                            "day": {"type": "string", "enum": ["thursday", "friday", "saturday"]},
-                            "hour": {"type": "integer", "minimum": 12, "maximum": 23},
-                        },
-                        "required": ["day", "hour"],
-                        "additionalProperties": false,
-                    },
-                    "guests": {"type": "array", "items": {"type": "string"}, "minItems": 2},
-                    "outside": {"type": "boolean"},
-                },
-                "required": ["name", "when", "guests", "outside"],
-                "additionalProperties": false,
-            },
-        },
-    })
-}
-
-fn person_format(strict: bool) -> Value {
-    json!({
-        "type": "json_schema",
-        "json_schema": {
-            "name": "person",
-            "strict": strict,
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string"},
-                    "age": {"type": "integer"},
-                    "nice": {"type": "boolean"},
-                },
-                "required": ["name", "age", "nice"],
-                "additionalProperties": false,
-            },
-        },
-    })
 }

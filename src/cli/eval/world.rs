@@ -21,6 +21,24 @@ pub(super) struct World {
     overheard: Overheard,
 }
 
+/// How a gateway of our own guides its models.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guidance {
+    pub(super) dialect: Dialect,
+    /// Whether they are shown outlines of JSON.
+    pub(super) has_outlines: bool,
+}
+
+impl Guidance {
+    /// Guidance in this dialect, and otherwise as usual.
+    pub(super) fn of(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            has_outlines: true,
+        }
+    }
+}
+
 impl World {
     /// A gateway that runs already.
     ///
@@ -41,7 +59,7 @@ impl World {
     /// When no port is free, or the settings cannot be put to use.
     pub(super) fn emulated(
         mut config: Config,
-        dialect: Dialect,
+        guidance: Guidance,
         options: Options,
     ) -> io::Result<World> {
         let overheard = Overheard::default();
@@ -53,7 +71,7 @@ impl World {
         })?
         .start();
         demo::point_at(&mut config, &fal.url());
-        let world = World::before_fal(config, dialect)?;
+        let world = World::before_fal(config, guidance)?;
         Ok(World {
             fal: Some(fal),
             overheard,
@@ -66,7 +84,7 @@ impl World {
     ///
     /// # Errors
     /// When no port is free, or the settings cannot be put to use.
-    pub(super) fn before_fal(mut config: Config, dialect: Dialect) -> io::Result<World> {
+    pub(super) fn before_fal(mut config: Config, guidance: Guidance) -> io::Result<World> {
         config.server.listen = ([127, 0, 0, 1], 0).into();
         config.server.workers = Some(1);
         config.server.drain_timeout = Duration::ZERO;
@@ -76,7 +94,8 @@ impl World {
         let secret = || "a secret for measurements".into();
         config.fold.secret.get_or_insert_with(secret);
         // The beginning of every id.
-        config.tools.dialects = BTreeMap::from([(String::new(), dialect)]);
+        config.tools.dialects = BTreeMap::from([(String::new(), guidance.dialect)]);
+        config.tools.outlines = BTreeMap::from([(String::new(), guidance.has_outlines)]);
         let application = Application::build(config).map_err(io::Error::other)?;
         let client = Client::new(&format!("http://{}/v1", application.address()), None);
         let stopper = application.stopper();

@@ -52,6 +52,12 @@ pub(in crate::emulator) fn compose(input: &Input, tag: bool, behaviour: &Behavio
 
 /// The answer of a model that writes the record on instead of its reply alone.
 fn as_turns(mut output: String, key: &str, behaviour: &Behaviour) -> String {
+    if behaviour.makes(Slip::TurnRecord) {
+        output = format!(
+            "<conversation-{key}>\n<turn-{key} role=\"user\">And now?</turn-{key}>\n\
+             </conversation-{key}>\n\n{output}"
+        );
+    }
     if behaviour.makes(Slip::TurnTagged) {
         output = format!("<turn-{key} role=\"assistant\">{output}</turn-{key}>");
     }

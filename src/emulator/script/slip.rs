@@ -84,6 +84,50 @@ pub enum Slip {
     CallShown,
     /// Tools: the arguments inside a copy of their schema.
     CallEcho,
+    /// Tools: the tool's definition, with values in the place of its schema's.
+    CallDefinition,
+    /// Tools: the name that the form was shown with, in place of the tool's.
+    CallPlaceholder,
+    /// Tools: all arguments as one, under a name like the one that the form was shown with.
+    CallAsOneParameter,
+    /// Tools: a block of its own for each call.
+    CallBlocks,
+    /// Tools: the arguments alone, without a name.
+    CallUnnamed,
+    /// Tools: the calls' JSON in the midst of a sentence.
+    CallAmid,
+    /// Tools: an empty string for no arguments.
+    CallNoArguments,
+    /// Tools: commas between the thousands of numbers.
+    CallThousands,
+    /// Tools: words that were to be chosen from a list in other letters.
+    CallEnum,
+    /// Tools: whole numbers with a fraction of nothing.
+    CallFloats,
+    /// Tools: the only item of a list in place of the list.
+    CallSingle,
+    /// Tools: Llama's form.
+    CallLlama,
+    /// Tools: Mistral's form.
+    CallMistral,
+    /// Tools: DeepSeek's form.
+    CallDeepSeek,
+    /// Tools: Kimi's form.
+    CallKimi,
+    /// Tools: the form of gpt-oss.
+    CallGptOss,
+    /// Tools: functions in a list, as in Python.
+    CallPythonic,
+    /// Tools: functions in a fence, as Gemini does.
+    CallCode,
+    /// Tools: functions whose arguments have no names.
+    CallPositional,
+    /// Tools: an action and its input, as ReAct has them.
+    CallAction,
+    /// A record of the conversation: the record again, then the reply.
+    TurnRecord,
+    /// A record or not: nothing, and when that was found wrong, the words that found it so.
+    TurnCorrection,
     /// A record of the conversation: the reply in the tags of a turn.
     TurnTagged,
     /// A record of the conversation: more turns after the reply, the user's and its own.
@@ -94,6 +138,8 @@ pub enum Slip {
     JsonEmpty,
     /// JSON: a value that its schema does not allow.
     JsonWrong,
+    /// JSON: the object that was shown as an example, as it is.
+    JsonExample,
     /// JSON: numbers and truth values as strings.
     JsonTypes,
     /// JSON: the value inside a list.
@@ -114,6 +160,8 @@ pub enum Slip {
     JsonEscape,
     /// JSON: the value inside a copy of its schema.
     JsonEcho,
+    /// JSON: commas between the thousands of numbers.
+    JsonThousands,
     /// JSON: a colon is missing.
     JsonInvalid,
     /// JSON: a string that holds the JSON.

@@ -5,6 +5,8 @@ use std::process::{Command, Output};
 
 use actix_web::{App, HttpServer, web};
 use fal_gateway::emulator::{Emulator, Options, Running};
+use fal_gateway::translate::json::Fix;
+use fal_gateway::translate::reading::leniency;
 use serde_json::json;
 
 use crate::harness::{Gateway, asking, send, with};
@@ -69,17 +71,19 @@ fn nothing_that_breaks_a_promise_is_delivered() {
         ],
         &[],
     ));
-    let rows: Vec<&str> = printed
+    let (figures_of, mended) = printed.split_once("| Mended |").unwrap();
+    assert_all_is_measured(mended);
+    let rows: Vec<&str> = figures_of
         .lines()
         .filter(|line| line.starts_with("| ") && !line.contains("Invalid"))
         .collect();
-    assert!(rows.len() > 120, "{printed}");
+    assert!(rows.len() > 200, "{printed}");
     for row in rows {
         assert!(row.ends_with("| 0 |"), "{row}");
     }
     for dialect in ["tagged", "json", "xml"] {
         let right = figures(&printed, &format!("not at all ({dialect})"));
-        assert_eq!(right, [34, 0, 0, 0, 0, 0]);
+        assert_eq!(right, [40, 0, 0, 0, 0, 0]);
         // Never a call, so what is required is an error each time.
         let silent = figures(
             &printed,
@@ -91,10 +95,15 @@ fn nothing_that_breaks_a_promise_is_delivered() {
 
 /// A fal whose model leaves the key out of the tags, and so gets on better without tags.
 fn keyless() -> Running {
+    slipping("tool:nokey stubborn")
+}
+
+/// A fal whose model goes wrong in this way.
+fn slipping(words: &str) -> Running {
     let options = Options {
         listen: "127.0.0.1:0".to_owned(),
         tag: false,
-        behaviour: "tool:nokey stubborn".parse().unwrap(),
+        behaviour: words.parse().unwrap(),
         ..Options::default()
     };
     Emulator::bind(options).unwrap().start()
@@ -121,14 +130,15 @@ async fn the_dialect_that_was_measured_to_be_better_is_spoken() {
     std::fs::write(&path, other).unwrap();
     let fal = keyless();
     let printed = measure(&fal.url(), &path).await;
-    assert!(printed.contains("At most 204 calls to fal"), "{printed}");
+    assert!(printed.contains("At most 264 calls to fal"), "{printed}");
     let tagged = figures(&printed, "openai/gpt-4o-mini, tagged");
     let json = figures(&printed, "openai/gpt-4o-mini, json");
     let xml = figures(&printed, "openai/gpt-4o-mini, xml");
     assert!(json[0] > tagged[0] && json[0] > xml[0], "{printed}");
 
     let written = std::fs::read_to_string(&path).unwrap();
-    assert!(written.contains("[models.\"openai/gpt-4o-mini\"]\ndialect = \"json\""));
+    let best = "[models.\"openai/gpt-4o-mini\"]\ndialect = \"json\"\noutline = true\n";
+    assert!(written.contains(best), "{written}");
     assert!(written.contains(other), "{written}");
 
     let named = format!("[models]\ncapabilities = {path:?}\n");
@@ -152,6 +162,57 @@ async fn the_dialect_that_was_measured_to_be_better_is_spoken() {
         assert!(
             system.as_str().unwrap().contains(opener),
             "{model}: {explained}"
+        );
+    }
+}
+
+/// A model that copies what it is shown to fill in does better without it.
+#[actix_web::test]
+async fn outlines_are_left_out_where_that_was_measured_to_be_better() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("models.toml");
+    let fal = slipping("json:example stubborn");
+    let printed = measure(&fal.url(), &path).await;
+    let without = figures(&printed, "openai/gpt-4o-mini, tagged, no outlines");
+    assert_eq!(without, [12, 0, 0, 0, 0, 0], "{printed}");
+    let outlined = figures(&printed, "openai/gpt-4o-mini, tagged |");
+    assert!(outlined[0] < 40, "{printed}");
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(written.contains("outline = false\n"), "{written}");
+
+    let named = format!("[models]\ncapabilities = {path:?}\n");
+    let insisted = format!("{named}[tools]\noutlines = {{ \"openai/\" = true }}\n");
+    let format = json!({"type": "json_schema", "json_schema": {
+        "name": "a", "schema": {"type": "object", "properties": {"city": {"type": "string"}}},
+    }});
+    for (settings, model, is_shown) in [
+        (&String::new(), "openai/gpt-4o-mini", true),
+        (&named, "openai/gpt-4o-mini", false),
+        (&named, "openai/gpt-4o", true),
+        (&insisted, "openai/gpt-4o-mini", true),
+    ] {
+        let world = Gateway::open(settings);
+        let more = json!({"model": model, "response_format": format});
+        let request = world.chat(&with(asking("Hi"), more));
+        let explained = send(request.header("x-gateway-explain", "true"))
+            .await
+            .json();
+        let system = explained["requests"][0]["input"]["system_prompt"].clone();
+        let has_outline = system.as_str().unwrap().contains("{\"city\":\"...\"}");
+        assert_eq!(has_outline, is_shown, "{model}: {explained}");
+    }
+}
+
+/// Whatever is forgiven has a position of the dial that brings it about, so that it is measured.
+fn assert_all_is_measured(printed: &str) {
+    let repairs = Fix::ALL.iter().filter(|fix| fix.is_lossless());
+    let names = repairs
+        .map(|fix| fix.label())
+        .chain(leniency::ALL.iter().copied());
+    for name in names {
+        assert!(
+            printed.contains(&format!("\n| {name} | ")),
+            "no position of the emulator's dial brings {name} about, or no task shows it:\n{printed}"
         );
     }
 }
@@ -194,8 +255,8 @@ async fn a_running_gateway_can_be_measured() {
     let url = format!("{}/v1", world.url);
     let run = move || eval(&["--url", &url, "-m", "openai/gpt-4o"], &[]);
     let printed = printed(&web::block(run).await.unwrap());
-    assert!(printed.contains("34 requests to http://127"), "{printed}");
-    assert_eq!(figures(&printed, "openai/gpt-4o |"), [34, 0, 0, 0, 0, 0]);
+    assert!(printed.contains("40 requests to http://127"), "{printed}");
+    assert_eq!(figures(&printed, "openai/gpt-4o |"), [40, 0, 0, 0, 0, 0]);
 }
 
 /// Somebody else's gateway, which delivers a call to a tool that nobody offered.
@@ -220,7 +281,7 @@ async fn an_answer_that_breaks_a_promise_is_an_exit_code() {
     let output = web::block(run).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(figures(&printed, "other/model |"), [0, 0, 0, 0, 0, 34]);
+    assert_eq!(figures(&printed, "other/model |"), [0, 0, 0, 0, 0, 40]);
     assert!(printed.contains("one call: INVALID: "), "{printed}");
     assert!(printed.contains("This server does not tell"), "{printed}");
 }

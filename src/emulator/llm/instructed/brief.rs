@@ -38,6 +38,8 @@ pub(super) enum Must {
 pub(super) struct Format {
     /// `true`, which allows everything, where any object will do.
     pub(super) schema: Value,
+    /// The object that was shown as an example.
+    pub(super) example: Option<Value>,
 }
 
 /// Characters between the word "schema" and the schema.
@@ -110,7 +112,15 @@ impl Format {
                 .any(|sentence| wants_json(&sentence))
                 .then_some(Value::Bool(true))
         };
-        schema.or_else(any_object).map(|schema| Format { schema })
+        let example = lower.find("like this").and_then(|at| {
+            let rest = text.get(at..)?;
+            let open = rest.find('{')?;
+            let near = rest.get(..open)?.chars().count() <= SCHEMA_REACH;
+            let (example, _) = scan::json_at(rest.get(open..)?).filter(|_| near)?;
+            Some(example)
+        });
+        let schema = schema.or_else(any_object)?;
+        Some(Format { schema, example })
     }
 }
 

@@ -1,14 +1,15 @@
 //! Writes calls in the form that was shown, or in the forms that models fall back to.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     brief::{Brief, Must},
     choose::{self, Call},
     elements::Elements,
     envelope::Envelope,
+    families,
     json_text::Style,
-    toolbox::Tool,
+    slipped::{echo, slipped_calls},
 };
 use crate::emulator::{
     llm::commands::{Said, exactly, plainly},
@@ -32,16 +33,21 @@ pub(super) fn write(
     let names: Vec<&str> = calls.iter().map(|call| call.name.as_str()).collect();
     let sentence = format!("I will use {} for that.", names.join(" and "));
     let first = calls.first().map(|call| call.name.clone());
-    let envelope = slipped_envelope(envelope, behaviour);
-    let mut block = block(
-        &envelope,
-        &slipped_calls(brief, calls, behaviour),
-        behaviour,
-    );
     let keyed = envelope.key().map(|key| format!("tool_result-{key}"));
     let result_tag = brief.result_tag.clone().or(keyed);
     let result_tag = result_tag.as_deref().unwrap_or("tool_result");
-    if let Some(instead) = in_its_place(&envelope, &block, result_tag, behaviour) {
+    let envelope = slipped_envelope(envelope, behaviour);
+    let mut calls = slipped_calls(brief, calls, behaviour);
+    if makes(Slip::CallPlaceholder) {
+        calls
+            .iter_mut()
+            .for_each(|call| call.name.clone_from(&envelope.example));
+    }
+    let mut block = block(&envelope, &calls, behaviour);
+    let instead = in_its_place(&envelope, &block, result_tag, behaviour)
+        .or_else(|| families::write(&calls, behaviour))
+        .or_else(|| in_no_form(brief, &envelope, &calls, behaviour));
+    if let Some(instead) = instead {
         return exactly(instead);
     }
     if makes(Slip::CallTwice) {
@@ -101,8 +107,54 @@ fn in_its_place(
     if makes(Slip::CallAfterResult) {
         return Some(format!("<{result_tag}>{block}"));
     }
+    if makes(Slip::CallAmid) {
+        return Some(format!("I call {block} now and wait for what it says."));
+    }
     let shown = || format!("To find out, you can use this tool:\n\n```json\n{block}\n```");
     makes(Slip::CallShown).then(shown)
+}
+
+/// Calls in a form that is none.
+fn in_no_form(
+    brief: &Brief,
+    envelope: &Envelope,
+    calls: &[Call],
+    behaviour: &Behaviour,
+) -> Option<String> {
+    let makes = |slip| behaviour.makes(slip);
+    let style = Style::default();
+    let lines = |write: &dyn Fn(&Call) -> String| -> String {
+        calls.iter().map(write).collect::<Vec<_>>().join("\n")
+    };
+    if makes(Slip::CallDefinition) {
+        let definition = |call: &Call| {
+            let tool = brief.tools.iter().find(|tool| tool.name == call.name);
+            let mut parameters = call.arguments.clone();
+            echo(&mut parameters);
+            style.write(&json!({
+                "name": call.name,
+                "description": tool.map_or("", |tool| tool.description.as_str()),
+                "parameters": parameters,
+            }))
+        };
+        return Some(lines(&definition));
+    }
+    if makes(Slip::CallUnnamed) {
+        return Some(lines(&|call| style.write(&call.arguments)));
+    }
+    if makes(Slip::CallAsOneParameter) {
+        let usual = Elements::usual();
+        let elements = envelope.elements.as_ref().unwrap_or(&usual);
+        let one = |call: &Call| elements.write_as_one(&call.name, &call.arguments, style);
+        let Envelope { open, close, .. } = envelope;
+        return Some(format!("{open}{}{close}", lines(&one)));
+    }
+    if makes(Slip::CallBlocks) {
+        return Some(lines(&|call| {
+            envelope.write([(call.name.as_str(), &call.arguments)], style)
+        }));
+    }
+    None
 }
 
 /// An answer that is no call but shows one.
@@ -129,13 +181,17 @@ fn block(envelope: &Envelope, calls: &[Call], behaviour: &Behaviour) -> String {
         smart: behaviour.makes(Slip::CallSmart),
         bare: behaviour.makes(Slip::CallKeys),
         comment: behaviour.makes(Slip::CallComment),
+        thousands: behaviour.makes(Slip::CallThousands),
         escape: behaviour.makes(Slip::CallEscape),
     };
     let calls: Vec<(&str, Value)> = calls
         .iter()
         .map(|call| {
+            let is_empty = call.arguments.as_object().is_some_and(Map::is_empty);
             let arguments = if behaviour.makes(Slip::CallString) {
                 json!(Style::default().write(&call.arguments))
+            } else if behaviour.makes(Slip::CallNoArguments) && is_empty {
+                json!("")
             } else {
                 call.arguments.clone()
             };
@@ -155,10 +211,13 @@ fn slipped_envelope(shown: &Envelope, behaviour: &Behaviour) -> Envelope {
     } else {
         shown.arguments.as_str()
     };
-    if [Slip::CallBareJson, Slip::CallAfterResult, Slip::CallShown]
-        .into_iter()
-        .any(|slip| behaviour.makes(slip))
-    {
+    let bare = [
+        Slip::CallBareJson,
+        Slip::CallAfterResult,
+        Slip::CallShown,
+        Slip::CallAmid,
+    ];
+    if bare.into_iter().any(|slip| behaviour.makes(slip)) {
         return Envelope::bare(arguments);
     }
     if behaviour.makes(Slip::CallOpenAi) {
@@ -196,110 +255,6 @@ fn slipped_envelope(shown: &Envelope, behaviour: &Behaviour) -> Envelope {
         return envelope.with_key(wrong.as_deref());
     }
     envelope
-}
-
-/// The calls after the slips that change what is called.
-pub(super) fn slipped_calls(
-    brief: &Brief,
-    mut calls: Vec<Call>,
-    behaviour: &Behaviour,
-) -> Vec<Call> {
-    let makes = |slip| behaviour.makes(slip);
-    if makes(Slip::CallParallel)
-        && let [only] = calls.as_slice()
-    {
-        let other = brief.tools.iter().find(|tool| tool.name != only.name);
-        let second = other.map_or_else(|| only.clone(), |tool| choose::call(tool, ""));
-        calls.push(second);
-    }
-    for call in &mut calls {
-        let tool = brief.tools.iter().find(|tool| tool.name == call.name);
-        if makes(Slip::CallMissing)
-            && let Some(tool) = tool
-        {
-            remove_first_required(tool, &mut call.arguments);
-        }
-        if makes(Slip::CallExtra)
-            && let Some(arguments) = call.arguments.as_object_mut()
-        {
-            choose::add_unknown(arguments);
-        }
-        if makes(Slip::CallEcho) {
-            echo(&mut call.arguments);
-        }
-        if makes(Slip::CallTypes) {
-            as_strings(&mut call.arguments);
-        }
-        if makes(Slip::CallLists) {
-            lists_as_strings(&mut call.arguments);
-        }
-        if makes(Slip::CallUnknown) {
-            call.name = choose::unknown_name(&brief.tools);
-        }
-        if makes(Slip::CallCase) {
-            call.name = other_case(&call.name);
-        }
-        if makes(Slip::CallPrefix) {
-            call.name = format!("functions.{}", call.name);
-        }
-    }
-    calls
-}
-
-fn remove_first_required(tool: &Tool, arguments: &mut Value) {
-    let required = tool.parameters.get("required").and_then(Value::as_array);
-    let mut required = required.into_iter().flatten().filter_map(Value::as_str);
-    if let (Some(name), Some(arguments)) = (required.next(), arguments.as_object_mut()) {
-        arguments.remove(name);
-    }
-}
-
-/// Puts a value where a schema has the schemas of its members.
-pub(super) fn echo(value: &mut Value) {
-    let names: Vec<&String> = value
-        .as_object()
-        .into_iter()
-        .flat_map(|all| all.keys())
-        .collect();
-    *value = json!({ "type": "object", "properties": value, "required": names });
-}
-
-/// Writes every number and truth value as a string.
-pub(super) fn as_strings(value: &mut Value) {
-    match value {
-        Value::Number(_) | Value::Bool(_) => *value = json!(value.to_string()),
-        Value::Array(items) => items.iter_mut().for_each(as_strings),
-        Value::Object(members) => members.values_mut().for_each(as_strings),
-        Value::Null | Value::String(_) => {}
-    }
-}
-
-/// Writes every list as a string that holds its JSON.
-fn lists_as_strings(value: &mut Value) {
-    match value {
-        Value::Array(_) => *value = json!(Style::default().write(value)),
-        Value::Object(members) => members.values_mut().for_each(lists_as_strings),
-        _ => {}
-    }
-}
-
-/// `get_weather` as `Get_Weather`, and a name that has capitals already without them.
-fn other_case(name: &str) -> String {
-    if name.contains(char::is_uppercase) {
-        return name.to_lowercase();
-    }
-    let mut begins = true;
-    name.chars()
-        .map(|char| {
-            let changed = if begins {
-                char.to_ascii_uppercase()
-            } else {
-                char
-            };
-            begins = !char.is_alphanumeric();
-            changed
-        })
-        .collect()
 }
 
 /// The first half of a text, in characters.

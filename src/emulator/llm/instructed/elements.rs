@@ -13,6 +13,9 @@ pub(super) struct Elements {
     argument: Tag,
     /// What the tag of an argument ends in when its value is JSON and no string.
     json_mark: String,
+    /// The names that the example calls and gives.
+    pub(super) example: String,
+    pub(super) example_argument: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ impl Elements {
                 Tag::read(second).filter(|argument| second.ends_with(&argument.close))?;
             let elements = Elements {
                 json_mark: json_mark(text, &argument),
+                example: quoted(first),
+                example_argument: quoted(second),
                 call,
                 argument,
             };
@@ -61,7 +66,16 @@ impl Elements {
             call: tag("invoke"),
             argument: tag("parameter"),
             json_mark: String::new(),
+            example: "TOOL".to_owned(),
+            example_argument: "PARAMETER".to_owned(),
         }
+    }
+
+    /// A call whose arguments are all given as one, under the name that the example has.
+    pub(super) fn write_as_one(&self, name: &str, arguments: &Value, style: Style) -> String {
+        let whole = self.argument(&self.example_argument, arguments, style);
+        let Tag { open, close } = &self.call;
+        format!("{open}{name}\">\n{whole}{close}")
     }
 
     /// A call. Arguments that are no object are all given as one, called `whole`.
@@ -100,6 +114,11 @@ impl Tag {
             close: format!("</{word}>"),
         })
     }
+}
+
+/// The first quoted text in a line.
+fn quoted(line: &str) -> String {
+    line.split('"').nth(1).unwrap_or_default().to_owned()
 }
 
 /// What another mention of an argument's tag adds to it with the word "json".

@@ -20,6 +20,8 @@ pub(super) struct Envelope {
     /// The members of a call.
     pub(super) name: String,
     pub(super) arguments: String,
+    /// The name that the example calls.
+    pub(super) example: String,
     /// No text may stand next to the calls.
     pub(super) alone: bool,
     /// Calls stand in the attributes of `<tool_call/>`.
@@ -41,11 +43,13 @@ impl Envelope {
                 if let Some(arguments) = arguments_member(&value) {
                     let (before, rest) = text.split_at(range.start);
                     let (_, after) = rest.split_at(range.len());
-                    return Some(Envelope::around(before, after, arguments));
+                    let envelope = Envelope::around(before, after, arguments);
+                    return Some(envelope.shown_with(&value));
                 }
                 let (list, calls) = value.as_object()?.iter().next()?;
-                let arguments = arguments_member(calls.as_array()?.first()?)?;
-                Some(Envelope::list(list, arguments))
+                let call = calls.as_array()?.first()?;
+                let envelope = Envelope::list(list, arguments_member(call)?);
+                Some(envelope.shown_with(call))
             })
             .or_else(|| Envelope::of_elements(text))
     }
@@ -56,9 +60,19 @@ impl Envelope {
         let (before, rest) = text.split_at(range.start);
         let (_, after) = rest.split_at(range.len());
         Some(Envelope {
+            example: elements.example.clone(),
             elements: Some(elements),
             ..Envelope::around(before, after, "arguments")
         })
+    }
+
+    /// This form, as it was shown in a call.
+    fn shown_with(self, call: &Value) -> Envelope {
+        let name = call.get("name").and_then(Value::as_str);
+        Envelope {
+            example: name.unwrap_or_default().to_owned(),
+            ..self
+        }
     }
 
     /// `{"LIST": [call, call]}` and nothing else.
@@ -71,6 +85,7 @@ impl Envelope {
             close: "]}".to_owned(),
             name: "name".to_owned(),
             arguments: arguments.to_owned(),
+            example: String::new(),
             alone: true,
             is_in_attributes: false,
             elements: None,
@@ -99,6 +114,7 @@ impl Envelope {
             close: String::new(),
             name: "name".to_owned(),
             arguments: arguments.to_owned(),
+            example: String::new(),
             alone: false,
             is_in_attributes: false,
             elements: None,

@@ -15,6 +15,8 @@ pub(super) struct Style {
     pub(super) bare: bool,
     /// A comment at the start of every object.
     pub(super) comment: bool,
+    /// Commas between the thousands of numbers.
+    pub(super) thousands: bool,
     /// `\'` and `\*`, which JSON does not know, and raw line breaks.
     pub(super) escape: bool,
 }
@@ -36,6 +38,7 @@ impl Style {
             Value::Null if self.python => "None".to_owned(),
             Value::Bool(true) if self.python => "True".to_owned(),
             Value::Bool(false) if self.python => "False".to_owned(),
+            Value::Number(number) if self.thousands => grouped(&number.to_string()),
             Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
         }
     }
@@ -121,6 +124,22 @@ impl Style {
     }
 }
 
+/// A whole number with a comma before every third digit from its end.
+fn grouped(number: &str) -> String {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return number.to_owned();
+    }
+    let mut grouped = String::from(number.strip_suffix(digits).unwrap_or_default());
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -141,6 +160,14 @@ mod tests {
             python: true,
             ..Style::default()
         };
+        let thousands = Style {
+            thousands: true,
+            ..Style::default()
+        };
+        assert_eq!(
+            thousands.write(&json!([1, 999, -1000, 2141000, 1.5])),
+            "[1, 999, -1,000, 2,141,000, 1.5]"
+        );
         assert_eq!(python.write(&value), r"{'a': [True, None, 'it\'s *new*']}");
         let trailing = Style {
             trailing: true,

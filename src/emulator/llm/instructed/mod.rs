@@ -15,6 +15,7 @@ mod calling;
 mod choose;
 mod elements;
 mod envelope;
+mod families;
 mod hints;
 mod instance;
 mod json_text;
@@ -26,6 +27,7 @@ mod scan;
 mod shaping;
 mod showcase;
 mod signature;
+mod slipped;
 mod toolbox;
 
 use super::{
@@ -49,10 +51,14 @@ pub(super) fn reply(
 ) -> Option<Said> {
     let brief = Brief::read(input.system_prompt.as_deref().unwrap_or_default());
     let moment = Moment::read(conversation);
-    let behaviour = behaviour.corrected(moment.reasks);
     if moment.reasks == 0 && is_echo(&moment.message) {
         return None;
     }
+    let is_held_to_a_form = brief.envelope.is_some() || brief.format.is_some();
+    if is_held_to_a_form && let Some(said) = copied_correction(&moment, behaviour) {
+        return Some(said);
+    }
+    let behaviour = behaviour.corrected(moment.reasks);
     let shows = behaviour.has(Quirk::Showcase);
     if let Some(envelope) = &brief.envelope {
         if let Some(said) = showcase::begin(&brief, envelope, &moment, &behaviour).filter(|_| shows)
@@ -74,6 +80,13 @@ pub(super) fn reply(
         return Some(said);
     }
     moment.report().map(plainly)
+}
+
+/// Nothing at first, then what was said of that, and only then an answer.
+fn copied_correction(moment: &Moment<'_>, behaviour: &Behaviour) -> Option<Said> {
+    let is_stubborn = behaviour.stubbornness == Some(usize::MAX);
+    let is_over = moment.reasks > 1 && !is_stubborn;
+    (behaviour.makes(Slip::TurnCorrection) && !is_over).then(|| exactly(moment.correction.trim()))
 }
 
 /// Gives an answer of exact bytes, whatever the instructions are.

@@ -15,6 +15,8 @@ pub(super) struct Moment<'a> {
     pub(super) message: Cow<'a, str>,
     /// How often the replies to it were found wrong.
     pub(super) reasks: usize,
+    /// What was said the last time that they were.
+    pub(super) correction: &'a str,
     /// How often tools were run for it.
     pub(super) rounds: usize,
     /// How often the user has said the same before, as programs do that want another reply.
@@ -49,6 +51,7 @@ impl<'a> Moment<'a> {
             return Moment {
                 message: message.into(),
                 reasks,
+                correction: section,
                 rounds: 0,
                 repeats: times_said(turns, message),
                 results: Vec::new(),
@@ -75,6 +78,7 @@ impl<'a> Moment<'a> {
             repeats: times_said(earlier_turns.unwrap_or_default(), asking),
             message: script::strip(asking).text.into(),
             reasks: reasks + earlier,
+            correction: section,
             rounds,
             results,
         }

@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::{
     brief::{Brief, Format, Must},
-    calling, choose, is_echo,
+    choose, is_echo,
     moment::{Moment, Outcome, is_reask},
-    shaping,
+    shaping, slipped,
     toolbox::Tool,
 };
 use crate::emulator::{
@@ -129,7 +129,7 @@ fn called(ask: &Ask, moment: &Moment<'_>, behaviour: &Behaviour) -> Option<Reply
     let names: Vec<&str> = calls.iter().map(|call| call.name.as_str()).collect();
     let sentence = format!("I will use {} for that.", names.join(" and "));
     let is_silent = brief.must != Must::No || behaviour.has(Quirk::Silent);
-    let calls = calling::slipped_calls(&brief, calls, behaviour).into_iter();
+    let calls = slipped::slipped_calls(&brief, calls, behaviour).into_iter();
     Some(Reply {
         text: if is_silent { String::new() } else { sentence },
         exact: is_silent,
@@ -160,6 +160,7 @@ fn spoken(ask: &Ask, moment: &Moment<'_>, behaviour: &Behaviour) -> Reply {
         if let Some(schema) = &ask.schema {
             let format = Format {
                 schema: schema.clone(),
+                example: None,
             };
             return said(exactly(shaping::write(&format, moment, behaviour)));
         }
@@ -202,6 +203,7 @@ fn moment(messages: &[Message]) -> Moment<'_> {
             .iter()
             .filter(|message| message.role == "user")
             .count(),
+        correction: "",
         rounds: 0,
         repeats,
         results: Vec::new(),

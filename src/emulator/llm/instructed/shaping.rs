@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::{
     brief::Format,
-    calling::{as_strings, echo, half},
+    calling::half,
     instance::{self, Optional},
     json_text::Style,
     moment::Moment,
+    slipped::{as_strings, echo},
 };
 use crate::emulator::script::{Behaviour, Slip};
 
@@ -23,6 +24,11 @@ pub(super) fn write(format: &Format, moment: &Moment<'_>, behaviour: &Behaviour)
         return String::new();
     }
     let mut value = value(format, moment);
+    if makes(Slip::JsonExample)
+        && let Some(example) = &format.example
+    {
+        value.clone_from(example);
+    }
     if makes(Slip::JsonWrong) {
         value = violation(&format.schema, value);
     }
@@ -41,6 +47,7 @@ pub(super) fn write(format: &Format, moment: &Moment<'_>, behaviour: &Behaviour)
         smart: makes(Slip::JsonSmart),
         bare: makes(Slip::JsonKeys),
         comment: makes(Slip::JsonComment),
+        thousands: makes(Slip::JsonThousands),
         escape: makes(Slip::JsonEscape),
     };
     let mut text = style.write(&value);
