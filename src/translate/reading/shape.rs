@@ -382,8 +382,7 @@ impl Shaper {
     /// would, and OpenAI promises no more; but the model may well know better. Where a call had to
     /// be made, one that lacks what its schema requires is none.
     fn doubtful_calls(&mut self, doubt: Doubt) -> Verdict {
-        let tools = self.contract.tools.as_ref();
-        let is_required = tools.is_some_and(|tools| tools.is_required);
+        let is_required = self.contract.requires_call();
         let calls = std::mem::take(&mut self.pending);
         let (fault, instead) = match is_required && doubt.is_missing {
             true => (Fault::ToolChoice, None),
