@@ -162,7 +162,7 @@ fn follows_naming(before: &str, words: [&str; 2]) -> bool {
         Some(':') => {
             let outer = before.strip_suffix(':').unwrap_or_default().trim_end();
             let outer = outer.strip_suffix(last).unwrap_or_default().trim_end();
-            last == "action" || (is_naming(last) && outer.ends_with(['{', ',', '[']))
+            last == "action" || (is_naming(last) && outer.ends_with(['{', '}', ',', '[']))
         }
         _ => false,
     }

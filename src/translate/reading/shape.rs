@@ -1,16 +1,18 @@
 //! An answer's text, made into what the caller asked for: calls, JSON, or simply text.
 
-use super::arguments::{BROKE_OFF, Doubt, arguments};
+mod verdicts;
+
+use super::arguments::{Doubt, arguments};
 use super::calls::{CallScanner, Scanned};
 use super::chunks::NativeCall;
 use super::envelope::{Form, RawArguments, RawCall, is_name};
 use super::event::Fault;
+use super::fitting;
 use super::leniency;
 use super::marker::Guard;
-use super::verdict::{Instead, Unmet, Verdict};
-use super::{fitting, required};
+use super::verdict::{Unmet, Verdict};
 use crate::translate::contract::{Contract, FormatContract};
-use crate::translate::json::{self, Fix, RootScanner};
+use crate::translate::json::RootScanner;
 use crate::translate::tools::Dialect;
 
 /// Takes a model's text and gives out what of it is answer and what is a call.
@@ -139,33 +141,6 @@ impl Shaper {
     /// From now on, nothing but calls counts: the text stood in a tool's result.
     pub fn take_calls_only(&mut self) {
         self.is_calls_only = true;
-    }
-
-    /// The verdict on an answer of which nothing is left but markup.
-    pub fn nothing_left(&self) -> Unmet {
-        let is_required = self.contract.requires_call();
-        let is_strict = matches!(
-            self.contract.format,
-            FormatContract::Json {
-                is_strict: true,
-                ..
-            }
-        );
-        let fault = match () {
-            () if is_required => Fault::ToolChoice,
-            () if is_strict => Fault::JsonSchema,
-            () => Fault::Unusable("nothing but markup"),
-        };
-        let correction = match self.is_calls_only {
-            true => INVENTED,
-            false => NOTHING_LEFT,
-        };
-        Unmet {
-            correction: correction.to_owned(),
-            is_out_of_form: is_required || is_strict,
-            fault,
-            instead: None,
-        }
     }
 
     /// Whether any call has been given out.
@@ -362,168 +337,9 @@ impl Shaper {
             self.leniencies.push(leniency::WITHOUT_KEY);
         }
     }
-
-    /// Whether any text will do as an answer.
-    fn is_free(&self) -> bool {
-        matches!(self.contract.format, FormatContract::Text)
-    }
-
-    /// The model has written nothing at all, which helps nobody who waits for a call or an answer.
-    fn empty(out: &mut Shaped) -> Verdict {
-        Verdict::Unmet(Unmet {
-            correction: "It was empty.".to_owned(),
-            is_out_of_form: false,
-            fault: Fault::ToolCall,
-            instead: Some(Instead::of(std::mem::take(&mut out.text))),
-        })
-    }
-
-    /// Calls with arguments that do not match. Without `strict` nobody was promised that they
-    /// would, and OpenAI promises no more; but the model may well know better. Where a call had to
-    /// be made, one that lacks what its schema requires is none.
-    fn doubtful_calls(&mut self, doubt: Doubt) -> Verdict {
-        let is_required = self.contract.requires_call();
-        let calls = std::mem::take(&mut self.pending);
-        let (fault, instead) = match is_required && doubt.is_missing {
-            true => (Fault::ToolChoice, None),
-            false => (
-                Fault::ToolCall,
-                Some(Instead {
-                    calls,
-                    ..Instead::default()
-                }),
-            ),
-        };
-        Verdict::Unmet(Unmet {
-            correction: doubt.correction,
-            is_out_of_form: true,
-            fault,
-            instead,
-        })
-    }
-
-    /// A call had to be made, and none was found where calls may stand.
-    fn required_call(&mut self, out: &mut Shaped) -> Verdict {
-        let text = std::mem::take(&mut self.held);
-        let calls = match &self.contract.tools {
-            Some(tools) => required::calls(&text, tools),
-            None => Vec::new(),
-        };
-        if calls.is_empty() {
-            return Verdict::Unmet(Unmet {
-                correction: NO_CALL.to_owned(),
-                is_out_of_form: true,
-                fault: Fault::ToolChoice,
-                instead: None,
-            });
-        }
-        for raw in calls {
-            if self.is_full() {
-                break;
-            }
-            match self.accept(raw) {
-                Ok(call) => self.pending.push(call),
-                Err(correction) => {
-                    return Verdict::Unmet(Unmet {
-                        correction,
-                        is_out_of_form: true,
-                        fault: Fault::ToolChoice,
-                        instead: None,
-                    });
-                }
-            }
-        }
-        match self.doubt.take() {
-            Some(doubt) => self.doubtful_calls(doubt),
-            None => {
-                out.calls.append(&mut self.pending);
-                Verdict::Met
-            }
-        }
-    }
-
-    fn formatted(&mut self, out: &mut Shaped) -> Verdict {
-        let FormatContract::Json {
-            schema,
-            is_strict,
-            is_held,
-        } = &self.contract.format
-        else {
-            return Verdict::Met;
-        };
-        if !is_held {
-            if let Some(live) = &mut self.live {
-                live.finish(&mut out.text);
-            }
-            return Verdict::Met;
-        }
-        let text = std::mem::take(&mut self.held);
-        match json::parse_arguments(&text, schema.as_deref()) {
-            Ok(answer) if answer.fixes.contains(&Fix::Closed) => Verdict::Unmet(Unmet {
-                correction: BROKE_OFF.to_owned(),
-                is_out_of_form: true,
-                fault: Fault::JsonSchema,
-                instead: (!is_strict).then(|| Instead::of(text)),
-            }),
-            Ok(answer) => {
-                self.leniencies
-                    .extend(answer.fixes.iter().map(|fix| fix.label()));
-                out.text.push_str(&answer.json);
-                Verdict::Met
-            }
-            Err(_) if is_refusal(&text) => Verdict::Declined(text),
-            Err(error) => Verdict::Unmet(Unmet {
-                correction: error.message(),
-                is_out_of_form: true,
-                fault: Fault::JsonSchema,
-                instead: (!is_strict).then(|| Instead::of(json_alone(text))),
-            }),
-        }
-    }
 }
-
-/// The JSON of an answer, without the fence and the prose around it, whether or not it fits; or the
-/// answer as it is, if there is no whole JSON in it.
-fn json_alone(text: String) -> String {
-    match json::parse_arguments(&text, None) {
-        Ok(answer) if !answer.fixes.contains(&Fix::Closed) => answer.json,
-        _ => text,
-    }
-}
-
-const NO_CALL: &str =
-    "It called no tool, but a tool must be called now. Write the calls and nothing else.";
-const NOTHING_LEFT: &str = "It held nothing but tags of the conversation's record. Write the reply itself, without any tag that \
-                            carries the key.";
-const INVENTED: &str = "It gave the result of a tool, but no tool has run. Never write results yourself: call the tool, and wait for \
-                        its result.";
 
 /// The only item, if there is exactly one.
 fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
     items.next().filter(|_| items.next().is_none())
-}
-
-/// Whether a text without JSON is the model declining to answer. Only short texts that begin as
-/// such answers do are taken for one; anything else is a failure to follow the form.
-fn is_refusal(text: &str) -> bool {
-    const OPENINGS: [&str; 9] = [
-        "i'm sorry",
-        "i’m sorry",
-        "i am sorry",
-        "sorry,",
-        "i can't",
-        "i can’t",
-        "i cannot",
-        "i won't",
-        "i'm unable",
-    ];
-    let start: String = text
-        .trim_start()
-        .chars()
-        .take(16)
-        .collect::<String>()
-        .to_lowercase();
-    text.len() < 1000
-        && json::root(text).is_none()
-        && OPENINGS.iter().any(|opening| start.starts_with(opening))
 }
