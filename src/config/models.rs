@@ -29,7 +29,7 @@ settings! {
         /// Models to try, in order, when one cannot answer: a table from a name to a list of ids.
         fallbacks: BTreeMap<String, Vec<String>>, Table(List(ModelId), "{ \"openai/gpt-4o\" = [\"openai/gpt-4o-mini\"] }"), reload live;
         /// File with what `fal-gateway eval --output` measured of models, from which each model's
-        /// dialect is taken; relative to the working directory.
+        /// dialect, and whether it is shown outlines, is taken; relative to the working directory.
         capabilities: Option<PathBuf>, Optional(FilePath), reload live;
     }
 }
