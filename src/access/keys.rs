@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::ModelRules;
+use super::limits::{Limiter, Limiters, Limits, Owner};
 use crate::config::{Config, Key, KeyHash, Scope};
 
 /// The keys that open the gateway.
@@ -47,6 +48,8 @@ pub struct ClientKey {
     models: Option<ModelRules>,
     expires: Option<Timestamp>,
     disabled: bool,
+    /// The key's own, then its project's.
+    limiters: Vec<Arc<Limiter>>,
 }
 
 /// What several keys have in common.
@@ -54,6 +57,7 @@ pub struct ClientKey {
 pub struct Project {
     models: ModelRules,
     disabled: bool,
+    limiter: Option<Arc<Limiter>>,
 }
 
 /// Why a key does not open.
@@ -83,17 +87,22 @@ impl ClientKeys {
         }
     }
 
-    /// All client keys that are configured.
-    pub fn of(config: &Config) -> Self {
+    /// All client keys that are configured, with their limits from now on.
+    pub fn of(config: &Config, limiters: &Limiters) -> Self {
         let mut keys = Self::new(&config.auth.keys);
         let projects: BTreeMap<&str, Arc<Project>> = config
             .projects
             .iter()
-            .map(|project| (project.name.as_str(), Arc::new(Project::of(project))))
+            .map(|project| {
+                (
+                    project.name.as_str(),
+                    Arc::new(Project::of(project, limiters)),
+                )
+            })
             .collect();
         for key in &config.keys {
             let project = key.project.as_deref().and_then(|name| projects.get(name));
-            let known = Arc::new(ClientKey::of(key, project.cloned()));
+            let known = Arc::new(ClientKey::of(key, project.cloned(), limiters));
             if let Some(hash) = &key.previous_hash {
                 let entry = Entry {
                     key: Arc::clone(&known),
@@ -150,18 +159,33 @@ impl ClientKey {
             models: None,
             expires: None,
             disabled: false,
+            limiters: Vec::new(),
         }
     }
 
-    fn of(key: &Key, project: Option<Arc<Project>>) -> Self {
+    fn of(key: &Key, project: Option<Arc<Project>>, limiters: &Limiters) -> Self {
+        let id: Arc<str> = key.name.as_str().into();
+        let limits = limits(
+            key.requests_per_minute,
+            key.tokens_per_minute,
+            key.concurrency,
+        );
+        let own = limits.map(|limits| limiters.set(Owner::Key(Arc::clone(&id)), limits));
+        let shared = project.as_ref().and_then(|project| project.limiter.clone());
         Self {
-            id: ClientKeyId(key.name.as_str().into()),
+            id: ClientKeyId(id),
+            limiters: own.into_iter().chain(shared).collect(),
             project,
             scopes: Some(key.scopes.clone()),
             models: Some(ModelRules::new(&key.models, key.premium)),
             expires: key.expires,
             disabled: key.disabled,
         }
+    }
+
+    /// What limits the key, in the order in which it is asked.
+    pub fn limiters(&self) -> &[Arc<Limiter>] {
+        &self.limiters
     }
 
     /// Whether the key is for this.
@@ -180,12 +204,34 @@ impl ClientKey {
 }
 
 impl Project {
-    fn of(project: &crate::config::Project) -> Self {
+    fn of(project: &crate::config::Project, limiters: &Limiters) -> Self {
+        let limits = limits(
+            project.requests_per_minute,
+            project.tokens_per_minute,
+            project.concurrency,
+        );
+        let owner = || Owner::Project(project.name.as_str().into());
         Self {
+            limiter: limits.map(|limits| limiters.set(owner(), limits)),
             models: ModelRules::new(&project.models, project.premium),
             disabled: project.disabled,
         }
     }
+}
+
+/// The limits that are set; none where none is.
+fn limits(
+    requests: Option<usize>,
+    tokens: Option<usize>,
+    concurrency: Option<usize>,
+) -> Option<Limits> {
+    let number = |limit: Option<usize>| limit.and_then(|limit| u64::try_from(limit).ok());
+    let limits = Limits {
+        requests_per_minute: number(requests),
+        tokens_per_minute: number(tokens),
+        concurrency: number(concurrency),
+    };
+    (!limits.is_none()).then_some(limits)
 }
 
 impl ClientKeyId {
@@ -276,7 +322,7 @@ mod tests {
 
     fn configured(text: &str) -> ClientKeys {
         let sources = Sources::default().with_file("keys.toml", text);
-        ClientKeys::of(&Config::load(&sources).unwrap())
+        ClientKeys::of(&Config::load(&sources).unwrap(), &Limiters::default())
     }
 
     #[test]

@@ -4,11 +4,13 @@
 pub mod failures;
 pub mod keys;
 pub mod known;
+pub mod limits;
 pub mod models;
 pub mod shares;
 
 pub use failures::Failures;
 pub use keys::{ClientKey, ClientKeyId, ClientKeys, Refused};
 pub use known::{KeyPrint, KnownKeys};
+pub use limits::{Limiter, Limiters};
 pub use models::ModelRules;
 pub use shares::{Holder, Seat, Shares};

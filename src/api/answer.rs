@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::context::Context;
 use super::error::ApiError;
 use super::extract;
+use super::quota;
 use super::respond::{self, Reporter};
 use super::scope;
 use super::snapshot::Snapshot;
@@ -67,7 +68,7 @@ async fn answer<F: Face>(
     let capabilities = capabilities(snapshot, request)?;
     let (target, others) = candidates(&ask, &snapshot.catalogue, snapshot.upstream)?;
     let (target, others) = caller.allowed(target, others)?;
-    let order = Order {
+    let mut order = Order {
         engine: &snapshot.engine,
         fal: &context.fal,
         fal_key: &caller.fal_key,
@@ -77,6 +78,7 @@ async fn answer<F: Face>(
         capabilities: &capabilities,
         record: &scope.record,
         memory: Rc::new(held),
+        grant: None,
     };
     let plan = order.plan()?;
     record_model(&plan, snapshot, &scope);
@@ -84,6 +86,7 @@ async fn answer<F: Face>(
         let explanation = explain(&plan, &snapshot.engine.apps, &capabilities.room);
         return Ok(HttpResponse::Ok().json(explanation));
     }
+    order.grant = quota::take(request, context, &caller, &plan)?;
     let reporter = Reporter {
         snapshot: Arc::clone(snapshot),
         audience: Audience {

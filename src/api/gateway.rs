@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ pub struct Gateway {
     /// What requests that begin now are served by.
     snapshot: RwLock<Arc<Snapshot>>,
     lasting: Lasting,
+    /// When the limits' time began.
+    pub since: Instant,
     /// Wrong keys, by the address that showed them.
     pub failures: Failures,
     /// Callers' fal keys that fal has accepted.
@@ -91,6 +94,7 @@ impl Gateway {
         let snapshot = Snapshot::new(config, 1, &lasting)?;
         let gateway = Self {
             lasting,
+            since: Instant::now(),
             failures: Failures::default(),
             known_keys: KnownKeys::default(),
             awaiting: Arc::default(),
@@ -118,6 +122,8 @@ impl Gateway {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         *current = snapshot;
+        drop(current);
+        self.lasting.limiters.prune();
         Ok(version)
     }
 

@@ -19,6 +19,7 @@ pub mod gateway;
 pub mod health;
 pub mod models;
 pub mod paths;
+pub mod quota;
 pub mod respond;
 pub mod scope;
 pub mod snapshot;

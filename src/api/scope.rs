@@ -22,7 +22,7 @@ use super::connection::Turn;
 use super::context::Context;
 use super::error::{self, ApiError};
 use super::gateway::{Gateway, Place, Worker};
-use super::{paths, strangers};
+use super::{paths, quota, strangers};
 use crate::observe::record::Record;
 use crate::translate::problem::{Problem, ProblemKind, Source};
 
@@ -185,7 +185,9 @@ fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record) {
         record.complete();
     }
     let milliseconds = u64::try_from(record.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let request = response.request().clone();
     let headers = response.headers_mut();
+    quota::tell(&request, headers);
     if let Ok(id) = HeaderValue::from_str(record.request_id()) {
         headers.insert(REQUEST_ID, id);
     }

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use super::auth::{Access, presented_key};
 use super::catalogue::changes;
 use super::gateway::{BuildError, Stopping};
-use crate::access::ClientKeys;
+use crate::access::{ClientKeys, Limiters};
 use crate::config::{self, Config, MissingFinal, UsageCount};
 use crate::engine::count::TokenCounter;
 use crate::engine::observed::Observed;
@@ -56,6 +56,8 @@ pub struct Lasting {
     pub metrics: Arc<Metrics>,
     pub stopping: Stopping,
     observed: Arc<Observed>,
+    /// What keys and projects have taken of their limits.
+    pub limiters: Limiters,
     /// Started by the first snapshot that counts tokens.
     counter: OnceLock<Arc<TokenCounter>>,
     /// What keys are derived with where the operator has set nothing for it.
@@ -74,6 +76,7 @@ impl Lasting {
             metrics: Arc::new(Metrics::new()?),
             stopping: Stopping::default(),
             observed: Arc::default(),
+            limiters: Limiters::default(),
             counter: OnceLock::new(),
             drawn_secret: Secret::new(drawn.expose()),
         })
@@ -92,7 +95,7 @@ impl Snapshot {
         };
         Ok(Self {
             version,
-            access: access(&config)?,
+            access: access(&config, &lasting.limiters)?,
             admin_keys: ClientKeys::new(&config.auth.admin_key),
             catalogue: Catalogue::new(changes(&config.models)),
             upstream: match config.fal.upstream {
@@ -124,15 +127,16 @@ impl Snapshot {
     }
 }
 
-fn access(config: &Config) -> Result<Access, BuildError> {
-    let clients = ClientKeys::of(config);
-    let Some(key) = &config.fal.key else {
-        return Ok(Access::PassThrough { clients });
-    };
-    let fal = FalKey::new(key).ok_or(BuildError::FalKey)?;
-    Ok(match clients.is_empty() {
-        true => Access::Open { fal },
-        false => Access::Keys { clients, fal },
+/// The last thing here that can fail comes before the limits are set, so that settings which are
+/// refused leave them as they were.
+fn access(config: &Config, limiters: &Limiters) -> Result<Access, BuildError> {
+    let fal = config.fal.key.as_ref().map(FalKey::new);
+    let fal = fal.map(|key| key.ok_or(BuildError::FalKey)).transpose()?;
+    let clients = ClientKeys::of(config, limiters);
+    Ok(match fal {
+        None => Access::PassThrough { clients },
+        Some(fal) if clients.is_empty() => Access::Open { fal },
+        Some(fal) => Access::Keys { clients, fal },
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
-use super::kinds::{Choice, KeyName, List, Moment, Optional, Pattern, PlainHash, Switch};
+use super::kinds::{Choice, Count, KeyName, List, Moment, Optional, Pattern, PlainHash, Switch};
 use super::problem::{did_you_mean, nearest};
 use super::reader::Reader;
 use super::records::record;
@@ -30,6 +30,12 @@ record! {
         /// Whether the key may ask for models at the premium rate, and for those whose rate is not
         /// known.
         premium: bool, Switch, default "true";
+        /// Requests in any minute; unset for no limit.
+        requests_per_minute: Option<usize>, Optional(Count(1, 1_000_000_000)), default "";
+        /// Tokens in any minute, of prompts and answers together; unset for no limit.
+        tokens_per_minute: Option<usize>, Optional(Count(1, 1_000_000_000_000)), default "";
+        /// Requests at the same time; unset for no limit.
+        concurrency: Option<usize>, Optional(Count(1, 1_000_000)), default "";
         /// When the key ends: a date such as `2027-01-31`, at whose beginning in UTC it ends, or a
         /// time such as `2027-01-31T18:00:00Z`.
         expires: Option<Timestamp>, Optional(Moment), default "";
@@ -51,6 +57,12 @@ record! {
         models: Vec<ModelPattern>, List(Pattern), default "";
         /// Whether its keys may ask for models at the premium rate.
         premium: bool, Switch, default "true";
+        /// Requests in any minute; of all its keys together; unset for no limit.
+        requests_per_minute: Option<usize>, Optional(Count(1, 1_000_000_000)), default "";
+        /// Tokens in any minute, of prompts and answers together; of all its keys together; unset for no limit.
+        tokens_per_minute: Option<usize>, Optional(Count(1, 1_000_000_000_000)), default "";
+        /// Requests at the same time; of all its keys together; unset for no limit.
+        concurrency: Option<usize>, Optional(Count(1, 1_000_000)), default "";
         /// Refuse all of its keys for now.
         disabled: bool, Switch, default "false";
     }

@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Instant;
 
+use crate::access::limits::Hold;
 use crate::observe::record::{Record, Settlement};
 use crate::translate::cost::Cost;
 use crate::translate::reading::Usage;
@@ -40,17 +42,27 @@ pub struct Ledger {
     billed: Cell<Billed>,
     /// Tokens of each choice, all its attempts together.
     usage: RefCell<Vec<Usage>>,
+    grant: Option<Grant>,
+}
+
+/// What was taken of a caller's limits for a request.
+#[derive(Debug)]
+pub struct Grant {
+    pub hold: Hold,
+    /// When the limits' time began.
+    pub since: Instant,
 }
 
 impl Ledger {
     /// An account for this many choices and at most this many calls.
-    pub fn new(record: Record, choices: u32, max_calls: u32) -> Rc<Self> {
+    pub fn new(record: Record, choices: u32, max_calls: u32, grant: Option<Grant>) -> Rc<Self> {
         Rc::new(Self {
             record,
             calls: Cell::new(0),
             calls_left: Cell::new(max_calls),
             billed: Cell::new(Billed::No),
             usage: RefCell::new(vec![Usage::NOTHING; choices as usize]),
+            grant,
         })
     }
 
@@ -120,12 +132,17 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
+        let total = self.total();
         self.record.settled(Settlement {
             calls: self.calls.get(),
             billed: self.billed.get().label(),
             cost: self.cost().map(|cost| cost.to_string()),
-            prompt_tokens: self.total().prompt,
-            completion_tokens: self.total().completion,
+            prompt_tokens: total.prompt,
+            completion_tokens: total.completion,
         });
+        if let Some(Grant { hold, since }) = self.grant.take() {
+            let tokens = total.prompt.saturating_add(total.completion);
+            hold.settle(tokens, since.elapsed());
+        }
     }
 }

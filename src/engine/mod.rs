@@ -33,6 +33,7 @@ use crate::translate::reading;
 use crate::translate::upstream::Apps;
 
 pub use failure::Failure;
+pub use ledger::Grant;
 pub use open::{Order, open};
 pub use problem::Audience;
 pub use run::{Run, Waited};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Engine;
 use super::attempt::Shared;
 use super::failure::{Failure, another_model_may_do};
-use super::ledger::Ledger;
+use super::ledger::{Grant, Ledger};
 use super::observed::{Lengths, Longest, Place};
 use super::run::Run;
 use super::uploads::Uploads;
@@ -36,6 +36,8 @@ pub struct Order<'o, 'a> {
     pub record: &'o Record,
     /// The memory that the request was granted; held for as long as its bytes are.
     pub memory: Rc<dyn Any>,
+    /// What was taken of the caller's limits for it, if there are any.
+    pub grant: Option<Grant>,
 }
 
 impl<'a> Order<'_, 'a> {
@@ -100,9 +102,18 @@ impl<'a> Order<'_, 'a> {
 ///
 /// # Errors
 /// No choice has an answer, all of it took too long, or the gateway stops.
-pub async fn open<'a>(order: Order<'_, 'a>, plan: Plan<'a>) -> Result<(Run, Plan<'a>), Failure> {
+pub async fn open<'a>(
+    mut order: Order<'_, 'a>,
+    plan: Plan<'a>,
+) -> Result<(Run, Plan<'a>), Failure> {
     let settings = order.engine.settings;
-    let ledger = Ledger::new(order.record.clone(), plan.choices, settings.max_calls);
+    let grant = order.grant.take();
+    let ledger = Ledger::new(
+        order.record.clone(),
+        plan.choices,
+        settings.max_calls,
+        grant,
+    );
     let total = Instant::now() + settings.total;
     let mut walk = Walk {
         ledger: Rc::clone(&ledger),

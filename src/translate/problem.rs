@@ -58,6 +58,10 @@ pub enum ProblemKind {
     MediaType,
     /// Too many requests or wrong keys, at the gateway or at fal. Nothing was paid.
     RateLimited,
+    /// More requests than the caller's key or project may send at this time. Nothing was sent.
+    TooManyRequests,
+    /// More tokens than the caller's key or project may use at this time. Nothing was sent.
+    TooManyTokens,
     /// The account at fal has no balance left.
     NoBalance,
     /// It may have been paid for, or no other try can cure it.
@@ -95,7 +99,9 @@ impl ProblemKind {
             Self::TooSlow => 408,
             Self::TooLarge => 413,
             Self::MediaType => 415,
-            Self::RateLimited | Self::NoBalance => 429,
+            Self::RateLimited | Self::TooManyRequests | Self::TooManyTokens | Self::NoBalance => {
+                429
+            }
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::BadUpstream => 502,

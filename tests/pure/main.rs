@@ -24,6 +24,7 @@ mod forms;
 mod golden;
 mod growth;
 mod json;
+mod limits;
 mod linear;
 mod nested;
 mod parsing;

@@ -50,6 +50,8 @@ fn envelope(problem: &Problem, message: &str) -> Vec<u8> {
 fn type_of(kind: ProblemKind) -> &'static str {
     match kind {
         ProblemKind::RateLimited => "rate_limit_error",
+        ProblemKind::TooManyRequests => "requests",
+        ProblemKind::TooManyTokens => "tokens",
         ProblemKind::NoBalance => "insufficient_quota",
         ProblemKind::Internal
         | ProblemKind::BadUpstream

@@ -21,6 +21,7 @@ mod framing;
 mod holding;
 mod images;
 mod keys;
+mod limits;
 mod logs;
 mod malformed;
 #[cfg(target_os = "linux")]

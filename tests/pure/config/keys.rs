@@ -140,7 +140,7 @@ fn keys_that_contradict_each_other_are_both_named() {
 fn keys_in_tables_are_client_keys() {
     let key = format!("[[keys]]\nname = \"ci\"\nhash = \"{}\"\n", hash('1'));
     let exposed = file(&key)
-        .with_env("FAL_KEY", "k")
+        .with_env("FAL_KEY", "kid:ksecret")
         .with_flag("--listen", "0.0.0.0:3250");
     assert!(load(&exposed).warnings().is_empty());
     let any_page = exposed.with_env("FAL_GATEWAY__SERVER__CORS_ORIGINS", "*");
