@@ -136,6 +136,9 @@ pub struct Overrides {
     /// Base URL of fal's storage and account endpoints
     #[arg(long, value_name = "URL")]
     pub fal_rest_url: Option<String>,
+    /// Through which of fal's applications models are asked: any-llm or router-openai
+    #[arg(long, value_name = "NAME")]
+    pub fal_upstream: Option<String>,
     /// The fal app that answers
     #[arg(long, value_name = "PATH")]
     pub fal_app: Option<String>,
@@ -158,6 +161,7 @@ impl Overrides {
             ("--listen", &self.listen),
             ("--fal-url", &self.fal_url),
             ("--fal-rest-url", &self.fal_rest_url),
+            ("--fal-upstream", &self.fal_upstream),
             ("--fal-app", &self.fal_app),
             ("--open", &open),
             ("--log-level", &self.log_level),
@@ -412,7 +416,7 @@ mod tests {
     #[test]
     fn every_flag_that_the_settings_name_exists_and_arrives() {
         let line = "fal-gateway serve --listen a --fal-url b --fal-rest-url d \
-                    --fal-app e --open --log-level f --log-format g";
+                    --fal-upstream c --fal-app e --open --log-level f --log-format g";
         let Command::Serve(serve) = Cli::parse_from(line.split_whitespace()).command else {
             unreachable!("serve was asked for");
         };
