@@ -1,5 +1,6 @@
 //! The service as a whole: built from its settings, run, and brought to an orderly end.
 
+mod refresh;
 mod reload;
 
 use std::fmt::Debug;
@@ -137,6 +138,7 @@ impl Application {
     /// # Errors
     /// When the listener fails.
     pub async fn run(self) -> io::Result<()> {
+        actix_web::rt::spawn(refresh::keep_up(self.gateway));
         match self.metrics_server {
             None => self.server.await,
             Some((metrics, _)) => futures::future::try_join(self.server, metrics)

@@ -1,13 +1,16 @@
 //! What the settings say about models, as the catalogue takes it.
 
+use std::sync::Arc;
+
 use crate::config::{self, UnknownModel};
 use crate::translate::model::{
-    AnyLlm, Changes, Modality, ModelInfo, Parameter, Reasoning, Router, TokenPrice,
+    AnyLlm, Changes, Modality, ModelInfo, Parameter, PublicLists, Reasoning, Router, TokenPrice,
 };
 
 /// What the operator changes about the catalogue.
-pub(super) fn changes(models: &config::Models) -> Changes {
+pub(super) fn changes(models: &config::Models, lists: Arc<PublicLists>) -> Changes {
     Changes {
+        lists,
         default: Some(models.default.clone()),
         builtin_aliases: models.builtin_aliases,
         aliases: models.aliases.clone().into_iter().collect(),

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -14,6 +14,7 @@ use super::snapshot::{Lasting, Snapshot};
 use crate::access::{Failures, Holder, KnownKeys, Seat, Shares};
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
+use crate::translate::model::PublicLists;
 use crate::upstream::FalClient;
 
 /// The gateway's state, one for the process.
@@ -21,6 +22,8 @@ use crate::upstream::FalClient;
 pub struct Gateway {
     /// What requests that begin now are served by.
     snapshot: RwLock<Arc<Snapshot>>,
+    /// Held while another snapshot is made out of what there is.
+    replacing: Mutex<()>,
     lasting: Lasting,
     /// When the limits' time began.
     pub since: Instant,
@@ -90,7 +93,7 @@ impl Gateway {
     /// # Errors
     /// See [`BuildError`].
     pub fn new(config: Config) -> Result<Self, BuildError> {
-        let lasting = Lasting::new()?;
+        let lasting = Lasting::new(&config)?;
         let snapshot = Snapshot::new(config, 1, &lasting)?;
         let gateway = Self {
             lasting,
@@ -103,6 +106,7 @@ impl Gateway {
             held: AtomicUsize::new(0),
             idle: Notify::new(),
             snapshot: RwLock::new(Arc::new(snapshot)),
+            replacing: Mutex::default(),
         };
         gateway.fit(&gateway.snapshot());
         Ok(gateway)
@@ -114,7 +118,35 @@ impl Gateway {
     /// # Errors
     /// See [`BuildError`]; the old settings hold then.
     pub fn replace(&self, config: Config) -> Result<u64, BuildError> {
+        let _alone = self.replacing.lock();
         let version = self.snapshot().version.saturating_add(1);
+        self.put(config, version)?;
+        Ok(version)
+    }
+
+    /// Has requests that begin from now on know what these lists say of models. The settings are
+    /// the same, and so is their number.
+    ///
+    /// # Errors
+    /// See [`BuildError`]; the old lists hold then.
+    pub fn take_lists(&self, lists: PublicLists) -> Result<(), BuildError> {
+        let _alone = self.replacing.lock();
+        let old = self.lasting.lists();
+        self.lasting.set_lists(lists);
+        let current = self.snapshot();
+        let put = self.put(current.config.clone(), current.version);
+        if put.is_err() {
+            self.lasting.set_lists(PublicLists::clone(&old));
+        }
+        put
+    }
+
+    /// What the public lists say of models.
+    pub fn lists(&self) -> Arc<PublicLists> {
+        self.lasting.lists()
+    }
+
+    fn put(&self, config: Config, version: u64) -> Result<(), BuildError> {
         let snapshot = Arc::new(Snapshot::new(config, version, &self.lasting)?);
         self.fit(&snapshot);
         let mut current = self
@@ -124,7 +156,7 @@ impl Gateway {
         *current = snapshot;
         drop(current);
         self.lasting.limiters.prune();
-        Ok(version)
+        Ok(())
     }
 
     /// What a request that begins now is served by. It takes this once.

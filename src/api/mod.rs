@@ -17,6 +17,7 @@ pub mod error;
 pub mod extract;
 pub mod gateway;
 pub mod health;
+pub mod lists;
 pub mod models;
 pub mod paths;
 pub mod quota;

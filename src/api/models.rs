@@ -51,12 +51,16 @@ pub fn list_json(
         .filter(|id| catalogue.card(id).is_none() && !catalogue.hides(id));
     let more = unlisted.map(ModelInfo::of_unknown).collect::<Vec<_>>();
     let cards = catalogue.cards().iter().chain(&more);
+    // What any-llm is known not to have is not to be had here.
+    let is_listed = |card: &ModelInfo| {
+        card.is_listed && card.any_llm.is_served != Some(false) && is_shown(card)
+    };
     let models = cards
-        .filter(|card| card.is_listed && is_shown(card))
+        .filter(|card| is_listed(card))
         .map(|card| model(card.id.as_ref(), card, catalogue));
     let aliases = catalogue
         .aliases()
-        .filter(|(_, card)| card.is_listed && is_shown(card))
+        .filter(|(_, card)| is_listed(card))
         .map(|(alias, card)| model(alias, card, catalogue));
     let list = ListModelsResponse {
         object: "list",

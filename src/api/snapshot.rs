@@ -1,7 +1,7 @@
 //! The settings, made ready for use. A request takes a [`Snapshot`] once, at its beginning, and keeps
 //! it to its end; meanwhile others may begin with a newer one.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use actix_web::http::header::HeaderMap;
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use super::auth::{Access, presented_key};
 use super::catalogue::changes;
 use super::gateway::{BuildError, Stopping};
+use super::lists;
 use crate::access::{ClientKeys, Limiters};
 use crate::config::{self, Config, MissingFinal, UsageCount};
 use crate::engine::count::TokenCounter;
@@ -24,7 +25,7 @@ use crate::translate::fold::{Overflow, Room};
 use crate::translate::guide::{GuideSettings, Measured};
 use crate::translate::image;
 use crate::translate::key::Secret;
-use crate::translate::model::Catalogue;
+use crate::translate::model::{Catalogue, PublicLists};
 use crate::translate::plan::Capabilities;
 use crate::translate::reading;
 use crate::translate::tools::Dialect;
@@ -60,6 +61,8 @@ pub struct Lasting {
     pub limiters: Limiters,
     /// Started by the first snapshot that counts tokens.
     counter: OnceLock<Arc<TokenCounter>>,
+    /// What the public lists say of models.
+    lists: RwLock<Arc<PublicLists>>,
     /// What keys are derived with where the operator has set nothing for it.
     drawn_secret: Secret,
 }
@@ -69,17 +72,33 @@ impl Lasting {
     ///
     /// # Errors
     /// When metrics cannot be set up, or the system gives no random numbers.
-    pub fn new() -> Result<Self, BuildError> {
+    pub fn new(config: &Config) -> Result<Self, BuildError> {
         let drawn = ring::rand::generate::<[u8; 32]>(&SystemRandom::new());
         let drawn = drawn.map_err(|_| BuildError::Random)?;
+        let kept = config.models.cache.as_deref().map(lists::load);
         Ok(Self {
             metrics: Arc::new(Metrics::new()?),
             stopping: Stopping::default(),
             observed: Arc::default(),
             limiters: Limiters::default(),
             counter: OnceLock::new(),
+            lists: RwLock::new(Arc::new(kept.unwrap_or_default())),
             drawn_secret: Secret::new(drawn.expose()),
         })
+    }
+}
+
+impl Lasting {
+    /// What the public lists say of models.
+    pub fn lists(&self) -> Arc<PublicLists> {
+        let lists = self.lists.read();
+        Arc::clone(&lists.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has every snapshot from now on know what these lists say.
+    pub fn set_lists(&self, lists: PublicLists) {
+        let held = self.lists.write();
+        *held.unwrap_or_else(PoisonError::into_inner) = Arc::new(lists);
     }
 }
 
@@ -97,7 +116,7 @@ impl Snapshot {
             version,
             access: access(&config, &lasting.limiters)?,
             admin_keys: ClientKeys::new(&config.auth.admin_key),
-            catalogue: Catalogue::new(changes(&config.models)),
+            catalogue: Catalogue::new(changes(&config.models, lasting.lists())),
             upstream: match config.fal.upstream {
                 config::Upstream::AnyLlm => UpstreamId::AnyLlm,
                 config::Upstream::RouterOpenai => UpstreamId::RouterOpenai,

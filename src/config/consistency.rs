@@ -123,6 +123,7 @@ fn exposures(config: &Config) -> Vec<String> {
             config.models.capabilities.as_ref(),
             false,
         ),
+        ("models.cache", config.models.cache.as_ref(), false),
     ];
     let named = files
         .into_iter()
@@ -144,6 +145,7 @@ pub(super) fn refuse_leading_keys_away(config: &Config, reader: &mut Reader) {
     for (setting, url) in [
         ("fal.url", &config.fal.url),
         ("fal.rest_url", &config.fal.rest_url),
+        ("fal.platform_url", &config.fal.platform_url),
     ] {
         if reader.comes_from(setting, &shown) && !is_fal_or_this_machine(url) {
             let host = url.host_str().unwrap_or_default();

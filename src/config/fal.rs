@@ -20,6 +20,9 @@ settings! {
         url: Url, BaseUrl, default "https://fal.run", flag "--fal-url", reload restart;
         /// Base URL of fal's storage and account endpoints.
         rest_url: Url, BaseUrl, default "https://rest.fal.ai", flag "--fal-rest-url", reload restart;
+        /// Base URL of fal's platform API, which tells what models there are and, to an admin key,
+        /// what is left of the account's money.
+        platform_url: Url, BaseUrl, default "https://api.fal.ai/v1", reload restart;
         /// Through which of fal's applications models are asked: `any-llm` takes a prompt,
         /// `router-openai` takes messages, tools and schemas as they are and is paid for by the
         /// token.

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::kinds::{Added, Choice, FilePath, List, ModelId, Optional, Switch, Table};
+use url::Url;
+
+use super::kinds::{
+    Added, BaseUrl, Choice, FilePath, List, ModelId, Optional, Span, Switch, Table,
+};
 use super::settings::settings;
 
 settings! {
@@ -28,6 +33,14 @@ settings! {
         add: Vec<AddedModel>, Added, reload live;
         /// Models to try, in order, when one cannot answer: a table from a name to a list of ids.
         fallbacks: BTreeMap<String, Vec<String>>, Table(List(ModelId), "{ \"openai/gpt-4o\" = [\"openai/gpt-4o-mini\"] }"), reload live;
+        /// How often the public lists of models are read: fal's of any-llm, and OpenRouter's, which
+        /// is shown no key. What they say of a model wins over what ships with the gateway; what
+        /// vanishes from them is no longer listed and served all the same. Unset, they are not read.
+        refresh: Option<Duration>, Optional(Span("1s", "168h")), reload restart;
+        /// File in which the lists are kept for the next start; relative to the working directory.
+        cache: Option<PathBuf>, Optional(FilePath), reload restart;
+        /// Base URL of OpenRouter's API, whose list of models is read.
+        openrouter_url: Url, BaseUrl, default "https://openrouter.ai/api/v1", reload restart;
         /// File with what `fal-gateway eval --output` measured of models, from which each model's
         /// dialect, and whether it is shown outlines, is taken; relative to the working directory.
         capabilities: Option<PathBuf>, Optional(FilePath), reload live;

@@ -24,6 +24,7 @@ mod inspect;
 mod llm;
 mod options;
 mod plan;
+mod platform;
 mod play;
 mod proxy;
 mod queue;

@@ -17,6 +17,12 @@ pub struct Options {
     pub tag: bool,
     /// The one valid fal key (`id:secret`); `None` lets every well-formed key in.
     pub key: Option<String>,
+    /// The key that may ask for the balance; `None` is none.
+    pub admin_key: Option<String>,
+    /// The balance in dollars.
+    pub balance: f64,
+    /// Applications that fal no longer has: what begins like one of these is not found.
+    pub gone_apps: Vec<String>,
     /// Base URL of an OpenAI-compatible server that answers in our place, such as
     /// `http://127.0.0.1:11434/v1`.
     pub relay: Option<String>,
@@ -52,6 +58,9 @@ impl Default for Options {
             listen: "127.0.0.1:3251".to_owned(),
             tag: true,
             key: None,
+            admin_key: None,
+            balance: 42.5,
+            gone_apps: Vec::new(),
             relay: None,
             relay_key: None,
             relay_model: None,

@@ -49,6 +49,14 @@ pub(super) async fn answer(state: &State, call: &Call) -> Reply {
 
 async fn try_answer(state: &State, call: &Call) -> Result<Reply, Whole> {
     let target = resolve(&call.segments())?;
+    let app = target.endpoint.application();
+    if state.options.gone_apps.iter().any(|gone| gone == app) {
+        let (_, alias) = app.split_once('/').unwrap_or(("", app));
+        return Err(Whole::detail(
+            404,
+            format!("Application {alias:?} not found"),
+        ));
+    }
     if call.method != Method::POST {
         return Err(Whole::detail(405, "Method Not Allowed"));
     }

@@ -27,7 +27,7 @@ use crate::config;
 /// driven by the thread that uses it.
 #[derive(Debug)]
 pub struct FalClient {
-    http: Client,
+    pub(super) http: Client,
     storage: Storage,
     /// fal's URL without a slash at its end.
     url: String,
@@ -52,7 +52,7 @@ impl FalKey {
     }
 
     /// The key itself, to be kept out of what is shown.
-    fn secret(&self) -> &str {
+    pub(super) fn secret(&self) -> &str {
         let text = self.0.to_str().unwrap_or_default();
         text.strip_prefix("Key ").unwrap_or(text)
     }
@@ -110,7 +110,7 @@ impl FalClient {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(settings: &config::Fal) -> Result<Self, reqwest::Error> {
-        let http = build_http(settings)?;
+        let http = build_http(settings, &[&settings.url, &settings.rest_url])?;
         Ok(Self {
             storage: Storage::new(settings, http.clone()),
             http,
@@ -135,8 +135,8 @@ impl FalClient {
         key: &FalKey,
         first_byte: Duration,
     ) -> Result<Answer, UpstreamError> {
-        let url = format!("{}/{}{}", self.url, post.app, post.path);
-        let url = Url::parse(&url).map_err(|_| UpstreamError::Unreachable(Obstacle::Address))?;
+        let url = self.url_of(&post);
+        let url = url.ok_or(UpstreamError::Unreachable(Obstacle::Address))?;
         let mut attempt = 1;
         loop {
             let request = request(url.clone(), post.input.clone(), key, post.is_stream);
@@ -151,6 +151,11 @@ impl FalClient {
                 },
             }
         }
+    }
+
+    /// Where something is sent to.
+    pub(super) fn url_of(&self, post: &Post<'_>) -> Option<Url> {
+        Url::parse(&format!("{}/{}{}", self.url, post.app, post.path)).ok()
     }
 
     /// Looks at the head of a response and decides how its body is to be read.
@@ -226,7 +231,7 @@ pub(super) async fn read_start(response: Response, limit: Duration) -> Vec<u8> {
     body
 }
 
-fn request(url: Url, input: Bytes, key: &FalKey, is_stream: bool) -> Request {
+pub(super) fn request(url: Url, input: Bytes, key: &FalKey, is_stream: bool) -> Request {
     let mut request = Request::new(Method::POST, url);
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, key.header());
@@ -243,9 +248,9 @@ fn request(url: Url, input: Bytes, key: &FalKey, is_stream: bool) -> Request {
     request
 }
 
-/// No redirects (the key goes to one host), no proxies out of the environment unless the settings
+/// A client for these URLs. No redirects (the key goes to one host), no proxies out of the environment unless the settings
 /// say so, no repeats, and HTTP/1.1: one HTTP/2 connection would queue streams behind its limit.
-pub(super) fn build_http(settings: &config::Fal) -> Result<Client, reqwest::Error> {
+pub(super) fn build_http(settings: &config::Fal, urls: &[&Url]) -> Result<Client, reqwest::Error> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let proxy = proxy(settings)?;
     let builder = || {
@@ -264,7 +269,7 @@ pub(super) fn build_http(settings: &config::Fal) -> Result<Client, reqwest::Erro
             None => builder,
         }
     };
-    if [&settings.url, &settings.rest_url].map(Url::scheme) == ["http"; 2] {
+    if urls.iter().all(|url| url.scheme() == "http") {
         return builder().tls_certs_only([]).build();
     }
     let file = settings.ca_file.as_ref();
@@ -327,7 +332,7 @@ pub(super) fn classify(error: &reqwest::Error) -> UpstreamError {
     UpstreamError::Disconnected
 }
 
-fn text_header(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn text_header(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
     (value.len() <= 256).then(|| value.to_owned())
 }

@@ -153,7 +153,8 @@ mod tests {
         };
         Storage::new(
             &settings,
-            crate::upstream::client::build_http(&settings).expect("a client"),
+            crate::upstream::client::build_http(&settings, &[&settings.rest_url])
+                .expect("a client"),
         )
     }
 

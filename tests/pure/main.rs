@@ -26,6 +26,7 @@ mod growth;
 mod json;
 mod limits;
 mod linear;
+mod lists;
 mod nested;
 mod parsing;
 mod prices;

@@ -22,6 +22,10 @@ pub(in crate::emulator) enum Host {
     Rest,
     /// `v3.fal.media`, `fal.media`
     Cdn,
+    /// `api.fal.ai`
+    Platform,
+    /// `openrouter.ai`
+    OpenRouter,
     /// The caller's own server, running fal's proxy.
     Proxy,
     /// Nobody's: our own pages.

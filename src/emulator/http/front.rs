@@ -16,7 +16,7 @@ use super::{
     guard,
     record::{Arrival, Presence},
 };
-use crate::emulator::{inspect, proxy, queue, run, server::State, storage};
+use crate::emulator::{inspect, platform, proxy, queue, run, server::State, storage};
 
 /// Answers one request.
 pub(in crate::emulator) async fn serve(
@@ -106,6 +106,7 @@ pub(in crate::emulator) fn route(
             Host::Run => run::answer(&state, &call).await,
             Host::Queue => queue::answer(&state, &call).await,
             Host::Rest | Host::Cdn => storage::answer(&state, &call).into(),
+            Host::Platform | Host::OpenRouter => platform::answer(&state, &call).into(),
             Host::Proxy => proxy::answer(&state, call).await,
             // Our own pages are answered before a call is recorded; no proxy leads to them.
             Host::Emulator => Whole::detail(404, "Not Found").into(),
@@ -115,9 +116,11 @@ pub(in crate::emulator) fn route(
 
 /// The host that a path's prefix stands for, and the path there.
 fn split_host(path: &str) -> (Host, &str) {
-    const PREFIXES: [(&str, Host); 4] = [
+    const PREFIXES: [(&str, Host); 6] = [
         ("/queue", Host::Queue),
         ("/rest", Host::Rest),
+        ("/platform", Host::Platform),
+        ("/openrouter", Host::OpenRouter),
         ("/_emulator", Host::Emulator),
         ("/api/fal/proxy", Host::Proxy),
     ];

@@ -74,7 +74,7 @@ const VISION: &[&str] = &[
 const NOT_ENTERPRISE: &str = "deepseek/deepseek-r1";
 
 /// The models of a variant, the later ones first, as fal's validation error lists them.
-pub(super) fn models(variant: Variant) -> impl Iterator<Item = &'static str> {
+pub(in crate::emulator) fn models(variant: Variant) -> impl Iterator<Item = &'static str> {
     let documented = match variant {
         Variant::Plain | Variant::Enterprise => PLAIN,
         Variant::Vision => VISION,

@@ -18,7 +18,7 @@ mod pydantic;
 mod router;
 
 pub(super) use answer::{Answer, EMULATOR_TAG, compose};
-pub(super) use catalogue::{Variant, options_text};
+pub(super) use catalogue::{Variant, models, options_text};
 pub(super) use input::Input;
 pub(super) use instructed::{is_reask, native};
 pub(super) use pydantic::Invalid;

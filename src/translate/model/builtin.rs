@@ -95,7 +95,7 @@ const fn routed(
 }
 
 /// The router's column of a model that OpenRouter has dropped.
-const GONE: Router = Router {
+pub(super) const GONE: Router = Router {
     is_served: Some(false),
     parameters: None,
     inputs: None,

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::builtin::{self, DEFAULT_MODEL};
 use super::info::ModelInfo;
+use super::lists::PublicLists;
 use crate::translate::rejection::{Cause, Rejection};
 
 /// What the operator changed about the catalogue.
@@ -15,6 +17,8 @@ pub struct Changes {
     pub aliases: Vec<(String, String)>,
     pub add: Vec<ModelInfo>,
     pub hide: Vec<String>,
+    /// What the public lists say of models.
+    pub lists: Arc<PublicLists>,
     /// Refuse names with a slash that the catalogue does not know, rather than let fal decide.
     pub refuse_unknown: bool,
     /// Models to try when one refuses before working: names, and the names to try in order.
@@ -49,6 +53,7 @@ impl Catalogue {
     /// The built-in catalogue with the operator's changes.
     pub fn new(changes: Changes) -> Self {
         let mut cards = builtin::models();
+        apply(&changes.lists, changes.refuse_unknown, &mut cards);
         for added in changes.add {
             match cards.iter_mut().find(|card| card.id == added.id) {
                 Some(card) => *card = added,
@@ -271,6 +276,58 @@ impl Catalogue {
     }
 }
 
+/// Brings models up to date with the public lists. What is no longer in them is not shown any more,
+/// and asked for all the same; what is new is added, unless the operator refuses what he does not
+/// know.
+fn apply(lists: &PublicLists, refuse_unknown: bool, models: &mut Vec<ModelInfo>) {
+    if let Some(ids) = &lists.any_llm {
+        let listed = ids.iter().map(String::as_str).collect::<HashSet<_>>();
+        for model in &mut *models {
+            model.any_llm.is_served = Some(listed.contains(model.id.as_ref()));
+        }
+    }
+    if let Some(list) = &lists.router {
+        let listed = list.iter().map(|listed| (listed.id.as_str(), listed));
+        let listed = listed.collect::<HashMap<_, _>>();
+        for model in &mut *models {
+            let found = listed.get(model.id.as_ref());
+            model.is_listed = found.is_some();
+            model.router = found.map_or(builtin::GONE, |listed| listed.router());
+        }
+    }
+    if !refuse_unknown {
+        add_new(lists, models);
+    }
+}
+
+/// Adds the models that only the public lists have: any-llm's in fal's order, and then the router's.
+fn add_new(lists: &PublicLists, models: &mut Vec<ModelInfo>) {
+    let known = models.iter().map(|model| model.id.to_string());
+    let known = known.collect::<HashSet<_>>();
+    let mut new = HashMap::new();
+    let on_any_llm = lists.any_llm.iter().flatten();
+    for id in on_any_llm.filter(|id| !known.contains(*id)) {
+        new.entry(id.as_str()).or_insert(models.len());
+        let mut model = ModelInfo::of_unknown(id.clone());
+        model.any_llm.is_served = Some(true);
+        models.push(model);
+    }
+    let on_router = lists.router.iter().flatten();
+    for listed in on_router.filter(|listed| !known.contains(&listed.id)) {
+        let index = *new.entry(listed.id.as_str()).or_insert(models.len());
+        if index == models.len() {
+            let mut model = ModelInfo::of_unknown(listed.id.clone());
+            model.any_llm.is_served = Some(false);
+            models.push(model);
+        }
+        if let Some(model) = models.get_mut(index) {
+            model.router = listed.router();
+            model.reasoning = Some(listed.reasoning());
+            model.context_length = listed.context_length;
+        }
+    }
+}
+
 /// A name without the date of its version (`-2024-08-06`, `-20241022`) or `-latest`.
 fn without_version(name: &str) -> Option<&str> {
     if let Some(bare) = name.strip_suffix("-latest") {
@@ -290,7 +347,7 @@ fn without_version(name: &str) -> Option<&str> {
 }
 
 /// An id that can be sent on: the shape of `owner/name`, nothing that could be something else.
-fn is_plausible_id(name: &str) -> bool {
+pub(super) fn is_plausible_id(name: &str) -> bool {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@".contains(letter);
     name.len() <= 128
         && name.chars().all(is_plain)

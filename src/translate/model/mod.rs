@@ -4,10 +4,12 @@ pub mod abilities;
 mod builtin;
 pub mod catalogue;
 pub mod info;
+pub mod lists;
 pub mod price;
 
 pub use abilities::{Modalities, Modality, Parameter, Parameters, Reasoning};
 pub use builtin::{CATALOGUE_UNIX_S, DEFAULT_MODEL};
 pub use catalogue::{Catalogue, Changes, Resolved};
 pub use info::{AnyLlm, ModelInfo, Router, UNIT};
+pub use lists::{ListError, ListedModel, PublicLists};
 pub use price::{PicoDollars, TokenPrice};

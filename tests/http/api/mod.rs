@@ -32,6 +32,7 @@ mod pipelining;
 mod process;
 mod products;
 mod reasked;
+mod refreshed;
 mod reload;
 mod rights;
 mod shares;
