@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use fal_gateway::cli::args::{Cli, Command, KeysCommand};
 use fal_gateway::cli::{
-    chat, check, completions, demo, emulator, eval, explain, health, init, keys, man, models,
-    serve, terminal,
+    chat, check, completions, demo, doctor, emulator, eval, explain, health, init, keys, man,
+    models, serve, terminal,
 };
 
 fn main() -> ExitCode {
@@ -35,6 +35,7 @@ fn run(command: Command, out: &mut impl Write) -> io::Result<u8> {
         Command::Explain(args) => explain::explain(&args, out),
         Command::Check(args) if args.reference => check::print_reference(out),
         Command::Check(args) => check::check(&args.overrides.to_sources(), out),
+        Command::Doctor(args) => doctor::doctor(&args, out),
         Command::Health(args) => health::health(&args, out),
         Command::Keys(args) => match args.command {
             KeysCommand::New { name } => keys::new_key(name.as_deref(), out),

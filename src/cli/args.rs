@@ -59,6 +59,9 @@ pub enum Command {
     Models(ModelsArgs),
     /// Show every setting with its origin, and all that is wrong; if anything is, exit with 2.
     Check(CheckArgs),
+    /// Look at everything between you and an answer of fal's, and say what cures what is wrong.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Ask a running gateway whether it takes requests; exit with 1 if it does not.
     Health(HealthArgs),
     /// Make or hash a client key.
@@ -112,6 +115,18 @@ that breaks a promise.";
 const MAN_EXAMPLES: &str = "\
 Example:
   fal-gateway man > /usr/local/share/man/man1/fal-gateway.1";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  FAL_KEY=... fal-gateway doctor
+  fal-gateway doctor --config /etc/fal-gateway.toml --yes   (asks fal without asking you first)
+
+It looks at the settings, fal's name, the connection, TLS, the clock, the key, the application and
+its state at fal, the balance (with fal.admin_key), and, if you agree to what it costs, at one short
+answer, whole and as a stream. Without a terminal only --yes agrees.
+
+The exit code tells what is wrong first: 0 nothing, 2 the settings, 3 the way to fal, 4 the key,
+5 the application, 6 the balance, 7 the answer; 1 means that the doctor itself has failed.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Example:
@@ -350,6 +365,18 @@ pub struct CheckArgs {
     /// Print the reference of all settings in Markdown instead
     #[arg(long)]
     pub reference: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Ask fal for the answers without asking you whether that may cost something
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Model to ask [default: the one of requests that name none]
+    #[arg(short, long, value_name = "MODEL")]
+    pub model: Option<String>,
 }
 
 #[derive(Debug, Args)]

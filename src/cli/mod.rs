@@ -6,6 +6,7 @@ pub mod check;
 pub mod client;
 pub mod completions;
 pub mod demo;
+pub mod doctor;
 pub mod emulator;
 pub mod eval;
 pub mod explain;

@@ -37,6 +37,9 @@ settings! {
         key: Option<SecretString>, Optional(FalKey), reload live;
         /// File that holds the fal key, instead of `fal.key`; relative to the working directory.
         key_file: Option<PathBuf>, Optional(FilePath), reload live;
+        /// A key of the account with the scope ADMIN, to which fal tells the balance: for the metric
+        /// and for `fal-gateway doctor`. No call is ever made with it.
+        admin_key: Option<SecretString>, Optional(FalKey), reload live;
         /// HTTP proxy through which fal is reached, such as
         /// `http://user:password@proxy.example.com:3128`, or `env` for what `HTTPS_PROXY` and
         /// `NO_PROXY` say. Without it, those variables are not read.

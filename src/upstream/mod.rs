@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod error;
+mod knock;
 pub mod obstacle;
 mod openrouter;
 pub mod public;
@@ -16,6 +17,7 @@ pub mod storage;
 
 pub use client::{Answer, FalClient, FalKey, FalKeyPrint, Post};
 pub use error::UpstreamError;
+pub use knock::Knock;
 pub use obstacle::Obstacle;
 pub use public::{Page, PublicClient};
 pub use refusal::{Lacking, Refusal, RefusalKind};

@@ -14,6 +14,7 @@ mod calling;
 mod concurrency;
 mod disconnect;
 mod dns_rebinding;
+mod doctor;
 mod egress;
 mod errors;
 mod exhaustion;

@@ -1,0 +1,163 @@
+//! `fal-gateway doctor`: what stands between a user and an answer, looked at in the order in which
+//! a request meets it, each with its cure.
+
+mod account;
+mod live;
+mod report;
+mod way;
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::args::DoctorArgs;
+use super::check::name_found_file;
+use super::terminal::tell;
+use crate::api::snapshot::{Lasting, Snapshot};
+use crate::config::{Config, Inspection};
+use crate::translate::model::ModelInfo;
+use crate::upstream::{FalClient, FalKey, PublicClient};
+use live::Live;
+use report::Ailment::{Key, Settings};
+use report::Finding::{self, Fine, Note, Skipped, Wrong};
+use report::Report;
+use way::Door;
+
+/// Looks at everything. The exit code tells what is wrong first.
+///
+/// # Errors
+/// When the output cannot be written, or no port is free.
+pub fn doctor(args: &DoctorArgs, out: &mut impl Write) -> io::Result<u8> {
+    let sources = args.overrides.to_sources();
+    name_found_file(&sources);
+    let mut report = Report::new(out);
+    let Inspection { outcome, .. } = Config::inspect(&sources);
+    let config = match outcome {
+        Ok(config) => config,
+        Err(problems) => {
+            for problem in problems.iter() {
+                report.tell("settings", &Wrong(Settings, problem.to_string()))?;
+            }
+            return Ok(report.code());
+        }
+    };
+    let warnings = config.warnings();
+    for warning in &warnings {
+        report.tell("settings", &Note(warning.clone()))?;
+    }
+    if warnings.is_empty() {
+        report.tell("settings", &Fine("nothing is wrong with them".to_owned()))?;
+    }
+    actix_web::rt::System::new().block_on(look(args, config, &mut report))?;
+    Ok(report.code())
+}
+
+/// The rest, as far as one thing does not keep the next from being looked at.
+async fn look<W: Write>(
+    args: &DoctorArgs,
+    config: Config,
+    report: &mut Report<'_, W>,
+) -> io::Result<()> {
+    const LIMIT: Duration = Duration::from_secs(10);
+    let fal = &config.fal;
+    let door = Door::of(fal);
+    let (name, addresses) = door.name(LIMIT).await;
+    if !report.tell("name", &name)? {
+        return Ok(());
+    }
+    let connection = door.connection(&addresses, LIMIT).await;
+    if !report.tell("connection", &connection)? {
+        return Ok(());
+    }
+    let Some(secret) = &fal.key else {
+        let words =
+            "there is none: each caller brings one. Set FAL_KEY to have the rest looked at.";
+        report.tell("key", &Skipped(words.to_owned()))?;
+        return Ok(());
+    };
+    let Some(key) = FalKey::new(secret) else {
+        let words = "no header can carry the fal key. Copy it again.";
+        report.tell("key", &Wrong(Key, words.to_owned()))?;
+        return Ok(());
+    };
+    let client = FalClient::new(fal).map_err(io::Error::other)?;
+    let knock = match way::knock(&client, &fal.app, &key).await {
+        Ok(knock) => knock,
+        Err(finding) => {
+            report.tell("fal", &finding)?;
+            return Ok(());
+        }
+    };
+    if !report.tell("fal", &way::answers(&knock))? {
+        return Ok(());
+    }
+    if let Some(clock) = way::clock(&knock) {
+        report.tell("clock", &clock)?;
+    }
+    let has_its_form = secret.expose_secret().contains(':');
+    let takes_key = report.tell("key", &way::key(&knock, has_its_form))?;
+    let has_app = takes_key && report.tell("application", &way::application(&knock, &fal.app))?;
+    let public = PublicClient::new(fal, &config.models).map_err(io::Error::other)?;
+    report.tell("state", &account::state(&public, &fal.app).await)?;
+    let admin = fal.admin_key.as_ref().and_then(FalKey::new);
+    report.tell("balance", &account::balance(&public, admin.as_ref()).await)?;
+    if has_app {
+        answers(args, config, report).await?;
+    }
+    Ok(())
+}
+
+/// The live answers, if they may be asked for.
+async fn answers<W: Write>(
+    args: &DoctorArgs,
+    config: Config,
+    report: &mut Report<'_, W>,
+) -> io::Result<()> {
+    let lasting = Lasting::new(&config).map_err(io::Error::other)?;
+    let snapshot = Snapshot::new(config.clone(), 1, &lasting).map_err(io::Error::other)?;
+    let resolved = snapshot.catalogue.resolve(args.model.as_deref());
+    let (id, card) = match resolved {
+        Ok(resolved) => (resolved.id.into_owned(), resolved.card),
+        Err(rejection) => {
+            let finding = Wrong(report::Ailment::Answer, rejection.message.to_string());
+            report.tell("answer", &finding)?;
+            return Ok(());
+        }
+    };
+    report.say(&format!(
+        "One short question to {id}, asked twice, costs {}.",
+        cost(card)
+    ))?;
+    if !(args.yes || agreed()?) {
+        let words = "not asked for; --yes asks without a question first";
+        report.tell("answer", &Skipped(words.to_owned()))?;
+        return Ok(());
+    }
+    let live = Live::start(config)?;
+    let whole: Finding = live.whole(&id).await;
+    if report.tell("answer", &whole)? {
+        report.tell("stream", &live.stream(&id).await)?;
+    }
+    live.stop().await;
+    Ok(())
+}
+
+/// What two requests cost with any-llm, as far as it is known.
+fn cost(card: Option<&ModelInfo>) -> String {
+    match card.and_then(|card| card.any_llm.cost(false)) {
+        Some(one) => format!("about {} dollars", one.times(2)),
+        None => "what fal asks for two requests".to_owned(),
+    }
+}
+
+/// Whether somebody who can be asked agrees.
+fn agreed() -> io::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    tell("Ask it? [y/N]");
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
