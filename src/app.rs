@@ -1,5 +1,6 @@
 //! The service as a whole: built from its settings, run, and brought to an orderly end.
 
+mod balance;
 mod refresh;
 mod reload;
 
@@ -138,7 +139,8 @@ impl Application {
     /// # Errors
     /// When the listener fails.
     pub async fn run(self) -> io::Result<()> {
-        actix_web::rt::spawn(refresh::keep_up(self.gateway));
+        actix_web::rt::spawn(refresh::keep_up(Arc::clone(&self.gateway)));
+        actix_web::rt::spawn(balance::keep_up(self.gateway));
         match self.metrics_server {
             None => self.server.await,
             Some((metrics, _)) => futures::future::try_join(self.server, metrics)

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Bounds of time histograms, in seconds (source: OpenTelemetry's GenAI conventions).
@@ -37,6 +37,8 @@ pub struct Metrics {
     pub config_version: IntGauge,
     pub config_reloads: IntCounterVec,
     pub config_pending: IntGauge,
+    /// Absent while fal does not tell it.
+    pub fal_balance: GaugeVec,
 }
 
 /// One finished request, as it is counted.
@@ -79,6 +81,7 @@ impl Metrics {
             config_version: gauge(&registry, "fal_gateway_config_version", "Which settings are in use, counted from 1 at the start of the process.")?,
             config_reloads: counters(&registry, "fal_gateway_config_reloads_total", "Settings read again, by outcome (applied, refused).", &["outcome"])?,
             config_pending: gauge(&registry, "fal_gateway_config_pending_restart", "Settings that have changed and need a restart.")?,
+            fal_balance: registered(&registry, GaugeVec::new(Opts::new("fal_gateway_fal_balance_dollars", "What is left of the fal account's money, read once a minute with fal.admin_key."), &[])?)?,
             active_requests: gauges(&registry, "fal_gateway_active_requests", "Requests being served, by route.", &["route"])?,
             open_streams: gauge(&registry, "fal_gateway_open_streams", "Streams being sent.")?,
             registry,

@@ -29,6 +29,21 @@ pub struct Page {
     pub body: Vec<u8>,
 }
 
+impl Page {
+    /// The balance in dollars that a page of billing tells.
+    pub fn balance(&self) -> Option<f64> {
+        let answer: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        let credits = answer.get("credits").filter(|_| self.status == 200)?;
+        let in_dollars = credits
+            .get("currency")
+            .is_none_or(|currency| currency == "USD");
+        credits
+            .get("current_balance")?
+            .as_f64()
+            .filter(|_| in_dollars)
+    }
+}
+
 /// OpenRouter's list has half a megabyte.
 const MAX_BODY: usize = 8 * 1024 * 1024;
 /// All that one list may take.

@@ -41,7 +41,7 @@ pub(super) async fn balance(client: &PublicClient, admin: Option<&FalKey>) -> Fi
                 .to_owned(),
         );
     }
-    match read(&page).as_ref().and_then(balance_of) {
+    match page.balance() {
         Some(left) if left > 0.0 => Fine(format!("{left} dollars are left")),
         Some(left) => Wrong(
             Balance,
@@ -57,8 +57,4 @@ pub(super) async fn balance(client: &PublicClient, admin: Option<&FalKey>) -> Fi
 fn read(page: &Page) -> Option<Value> {
     let body = serde_json::from_slice(&page.body).ok()?;
     (page.status == 200).then_some(body)
-}
-
-fn balance_of(answer: &Value) -> Option<f64> {
-    answer.pointer("/credits/current_balance")?.as_f64()
 }

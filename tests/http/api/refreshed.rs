@@ -1,12 +1,13 @@
-//! The public lists of models, read while the gateway runs: nothing waits for them, nothing false
-//! is taken from them, and what was known stays known.
+//! What is read while the gateway runs: the public lists of models, and the balance. Nothing waits
+//! for them, nothing false is taken from them, and what was known stays known.
 
 use std::fs;
 
+use fal_gateway::emulator::Options;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Call, Emulated, Process, ScriptedUpstream, Setup, Step, TestGateway, nobody, until,
+    Call, Emulated, Process, ScriptedUpstream, Setup, Step, TestGateway, nobody, question, until,
 };
 
 /// A gateway that reads the lists that an emulator plays, once.
@@ -198,4 +199,26 @@ fn what_vanished_is_served_still_and_what_is_hidden_stays_hidden() {
     assert_eq!(asked("openai/gpt-4o"), 200);
     assert_eq!(asked("gpt-4o"), 200);
     assert_eq!(asked("acme/secret"), 404);
+}
+
+#[test]
+fn the_balance_is_a_metric_where_fal_tells_it() {
+    let fal = Emulated::with(Options {
+        admin_key: Some("admin:planted".to_owned()),
+        ..Options::default()
+    });
+    const METRIC: &str = "fal_gateway_fal_balance_dollars";
+    let telling = reading(&fal).set("fal.admin_key", "admin:planted").start();
+    telling.until_metric(METRIC, 42.5);
+    let refused = reading(&fal).set("fal.admin_key", "other:key").start();
+    let plain = reading(&fal).start();
+    until("the refusal", || {
+        let asked = fal.requests(0);
+        let refusals = asked.iter().filter(|request| request["status"] == 403);
+        (refusals.count() > 0).then_some(())
+    });
+    for gateway in [refused, plain] {
+        assert!(!gateway.get("/metrics").text().contains(METRIC));
+        assert_eq!(gateway.ask(&question("echo hi", false)).status, 200);
+    }
 }
