@@ -11,7 +11,10 @@ use super::snapshot::Snapshot;
 use crate::access::ClientKey;
 use crate::translate::draft::Fate;
 use crate::translate::face::chat::parameters::PARAMETERS;
-use crate::translate::model::{CATALOGUE_UNIX_S, Catalogue, ModelInfo, Reasoning};
+use crate::translate::model::{
+    CATALOGUE_UNIX_S, Catalogue, Modality, ModelInfo, Parameter, Reasoning,
+};
+use crate::translate::upstream::UpstreamId;
 use crate::wire::openai::model::{Architecture, ListModelsResponse, Model, Pricing};
 
 /// The catalogue, and after it the other names by which models can be asked for.
@@ -22,7 +25,12 @@ pub async fn list(request: HttpRequest, context: Context) -> Result<HttpResponse
     let key = context.admit_reader(&request)?;
     let snapshot = &context.snapshot;
     let is_shown = |card: &ModelInfo| may_ask(key.as_deref(), card);
-    let list = list_json(&snapshot.catalogue, live(snapshot), is_shown);
+    let list = list_json(
+        &snapshot.catalogue,
+        snapshot.upstream,
+        live(snapshot),
+        is_shown,
+    );
     Ok(HttpResponse::Ok().json(list))
 }
 
@@ -39,10 +47,11 @@ fn may_ask(key: Option<&ClientKey>, card: &ModelInfo) -> bool {
     key.is_none_or(|key| key.may_ask(&card.id, card.any_llm.premium.unwrap_or(true)))
 }
 
-/// The body of the list: the catalogue, what fal itself has listed beyond it, and the aliases, as
-/// far as they are shown.
+/// The body of the list: what of the catalogue the upstream has, what fal itself has listed beyond
+/// it, and the aliases, as far as they are shown.
 pub fn list_json(
     catalogue: &Catalogue,
+    upstream: UpstreamId,
     live: BTreeSet<String>,
     is_shown: impl Fn(&ModelInfo) -> bool,
 ) -> serde_json::Value {
@@ -51,17 +60,15 @@ pub fn list_json(
         .filter(|id| catalogue.card(id).is_none() && !catalogue.hides(id));
     let more = unlisted.map(ModelInfo::of_unknown).collect::<Vec<_>>();
     let cards = catalogue.cards().iter().chain(&more);
-    // What any-llm is known not to have is not to be had here.
-    let is_listed = |card: &ModelInfo| {
-        card.is_listed && card.any_llm.is_served != Some(false) && is_shown(card)
-    };
+    let is_listed =
+        |card: &ModelInfo| card.is_listed && is_served(card, upstream) && is_shown(card);
     let models = cards
         .filter(|card| is_listed(card))
-        .map(|card| model(card.id.as_ref(), card, catalogue));
+        .map(|card| model(card.id.as_ref(), card, catalogue, upstream));
     let aliases = catalogue
         .aliases()
         .filter(|(_, card)| is_listed(card))
-        .map(|(alias, card)| model(alias, card, catalogue));
+        .map(|(alias, card)| model(alias, card, catalogue, upstream));
     let list = ListModelsResponse {
         object: "list",
         data: models.chain(aliases).collect(),
@@ -91,34 +98,58 @@ pub async fn retrieve(
         Some(_) => id.as_str(),
         None => card.id.as_ref(),
     };
-    Ok(HttpResponse::Ok().json(model(name, card, catalogue)))
+    let upstream = context.snapshot.upstream;
+    Ok(HttpResponse::Ok().json(model(name, card, catalogue, upstream)))
 }
 
-fn model<'m>(name: &'m str, card: &'m ModelInfo, catalogue: &'m Catalogue) -> Model<'m> {
+/// Whether an upstream may have a model: what it is known not to have is not to be had.
+fn is_served(card: &ModelInfo, upstream: UpstreamId) -> bool {
+    let known = match upstream {
+        UpstreamId::AnyLlm => card.any_llm.is_served,
+        UpstreamId::Router | UpstreamId::RouterOpenai => card.router.is_served,
+    };
+    known != Some(false)
+}
+
+fn model<'m>(
+    name: &'m str,
+    card: &'m ModelInfo,
+    catalogue: &'m Catalogue,
+    upstream: UpstreamId,
+) -> Model<'m> {
     let is_alias = name != card.id;
     let aliases = catalogue
         .aliases()
         .filter(|(_, other)| !is_alias && other.id == card.id);
+    let is_flat = upstream == UpstreamId::AnyLlm;
     Model {
         id: name,
         object: "model",
         created: CATALOGUE_UNIX_S,
         owned_by: card.owner(),
         name,
-        context_length: card.context_length,
-        architecture: architecture(card),
-        supported_parameters: supported_parameters(card),
-        pricing: pricing(card),
-        price_class: card.any_llm.price_class(),
-        premium: card.any_llm.premium,
+        context_length: match upstream {
+            UpstreamId::AnyLlm => card.context_length,
+            _ => card.router.context_length.or(card.context_length),
+        },
+        architecture: architecture(card, upstream),
+        supported_parameters: supported_parameters(card, upstream),
+        pricing: pricing(card, upstream),
+        price_class: card.any_llm.price_class().filter(|_| is_flat),
+        premium: card.any_llm.premium.filter(|_| is_flat),
         reasoning: card.reasoning.map(Reasoning::is_possible),
         aliases: aliases.map(|(alias, _)| alias).collect(),
         alias_of: is_alias.then_some(card.id.as_ref()),
     }
 }
 
-fn architecture(card: &ModelInfo) -> Architecture {
-    let inputs = match card.any_llm.vision {
+/// What messages to a model may hold, as far as the gateway passes it on: text and images.
+fn architecture(card: &ModelInfo, upstream: UpstreamId) -> Architecture {
+    let sees = match upstream {
+        UpstreamId::AnyLlm => card.any_llm.vision,
+        UpstreamId::Router | UpstreamId::RouterOpenai => card.accepts(Modality::Image),
+    };
+    let inputs = match sees {
         Some(true) => vec!["text", "image"],
         Some(false) | None => vec!["text"],
     };
@@ -129,27 +160,54 @@ fn architecture(card: &ModelInfo) -> Architecture {
     }
 }
 
-/// What any-llm charges, in OpenRouter's form: nothing for tokens, and the same for each request.
-fn pricing(card: &ModelInfo) -> Option<Pricing> {
-    let request = card.any_llm.cost(false)?;
-    Some(Pricing {
-        prompt: "0".to_owned(),
-        completion: "0".to_owned(),
-        request: request.to_string(),
-    })
+/// What an upstream charges, in OpenRouter's form: any-llm nothing for tokens and the same for each
+/// request, the others nothing for requests.
+fn pricing(card: &ModelInfo, upstream: UpstreamId) -> Option<Pricing> {
+    let nothing = || "0".to_owned();
+    match upstream {
+        UpstreamId::AnyLlm => Some(Pricing {
+            prompt: nothing(),
+            completion: nothing(),
+            request: card.any_llm.cost(false)?.to_string(),
+        }),
+        UpstreamId::Router | UpstreamId::RouterOpenai => {
+            let price = card.router.price?;
+            Some(Pricing {
+                prompt: price.prompt.to_string(),
+                completion: price.completion.to_string(),
+                request: nothing(),
+            })
+        }
+    }
 }
 
 /// The request fields that have their effect with a model, natively or by emulation, and
 /// `structured_outputs`, by which OpenRouter's list names schemas.
-fn supported_parameters(card: &ModelInfo) -> Vec<&'static str> {
+fn supported_parameters(card: &ModelInfo, upstream: UpstreamId) -> Vec<&'static str> {
     const OF_REASONING: [&str; 3] = ["reasoning", "include_reasoning", "reasoning_effort"];
     let is_supported = |fate| matches!(fate, Fate::Forwarded | Fate::Emulated);
     let never_reasons = card.reasoning == Some(Reasoning::Never);
+    let takes_natively = |name: &str| {
+        upstream == UpstreamId::RouterOpenai
+            && FINER.contains(&name)
+            && Parameter::named(name).is_some_and(|known| card.supports(known) == Some(true))
+    };
     let names = PARAMETERS
         .iter()
-        .filter(|parameter| is_supported(parameter.fate))
+        .filter(|parameter| is_supported(parameter.fate) || takes_natively(parameter.name))
         .map(|parameter| parameter.name)
         .filter(|name| !matches!(*name, "messages" | "model"))
         .filter(|name| !(never_reasons && OF_REASONING.contains(name)));
     names.chain(["structured_outputs"]).collect()
 }
+
+/// The fields of sampling that only an upstream with messages has, and only with some models.
+const FINER: [&str; 7] = [
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "min_p",
+    "top_k",
+    "seed",
+];

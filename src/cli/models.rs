@@ -36,7 +36,11 @@ pub fn models(args: &ModelsArgs, out: &mut impl Write) -> io::Result<u8> {
             match Config::load(&sources) {
                 Ok(config) => {
                     let gateway = Gateway::new(config).map_err(io::Error::other)?;
-                    list_json(&gateway.snapshot().catalogue, BTreeSet::new(), |_| true)
+                    let snapshot = gateway.snapshot();
+                    let nothing_live = BTreeSet::new();
+                    list_json(&snapshot.catalogue, snapshot.upstream, nothing_live, |_| {
+                        true
+                    })
                 }
                 Err(problems) => {
                     tell(problems);

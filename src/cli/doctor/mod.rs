@@ -15,8 +15,9 @@ use super::args::DoctorArgs;
 use super::check::name_found_file;
 use super::terminal::tell;
 use crate::api::snapshot::{Lasting, Snapshot};
-use crate::config::{Config, Inspection};
+use crate::config::{self, Config, Inspection};
 use crate::translate::model::ModelInfo;
+use crate::translate::upstream::UpstreamId;
 use crate::upstream::{FalClient, FalKey, PublicClient};
 use live::Live;
 use report::Ailment::{Key, Settings};
@@ -82,7 +83,8 @@ async fn look<W: Write>(
         return Ok(());
     };
     let client = FalClient::new(fal).map_err(io::Error::other)?;
-    let knock = match way::knock(&client, &fal.app, &key).await {
+    let app = &application(fal);
+    let knock = match way::knock(&client, app, &key).await {
         Ok(knock) => knock,
         Err(finding) => {
             report.tell("fal", &finding)?;
@@ -97,9 +99,9 @@ async fn look<W: Write>(
     }
     let has_its_form = secret.expose_secret().contains(':');
     let takes_key = report.tell("key", &way::key(&knock, has_its_form))?;
-    let has_app = takes_key && report.tell("application", &way::application(&knock, &fal.app))?;
+    let has_app = takes_key && report.tell("application", &way::application(&knock, app))?;
     let public = PublicClient::new(fal, &config.models).map_err(io::Error::other)?;
-    report.tell("state", &account::state(&public, &fal.app).await)?;
+    report.tell("state", &account::state(&public, app).await)?;
     let admin = fal.admin_key.as_ref().and_then(FalKey::new);
     report.tell("balance", &account::balance(&public, admin.as_ref()).await)?;
     if has_app {
@@ -127,7 +129,7 @@ async fn answers<W: Write>(
     };
     report.say(&format!(
         "One short question to {id}, asked twice, costs {}.",
-        cost(card)
+        cost(card, snapshot.upstream)
     ))?;
     if !(args.yes || agreed()?) {
         let words = "not asked for; --yes asks without a question first";
@@ -143,9 +145,25 @@ async fn answers<W: Write>(
     Ok(())
 }
 
-/// What two requests cost with any-llm, as far as it is known.
-fn cost(card: Option<&ModelInfo>) -> String {
-    match card.and_then(|card| card.any_llm.cost(false)) {
+/// The application that is asked, as fal names it.
+fn application(fal: &config::Fal) -> String {
+    match fal.upstream {
+        config::Upstream::AnyLlm => fal.app.clone(),
+        config::Upstream::RouterOpenai => format!("{}/chat/completions", fal.openai_app),
+    }
+}
+
+/// What the two answers cost, as far as it is known.
+fn cost(card: Option<&ModelInfo>, upstream: UpstreamId) -> String {
+    /// Of the question and of an answer to it, generously.
+    const TOKENS: (u64, u64) = (60, 120);
+    let one = card.and_then(|card| match upstream {
+        UpstreamId::AnyLlm => card.any_llm.cost(false),
+        UpstreamId::Router | UpstreamId::RouterOpenai => {
+            card.router.price.map(|price| price.of(TOKENS.0, TOKENS.1))
+        }
+    });
+    match one {
         Some(one) => format!("about {} dollars", one.times(2)),
         None => "what fal asks for two requests".to_owned(),
     }

@@ -310,3 +310,21 @@ fn a_clock_that_is_wrong_and_a_model_that_is_none_are_named() {
         visit.said
     );
 }
+
+#[test]
+fn it_looks_at_the_upstream_that_answers() {
+    let fal = Emulated::start();
+    let setup = before(&fal).set("fal.upstream", "router-openai");
+    let visit = Visit::to(&setup, &["--yes", "--model", "openai/gpt-4o-mini"]);
+    assert_eq!(visit.code, 0, "{}", visit.said);
+    for what in ["key", "application", "answer", "stream"] {
+        assert!(visit.of(what)[0].starts_with("ok "), "{}", visit.said);
+    }
+    let app = "openrouter/router/openai/v1/chat/completions";
+    assert!(visit.of("application")[0].contains(app), "{}", visit.said);
+    assert!(
+        visit.said.contains("costs about 0.000162 dollars"),
+        "{}",
+        visit.said
+    );
+}

@@ -123,3 +123,27 @@ async fn what_openrouter_has_dropped_is_served_and_listed_only_where_it_was_name
         assert!(listed.iter().any(|id| id == DROPPED), "{settings}");
     }
 }
+
+#[actix_web::test]
+async fn the_list_speaks_of_the_upstream_that_answers() {
+    let world = Gateway::open("[fal]\nupstream = \"router-openai\"\n");
+    let list = world.get("/v1/models").await.json();
+    let models = list["data"].as_array().unwrap();
+    let of = |id: &str| models.iter().find(|model| model["id"] == id).unwrap();
+    let mini = of("openai/gpt-4o-mini");
+    let price = json!({"prompt": "0.00000015", "completion": "0.0000006", "request": "0"});
+    assert_eq!(mini["pricing"], price);
+    assert_eq!(mini["architecture"]["modality"], "text+image->text");
+    assert_eq!(mini["premium"], Value::Null);
+    assert_eq!(of("deepseek/deepseek-r1")["context_length"], 64_000);
+    let takes = |id: &str, name: &str| {
+        let parameters = of(id)["supported_parameters"].as_array().unwrap();
+        parameters.contains(&json!(name))
+    };
+    assert!(takes("openai/gpt-4o-mini", "seed") && !takes("anthropic/claude-3-haiku", "seed"));
+    assert!(
+        takes("anthropic/claude-3-haiku", "top_k") && takes("anthropic/claude-3-haiku", "tools")
+    );
+    // Some models have no tools of their own, and are shown how to call.
+    assert!(takes("meta-llama/llama-3.2-3b-instruct", "tools"));
+}
