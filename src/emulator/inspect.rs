@@ -84,7 +84,8 @@ fn help() -> String {
          \x20 /fal-ai/any-llm, with /vision, /enterprise\n\
          \x20 /openrouter/router, with /vision, /audio, /video, /enterprise, /video/enterprise\n\
          \x20 /openrouter/router/openai/v1/chat/completions (messages, and \"stream\": true)\n\
-         Uploads are below /rest and /files, fal's proxy for browsers at /api/fal/proxy.\n\n\
+         Uploads are below /rest and /files, fal's proxy for browsers at /api/fal/proxy, fal's platform\n\
+         API at /platform/v1 and OpenRouter's list of models at /openrouter.ai/api/v1/models.\n\n\
          Script a request with words, in the header \"x-emulate: WORD WORD\" or on a line\n\
          \"/emulate WORD WORD\" of its prompt or system_prompt, which is taken out before the answer\n\
          is made. DUR is 200ms or 1.5s. What was asked: GET /_emulator/requests (?wait=N),\n\

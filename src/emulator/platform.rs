@@ -64,22 +64,22 @@ fn endpoints(state: &State, call: &Call) -> Whole {
     });
     let models: Vec<Value> = ours
         .map(|(id, status, variant)| {
-            let mut model = json!({
-                "endpoint_id": id,
-                "metadata": {
-                    "display_name": id,
-                    "category": "llm",
-                    "status": status,
-                    "tags": [],
-                    "model_url": format!("https://fal.run/{id}"),
-                    "stream_url": format!("https://fal.run/{id}/stream"),
-                    "kind": "inference",
-                },
+            let metadata = json!({
+                "display_name": id,
+                "category": "llm",
+                "status": status,
+                "tags": [],
+                "model_url": format!("https://fal.run/{id}"),
+                "stream_url": format!("https://fal.run/{id}/stream"),
+                "kind": "inference",
             });
-            if with_openapi {
-                model["openapi"] = openapi(variant);
+            match with_openapi {
+                true => {
+                    let openapi = openapi(variant);
+                    json!({ "endpoint_id": id, "metadata": metadata, "openapi": openapi })
+                }
+                false => json!({ "endpoint_id": id, "metadata": metadata }),
             }
-            model
         })
         .collect();
     Whole::json(
@@ -90,10 +90,13 @@ fn endpoints(state: &State, call: &Call) -> Whole {
 
 /// The part of an application's OpenAPI document that lists its models; the router takes any name.
 fn openapi(variant: Option<Variant>) -> Value {
-    let mut model = json!({ "title": "Model", "type": "string" });
-    if let Some(variant) = variant {
-        model["enum"] = models(variant).collect();
-    }
+    let model = match variant {
+        Some(variant) => {
+            let models: Vec<&str> = models(variant).collect();
+            json!({ "title": "Model", "type": "string", "enum": models })
+        }
+        None => json!({ "title": "Model", "type": "string" }),
+    };
     json!({
         "openapi": "3.0.4",
         "components": { "schemas": { "Input": {
@@ -117,11 +120,11 @@ fn billing(state: &State, call: &Call) -> Whole {
             refusal(403, "authorization_error", "Admin permissions are required")
         }
         Some(_) => {
-            let mut account = json!({ "username": "emulated" });
-            if call.query("expand") == Some("credits") {
-                account["credits"] =
-                    json!({ "current_balance": state.options.balance, "currency": "USD" });
-            }
+            let credits = json!({ "current_balance": state.options.balance, "currency": "USD" });
+            let account = match call.query("expand") {
+                Some("credits") => json!({ "username": "emulated", "credits": credits }),
+                _ => json!({ "username": "emulated" }),
+            };
             Whole::json(200, &account)
         }
     }

@@ -120,7 +120,7 @@ fn split_host(path: &str) -> (Host, &str) {
         ("/queue", Host::Queue),
         ("/rest", Host::Rest),
         ("/platform", Host::Platform),
-        ("/openrouter", Host::OpenRouter),
+        ("/openrouter.ai", Host::OpenRouter),
         ("/_emulator", Host::Emulator),
         ("/api/fal/proxy", Host::Proxy),
     ];

@@ -17,7 +17,7 @@ fn reading(fal: &Emulated) -> Setup {
         .set("fal.platform_url", &format!("{}/platform/v1", fal.url()))
         .set(
             "models.openrouter_url",
-            &format!("{}/openrouter/api/v1", fal.url()),
+            &format!("{}/openrouter.ai/api/v1", fal.url()),
         )
 }
 
