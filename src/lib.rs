@@ -10,6 +10,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod console;
 #[expect(
     clippy::expect_used,
     reason = "the stand-in for fal relies on what it made itself, and serves nobody but tests"

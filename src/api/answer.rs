@@ -9,6 +9,7 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
+use super::auth::presented_key;
 use super::context::Context;
 use super::error::ApiError;
 use super::extract;
@@ -18,6 +19,7 @@ use super::scope;
 use super::snapshot::Snapshot;
 use crate::config::Scope;
 use crate::engine::{self, Audience, Order, Run};
+use crate::observe::record::Record;
 use crate::translate::ask::{Ask, Delivery};
 use crate::translate::explain::explain;
 use crate::translate::face::Face;
@@ -61,6 +63,7 @@ async fn answer<F: Face>(
     scope.heard();
     scope.takes(scope::place(context, Some(&caller))?);
     scope.record.received(body.len());
+    take_down(request, &body, snapshot, &scope.record);
     let (mut ask, face) = F::parse(&body, &snapshot.face)?;
     let text = body.len().saturating_sub(ask.conversation.image_bytes());
     extract::refuse_long_text(text, snapshot.config.limits.max_text)?;
@@ -130,6 +133,8 @@ async fn whole<F: Face>(
     notes.usage = answer.usage().source;
     let json = face.to_json(&head::<F>(plan), &answer, wants_notes.then_some(&notes));
     scope.record.sent(json.len());
+    scope.record.trace().got(&json);
+    respond::note_trace(&scope.record, &notes);
     respond::note_headers(&mut response, &notes, run.fal_request_id().as_deref());
     Ok(response.content_type("application/json").body(json))
 }
@@ -169,6 +174,16 @@ fn head<F: Face>(plan: &Plan<'_>) -> Head {
         model: plan.call.model().to_owned(),
         usage: plan.notes.usage,
     }
+}
+
+/// Shows the request to those who look on, without the keys that it may hold.
+fn take_down(request: &HttpRequest, body: &[u8], snapshot: &Snapshot, record: &Record) {
+    let trace = record.trace();
+    let shown = presented_key(request.headers()).ok().flatten();
+    for key in shown.iter().chain(&snapshot.config.fal.key) {
+        trace.cover(key);
+    }
+    trace.sent(body);
 }
 
 /// Whether a header says exactly this.

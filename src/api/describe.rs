@@ -12,7 +12,8 @@ pub async fn openapi() -> HttpResponse {
         .body(OPENAPI_JSON)
 }
 
-pub async fn welcome() -> HttpResponse {
+/// What the gateway is, for programs.
+pub fn welcome() -> HttpResponse {
     HttpResponse::Ok().json(json!({
         "name": "fal-gateway",
         "api": "/v1",

@@ -10,10 +10,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Caller;
+use super::console::Door;
 use super::snapshot::{Lasting, Snapshot};
 use crate::access::{Failures, Holder, KnownKeys, Seat, Shares};
-use crate::config::Config;
+use crate::config::{Captured, Config};
+use crate::console::sessions::Sessions;
 use crate::observe::metrics::Metrics;
+use crate::observe::trace::Level;
 use crate::translate::model::PublicLists;
 use crate::upstream::FalClient;
 
@@ -31,6 +34,8 @@ pub struct Gateway {
     pub failures: Failures,
     /// Callers' fal keys that fal has accepted.
     pub known_keys: KnownKeys,
+    /// Who has opened the console.
+    pub sessions: Sessions,
     /// Requests whose body does not come at once.
     awaiting: Arc<Shares>,
     /// Requests that are served under keys which fal has not accepted yet.
@@ -100,6 +105,7 @@ impl Gateway {
             since: Instant::now(),
             failures: Failures::default(),
             known_keys: KnownKeys::default(),
+            sessions: Sessions::default(),
             awaiting: Arc::default(),
             newcomers: Arc::default(),
             inflight: AtomicUsize::new(0),
@@ -181,9 +187,21 @@ impl Gateway {
         let version = i64::try_from(snapshot.version).unwrap_or(i64::MAX);
         self.metrics().config_version.set(version);
         self.failures.allow(config.auth.max_failures);
+        self.capture(snapshot);
         self.awaiting.resize_in_quarters(config.limits.max_awaiting);
         self.newcomers
             .resize_in_quarters(config.limits.max_inflight);
+    }
+
+    /// Nothing is kept where nobody can look at it.
+    fn capture(&self, snapshot: &Snapshot) {
+        let console = &snapshot.config.console;
+        let level = match console.capture {
+            Captured::Shape if Door::of(snapshot) != Door::Shut => Level::Shape,
+            Captured::Shape | Captured::Off => Level::Off,
+        };
+        let ring = &self.metrics().ring;
+        ring.keep(level, console.keep_requests, console.capture_memory);
     }
 
     /// A place among `most` requests being served, unless all are taken or the caller may have no

@@ -10,6 +10,7 @@ pub mod answer;
 pub mod auth;
 mod catalogue;
 pub mod connection;
+pub mod console;
 pub mod context;
 pub mod describe;
 pub mod elsewhere;
@@ -35,7 +36,7 @@ use crate::translate::face::chat::Chat;
 use crate::translate::face::completions::Completions;
 
 /// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`, except
-/// those of [`elsewhere`], which only refuse.
+/// those of [`elsewhere`], which only refuse, and of [`console`], which serve its own page alone.
 pub fn routes(config: &mut ServiceConfig) {
     let get = |path, served| only("GET", path, served);
     let post = |path, served| only("POST", path, served);
@@ -55,7 +56,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get("/readyz", web::to(health::ready)))
         .service(get("/metrics", web::to(health::metrics)))
         .service(get("/openapi.json", web::to(describe::openapi)))
-        .service(get("/", web::to(describe::welcome)))
+        .service(get("/", web::to(console::welcome)))
+        .configure(console::routes)
         .configure(elsewhere::routes)
         .default_service(web::to(paths::unknown_url));
 }

@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::context::Context;
 use super::error::ApiError;
+use crate::console::assets;
 use crate::translate::face::chat::Chat;
 use crate::translate::face::completions::Completions;
 use crate::translate::face::{Face, WrittenProblem};
@@ -83,6 +84,7 @@ pub fn label(path: &str) -> &'static str {
         "/v1/models" => "models",
         "/healthz" | "/livez" | "/readyz" => "health",
         "/metrics" => "metrics",
+        path if assets::is_console(path) => "console",
         path if path.len() > "/v1/models/".len() && path.starts_with("/v1/models/") => "models",
         _ => "other",
     }

@@ -165,6 +165,7 @@ pub async fn stream<W: FrameWriter + 'static>(
     }
     scope.record.stream_begins();
     let notes = notes.with_mended(&run.mended());
+    note_trace(&scope.record, &notes);
     note_headers(&mut response, &notes, run.fal_request_id().as_deref());
     response
         .insert_header((
@@ -201,6 +202,7 @@ fn frames<W: FrameWriter>(
             }
             if let Some(frames) = answer.take_frames() {
                 scope.record.sent(frames.len());
+                scope.record.trace().got(&frames);
                 if answer.has_ended() {
                     scope.record.complete();
                 }
@@ -222,6 +224,25 @@ fn frames<W: FrameWriter>(
             }
         }
     }
+}
+
+/// Shows what became of the request to those who look on.
+pub fn note_trace(record: &Record, notes: &Notes) {
+    record.trace().facts(|facts| {
+        facts.emulated = notes.emulated.join(", ");
+        // Names that are the caller's own words are only counted.
+        let (ours, theirs): (Vec<_>, Vec<_>) = notes
+            .ignored
+            .iter()
+            .partition(|name| matches!(name, Cow::Borrowed(_)));
+        facts.ignored = ours
+            .iter()
+            .map(|name| name.as_ref())
+            .collect::<Vec<_>>()
+            .join(", ");
+        facts.unknown_fields = theirs.len();
+        facts.fold = notes.fold.clone().unwrap_or_default();
+    });
 }
 
 /// Headers that tell the caller what became of the request, and fal's id of it.

@@ -232,7 +232,7 @@ fn admit(
     }
     strangers::refuse(request, context, route)?;
     match route {
-        "health" | "metrics" => Ok(None),
+        "health" | "metrics" | "console" => Ok(None),
         // They get their place when their body has come, but are refused before it where possible.
         "chat" | "completions" => {
             refuse_at_the_end(&context.gateway)?;

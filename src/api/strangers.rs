@@ -40,6 +40,8 @@ pub fn refuse(request: &ServiceRequest, context: &Context, route: &str) -> Resul
             is_local && !any_host && host(request).is_some_and(is_domain)
         }
         "metrics" => true,
+        // Its own guard is stricter.
+        "console" => false,
         _ => !any_host,
     };
     // A preflight brings no key, costs nothing and learns what its own page may do.
@@ -143,7 +145,7 @@ fn origins(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
     headers.get_all(ORIGIN)
 }
 
-fn is_ours(name: &str, snapshot: &Snapshot) -> bool {
+pub(super) fn is_ours(name: &str, snapshot: &Snapshot) -> bool {
     is_this_machine(name)
         || snapshot
             .config
@@ -157,7 +159,7 @@ fn is_this_machine(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || matches!(name, "127.0.0.1" | "[::1]")
 }
 
-fn without_port(host: &str) -> &str {
+pub(super) fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.chars().all(|letter| letter.is_ascii_digit()) => name,
         _ => host,
@@ -168,7 +170,7 @@ fn text(value: &HeaderValue) -> Option<&str> {
     value.to_str().ok()
 }
 
-fn foreign_host() -> ApiError {
+pub(super) fn foreign_host() -> ApiError {
     forbidden(
         "The request names a host that is not this gateway's. Call it as 127.0.0.1 or localhost, allow the name in server.public_hosts, or send a key where the gateway has keys.",
     )

@@ -87,6 +87,10 @@ pub fn point_at(config: &mut Config, emulator: &str) {
         config.fal.url = url;
         config.fal.rest_url = rest_url;
         config.fal.key = Some(SecretString::from(DEMO_KEY));
+        let origin = "the emulator";
+        config.show("fal.url", emulator, origin);
+        config.show("fal.rest_url", &format!("{emulator}/rest"), origin);
+        config.show("fal.key", "set", origin);
     }
 }
 

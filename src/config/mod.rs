@@ -18,6 +18,7 @@ mod auth;
 mod capabilities;
 mod compat;
 mod consistency;
+mod console;
 mod egress;
 mod environment;
 mod fal;
@@ -45,6 +46,7 @@ mod trust;
 pub use auth::{Auth, KeyHash};
 pub use capabilities::{Capabilities, Capability, Figures, read_capabilities, write_capabilities};
 pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
+pub use console::{Captured, Console};
 pub use egress::{CaFile, Proxy};
 pub use fal::{Fal, MissingFinal, Upstream};
 pub use fold::Fold;
@@ -86,10 +88,13 @@ pub struct Config {
     pub keys: Vec<Key>,
     /// What keys belong to.
     pub projects: Vec<Project>,
+    pub console: Console,
     /// What the file at `models.capabilities` says.
     pub capabilities: Capabilities,
     /// The file that settings were read from.
     pub file: Option<SettingsFile>,
+    /// Every setting as it is shown.
+    pub effective: Vec<Effective>,
 }
 
 /// A file that settings were read from.
@@ -158,7 +163,10 @@ impl Config {
         let effective = reader.effective();
         let problems = reader.into_problems();
         let outcome = match config {
-            Some(config) if problems.is_empty() => Ok(config),
+            Some(mut config) if problems.is_empty() => {
+                config.effective.clone_from(&effective);
+                Ok(config)
+            }
             _ => Err(problems),
         };
         Inspection { effective, outcome }
@@ -167,6 +175,15 @@ impl Config {
     /// How many client keys there are.
     pub fn client_keys(&self) -> usize {
         self.auth.keys.len().saturating_add(self.keys.len())
+    }
+
+    /// Shows another value of a setting than the one that was read, and where it comes from.
+    pub fn show(&mut self, key: &str, shown: &str, origin: &str) {
+        let rows = self.effective.iter_mut();
+        for row in rows.filter(|row| row.key == key) {
+            shown.clone_into(&mut row.shown);
+            origin.clone_into(&mut row.origin);
+        }
     }
 
     /// What works but deserves a second look; one sentence each.
@@ -191,6 +208,7 @@ impl Config {
         let metrics = Metrics::read(reader);
         let keys = reader.records("keys", Key::read);
         let projects = reader.records("projects", Project::read);
+        let console = Console::read(reader);
         Some(Self {
             server: server?,
             fal: fal?,
@@ -206,8 +224,10 @@ impl Config {
             metrics: metrics?,
             keys: keys?,
             projects: projects?,
+            console: console?,
             capabilities: Capabilities::new(),
             file: None,
+            effective: Vec::new(),
         })
     }
 }

@@ -47,6 +47,7 @@ impl Config {
         self.images.keep(&running.images, &mut kept);
         self.log.keep(&running.log, &mut kept);
         self.metrics.keep(&running.metrics, &mut kept);
+        self.console.keep(&running.console, &mut kept);
         if self.fal.key.is_some() != running.fal.key.is_some() {
             self.fal.key.clone_from(&running.fal.key);
             kept.push("fal.key");
@@ -64,6 +65,11 @@ impl Config {
         if self.auth.admin_key.is_none() && running.auth.admin_key.is_some() {
             self.auth.admin_key.clone_from(&running.auth.admin_key);
             kept.push("auth.admin_key");
+        }
+        for row in &running.effective {
+            if kept.contains(&row.key) {
+                self.show(row.key, &row.shown, &row.origin);
+            }
         }
         kept
     }

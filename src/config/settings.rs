@@ -115,6 +115,7 @@ pub fn sections() -> &'static [Section] {
             super::Images::section(),
             super::Log::section(),
             super::Metrics::section(),
+            super::Console::section(),
         ]
     });
     &SECTIONS

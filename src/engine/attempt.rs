@@ -38,6 +38,8 @@ pub struct Shared {
 pub struct Attempt {
     shared: Rc<Shared>,
     choice: usize,
+    /// Its number in the request's trace.
+    call: usize,
     state: State,
     reading: Rc<Reading>,
     /// The reader of the attempt before.
@@ -69,6 +71,10 @@ impl Attempt {
         before: Option<Reader>,
     ) -> Option<Self> {
         shared.ledger.take_call().then(|| {
+            let app = shared.engine.apps.path(shared.place.upstream);
+            let path = format!("/{app}{}", shared.place.path);
+            let trace = shared.ledger.record().trace();
+            let number = trace.asked(choice, &path, &input);
             let own = Rc::clone(shared);
             let call = async move {
                 let post = Post {
@@ -82,6 +88,7 @@ impl Attempt {
             Self {
                 shared: Rc::clone(shared),
                 choice,
+                call: number,
                 state: State::Calling(call.boxed_local()),
                 reading,
                 before,
@@ -127,6 +134,8 @@ impl Attempt {
                 if let Some(id) = &self.request_id {
                     record.fal_request_id(id);
                 }
+                let trace = record.trace();
+                trace.head(self.call, self.request_id.as_deref(), None);
                 self.reader = Some(self.reader_for(&answer));
                 self.state = State::Reading(answer);
                 Poll::Ready(Ok(()))
@@ -137,6 +146,8 @@ impl Attempt {
                 if let Some(id) = &self.request_id {
                     record.fal_request_id(id);
                 }
+                let (id, label) = (self.request_id.as_deref(), error.label());
+                record.trace().head(self.call, id, Some(label));
                 self.billed = billed_for_error(&error);
                 self.state = State::Over;
                 Poll::Ready(Err(error))
@@ -165,12 +176,14 @@ impl Attempt {
         let (State::Reading(body), Some(reader)) = (&mut self.state, &mut self.reader) else {
             return false;
         };
+        let trace = self.shared.ledger.record().trace();
         let mut end = None;
         while end.is_none() && self.batch.has_room() {
             match Pin::new(&mut *body).poll_next(context) {
                 Poll::Ready(Some(Ok(bytes))) => {
                     self.batch.add(bytes.len());
                     reader.feed(&bytes);
+                    trace.reads(self.call, &bytes);
                 }
                 Poll::Ready(Some(Err(_))) => end = Some(Err(Fault::Disconnected)),
                 Poll::Ready(None) => end = Some(Ok(())),
@@ -183,6 +196,7 @@ impl Attempt {
         let batch = std::mem::take(&mut self.batch);
         if batch.bytes > 0 {
             self.last_byte = Some(Instant::now());
+            trace.heard(self.call, batch.bytes);
             reader.read(sink);
         }
         match end {
@@ -251,6 +265,7 @@ impl Attempt {
         if !std::mem::replace(&mut self.is_settled, true) {
             let usage = self.usage();
             self.shared.ledger.settle(self.choice, self.billed, usage);
+            self.shared.ledger.record().trace().ended(self.call);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Label values are bounded: models outside the catalogue are counted as `other`, and no label
 //! holds anything that a caller could invent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -10,6 +11,9 @@ use prometheus::{
     Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+use super::series::Series;
+use super::trace::Ring;
 
 /// Bounds of time histograms, in seconds (source: OpenTelemetry's GenAI conventions).
 const SECONDS: [f64; 14] = [
@@ -20,6 +24,10 @@ const SECONDS: [f64; 14] = [
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// The same for people, in time.
+    pub series: Series,
+    /// The last requests one by one.
+    pub ring: Arc<Ring>,
     pub requests: IntCounterVec,
     pub duration: HistogramVec,
     pub time_to_first_chunk: HistogramVec,
@@ -46,6 +54,8 @@ pub struct Metrics {
 pub struct Observation<'o> {
     pub route: &'o str,
     pub model: &'o str,
+    /// The name of the client key; empty for none.
+    pub key: &'o str,
     pub status: u16,
     pub error_type: &'o str,
     pub error_source: &'o str,
@@ -54,6 +64,8 @@ pub struct Observation<'o> {
     pub first_chunk: Option<Duration>,
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
+    /// Calls to fal.
+    pub calls: u32,
 }
 
 impl Metrics {
@@ -85,11 +97,14 @@ impl Metrics {
             active_requests: gauges(&registry, "fal_gateway_active_requests", "Requests being served, by route.", &["route"])?,
             open_streams: gauge(&registry, "fal_gateway_open_streams", "Streams being sent.")?,
             registry,
+            series: Series::default(),
+            ring: Arc::default(),
         })
     }
 
     /// Counts a finished request.
     pub fn observe(&self, seen: &Observation<'_>) {
+        self.series.observe(seen);
         let stream = if seen.is_stream { "true" } else { "false" };
         let status = seen.status.to_string();
         self.requests

@@ -1,8 +1,16 @@
 //! What the operator can see of a running gateway: logs, counters, and a record of each request.
 //!
 //! Knows the settings of the log and nothing else of this crate. Nothing in here ever holds a
-//! prompt, an answer or a key.
+//! key, and nothing but [`trace`], when somebody asks for it, a prompt or an answer.
 
 pub mod logging;
 pub mod metrics;
 pub mod record;
+pub mod series;
+pub mod shape;
+pub mod trace;
+
+/// Whether requests to a route are for a model, and not for the gateway itself.
+fn is_for_a_model(route: &str) -> bool {
+    !matches!(route, "health" | "metrics" | "console" | "models" | "other")
+}

@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::is_for_a_model;
 use super::metrics::{Metrics, Observation};
+use super::trace::Trace;
 
 /// A request's record.
 #[derive(Clone, Debug)]
@@ -64,6 +66,7 @@ impl Default for Settlement {
 #[derive(Debug)]
 struct Inner {
     metrics: Arc<Metrics>,
+    trace: Trace,
     started: Instant,
     request_id: String,
     route: Cell<&'static str>,
@@ -88,8 +91,13 @@ impl Record {
     /// A record that begins now.
     pub fn start(metrics: Arc<Metrics>, request_id: String, route: &'static str) -> Self {
         metrics.active_requests.with_label_values(&[route]).inc();
+        let trace = match is_for_a_model(route) {
+            true => metrics.ring.begin(&request_id, route),
+            false => Trace::default(),
+        };
         Self(Rc::new(Inner {
             metrics,
+            trace,
             started: Instant::now(),
             request_id,
             route: Cell::new(route),
@@ -116,10 +124,16 @@ impl Record {
         &self.0.request_id
     }
 
+    /// Where the request is taken down for people to look at.
+    pub fn trace(&self) -> &Trace {
+        &self.0.trace
+    }
+
     /// The model, once it is known. `label` is what it is counted under.
     pub fn model(&self, id: &str, label: &str) {
         id.clone_into(&mut self.0.model.borrow_mut());
         label.clone_into(&mut self.0.model_label.borrow_mut());
+        self.0.trace.facts(|facts| id.clone_into(&mut facts.model));
     }
 
     /// Where the request comes from, as far as that is known.
@@ -200,6 +214,59 @@ impl Record {
     }
 }
 
+impl Inner {
+    /// Shows those who look on how it ended.
+    fn show(&self, status: u16, duration: Duration, settlement: &Settlement) {
+        let microseconds = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        self.trace.facts(|facts| {
+            facts.is_running = false;
+            facts.is_stream = self.is_stream.get();
+            facts.key.clone_from(&self.key.borrow());
+            facts.status = status;
+            facts.error = self.error_code.get();
+            facts.error_source = self.error_source.get();
+            facts.duration_us = microseconds(duration);
+            facts.first_us = self.first_chunk.get().map(microseconds);
+            facts.tokens_in = settlement.prompt_tokens;
+            facts.tokens_out = settlement.completion_tokens;
+            facts.calls = settlement.calls;
+            facts.billed = settlement.billed;
+            facts.cost = settlement.cost.clone().unwrap_or_default();
+        });
+    }
+
+    /// The line in the log.
+    fn log(&self, status: u16, duration: Duration, settlement: &Settlement) {
+        if self.route.get() == "console" {
+            // Its page asks again and again; what it changes is logged where it is changed.
+            return;
+        }
+        let milliseconds = |span: Duration| (span.as_secs_f64() * 1e4).round() / 10.0;
+        tracing::info!(
+            request.id = %self.request_id,
+            client = self.client.get().map(tracing::field::display),
+            key = %self.key.borrow(),
+            route = self.route.get(),
+            model.id = %self.model.borrow(),
+            stream = self.is_stream.get(),
+            status,
+            error = self.error_code.get(),
+            error.source = self.error_source.get(),
+            ttfb_ms = self.first_chunk.get().map(milliseconds),
+            duration_ms = milliseconds(duration),
+            bytes_in = self.bytes_in.get(),
+            bytes_out = self.bytes_out.get(),
+            tokens_in = settlement.prompt_tokens,
+            tokens_out = settlement.completion_tokens,
+            fal.calls = settlement.calls,
+            fal.billed = settlement.billed,
+            fal.cost = settlement.cost,
+            fal.request_id = %self.fal_request_id.borrow(),
+            "request"
+        );
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -234,9 +301,11 @@ impl Drop for Inner {
             0 => 499,
             status => status,
         };
+        self.show(status, duration, &settlement);
         self.metrics.observe(&Observation {
             route: self.route.get(),
             model: &self.model_label.borrow(),
+            key: &self.key.borrow(),
             status,
             error_type: self.error_code.get(),
             error_source: self.error_source.get(),
@@ -245,29 +314,8 @@ impl Drop for Inner {
             first_chunk: self.first_chunk.get(),
             prompt_tokens,
             completion_tokens,
+            calls: settlement.calls,
         });
-        let milliseconds = |span: Duration| (span.as_secs_f64() * 1e4).round() / 10.0;
-        tracing::info!(
-            request.id = %self.request_id,
-            client = self.client.get().map(tracing::field::display),
-            key = %self.key.borrow(),
-            route = self.route.get(),
-            model.id = %self.model.borrow(),
-            stream = self.is_stream.get(),
-            status,
-            error = self.error_code.get(),
-            error.source = self.error_source.get(),
-            ttfb_ms = self.first_chunk.get().map(milliseconds),
-            duration_ms = milliseconds(duration),
-            bytes_in = self.bytes_in.get(),
-            bytes_out = self.bytes_out.get(),
-            tokens_in = prompt_tokens,
-            tokens_out = completion_tokens,
-            fal.calls = settlement.calls,
-            fal.billed = settlement.billed,
-            fal.cost = settlement.cost,
-            fal.request_id = %self.fal_request_id.borrow(),
-            "request"
-        );
+        self.log(status, duration, &settlement);
     }
 }

@@ -1,6 +1,6 @@
 //! The gateway, tested from outside over HTTP, with an emulated or a scripted fal behind it.
 //!
-//! `api` looks at sockets, endings and money, `completions` at the legacy API, `contract` at the
+//! `api` looks at sockets, endings and money, `completions` at the legacy API, `console` at the page for people, `contract` at the
 //! written promises, `usage` at what answers are made of and what they count.
 
 #![expect(
@@ -16,5 +16,6 @@ mod support;
 
 mod api;
 mod completions;
+mod console;
 mod contract;
 mod usage;

@@ -1,0 +1,4 @@
+//! The console: its pages and files, and who is kept away from them.
+
+mod door;
+mod pages;
