@@ -115,6 +115,7 @@ async fn answer<F: Face>(
 
 /// The model that answers; a fallback may have taken the place of the one that was asked for.
 fn record_model(plan: &Plan<'_>, snapshot: &Snapshot, scope: &scope::Scope) {
+    scope.record.upstream(plan.upstream.word());
     let model = plan.call.model();
     scope.record.model(model, snapshot.model_label(model));
 }

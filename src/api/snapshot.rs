@@ -119,6 +119,7 @@ impl Snapshot {
             catalogue: Catalogue::new(changes(&config.models, lasting.lists())),
             upstream: match config.fal.upstream {
                 config::Upstream::AnyLlm => UpstreamId::AnyLlm,
+                config::Upstream::Router => UpstreamId::Router,
                 config::Upstream::RouterOpenai => UpstreamId::RouterOpenai,
             },
             capabilities: capabilities(&config, secret),
@@ -164,7 +165,7 @@ fn capabilities(config: &Config, secret: Secret) -> Capabilities {
         max_choices: u32::try_from(config.limits.max_n).unwrap_or(u32::MAX),
         max_calls: max_calls(config),
         max_tokens: config.limits.max_tokens.map(|most| most as u64),
-        has_list_prices: apps(&config.fal) == Apps::default(),
+        has_list_prices: config.fal.app == Apps::default().any_llm,
         enterprise: config.fal.enterprise,
         strict: config.compat.strict_parameters,
         guide: guide(config, secret),
@@ -241,8 +242,8 @@ fn engine(config: &Config, secret: Secret, lasting: &Lasting) -> Engine {
 fn apps(fal: &config::Fal) -> Apps {
     Apps {
         any_llm: fal.app.clone(),
+        router: fal.router_app.clone(),
         router_openai: fal.openai_app.clone(),
-        ..Apps::default()
     }
 }
 

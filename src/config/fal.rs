@@ -23,12 +23,15 @@ settings! {
         /// Base URL of fal's platform API, which tells what models there are and, to an admin key,
         /// what is left of the account's money.
         platform_url: Url, BaseUrl, default "https://api.fal.ai/v1", reload restart;
-        /// Through which of fal's applications models are asked: `any-llm` takes a prompt,
-        /// `router-openai` takes messages, tools and schemas as they are and is paid for by the
-        /// token.
+        /// Through which of fal's applications models are asked: `any-llm` takes a prompt and is paid
+        /// for by the request; `router` takes a prompt, any model of OpenRouter's, and is paid for by
+        /// the token, which it tells; `router-openai` takes messages, tools and schemas as they are
+        /// and is paid for by the token.
         upstream: Upstream, Choice(Upstream::WORDS), default "any-llm", flag "--fal-upstream", reload live;
         /// The fal app that answers where `fal.upstream` is `any-llm`.
         app: String, AppPath, default "fal-ai/any-llm", flag "--fal-app", reload restart;
+        /// The app that answers where `fal.upstream` is `router`.
+        router_app: String, AppPath, default "openrouter/router", reload restart;
         /// The app with an OpenAI face that answers where `fal.upstream` is `router-openai`, up to
         /// what `/chat/completions` follows.
         openai_app: String, AppPath, default "openrouter/router/openai/v1", reload restart;
@@ -78,12 +81,14 @@ settings! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstream {
     AnyLlm,
+    Router,
     RouterOpenai,
 }
 
 impl Upstream {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("any-llm", Self::AnyLlm),
+        ("router", Self::Router),
         ("router-openai", Self::RouterOpenai),
     ];
 }

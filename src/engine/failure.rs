@@ -58,6 +58,8 @@ impl Failure {
 /// (source: fal's page "Billing").
 pub fn billed_for_error(error: &UpstreamError) -> Billed {
     match error {
+        // Its provider may have worked before it failed.
+        UpstreamError::Refused(refusal) if refusal.kind == RefusalKind::Provider => Billed::Maybe,
         UpstreamError::Unreachable(_)
         | UpstreamError::ConnectTimedOut
         | UpstreamError::Refused(_) => Billed::No,

@@ -266,9 +266,13 @@ impl<'a> Walk<'_, '_, 'a> {
         let UpstreamError::Refused(refusal) = error else {
             return false;
         };
-        match (&refusal.kind, plan.upstream.features().input) {
-            (RefusalKind::Lacks(Lacking::Images), _) | (_, InputShape::Prompt) => false,
-            (RefusalKind::Lacks(lacking), InputShape::Messages) => {
+        // A prompt asks for nothing else that a model could lack.
+        let can_do_without = |lacking| match plan.upstream.features().input {
+            InputShape::Prompt => lacking == Lacking::NoReasoning,
+            InputShape::Messages => lacking != Lacking::Images,
+        };
+        match &refusal.kind {
+            RefusalKind::Lacks(lacking) if can_do_without(*lacking) => {
                 let observed = &self.order.engine.observed;
                 observed.lacks(&self.order.place(plan), *lacking)
             }

@@ -197,6 +197,10 @@ fn of_refusal(refusal: &Refusal, audience: Audience) -> Problem {
             "upstream_error",
             "fal failed to answer the request.",
         ),
+        RefusalKind::Provider => Problem::not_repeatable(
+            "upstream_error",
+            "The model's provider failed to answer the request, or could not take it.",
+        ),
         RefusalKind::Credit => Problem::repeatable(
             ProblemKind::BadUpstream,
             "upstream_error",

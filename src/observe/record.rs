@@ -72,6 +72,7 @@ struct Inner {
     route: Cell<&'static str>,
     model: RefCell<String>,
     model_label: RefCell<String>,
+    upstream: Cell<&'static str>,
     client: Cell<Option<IpAddr>>,
     key: RefCell<String>,
     fal_request_id: RefCell<String>,
@@ -103,6 +104,7 @@ impl Record {
             route: Cell::new(route),
             model: RefCell::default(),
             model_label: RefCell::default(),
+            upstream: Cell::new(""),
             client: Cell::new(None),
             key: RefCell::default(),
             fal_request_id: RefCell::default(),
@@ -134,6 +136,11 @@ impl Record {
         id.clone_into(&mut self.0.model.borrow_mut());
         label.clone_into(&mut self.0.model_label.borrow_mut());
         self.0.trace.facts(|facts| id.clone_into(&mut facts.model));
+    }
+
+    /// Through which upstream the model is asked.
+    pub fn upstream(&self, word: &'static str) {
+        self.0.upstream.set(word);
     }
 
     /// Where the request comes from, as far as that is known.
@@ -258,6 +265,7 @@ impl Inner {
             bytes_out = self.bytes_out.get(),
             tokens_in = settlement.prompt_tokens,
             tokens_out = settlement.completion_tokens,
+            fal.upstream = self.upstream.get(),
             fal.calls = settlement.calls,
             fal.billed = settlement.billed,
             fal.cost = settlement.cost,

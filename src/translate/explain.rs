@@ -14,6 +14,8 @@ use crate::wire::openai::chat::GatewayNotes;
 pub struct Explanation<'p> {
     pub object: &'static str,
     pub model: &'p str,
+    /// Through which upstream it is asked.
+    pub upstream: &'static str,
     /// `standard`, `premium` (ten times the rate), or `unknown` for a model that only fal knows.
     pub price_class: &'static str,
     /// One request for each choice, exactly as they would be sent.
@@ -69,6 +71,7 @@ pub fn explain<'p>(plan: &'p Plan<'_>, apps: &Apps, room: &Room) -> Explanation<
     Explanation {
         object: "gateway.explanation",
         model: call.model(),
+        upstream: plan.upstream.word(),
         price_class: plan
             .card
             .as_ref()

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::reading::UsageSource;
+use super::upstream::UpstreamId;
 use crate::wire::openai::chat::GatewayNotes;
 use crate::wire::openai::object::{MORE, Unknown};
 
@@ -15,6 +16,8 @@ pub struct Notes {
     pub ignored: Vec<Cow<'static, str>>,
     /// How the conversation was written into the prompt; `None` when it went through unchanged.
     pub fold: Option<String>,
+    /// Through which upstream the model is asked.
+    pub upstream: UpstreamId,
     /// Where the token counts of the answer come from.
     pub usage: UsageSource,
 }

@@ -10,7 +10,7 @@ use super::cost::Cost;
 use super::fold::Room;
 use super::guide::GuideSettings;
 use super::key::Key;
-use super::model::{Catalogue, Modality, ModelInfo, Resolved};
+use super::model::{self, Catalogue, Modality, ModelInfo, Resolved};
 use super::native::{self, Lacks};
 use super::notes::{Notes, shortened};
 use super::prompted;
@@ -29,7 +29,7 @@ pub struct Capabilities {
     pub max_calls: u32,
     /// A ceiling on `max_tokens`, if there is one.
     pub max_tokens: Option<u64>,
-    /// Whether the upstreams are fal's own applications, whose prices are known.
+    /// Whether any-llm is fal's own, whose prices are known.
     pub has_list_prices: bool,
     /// Whether models are asked for through `/enterprise`.
     pub enterprise: bool,
@@ -103,7 +103,7 @@ pub struct Target<'a> {
     pub id: Cow<'a, str>,
     /// What the catalogue knows of it.
     pub card: Option<&'a ModelInfo>,
-    /// What it has refused lately, as far as the upstream takes more than a prompt.
+    /// What it has refused lately.
     pub lacks: Lacks,
 }
 
@@ -155,12 +155,20 @@ impl<'a> Target<'a> {
         })
     }
 
+    /// Whether the model refuses to answer without reasoning there. The router tells models that
+    /// they are not to reason where nothing is said.
+    pub fn must_reason(&self) -> bool {
+        let is_told = self.upstream == UpstreamId::Router;
+        let always = |card: &ModelInfo| card.reasoning == Some(model::Reasoning::Mandatory);
+        self.lacks.silence || is_told && self.card.is_some_and(always)
+    }
+
     /// Whether the model sees images there; `None` is not known.
     pub fn sees(&self) -> Option<bool> {
         let card = self.card?;
-        match self.upstream.features().input {
-            InputShape::Prompt => card.any_llm.vision,
-            InputShape::Messages => card.accepts(Modality::Image),
+        match self.upstream {
+            UpstreamId::AnyLlm => card.any_llm.vision,
+            UpstreamId::Router | UpstreamId::RouterOpenai => card.accepts(Modality::Image),
         }
     }
 }
@@ -189,7 +197,12 @@ pub fn plan<'a>(
     refuse_amounts(&ask, capabilities)?;
     let sampling = with_ceiling(ask.sampling, &mut notes, capabilities);
     let written = match input {
-        InputShape::Prompt => prompted::write(&ask, target, schemas, &sampling, capabilities)?,
+        InputShape::Prompt => {
+            let written =
+                prompted::write(&ask, target, schemas, &sampling, capabilities, &mut notes)?;
+            refuse_ignored(&notes, target.upstream, capabilities)?;
+            written
+        }
         InputShape::Messages => {
             let written =
                 native::write(&ask, target, schemas, &sampling, capabilities, &mut notes)?;
@@ -198,6 +211,7 @@ pub fn plan<'a>(
         }
     };
     notes.fold = written.fold;
+    notes.upstream = target.upstream;
     sizes::refuse_beyond_context(&ask, target.card, written.prompt_tokens)?;
     let has_images = written.call.images() > 0;
     let reading = Reading {
@@ -277,8 +291,7 @@ fn fallbacks(
     let is_about_images = ask.conversation.ends_in_image();
     let may_serve = |other: &&Target<'_>| {
         let is_blind = other.sees() == Some(false);
-        prompted::variant(has_images, other.card, capabilities).is_ok()
-            && !(is_about_images && is_blind)
+        prompted::variant(has_images, other, capabilities).is_ok() && !(is_about_images && is_blind)
     };
     let serving = others.iter().filter(may_serve);
     serving.map(|other| other.id.to_string()).collect()

@@ -1,7 +1,5 @@
 //! A request as a prompt: what the model is told of tools and formats, and the conversation folded.
 
-use std::borrow::Cow;
-
 use super::ask::{self, Ask, Conversation, Delivery, Reasoning};
 use super::call::{Call, Endpoint, PromptCall, Variant};
 use super::contract::{Contract, Schemas};
@@ -9,7 +7,7 @@ use super::correction::Forms;
 use super::cost::Cost;
 use super::fold::{Cut, Folded, Room, fold};
 use super::guide::{Guide, GuideSettings, Spoken, contract};
-use super::model::ModelInfo;
+use super::notes::Notes;
 use super::plan::{Capabilities, Target, Written};
 use super::reading::decoder::DecoderKind;
 use super::rejection::{Cause, Rejection};
@@ -29,6 +27,7 @@ pub(super) fn write<'a>(
     schemas: Schemas,
     sampling: &ask::Sampling,
     capabilities: &Capabilities,
+    notes: &mut Notes,
 ) -> Result<Written<'a>, Rejection> {
     let Prompted {
         folded,
@@ -37,7 +36,7 @@ pub(super) fn write<'a>(
         fold,
     } = prompt(ask, &target.id, schemas, &capabilities.room, capabilities)?;
     // The images that are sent count, which may be fewer than there were.
-    let variant = variant(!folded.image_urls.is_empty(), target.card, capabilities)?;
+    let variant = variant(!folded.image_urls.is_empty(), target, capabilities)?;
     let prompt_tokens = usage::prompt_tokens(
         &folded.prompt,
         folded.system_prompt.as_deref(),
@@ -58,7 +57,7 @@ pub(super) fn write<'a>(
                 // dropped at the match instead of being paid for to its end.
                 stream: ask.delivery != Delivery::Whole || !ask.stop.is_empty(),
             },
-            input: input(folded, target.id.clone(), sampling, ask),
+            input: input(folded, target, sampling, ask, notes),
         }),
     })
 }
@@ -185,25 +184,37 @@ fn describe_fold(folded: &Folded<'_>, turns: usize, detail: Detail) -> Option<St
 
 fn input<'a>(
     folded: Folded<'a>,
-    model: Cow<'a, str>,
+    target: &Target<'a>,
     sampling: &ask::Sampling,
     ask: &Ask<'_>,
+    notes: &mut Notes,
 ) -> AnyLlmInput<'a> {
+    let takes_priority = target.upstream.features().priority;
+    if ask.priority.is_some() && !takes_priority {
+        notes.without_effect(&["service_tier"], "priority");
+    }
+    if ask.reasoning == Reasoning::Off && target.must_reason() {
+        notes.ignored(ask.names.reasoning);
+    }
     AnyLlmInput {
         prompt: folded.prompt,
         system_prompt: folded.system_prompt,
-        model,
+        model: target.id.clone(),
         temperature: sampling.temperature,
         max_tokens: sampling.max_tokens,
         reasoning: match ask.reasoning {
+            _ if target.must_reason() => Some(true),
             Reasoning::Unsaid => None,
             Reasoning::Off => Some(false),
             Reasoning::Hidden | Reasoning::Shown => Some(true),
         },
-        priority: ask.priority.map(|priority| match priority {
-            ask::Priority::Throughput => Priority::Throughput,
-            ask::Priority::Latency => Priority::Latency,
-        }),
+        priority: ask
+            .priority
+            .filter(|_| takes_priority)
+            .map(|priority| match priority {
+                ask::Priority::Throughput => Priority::Throughput,
+                ask::Priority::Latency => Priority::Latency,
+            }),
         image_urls: folded.image_urls,
     }
 }
@@ -214,12 +225,15 @@ fn input<'a>(
 /// A model that is not served by `/enterprise`, where that is wanted.
 pub(super) fn variant(
     has_images: bool,
-    card: Option<&ModelInfo>,
+    target: &Target<'_>,
     capabilities: &Capabilities,
 ) -> Result<Variant, Rejection> {
-    match (has_images, card) {
+    let listed = target
+        .card
+        .filter(|_| target.upstream == UpstreamId::AnyLlm);
+    match (has_images, listed) {
         (true, _) => Ok(Variant::Vision),
-        (false, card) if capabilities.enterprise => match card {
+        (false, listed) if capabilities.enterprise => match listed {
             Some(card) if !card.any_llm.enterprise => Err(Rejection::of(
                 Cause::UnsupportedValue,
                 "model",

@@ -73,6 +73,7 @@ fn of_input(status: u16, says: impl Fn(&[&str]) -> bool) -> RefusalKind {
         Some((lacking, _)) => RefusalKind::Lacks(lacking),
         None if status == 404 => RefusalKind::UnknownModel { known: Vec::new() },
         None if says(&["image"]) => RefusalKind::Image,
+        None if says(&["provider returned error"]) => RefusalKind::Provider,
         None => RefusalKind::Rejected,
     }
 }
@@ -133,7 +134,7 @@ mod tests {
             (
                 400,
                 r#"{"message":"Provider returned error","code":400}"#,
-                RefusalKind::Rejected,
+                RefusalKind::Provider,
             ),
             (
                 402,

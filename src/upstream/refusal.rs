@@ -57,6 +57,8 @@ pub enum RefusalKind {
     /// Nothing was worked on; another try may succeed.
     Unavailable,
     TimedOut,
+    /// The model's provider failed in some way; it may have worked before.
+    Provider,
     /// An error inside fal or its provider.
     Failed,
     /// Another refusal of the input.
@@ -100,6 +102,7 @@ impl RefusalKind {
             Self::Unavailable => "unavailable",
             Self::TimedOut => "timeout",
             Self::Failed => "failed",
+            Self::Provider => "provider",
             Self::Rejected => "rejected",
             Self::Unexpected => "unexpected_status",
         }
@@ -129,7 +132,8 @@ impl RefusalKind {
             402 => Self::Balance,
             403 if mentions(body.detail, &["balance", "locked"]) => Self::Balance,
             403 => Self::Forbidden,
-            404 => Self::UnknownApp,
+            404 => Self::of_words(body.detail).unwrap_or(Self::UnknownApp),
+            410 => Self::UnknownApp,
             408 | 504 => Self::TimedOut,
             429 => Self::Busy,
             400 | 413 | 422 => Self::of_input(&body),
@@ -192,8 +196,31 @@ impl RefusalKind {
             Some(404) => Self::UnknownModel { known: Vec::new() },
             Some(429) => Self::Busy,
             Some(401..=403 | 500..=599) => Self::Failed,
+            None => Self::of_openrouters(&text).unwrap_or(Self::Rejected),
             _ => Self::Rejected,
         }
+    }
+
+    /// OpenRouter's words, which the router's prompt faces pass on as they are.
+    fn of_words(detail: Option<&RawValue>) -> Option<Self> {
+        Self::of_openrouters(&detail?.get().to_ascii_lowercase())
+    }
+
+    /// The same, in small letters.
+    fn of_openrouters(text: &str) -> Option<Self> {
+        let says = |words: &str| text.contains(words);
+        let unknown = Self::UnknownModel { known: Vec::new() };
+        Some(match () {
+            () if says("reasoning is mandatory") => Self::Lacks(Lacking::NoReasoning),
+            () if says("not a valid model id") => unknown,
+            () if says("support image input") => Self::Lacks(Lacking::Images),
+            () if says("support tool use") => Self::Lacks(Lacking::Tools),
+            () if says("the requested parameters") => Self::Lacks(Lacking::Parameters),
+            () if says("no endpoints found that") => Self::Rejected,
+            () if says("no endpoints found") => unknown,
+            () if says("provider returned error") => Self::Provider,
+            () => return None,
+        })
     }
 }
 

@@ -26,11 +26,23 @@ pub fn said(body: &[u8], key: &str) -> Option<String> {
             .join("; "),
         Err(_) => serde_json::from_str::<String>(raw).ok()?,
     };
+    let words = match words.starts_with("Error code:") {
+        true => providers_message(&words)?.to_owned(),
+        false => words,
+    };
     if words.contains("<html") || words.contains("<!doctype") || words.contains("<!DOCTYPE") {
         return None;
     }
     let cleaned = cleaned(&words, key);
     (!cleaned.is_empty()).then_some(cleaned)
+}
+
+/// The message of a provider's error that the application quotes as Python writes it; what stands
+/// around it names accounts and providers.
+fn providers_message(words: &str) -> Option<&str> {
+    let (_, rest) = words.split_once("'message': ")?;
+    let quote = rest.chars().next().filter(|quote| "'\"".contains(*quote))?;
+    rest.get(1..)?.split(quote).next()
 }
 
 /// Word by word, each control character a blank, cut at the limit.

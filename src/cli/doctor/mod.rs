@@ -149,6 +149,7 @@ async fn answers<W: Write>(
 fn application(fal: &config::Fal) -> String {
     match fal.upstream {
         config::Upstream::AnyLlm => fal.app.clone(),
+        config::Upstream::Router => fal.router_app.clone(),
         config::Upstream::RouterOpenai => format!("{}/chat/completions", fal.openai_app),
     }
 }

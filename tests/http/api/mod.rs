@@ -36,6 +36,7 @@ mod reasked;
 mod refreshed;
 mod reload;
 mod rights;
+mod router;
 mod shares;
 mod slow;
 mod storage;
