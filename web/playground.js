@@ -279,8 +279,11 @@ function page(state) {
   function paint(choices) {
     let isOver = false;
     const show = () => {
+      // Who has gone up since the last frame may have done so without an event so far.
+      if (scroller.scrollTop < lastTop && !isAtEnd()) follows = false;
       for (const choice of choices) choice.show();
       if (follows) scroller.scrollTop = scroller.scrollHeight;
+      lastTop = scroller.scrollTop;
       newest.hidden = follows;
       if (!isOver) requestAnimationFrame(show);
     };
