@@ -1,18 +1,21 @@
-//! How a request to either completion API is answered: read, planned, sent to fal, and written.
+//! How a request to any API is answered: read, planned, sent to fal, and written.
 //! What sets the APIs apart is their [`Face`].
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::web::Payload;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{Bytes, Payload};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use uuid::Uuid;
 
-use super::auth::presented_key;
+use super::auth::{Caller, presented_key};
 use super::context::Context;
 use super::error::ApiError;
 use super::extract;
+use super::gateway::Held;
+use super::paths::Deployment;
 use super::quota;
 use super::respond::{self, Reporter};
 use super::scope;
@@ -54,19 +57,18 @@ async fn answer<F: Face>(
     context: &Context,
 ) -> Result<HttpResponse, ApiError> {
     let snapshot = &context.snapshot;
-    let mut scope = scope::scope(request).ok_or_else(|| Problem::bug(false))?;
-    let caller = context.admit(request, Scope::Inference)?;
-    if let Some(key) = &caller.key {
-        scope.record.key(key.id.as_str());
-    }
-    let (body, held) = extract::json_body(request.headers(), payload, context, &caller).await?;
-    scope.heard();
-    scope.takes(scope::place(context, Some(&caller))?);
-    scope.record.received(body.len());
+    let Heard {
+        scope,
+        caller,
+        body,
+        held,
+    } = hear(request, payload, context).await?;
     take_down(request, &body, snapshot, &scope.record);
     let (mut ask, face) = F::parse(&body, &snapshot.face)?;
-    let text = body.len().saturating_sub(ask.conversation.image_bytes());
-    extract::refuse_long_text(text, snapshot.config.limits.max_text)?;
+    refuse_long_text(&ask, body.len(), snapshot)?;
+    if let Some(Deployment(model)) = request.extensions().get::<Deployment>() {
+        ask.model = Some(Cow::Owned(model.clone()));
+    }
     read_headers(&mut ask, request)?;
     let capabilities = capabilities(snapshot, request)?;
     let (target, others) = candidates(&ask, &snapshot.catalogue, snapshot.upstream)?;
@@ -113,6 +115,54 @@ async fn answer<F: Face>(
     }
 }
 
+/// A request that has been let in and read.
+pub(super) struct Heard {
+    pub scope: scope::Scope,
+    pub caller: Caller,
+    pub body: Bytes,
+    /// The memory that the body takes up.
+    pub held: Held,
+}
+
+/// Lets a request in, reads its body, and gives it a place.
+///
+/// # Errors
+/// What is wrong with the key or the body, and 503 where there is no room.
+pub(super) async fn hear(
+    request: &HttpRequest,
+    payload: Payload,
+    context: &Context,
+) -> Result<Heard, ApiError> {
+    let mut scope = scope::scope(request).ok_or_else(|| Problem::bug(false))?;
+    let caller = context.admit(request, Scope::Inference)?;
+    if let Some(key) = &caller.key {
+        scope.record.key(key.id.as_str());
+    }
+    let (body, held) = extract::json_body(request.headers(), payload, context, &caller).await?;
+    scope.heard();
+    scope.takes(scope::place(context, Some(&caller))?);
+    scope.record.received(body.len());
+    Ok(Heard {
+        scope,
+        caller,
+        body,
+        held,
+    })
+}
+
+/// Judges the length of a request whose body has so many bytes.
+///
+/// # Errors
+/// 413 for more text than is possible.
+pub(super) fn refuse_long_text(
+    ask: &Ask<'_>,
+    bytes: usize,
+    snapshot: &Snapshot,
+) -> Result<(), ApiError> {
+    let text = bytes.saturating_sub(ask.conversation.image_bytes());
+    extract::refuse_long_text(text, snapshot.config.limits.max_text)
+}
+
 /// The model that answers; a fallback may have taken the place of the one that was asked for.
 fn record_model(plan: &Plan<'_>, snapshot: &Snapshot, scope: &scope::Scope) {
     scope.record.upstream(plan.upstream.word());
@@ -132,7 +182,11 @@ async fn whole<F: Face>(
     let answer = respond::read_whole(&mut run, plan.choices, &reporter, &mut response).await?;
     let mut notes = plan.notes.with_mended(&run.mended());
     notes.usage = answer.usage().source;
-    let json = face.to_json(&head::<F>(plan), &answer, wants_notes.then_some(&notes));
+    let json = face.to_json(
+        &head::<F>(plan, &scope.record),
+        &answer,
+        wants_notes.then_some(&notes),
+    );
     scope.record.sent(json.len());
     scope.record.trace().got(&json);
     respond::note_trace(&scope.record, &notes);
@@ -159,13 +213,13 @@ async fn stream<F: Face>(
         (_, false) => UsageChunk::None,
     };
     let notes = wants_notes.then_some(&plan.notes);
-    let frames = face.into_frames(&head::<F>(plan), usage, notes);
+    let frames = face.into_frames(&head::<F>(plan, &scope.record), usage, notes);
     let answer = StreamedAnswer::new(frames, plan.choices);
     let response = HttpResponse::Ok();
     respond::stream(response, run, answer, &plan.notes, reporter, scope).await
 }
 
-fn head<F: Face>(plan: &Plan<'_>) -> Head {
+fn head<F: Face>(plan: &Plan<'_>, record: &Record) -> Head {
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -174,6 +228,8 @@ fn head<F: Face>(plan: &Plan<'_>) -> Head {
         created_unix_s: since_epoch.as_secs(),
         model: plan.call.model().to_owned(),
         usage: plan.notes.usage,
+        request_id: record.request_id().to_owned(),
+        prompt_tokens: plan.reading.prompt_tokens,
     }
 }
 

@@ -60,6 +60,7 @@ fn model(added: &config::AddedModel) -> ModelInfo {
             config::Thinking::Always => Reasoning::Mandatory,
         }),
         context_length,
+        max_output: None,
         is_listed: true,
     }
 }

@@ -50,6 +50,11 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("/v1/batches", "The Batch API", USE_REQUESTS),
     endpoint("/v1/fine_tuning", "The Fine-tuning API", "GET /v1/models lists the models that can be used."),
     endpoint("/v1/engines", "The Engines API", "GET /v1/models lists the models that can be used."),
+    endpoint("/v1/messages/batches", "The Message Batches API", "Send each request to POST /v1/messages by itself."),
+    endpoint("/v1/complete", "The Text Completions API", "Use POST /v1/messages."),
+    endpoint("/v1/skills", "The Skills API", "Put what the model has to know into 'system'."),
+    endpoint("/v1/sessions", "The Sessions API", "Use POST /v1/messages and keep the conversation on your side."),
+    endpoint("/v1/agents", "The Agents API", "Use POST /v1/messages with 'tools'."),
     endpoint("/v1/fim/completions", "Fill-in-the-middle", "Switch completion in the editor off, or configure another provider for it."),
 ];
 

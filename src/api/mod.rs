@@ -12,6 +12,7 @@ mod catalogue;
 pub mod connection;
 pub mod console;
 pub mod context;
+pub mod count;
 pub mod describe;
 pub mod elsewhere;
 pub mod error;
@@ -34,6 +35,7 @@ use actix_web::{HttpRequest, Resource, Route, guard};
 
 use crate::translate::face::chat::Chat;
 use crate::translate::face::completions::Completions;
+use crate::translate::face::messages::Messages;
 
 /// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`, except
 /// those of [`elsewhere`], which only refuse, and of [`console`], which serve its own page alone.
@@ -48,6 +50,11 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(post(
             "/v1/completions",
             web::to(answer::create::<Completions>),
+        ))
+        .service(post("/v1/messages", web::to(answer::create::<Messages>)))
+        .service(post(
+            "/v1/messages/count_tokens",
+            web::to(count::count_tokens),
         ))
         .service(get("/v1/models", web::to(models::list)))
         .service(get("/v1/models/{id:.+}", web::to(models::retrieve)))

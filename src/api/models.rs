@@ -7,10 +7,12 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::context::Context;
 use super::error::ApiError;
+use super::paths;
 use super::snapshot::Snapshot;
 use crate::access::ClientKey;
 use crate::translate::draft::Fate;
 use crate::translate::face::chat::parameters::PARAMETERS;
+use crate::translate::face::messages;
 use crate::translate::model::{
     CATALOGUE_UNIX_S, Catalogue, Modality, ModelInfo, Parameter, Reasoning,
 };
@@ -25,13 +27,37 @@ pub async fn list(request: HttpRequest, context: Context) -> Result<HttpResponse
     let key = context.admit_reader(&request)?;
     let snapshot = &context.snapshot;
     let is_shown = |card: &ModelInfo| may_ask(key.as_deref(), card);
-    let list = list_json(
-        &snapshot.catalogue,
-        snapshot.upstream,
-        live(snapshot),
-        is_shown,
-    );
-    Ok(HttpResponse::Ok().json(list))
+    let (catalogue, upstream, live) = (&snapshot.catalogue, snapshot.upstream, live(snapshot));
+    if !paths::speaks_messages(request.headers()) {
+        let list = list_json(catalogue, upstream, live, is_shown);
+        return Ok(HttpResponse::Ok().json(list));
+    }
+    let more = unlisted(catalogue, live);
+    let page = messages::models::Page::of_query(request.query_string());
+    let shown = names(catalogue, upstream, &more).filter(|(_, card)| is_shown(card));
+    let json = messages::models::list_json(shown, &page);
+    Ok(HttpResponse::Ok()
+        .content_type("application/json")
+        .body(json))
+}
+
+/// The models that fal itself has listed beyond the catalogue.
+fn unlisted(catalogue: &Catalogue, live: BTreeSet<String>) -> Vec<ModelInfo> {
+    let is_more = |id: &String| catalogue.card(id).is_none() && !catalogue.hides(id);
+    let more = live.into_iter().filter(is_more);
+    more.map(ModelInfo::of_unknown).collect()
+}
+
+/// All names that the list shows: those of the catalogue, of `more`, and the aliases.
+fn names<'m>(
+    catalogue: &'m Catalogue,
+    upstream: UpstreamId,
+    more: &'m [ModelInfo],
+) -> impl Iterator<Item = (&'m str, &'m ModelInfo)> {
+    let cards = catalogue.cards().iter().chain(more);
+    let cards = cards.map(|card| (card.id.as_ref(), card));
+    let all = cards.chain(catalogue.aliases());
+    all.filter(move |(_, card)| card.is_listed && is_served(card, upstream))
 }
 
 /// The models that fal has listed to the gateway's own key. What it lists to callers' keys, private
@@ -55,23 +81,13 @@ pub fn list_json(
     live: BTreeSet<String>,
     is_shown: impl Fn(&ModelInfo) -> bool,
 ) -> serde_json::Value {
-    let unlisted = live
-        .into_iter()
-        .filter(|id| catalogue.card(id).is_none() && !catalogue.hides(id));
-    let more = unlisted.map(ModelInfo::of_unknown).collect::<Vec<_>>();
-    let cards = catalogue.cards().iter().chain(&more);
-    let is_listed =
-        |card: &ModelInfo| card.is_listed && is_served(card, upstream) && is_shown(card);
-    let models = cards
-        .filter(|card| is_listed(card))
-        .map(|card| model(card.id.as_ref(), card, catalogue, upstream));
-    let aliases = catalogue
-        .aliases()
-        .filter(|(_, card)| is_listed(card))
-        .map(|(alias, card)| model(alias, card, catalogue, upstream));
+    let more = unlisted(catalogue, live);
+    let models = names(catalogue, upstream, &more).filter(|(_, card)| is_shown(card));
     let list = ListModelsResponse {
         object: "list",
-        data: models.chain(aliases).collect(),
+        data: models
+            .map(|(name, card)| model(name, card, catalogue, upstream))
+            .collect(),
     };
     serde_json::to_value(list).unwrap_or_default()
 }
@@ -88,16 +104,27 @@ pub async fn retrieve(
     let key = context.admit_reader(&request)?;
     let catalogue = &context.snapshot.catalogue;
     let live = live(&context.snapshot);
-    let unlisted = live.get(id.as_str()).filter(|id| !catalogue.hides(id));
+    let speaks_messages = paths::speaks_messages(request.headers());
+    let id = match id.strip_prefix(messages::parse::PREFIX) {
+        Some(bare) if speaks_messages => bare,
+        _ => id.as_str(),
+    };
+    let unlisted = live.get(id).filter(|id| !catalogue.hides(id));
     let unlisted = unlisted.cloned().map(ModelInfo::of_unknown);
-    let card = catalogue.find(&id).or(unlisted.as_ref());
+    let card = catalogue.find(id).or(unlisted.as_ref());
     let card = card.filter(|card| may_ask(key.as_deref(), card));
-    let card = card.ok_or_else(|| catalogue.unknown(&id, live.iter().map(String::as_str)))?;
+    let card = card.ok_or_else(|| catalogue.unknown(id, live.iter().map(String::as_str)))?;
     // Another spelling of a name is none that the list has.
-    let name = match catalogue.card(&id) {
-        Some(_) => id.as_str(),
+    let name = match catalogue.card(id) {
+        Some(_) => id,
         None => card.id.as_ref(),
     };
+    if speaks_messages {
+        let json = messages::models::model_json(name, card);
+        return Ok(HttpResponse::Ok()
+            .content_type("application/json")
+            .body(json));
+    }
     let upstream = context.snapshot.upstream;
     Ok(HttpResponse::Ok().json(model(name, card, catalogue, upstream)))
 }

@@ -3,23 +3,26 @@
 //! are also served where a base URL went wrong.
 
 use actix_web::dev::ServiceRequest;
-use actix_web::http::header::HOST;
+use actix_web::http::header::{HOST, HeaderMap};
 use actix_web::http::uri::PathAndQuery;
 use actix_web::http::{Method, Uri};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
 use super::context::Context;
 use super::error::ApiError;
 use crate::console::assets;
 use crate::translate::face::chat::Chat;
 use crate::translate::face::completions::Completions;
+use crate::translate::face::messages::Messages;
 use crate::translate::face::{Face, WrittenProblem};
 use crate::translate::problem::{Problem, ProblemKind};
 
 /// What clients add to a base URL, and where that leads.
-const TAILS: [(&[&str], &str); 2] = [
+const TAILS: [(&[&str], &str); 4] = [
     (&["chat", "completions"], "/v1/chat/completions"),
     (&["completions"], "/v1/completions"),
+    (&["messages"], "/v1/messages"),
+    (&["messages", "count_tokens"], "/v1/messages/count_tokens"),
 ];
 
 /// More segments than any mistake has.
@@ -51,11 +54,34 @@ fn meant(method: &Method, path: &str) -> Option<&'static str> {
         .map(|(_, served)| *served)
 }
 
+/// The model that a path names, as Azure's do: `/openai/deployments/MODEL/chat/completions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment(pub String);
+
+impl Deployment {
+    /// The model that a path names, its slash written as it is or as `%2F`.
+    fn of_path(path: &str) -> Option<Self> {
+        let rest = path.strip_prefix("/openai/deployments/")?;
+        let model = rest.strip_suffix("/chat/completions")?;
+        let model = model.replace("%2F", "/").replace("%2f", "/");
+        (!model.is_empty()).then_some(Self(model))
+    }
+}
+
 /// Leads a request to the path that it means.
 pub fn correct(request: &mut ServiceRequest) {
-    let Some(path) = meant(request.method(), request.path()) else {
+    let is_post = *request.method() == Method::POST;
+    let deployment = Deployment::of_path(request.path()).filter(|_| is_post);
+    let meant = match deployment {
+        Some(_) => Some("/v1/chat/completions"),
+        None => meant(request.method(), request.path()),
+    };
+    let Some(path) = meant else {
         return;
     };
+    if let Some(deployment) = deployment {
+        request.extensions_mut().insert(deployment);
+    }
     let mut parts = request.uri().clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::from_static(path));
     if let Ok(uri) = Uri::from_parts(parts) {
@@ -81,6 +107,8 @@ pub fn label(path: &str) -> &'static str {
     match path {
         "/v1/chat/completions" => "chat",
         "/v1/completions" => "completions",
+        "/v1/messages" => "messages",
+        "/v1/messages/count_tokens" => "count_tokens",
         "/v1/models" => "models",
         "/healthz" | "/livez" | "/readyz" => "health",
         "/metrics" => "metrics",
@@ -90,13 +118,47 @@ pub fn label(path: &str) -> &'static str {
     }
 }
 
-/// How the API that a path belongs to writes problems, with the request's id. It is known before
-/// anything else of a request is. Paths of no API speak as chat does.
-pub fn problem_writer(path: &str) -> fn(&Problem, &str) -> WrittenProblem {
-    match path {
-        "/v1/completions" => Completions::problem,
-        _ => Chat::problem,
+/// Whether a route, by its label, takes a body, asks for a key before it reads it, and gets its
+/// place when it is there.
+pub fn takes_body(label: &str) -> bool {
+    matches!(label, "chat" | "completions" | "messages" | "count_tokens")
+}
+
+/// What is known of an API before anything of a request is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Writes a problem, with what the request goes by.
+    pub problem: fn(&Problem, &str) -> WrittenProblem,
+    /// The header for what the request goes by, besides `x-request-id`.
+    pub request_id: &'static str,
+}
+
+impl Manner {
+    fn of<F: Face>() -> Self {
+        Self {
+            problem: F::problem,
+            request_id: F::REQUEST_ID,
+        }
     }
+
+    /// The manner of the API that a path belongs to. Where several APIs have a path, the headers of
+    /// a client tell which one it speaks; where none has it, too, and chat is the last resort.
+    pub fn of_request(path: &str, headers: &HeaderMap) -> Self {
+        match label(path) {
+            "chat" => Self::of::<Chat>(),
+            "completions" => Self::of::<Completions>(),
+            "messages" | "count_tokens" => Self::of::<Messages>(),
+            _ if path.starts_with("/v1/messages/") || speaks_messages(headers) => {
+                Self::of::<Messages>()
+            }
+            _ => Self::of::<Chat>(),
+        }
+    }
+}
+
+/// Whether a client speaks Anthropic's API, whose version it names in every request.
+pub fn speaks_messages(headers: &HeaderMap) -> bool {
+    headers.contains_key("anthropic-version")
 }
 
 /// The answer to a path that is not served, in OpenAI's words.
@@ -177,9 +239,32 @@ mod tests {
             ),
             ("/completions", "/v1/completions"),
             ("/v1/completions/completions", "/v1/completions"),
+            ("/v1/v1/messages", "/v1/messages"),
+            ("/messages", "/v1/messages"),
+            ("/v1/messages/", "/v1/messages"),
+            ("/v1/v1/messages/count_tokens", "/v1/messages/count_tokens"),
         ] {
             assert_eq!(meant(&Method::POST, path), Some(expected), "{path}");
             assert_eq!(meant(&Method::GET, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_azures_names_its_model() {
+        let model = |path| Deployment::of_path(path).map(|Deployment(model)| model);
+        for path in [
+            "/openai/deployments/openai/gpt-4o/chat/completions",
+            "/openai/deployments/openai%2Fgpt-4o/chat/completions",
+        ] {
+            assert_eq!(model(path).as_deref(), Some("openai/gpt-4o"), "{path}");
+        }
+        for path in [
+            "/openai/deployments//chat/completions",
+            "/openai/deployments/chat/completions",
+            "/openai/deployments/gpt-4o/embeddings",
+            "/v1/openai/deployments/gpt-4o/chat/completions",
+        ] {
+            assert_eq!(model(path), None, "{path}");
         }
     }
 
@@ -189,6 +274,9 @@ mod tests {
         for path in [
             "/v1/chat/completions",
             "/v1/completions",
+            "/v1/messages",
+            "/v1/messages/count_tokens",
+            "/v1/messages/batches",
             "/",
             "/v1",
             "/v1/chat",

@@ -22,7 +22,8 @@ use super::connection::Turn;
 use super::context::Context;
 use super::error::{self, ApiError};
 use super::gateway::{Gateway, Place, Worker};
-use super::{paths, quota, strangers};
+use super::paths::{self, Manner};
+use super::{quota, strangers};
 use crate::observe::record::Record;
 use crate::translate::problem::{Problem, ProblemKind, Source};
 
@@ -90,7 +91,7 @@ pub async fn enter(
     {
         gateway.metrics().sdk_retries.inc();
     }
-    let write = paths::problem_writer(request.path());
+    let manner = Manner::of_request(request.path(), request.headers());
     let mut response = match admit(&request, &context, route) {
         Ok(place) => {
             let scope = Scope {
@@ -112,8 +113,10 @@ pub async fn enter(
         let refusal = HttpResponse::from_error(strangers::foreign_page());
         response = response.into_response(refusal.map_into_right_body());
     }
-    response = error::write_body(response, |problem| write(problem, record.request_id()));
-    finish(&mut response, &record);
+    response = error::write_body(response, |problem| {
+        (manner.problem)(problem, record.request_id())
+    });
+    finish(&mut response, &record, manner);
     if let Some(turn) = turn {
         settle(&mut response, &turn);
     }
@@ -170,7 +173,7 @@ fn settle<B: MessageBody>(response: &mut ServiceResponse<B>, turn: &Turn) {
     }
 }
 
-fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record) {
+fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record, manner: Manner) {
     record.status(response.status().as_u16());
     if let Some(error) = response
         .response()
@@ -189,6 +192,7 @@ fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record) {
     let headers = response.headers_mut();
     quota::tell(&request, headers);
     if let Ok(id) = HeaderValue::from_str(record.request_id()) {
+        headers.insert(HeaderName::from_static(manner.request_id), id.clone());
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(PROCESSING_MS, HeaderValue::from(milliseconds));
@@ -234,7 +238,7 @@ fn admit(
     match route {
         "health" | "metrics" | "console" => Ok(None),
         // They get their place when their body has come, but are refused before it where possible.
-        "chat" | "completions" => {
+        route if paths::takes_body(route) => {
             refuse_at_the_end(&context.gateway)?;
             match is_full(context) {
                 true => Err(overloaded()),

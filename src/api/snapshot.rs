@@ -21,6 +21,7 @@ use crate::observe::metrics::Metrics;
 use crate::translate::face::FaceSettings;
 use crate::translate::face::chat::messages;
 use crate::translate::face::chat::write::ReasoningField;
+use crate::translate::face::messages::StandIns;
 use crate::translate::fold::{Overflow, Room};
 use crate::translate::guide::{GuideSettings, Measured};
 use crate::translate::image;
@@ -203,6 +204,10 @@ fn face(config: &Config) -> FaceSettings {
             config::ReasoningField::Both => ReasoningField::Both,
             config::ReasoningField::ReasoningContent => ReasoningField::ReasoningContent,
             config::ReasoningField::Reasoning => ReasoningField::Reasoning,
+        },
+        stand_ins: StandIns {
+            large: config.models.claude_large.clone(),
+            small: config.models.claude_small.clone(),
         },
     }
 }

@@ -16,6 +16,7 @@ use super::auth::{Access, Denial, presented_key};
 use super::connection::local_port;
 use super::context::Context;
 use super::error::ApiError;
+use super::paths;
 use super::snapshot::Snapshot;
 use crate::translate::problem::ProblemKind;
 
@@ -32,7 +33,7 @@ pub fn refuse(request: &ServiceRequest, context: &Context, route: &str) -> Resul
         && snapshot.config.server.public_hosts.is_empty();
     let is_checked = match route {
         // Its handler asks for a key, where there are keys.
-        "chat" | "completions" => is_open && !any_host,
+        route if paths::takes_body(route) => is_open && !any_host,
         // Probes come under addresses and many names, and learn next to nothing; but nobody
         // probes this machine under a name of the Internet.
         "health" => {

@@ -20,6 +20,12 @@ settings! {
         aliases: BTreeMap<String, String>, Table(ModelId, "{ \"fast\" = \"google/gemini-2.5-flash-lite\" }"), reload live;
         /// Whether the names that ship with the gateway, such as `gpt-4o`, are understood.
         builtin_aliases: bool, Switch, default "true", reload live;
+        /// Model that answers for Claude's larger ones on `/v1/messages`: for `claude-opus-4-8`,
+        /// `claude-sonnet-5` and every other name of that kind that the catalogue does not have.
+        claude_large: String, ModelId, default "openai/gpt-4.1", reload live;
+        /// Model that answers for `claude-haiku-4-5` and its like, which clients ask unasked in the
+        /// background.
+        claude_small: String, ModelId, default "google/gemini-2.5-flash-lite", reload live;
         /// What happens to an id that the catalogue does not list: `forward` sends every name with
         /// a slash to fal, which decides, and `refuse` answers with status 404.
         unknown: UnknownModel, Choice(UnknownModel::WORDS), default "forward", reload live;

@@ -40,6 +40,10 @@ pub struct Ask<'a> {
     pub notes: Notes,
     /// What the fields are called, for refusals of them.
     pub names: &'static FieldNames,
+    /// The model to take where nothing is known of the name that the caller wrote.
+    pub stand_in: Option<Cow<'a, str>>,
+    /// Whether what is said of reasoning is only meant for models that can be told so.
+    pub reasons_if_able: bool,
 }
 
 /// What an API calls the fields that problems speak of.
@@ -93,6 +97,8 @@ pub enum Speaker<'a> {
     Tool {
         call_id: Cow<'a, str>,
         name: Option<Cow<'a, str>>,
+        /// Whether the caller said that the call has failed.
+        has_failed: bool,
     },
 }
 
@@ -145,6 +151,9 @@ pub struct Sampling {
     /// What the caller calls `max_tokens`, for refusals of it.
     pub max_tokens_name: &'static str,
     pub finer: FinerSampling,
+    /// Whether the API makes everybody name a number, so that one above what is possible is lowered
+    /// rather than refused.
+    pub lowers_max_tokens: bool,
 }
 
 /// Sampling parameters that only some upstreams and models have. `None` also stands for a value
@@ -288,7 +297,7 @@ impl Turn<'_> {
         let named = match &self.speaker {
             Speaker::System => [None, None],
             Speaker::User { name } | Speaker::Assistant { name } => [name.as_deref(), None],
-            Speaker::Tool { call_id, name } => [Some(call_id.as_ref()), name.as_deref()],
+            Speaker::Tool { call_id, name, .. } => [Some(call_id.as_ref()), name.as_deref()],
         };
         let parts = self.parts.iter().flat_map(|part| match part {
             Part::Text(text) => [Some(text.as_ref()), None, None],

@@ -155,10 +155,8 @@ impl Schemas {
         if let Some(offer) = tools {
             for tool in &offer.tools {
                 let position = tool.position;
-                let path = match offer.as_functions {
-                    true => format!("functions[{position}].parameters"),
-                    false => format!("tools[{position}].function.parameters"),
-                };
+                let (list, inner) = offer.schemas_in;
+                let path = format!("{list}[{position}].{inner}");
                 let compiled = tool
                     .parameters
                     .map(|schema| schemas.compile(schema, tool.strict, &path, budget))

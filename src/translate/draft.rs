@@ -99,6 +99,8 @@ pub struct Draft<'a> {
     pub functions: Option<&'a RawValue>,
     pub function_call: Option<&'a RawValue>,
     pub response_format: Option<&'a RawValue>,
+    /// Fields that are read once all are known, by name.
+    kept: Vec<(&'static str, &'a RawValue)>,
     pub notes: Notes,
     /// What inside the fields has no effect.
     pub members: Members,
@@ -210,6 +212,7 @@ impl<'a> Draft<'a> {
                     None => "max_tokens",
                 },
                 finer: self.finer,
+                lowers_max_tokens: false,
             },
             reasoning: self.wishes.settled(),
             effort: self.wishes.effort(),
@@ -228,7 +231,20 @@ impl<'a> Draft<'a> {
             format: AnswerFormat::Text,
             notes: self.notes,
             names,
+            stand_in: None,
+            reasons_if_able: false,
         }
+    }
+
+    /// Keeps a field for when all are known.
+    pub fn keep(&mut self, field: &Field<'a>) {
+        self.kept.push((field.name, field.value));
+    }
+
+    /// A field that was kept.
+    pub fn kept(&self, name: &'static str) -> Option<Field<'a>> {
+        let kept = self.kept.iter().find(|(known, _)| *known == name);
+        kept.map(|(name, value)| Field { name, value })
     }
 
     /// Takes back that these fields have an effect.
@@ -287,7 +303,7 @@ fn parse_object(body: &[u8]) -> Result<Fields<'_>, Rejection> {
             Rejection::invalid(name, message)
         } else if said.starts_with(TOO_MANY_FIELDS) {
             let message = "The request body has more than 256 fields. Send only the fields of the API.";
-            Rejection { cause: Cause::InvalidValue, param: None, message: message.to_owned() }
+            Rejection { cause: Cause::InvalidValue, ..Rejection::json(message) }
         } else if error.is_data() {
             Rejection::json("The request body must be a JSON object, such as {\"model\": ..., \"messages\": [...]}.")
         } else {

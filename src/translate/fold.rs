@@ -29,8 +29,9 @@ use std::fmt::Write;
 use super::ask::{Conversation, Part, Speaker, Turn};
 use super::guide::Guide;
 use super::key::{Key, Pen};
-use super::rejection::{Cause, Rejection};
+use super::rejection::{Cause, Rejection, TokenLimit};
 use super::tools::Dialect;
+use super::usage;
 use images::{Images, is_crowded};
 use layout::Layout;
 
@@ -342,7 +343,25 @@ impl Folded<'_> {
         let of = |limit: Option<usize>| {
             limit.map_or(String::new(), |most| format!(" of at most {most}"))
         };
-        Rejection::of(
+        let (chars, most) = match room.prompt.filter(|_| !self.prompt_fits(room)) {
+            Some(most) => (self.prompt_chars(), most),
+            None => (
+                self.system_prompt_chars(),
+                room.system_prompt.unwrap_or_default(),
+            ),
+        };
+        let wanted = usage::prompt_tokens(
+            &self.prompt,
+            self.system_prompt.as_deref(),
+            self.image_urls.len(),
+        );
+        // The limit in characters, in tokens of this conversation.
+        let most = u128::from(wanted) * most as u128 / chars.max(1) as u128;
+        let tokens = TokenLimit {
+            wanted,
+            most: u64::try_from(most).unwrap_or(u64::MAX),
+        };
+        let rejection = Rejection::of(
             Cause::ContextLengthExceeded,
             "messages",
             format!(
@@ -353,7 +372,11 @@ impl Folded<'_> {
                 self.system_prompt_chars(),
                 of(room.system_prompt)
             ),
-        )
+        );
+        Rejection {
+            tokens: Some(tokens),
+            ..rejection
+        }
     }
 }
 
@@ -441,10 +464,16 @@ impl<'a> RecordWriter<'_, 'a> {
 
     fn write_turn(&mut self, turn: &Turn<'a>) {
         let pen = self.pen;
-        if let Speaker::Tool { call_id, name } = &turn.speaker {
+        if let Speaker::Tool {
+            call_id,
+            name,
+            has_failed,
+        } = &turn.speaker
+        {
             let id = attribute("id", Some(call_id));
             let name = attribute("name", name.as_deref());
-            let _ = write!(self.out, "<tool_result-{pen}{id}{name}>");
+            let error = if *has_failed { " error=\"true\"" } else { "" };
+            let _ = write!(self.out, "<tool_result-{pen}{id}{name}{error}>");
             self.images.write_parts(&mut self.out, &turn.parts);
             let _ = write!(self.out, "</tool_result-{pen}>");
             return;

@@ -119,7 +119,14 @@ pub fn candidates<'a>(
     upstream: UpstreamId,
 ) -> Result<(Target<'a>, Vec<Target<'a>>), Rejection> {
     let mut names = ask.model.iter().chain(&ask.fallbacks).map(AsRef::as_ref);
-    let first = Target::resolve(names.next(), catalogue, upstream)?;
+    let first = names.next();
+    let first = Target::resolve(first, catalogue, upstream).or_else(|rejection| {
+        let is_hidden = first.is_some_and(|name| catalogue.hides(name));
+        match ask.stand_in.as_deref().filter(|_| !is_hidden) {
+            Some(stand_in) => Target::resolve(Some(stand_in), catalogue, upstream),
+            None => Err(rejection),
+        }
+    })?;
     let mut asked = names.peekable();
     let configured = match asked.peek() {
         Some(_) => &[][..],
@@ -190,12 +197,13 @@ pub fn plan<'a>(
     let schemas = Schemas::of(ask.tools.as_ref(), &ask.format)?;
     notes.unchecked(&schemas.unchecked);
     fit_images(&mut ask, target, &mut notes)?;
+    fit_reasoning(&mut ask, target);
     let input = target.upstream.features().input;
     if input == InputShape::Prompt {
         refuse_ignored(&notes, target.upstream, capabilities)?;
     }
     refuse_amounts(&ask, capabilities)?;
-    let sampling = with_ceiling(ask.sampling, &mut notes, capabilities);
+    let sampling = with_ceiling(ask.sampling, target, &mut notes, capabilities);
     let written = match input {
         InputShape::Prompt => {
             let written =
@@ -280,6 +288,19 @@ fn fit_images(
     Ok(())
 }
 
+/// Says nothing of reasoning to a model that cannot be told, where that is all the caller wants.
+fn fit_reasoning(ask: &mut Cow<'_, Ask<'_>>, target: &Target<'_>) {
+    let nature = target.card.and_then(|card| card.reasoning);
+    let is_pointless = match ask.reasoning {
+        Reasoning::Unsaid => false,
+        Reasoning::Off => nature == Some(model::Reasoning::Mandatory),
+        Reasoning::Hidden | Reasoning::Shown => nature == Some(model::Reasoning::Never),
+    };
+    if ask.reasons_if_able && is_pointless {
+        ask.to_mut().reasoning = Reasoning::Unsaid;
+    }
+}
+
 /// The models to fall back on that could serve the request, as far as can be told before each is
 /// planned by itself.
 fn fallbacks(
@@ -297,14 +318,26 @@ fn fallbacks(
     serving.map(|other| other.id.to_string()).collect()
 }
 
-/// Where there is a ceiling on `max_tokens`, it also holds for requests that do not say.
+/// Where there is a ceiling on `max_tokens`, it also holds for requests that do not say. A number
+/// that the API demands is lowered to it, and to what the model can write.
 fn with_ceiling(
     mut sampling: ask::Sampling,
+    target: &Target<'_>,
     notes: &mut Notes,
     capabilities: &Capabilities,
 ) -> ask::Sampling {
-    if sampling.max_tokens.is_none() && capabilities.max_tokens.is_some() {
-        sampling.max_tokens = capabilities.max_tokens;
+    let longest = target.card.and_then(|card| card.max_output).map(u64::from);
+    let ceilings = [
+        capabilities.max_tokens,
+        longest.filter(|_| sampling.lowers_max_tokens),
+    ];
+    let wanted = match sampling.lowers_max_tokens {
+        true => sampling.max_tokens,
+        false => None,
+    };
+    let lowest = ceilings.into_iter().flatten().chain(wanted).min();
+    if lowest != wanted && (wanted.is_some() || sampling.max_tokens.is_none()) {
+        sampling.max_tokens = lowest;
         notes.emulated("max_tokens");
     }
     sampling
@@ -345,7 +378,7 @@ fn refuse_amounts(ask: &Ask<'_>, capabilities: &Capabilities) -> Result<(), Reje
         return Err(Rejection::of(Cause::UnsupportedValue, "n", message));
     }
     match (ask.sampling.max_tokens, capabilities.max_tokens) {
-        (Some(wanted), Some(most)) if wanted > most => {
+        (Some(wanted), Some(most)) if wanted > most && !ask.sampling.lowers_max_tokens => {
             let name = ask.sampling.max_tokens_name;
             let message = format!("Unsupported value: '{name}' can be at most {most} here.");
             Err(Rejection::of(Cause::UnsupportedValue, name, message))

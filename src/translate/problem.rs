@@ -4,7 +4,7 @@
 //! envelope ([`Face::problem`](super::face::Face::problem)). A problem says whose it is, what it
 //! concerns, and whether the request may be sent again; the status belongs to the API.
 
-use super::rejection::{Cause, Rejection};
+use super::rejection::{Cause, Rejection, TokenLimit};
 
 /// Something that a caller is told in place of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,16 +24,8 @@ pub struct Problem {
     pub retry_after_s: Option<u32>,
     /// fal's id of the call that failed.
     pub fal_request_id: Option<Box<str>>,
-    /// Numbers that some APIs put into words of their own.
+    /// The numbers behind it, which some APIs put into words of their own.
     pub tokens: Option<TokenLimit>,
-}
-
-/// More tokens than a model takes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenLimit {
-    /// The tokens of the request, estimated.
-    pub wanted: u64,
-    pub most: u64,
 }
 
 /// Kinds of problems, which decide the status.
@@ -210,6 +202,7 @@ impl From<Rejection> for Problem {
         };
         Self {
             param: rejection.param.map(Into::into),
+            tokens: rejection.tokens,
             ..Self::new(kind, rejection.cause.code(), rejection.message)
         }
     }

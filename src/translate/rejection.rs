@@ -8,6 +8,16 @@ pub struct Rejection {
     /// The field at fault, as a path: `messages[2].content[1]`.
     pub param: Option<String>,
     pub message: String,
+    /// The numbers behind it, where it is about length and a shorter conversation would do.
+    pub tokens: Option<TokenLimit>,
+}
+
+/// More tokens than a model takes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenLimit {
+    /// The tokens of the request, estimated.
+    pub wanted: u64,
+    pub most: u64,
 }
 
 /// The kinds of refusal that a caller can tell apart by `code`.
@@ -24,6 +34,8 @@ pub enum Cause {
     /// Too long, whatever is left out of the conversation.
     StringAboveMaxLength,
     InvalidImage,
+    /// One that only its API knows, by its code.
+    OfFace(&'static str),
 }
 
 impl Cause {
@@ -39,6 +51,7 @@ impl Cause {
             Self::ContextLengthExceeded => "context_length_exceeded",
             Self::StringAboveMaxLength => "string_above_max_length",
             Self::InvalidImage => "invalid_image_url",
+            Self::OfFace(code) => code,
         }
     }
 }
@@ -50,6 +63,7 @@ impl Rejection {
             cause,
             param: Some(param.into()),
             message: message.into(),
+            tokens: None,
         }
     }
 
@@ -84,6 +98,7 @@ impl Rejection {
             cause: Cause::InvalidJson,
             param: None,
             message: message.into(),
+            tokens: None,
         }
     }
 }

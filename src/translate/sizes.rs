@@ -9,7 +9,7 @@ use super::fold::{Room, fold};
 use super::guide::Guide;
 use super::model::ModelInfo;
 use super::plan::Capabilities;
-use super::rejection::{Cause, Rejection};
+use super::rejection::{Cause, Rejection, TokenLimit};
 use super::tools::signature::Detail;
 use super::usage;
 
@@ -82,24 +82,56 @@ pub fn refuse_beyond_context(
     };
     let last = ask.conversation.turns.last();
     let last = last.map_or(0, |turn| texts(turn).map(usage::tokens).sum::<u64>());
-    let (cause, message) = match last > most {
-        true => (
+    let told = told_always(ask);
+    let shown = |number: u64| grouped(usize::try_from(number).unwrap_or(usize::MAX));
+    let (cause, message) = if last > most {
+        (
             Cause::StringAboveMaxLength,
             format!(
                 "The last message does not fit: about {} tokens; the model takes {}. Send less at once.",
-                grouped(usize::try_from(last).unwrap_or(usize::MAX)),
-                grouped(usize::try_from(most).unwrap_or(usize::MAX))
+                shown(last),
+                shown(most)
             ),
-        ),
-        false => (
+        )
+    } else if last.saturating_add(told) > most {
+        (
+            Cause::StringAboveMaxLength,
+            format!(
+                "The system messages and tools do not fit with the last message: about {} and {} tokens; the \
+                 model takes {}. Offer fewer tools, or use shorter system messages.",
+                shown(told),
+                shown(last),
+                shown(most)
+            ),
+        )
+    } else {
+        (
             Cause::ContextLengthExceeded,
             format!(
                 "This model's maximum context length is {most} tokens. However, your messages resulted in about \
                  {prompt_tokens} tokens. Please reduce the length of the messages."
             ),
-        ),
+        )
     };
-    Err(Rejection::of(cause, ask.names.asked, message))
+    Err(Rejection {
+        tokens: Some(TokenLimit {
+            wanted: prompt_tokens,
+            most,
+        }),
+        ..Rejection::of(cause, ask.names.asked, message)
+    })
+}
+
+/// The tokens of what stands in every request of a conversation, however short it becomes.
+fn told_always(ask: &Ask<'_>) -> u64 {
+    let instructions = ask.conversation.instructions.as_deref();
+    let tools = ask.tools.iter().flat_map(|offer| &offer.tools);
+    let tools = tools.flat_map(|tool| {
+        let schema = tool.parameters.map(|schema| schema.get());
+        [tool.description.as_deref(), schema]
+    });
+    let told = tools.chain([instructions]).flatten();
+    told.map(usage::tokens).sum()
 }
 
 fn texts<'t>(turn: &'t Turn<'_>) -> impl Iterator<Item = &'t str> {

@@ -1,8 +1,10 @@
 //! The shapes of other people's JSON, and nothing else: no behaviour, no decisions.
 //!
 //! Types carry the names of the schema they come from, so that a search in the vendor's
-//! documents finds them. `openai` is what callers speak, `fal` what the upstream speaks.
+//! documents finds them. `openai` and `anthropic` are what callers speak, `fal` what the upstream
+//! speaks.
 
+pub mod anthropic;
 pub mod fal;
 pub mod list;
 pub mod openai;

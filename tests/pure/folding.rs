@@ -101,8 +101,8 @@ fn turn() -> impl Strategy<Value = Turn<'static>> {
             parts.extend(calls);
             turn(Speaker::Assistant { name: None }, parts)
         }),
-        2 => (text(), name(), parts(0))
-            .prop_map(move |(call_id, name, parts)| turn(Speaker::Tool { call_id, name }, parts)),
+        2 => (text(), name(), any::<bool>(), parts(0))
+            .prop_map(move |(call_id, name, has_failed, parts)| turn(Speaker::Tool { call_id, name, has_failed }, parts)),
         1 => parts(1).prop_map(move |parts| turn(Speaker::System, parts)),
     ]
 }
@@ -145,7 +145,7 @@ fn with_key(mut conversation: Conversation<'static>, key: &str) -> Conversation<
         match &mut turn.speaker {
             Speaker::System => {}
             Speaker::User { name } | Speaker::Assistant { name } => name.iter_mut().for_each(put),
-            Speaker::Tool { call_id, name } => {
+            Speaker::Tool { call_id, name, .. } => {
                 put(call_id);
                 name.iter_mut().for_each(put);
             }

@@ -9,6 +9,8 @@
 //! - Cases called `native-...` are about the upstream that takes messages, all others about any-llm.
 //! - `tests/golden/completions/plan` and `tests/golden/completions/reading` are the same for
 //!   `POST /v1/completions`.
+//! - `tests/golden/messages/plan` and `tests/golden/messages/reading` are the same for
+//!   `POST /v1/messages`, with the streams in `<case>.messages.sse`.
 //! - `tests/golden/explain/<case>.json` holds a chat `request` as above and its `explanation`.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test pure` writes the expectations; read the diff before you
@@ -27,7 +29,7 @@ use fal_gateway::translate::draft::{Fate, Parameter};
 use fal_gateway::translate::explain::explain;
 use fal_gateway::translate::face::answer::{Choices, FrameWriter, StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::objects::UsageChunk;
-use fal_gateway::translate::face::{self, FaceSettings, chat, completions};
+use fal_gateway::translate::face::{self, chat, completions, messages};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::key::Key;
@@ -42,9 +44,7 @@ use fal_gateway::translate::tools::Dialect;
 use fal_gateway::translate::upstream::{Apps, UpstreamId};
 use fal_gateway::wire::openai::fields::Fields;
 
-use crate::support::{
-    self, CAPABILITIES, Face, Heard, LIMITS, MESSAGE_LIMITS, STYLE, byte_by_byte,
-};
+use crate::support::{self, CAPABILITIES, Face, Heard, LIMITS, byte_by_byte};
 
 /// A file of `tests/golden/plan`. The request stays text: order, duplicates and numbers such as
 /// `1e999` are part of the case.
@@ -141,7 +141,7 @@ fn upstream_of(case: &str) -> UpstreamId {
     }
 }
 
-const FACES: [Face; 2] = [Face::Chat, Face::Completions];
+const FACES: [Face; 3] = [Face::Chat, Face::Completions, Face::Messages];
 
 impl Face {
     /// The folder of its plans.
@@ -149,6 +149,7 @@ impl Face {
         match self {
             Self::Chat => "plan",
             Self::Completions => "completions/plan",
+            Self::Messages => "messages/plan",
         }
     }
 
@@ -157,6 +158,15 @@ impl Face {
         match self {
             Self::Chat => "reading",
             Self::Completions => "completions/reading",
+            Self::Messages => "messages/reading",
+        }
+    }
+
+    /// How the files of its streams end.
+    fn stream(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Completions => "openai.sse",
+            Self::Messages => "messages.sse",
         }
     }
 
@@ -164,6 +174,7 @@ impl Face {
         match self {
             Self::Chat => chat::parameters::PARAMETERS,
             Self::Completions => completions::parameters::PARAMETERS,
+            Self::Messages => messages::parameters::PARAMETERS,
         }
     }
 
@@ -172,6 +183,10 @@ impl Face {
         match self {
             Self::Chat => ("messages", r#""messages":[{"role":"user","content":"Hi"}]"#),
             Self::Completions => ("prompt", r#""prompt":"Hi""#),
+            Self::Messages => (
+                "messages",
+                r#""model":"openai/gpt-4o-mini","max_tokens":100,"messages":[{"role":"user","content":"Hi"}]"#,
+            ),
         }
     }
 
@@ -223,8 +238,16 @@ fn missing_in_table(face: Face) -> Vec<String> {
 }
 
 /// Rows whose effect cannot be seen in the notes: `messages` is folded, which has cases of its
-/// own, and so has `prompt`, and `parallel_tool_calls` says nothing as long as there are no tools.
-const WITHOUT_A_NOTE: [&str; 3] = ["messages", "prompt", "parallel_tool_calls"];
+/// own, and so have `prompt` and `system`; `parallel_tool_calls` says nothing as long as there are no
+/// tools; and `metadata` and `cache_control` are sent by clients with every request.
+const WITHOUT_A_NOTE: [&str; 6] = [
+    "messages",
+    "prompt",
+    "parallel_tool_calls",
+    "system",
+    "metadata",
+    "cache_control",
+];
 
 fn shows_its_fate(face: Face, row: &Parameter, text: &str) -> Result<(), String> {
     let case: PlanCase<'_> = serde_json::from_str(text).unwrap();
@@ -277,8 +300,9 @@ fn shows_nothing(face: Face, row: &Parameter, text: &str) -> Result<(), String> 
 #[test]
 fn null_is_the_same_as_leaving_a_parameter_out() {
     for face in FACES {
-        let (name, question) = face.question();
-        for row in face.table().iter().filter(|row| row.name != name) {
+        let (_, question) = face.question();
+        let is_in_question = |row: &&Parameter| question.contains(&format!("\"{}\":", row.name));
+        for row in face.table().iter().filter(|row| !is_in_question(row)) {
             let body = format!(r#"{{{question},"{}":null}}"#, row.name);
             let (plan, echo) = face
                 .plan(body.as_bytes(), &CAPABILITIES)
@@ -444,16 +468,20 @@ fn every_answer_of_fal_is_written_as_its_files_say_however_it_is_cut() {
             let request = fs::read_to_string(sibling("request.json"));
             let request = request.unwrap_or_else(|_| {
                 let question = face.question().1;
-                format!(r#"{{{question},"stream":true,"stream_options":{{"include_usage":true}}}}"#)
+                let usage = match face {
+                    Face::Messages => "",
+                    _ => r#","stream_options":{"include_usage":true}"#,
+                };
+                format!(r#"{{{question},"stream":true{usage}}}"#)
             });
             let format = match kind {
                 "fal.sse" => Format::Events,
                 _ => Format::Object,
             };
             let answer = answer(face, case, &request, format, text.as_bytes());
-            golden.expect(&sibling("openai.sse"), answer.stream.as_bytes());
+            golden.expect(&sibling(face.stream()), answer.stream.as_bytes());
             golden.expect(&sibling("whole.json"), answer.whole.as_bytes());
-            for end in [kind, "openai.sse", "whole.json", "request.json"] {
+            for end in [kind, face.stream(), "whole.json", "request.json"] {
                 expected.insert(sibling(end));
             }
         }
@@ -494,6 +522,7 @@ fn answer(face: Face, case: &str, request: &str, format: Format, bytes: &[u8]) -
         Face::Completions => {
             written_by::<completions::Completions>(request, reader, bytes, usage, notes)
         }
+        Face::Messages => written_by::<messages::Messages>(request, reader, bytes, usage, notes),
     }
 }
 
@@ -505,10 +534,7 @@ fn written_by<F: face::Face>(
     usage: UsageChunk,
     notes: Option<&Notes>,
 ) -> Answer {
-    let settings = FaceSettings {
-        messages: MESSAGE_LIMITS,
-        reasoning_field: STYLE.reasoning_field,
-    };
+    let settings = support::face_settings();
     let asked = || F::parse(request.as_bytes(), &settings).unwrap().1;
     let (whole, head) = (asked(), support::head());
     let frames = asked().into_frames(&head, usage, notes);

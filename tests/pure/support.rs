@@ -11,8 +11,9 @@ use fal_gateway::translate::face::chat::parse::parse;
 use fal_gateway::translate::face::chat::write::{
     self, CallStyle, ChatChunks, ReasoningField, Style,
 };
+use fal_gateway::translate::face::messages::StandIns;
 use fal_gateway::translate::face::objects::{Head, UsageChunk};
-use fal_gateway::translate::face::{self, completions};
+use fal_gateway::translate::face::{self, FaceSettings, completions, messages};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::image;
@@ -94,6 +95,7 @@ pub(crate) static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
 pub(crate) enum Face {
     Chat,
     Completions,
+    Messages,
 }
 
 impl Face {
@@ -119,6 +121,7 @@ impl Face {
                 let request = completions::parse::parse(body, &[])?;
                 (request.ask, request.echo)
             }
+            Self::Messages => (messages::parse::parse(body, &face_settings())?, None),
         };
         let (target, others) = plan::candidates(&ask, &CATALOGUE, upstream)?;
         Ok((plan::plan(&ask, &target, &others, capabilities)?, echo))
@@ -137,6 +140,20 @@ pub(crate) fn head() -> Head {
         id: "chatcmpl-golden".to_owned(),
         created_unix_s: 1_764_000_000,
         model: "google/gemini-2.5-flash-lite".to_owned(),
+        request_id: REQUEST_ID.to_owned(),
+        prompt_tokens: 12,
+    }
+}
+
+/// What faces know of the settings here.
+pub(crate) fn face_settings() -> FaceSettings {
+    FaceSettings {
+        messages: MESSAGE_LIMITS,
+        reasoning_field: STYLE.reasoning_field,
+        stand_ins: StandIns {
+            large: "openai/gpt-4.1".to_owned(),
+            small: "google/gemini-2.5-flash-lite".to_owned(),
+        },
     }
 }
 

@@ -185,11 +185,16 @@ impl<'f> Unfolder<'f> {
             let rest = after(inside, &format!("<tool_result-{}", self.key));
             let (call_id, rest) = attribute(rest, "id").unwrap();
             let (name, rest) = optional(rest, "name");
+            let (error, rest) = optional(rest, "error");
             let (content, rest) = after(rest, ">")
                 .split_once(&format!("</tool_result-{}>", self.key))
                 .unwrap();
             turns.push(Turn {
-                speaker: Speaker::Tool { call_id, name },
+                speaker: Speaker::Tool {
+                    call_id,
+                    name,
+                    has_failed: error.is_some(),
+                },
                 parts: self.parts(content),
             });
             match rest {

@@ -3,9 +3,12 @@
 //! nothing of fal and nothing of the other faces; what several of them do alike lies beside them.
 
 pub mod answer;
+pub mod attached;
+pub mod calls;
 pub mod chat;
 pub mod completions;
 pub mod error_object;
+pub mod messages;
 pub mod objects;
 pub mod rules;
 
@@ -23,6 +26,8 @@ pub trait Face: Sized {
     const ID_PREFIX: &'static str;
     /// What it calls the fields that problems speak of.
     const NAMES: &'static FieldNames;
+    /// The header in which it tells callers what the request goes by, besides `x-request-id`.
+    const REQUEST_ID: &'static str = "x-request-id";
     type Frames: FrameWriter + 'static;
 
     /// A problem in place of an answer, also one that was found before any of the request was
@@ -56,4 +61,5 @@ pub struct WrittenProblem {
 pub struct FaceSettings {
     pub messages: chat::messages::Limits,
     pub reasoning_field: chat::write::ReasoningField,
+    pub stand_ins: messages::StandIns,
 }

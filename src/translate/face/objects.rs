@@ -21,6 +21,10 @@ pub struct Head {
     pub model: String,
     /// Where the token counts come from, as the headers say.
     pub usage: UsageSource,
+    /// What the request goes by.
+    pub request_id: String,
+    /// The tokens of the prompt, estimated.
+    pub prompt_tokens: u64,
 }
 
 /// The JSON of a whole answer, around choices that are already written.
@@ -186,7 +190,7 @@ fn completion_usage(usage: Usage) -> CompletionUsage {
 /// OpenAI's `finish_reason`.
 pub fn reason_name(reason: FinishReason) -> &'static str {
     match reason {
-        FinishReason::Stop => "stop",
+        FinishReason::Stop | FinishReason::StopSequence(_) => "stop",
         FinishReason::Length => "length",
         FinishReason::ToolCalls => "tool_calls",
         FinishReason::ContentFilter => "content_filter",

@@ -83,18 +83,20 @@ pub fn stop<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     let stops = stops.items.into_iter();
     draft.stop = stops.filter(|stop| says_something(stop)).collect();
     if is_cut || draft.stop.len() > MAX_STOPS {
-        return Err(
-            field.invalid("Invalid 'stop': at most 16 stop sequences are possible. Send fewer.")
-        );
+        return Err(field.invalid(format!(
+            "Invalid '{}': at most 16 stop sequences are possible. Send fewer.",
+            field.name
+        )));
     }
     if draft.stop.iter().any(|stop| stop.len() > MAX_STOP_BYTES) {
-        return Err(field.invalid(
-            "Invalid 'stop': a stop sequence may have at most 512 bytes. Send a shorter one.",
-        ));
+        return Err(field.invalid(format!(
+            "Invalid '{}': a stop sequence may have at most 512 bytes. Send a shorter one.",
+            field.name
+        )));
     }
     if draft.stop.iter().map(String::len).sum::<usize>() > MAX_ALL_STOP_BYTES {
         return Err(field.invalid(
-            "Invalid 'stop': all stop sequences together may have at most 1024 bytes. Send fewer or shorter ones.",
+            format!("Invalid '{}': all stop sequences together may have at most 1024 bytes. Send fewer or shorter ones.", field.name),
         ));
     }
     Ok(match draft.stop.is_empty() {

@@ -122,8 +122,32 @@ const fn model(
         router,
         reasoning: Some(reasoning),
         context_length,
+        max_output: None,
     }
 }
+
+/// The longest answers in tokens, as the makers publish them (sources: the model pages of OpenAI,
+/// Google and Anthropic). What is not here is not known.
+const LONGEST_ANSWERS: &[(&str, u32)] = &[
+    ("anthropic/claude-3.7-sonnet", 64_000),
+    ("anthropic/claude-3.5-sonnet", 8_192),
+    ("anthropic/claude-3-5-haiku", 8_192),
+    ("anthropic/claude-3-haiku", 4_096),
+    ("google/gemini-pro-1.5", 8_192),
+    ("google/gemini-flash-1.5", 8_192),
+    ("google/gemini-flash-1.5-8b", 8_192),
+    ("google/gemini-2.0-flash-001", 8_192),
+    ("google/gemini-2.5-flash", 65_535),
+    ("google/gemini-2.5-flash-lite", 65_535),
+    ("google/gemini-2.5-pro", 65_535),
+    ("openai/gpt-4o-mini", 16_384),
+    ("openai/gpt-4o", 16_384),
+    ("openai/gpt-4.1", 32_768),
+    ("openai/o3", 100_000),
+    ("openai/gpt-5-chat", 16_384),
+    ("openai/gpt-5-mini", 128_000),
+    ("openai/gpt-5-nano", 128_000),
+];
 
 /// The models. One that OpenRouter has dropped is taken, since fal may have it still, and is not
 /// listed.
@@ -179,6 +203,8 @@ pub(super) fn models() -> Vec<ModelInfo> {
     ];
     for model in &mut models {
         model.any_llm.enterprise = model.id != "deepseek/deepseek-r1";
+        let longest = LONGEST_ANSWERS.iter().find(|(id, _)| *id == model.id);
+        model.max_output = longest.map(|(_, tokens)| *tokens);
     }
     models
 }

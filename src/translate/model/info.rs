@@ -17,6 +17,8 @@ pub struct ModelInfo {
     pub reasoning: Option<Reasoning>,
     /// Tokens of prompt and answer together, as the model's maker publishes it.
     pub context_length: Option<u32>,
+    /// The longest answer in tokens, as the model's maker publishes it.
+    pub max_output: Option<u32>,
     /// Whether the list of models shows it. One that is not shown is served all the same.
     pub is_listed: bool,
 }
@@ -63,6 +65,7 @@ impl ModelInfo {
             router: Router::default(),
             reasoning: None,
             context_length: None,
+            max_output: None,
             is_listed: true,
         }
     }

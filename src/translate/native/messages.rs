@@ -89,7 +89,7 @@ impl Results {
         let mut by_id: HashMap<&str, CallPlace> = HashMap::new();
         let mut by_name: HashMap<&str, VecDeque<CallPlace>> = HashMap::new();
         for (turn, said) in turns.iter().enumerate() {
-            if let Speaker::Tool { call_id, name } = &said.speaker {
+            if let Speaker::Tool { call_id, name, .. } = &said.speaker {
                 let place = match call_id.as_ref() {
                     "" => by_name
                         .get_mut(name.as_deref().unwrap_or_default())
@@ -199,6 +199,18 @@ impl<'a> Writer<'_, 'a> {
         let mut joined: Option<Cow<'a, str>> = None;
         for turn in turns.iter().filter_map(|at| all.get(*at)) {
             let text = self.text_of(&turn.parts);
+            // The format has no other place for it.
+            let has_failed = matches!(
+                turn.speaker,
+                Speaker::Tool {
+                    has_failed: true,
+                    ..
+                }
+            );
+            let text = match has_failed {
+                true => Cow::Owned(format!("The call has failed: {text}")),
+                false => text,
+            };
             joined = Some(match joined {
                 None => text,
                 Some(before) => Cow::Owned(format!("{before}\n{text}")),

@@ -44,8 +44,10 @@ pub struct Finish {
 /// Why a complete answer is no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model was done, or a stop sequence was reached.
+    /// The model was done.
     Stop,
+    /// A stop sequence was reached: which one of those that were asked for.
+    StopSequence(usize),
     /// `max_tokens` was reached.
     Length,
     /// The model waits for the results of its calls.

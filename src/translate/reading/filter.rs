@@ -70,7 +70,12 @@ impl TextFilter {
 
     /// Whether the answer ends here, whatever else the model writes.
     pub fn has_stopped(&self) -> bool {
-        self.stop.has_matched() || self.has_cut()
+        self.stop.matched().is_some() || self.has_cut()
+    }
+
+    /// Which of the caller's stop sequences has ended the answer, if one has.
+    pub fn stopped_by(&self) -> Option<usize> {
+        self.stop.matched()
     }
 
     /// Whether markup of the conversation was taken off before the answer.

@@ -312,7 +312,7 @@ impl Answer {
             self.split_relieved(sink);
         }
         if self.filter.has_stopped() || self.shaper.is_done() {
-            self.conclude_text(FinishReason::Stop, sink);
+            self.conclude_text(self.reason_to_stop(), sink);
         }
         new.clear();
         self.new = new;
@@ -387,10 +387,16 @@ impl Answer {
             self.take_native_calls(blocks, sink);
         }
         let reason = match self.filter.has_stopped() {
-            true => FinishReason::Stop,
+            true => self.reason_to_stop(),
             false => self.finish_reason(),
         };
         self.conclude_text(reason, sink);
+    }
+
+    /// Why an answer has ended that ends before the model does.
+    fn reason_to_stop(&self) -> FinishReason {
+        let sequence = self.filter.stopped_by();
+        sequence.map_or(FinishReason::Stop, FinishReason::StopSequence)
     }
 
     /// Why the model stopped; that it waits for results is concluded from its calls.

@@ -10,7 +10,8 @@
 pub struct StopScanner {
     patterns: Vec<String>,
     held: String,
-    has_matched: bool,
+    /// Which pattern was found.
+    matched: Option<usize>,
 }
 
 impl StopScanner {
@@ -27,7 +28,7 @@ impl StopScanner {
 
     /// Takes the next piece and appends what is certainly before any match to `out`.
     pub fn push(&mut self, piece: &str, out: &mut String) {
-        if self.has_matched {
+        if self.matched.is_some() {
             return;
         }
         if self.patterns.is_empty() {
@@ -38,25 +39,27 @@ impl StopScanner {
         let found = self.earliest_match(&text);
         let possible = self
             .earliest_possible(&text)
-            .filter(|start| found.is_none_or(|at| *start < at));
-        let safe = possible.or(found).unwrap_or(text.len());
+            .filter(|start| found.is_none_or(|(at, _)| *start < at));
+        let found_at = found.map(|(at, _)| at);
+        let safe = possible.or(found_at).unwrap_or(text.len());
         let (clear, rest) = text.split_at_checked(safe).unwrap_or((&text, ""));
         out.push_str(clear);
         match possible {
             Some(_) => self.held = rest.to_owned(),
-            None => self.has_matched = found.is_some(),
+            None => self.matched = found.map(|(_, pattern)| pattern),
         }
     }
 
     /// The text ends here: what was held back is no match after all, unless it holds a whole one.
     pub fn finish(&mut self, out: &mut String) {
-        if self.has_matched {
+        if self.matched.is_some() {
             return;
         }
         let text = std::mem::take(&mut self.held);
         let found = self.earliest_match(&text);
-        self.has_matched = found.is_some();
-        out.push_str(text.get(..found.unwrap_or(text.len())).unwrap_or_default());
+        self.matched = found.map(|(_, pattern)| pattern);
+        let end = found.map_or(text.len(), |(at, _)| at);
+        out.push_str(text.get(..end).unwrap_or_default());
     }
 
     /// Whether there is nothing to look for.
@@ -64,16 +67,20 @@ impl StopScanner {
         self.patterns.is_empty()
     }
 
-    /// Whether a pattern was found; everything from there on is dropped.
-    pub fn has_matched(&self) -> bool {
-        self.has_matched
+    /// Which pattern was found, if any; everything from there on is dropped.
+    pub fn matched(&self) -> Option<usize> {
+        self.matched
     }
 
-    fn earliest_match(&self, text: &str) -> Option<usize> {
-        self.patterns
-            .iter()
-            .filter_map(|pattern| text.find(pattern.as_str()))
-            .min()
+    /// Where the earliest match begins, and which pattern it is: of several that begin there the
+    /// shortest, which is the first to be complete.
+    fn earliest_match(&self, text: &str) -> Option<(usize, usize)> {
+        let patterns = self.patterns.iter().enumerate();
+        let found = patterns.filter_map(|(index, pattern)| {
+            let at = text.find(pattern.as_str())?;
+            Some((at, pattern.len(), index))
+        });
+        found.min().map(|(at, _, index)| (at, index))
     }
 
     /// The earliest place from which the rest of the text is the beginning of a pattern.

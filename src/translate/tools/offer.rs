@@ -12,6 +12,8 @@ pub struct Offer<'a> {
     pub choice: Choice,
     /// Whether several calls may come in one answer.
     pub parallel: bool,
+    /// Where the schema of a tool stands in the request: the list, and the path in one of its items.
+    pub schemas_in: (&'static str, &'static str),
     /// Whether the caller spoke of `functions`, OpenAI's older name, and wants to be answered so.
     pub as_functions: bool,
 }

@@ -92,6 +92,7 @@ fn add(conversation: &mut Conversation<'static>, kind: char, rest: &str) {
             next().map(|call_id| Speaker::Tool {
                 call_id,
                 name: next(),
+                has_failed: false,
             })
         }
         _ => None,

@@ -27,6 +27,7 @@ mod logs;
 mod malformed;
 #[cfg(target_os = "linux")]
 mod memory;
+mod messages;
 mod native;
 mod observability;
 mod pipelining;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use fal_gateway::translate::draft::{Fate, Parameter};
-use fal_gateway::translate::face::{chat, completions};
+use fal_gateway::translate::face::{chat, completions, messages};
 use serde_json::{Value, json};
 
 use crate::contract::description::{Judge, document};
@@ -34,6 +34,14 @@ pub(crate) const COMPLETIONS: Face = Face {
     least: || json!({"prompt": "echo hi"}),
 };
 
+/// Its fates are met in the golden files of its plans.
+pub(crate) const MESSAGES: Face = Face {
+    path: "/v1/messages",
+    schema: "MessageRequest",
+    table: messages::parameters::PARAMETERS,
+    least: || json!({"model": "openai/gpt-4o-mini", "max_tokens": 100, "messages": [{"role": "user", "content": "echo hi"}]}),
+};
+
 pub(crate) fn name(fate: Fate) -> &'static str {
     match fate {
         Fate::Forwarded => "forwarded",
@@ -47,7 +55,7 @@ pub(crate) fn name(fate: Fate) -> &'static str {
 fn the_description_says_of_each_field_what_the_tables_say() {
     let document = document();
     let text = |value: &Value| value.as_str().unwrap_or("nothing").to_owned();
-    for face in [CHAT, COMPLETIONS] {
+    for face in [CHAT, COMPLETIONS, MESSAGES] {
         let rows = face.table.iter();
         let in_code: BTreeMap<_, _> = rows
             .map(|row| {

@@ -10,7 +10,7 @@ use fal_gateway::translate::draft::Fate;
 use serde_json::Value;
 
 use crate::contract::description::{Judge, document};
-use crate::contract::fates::{CHAT, COMPLETIONS, name};
+use crate::contract::fates::{CHAT, COMPLETIONS, Face, MESSAGES, name};
 use crate::contract::{eval, file};
 
 /// The fields of a chat request by what becomes of them.
@@ -42,8 +42,12 @@ fn fields() -> String {
 
 /// The fields of a completion request, in one table.
 fn completion_fields() -> String {
+    in_one_table(&COMPLETIONS)
+}
+
+fn in_one_table(face: &Face) -> String {
     let mut page = "| Field | Fate | How |\n|---|---|---|\n".to_owned();
-    for row in COMPLETIONS.table {
+    for row in face.table {
         page += &format!("| `{}` | {} | {} |\n", row.name, name(row.fate), row.says);
     }
     page
@@ -75,6 +79,7 @@ fn generated(marker: &str, wanted: &str) {
 fn the_generated_parts_are_up_to_date() {
     generated("fields", &fields());
     generated("completion-fields", &completion_fields());
+    generated("message-fields", &in_one_table(&MESSAGES));
     generated("settings", &config::reference());
     generated("speed", &file("bench/RESULTS.md"));
     generated("eval", &eval::table());

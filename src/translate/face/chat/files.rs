@@ -1,21 +1,11 @@
 //! File parts: a text file is put in place as text, an image is an image, all else is refused.
 //!
-//! fal's any-llm takes text and images and nothing else. A text file stands in its message between
-//! two lines that name it, and is from there on text like any other:
-//!
-//! ```text
-//! [file-7K2Q notes.txt]
-//! Buy bread.
-//! [end of file-7K2Q]
-//! ```
-//!
-//! The key in them does not occur in the file, so that no file can seem to end before it does. It is
-//! derived from the file alone: the same file is written the same way in every turn.
+//! How a text file is written is told in [`super::super::attached`].
 
 use std::borrow::Cow;
 
+use crate::translate::face::attached::between_lines;
 use crate::translate::image::DataUri;
-use crate::translate::key::{Keys, Pen, Secret};
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::openai::message::File;
 use crate::wire::text::Text;
@@ -60,7 +50,10 @@ pub fn read<'a>(file: File<'a>, path: &str) -> Result<FileContent<'a>, Rejection
     // A file of no particular type is text if it reads like text.
     let is_binary = media_type == UNKNOWN_TYPE && bytes.contains(&0);
     match String::from_utf8(bytes) {
-        Ok(text) if !is_binary => Ok(FileContent::Text(between_lines(&file.filename, &text))),
+        Ok(text) if !is_binary => {
+            let name = file.filename.as_ref().map(Text::as_str);
+            Ok(FileContent::Text(between_lines(name, &text)))
+        }
         _ => Err(unsupported(
             param,
             "the file is not text in UTF-8. Convert it, or send its text.",
@@ -96,30 +89,6 @@ fn is_text_type(media_type: &str) -> bool {
         || ["+json", "+xml", "+yaml"]
             .iter()
             .any(|suffix| media_type.ends_with(suffix))
-}
-
-fn between_lines(name: &Option<Text<'_>>, text: &str) -> String {
-    const LONGEST_NAME: usize = 200;
-    let letters = name.iter().flat_map(|Text(name)| name.chars());
-    let name = letters
-        .filter(|letter| !letter.is_control())
-        .take(LONGEST_NAME)
-        .collect::<String>();
-    let name = match name.trim() {
-        "" => "unnamed",
-        name => name,
-    };
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let line_end = if text.ends_with('\n') { "" } else { "\n" };
-    // A text that knows its own key gets another one, so that no secret is needed.
-    let mut keys = Keys::new(Secret::new([0; 32]), [name, text], []);
-    loop {
-        let pen = Pen::new(keys.take());
-        let written = format!("[file-{pen} {name}]\n{text}{line_end}[end of file-{pen}]");
-        if pen.is_sole_writer_of([written.as_str()]) {
-            return written;
-        }
-    }
 }
 
 fn without_data(file: &File<'_>, path: &str) -> Rejection {

@@ -186,11 +186,13 @@ impl<'a> Builder<'a, '_> {
                 Ok(Speaker::Tool {
                     call_id: call_id.clone(),
                     name: Some(name.unwrap_or_else(|| called.clone())),
+                    has_failed: false,
                 })
             }
             "function" => Ok(Speaker::Tool {
                 call_id: Cow::Borrowed(""),
                 name,
+                has_failed: false,
             }),
             _ => Err(Rejection::invalid(
                 format!("{path}.role"),

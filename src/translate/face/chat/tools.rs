@@ -92,6 +92,10 @@ pub fn offer<'a>(draft: &mut Draft<'a>) -> Result<Option<Offer<'a>>, Rejection> 
         tools,
         choice: Choice::Auto,
         parallel,
+        schemas_in: match as_functions {
+            true => ("functions", "parameters"),
+            false => ("tools", "function.parameters"),
+        },
         as_functions,
     };
     match raw {

@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use crate::translate::face::answer::{FrameWriter, WholeAnswer, WholeChoice};
+use crate::translate::face::calls::{call_id, pieces};
 use crate::translate::face::objects::{
     self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
 };
@@ -45,19 +46,6 @@ impl Style {
     }
 }
 
-/// The id of a call: unique as the answer's own id is, and the same whenever it is asked for.
-fn call_id(head_id: &str, choice: usize, call: usize) -> String {
-    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let seed = format!("{head_id}/{choice}/{call}");
-    let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
-    let letters = digest.as_ref().iter().take(24);
-    let letters = letters.filter_map(|byte| ALPHABET.get(usize::from(byte % 62)).copied());
-    letters.fold("call_".to_owned(), |mut id, letter| {
-        id.push(char::from(letter));
-        id
-    })
-}
-
 /// The JSON of a whole answer, with the notes where they are wanted.
 pub fn to_json(head: &Head, answer: &WholeAnswer, style: Style, notes: Option<&Notes>) -> Vec<u8> {
     let choices = answer.complete().map(|(index, choice)| Choice {
@@ -85,7 +73,7 @@ fn message<'c>(
         arguments: &call.arguments,
     };
     let tool_call = |call: &'c Call| MessageToolCall {
-        id: call_id(head_id, index as usize, call.index),
+        id: call_id("call_", head_id, index as usize, call.index),
         kind: "function",
         function: function(call),
     };
@@ -189,7 +177,7 @@ impl FrameWriter for ChatChunks {
     /// The id and name first, then the arguments in pieces that are JSON when they are joined.
     fn call(&mut self, out: &mut Vec<u8>, choice: usize, call: &Call) {
         let (id, style, index) = (
-            call_id(&self.id, choice, call.index),
+            call_id("call_", &self.id, choice, call.index),
             self.style,
             call.index,
         );
@@ -259,20 +247,4 @@ fn write_fields(out: &mut Vec<u8>, names: &[&str], text: &str) {
         let _ = write!(out, "{comma}\"{name}\":");
         write_json(out, text);
     }
-}
-
-/// A text in pieces of a size that suits a chunk, cut between characters.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    const PIECE: usize = 1024;
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let cut = rest
-            .char_indices()
-            .map(|(at, _)| at)
-            .find(|at| *at >= PIECE)
-            .unwrap_or(rest.len());
-        let (piece, after) = rest.split_at_checked(cut)?;
-        rest = after;
-        (!piece.is_empty()).then_some(piece)
-    })
 }

@@ -1,0 +1,58 @@
+//! `POST /v1/messages/count_tokens`: how many tokens a request would take, without a call to fal.
+//!
+//! It takes as long as planning does, so it is limited as every request is. Clients ask it for pieces
+//! of a conversation and add up what they are told, so it counts all that fal would be sent.
+
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
+
+use super::answer::{Heard, hear, refuse_long_text};
+use super::context::Context;
+use super::error::ApiError;
+use super::scope;
+use crate::translate::face::messages::parse;
+use crate::translate::fold::Room;
+use crate::translate::plan::{Capabilities, candidates, plan};
+
+/// Counts the tokens of a request.
+///
+/// # Errors
+/// Those of the request itself, but for its length.
+pub async fn count_tokens(
+    request: HttpRequest,
+    payload: Payload,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    let scope = scope::scope(&request);
+    let record = scope.as_ref().map(|scope| &scope.record);
+    scope::catch_panic(&context.gateway, record, count(&request, payload, &context)).await
+}
+
+async fn count(
+    request: &HttpRequest,
+    payload: Payload,
+    context: &Context,
+) -> Result<HttpResponse, ApiError> {
+    let snapshot = &context.snapshot;
+    let heard: Heard = hear(request, payload, context).await?;
+    let ask = parse::read(&heard.body, &snapshot.face)?;
+    refuse_long_text(&ask, heard.body.len(), snapshot)?;
+    let (target, others) = candidates(&ask, &snapshot.catalogue, snapshot.upstream)?;
+    let (target, _) = heard.caller.allowed(target, others)?;
+    // Whoever counts wants to know how much too long a conversation is.
+    let capabilities = Capabilities {
+        room: Room::default(),
+        ..snapshot.capabilities.clone()
+    };
+    let tokens = match plan(&ask, &target, &[], &capabilities) {
+        Ok(plan) => plan.reading.prompt_tokens,
+        Err(rejection) => match rejection.tokens {
+            Some(limit) => limit.wanted,
+            None => return Err(rejection.into()),
+        },
+    };
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("x-gateway-usage", "estimated"));
+    Ok(response.json(json!({"input_tokens": tokens.max(1)})))
+}

@@ -1,0 +1,62 @@
+//! The face of Anthropic's Messages API: `POST /v1/messages`. Both versions of the API are read
+//! alike, since each only takes less than the other.
+
+pub mod blocks;
+pub mod conversation;
+pub mod error;
+pub mod fields;
+pub mod models;
+pub mod parameters;
+pub mod parse;
+pub mod tools;
+pub mod write;
+
+use write::MessageEvents;
+
+use super::answer::WholeAnswer;
+use super::objects::{Head, UsageChunk};
+use super::{Face, FaceSettings, WrittenProblem};
+use crate::translate::ask::{Ask, FieldNames};
+use crate::translate::notes::Notes;
+use crate::translate::problem::Problem;
+use crate::translate::rejection::Rejection;
+
+/// What stands in for Claude's models by their families, as ids or aliases of the catalogue.
+#[derive(Clone, Debug)]
+pub struct StandIns {
+    /// For Opus, Sonnet and all that is not Haiku.
+    pub large: String,
+    /// For Haiku, which clients ask in the background.
+    pub small: String,
+}
+
+/// A request for a message.
+pub struct Messages {
+    /// The stop sequences, of which an answer tells the one that has ended it.
+    stops: Vec<String>,
+}
+
+impl Face for Messages {
+    const ID_PREFIX: &'static str = "msg_";
+    const NAMES: &'static FieldNames = &parse::NAMES;
+    const REQUEST_ID: &'static str = "request-id";
+    type Frames = MessageEvents;
+
+    fn problem(problem: &Problem, request_id: &str) -> WrittenProblem {
+        error::write(problem, request_id)
+    }
+
+    fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
+        let ask = parse::parse(body, settings)?;
+        let stops = ask.stop.clone();
+        Ok((ask, Self { stops }))
+    }
+
+    fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
+        write::to_json(head, answer, &self.stops, notes)
+    }
+
+    fn into_frames(self, head: &Head, _: UsageChunk, notes: Option<&Notes>) -> MessageEvents {
+        MessageEvents::new(head, self.stops, notes)
+    }
+}

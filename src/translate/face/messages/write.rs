@@ -1,0 +1,320 @@
+//! Answers, written as messages: whole, or as a stream of events (source: Anthropic's `Message` and
+//! `RawMessageStreamEvent`).
+//!
+//! In a stream one block is open at a time, and every change of kind begins another. An error comes
+//! behind the end of its block: a client that hears of one inside a block takes the stream for cut,
+//! and sends the whole request again.
+
+use std::io::Write;
+
+use serde_json::value::RawValue;
+
+use super::error;
+use crate::translate::face::answer::{FrameWriter, WholeAnswer, WholeChoice};
+use crate::translate::face::calls::{call_id, pieces};
+use crate::translate::face::objects::{Head, write_json};
+use crate::translate::notes::Notes;
+use crate::translate::problem::Problem;
+use crate::translate::reading::{self, Call, FinishReason};
+use crate::wire::anthropic::message::{ContentBlock, Ending, Message, StopDetails, Usage};
+
+/// What stands for the signature of a thought. It signs nothing, since none is ever checked here;
+/// but there are clients that take an empty one for none.
+const SIGNATURE: &str = "ZmFsLWdhdGV3YXk=";
+const CALL_PREFIX: &str = "toolu_";
+
+/// The JSON of a whole answer, with the notes where they are wanted.
+pub fn to_json(
+    head: &Head,
+    answer: &WholeAnswer,
+    stops: &[String],
+    notes: Option<&Notes>,
+) -> Vec<u8> {
+    let nothing = WholeChoice::default();
+    let choice = answer
+        .complete()
+        .next()
+        .map_or(&nothing, |(_, choice)| choice);
+    let message = Message {
+        id: &head.id,
+        kind: "message",
+        role: "assistant",
+        model: &head.model,
+        content: content(head, choice),
+        ending: ending(choice.finish_reason(), choice.refusal.as_deref(), stops),
+        usage: usage(answer.usage()),
+        gateway: notes.map(Notes::to_wire),
+    };
+    let mut json = Vec::with_capacity(512 + answer.text_bytes());
+    write_json(&mut json, &message);
+    json
+}
+
+/// Thoughts, words and calls, in this order. An answer that says nothing at all has one empty text,
+/// since clients look for a block, and some ask again where there is none.
+fn content<'c>(head: &Head, choice: &'c WholeChoice) -> Vec<ContentBlock<'c>> {
+    let thinking = (!choice.reasoning.is_empty()).then_some(ContentBlock::Thinking {
+        thinking: &choice.reasoning,
+        signature: SIGNATURE,
+    });
+    let said = [Some(choice.text.as_str()), choice.refusal.as_deref()];
+    let said = said.into_iter().flatten().filter(|text| !text.is_empty());
+    let calls = choice.calls.iter().map(|call| ContentBlock::ToolUse {
+        id: call_id(CALL_PREFIX, &head.id, 0, call.index),
+        name: &call.name,
+        input: input(call),
+    });
+    let text = said.map(|text| ContentBlock::Text { text });
+    let mut content: Vec<_> = thinking.into_iter().chain(text).chain(calls).collect();
+    if !content
+        .iter()
+        .any(|block| !matches!(block, ContentBlock::Thinking { .. }))
+    {
+        content.push(ContentBlock::Text { text: "" });
+    }
+    content
+}
+
+/// The arguments of a call, which are known to be an object.
+fn input(call: &Call) -> Box<RawValue> {
+    let input = RawValue::from_string(call.arguments.clone());
+    input.unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+fn ending<'e>(reason: FinishReason, refusal: Option<&'e str>, stops: &'e [String]) -> Ending<'e> {
+    let reason_name = match (reason, refusal) {
+        (_, Some(_)) => "refusal",
+        (FinishReason::Stop, None) => "end_turn",
+        (FinishReason::StopSequence(_), None) => "stop_sequence",
+        (FinishReason::Length, None) => "max_tokens",
+        (FinishReason::ToolCalls, None) => "tool_use",
+        (FinishReason::ContentFilter, None) => "refusal",
+    };
+    let sequence = match reason {
+        FinishReason::StopSequence(index) => stops.get(index).map(String::as_str),
+        _ => None,
+    };
+    Ending {
+        stop_reason: Some(reason_name),
+        stop_sequence: sequence,
+        stop_details: refusal.map(|explanation| StopDetails {
+            kind: "refusal",
+            explanation,
+        }),
+        container: None,
+    }
+}
+
+fn usage(usage: reading::Usage) -> Usage {
+    Usage {
+        input_tokens: usage.prompt.saturating_sub(usage.cached),
+        cache_read_input_tokens: usage.cached,
+        output_tokens: usage.completion,
+        service_tier: "standard",
+        ..Usage::default()
+    }
+}
+
+/// Writes the events of a stream.
+#[derive(Debug)]
+pub struct MessageEvents {
+    head: Head,
+    stops: Vec<String>,
+    /// The notes, where they are wanted.
+    notes: Option<Notes>,
+    has_begun: bool,
+    /// What kind of block is open.
+    open: Option<Kind>,
+    /// The number of the block that is open, or of the next one.
+    index: usize,
+    refusal: Option<String>,
+    reason: FinishReason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Thinking,
+    Text,
+    Call,
+}
+
+impl MessageEvents {
+    pub fn new(head: &Head, stops: Vec<String>, notes: Option<&Notes>) -> Self {
+        Self {
+            head: head.clone(),
+            stops,
+            notes: notes.cloned(),
+            has_begun: false,
+            open: None,
+            index: 0,
+            refusal: None,
+            reason: FinishReason::Stop,
+        }
+    }
+
+    /// `message_start`, once.
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return;
+        }
+        let message = Message {
+            id: &self.head.id,
+            kind: "message",
+            role: "assistant",
+            model: &self.head.model,
+            content: Vec::new(),
+            ending: Ending::default(),
+            usage: usage(reading::Usage {
+                prompt: self.head.prompt_tokens,
+                completion: 1,
+                ..reading::Usage::default()
+            }),
+            gateway: None,
+        };
+        write_event(out, "message_start", |out| {
+            out.extend_from_slice(b",\"message\":");
+            write_json(out, &message);
+        });
+        write_event(out, "ping", |_| {});
+    }
+
+    /// Has a block of this kind open.
+    fn enter(&mut self, out: &mut Vec<u8>, kind: Kind) {
+        if self.open == Some(kind) && kind != Kind::Call {
+            return;
+        }
+        self.leave(out);
+        self.begin(out);
+        self.open = Some(kind);
+        let index = self.index;
+        let block: &[u8] = match kind {
+            Kind::Thinking => b"{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}",
+            Kind::Text => b"{\"type\":\"text\",\"text\":\"\"}",
+            // It has a name, so that its start is written where that is known.
+            Kind::Call => return,
+        };
+        write_event(out, "content_block_start", |out| {
+            let _ = write!(out, ",\"index\":{index},\"content_block\":");
+            out.extend_from_slice(block);
+        });
+    }
+
+    fn delta(&self, out: &mut Vec<u8>, kind: &str, member: &str, text: &str) {
+        let index = self.index;
+        write_event(out, "content_block_delta", |out| {
+            let _ = write!(
+                out,
+                ",\"index\":{index},\"delta\":{{\"type\":\"{kind}\",\"{member}\":"
+            );
+            write_json(out, text);
+            out.push(b'}');
+        });
+    }
+
+    /// Closes the block that is open, if one is.
+    fn leave(&mut self, out: &mut Vec<u8>) {
+        let Some(kind) = self.open.take() else { return };
+        if kind == Kind::Thinking {
+            self.delta(out, "signature_delta", "signature", SIGNATURE);
+        }
+        let index = self.index;
+        write_event(out, "content_block_stop", |out| {
+            let _ = write!(out, ",\"index\":{index}");
+        });
+        self.index += 1;
+    }
+}
+
+impl FrameWriter for MessageEvents {
+    fn ping(&mut self, out: &mut Vec<u8>) {
+        match self.has_begun {
+            false => self.begin(out),
+            true => write_event(out, "ping", |_| {}),
+        }
+    }
+
+    fn open(&mut self, out: &mut Vec<u8>, _: usize) {
+        self.begin(out);
+    }
+
+    fn text(&mut self, out: &mut Vec<u8>, _: usize, text: &str) {
+        self.enter(out, Kind::Text);
+        self.delta(out, "text_delta", "text", text);
+    }
+
+    fn reasoning(&mut self, out: &mut Vec<u8>, _: usize, text: &str) {
+        self.enter(out, Kind::Thinking);
+        self.delta(out, "thinking_delta", "thinking", text);
+    }
+
+    /// Even a call without arguments has a piece of them, or a client reads none at all.
+    fn call(&mut self, out: &mut Vec<u8>, _: usize, call: &Call) {
+        self.enter(out, Kind::Call);
+        let (index, id) = (
+            self.index,
+            call_id(CALL_PREFIX, &self.head.id, 0, call.index),
+        );
+        write_event(out, "content_block_start", |out| {
+            let _ = write!(
+                out,
+                ",\"index\":{index},\"content_block\":{{\"type\":\"tool_use\",\"id\":\"{id}\",\"name\":"
+            );
+            write_json(out, &call.name);
+            out.extend_from_slice(b",\"input\":{}}");
+        });
+        for piece in pieces(&call.arguments) {
+            self.delta(out, "input_json_delta", "partial_json", piece);
+        }
+        self.leave(out);
+    }
+
+    fn refusal(&mut self, out: &mut Vec<u8>, choice: usize, words: &str) {
+        self.text(out, choice, words);
+        self.refusal = Some(words.to_owned());
+    }
+
+    fn mended(&mut self, names: &[&'static str]) {
+        if let Some(notes) = &mut self.notes {
+            names.iter().for_each(|name| notes.emulated(name));
+        }
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>, _: usize, reason: FinishReason) {
+        let has_said_nothing = self.index == 0 && matches!(self.open, None | Some(Kind::Thinking));
+        if has_said_nothing {
+            self.enter(out, Kind::Text);
+        }
+        self.leave(out);
+        self.reason = reason;
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>, tokens: reading::Usage) {
+        let ending = ending(self.reason, self.refusal.as_deref(), &self.stops);
+        let notes = self.notes.as_ref().map(Notes::to_wire);
+        write_event(out, "message_delta", |out| {
+            out.extend_from_slice(b",\"delta\":");
+            write_json(out, &ending);
+            out.extend_from_slice(b",\"usage\":");
+            write_json(out, &usage(tokens));
+            if let Some(notes) = &notes {
+                out.extend_from_slice(b",\"gateway\":");
+                write_json(out, notes);
+            }
+        });
+        write_event(out, "message_stop", |_| {});
+    }
+
+    fn fail(&mut self, out: &mut Vec<u8>, problem: &Problem) {
+        self.leave(out);
+        out.extend_from_slice(b"event: error\ndata: ");
+        out.extend_from_slice(&error::envelope(problem, &self.head.request_id));
+        out.extend_from_slice(b"\n\n");
+    }
+}
+
+/// An event of this type, around what else its data holds.
+fn write_event(out: &mut Vec<u8>, kind: &str, write_rest: impl FnOnce(&mut Vec<u8>)) {
+    let _ = write!(out, "event: {kind}\ndata: {{\"type\":\"{kind}\"");
+    write_rest(out);
+    out.extend_from_slice(b"}\n\n");
+}
