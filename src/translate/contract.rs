@@ -154,12 +154,9 @@ impl Schemas {
         }
         if let Some(offer) = tools {
             for tool in &offer.tools {
-                let position = tool.position;
-                let (list, inner) = offer.schemas_in;
-                let path = format!("{list}[{position}].{inner}");
                 let compiled = tool
                     .parameters
-                    .map(|schema| schemas.compile(schema, tool.strict, &path, budget))
+                    .map(|schema| schemas.compile(schema, tool.strict, &tool.path, budget))
                     .transpose()?;
                 schemas.tools.push(compiled);
             }

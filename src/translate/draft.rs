@@ -242,7 +242,7 @@ impl<'a> Draft<'a> {
     }
 
     /// A field that was kept.
-    pub fn kept(&self, name: &'static str) -> Option<Field<'a>> {
+    pub fn kept(&self, name: &str) -> Option<Field<'a>> {
         let kept = self.kept.iter().find(|(known, _)| *known == name);
         kept.map(|(name, value)| Field { name, value })
     }
@@ -323,44 +323,7 @@ impl<'a> Field<'a> {
     /// When it is something else; the refusal names the path inside the field and, with `expected`,
     /// what belongs there.
     pub fn parse<T: Deserialize<'a>>(&self, expected: &str) -> Result<T, Rejection> {
-        serde_json::from_str(self.value.get()).map_err(|error| self.refusal::<T>(&error, expected))
-    }
-
-    /// The same text is read again with its path tracked, which only a refusal has to pay for.
-    fn refusal<T: Deserialize<'a>>(&self, error: &serde_json::Error, expected: &str) -> Rejection {
-        let said = error.to_string();
-        if said.starts_with("recursion limit") {
-            return too_deep();
-        }
-        let mut reader = serde_json::Deserializer::from_str(self.value.get());
-        let path = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
-            Err(error) => error.path().to_string(),
-            Ok(_) => String::new(),
-        };
-        let param = match path.as_str() {
-            "" | "." => self.name.to_owned(),
-            inner if inner.starts_with('[') => format!("{}{inner}", self.name),
-            inner => format!("{}.{inner}", self.name),
-        };
-        if error.is_syntax() && !said.starts_with("number out of range") {
-            return no_character(param);
-        }
-        let reason = without_place(&said);
-        if let Some(member) = reason.strip_prefix("missing field ") {
-            return Rejection::missing(format!("{param}.{}", member.trim_matches('`')));
-        }
-        if let Some(member) = reason.strip_prefix("duplicate field ") {
-            let param = format!("{param}.{}", member.trim_matches('`'));
-            let message = format!("Invalid '{param}': the field is written twice. Send it once.");
-            return Rejection::invalid(param, message);
-        }
-        let expected = match param == self.name {
-            true => expected,
-            false => expectation(reason).unwrap_or(expected),
-        };
-        let found = describe(reason);
-        let message = format!("Invalid '{param}': {found} Expected {expected}.");
-        Rejection::invalid(param, message)
+        read_at(self.value, self.name, expected)
     }
 
     /// A refusal of this field's value.
@@ -393,6 +356,61 @@ impl<'a> Field<'a> {
             None => matches!(text, "\"\"" | "false" | "0" | "0.0"),
         }
     }
+}
+
+/// A value that stands at `path` in a request, as a `T`.
+///
+/// # Errors
+/// When it is something else; the refusal names the path inside the value and, with `expected`,
+/// what belongs there.
+pub fn read_at<'a, T: Deserialize<'a>>(
+    value: &'a RawValue,
+    path: &str,
+    expected: &str,
+) -> Result<T, Rejection> {
+    serde_json::from_str(value.get()).map_err(|error| refusal::<T>(value, path, &error, expected))
+}
+
+/// The same text is read again with its path tracked, which only a refusal has to pay for.
+fn refusal<'a, T: Deserialize<'a>>(
+    value: &'a RawValue,
+    place: &str,
+    error: &serde_json::Error,
+    expected: &str,
+) -> Rejection {
+    let said = error.to_string();
+    if said.starts_with("recursion limit") {
+        return too_deep();
+    }
+    let mut reader = serde_json::Deserializer::from_str(value.get());
+    let path = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Err(error) => error.path().to_string(),
+        Ok(_) => String::new(),
+    };
+    let param = match path.as_str() {
+        "" | "." => place.to_owned(),
+        inner if inner.starts_with('[') => format!("{place}{inner}"),
+        inner => format!("{place}.{inner}"),
+    };
+    if error.is_syntax() && !said.starts_with("number out of range") {
+        return no_character(param);
+    }
+    let reason = without_place(&said);
+    if let Some(member) = reason.strip_prefix("missing field ") {
+        return Rejection::missing(format!("{param}.{}", member.trim_matches('`')));
+    }
+    if let Some(member) = reason.strip_prefix("duplicate field ") {
+        let param = format!("{param}.{}", member.trim_matches('`'));
+        let message = format!("Invalid '{param}': the field is written twice. Send it once.");
+        return Rejection::invalid(param, message);
+    }
+    let expected = match param == place {
+        true => expected,
+        false => expectation(reason).unwrap_or(expected),
+    };
+    let found = describe(reason);
+    let message = format!("Invalid '{param}': {found} Expected {expected}.");
+    Rejection::invalid(param, message)
 }
 
 /// The parser's reason without the place, which it appends.

@@ -8,6 +8,8 @@ pub mod calls;
 pub mod chat;
 pub mod completions;
 pub mod error_object;
+pub mod files;
+pub mod functions;
 pub mod messages;
 pub mod objects;
 pub mod rules;

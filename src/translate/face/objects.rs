@@ -162,8 +162,8 @@ pub fn write_error(out: &mut Vec<u8>, problem: &Problem) {
     out.extend_from_slice(b"\n\n");
 }
 
-/// The notes as a member of a chunk.
-fn noted(notes: &Notes) -> Vec<u8> {
+/// The notes as a member of an object, with the comma before it.
+pub fn noted(notes: &Notes) -> Vec<u8> {
     let mut member = b",\"gateway\":".to_vec();
     write_json(&mut member, &notes.to_wire());
     member
@@ -195,6 +195,19 @@ pub fn reason_name(reason: FinishReason) -> &'static str {
         FinishReason::ToolCalls => "tool_calls",
         FinishReason::ContentFilter => "content_filter",
     }
+}
+
+/// The id of a call: unique as the answer's own id is, and the same whenever it is asked for.
+pub fn call_id(head_id: &str, choice: usize, call: usize) -> String {
+    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let seed = format!("{head_id}/{choice}/{call}");
+    let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
+    let letters = digest.as_ref().iter().take(24);
+    let letters = letters.filter_map(|byte| ALPHABET.get(usize::from(byte % 62)).copied());
+    letters.fold("call_".to_owned(), |mut id, letter| {
+        id.push(char::from(letter));
+        id
+    })
 }
 
 /// Writing to a `Vec` cannot fail, and neither can the shapes written here.

@@ -158,7 +158,10 @@ pub fn include_reasoning<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcom
 }
 
 /// The efforts that OpenAI and OpenRouter have words for.
-fn effort(param: &str, word: &str) -> Result<&'static str, Rejection> {
+///
+/// # Errors
+/// Any other word.
+pub fn effort(param: &str, word: &str) -> Result<&'static str, Rejection> {
     const WORDS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
     match word {
         "max" => Ok("xhigh"),
@@ -174,7 +177,7 @@ fn effort(param: &str, word: &str) -> Result<&'static str, Rejection> {
 }
 
 /// Whether this is any effort at all.
-fn is_effort(level: &str) -> bool {
+pub fn is_effort(level: &str) -> bool {
     !matches!(level, "none" | "minimal")
 }
 

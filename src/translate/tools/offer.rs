@@ -12,8 +12,6 @@ pub struct Offer<'a> {
     pub choice: Choice,
     /// Whether several calls may come in one answer.
     pub parallel: bool,
-    /// Where the schema of a tool stands in the request: the list, and the path in one of its items.
-    pub schemas_in: (&'static str, &'static str),
     /// Whether the caller spoke of `functions`, OpenAI's older name, and wants to be answered so.
     pub as_functions: bool,
 }
@@ -31,8 +29,8 @@ impl<'a> Offer<'a> {
 /// One function.
 #[derive(Clone, Debug)]
 pub struct Tool<'a> {
-    /// Its place in the caller's list, counted from zero.
-    pub position: usize,
+    /// Where the schema of its arguments stands in the request, for refusals of it.
+    pub path: String,
     pub name: Cow<'a, str>,
     pub description: Option<Cow<'a, str>>,
     /// The JSON Schema of its arguments; without one, it takes none.

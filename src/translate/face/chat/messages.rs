@@ -10,8 +10,8 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use super::files::{self, FileContent};
 use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn, join, push_text};
+use crate::translate::face::files::{self, FileContent};
 use crate::translate::image;
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
@@ -243,7 +243,7 @@ impl<'a> Builder<'a, '_> {
                 let file = part.file.ok_or_else(|| missing("file"))?;
                 self.members
                     .add_unknown("messages[].content[].file", &file.unknown);
-                match files::read(file, &path)? {
+                match files::read(file, &format!("{path}.file"))? {
                     FileContent::Text(text) => push_text(out, Cow::Owned(text)),
                     FileContent::Image(url) => self.image(out, path, url)?,
                 }

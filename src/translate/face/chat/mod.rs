@@ -1,6 +1,5 @@
 //! The chat face: `POST /v1/chat/completions`.
 
-pub mod files;
 pub mod format;
 pub mod messages;
 pub mod parameters;

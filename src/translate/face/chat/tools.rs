@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use crate::translate::draft::{Draft, Field, refuse_lone_surrogates};
+use crate::translate::draft::{Draft, Field};
+use crate::translate::face::functions::{
+    is_empty_list, is_plain_name, parameters, refuse_long_tools,
+};
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::translate::tools::{Choice, Offer, Tool};
@@ -14,8 +17,6 @@ use crate::wire::text::Text;
 
 /// The most tools OpenAI takes.
 const MAX_TOOLS: usize = 128;
-/// The longest list of tools, in bytes. Models are told all of it, and few read a tenth.
-const LONGEST_TOOLS: usize = 1024 * 1024;
 
 objects! {
     /// One of `tools`.
@@ -92,10 +93,6 @@ pub fn offer<'a>(draft: &mut Draft<'a>) -> Result<Option<Offer<'a>>, Rejection> 
         tools,
         choice: Choice::Auto,
         parallel,
-        schemas_in: match as_functions {
-            true => ("functions", "parameters"),
-            false => ("tools", "function.parameters"),
-        },
         as_functions,
     };
     match raw {
@@ -206,17 +203,6 @@ fn keep<'a>(offer: &mut Offer<'a>, names: &[Text<'a>], field: &Field<'a>) -> Res
     Ok(())
 }
 
-/// Judges the length of a list of tools before any of them is read.
-fn refuse_long(field: &Field<'_>) -> Result<(), Rejection> {
-    match field.value.get().len() <= LONGEST_TOOLS {
-        true => Ok(()),
-        false => Err(field.invalid(format!(
-            "Invalid '{}': all tools together may take at most {LONGEST_TOOLS} bytes. Send fewer or shorter ones.",
-            field.name
-        ))),
-    }
-}
-
 fn all_of<T>(list: List<T, MAX_TOOLS>, field: &Field<'_>) -> Result<Vec<T>, Rejection> {
     match list.is_cut() {
         false => Ok(list.items),
@@ -232,7 +218,7 @@ fn parse_tools<'a>(raw: &'a RawValue, members: &mut Members) -> Result<Vec<Tool<
         name: "tools",
         value: raw,
     };
-    refuse_long(&field)?;
+    refuse_long_tools(&field)?;
     let tools: List<RequestTool<'_>, MAX_TOOLS> = field
         .parse("a list of tools such as {\"type\": \"function\", \"function\": {\"name\": ...}}")?;
     let tools = all_of(tools, &field)?;
@@ -242,7 +228,7 @@ fn parse_tools<'a>(raw: &'a RawValue, members: &mut Members) -> Result<Vec<Tool<
         match (tool.kind.as_str(), tool.function) {
             ("function", Some(function)) => {
                 members.add_unknown("tools[].function", &function.unknown);
-                parse_function(function, at, &path)
+                parse_function(function, &path)
             }
             ("function", None) => Err(Rejection::missing(path)),
             _ => Err(custom_tools(&format!("tools[{at}].type"))),
@@ -259,28 +245,18 @@ fn parse_functions<'a>(
         name: "functions",
         value: raw,
     };
-    refuse_long(&field)?;
+    refuse_long_tools(&field)?;
     let functions: List<Function<'_>, MAX_TOOLS> =
         field.parse("a list of functions such as {\"name\": ...}")?;
     let functions = all_of(functions, &field)?;
     let read = functions.into_iter().enumerate().map(|(at, function)| {
         members.add_unknown("functions[]", &function.unknown);
-        parse_function(function, at, &format!("functions[{at}]"))
+        parse_function(function, &format!("functions[{at}]"))
     });
     read.collect()
 }
 
-/// OpenAI's rule for the names of functions and schemas.
-pub(super) fn is_plain_name(name: &str) -> bool {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
-    (1..=64).contains(&name.len()) && name.chars().all(is_plain)
-}
-
-fn parse_function<'a>(
-    function: Function<'a>,
-    position: usize,
-    path: &str,
-) -> Result<Tool<'a>, Rejection> {
+fn parse_function<'a>(function: Function<'a>, path: &str) -> Result<Tool<'a>, Rejection> {
     let Text(name) = function.name;
     if !is_plain_name(&name) {
         let path = format!("{path}.name");
@@ -289,20 +265,12 @@ fn parse_function<'a>(
         );
         return Err(Rejection::invalid(path, message));
     }
-    let parameters = function.parameters.filter(|raw| raw.get() != "null");
-    if parameters.is_some_and(|raw| !raw.get().starts_with('{')) {
-        let path = format!("{path}.parameters");
-        let message = format!("Invalid '{path}': it must be a JSON Schema, which is an object.");
-        return Err(Rejection::invalid(path, message));
-    }
-    if let Some(raw) = parameters {
-        refuse_lone_surrogates(raw, &format!("{path}.parameters"))?;
-    }
+    let path = format!("{path}.parameters");
     Ok(Tool {
-        position,
+        parameters: parameters(function.parameters, &path)?,
+        path,
         name,
         description: function.description.map(|Text(text)| text),
-        parameters,
         strict: function.strict == Some(true),
     })
 }
@@ -321,13 +289,6 @@ fn refuse_choice_without_tools(draft: &Draft<'_>) -> Result<(), Rejection> {
         }
     }
     Ok(())
-}
-
-fn is_empty_list(raw: &RawValue) -> bool {
-    raw.get()
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .is_some_and(|inner| inner.trim().is_empty())
 }
 
 fn unknown_choice(field: &Field<'_>) -> Rejection {

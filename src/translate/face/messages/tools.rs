@@ -191,7 +191,7 @@ fn tool_of<'a>(tool: RequestTool<'a>, position: usize) -> Result<Tool<'a>, Rejec
     let described = tool.description.map(|Text(text)| text);
     let own = known.and_then(|known| serde_json::from_str::<&'static RawValue>(known.schema).ok());
     Ok(Tool {
-        position,
+        path,
         name,
         description: described.or(known.map(|known| Cow::Borrowed(known.description))),
         parameters: given.or(own),
@@ -216,7 +216,6 @@ fn choose<'a>(
         tools,
         choice: Choice::Auto,
         parallel,
-        schemas_in: ("tools", "input_schema"),
         as_functions: false,
     };
     let kind = choice

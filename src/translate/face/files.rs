@@ -19,7 +19,7 @@ pub enum FileContent<'a> {
     Image(Cow<'a, str>),
 }
 
-/// Reads the `file` of the part at `path`.
+/// Reads the file at `path`.
 ///
 /// # Errors
 /// A file that is only named by its id, data that is no data URI in base64, a type that is neither
@@ -28,7 +28,7 @@ pub fn read<'a>(file: File<'a>, path: &str) -> Result<FileContent<'a>, Rejection
     let Some(Text(data)) = file.file_data else {
         return Err(without_data(&file, path));
     };
-    let param = format!("{path}.file.file_data");
+    let param = format!("{path}.file_data");
     let Some(uri) = DataUri::read(&data) else {
         return Err(malformed(param));
     };
@@ -94,11 +94,11 @@ fn is_text_type(media_type: &str) -> bool {
 fn without_data(file: &File<'_>, path: &str) -> Rejection {
     if file.file_id.is_some() {
         return unsupported(
-            format!("{path}.file.file_id"),
+            format!("{path}.file_id"),
             "no files are stored here. Send the file itself, as a data URI in 'file_data'.",
         );
     }
-    Rejection::missing(format!("{path}.file.file_data"))
+    Rejection::missing(format!("{path}.file_data"))
 }
 
 fn malformed(param: String) -> Rejection {
@@ -128,7 +128,7 @@ mod tests {
             filename: name.map(text),
             unknown: Unknown::default(),
         };
-        read(file, "messages[0].content[1]")
+        read(file, "messages[0].content[1].file")
     }
 
     fn uri(media_type: &str, bytes: impl AsRef<[u8]>) -> String {
