@@ -224,7 +224,7 @@ fn head<F: Face>(plan: &Plan<'_>, record: &Record) -> Head {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Head {
-        id: format!("{}{}", F::ID_PREFIX, Uuid::now_v7().simple()),
+        id: new_id::<F>(),
         created_unix_s: since_epoch.as_secs(),
         model: plan.call.model().to_owned(),
         usage: plan.notes.usage,
@@ -241,6 +241,16 @@ fn take_down(request: &HttpRequest, body: &[u8], snapshot: &Snapshot, record: &R
         trace.cover(key);
     }
     trace.sent(body);
+}
+
+/// An id of 128 bits that tells when it was made, or one of 192 that tells nothing.
+fn new_id<F: Face>() -> String {
+    if !F::IDS_ARE_SECRET {
+        return format!("{}{}", F::ID_PREFIX, Uuid::now_v7().simple());
+    }
+    let [one, other] = [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.simple().to_string());
+    let rest = other.get(..16).unwrap_or_default();
+    format!("{}{one}{rest}", F::ID_PREFIX)
 }
 
 /// Whether a header says exactly this.

@@ -26,7 +26,8 @@ const fn endpoint(path: &'static str, name: &'static str, instead: &'static str)
     }
 }
 
-const USE_COMPLETIONS: &str = "Use POST /v1/chat/completions: AI SDK provider.chat(id), LangChain use_responses_api=False, OpenAI Agents setOpenAIAPI('chat_completions'). Codex needs the Responses API and cannot be used yet.";
+const USE_INPUT: &str =
+    "Nothing is stored here: send the whole conversation in the 'input' of POST /v1/responses.";
 const USE_CHAT: &str = "Use POST /v1/chat/completions and keep the conversation on your side.";
 const USE_FAL: &str = "fal has models for it; call them with fal's own client.";
 const USE_REQUESTS: &str = "Send each request to POST /v1/chat/completions by itself.";
@@ -34,8 +35,8 @@ const USE_REQUESTS: &str = "Send each request to POST /v1/chat/completions by it
 /// The endpoints. All methods are refused alike.
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
-    endpoint("/v1/responses", "The Responses API", USE_COMPLETIONS),
-    endpoint("/v1/conversations", "The Conversations API", USE_CHAT),
+    endpoint("/v1/responses/{id}", "The storage of responses", USE_INPUT),
+    endpoint("/v1/conversations", "The Conversations API", USE_INPUT),
     endpoint("/v1/assistants", "The Assistants API", USE_CHAT),
     endpoint("/v1/threads", "The Assistants API", USE_CHAT),
     endpoint("/v1/realtime", "The Realtime API", "Use POST /v1/chat/completions with \"stream\": true."),

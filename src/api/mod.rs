@@ -36,6 +36,7 @@ use actix_web::{HttpRequest, Resource, Route, guard};
 use crate::translate::face::chat::Chat;
 use crate::translate::face::completions::Completions;
 use crate::translate::face::messages::Messages;
+use crate::translate::face::responses::Responses;
 
 /// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`, except
 /// those of [`elsewhere`], which only refuse, and of [`console`], which serve its own page alone.
@@ -56,6 +57,7 @@ pub fn routes(config: &mut ServiceConfig) {
             "/v1/messages/count_tokens",
             web::to(count::count_tokens),
         ))
+        .service(post("/v1/responses", web::to(answer::create::<Responses>)))
         .service(get("/v1/models", web::to(models::list)))
         .service(get("/v1/models/{id:.+}", web::to(models::retrieve)))
         .service(get("/healthz", web::to(health::live)))

@@ -14,6 +14,7 @@ use crate::console::assets;
 use crate::translate::face::chat::Chat;
 use crate::translate::face::completions::Completions;
 use crate::translate::face::messages::Messages;
+use crate::translate::face::responses::Responses;
 use crate::translate::face::{Face, WrittenProblem};
 use crate::translate::problem::{Problem, ProblemKind};
 
@@ -109,6 +110,7 @@ pub fn label(path: &str) -> &'static str {
         "/v1/completions" => "completions",
         "/v1/messages" => "messages",
         "/v1/messages/count_tokens" => "count_tokens",
+        "/v1/responses" => "responses",
         "/v1/models" => "models",
         "/healthz" | "/livez" | "/readyz" => "health",
         "/metrics" => "metrics",
@@ -121,7 +123,10 @@ pub fn label(path: &str) -> &'static str {
 /// Whether a route, by its label, takes a body, asks for a key before it reads it, and gets its
 /// place when it is there.
 pub fn takes_body(label: &str) -> bool {
-    matches!(label, "chat" | "completions" | "messages" | "count_tokens")
+    matches!(
+        label,
+        "chat" | "completions" | "messages" | "count_tokens" | "responses"
+    )
 }
 
 /// What is known of an API before anything of a request is read.
@@ -148,6 +153,7 @@ impl Manner {
             "chat" => Self::of::<Chat>(),
             "completions" => Self::of::<Completions>(),
             "messages" | "count_tokens" => Self::of::<Messages>(),
+            "responses" => Self::of::<Responses>(),
             _ if path.starts_with("/v1/messages/") || speaks_messages(headers) => {
                 Self::of::<Messages>()
             }

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 ///
 /// `Option<Cow<str>>` always allocates when it is derived (serde borrows only a `Cow` that is the
 /// field itself), which is why this small type exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text<'a>(pub Cow<'a, str>);
 
 impl Text<'_> {

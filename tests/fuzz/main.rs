@@ -93,11 +93,15 @@ fn seeds(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
 /// The inputs of the golden files, where they are of a target's kind.
 fn golden(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     match name {
-        "request" => ["tests/golden/plan", "tests/golden/completions/plan"]
-            .into_iter()
-            .flat_map(|folder| files(folder, ".json"))
-            .map(|(path, case)| (path, request_of(&case)))
-            .collect(),
+        "request" => [
+            "tests/golden/plan",
+            "tests/golden/completions/plan",
+            "tests/golden/responses/plan",
+        ]
+        .into_iter()
+        .flat_map(|folder| files(folder, ".json"))
+        .map(|(path, case)| (path, request_of(&case)))
+        .collect(),
         "events" => files("tests/golden/reading", ".fal.sse")
             .into_iter()
             .zip((b'a'..=b'p').cycle())

@@ -11,6 +11,8 @@
 //!   `POST /v1/completions`.
 //! - `tests/golden/messages/plan` and `tests/golden/messages/reading` are the same for
 //!   `POST /v1/messages`, with the streams in `<case>.messages.sse`.
+//! - `tests/golden/responses/plan` and `tests/golden/responses/reading` are the same for
+//!   `POST /v1/responses`.
 //! - `tests/golden/explain/<case>.json` holds a chat `request` as above and its `explanation`.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test pure` writes the expectations; read the diff before you
@@ -29,7 +31,7 @@ use fal_gateway::translate::draft::{Fate, Parameter};
 use fal_gateway::translate::explain::explain;
 use fal_gateway::translate::face::answer::{Choices, FrameWriter, StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::objects::UsageChunk;
-use fal_gateway::translate::face::{self, chat, completions, messages};
+use fal_gateway::translate::face::{self, chat, completions, messages, responses};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::key::Key;
@@ -141,7 +143,12 @@ fn upstream_of(case: &str) -> UpstreamId {
     }
 }
 
-const FACES: [Face; 3] = [Face::Chat, Face::Completions, Face::Messages];
+const FACES: [Face; 4] = [
+    Face::Chat,
+    Face::Completions,
+    Face::Messages,
+    Face::Responses,
+];
 
 impl Face {
     /// The folder of its plans.
@@ -150,6 +157,7 @@ impl Face {
             Self::Chat => "plan",
             Self::Completions => "completions/plan",
             Self::Messages => "messages/plan",
+            Self::Responses => "responses/plan",
         }
     }
 
@@ -159,13 +167,14 @@ impl Face {
             Self::Chat => "reading",
             Self::Completions => "completions/reading",
             Self::Messages => "messages/reading",
+            Self::Responses => "responses/reading",
         }
     }
 
     /// How the files of its streams end.
     fn stream(self) -> &'static str {
         match self {
-            Self::Chat | Self::Completions => "openai.sse",
+            Self::Chat | Self::Completions | Self::Responses => "openai.sse",
             Self::Messages => "messages.sse",
         }
     }
@@ -175,6 +184,7 @@ impl Face {
             Self::Chat => chat::parameters::PARAMETERS,
             Self::Completions => completions::parameters::PARAMETERS,
             Self::Messages => messages::parameters::PARAMETERS,
+            Self::Responses => responses::parameters::PARAMETERS,
         }
     }
 
@@ -187,6 +197,7 @@ impl Face {
                 "messages",
                 r#""model":"openai/gpt-4o-mini","max_tokens":100,"messages":[{"role":"user","content":"Hi"}]"#,
             ),
+            Self::Responses => ("input", r#""input":"Hi""#),
         }
     }
 
@@ -238,11 +249,12 @@ fn missing_in_table(face: Face) -> Vec<String> {
 }
 
 /// Rows whose effect cannot be seen in the notes: `messages` is folded, which has cases of its
-/// own, and so have `prompt` and `system`; `parallel_tool_calls` says nothing as long as there are no
+/// own, and so have `prompt`, `input` and `system`; `parallel_tool_calls` says nothing as long as there are no
 /// tools; and `metadata` and `cache_control` are sent by clients with every request.
-const WITHOUT_A_NOTE: [&str; 6] = [
+const WITHOUT_A_NOTE: [&str; 7] = [
     "messages",
     "prompt",
+    "input",
     "parallel_tool_calls",
     "system",
     "metadata",
@@ -523,6 +535,7 @@ fn answer(face: Face, case: &str, request: &str, format: Format, bytes: &[u8]) -
             written_by::<completions::Completions>(request, reader, bytes, usage, notes)
         }
         Face::Messages => written_by::<messages::Messages>(request, reader, bytes, usage, notes),
+        Face::Responses => written_by::<responses::Responses>(request, reader, bytes, usage, notes),
     }
 }
 

@@ -32,6 +32,7 @@ mod parsing;
 mod prices;
 mod reading;
 mod repeating;
+mod responses;
 mod scanning;
 mod schemas;
 mod shaping;

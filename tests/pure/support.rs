@@ -13,7 +13,7 @@ use fal_gateway::translate::face::chat::write::{
 };
 use fal_gateway::translate::face::messages::StandIns;
 use fal_gateway::translate::face::objects::{Head, UsageChunk};
-use fal_gateway::translate::face::{self, FaceSettings, completions, messages};
+use fal_gateway::translate::face::{self, FaceSettings, completions, messages, responses};
 use fal_gateway::translate::fold::{Overflow, Room};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::image;
@@ -96,6 +96,7 @@ pub(crate) enum Face {
     Chat,
     Completions,
     Messages,
+    Responses,
 }
 
 impl Face {
@@ -122,6 +123,7 @@ impl Face {
                 (request.ask, request.echo)
             }
             Self::Messages => (messages::parse::parse(body, &face_settings())?, None),
+            Self::Responses => (responses::parse::parse(body, &MESSAGE_LIMITS)?.0, None),
         };
         let (target, others) = plan::candidates(&ask, &CATALOGUE, upstream)?;
         Ok((plan::plan(&ask, &target, &others, capabilities)?, echo))

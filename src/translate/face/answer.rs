@@ -32,8 +32,24 @@ pub struct WholeChoice {
     pub reasoning_blocks: Option<String>,
     pub refusal: Option<String>,
     pub calls: Vec<Call>,
+    /// In which order all of this was said.
+    pub order: Vec<Said>,
     finish: Option<Finish>,
     fault: Option<Fault>,
+}
+
+/// A stretch of a choice: with a text, where it ends in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    Text {
+        to: usize,
+    },
+    Reasoning {
+        to: usize,
+    },
+    /// The next call.
+    Call,
+    Refusal,
 }
 
 impl WholeAnswer {
@@ -76,6 +92,34 @@ impl WholeAnswer {
 }
 
 impl WholeChoice {
+    fn text(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.text.push_str(text);
+        let said = Said::Text {
+            to: self.text.len(),
+        };
+        match self.order.last_mut() {
+            Some(last @ Said::Text { .. }) => *last = said,
+            _ => self.order.push(said),
+        }
+    }
+
+    fn reasoning(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.reasoning.push_str(text);
+        let said = Said::Reasoning {
+            to: self.reasoning.len(),
+        };
+        match self.order.last_mut() {
+            Some(last @ Said::Reasoning { .. }) => *last = said,
+            _ => self.order.push(said),
+        }
+    }
+
     /// Why the choice has ended.
     pub fn finish_reason(&self) -> FinishReason {
         self.finish
@@ -89,11 +133,17 @@ impl Choices for WholeAnswer {
             return;
         };
         match event {
-            Event::Text(text) => choice.text.push_str(text),
-            Event::Reasoning(text) => choice.reasoning.push_str(text),
-            Event::Call(call) => choice.calls.push(call.clone()),
+            Event::Text(text) => choice.text(text),
+            Event::Reasoning(text) => choice.reasoning(text),
+            Event::Call(call) => {
+                choice.calls.push(call.clone());
+                choice.order.push(Said::Call);
+            }
             Event::ReasoningBlocks(blocks) => choice.reasoning_blocks = Some(blocks.to_owned()),
-            Event::Refusal(words) => choice.refusal = Some(words.to_owned()),
+            Event::Refusal(words) => {
+                choice.refusal = Some(words.to_owned());
+                choice.order.push(Said::Refusal);
+            }
             // A whole answer's notes are written once all of it is known.
             Event::Mended(_) => {}
             Event::Finished(finish) => choice.finish = Some(finish),

@@ -12,6 +12,7 @@ pub mod files;
 pub mod functions;
 pub mod messages;
 pub mod objects;
+pub mod responses;
 pub mod rules;
 
 use answer::{FrameWriter, WholeAnswer};
@@ -26,6 +27,8 @@ use super::rejection::Rejection;
 pub trait Face: Sized {
     /// What its ids begin with.
     const ID_PREFIX: &'static str;
+    /// Whether its ids must not be guessable, because answers are asked for by them.
+    const IDS_ARE_SECRET: bool = false;
     /// What it calls the fields that problems speak of.
     const NAMES: &'static FieldNames;
     /// The header in which it tells callers what the request goes by, besides `x-request-id`.

@@ -197,19 +197,6 @@ pub fn reason_name(reason: FinishReason) -> &'static str {
     }
 }
 
-/// The id of a call: unique as the answer's own id is, and the same whenever it is asked for.
-pub fn call_id(head_id: &str, choice: usize, call: usize) -> String {
-    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let seed = format!("{head_id}/{choice}/{call}");
-    let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
-    let letters = digest.as_ref().iter().take(24);
-    let letters = letters.filter_map(|byte| ALPHABET.get(usize::from(byte % 62)).copied());
-    letters.fold("call_".to_owned(), |mut id, letter| {
-        id.push(char::from(letter));
-        id
-    })
-}
-
 /// Writing to a `Vec` cannot fail, and neither can the shapes written here.
 pub fn write_json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
     let _ = serde_json::to_writer(out, value);

@@ -7,4 +7,5 @@ pub mod fields;
 pub mod message;
 pub mod model;
 pub mod object;
+pub mod responses;
 pub mod usage;

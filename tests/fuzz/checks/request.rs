@@ -1,9 +1,9 @@
-//! A request's body to what fal is asked, for both public APIs: a plan that is sound, or a refusal
+//! A request's body to what fal is asked, for all public APIs: a plan that is sound, or a refusal
 //! that says why.
 
 use fal_gateway::translate::ask::Ask;
 use fal_gateway::translate::face::chat::parse::parse;
-use fal_gateway::translate::face::completions;
+use fal_gateway::translate::face::{completions, responses};
 use fal_gateway::translate::fold::Overflow;
 use fal_gateway::translate::plan::{self, Capabilities, Plan};
 use fal_gateway::translate::rejection::Rejection;
@@ -20,6 +20,9 @@ pub(crate) fn check(data: &[u8]) {
     judge(data, |body| parse(body, &MESSAGE_LIMITS));
     judge(data, |body| {
         completions::parse::parse(body, &[]).map(|request| request.ask)
+    });
+    judge(data, |body| {
+        responses::parse::parse(body, &MESSAGE_LIMITS).map(|(ask, _)| ask)
     });
     lone_message_is_verbatim(data);
 }

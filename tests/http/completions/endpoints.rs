@@ -9,40 +9,34 @@ async fn an_endpoint_that_is_not_here_says_so_and_what_to_do_instead() {
     let gateway = Gateway::start().await;
     let cases = [
         (
-            "POST",
-            "/v1/responses",
-            "Responses API",
-            "/v1/chat/completions",
-        ),
-        (
             "GET",
             "/v1/responses/resp_1",
-            "Responses API",
-            "/v1/chat/completions",
+            "storage of responses",
+            "'input' of POST /v1/responses",
         ),
         (
             "DELETE",
             "/v1/responses/resp_1",
-            "Responses API",
-            "/v1/chat/completions",
+            "storage of responses",
+            "'input' of POST /v1/responses",
         ),
         (
             "POST",
             "/v1/responses/resp_1/cancel",
-            "Responses API",
-            "/v1/chat/completions",
+            "storage of responses",
+            "'input' of POST /v1/responses",
         ),
         (
             "GET",
             "/v1/responses/resp_1/input_items",
-            "Responses API",
-            "/v1/chat/completions",
+            "storage of responses",
+            "'input' of POST /v1/responses",
         ),
         (
             "POST",
             "/v1/conversations",
             "Conversations API",
-            "/v1/chat/completions",
+            "'input' of POST /v1/responses",
         ),
         (
             "POST",

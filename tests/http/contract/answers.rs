@@ -14,6 +14,7 @@ use crate::support::FAL_KEY;
 
 const CHAT: &str = "/v1/chat/completions";
 const COMPLETIONS: &str = "/v1/completions";
+const RESPONSES: &str = "/v1/responses";
 
 /// fal's limits, short enough to be met.
 const IMPATIENT: &str = "[fal]\nfirst_byte_timeout = \"300ms\"\nidle_timeout = \"300ms\"\n";
@@ -95,6 +96,24 @@ fn good_prompts() -> Vec<Value> {
     ]
 }
 
+/// The same of the newer API.
+fn good_inputs() -> Vec<Value> {
+    let look = json!({"type": "function", "name": "look", "parameters": {"type": "object"}});
+    let history = json!([
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "input_text", "text": "Look"}]},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "content": null},
+    ]);
+    vec![
+        json!({"input": "echo hi"}),
+        json!({"input": "long 40", "instructions": "Be kind.", "metadata": {"a": "b"}}),
+        json!({"input": "/emulate empty", "tools": null, "unheard_of": 1}),
+        json!({"input": "reason", "reasoning": {"effort": "high", "summary": "auto"}}),
+        json!({"input": "long 200", "max_output_tokens": 5}),
+        json!({"input": history, "tools": [look, {"type": "web_search"}], "tool_choice": "none"}),
+    ]
+}
+
 #[actix_web::test]
 async fn answers_fit_whole_and_streamed() {
     let judge = Judge::new();
@@ -124,6 +143,15 @@ async fn answers_fit_whole_and_streamed() {
                 let answer = send(world.post(COMPLETIONS, &request)).await;
                 assert_eq!(answer.status, 200, "{request}: {:?}", answer.body);
                 judge.judge("POST", COMPLETIONS, &answer);
+            }
+        }
+        for request in good_inputs() {
+            let faults = judge.schema_faults("ResponseRequest", &request);
+            assert!(faults.is_empty(), "{request}: {faults:?}");
+            for request in [request.clone(), streamed(&request)] {
+                let answer = send(world.post(RESPONSES, &request)).await;
+                assert_eq!(answer.status, 200, "{request}: {:?}", answer.body);
+                judge.judge("POST", RESPONSES, &answer);
             }
         }
         what_fal_was_asked_fits_its_description(&world).await;
@@ -157,6 +185,7 @@ async fn the_examples_of_the_description_are_answered() {
     for (path, schema) in [
         (CHAT, "ChatCompletionRequest"),
         (COMPLETIONS, "CompletionRequest"),
+        (RESPONSES, "ResponseRequest"),
     ] {
         let body = &document["paths"][path]["post"]["requestBody"];
         let examples = &body["content"]["application/json"]["examples"];
@@ -251,7 +280,7 @@ async fn images_that_were_uploaded_and_tokens_that_were_counted_are_noted() {
 async fn endpoints_that_are_not_offered_say_what_to_use_instead() {
     let world = Gateway::open("");
     let judge = Judge::new();
-    for path in ["/v1/responses", "/v1/embeddings", "/v1/files/file-1"] {
+    for path in ["/v1/responses/resp_1", "/v1/embeddings", "/v1/files/file-1"] {
         for method in ["GET", "POST"] {
             let answer = send(world.request(method, path)).await;
             assert_eq!(answer.status, 404);
@@ -302,10 +331,13 @@ async fn whatever_breaks_an_answer_becomes_a_described_ending() {
         "flood:5",
         "error:rate_limit retry_after:7",
     ] {
-        let request = asking(format!("long 30 /emulate size:5 {words}"));
-        for request in [request.clone(), streamed(&request)] {
-            let answer = send(world.chat(&request)).await;
-            judge.judge("POST", CHAT, &answer);
+        let text = format!("long 30 /emulate size:5 {words}");
+        let (chat, input) = (asking(text.as_str()), json!({"input": text}));
+        for (path, request) in [(CHAT, chat), (RESPONSES, input)] {
+            for request in [request.clone(), streamed(&request)] {
+                let answer = send(world.post(path, &request)).await;
+                judge.judge("POST", path, &answer);
+            }
         }
     }
 }

@@ -156,7 +156,13 @@ impl Judge {
         let mut ended = false;
         for frame in frames {
             assert!(!ended, "{what}: {frame:?} comes after the end");
-            let data = frame
+            let name = frame.strip_prefix("event: ");
+            let name = name.and_then(|named| named.split_once('\n'));
+            let (name, data) = match name {
+                Some((name, data)) => (Some(name), data),
+                None => (None, frame),
+            };
+            let data = data
                 .strip_prefix("data: ")
                 .unwrap_or_else(|| panic!("{what}: {frame:?} is no frame"));
             if data == "[DONE]" {
@@ -166,7 +172,11 @@ impl Judge {
             let chunk: Value = serde_json::from_str(data).unwrap();
             let faults = self.faults(event, &chunk);
             assert!(faults.is_empty(), "{what}: {faults:#?} in {chunk:#}");
-            ended = chunk.get("error").is_some();
+            // Events with names end like all others, also after an error.
+            match name {
+                Some(name) => assert_eq!(chunk["type"], name, "{what}"),
+                None => ended = chunk.get("error").is_some(),
+            }
         }
         assert!(ended, "{what}: the stream has no ending");
     }

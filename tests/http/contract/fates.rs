@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use fal_gateway::translate::draft::{Fate, Parameter};
-use fal_gateway::translate::face::{chat, completions, messages};
+use fal_gateway::translate::face::{chat, completions, messages, responses};
 use serde_json::{Value, json};
 
 use crate::contract::description::{Judge, document};
@@ -42,6 +42,13 @@ pub(crate) const MESSAGES: Face = Face {
     least: || json!({"model": "openai/gpt-4o-mini", "max_tokens": 100, "messages": [{"role": "user", "content": "echo hi"}]}),
 };
 
+pub(crate) const RESPONSES: Face = Face {
+    path: "/v1/responses",
+    schema: "ResponseRequest",
+    table: responses::parameters::PARAMETERS,
+    least: || json!({"input": "echo hi"}),
+};
+
 pub(crate) fn name(fate: Fate) -> &'static str {
     match fate {
         Fate::Forwarded => "forwarded",
@@ -55,7 +62,7 @@ pub(crate) fn name(fate: Fate) -> &'static str {
 fn the_description_says_of_each_field_what_the_tables_say() {
     let document = document();
     let text = |value: &Value| value.as_str().unwrap_or("nothing").to_owned();
-    for face in [CHAT, COMPLETIONS, MESSAGES] {
+    for face in [CHAT, COMPLETIONS, MESSAGES, RESPONSES] {
         let rows = face.table.iter();
         let in_code: BTreeMap<_, _> = rows
             .map(|row| {
@@ -81,9 +88,34 @@ fn function() -> Value {
     }})
 }
 
+/// The same for the fields that only responses have.
+fn telling_values_of_responses() -> Value {
+    json!({
+        "input": "echo hi", "instructions": "Be brief.", "max_output_tokens": 900,
+        "text": {"format": {"type": "json_object"}}, "truncation": "auto", "max_tool_calls": 3,
+        "context_management": [{"type": "compaction"}], "client_metadata": {"turn_id": "1"},
+    })
+}
+
+/// A value with an effect in this API; some fields have another form in each.
+fn telling_value(face: &Face, name: &str) -> Value {
+    let tool = with(function(), json!({"type": "function"}));
+    match (face.path, name) {
+        ("/v1/responses", "reasoning") => json!({"effort": "low"}),
+        ("/v1/responses", "tools") => json!([tool]),
+        ("/v1/responses", "stream_options") => json!({"include_obfuscation": true}),
+        (_, "audio") => json!({"voice": "alloy", "format": "wav"}),
+        _ => with(telling_values(), telling_values_of_responses())[name].clone(),
+    }
+}
+
 /// What a field needs beside it to have an effect.
-fn company(name: &str) -> Value {
+fn company(face: &Face, name: &str) -> Value {
+    let tool = with(function(), json!({"type": "function"}));
     match name {
+        "tool_choice" | "parallel_tool_calls" if face.path == "/v1/responses" => {
+            json!({"tools": [tool]})
+        }
         // Without a stream it says nothing.
         "stream_options" => json!({"stream": true}),
         "tool_choice" | "parallel_tool_calls" => {
@@ -118,15 +150,13 @@ fn telling_values() -> Value {
 async fn each_field_meets_the_fate_that_is_written() {
     let world = Gateway::open("");
     let judge = Judge::new();
-    let speech = json!({"audio": {"voice": "alloy", "format": "wav"}});
-    let values = with(telling_values(), speech);
-    for face in [CHAT, COMPLETIONS] {
+    for face in [CHAT, COMPLETIONS, RESPONSES] {
         for row in face.table.iter().filter(|row| row.fate != Fate::Refused) {
             let what = format!("{} of {}", row.name, face.path);
-            let value = &values[row.name];
+            let value = telling_value(&face, row.name);
             assert!(!value.is_null(), "no telling value for {what}");
             let request = with((face.least)(), json!({ row.name: value }));
-            let request = with(request, company(row.name));
+            let request = with(request, company(&face, row.name));
             let faults = judge.schema_faults(face.schema, &request);
             assert!(faults.is_empty(), "{what}: {faults:?}");
             let answer = send(world.post(face.path, &request)).await;
@@ -137,7 +167,7 @@ async fn each_field_meets_the_fate_that_is_written() {
                 names.split(", ").any(|name| name == row.name)
             };
             // Messages show in the fold.
-            let is_quiet = row.name == "messages";
+            let is_quiet = ["messages", "input"].contains(&row.name);
             let (emulated, ignored) = match row.fate {
                 Fate::Emulated => (!is_quiet, false),
                 Fate::Ignored => (false, !is_quiet),
@@ -161,6 +191,11 @@ fn refused_and_accepted() -> Value {
         "plugins": [[{"id": "web"}], []],
         "suffix": ["the end", ""],
         "best_of": [2, 1],
+        "include": [["message.output_text.logprobs"], ["reasoning.encrypted_content"]],
+        "previous_response_id": ["resp_1", null],
+        "conversation": ["conv_1", null],
+        "background": [true, false],
+        "prompt": [{"id": "pmpt_1"}, null],
     })
 }
 
@@ -169,7 +204,7 @@ async fn refused_fields_are_refused_unless_they_say_nothing() {
     let world = Gateway::open("");
     let judge = Judge::new();
     let cases = refused_and_accepted();
-    for face in [CHAT, COMPLETIONS] {
+    for face in [CHAT, COMPLETIONS, RESPONSES] {
         for row in face.table.iter().filter(|row| row.fate == Fate::Refused) {
             let case = &cases[row.name];
             assert!(case.is_array(), "no case for {}", row.name);

@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::translate::face::answer::{FrameWriter, WholeAnswer, WholeChoice};
 use crate::translate::face::calls::{call_id, pieces};
 use crate::translate::face::objects::{
-    self, ChunkFrame, Head, UsageChunk, call_id, reason_name, write_json,
+    self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
 };
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;

@@ -1,0 +1,118 @@
+//! The Responses face: `POST /v1/responses`.
+//!
+//! A reply is a list of items here: a message, what was thought, each call. The stream tells how
+//! they come to be, with a number on each event, and ends with the whole object.
+
+pub mod content;
+pub mod echo;
+pub mod events;
+pub mod exposed;
+pub mod fields;
+pub mod format;
+pub mod items;
+pub mod output;
+pub mod parameters;
+pub mod parse;
+pub mod tools;
+
+use echo::Echo;
+use events::ResponseEvents;
+use exposed::Names;
+use output::{Output, Shown, Status};
+
+use super::answer::{Said, WholeAnswer, WholeChoice};
+use super::objects::{Head, UsageChunk, noted};
+use super::{Face, FaceSettings, WrittenProblem, error_object};
+use crate::translate::ask::{Ask, FieldNames};
+use crate::translate::notes::Notes;
+use crate::translate::problem::{Problem, ProblemKind};
+use crate::translate::rejection::Rejection;
+
+/// A request for a response.
+#[derive(Debug)]
+pub struct Responses {
+    echo: Echo,
+    names: Names,
+}
+
+impl Face for Responses {
+    const ID_PREFIX: &'static str = "resp_";
+    const IDS_ARE_SECRET: bool = true;
+    const NAMES: &'static FieldNames = &parse::NAMES;
+    type Frames = ResponseEvents;
+
+    /// Clients of this API repeat a 413 as they repeat a failure, and a 400 never.
+    fn problem(problem: &Problem, _: &str) -> WrittenProblem {
+        let written = error_object::write(problem);
+        match problem.kind {
+            ProblemKind::TooLarge => WrittenProblem {
+                status: 400,
+                ..written
+            },
+            _ => written,
+        }
+    }
+
+    fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
+        parse::parse(body, &settings.messages)
+    }
+
+    fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
+        let mut output = Output::new(&head.id);
+        let mut status = Status::Completed;
+        if let Some((_, choice)) = answer.complete().next() {
+            status = Status::of(choice.finish_reason());
+            write_choice(&mut output, choice, &self.names, status);
+        }
+        let shown = Shown {
+            status,
+            output: output.items(),
+            usage: Some(answer.usage()),
+            error: None,
+        };
+        let mut json = Vec::with_capacity(1024 + self.echo.size() + output.items().len());
+        let notes = notes.map(noted).unwrap_or_default();
+        output::write_response(&mut json, head, &shown, &self.echo, &notes);
+        json
+    }
+
+    fn into_frames(self, head: &Head, _: UsageChunk, notes: Option<&Notes>) -> ResponseEvents {
+        ResponseEvents::new(head, self.echo, self.names, notes)
+    }
+}
+
+/// The items of a whole answer, in the order in which they were said.
+fn write_choice(output: &mut Output, choice: &WholeChoice, names: &Names, status: Status) {
+    let mut ends = (0, 0);
+    let mut calls = choice.calls.iter();
+    let last = choice.order.len().saturating_sub(1);
+    for (at, said) in choice.order.iter().enumerate() {
+        // An answer that breaks off does so in its last item.
+        let status = if at == last {
+            status
+        } else {
+            Status::Completed
+        };
+        match *said {
+            Said::Text { to } => {
+                let text = choice.text.get(ends.0..to).unwrap_or_default();
+                output.message(text, status);
+                ends.0 = to;
+            }
+            Said::Reasoning { to } => {
+                let text = choice.reasoning.get(ends.1..to).unwrap_or_default();
+                output.reasoning(text, status);
+                ends.1 = to;
+            }
+            Said::Call => {
+                if let Some(call) = calls.next() {
+                    output.call(call, names);
+                }
+            }
+            Said::Refusal => {
+                output.refusal(choice.refusal.as_deref().unwrap_or_default());
+            }
+        }
+    }
+    output.close(status);
+}

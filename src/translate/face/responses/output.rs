@@ -1,0 +1,317 @@
+//! The items of an answer and the response around them, as JSON (source: OpenAI's `Response`,
+//! `OutputItem`).
+
+use std::io::Write;
+
+use super::echo::Echo;
+use super::exposed::{Exposed, Names, custom_input};
+use crate::translate::face::calls::call_id;
+use crate::translate::face::objects::{Head, write_json};
+use crate::translate::reading::{Call, FinishReason, Usage};
+
+/// How far an item or a response has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    InProgress,
+    Completed,
+    /// It broke off at `max_output_tokens`.
+    Incomplete,
+    /// The upstream has cut it off for what it says.
+    Filtered,
+    Failed,
+}
+
+impl Status {
+    /// How an answer ends that is over for this reason.
+    pub fn of(reason: FinishReason) -> Self {
+        match reason {
+            FinishReason::Stop | FinishReason::StopSequence(_) | FinishReason::ToolCalls => {
+                Self::Completed
+            }
+            FinishReason::Length => Self::Incomplete,
+            FinishReason::ContentFilter => Self::Filtered,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+            Self::Incomplete | Self::Filtered => "incomplete",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The id of an item: unique as the response's own is, and the same whenever it is asked for.
+pub fn item_id(prefix: &str, response: &str, index: usize) -> String {
+    let seed = format!("{response}/{prefix}{index}");
+    let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
+    let bytes = digest.as_ref().iter().take(24);
+    bytes.fold(prefix.to_owned(), |mut id, byte| {
+        id.push_str(&format!("{byte:02x}"));
+        id
+    })
+}
+
+/// The finished items of an answer, as they are written.
+#[derive(Debug)]
+pub struct Output {
+    response: String,
+    json: Vec<u8>,
+    count: usize,
+}
+
+impl Output {
+    /// No items yet, of the response of this id.
+    pub fn new(response: &str) -> Self {
+        Self {
+            response: response.to_owned(),
+            json: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// All items, separated by commas.
+    pub fn items(&self) -> &[u8] {
+        &self.json
+    }
+
+    /// How many there are, which is the index of the next one.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The id of the next item, if it is of this kind.
+    pub fn next_id(&self, prefix: &str) -> String {
+        item_id(prefix, &self.response, self.count)
+    }
+
+    /// A message that says this. Gives the item that was added.
+    pub fn message(&mut self, text: &str, status: Status) -> &[u8] {
+        let id = self.next_id("msg_");
+        self.add(|out| write_message(out, &id, status, |out| write_text_part(out, text)))
+    }
+
+    /// A message that declines in these words.
+    pub fn refusal(&mut self, words: &str) -> &[u8] {
+        let id = self.next_id("msg_");
+        let part = |out: &mut Vec<u8>| write_refusal_part(out, words);
+        self.add(|out| write_message(out, &id, Status::Completed, part))
+    }
+
+    /// What was thought.
+    pub fn reasoning(&mut self, text: &str, status: Status) -> &[u8] {
+        let id = self.next_id("rs_");
+        self.add(|out| write_reasoning(out, &id, status, |out| write_summary_part(out, text)))
+    }
+
+    /// A call, under the name that the caller knows.
+    pub fn call(&mut self, call: &Call, names: &Names) -> &[u8] {
+        let written = CallItem::new(self, call, names);
+        self.add(|out| written.write(out, Status::Completed, &written.given(call)))
+    }
+
+    /// An answer without anything in it is a message that says nothing: clients look for one.
+    pub fn close(&mut self, status: Status) {
+        if self.count == 0 {
+            self.message("", status);
+        }
+    }
+
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+        if self.count > 0 {
+            self.json.push(b',');
+        }
+        let begin = self.json.len();
+        write(&mut self.json);
+        self.count += 1;
+        self.json.get(begin..).unwrap_or_default()
+    }
+}
+
+/// What an item says of a call, whatever it is called with.
+#[derive(Debug)]
+pub struct CallItem {
+    pub id: String,
+    call_id: String,
+    name: String,
+    namespace: Option<String>,
+    pub is_custom: bool,
+}
+
+impl CallItem {
+    /// The next item of an output.
+    pub fn new(output: &Output, call: &Call, names: &Names) -> Self {
+        let exposed = names.meant_by(&call.name);
+        let is_custom = exposed.is_some_and(|exposed| exposed.is_custom);
+        let (name, namespace) = match exposed {
+            Some(Exposed {
+                name, namespace, ..
+            }) => (name.clone(), namespace.clone()),
+            None => (call.name.clone(), None),
+        };
+        Self {
+            id: output.next_id(if is_custom { "ctc_" } else { "fc_" }),
+            call_id: call_id("call_", &output.response, 0, call.index),
+            name,
+            namespace,
+            is_custom,
+        }
+    }
+
+    /// The name that the caller knows.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the tool is given: arguments, or a text.
+    pub fn given<'c>(&self, call: &'c Call) -> std::borrow::Cow<'c, str> {
+        match self.is_custom {
+            true => custom_input(&call.arguments),
+            false => call.arguments.as_str().into(),
+        }
+    }
+
+    pub fn write(&self, out: &mut Vec<u8>, status: Status, given: &str) {
+        let (kind, field) = match self.is_custom {
+            true => ("custom_tool_call", "input"),
+            false => ("function_call", "arguments"),
+        };
+        let (id, call_id) = (&self.id, &self.call_id);
+        let _ = write!(
+            out,
+            "{{\"id\":\"{id}\",\"type\":\"{kind}\",\"status\":\"{}\"",
+            status.name()
+        );
+        let _ = write!(out, ",\"call_id\":\"{call_id}\",\"name\":");
+        write_json(out, &self.name);
+        if let Some(namespace) = &self.namespace {
+            out.extend_from_slice(b",\"namespace\":");
+            write_json(out, namespace);
+        }
+        let _ = write!(out, ",\"{field}\":");
+        write_json(out, given);
+        out.push(b'}');
+    }
+}
+
+pub fn write_message(
+    out: &mut Vec<u8>,
+    id: &str,
+    status: Status,
+    write_content: impl FnOnce(&mut Vec<u8>),
+) {
+    let status = status.name();
+    let _ = write!(
+        out,
+        "{{\"id\":\"{id}\",\"type\":\"message\",\"status\":\"{status}\",\"role\":\"assistant\",\"content\":["
+    );
+    write_content(out);
+    out.extend_from_slice(b"]}");
+}
+
+pub fn write_reasoning(
+    out: &mut Vec<u8>,
+    id: &str,
+    status: Status,
+    write_summary: impl FnOnce(&mut Vec<u8>),
+) {
+    let status = status.name();
+    let _ = write!(
+        out,
+        "{{\"id\":\"{id}\",\"type\":\"reasoning\",\"status\":\"{status}\",\"summary\":["
+    );
+    write_summary(out);
+    out.extend_from_slice(b"]}");
+}
+
+pub fn write_text_part(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(b"{\"type\":\"output_text\",\"text\":");
+    write_json(out, text);
+    out.extend_from_slice(b",\"annotations\":[],\"logprobs\":[]}");
+}
+
+pub fn write_refusal_part(out: &mut Vec<u8>, words: &str) {
+    out.extend_from_slice(b"{\"type\":\"refusal\",\"refusal\":");
+    write_json(out, words);
+    out.push(b'}');
+}
+
+pub fn write_summary_part(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(b"{\"type\":\"summary_text\",\"text\":");
+    write_json(out, text);
+    out.push(b'}');
+}
+
+/// What changes in the object of a response.
+#[derive(Debug)]
+pub struct Shown<'s> {
+    pub status: Status,
+    /// Items, separated by commas.
+    pub output: &'s [u8],
+    pub usage: Option<Usage>,
+    /// Code and message of what went wrong.
+    pub error: Option<(&'s str, &'s str)>,
+}
+
+/// Writes the object; `notes` is a member of it, or nothing.
+pub fn write_response(
+    out: &mut Vec<u8>,
+    head: &Head,
+    shown: &Shown<'_>,
+    echo: &Echo,
+    notes: &[u8],
+) {
+    out.extend_from_slice(b"{\"id\":");
+    write_json(out, &head.id);
+    let (created, status) = (head.created_unix_s, shown.status.name());
+    let _ = write!(
+        out,
+        ",\"object\":\"response\",\"created_at\":{created},\"status\":\"{status}\",\"completed_at\":null,\"error\":"
+    );
+    match shown.error {
+        None => out.extend_from_slice(b"null"),
+        Some((code, message)) => {
+            let _ = write!(out, "{{\"code\":\"{code}\",\"message\":");
+            write_json(out, message);
+            out.push(b'}');
+        }
+    }
+    let incomplete: &[u8] = match shown.status {
+        Status::Incomplete => b"{\"reason\":\"max_output_tokens\"}",
+        Status::Filtered => b"{\"reason\":\"content_filter\"}",
+        _ => b"null",
+    };
+    out.extend_from_slice(b",\"incomplete_details\":");
+    out.extend_from_slice(incomplete);
+    out.extend_from_slice(b",\"model\":");
+    write_json(out, &head.model);
+    out.extend_from_slice(b",\"output\":[");
+    out.extend_from_slice(shown.output);
+    out.extend_from_slice(b"],\"usage\":");
+    write_usage(out, shown.usage);
+    echo.write(out);
+    out.extend_from_slice(notes);
+    out.push(b'}');
+}
+
+/// The tokens, and what they cost in dollars where it is known.
+fn write_usage(out: &mut Vec<u8>, usage: Option<Usage>) {
+    let Some(usage) = usage else {
+        return out.extend_from_slice(b"null");
+    };
+    let (input, output, thought) = (usage.prompt, usage.completion, usage.reasoning);
+    let (cached, total) = (usage.cached, input.saturating_add(output));
+    let _ = write!(
+        out,
+        "{{\"input_tokens\":{input},\"input_tokens_details\":{{\"cached_tokens\":{cached},\"cache_write_tokens\":0}},\
+         \"output_tokens\":{output},\"output_tokens_details\":{{\"reasoning_tokens\":{thought}}},\
+         \"total_tokens\":{total}"
+    );
+    if let Some(cost) = usage.cost {
+        out.extend_from_slice(b",\"cost\":");
+        write_json(out, &cost.in_dollars().to_f64());
+    }
+    out.push(b'}');
+}
