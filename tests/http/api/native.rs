@@ -343,7 +343,7 @@ fn every_refusal_is_told_in_our_words() {
         (
             400,
             error(400, "Provider returned error"),
-            "400 invalid_request_error upstream_rejected",
+            "400 invalid_request_error upstream_error",
         ),
         (
             502,
