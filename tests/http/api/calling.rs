@@ -224,7 +224,8 @@ fn a_call_outlives_a_failed_attempt_at_a_better_one() {
         ],
     ];
     for attempt in attempts {
-        let call = "[{\"name\": \"get_weather\", \"arguments\": {\"days\": 3}}]";
+        // All that is required is there, and one value does not fit.
+        let call = "[{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Rome\", \"days\": \"three\"}}]";
         // Else the second request could go out on a connection that is about to close.
         let first = String::from_utf8(whole(call)).unwrap();
         let first = first.replacen("\r\n", "\r\nconnection: close\r\n", 1);
@@ -236,7 +237,10 @@ fn a_call_outlives_a_failed_attempt_at_a_better_one() {
         let mut body = request("");
         body["tool_choice"] = "required".into();
         let answer = gateway.ask(&body);
-        let expected = ("get_weather".to_owned(), json!({"days": 3}));
+        let expected = (
+            "get_weather".to_owned(),
+            json!({"city": "Rome", "days": "three"}),
+        );
         assert_eq!(calls(&answer), [expected], "{}", answer.text());
         assert_eq!(fal.requests(), 2);
     }

@@ -366,7 +366,10 @@ fn no_error_of_the_emulators_leads_to_anything_but_an_envelope() {
             assert!(!answer.text().contains("planted"), "{verdict}");
         }
     }
-    assert_eq!(fal.count(), 2 * fal_gateway::emulator::ERROR_KINDS.len());
+    // A model that has to reason is asked again, since it refused before it worked.
+    let again = 2;
+    let kinds = fal_gateway::emulator::ERROR_KINDS.len();
+    assert_eq!(fal.count(), 2 * kinds + again);
 }
 
 #[test]
