@@ -33,8 +33,9 @@ from openai.types.chat.chat_completion import Choice
 from openai.types.completion_choice import CompletionChoice
 from pydantic import BaseModel, ValidationError
 
-# Fields that OpenAI does not have and that clients read from us all the same: the reasoning text, under both names.
-OUR_FIELDS = {"reasoning_content", "reasoning"}
+# Fields that OpenAI does not have and that clients read from us all the same: the reasoning text, under both names,
+# and what an answer cost.
+OUR_FIELDS = {"reasoning_content", "reasoning", "cost"}
 
 # Fields that OpenAI's description requires although the SDK's models let them be absent.
 REQUIRED_FIELDS = {

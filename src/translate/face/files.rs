@@ -230,6 +230,6 @@ mod tests {
             unknown: Unknown::default(),
         };
         let refusal = read(by_id, "p").expect_err("nothing is stored");
-        assert_eq!(refusal.param.as_deref(), Some("p.file.file_id"));
+        assert_eq!(refusal.param.as_deref(), Some("p.file_id"));
     }
 }
