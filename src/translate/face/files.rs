@@ -1,6 +1,6 @@
 //! File parts: a text file is put in place as text, an image is an image, all else is refused.
 //!
-//! How a text file is written is told in [`super::super::attached`].
+//! How a text file is written is told in [`super::attached`].
 
 use std::borrow::Cow;
 
