@@ -12,5 +12,8 @@ pub mod trace;
 
 /// Whether requests to a route are for a model, and not for the gateway itself.
 fn is_for_a_model(route: &str) -> bool {
-    !matches!(route, "health" | "metrics" | "console" | "models" | "other")
+    !matches!(
+        route,
+        "health" | "metrics" | "console" | "models" | "count_tokens" | "other"
+    )
 }
