@@ -87,80 +87,41 @@ mod tests {
         RefusalKind::of(status, body.as_bytes())
     }
 
+    #[track_caller]
+    fn are_told(cases: &[(u16, &str, RefusalKind)]) {
+        for (status, error, kind) in cases {
+            assert_eq!(of(*status, error), *kind, "{error}");
+        }
+    }
+
     #[test]
-    fn each_refusal_is_told_by_its_own_code_and_words() {
+    fn what_a_model_lacks_is_told_by_the_words() {
+        let lacks = RefusalKind::Lacks;
+        #[rustfmt::skip]
+        are_told(&[
+            (404, r#"{"message":"No endpoints found that support tool use. To learn more","code":404}"#, lacks(Lacking::Tools)),
+            (404, r#"{"message":"No endpoints found that can handle the requested parameters.","code":404}"#, lacks(Lacking::Parameters)),
+            (404, r#"{"message":"No endpoints found that support image input","code":404}"#, lacks(Lacking::Images)),
+            (400, r#"{"message":"Provider returned error","code":400,"metadata":{"raw":"Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."}}"#, lacks(Lacking::Format)),
+            (400, r#"{"message":"Reasoning is mandatory for this endpoint and cannot be disabled.","code":400}"#, lacks(Lacking::NoReasoning)),
+        ]);
+    }
+
+    #[test]
+    fn each_other_refusal_is_told_by_its_own_code_and_words() {
         let unknown = || RefusalKind::UnknownModel { known: Vec::new() };
-        let cases = [
-            (
-                400,
-                r#"{"message":"x/y is not a valid model ID","code":400}"#,
-                unknown(),
-            ),
-            (
-                404,
-                r#"{"message":"No endpoints found for x/y.","code":404}"#,
-                unknown(),
-            ),
-            (
-                404,
-                r#"{"message":"No endpoints found that support tool use. To learn more","code":404}"#,
-                RefusalKind::Lacks(Lacking::Tools),
-            ),
-            (
-                404,
-                r#"{"message":"No endpoints found that can handle the requested parameters.","code":404}"#,
-                RefusalKind::Lacks(Lacking::Parameters),
-            ),
-            (
-                404,
-                r#"{"message":"No endpoints found that support image input","code":404}"#,
-                RefusalKind::Lacks(Lacking::Images),
-            ),
-            (
-                400,
-                r#"{"message":"Provider returned error","code":400,"metadata":{"raw":"Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."}}"#,
-                RefusalKind::Lacks(Lacking::Format),
-            ),
-            (
-                400,
-                r#"{"message":"Reasoning is mandatory for this endpoint and cannot be disabled.","code":400}"#,
-                RefusalKind::Lacks(Lacking::NoReasoning),
-            ),
-            (
-                400,
-                r#"{"message":"This endpoint's maximum context length is 16385 tokens.","code":400}"#,
-                RefusalKind::ContextLength,
-            ),
-            (
-                400,
-                r#"{"message":"Provider returned error","code":400}"#,
-                RefusalKind::Provider,
-            ),
-            (
-                402,
-                r#"{"message":"Insufficient credits","code":402}"#,
-                RefusalKind::Credit,
-            ),
-            (
-                403,
-                r#"{"message":"x requires moderation on y. Your input was flagged","code":403}"#,
-                RefusalKind::ContentPolicy,
-            ),
-            (
-                200,
-                r#"{"message":"Provider returned error","code":502}"#,
-                RefusalKind::Failed,
-            ),
-            (
-                400,
-                r#"{"message":"Provider returned error","code":429}"#,
-                RefusalKind::Busy,
-            ),
+        #[rustfmt::skip]
+        are_told(&[
+            (400, r#"{"message":"x/y is not a valid model ID","code":400}"#, unknown()),
+            (404, r#"{"message":"No endpoints found for x/y.","code":404}"#, unknown()),
+            (400, r#"{"message":"This endpoint's maximum context length is 16385 tokens.","code":400}"#, RefusalKind::ContextLength),
+            (400, r#"{"message":"Provider returned error","code":400}"#, RefusalKind::Provider),
+            (402, r#"{"message":"Insufficient credits","code":402}"#, RefusalKind::Credit),
+            (403, r#"{"message":"x requires moderation on y. Your input was flagged","code":403}"#, RefusalKind::ContentPolicy),
+            (200, r#"{"message":"Provider returned error","code":502}"#, RefusalKind::Failed),
+            (400, r#"{"message":"Provider returned error","code":429}"#, RefusalKind::Busy),
             (400, r#""in a word""#, RefusalKind::Rejected),
             (500, r#"{"message":7,"code":"x"}"#, RefusalKind::Failed),
-        ];
-        for (status, error, kind) in cases {
-            assert_eq!(of(status, error), kind, "{error}");
-        }
+        ]);
     }
 }
