@@ -28,6 +28,9 @@ pub struct Ask<'a> {
     pub priority: Option<Priority>,
     /// Texts at which the answer ends; none of them is empty.
     pub stop: Vec<String>,
+    /// Whether the caller is told at which of them the answer ended. No upstream tells that, so the
+    /// gateway has to find the end itself.
+    pub names_stop: bool,
     /// How many answers are wanted, at least one.
     pub choices: u32,
     pub delivery: Delivery,

@@ -219,6 +219,7 @@ impl<'a> Draft<'a> {
             thoughts: Vec::new(),
             priority: self.priority.or(self.service_tier),
             stop: self.stop,
+            names_stop: false,
             choices: self.choices.unwrap_or(1),
             delivery: match self.stream {
                 true => Delivery::Stream {

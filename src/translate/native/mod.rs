@@ -66,7 +66,7 @@ pub(super) fn write<'a>(
     };
     // Where a call is due, no text is delivered that could be stopped.
     let has_stops = !ask.stop.is_empty() && !contract.requires_call();
-    let sends_stops = has_stops && abilities.takes(Parameter::Stop);
+    let sends_stops = has_stops && !ask.names_stop && abilities.takes(Parameter::Stop);
     // A whole answer that is stopped here is read as a stream, so that the call can be dropped at
     // the match instead of being paid for to its end.
     let is_stopped_here = has_stops && !sends_stops;

@@ -286,6 +286,21 @@ fn a_stop_sequence_ends_the_answer_whether_or_not_the_upstream_heeds_it() {
     }
 }
 
+/// The upstream would end the answer without saying where.
+#[test]
+fn the_stop_sequence_is_told_to_those_whose_api_tells_it() {
+    let fal = Emulated::start();
+    let gateway = native(fal.setup()).start();
+    let body = json!({
+        "model": "openai/gpt-4o-mini", "max_tokens": 100, "stop_sequences": ["4"],
+        "messages": [{"role": "user", "content": "count 9"}],
+    });
+    let call = Call::new("POST", "/v1/messages").header("content-type", "application/json");
+    let answer = gateway.call(&call.body(body.to_string())).json();
+    assert_eq!(answer["stop_reason"], "stop_sequence", "{answer}");
+    assert_eq!(answer["stop_sequence"], "4", "{answer}");
+}
+
 #[test]
 fn each_choice_is_a_call_of_its_own() {
     let fal = Emulated::start();

@@ -56,6 +56,7 @@ pub fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Reje
     let stand_in = stand_in(&model, &settings.stand_ins);
     let ask = draft.into_ask(history.conversation, &NAMES);
     Ok(Ask {
+        names_stop: true,
         model: Some(model),
         stand_in: stand_in.map(Cow::Owned),
         reasons_if_able: true,
