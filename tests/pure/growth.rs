@@ -39,30 +39,36 @@ const LIMITS: Limits = Limits {
 
 /// Fails where eight times as much takes more than in proportion.
 fn grows_in_proportion(what: &str, work: impl Fn(usize)) {
+    grows_in_proportion_from(24 * KIB, what, work);
+}
+
+/// The same from another length on: what is only copied again and again shows late.
+fn grows_in_proportion_from(least: usize, what: &str, work: impl Fn(usize)) {
     let time = |bytes: usize| {
         let started = cpu_time();
         work(bytes);
         cpu_time() - started
     };
-    let short = time(24 * KIB).min(time(24 * KIB)).max(FLOOR);
-    let long = time(192 * KIB).min(time(192 * KIB));
+    let short = time(least).min(time(least)).max(FLOOR);
+    let long = time(8 * least).min(time(8 * least));
     assert!(
         long < short * MOST_GROWTH,
         "{what}: {short:?}, then {long:?}"
     );
 }
 
-/// A request that is read, planned with and without little room, and explained.
+/// A request that is read, planned with and without little room and for messages, and explained.
 fn serve(body: &str) {
     let little = |overflow| Room {
         prompt: Some(4_000),
         system_prompt: Some(4_000),
         overflow,
     };
-    for room in [
-        Room::default(),
-        little(Overflow::Shift),
-        little(Overflow::DropOldest),
+    for (upstream, room) in [
+        (UpstreamId::AnyLlm, Room::default()),
+        (UpstreamId::AnyLlm, little(Overflow::Shift)),
+        (UpstreamId::AnyLlm, little(Overflow::DropOldest)),
+        (UpstreamId::RouterOpenai, Room::default()),
     ] {
         let capabilities = Capabilities {
             room,
@@ -70,7 +76,7 @@ fn serve(body: &str) {
         };
         let ask = parse(body.as_bytes(), &LIMITS);
         let planned = ask.and_then(|ask| {
-            let (target, others) = candidates(&ask, &CATALOGUE, UpstreamId::AnyLlm)?;
+            let (target, others) = candidates(&ask, &CATALOGUE, upstream)?;
             plan(&ask, &target, &others, &capabilities)
         });
         let Ok(plan) = planned else {
@@ -257,6 +263,25 @@ fn planning_takes_time_in_proportion_to_the_texts() {
     for (what, body) in TEXTS {
         grows_in_proportion(what, |bytes| serve(&body(bytes)));
     }
+}
+
+#[test]
+fn the_results_of_a_call_are_joined_once_however_many_there_are() {
+    let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let said = [
+        json!({"role": "user", "content": "Hi"}),
+        json!({"role": "assistant", "tool_calls": [call]}),
+    ];
+    let result = json!({"role": "tool", "tool_call_id": "c", "content": "b".repeat(KIB)});
+    grows_in_proportion_from(512 * KIB, "results of one call", |bytes| {
+        let results = times(bytes, KIB, |_| result.clone());
+        let messages: Vec<Value> = said.iter().cloned().chain(results).collect();
+        let body = request(json!({"model": "openai/gpt-4.1", "messages": messages}));
+        let ask = parse(body.as_bytes(), &LIMITS).unwrap();
+        let (target, others) = candidates(&ask, &CATALOGUE, UpstreamId::RouterOpenai).unwrap();
+        // The longest is more than the model takes, which is found out when all is written.
+        let _ = plan(&ask, &target, &others, &CAPABILITIES);
+    });
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub use coerce::coerce;
 pub use compact::{compact, count_values, small_tree};
 pub use extract::{Found, Root, root};
 pub use fix::Fix;
-pub use nesting::DEEPEST;
+pub use nesting::{DEEPEST, RootEnd};
 pub use outline::outline;
 pub use repair::{LONGEST, Repaired, repair};
 pub use scanner::{Progress, RootScanner};

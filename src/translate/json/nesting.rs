@@ -127,6 +127,29 @@ impl Nesting {
     }
 }
 
+/// Follows an object or array that comes in pieces, to know when it is complete.
+#[derive(Clone, Debug, Default)]
+pub struct RootEnd {
+    nesting: Nesting,
+    has_come: bool,
+}
+
+impl RootEnd {
+    /// Takes the next piece; each is looked at once.
+    pub fn push(&mut self, piece: &str) {
+        let mut letters = piece.chars();
+        while !self.has_come {
+            let Some(letter) = letters.next() else { return };
+            self.has_come = self.nesting.step(letter) == Step::Closed;
+        }
+    }
+
+    /// Whether the root has ended.
+    pub const fn has_come(&self) -> bool {
+        self.has_come
+    }
+}
+
 /// A text nests deeper than [`DEEPEST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooDeep;

@@ -196,7 +196,7 @@ impl<'a> Writer<'_, 'a> {
     /// What the turns with a call's results say.
     fn results_in(&mut self, turns: &[usize]) -> Cow<'a, str> {
         let all = self.turns;
-        let mut joined: Option<Cow<'a, str>> = None;
+        let mut told = Vec::with_capacity(turns.len());
         for turn in turns.iter().filter_map(|at| all.get(*at)) {
             let text = self.text_of(&turn.parts);
             // The format has no other place for it.
@@ -207,16 +207,15 @@ impl<'a> Writer<'_, 'a> {
                     ..
                 }
             );
-            let text = match has_failed {
+            told.push(match has_failed {
                 true => Cow::Owned(format!("The call has failed: {text}")),
                 false => text,
-            };
-            joined = Some(match joined {
-                None => text,
-                Some(before) => Cow::Owned(format!("{before}\n{text}")),
             });
         }
-        joined.unwrap_or_default()
+        match told.len() {
+            0 | 1 => told.pop().unwrap_or_default(),
+            _ => Cow::Owned(told.join("\n")),
+        }
     }
 
     fn push(&mut self, role: Role, text: Cow<'a, str>, tool_call_id: Option<Cow<'a, str>>) {

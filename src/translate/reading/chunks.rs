@@ -19,6 +19,7 @@ use super::decoder::{Additions, Step};
 use super::details::Details;
 use super::event::{Fault, FinishReason};
 use super::reported::Reported;
+use crate::translate::json::RootEnd;
 use crate::wire::openrouter::answer::{
     CallPiece, ChatAnswer, Choice, ContentParts, MAX_CALLS, Said,
 };
@@ -41,13 +42,14 @@ pub struct Chunks {
 }
 
 /// A call, as the model made it: whether the tool exists and the arguments fit is not yet known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct NativeCall {
     index: Option<u64>,
     id: String,
     pub name: String,
     /// JSON, or what was meant to be.
     pub arguments: String,
+    end: RootEnd,
 }
 
 /// Why the upstream says that the answer has ended.
@@ -75,6 +77,8 @@ enum Speaks {
 
 /// The end of a stream of chunks.
 const DONE: &[u8] = b"[DONE]";
+/// The longest arguments that are no object and still those of a call, such as `null`.
+const LONGEST_OTHER: usize = 16;
 /// The most that a call may be named with.
 const LONGEST_NAME: usize = 256;
 
@@ -312,6 +316,7 @@ impl Chunks {
             true => string(raw)?,
             false => raw.get().into(),
         };
+        call.end.push(&arguments);
         call.arguments.push_str(&arguments);
         let length = arguments.len();
         self.take_room(length)
@@ -348,8 +353,14 @@ impl fmt::Display for NativeCall {
 }
 
 impl NativeCall {
+    /// Whether the arguments have ended. It is asked for each piece, so it must not read all of them
+    /// again; what is no object is short.
     fn is_complete(&self) -> bool {
-        serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
+        let is_other = || {
+            self.arguments.len() <= LONGEST_OTHER
+                && serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
+        };
+        self.end.has_come() || is_other()
     }
 
     /// Names come whole, and rarely in pieces; some servers repeat them in every piece.
