@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::reading::UsageSource;
 use super::upstream::UpstreamId;
+use crate::wire::object::{MORE, Unknown};
 use crate::wire::openai::chat::GatewayNotes;
-use crate::wire::openai::object::{MORE, Unknown};
 
 /// The fields of a request that were not simply passed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,6 +7,8 @@
 pub mod anthropic;
 pub mod fal;
 pub mod list;
+pub mod object;
 pub mod openai;
 pub mod openrouter;
 pub mod text;
+pub mod text_or_list;

@@ -118,7 +118,7 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
-    use crate::wire::openai::object::Unknown;
+    use crate::wire::object::Unknown;
 
     fn file(data: &str, name: Option<&'static str>) -> Result<FileContent<'static>, Rejection> {
         let text = |text: &str| Text(Cow::Owned(text.to_owned()));

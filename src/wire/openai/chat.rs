@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::object::objects;
+use crate::wire::object::objects;
 use crate::wire::text::Text;
 
 objects! {

@@ -1,14 +1,11 @@
 //! `ChatCompletionRequestMessage` and its content parts.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::object::objects;
+use crate::wire::object::objects;
 use crate::wire::text::Text;
+use crate::wire::text_or_list::{ListItem, TextOrList};
 
 objects! {
     /// One message of a request. Which members may occur depends on `role`.
@@ -75,36 +72,8 @@ objects! {
 }
 
 /// The content of a message: a string, or a list of parts.
-#[derive(Debug)]
-pub enum Content<'a> {
-    Text(Text<'a>),
-    Parts(Vec<ContentPart<'a>>),
-}
+pub type Content<'a> = TextOrList<'a, ContentPart<'a>>;
 
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ContentVisitor;
-
-        impl<'de> Visitor<'de> for ContentVisitor {
-            type Value = Content<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a string or a list of parts")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Content<'de>, E> {
-                Ok(Content::Text(Text(text.into())))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Content<'de>, E> {
-                Ok(Content::Text(Text(text.to_owned().into())))
-            }
-
-            fn visit_seq<S: SeqAccess<'de>>(self, parts: S) -> Result<Content<'de>, S::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(parts)).map(Content::Parts)
-            }
-        }
-
-        deserializer.deserialize_any(ContentVisitor)
-    }
+impl ListItem for ContentPart<'_> {
+    const EXPECTED: &'static str = "a string or a list of parts";
 }

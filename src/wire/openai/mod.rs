@@ -6,6 +6,5 @@ pub mod error;
 pub mod fields;
 pub mod message;
 pub mod model;
-pub mod object;
 pub mod responses;
 pub mod usage;

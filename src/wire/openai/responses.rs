@@ -4,7 +4,7 @@
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::object::objects;
+use crate::wire::object::objects;
 use crate::wire::text::Text;
 
 objects! {

@@ -6,7 +6,7 @@ use crate::translate::ask::{AnswerFormat, AnswerSchema};
 use crate::translate::draft::{Draft, Field, refuse_lone_surrogates};
 use crate::translate::face::functions::is_plain_name;
 use crate::translate::rejection::{Cause, Rejection};
-use crate::wire::openai::object::objects;
+use crate::wire::object::objects;
 use crate::wire::text::Text;
 
 objects! {

@@ -212,7 +212,7 @@ impl<'a> Builder<'a, '_> {
             None => Ok(Vec::new()),
             Some(Content::Text(Text(text))) if text.is_empty() => Ok(Vec::new()),
             Some(Content::Text(Text(text))) => Ok(vec![Part::Text(text)]),
-            Some(Content::Parts(parts)) => {
+            Some(Content::List(parts)) => {
                 let mut out = Vec::with_capacity(parts.len());
                 for (position, part) in parts.into_iter().enumerate() {
                     self.part(&mut out, format!("{path}.content[{position}]"), part)?;

@@ -12,7 +12,7 @@ use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::translate::tools::{Choice, Offer, Tool};
 use crate::wire::list::List;
-use crate::wire::openai::object::objects;
+use crate::wire::object::objects;
 use crate::wire::text::Text;
 
 /// The most tools OpenAI takes.

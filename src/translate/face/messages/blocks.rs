@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 
 use crate::translate::ask::{Part, push_text};
-use crate::translate::draft::Field;
+use crate::translate::draft::read_at;
 use crate::translate::face::attached::between_lines;
 use crate::translate::image::{self, DataUri};
 use crate::translate::notes::Members;
@@ -159,16 +159,11 @@ impl<'a, 'l> Reader<'a, 'l> {
         let Some(value) = block.content else {
             return Ok(parts);
         };
-        let field = Field {
-            name: "content",
-            value,
-        };
-        let content: Content<'a> = field
-            .parse("a string or a list of content blocks")
-            .map_err(|rejection| within(rejection, path))?;
+        let place = format!("{path}.content");
+        let content: Content<'a> = read_at(value, &place, "a string or a list of content blocks")?;
         match content {
             Content::Text(Text(text)) => push_text(&mut parts, text),
-            Content::Blocks(blocks) => {
+            Content::List(blocks) => {
                 for (at, block) in blocks.into_iter().enumerate() {
                     let path = format!("{path}.content[{at}]");
                     match block.kind.as_str() {
@@ -235,7 +230,7 @@ impl<'a, 'l> Reader<'a, 'l> {
         let text = match (source.kind.as_str(), &source.data, source.content) {
             ("text", Some(Text(data)), _) => Some(data.to_string()),
             ("content", _, Some(Content::Text(Text(text)))) => Some(text.into_owned()),
-            ("content", _, Some(Content::Blocks(blocks))) => Some(texts_of(blocks)),
+            ("content", _, Some(Content::List(blocks))) => Some(texts_of(blocks)),
             ("base64", Some(Text(data)), _) => {
                 let media_type = source.media_type.as_ref().map_or("", Text::as_str);
                 decoded(media_type, data)
@@ -269,13 +264,8 @@ fn source<'a>(block: &Block<'a>, path: &str) -> Result<Source<'a>, Rejection> {
     let Some(value) = block.source else {
         return Err(Rejection::missing(format!("{path}.source")));
     };
-    let field = Field {
-        name: "source",
-        value,
-    };
-    field
-        .parse("an object such as {\"type\": \"base64\", \"media_type\": ..., \"data\": ...}")
-        .map_err(|rejection| within(rejection, path))
+    let expected = "an object such as {\"type\": \"base64\", \"media_type\": ..., \"data\": ...}";
+    read_at(value, &format!("{path}.source"), expected)
 }
 
 /// The text of a document that is sent as base64, if it is text.
@@ -335,20 +325,6 @@ fn found_texts(raw: &RawValue) -> String {
     let mut found = Vec::new();
     collect(&value, &mut found);
     found.join("\n")
-}
-
-/// A refusal of what stands in a block, with the block's place.
-fn within(rejection: Rejection, path: &str) -> Rejection {
-    let inner = rejection.param.clone().unwrap_or_default();
-    let full = format!("{path}.{inner}");
-    let message = rejection
-        .message
-        .replace(&format!("'{inner}'"), &format!("'{full}'"));
-    Rejection {
-        param: Some(full),
-        message,
-        ..rejection
-    }
 }
 
 fn unsupported(path: &str, reason: &str) -> Rejection {

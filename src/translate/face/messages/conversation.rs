@@ -89,7 +89,7 @@ impl<'a> Builder<'a, '_> {
         let content: Content<'a> = field.parse("a string or a list of text blocks")?;
         match content {
             Content::Text(Text(text)) => self.add_instructions(text),
-            Content::Blocks(blocks) => {
+            Content::List(blocks) => {
                 for (position, block) in blocks.into_iter().enumerate() {
                     let path = format!("system[{position}]");
                     let text = self.only_text(block, &path)?;
@@ -145,7 +145,7 @@ impl<'a> Builder<'a, '_> {
         let mut parts = Vec::new();
         match content {
             Content::Text(Text(text)) => self.reader.push_text(&mut parts, text),
-            Content::Blocks(blocks) => {
+            Content::List(blocks) => {
                 for (at, block) in blocks.into_iter().enumerate() {
                     let text = self.only_text(block, &format!("{path}.content[{at}]"))?;
                     self.reader.push_text(&mut parts, text);
@@ -172,7 +172,7 @@ impl<'a> Builder<'a, '_> {
                 self.push(Speaker::User { name: None }, parts);
                 return Ok(());
             }
-            Content::Blocks(blocks) => blocks,
+            Content::List(blocks) => blocks,
         };
         let is_result = |block: &Block<'_>| block.kind.as_str() == "tool_result";
         self.reader.is_among_results = blocks.iter().any(is_result);
@@ -215,7 +215,7 @@ impl<'a> Builder<'a, '_> {
         let mut parts = Vec::new();
         match content {
             Content::Text(Text(text)) => self.reader.push_text(&mut parts, text),
-            Content::Blocks(blocks) => {
+            Content::List(blocks) => {
                 // Calls come last in a turn, whatever was said between them.
                 let mut calls = Vec::new();
                 for (at, block) in blocks.into_iter().enumerate() {

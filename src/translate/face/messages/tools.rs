@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use crate::translate::draft::{Draft, Field, refuse_lone_surrogates};
+use crate::translate::draft::{Draft, Field};
+use crate::translate::face::functions::parameters;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::translate::tools::{Choice, Offer, Tool};
 use crate::wire::anthropic::request::{Tool as RequestTool, ToolChoice};
@@ -179,15 +180,8 @@ fn tool_of<'a>(tool: RequestTool<'a>, position: usize) -> Result<Tool<'a>, Rejec
         );
         return Err(Rejection::invalid(path, message));
     }
-    let given = tool.input_schema.filter(|raw| raw.get() != "null");
     let path = format!("{path}.input_schema");
-    if given.is_some_and(|raw| !raw.get().starts_with('{')) {
-        let message = format!("Invalid '{path}': it must be a JSON Schema, which is an object.");
-        return Err(Rejection::invalid(path, message));
-    }
-    if let Some(raw) = given {
-        refuse_lone_surrogates(raw, &path)?;
-    }
+    let given = parameters(tool.input_schema, &path)?;
     let described = tool.description.map(|Text(text)| text);
     let own = known.and_then(|known| serde_json::from_str::<&'static RawValue>(known.schema).ok());
     Ok(Tool {

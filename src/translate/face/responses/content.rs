@@ -11,8 +11,8 @@ use crate::translate::face::files::{self, FileContent};
 use crate::translate::image;
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
+use crate::wire::object::Unknown;
 use crate::wire::openai::message::File;
-use crate::wire::openai::object::Unknown;
 use crate::wire::openai::responses::InputPart;
 use crate::wire::text::Text;
 

@@ -63,7 +63,7 @@ macro_rules! objects {
         pub struct $name<$a> {
             $( $(#[$about_member])* pub $field: $kind, )*
             /// The other members that say something.
-            pub unknown: $crate::wire::openai::object::Unknown<$a>,
+            pub unknown: $crate::wire::object::Unknown<$a>,
         }
 
         impl<'de: $a, $a> serde::Deserialize<'de> for $name<$a> {
@@ -82,7 +82,7 @@ macro_rules! objects {
                         mut map: M,
                     ) -> Result<Self::Value, M::Error> {
                         $( let mut $field: Option<$kind> = None; )*
-                        let mut unknown = $crate::wire::openai::object::Unknown::default();
+                        let mut unknown = $crate::wire::object::Unknown::default();
                         while let Some(member) = map.next_key::<$crate::wire::text::Text<$a>>()? {
                             match member.as_str() {
                                 $( $member if $field.is_some() => {
@@ -95,7 +95,7 @@ macro_rules! objects {
                         Ok($name {
                             $( $field: match $field {
                                 Some(value) => value,
-                                None => $crate::wire::openai::object::missing($member)?,
+                                None => $crate::wire::object::missing($member)?,
                             }, )*
                             unknown,
                         })
