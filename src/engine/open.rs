@@ -52,20 +52,30 @@ impl<'a> Order<'_, 'a> {
     /// What fal is known to take is a hint: a plan that does not fit into it is made without it, and
     /// fal may say so itself.
     fn plan_for(&self, target: &Target<'a>, others: &[Target<'a>]) -> Result<Plan<'a>, Rejection> {
-        let mut target = Cow::Borrowed(target);
-        let mut first = plan(self.ask, &target, others, self.capabilities)?;
-        let place = self.place(&first);
-        let observed = &self.engine.observed;
-        let lacks = target.lacks.and(observed.lacking(&place));
-        if lacks != target.lacks {
-            target.to_mut().lacks = lacks;
-            first = plan(self.ask, &target, others, self.capabilities)?;
+        let mut first = plan(self.ask, target, others, self.capabilities)?;
+        let known = self.known(target, &first);
+        if known.lacks != target.lacks {
+            first = plan(self.ask, &known, others, self.capabilities)?;
         }
-        let longest = observed.longest(&place);
+        let target = known;
+        let longest = self.engine.observed.longest(&self.place(&first));
         if longest.allows(lengths(&first)) {
             return Ok(first);
         }
         Ok(self.plan_within(&target, others, longest).unwrap_or(first))
+    }
+
+    /// The target with what it is known to refuse, at the place where this plan goes.
+    fn known<'t>(&self, target: &'t Target<'a>, plan: &Plan<'_>) -> Cow<'t, Target<'a>> {
+        let refused = self.engine.observed.lacking(&self.place(plan));
+        let lacks = target.lacks.and(refused);
+        match lacks == target.lacks {
+            true => Cow::Borrowed(target),
+            false => Cow::Owned(Target {
+                lacks,
+                ..target.clone()
+            }),
+        }
     }
 
     fn plan_within(
@@ -165,9 +175,8 @@ impl<'a> Walk<'_, '_, 'a> {
             if !self.ledger.has_calls_left(plan.choices) {
                 return Err(failure);
             }
-            if std::mem::take(&mut may_shorten)
-                && let Some(shorter) = self.shorten(&plan, target, others, error)
-            {
+            if may_shorten && let Some(shorter) = self.shorten(&plan, target, others, error) {
+                may_shorten = false;
                 plan = shorter?;
                 continue;
             }
@@ -296,7 +305,8 @@ impl<'a> Walk<'_, '_, 'a> {
         if longest.allows(lengths(plan)) {
             return None;
         }
-        let shorter = self.order.plan_within(target, others, longest);
+        let target = self.order.known(target, plan);
+        let shorter = self.order.plan_within(&target, others, longest);
         Some(shorter.map_err(Failure::Rejected))
     }
 

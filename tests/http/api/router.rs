@@ -273,6 +273,41 @@ fn models_that_must_reason_are_let_reason() {
     assert_eq!(answer.header("x-gateway-ignored"), Some("reasoning_effort"));
 }
 
+/// What one refusal has taught is not forgotten over the next.
+#[test]
+fn a_model_that_must_reason_is_let_reason_in_a_shorter_prompt_too() {
+    let too_long = json!({ "detail": [{
+        "loc": ["body", "prompt"], "msg": "too long", "type": "string_too_long", "ctx": { "max_length": 1200 },
+    }] });
+    let answers = vec![
+        refusal(400, "Reasoning is mandatory and cannot be disabled"),
+        http(422, "application/json", &too_long.to_string()),
+        whole(&json!({ "output": "Hi.", "usage": usage() })),
+    ];
+    let fal = ScriptedUpstream::with(move |number| {
+        let answer = answers.get(number).or(answers.last()).unwrap();
+        vec![Step::Read, Step::Write(answer.clone()), Step::Close]
+    });
+    let shifting = fal.setup().set("limits.overflow", "shift");
+    let gateway = router(shifting).start();
+    let turn = |role: &str| json!({ "role": role, "content": "word ".repeat(100) });
+    let messages: Vec<Value> = ["user", "assistant"]
+        .repeat(2)
+        .into_iter()
+        .map(turn)
+        .collect();
+    let messages = [messages, vec![json!({ "role": "user", "content": "Hi" })]].concat();
+    let answer = gateway.ask(&json!({ "model": "x/y", "messages": messages }));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let bodies: Vec<Value> = sent(&fal).into_iter().map(|(_, body)| body).collect();
+    let reasons = |body: &Value| body["reasoning"] == true;
+    assert_eq!(
+        bodies.iter().map(reasons).collect::<Vec<_>>(),
+        [false, true, true]
+    );
+    assert!(bodies[2]["prompt"].as_str().unwrap().len() <= 1200);
+}
+
 #[test]
 fn priority_is_dropped_with_a_note() {
     let fal = Emulated::start();
