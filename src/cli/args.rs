@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use crate::config::{Dialect, Override, Sources};
 
-/// OpenAI's API in front of fal.ai's any-llm.
+/// OpenAI's and Anthropic's APIs in front of fal.ai's language models.
 #[derive(Debug, Parser)]
 #[command(
     name = "fal-gateway",

@@ -37,6 +37,7 @@ pub fn demo(args: &DemoArgs, out: &mut impl Write) -> io::Result<u8> {
     actix_web::rt::System::new().block_on(async {
         let emulator = start_emulator()?;
         point_at(&mut config, &emulator.url());
+        let has_console = config.console.enabled;
         let application = match Application::build(config) {
             Ok(application) => application,
             Err(error) => {
@@ -50,7 +51,7 @@ pub fn demo(args: &DemoArgs, out: &mut impl Write) -> io::Result<u8> {
         let stopper = application.stopper();
         let signals = Signals::listen()?;
         let serving = actix_web::rt::spawn(run_until_signal(application, signals, None));
-        introduce(out, &url, &emulator.url())?;
+        introduce(out, &url, &emulator.url(), has_console)?;
         let prompt = args.prompt.as_deref().unwrap_or(QUESTION);
         let code = first_answer(out, &url, prompt).await?;
         if args.once {
@@ -106,13 +107,17 @@ fn sources(args: &DemoArgs) -> Sources {
     }
 }
 
-fn introduce(out: &mut impl Write, url: &str, emulator: &str) -> io::Result<()> {
+fn introduce(out: &mut impl Write, url: &str, emulator: &str, has_console: bool) -> io::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     writeln!(
         out,
         "  fal-gateway {version}  ·  demo: answers come from the built-in fal EMULATOR, nothing leaves this machine\n"
     )?;
     writeln!(out, "  OpenAI API  {url}   (any API key)")?;
+    if has_console {
+        let page = url.trim_end_matches("/v1");
+        writeln!(out, "  Console     {page}/   (for a browser)")?;
+    }
     writeln!(
         out,
         "  fal API     {emulator}   (a stand-in for fal.run; {emulator}/_emulator/help)\n"
