@@ -279,7 +279,7 @@ fn a_model_that_must_reason_is_let_reason_in_a_shorter_prompt_too() {
     let too_long = json!({ "detail": [{
         "loc": ["body", "prompt"], "msg": "too long", "type": "string_too_long", "ctx": { "max_length": 1200 },
     }] });
-    let answers = vec![
+    let answers = [
         refusal(400, "Reasoning is mandatory and cannot be disabled"),
         http(422, "application/json", &too_long.to_string()),
         whole(&json!({ "output": "Hi.", "usage": usage() })),
