@@ -48,7 +48,7 @@ pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<u8> {
     }
 }
 
-/// Prints the configuration reference, as the README has it.
+/// Prints the configuration reference, as `docs/configuration.md` has it.
 ///
 /// # Errors
 ///

@@ -3,7 +3,7 @@
 //! Every setting is one row of a table: the `settings!` blocks in
 //! `server.rs`, `fal.rs` and their neighbours give its name, type, default,
 //! meaning and what it takes. From these rows come the structs below, the
-//! loader, the search for unknown names, `fal-gateway check` and the README's
+//! loader, the search for unknown names, `fal-gateway check` and the
 //! configuration reference, so none of them can disagree.
 //!
 //! A value comes from, in rising order: the built-in default, the TOML file,

@@ -1,4 +1,4 @@
-//! The configuration reference of the README, rendered from the table.
+//! The configuration reference of `docs/configuration.md`, rendered from the table.
 
 use super::records::records;
 use super::settings::{Reload, Setting, sections};

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use super::kinds::Kind;
 
-/// One setting as the loader, `check` and the README see it.
+/// One setting as the loader, `check` and the reference see it.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// Section and name: `server.listen`.

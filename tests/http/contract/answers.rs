@@ -342,7 +342,7 @@ async fn whatever_breaks_an_answer_becomes_a_described_ending() {
     }
 }
 
-/// Status, code and `x-should-retry` of each way in which fal fails, as the README lists them.
+/// Status, code and `x-should-retry` of each way in which fal fails, as `docs/streaming.md` lists them.
 #[actix_web::test]
 async fn fals_failures_have_the_statuses_and_codes_that_are_written() {
     let world = Gateway::open(IMPATIENT);

@@ -34,7 +34,7 @@ fn printed(output: &Output) -> String {
     out
 }
 
-/// The table of the README: what the command prints when it is asked for nothing in particular.
+/// The table of `docs/evaluation.md`: what the command prints when it is asked for nothing in particular.
 pub(crate) fn table() -> String {
     let printed = printed(&eval(&[], &[]));
     let (_, table) = printed.split_once("\n\n").unwrap();

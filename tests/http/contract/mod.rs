@@ -1,8 +1,8 @@
-//! The written promises against what is served: `openapi/`, the README, the container files.
+//! The written promises against what is served: `openapi/`, the pages, the container files.
 //!
 //! A gateway and an emulated fal run in this process; everything is asked over HTTP. Where a test
 //! fails because the code has moved on, the documents are what has to follow. Some parts of the
-//! README are generated: `UPDATE_README=1 cargo test --test http` writes them.
+//! pages are generated: `UPDATE_README=1 cargo test --test http readme` writes them.
 
 mod answers;
 mod container;

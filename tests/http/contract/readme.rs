@@ -1,6 +1,7 @@
-//! The README tells the truth: its tables, its commands, its examples.
+//! The written pages tell the truth: their tables, commands, examples and links.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Parser;
@@ -10,7 +11,7 @@ use fal_gateway::translate::draft::Fate;
 use serde_json::Value;
 
 use crate::contract::description::{Judge, document};
-use crate::contract::fates::{CHAT, COMPLETIONS, Face, MESSAGES, name};
+use crate::contract::fates::{CHAT, COMPLETIONS, Face, MESSAGES, RESPONSES, name};
 use crate::contract::{eval, file};
 
 /// The fields of a chat request by what becomes of them.
@@ -40,11 +41,7 @@ fn fields() -> String {
     page
 }
 
-/// The fields of a completion request, in one table.
-fn completion_fields() -> String {
-    in_one_table(&COMPLETIONS)
-}
-
+/// The fields of a request, in the order of the code's table.
 fn in_one_table(face: &Face) -> String {
     let mut page = "| Field | Fate | How |\n|---|---|---|\n".to_owned();
     for row in face.table {
@@ -53,36 +50,63 @@ fn in_one_table(face: &Face) -> String {
     page
 }
 
-/// Compares what stands between two markers with what belongs there, or writes it.
-fn generated(marker: &str, wanted: &str) {
-    let readme = file("README.md");
+/// Compares what stands between two markers of a page with what belongs there, or writes it.
+fn generated(page: &str, marker: &str, wanted: &str) {
+    let text = file(page);
     let (begin, end) = (
         format!("<!-- {marker}: generated -->\n\n"),
         format!("<!-- /{marker} -->"),
     );
-    let (before, rest) = readme.split_once(&begin).unwrap();
+    let (before, rest) = text.split_once(&begin).unwrap();
     let (found, after) = rest.split_once(&end).unwrap();
     let wanted = wanted.trim_end_matches('\n').to_owned() + "\n\n";
     if std::env::var_os("UPDATE_README").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        std::fs::write(path, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
+        let text = format!("{before}{begin}{wanted}{end}{after}");
+        std::fs::write(root().join(page), text).unwrap();
         return;
     }
     assert!(
         found == wanted,
-        "the README is behind; UPDATE_README=1 cargo test --test http writes it"
+        "{page} is behind; UPDATE_README=1 cargo test --test http readme writes it"
     );
 }
 
-/// One test for all parts, because all write the same file.
+/// One test for all parts, because some share a page.
 #[test]
 fn the_generated_parts_are_up_to_date() {
-    generated("fields", &fields());
-    generated("completion-fields", &completion_fields());
-    generated("message-fields", &in_one_table(&MESSAGES));
-    generated("settings", &config::reference());
-    generated("speed", &file("bench/RESULTS.md"));
-    generated("eval", &eval::table());
+    generated("docs/fields.md", "fields", &fields());
+    let completions = in_one_table(&COMPLETIONS);
+    generated("docs/fields.md", "completion-fields", &completions);
+    let messages = in_one_table(&MESSAGES);
+    generated("docs/messages.md", "message-fields", &messages);
+    let responses = in_one_table(&RESPONSES);
+    generated("docs/responses.md", "response-fields", &responses);
+    generated("docs/configuration.md", "settings", &config::reference());
+    generated("docs/speed.md", "speed", &file("bench/RESULTS.md"));
+    generated("docs/evaluation.md", "eval", &eval::table());
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All pages for readers, by their paths: those at the top, and all in `docs`.
+fn pages() -> Vec<String> {
+    let mut pages = Vec::new();
+    let mut folders = vec![(PathBuf::new(), false), (PathBuf::from("docs"), true)];
+    while let Some((folder, deep)) = folders.pop() {
+        for entry in std::fs::read_dir(root().join(&folder)).unwrap() {
+            let path = folder.join(entry.unwrap().file_name());
+            if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path.to_str().unwrap().to_owned());
+            } else if deep && root().join(&path).is_dir() {
+                folders.push((path, true));
+            }
+        }
+    }
+    assert!(pages.len() > 15, "{pages:?}");
+    pages.sort();
+    pages
 }
 
 /// A fenced block: its language and its text.
@@ -167,8 +191,8 @@ pub(crate) fn assert_understood(arguments: &[String]) {
 #[test]
 fn every_command_shown_is_understood() {
     let mut seen = 0;
-    for page in ["README.md", "ARCHITECTURE.md", "SECURITY.md"] {
-        let page = file(page);
+    for page in pages() {
+        let page = file(&page);
         let consoles = blocks(&page)
             .into_iter()
             .filter(|block| block.language == "console");
@@ -186,40 +210,47 @@ fn every_command_shown_is_understood() {
 
 #[test]
 fn every_example_can_be_read() {
-    let readme = file("README.md");
     let judge = Judge::new();
-    for Block { language, text } in blocks(&readme) {
-        match language {
-            "json" => {
-                serde_json::from_str::<Value>(text)
-                    .unwrap_or_else(|error| panic!("{error} in\n{text}"));
-            }
-            "yaml" => {
-                serde_saphyr::from_str::<Value>(text)
-                    .unwrap_or_else(|error| panic!("{error} in\n{text}"));
-            }
-            "toml" => {
-                Config::load(&Sources::default().with_file("fal-gateway.toml", text))
-                    .unwrap_or_else(|problems| panic!("{problems} in\n{text}"));
-            }
-            _ => {}
-        }
-        for data in text.lines().filter_map(|line| line.strip_prefix("data: {")) {
-            let event: Value = serde_json::from_str(&format!("{{{data}")).unwrap();
-            let schema = match event.get("error") {
-                Some(_) => "ErrorResponse",
-                None => "ChatCompletionChunk",
-            };
-            assert_eq!(judge.schema_faults(schema, &event), [""; 0], "{event}");
+    for page in pages() {
+        for block in blocks(&file(&page)) {
+            can_be_read(&judge, &page, &block);
         }
     }
 }
 
-/// Codes are what programs branch on, so the README's table holds all of them and no other.
+fn can_be_read(judge: &Judge, page: &str, block: &Block<'_>) {
+    let text = block.text;
+    match block.language {
+        "json" => {
+            serde_json::from_str::<Value>(text)
+                .unwrap_or_else(|error| panic!("{page}: {error} in\n{text}"));
+        }
+        "yaml" => {
+            serde_saphyr::from_str::<Value>(text)
+                .unwrap_or_else(|error| panic!("{page}: {error} in\n{text}"));
+        }
+        "toml" => {
+            Config::load(&Sources::default().with_file("fal-gateway.toml", text))
+                .unwrap_or_else(|problems| panic!("{page}: {problems} in\n{text}"));
+        }
+        _ => {}
+    }
+    for data in text.lines().filter_map(|line| line.strip_prefix("data: {")) {
+        let event: Value = serde_json::from_str(&format!("{{{data}")).unwrap();
+        let schema = match event.get("error") {
+            Some(_) => "ErrorResponse",
+            None => "ChatCompletionChunk",
+        };
+        let faults = judge.schema_faults(schema, &event);
+        assert_eq!(faults, [""; 0], "{page}: {event}");
+    }
+}
+
+/// Codes are what programs branch on, so the page's table holds all of them and no other.
 #[test]
 fn the_table_of_errors_holds_every_code_under_its_status() {
-    let readme = file("README.md");
-    let (_, table) = readme.split_once("| Status | `code` |").unwrap();
+    let page = file("docs/streaming.md");
+    let (_, table) = page.split_once("| Status | `code` |").unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
     let mut written = Vec::new();
     for row in table.lines().skip(2) {
@@ -255,25 +286,98 @@ fn the_table_of_errors_holds_every_code_under_its_status() {
     }
 }
 
-#[test]
-fn every_file_that_the_pages_link_to_exists() {
-    for page in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "CHANGELOG.md",
-        "SECURITY.md",
-    ] {
-        let text = file(page);
-        for link in text.split("](").skip(1) {
-            let (target, _) = link.split_once(')').unwrap();
-            let target = target.split('#').next().unwrap();
-            if target.is_empty() || target.contains("://") {
-                continue;
-            }
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(target);
-            assert!(path.exists(), "{page} links to {target}");
+/// The name that GitHub gives a heading in addresses.
+fn anchor(heading: &str) -> String {
+    let letters = heading.trim_start_matches('#').trim().chars();
+    let kept = letters.filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// Takes the `.` and `..` out of a path.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir => assert!(plain.pop(), "{}", path.display()),
+            part => plain.push(part),
         }
     }
+    plain
+}
+
+/// The places in this repository that a page links to: a path and perhaps a heading.
+fn links(page: &str, text: &str) -> Vec<(PathBuf, Option<String>)> {
+    let folder = Path::new(page).parent().unwrap();
+    let targets = text.split("](").skip(1).filter_map(|link| {
+        let (target, _) = link.split_once(')')?;
+        (!target.contains("://") && !target.contains(' ')).then_some(target)
+    });
+    targets
+        .map(|target| {
+            let (path, heading) = match target.split_once('#') {
+                Some((path, heading)) => (path, Some(heading.to_owned())),
+                None => (target, None),
+            };
+            let path = match path {
+                "" => PathBuf::from(page),
+                path => plain(&folder.join(path)),
+            };
+            (path, heading)
+        })
+        .collect()
+}
+
+#[test]
+fn no_link_inside_the_repository_is_dead() {
+    let mut seen = 0;
+    for page in pages() {
+        for (path, heading) in links(&page, &file(&page)) {
+            let shown = path.display();
+            assert!(root().join(&path).exists(), "{page} links to {shown}");
+            if let Some(heading) = heading {
+                let target = file(path.to_str().unwrap());
+                let mut headings = target.lines().filter(|line| line.starts_with('#'));
+                assert!(
+                    headings.any(|line| anchor(line) == heading),
+                    "{page} links to {shown}#{heading}"
+                );
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "only {seen} links were found");
+}
+
+/// Whoever begins at the README finds every page.
+#[test]
+fn every_page_can_be_reached_from_the_readme() {
+    let mut reached = BTreeSet::from([PathBuf::from("README.md")]);
+    let mut unread: Vec<PathBuf> = reached.iter().cloned().collect();
+    while let Some(page) = unread.pop() {
+        let page = page.to_str().unwrap();
+        for (path, _) in links(page, &file(page)) {
+            let is_page = path.extension().is_some_and(|extension| extension == "md");
+            if is_page && reached.insert(path.clone()) {
+                unread.push(path);
+            }
+        }
+    }
+    for page in pages() {
+        assert!(
+            reached.contains(Path::new(&page)),
+            "nothing links to {page}"
+        );
+    }
+}
+
+#[test]
+fn the_readme_is_read_in_a_few_minutes() {
+    let length = file("README.md").len();
+    assert!(
+        length <= 12 * 1024,
+        "{length} bytes: move something to docs"
+    );
 }
 
 /// The map names a test for each promise: `file`: `test`, `test`.
