@@ -60,13 +60,13 @@ pub enum StartError {
 
 /// Ends a running application from elsewhere.
 #[derive(Clone)]
-pub struct Stopper {
+pub struct ShutdownHandle {
     gateway: Arc<Gateway>,
     servers: Vec<ServerHandle>,
 }
 
 /// How long streams have, once they are told to end, to say so.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Application {
     /// Binds the address and gets everything ready; nothing is served yet.
@@ -114,13 +114,13 @@ impl Application {
     }
 
     /// A way to end the application while it runs.
-    pub fn stopper(&self) -> Stopper {
+    pub fn stopper(&self) -> ShutdownHandle {
         let metrics = self.metrics_server.as_ref().map(|(server, _)| server);
         let servers = std::iter::once(&self.server)
             .chain(metrics)
             .map(Server::handle)
             .collect();
-        Stopper {
+        ShutdownHandle {
             gateway: self.gateway.clone(),
             servers,
         }
@@ -150,7 +150,7 @@ impl Application {
     }
 }
 
-impl Stopper {
+impl ShutdownHandle {
     /// Ends the application in order: no new requests, running ones finish within the drain limit,
     /// what still runs then is told to end.
     pub async fn stop(&self) {
@@ -162,7 +162,7 @@ impl Stopper {
             .is_err()
         {
             stopping.enforced.cancel();
-            let _ = tokio::time::timeout(LAST_WORDS, self.gateway.until_idle()).await;
+            let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.gateway.until_idle()).await;
         }
         for server in &self.servers {
             server.stop(true).await;
@@ -233,7 +233,7 @@ where
             // A client that closes its sending side is gone: its call to fal is dropped at once.
             .h1_allow_half_closed(false)
             .client_request_timeout(settings.header_timeout)
-            .client_disconnect_timeout(LAST_WORDS)
+            .client_disconnect_timeout(CLOSING_TIMEOUT)
             .keep_alive(settings.keep_alive)
             .on_connect_ext(|socket: &Guarded, data| socket.introduce(data))
             .h1(map_config(app, |()| AppConfig::default()));
@@ -243,7 +243,7 @@ where
     };
     let server = builder
         .disable_signals()
-        .shutdown_timeout(LAST_WORDS.as_secs())
+        .shutdown_timeout(CLOSING_TIMEOUT.as_secs())
         .listen("http", listener, service)?;
     Ok((server.run(), address))
 }
@@ -325,10 +325,10 @@ fn worker(gateway: &Arc<Gateway>) -> Worker {
 
 /// How many connections are taken: as many as configured, or as the process can afford.
 fn connections(settings: &config::Server) -> usize {
-    const MOST: usize = 10_000;
+    const MAX: usize = 10_000;
     let affordable = descriptors() / 2;
     let Some(configured) = settings.max_connections else {
-        return affordable.clamp(1, MOST);
+        return affordable.clamp(1, MAX);
     };
     if configured > affordable {
         tracing::warn!(

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::hint::black_box;
 
-use fal_gateway::translate::face::answer::{Choices, StreamedAnswer, WholeAnswer};
+use fal_gateway::translate::face::answer::{AnswerSink, StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::chat::write::ChatChunks;
 use fal_gateway::translate::face::objects::UsageChunk;
-use fal_gateway::translate::reading::{Event, Format, Limits, Reader, Sink};
+use fal_gateway::translate::reading::{Event, Format, Reader, ReaderLimits, Sink};
 
 use crate::support::{CAPABILITIES, chat_json, chat_stream, plan};
 
@@ -58,7 +58,7 @@ pub(crate) const CASES: &[Case] = &[
     case("whole answer of 512 characters", 1, whole_answer),
 ];
 
-const LIMITS: Limits = Limits {
+const LIMITS: ReaderLimits = ReaderLimits {
     max_event: 1 << 20,
     max_object: 1 << 20,
     accept_missing_final: true,

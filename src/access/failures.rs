@@ -10,7 +10,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// The most addresses that are told apart. What comes from others meanwhile is counted together,
 /// so that many addresses can neither fill the memory nor pass the limit.
-const MOST_ADDRESSES: usize = 10_000;
+const MAX_ADDRESSES: usize = 10_000;
 
 /// The wrong keys of the last minute.
 ///
@@ -64,11 +64,11 @@ impl Failures {
             return;
         }
         let windows = &mut noted.windows;
-        if windows.len() >= MOST_ADDRESSES && !windows.contains_key(&Some(address)) {
+        if windows.len() >= MAX_ADDRESSES && !windows.contains_key(&Some(address)) {
             windows.retain(|_, window| window.ends > now);
         }
         let is_known = windows.contains_key(&Some(address));
-        let place = Some(address).filter(|_| is_known || windows.len() < MOST_ADDRESSES);
+        let place = Some(address).filter(|_| is_known || windows.len() < MAX_ADDRESSES);
         let window = windows.entry(place).or_insert(Window {
             ends: now + WINDOW,
             count: 0,
@@ -87,7 +87,7 @@ impl Failures {
         let noted = self.noted();
         let (most, windows) = (noted.most?, &noted.windows);
         let window = match windows.get(&Some(address)) {
-            None if windows.len() >= MOST_ADDRESSES => windows.get(&None),
+            None if windows.len() >= MAX_ADDRESSES => windows.get(&None),
             found => found,
         };
         window
@@ -136,7 +136,7 @@ mod tests {
             failures.note(Ipv4Addr::from_bits(number).into(), now);
         }
         let size = failures.noted().windows.len();
-        assert!(size <= MOST_ADDRESSES + 1, "{size}");
+        assert!(size <= MAX_ADDRESSES + 1, "{size}");
         let fresh = Ipv4Addr::from_bits(99_999).into();
         assert!(failures.wait(fresh, now).is_some());
         assert_eq!(failures.wait(fresh, now + WINDOW), None);

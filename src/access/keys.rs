@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::ModelRules;
-use super::limits::{Limiter, Limiters, Limits, Owner};
+use super::limits::{Limiter, Limiters, Owner, RateLimits};
 use crate::config::{Config, Key, KeyHash, Scope};
 
 /// The keys that open the gateway.
@@ -224,9 +224,9 @@ fn limits(
     requests: Option<usize>,
     tokens: Option<usize>,
     concurrency: Option<usize>,
-) -> Option<Limits> {
+) -> Option<RateLimits> {
     let number = |limit: Option<usize>| limit.and_then(|limit| u64::try_from(limit).ok());
-    let limits = Limits {
+    let limits = RateLimits {
         requests_per_minute: number(requests),
         tokens_per_minute: number(tokens),
         concurrency: number(concurrency),

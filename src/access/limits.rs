@@ -10,13 +10,13 @@ use std::time::Duration;
 
 /// What holds in any minute and at any moment; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct RateLimits {
     pub requests_per_minute: Option<u64>,
     pub tokens_per_minute: Option<u64>,
     pub concurrency: Option<u64>,
 }
 
-impl Limits {
+impl RateLimits {
     /// Whether nothing is limited.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
@@ -62,7 +62,7 @@ pub struct Limiter {
 
 #[derive(Debug, Default)]
 struct State {
-    limits: Limits,
+    limits: RateLimits,
     requests: Window,
     tokens: Window,
     running: u64,
@@ -123,7 +123,7 @@ pub struct Hold {
 
 impl Limiters {
     /// The limits of an owner from now on; what was taken of them stays taken.
-    pub fn set(&self, owner: Owner, limits: Limits) -> Arc<Limiter> {
+    pub fn set(&self, owner: Owner, limits: RateLimits) -> Arc<Limiter> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let limiter = all.entry(owner.clone()).or_insert_with(|| {
             let state = Mutex::default();
@@ -214,7 +214,7 @@ impl State {
     /// Why one more request has no room.
     fn refuse(&self, owner: &Owner, tokens: Tokens, now: Duration) -> Option<Exceeded> {
         let tokens = self.tokens_for(tokens);
-        let Limits {
+        let RateLimits {
             requests_per_minute,
             tokens_per_minute,
             concurrency,

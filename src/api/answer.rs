@@ -14,7 +14,7 @@ use super::auth::{Caller, presented_key};
 use super::context::Context;
 use super::error::ApiError;
 use super::extract;
-use super::gateway::Held;
+use super::gateway::MemoryPermit;
 use super::paths::Deployment;
 use super::quota;
 use super::respond::{self, Reporter};
@@ -27,9 +27,9 @@ use crate::translate::ask::{Ask, Delivery};
 use crate::translate::explain::explain;
 use crate::translate::face::Face;
 use crate::translate::face::answer::StreamedAnswer;
-use crate::translate::face::objects::{Head, UsageChunk};
+use crate::translate::face::objects::{ResponseMeta, UsageChunk};
 use crate::translate::face::rules::parse_priority;
-use crate::translate::plan::{Capabilities, Plan, candidates};
+use crate::translate::plan::{Plan, PlanLimits, candidates};
 use crate::translate::problem::Problem;
 
 /// Answers a request, whole or as a stream.
@@ -70,7 +70,7 @@ async fn answer<F: Face>(
         ask.model = Some(Cow::Owned(model.clone()));
     }
     read_headers(&mut ask, request)?;
-    let capabilities = capabilities(snapshot, request)?;
+    let plan_limits = plan_limits(snapshot, request)?;
     let (target, others) = candidates(&ask, &snapshot.catalogue, snapshot.upstream)?;
     let (target, others) = caller.allowed(target, others)?;
     let mut order = Order {
@@ -80,7 +80,7 @@ async fn answer<F: Face>(
         ask: &ask,
         target,
         others,
-        capabilities: &capabilities,
+        plan_limits: &plan_limits,
         record: &scope.record,
         memory: Rc::new(held),
         grant: None,
@@ -88,7 +88,7 @@ async fn answer<F: Face>(
     let plan = order.plan()?;
     record_model(&plan, snapshot, &scope);
     if has_flag(request, "x-gateway-explain", "true") {
-        let explanation = explain(&plan, &snapshot.engine.apps, &capabilities.room);
+        let explanation = explain(&plan, &snapshot.engine.apps, &plan_limits.room);
         return Ok(HttpResponse::Ok().json(explanation));
     }
     order.grant = quota::take(request, context, &caller, &plan)?;
@@ -121,7 +121,7 @@ pub(super) struct Heard {
     pub caller: Caller,
     pub body: Bytes,
     /// The memory that the body takes up.
-    pub held: Held,
+    pub held: MemoryPermit,
 }
 
 /// Lets a request in, reads its body, and gives it a place.
@@ -219,11 +219,11 @@ async fn stream<F: Face>(
     respond::stream(response, run, answer, &plan.notes, reporter, scope).await
 }
 
-fn head<F: Face>(plan: &Plan<'_>, record: &Record) -> Head {
+fn head<F: Face>(plan: &Plan<'_>, record: &Record) -> ResponseMeta {
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    Head {
+    ResponseMeta {
         id: new_id::<F>(),
         created_unix_s: since_epoch.as_secs(),
         model: plan.call.model().to_owned(),
@@ -274,10 +274,10 @@ fn read_headers(ask: &mut Ask<'_>, request: &HttpRequest) -> Result<(), ApiError
 }
 
 /// `x-gateway-strict: true` or `false` overrides the setting for one request.
-fn capabilities(snapshot: &Snapshot, request: &HttpRequest) -> Result<Capabilities, ApiError> {
-    let mut capabilities = snapshot.capabilities.clone();
+fn plan_limits(snapshot: &Snapshot, request: &HttpRequest) -> Result<PlanLimits, ApiError> {
+    let mut plan_limits = snapshot.plan_limits.clone();
     if let Some(strict) = request.headers().get("x-gateway-strict") {
-        capabilities.strict = match strict.as_bytes() {
+        plan_limits.strict = match strict.as_bytes() {
             b"true" => true,
             b"false" => false,
             _ => {
@@ -288,5 +288,5 @@ fn capabilities(snapshot: &Snapshot, request: &HttpRequest) -> Result<Capabiliti
             }
         };
     }
-    Ok(capabilities)
+    Ok(plan_limits)
 }

@@ -12,8 +12,8 @@ use super::context::Context;
 use super::error::ApiError;
 use super::scope;
 use crate::translate::face::messages::parse;
-use crate::translate::fold::Room;
-use crate::translate::plan::{Capabilities, candidates, plan};
+use crate::translate::fold::PromptLimits;
+use crate::translate::plan::{PlanLimits, candidates, plan};
 
 /// Counts the tokens of a request.
 ///
@@ -41,11 +41,11 @@ async fn count(
     let (target, others) = candidates(&ask, &snapshot.catalogue, snapshot.upstream)?;
     let (target, _) = heard.caller.allowed(target, others)?;
     // Whoever counts wants to know how much too long a conversation is.
-    let capabilities = Capabilities {
-        room: Room::default(),
-        ..snapshot.capabilities.clone()
+    let plan_limits = PlanLimits {
+        room: PromptLimits::default(),
+        ..snapshot.plan_limits.clone()
     };
-    let tokens = match plan(&ask, &target, &[], &capabilities) {
+    let tokens = match plan(&ask, &target, &[], &plan_limits) {
         Ok(plan) => plan.reading.prompt_tokens,
         Err(rejection) => match rejection.tokens {
             Some(limit) => limit.wanted,

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::auth::Caller;
 use super::context::Context;
 use super::error::ApiError;
-use super::gateway::Held;
+use super::gateway::MemoryPermit;
 use super::scope::{overloaded, unavailable};
 use crate::config;
 use crate::translate::problem::ProblemKind;
@@ -37,7 +37,7 @@ pub async fn json_body(
     payload: Payload,
     context: &Context,
     caller: &Caller,
-) -> Result<(Bytes, Held), ApiError> {
+) -> Result<(Bytes, MemoryPermit), ApiError> {
     let config::Server {
         max_body,
         body_timeout,
@@ -71,7 +71,7 @@ pub async fn json_body(
 async fn collect(
     mut payload: Payload,
     max_body: usize,
-    held: &mut Held,
+    held: &mut MemoryPermit,
 ) -> Result<Bytes, ApiError> {
     let mut first = Bytes::new();
     let mut body = BytesMut::new();

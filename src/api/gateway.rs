@@ -49,7 +49,7 @@ pub struct Gateway {
 
 /// The two moments of a shutdown.
 #[derive(Clone, Debug, Default)]
-pub struct Stopping {
+pub struct Shutdown {
     /// No new requests from here on.
     pub announced: CancellationToken,
     /// Answers that are still running are ended.
@@ -78,14 +78,14 @@ pub struct Worker {
 
 /// A place among the requests being served; given back when it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct InFlightPermit {
     gateway: Arc<Gateway>,
     _seat: Option<Seat>,
 }
 
 /// Memory that a request's body takes up; given back when it is dropped.
 #[derive(Debug)]
-pub struct Held {
+pub struct MemoryPermit {
     gateway: Arc<Gateway>,
     bytes: usize,
     /// The most that all bodies together may have.
@@ -177,7 +177,7 @@ impl Gateway {
     }
 
     /// How far a shutdown has come.
-    pub fn stopping(&self) -> &Stopping {
+    pub fn stopping(&self) -> &Shutdown {
         &self.lasting.stopping
     }
 
@@ -206,7 +206,7 @@ impl Gateway {
 
     /// A place among `most` requests being served, unless all are taken or the caller may have no
     /// more of them.
-    pub fn place(self: &Arc<Self>, most: usize, caller: Option<&Caller>) -> Option<Place> {
+    pub fn place(self: &Arc<Self>, most: usize, caller: Option<&Caller>) -> Option<InFlightPermit> {
         let is_new = caller.is_some_and(|caller| caller.is_new);
         let seat = match is_new {
             true => Some(Shares::take(&self.newcomers, &[Holder::Newcomers])?),
@@ -217,7 +217,7 @@ impl Gateway {
                 (taken < most).then_some(taken + 1)
             })
             .ok()
-            .map(|_| Place {
+            .map(|_| InFlightPermit {
                 gateway: Arc::clone(self),
                 _seat: seat,
             })
@@ -233,8 +233,8 @@ impl Gateway {
     }
 
     /// Room for a body that is about to come, out of `most` bytes for all of them.
-    pub fn hold(self: &Arc<Self>, most: usize) -> Held {
-        Held {
+    pub fn hold(self: &Arc<Self>, most: usize) -> MemoryPermit {
+        MemoryPermit {
             gateway: Arc::clone(self),
             bytes: 0,
             most,
@@ -258,7 +258,7 @@ impl Gateway {
     }
 }
 
-impl Held {
+impl MemoryPermit {
     /// Makes room for a body of so many bytes, unless the bodies of all requests together become
     /// too much. Ordinary bodies are not counted: their number is limited.
     pub fn grow_to(&mut self, bytes: usize) -> bool {
@@ -281,7 +281,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for MemoryPermit {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.gateway.held.fetch_sub(self.bytes, Ordering::AcqRel);
@@ -289,7 +289,7 @@ impl Drop for Held {
     }
 }
 
-impl Drop for Place {
+impl Drop for InFlightPermit {
     fn drop(&mut self) {
         if self.gateway.inflight.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.gateway.idle.notify_one();

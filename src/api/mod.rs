@@ -14,7 +14,6 @@ pub mod console;
 pub mod context;
 pub mod count;
 pub mod describe;
-pub mod elsewhere;
 pub mod error;
 pub mod extract;
 pub mod gateway;
@@ -27,6 +26,7 @@ pub mod respond;
 pub mod scope;
 pub mod snapshot;
 pub mod strangers;
+pub mod unsupported;
 
 use std::future::ready;
 
@@ -39,7 +39,7 @@ use crate::translate::face::messages::Messages;
 use crate::translate::face::responses::Responses;
 
 /// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`, except
-/// those of [`elsewhere`], which only refuse, and of [`console`], which serve its own page alone.
+/// those of [`unsupported`], which only refuse, and of [`console`], which serve its own page alone.
 pub fn routes(config: &mut ServiceConfig) {
     let get = |path, served| only("GET", path, served);
     let post = |path, served| only("POST", path, served);
@@ -67,7 +67,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get("/openapi.json", web::to(describe::openapi)))
         .service(get("/", web::to(console::welcome)))
         .configure(console::routes)
-        .configure(elsewhere::routes)
+        .configure(unsupported::routes)
         .default_service(web::to(paths::unknown_url));
 }
 

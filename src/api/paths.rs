@@ -27,7 +27,7 @@ const TAILS: [(&[&str], &str); 4] = [
 ];
 
 /// More segments than any mistake has.
-const MOST_SEGMENTS: usize = 12;
+const MAX_SEGMENTS: usize = 12;
 
 /// The path that is meant by one that a wrong base URL has led to: with a slash too many, without
 /// `/v1` or with two, or with the path in it already. `None` for the paths that are served, and
@@ -38,14 +38,14 @@ fn meant(method: &Method, path: &str) -> Option<&'static str> {
         return None;
     }
     let segments = path.split('/').filter(|segment| !segment.is_empty());
-    let segments: Vec<&str> = segments.take(MOST_SEGMENTS).collect();
+    let segments: Vec<&str> = segments.take(MAX_SEGMENTS).collect();
     let words: Vec<&str> = segments
         .iter()
         .copied()
         .filter(|word| *word != "v1")
         .collect();
     let is_tail = |tail: &[&str]| {
-        segments.len() < MOST_SEGMENTS
+        segments.len() < MAX_SEGMENTS
             && !words.is_empty()
             && words.chunks(tail.len()).all(|chunk| chunk == tail)
     };

@@ -275,7 +275,7 @@ pub fn note_headers(
 /// Names for a header. Unknown fields are the caller's own words: what no header can carry is
 /// replaced, and a list that would be too long says how much it leaves out.
 fn listed(names: &[Cow<'static, str>]) -> String {
-    const MOST: usize = 32;
+    const MAX: usize = 32;
     let plain = |letter: char| {
         if letter.is_ascii_graphic() && letter != ',' {
             letter
@@ -285,11 +285,11 @@ fn listed(names: &[Cow<'static, str>]) -> String {
     };
     let shown = names
         .iter()
-        .take(MOST)
+        .take(MAX)
         .map(|name| name.chars().take(128).map(plain).collect::<String>());
     let mut list = shown.collect::<Vec<_>>().join(", ");
-    if names.len() > MOST {
-        list.push_str(&format!(", and {} more", names.len() - MOST));
+    if names.len() > MAX {
+        list.push_str(&format!(", and {} more", names.len() - MAX));
     }
     list
 }

@@ -18,10 +18,10 @@ use futures::FutureExt;
 use uuid::Uuid;
 
 use super::auth::Caller;
-use super::connection::Turn;
+use super::connection::RequestGuard;
 use super::context::Context;
 use super::error::{self, ApiError};
-use super::gateway::{Gateway, Place, Worker};
+use super::gateway::{Gateway, InFlightPermit, Worker};
 use super::paths::{self, Manner};
 use super::{quota, strangers};
 use crate::observe::record::Record;
@@ -37,8 +37,8 @@ const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms"
 pub struct Scope {
     pub context: Context,
     pub record: Record,
-    place: Option<Rc<Place>>,
-    turn: Option<Rc<Turn>>,
+    place: Option<Rc<InFlightPermit>>,
+    turn: Option<Rc<RequestGuard>>,
 }
 
 impl Scope {
@@ -50,7 +50,7 @@ impl Scope {
     }
 
     /// Keeps the request's place as long as this lives.
-    pub fn takes(&mut self, place: Place) {
+    pub fn takes(&mut self, place: InFlightPermit) {
         self.place = Some(Rc::new(place));
     }
 }
@@ -69,7 +69,7 @@ pub async fn enter(
             .await
             .map(ServiceResponse::map_into_left_body);
     };
-    let turn = Turn::begin(&request).map(Rc::new);
+    let turn = RequestGuard::begin(&request).map(Rc::new);
     if turn.as_ref().is_some_and(|turn| turn.is_too_late()) {
         // The connection is closed in a moment, and drops this.
         return std::future::pending().await;
@@ -153,7 +153,7 @@ pub fn scope(request: &HttpRequest) -> Option<Scope> {
 }
 
 /// Decides whether the connection goes on after this answer, and how the answer's end is found.
-fn settle<B: MessageBody>(response: &mut ServiceResponse<B>, turn: &Turn) {
+fn settle<B: MessageBody>(response: &mut ServiceResponse<B>, turn: &RequestGuard) {
     let request = response.request().head();
     let is_old = request.version < Version::HTTP_11;
     let asked_to_close = request.connection_type() == ConnectionType::Close;
@@ -230,7 +230,7 @@ fn admit(
     request: &ServiceRequest,
     context: &Context,
     route: &str,
-) -> Result<Option<Place>, ApiError> {
+) -> Result<Option<InFlightPermit>, ApiError> {
     if paths::is_disguised(request.path()) {
         return Err(paths::unknown(request.request(), context));
     }
@@ -253,7 +253,7 @@ fn admit(
 ///
 /// # Errors
 /// 503 when all places are taken, or may not be taken any more.
-pub fn place(context: &Context, caller: Option<&Caller>) -> Result<Place, ApiError> {
+pub fn place(context: &Context, caller: Option<&Caller>) -> Result<InFlightPermit, ApiError> {
     refuse_at_the_end(&context.gateway)?;
     let most = context.snapshot.config.limits.max_inflight;
     context.gateway.place(most, caller).ok_or_else(overloaded)

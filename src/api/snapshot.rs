@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 
 use super::auth::{Access, presented_key};
 use super::catalogue::changes;
-use super::gateway::{BuildError, Stopping};
+use super::gateway::{BuildError, Shutdown};
 use super::lists;
 use crate::access::{ClientKeys, Limiters};
 use crate::config::{self, Config, MissingFinal, UsageCount};
@@ -22,12 +22,12 @@ use crate::translate::face::FaceSettings;
 use crate::translate::face::chat::messages;
 use crate::translate::face::chat::write::ReasoningField;
 use crate::translate::face::messages::StandIns;
-use crate::translate::fold::{Overflow, Room};
+use crate::translate::fold::{Overflow, PromptLimits};
 use crate::translate::guide::{GuideSettings, Measured};
 use crate::translate::image;
 use crate::translate::key::Secret;
 use crate::translate::model::{Catalogue, PublicLists};
-use crate::translate::plan::Capabilities;
+use crate::translate::plan::PlanLimits;
 use crate::translate::reading;
 use crate::translate::tools::Dialect;
 use crate::translate::upstream::{Apps, UpstreamId};
@@ -45,7 +45,7 @@ pub struct Snapshot {
     /// Through which upstream models are asked.
     pub upstream: UpstreamId,
     /// What may be asked of fal.
-    pub capabilities: Capabilities,
+    pub plan_limits: PlanLimits,
     /// What faces have to know of the settings.
     pub face: FaceSettings,
     /// What runs plans.
@@ -56,7 +56,7 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct Lasting {
     pub metrics: Arc<Metrics>,
-    pub stopping: Stopping,
+    pub stopping: Shutdown,
     observed: Arc<Observed>,
     /// What keys and projects have taken of their limits.
     pub limiters: Limiters,
@@ -79,7 +79,7 @@ impl Lasting {
         let kept = config.models.cache.as_deref().map(lists::load);
         Ok(Self {
             metrics: Arc::new(Metrics::new()?),
-            stopping: Stopping::default(),
+            stopping: Shutdown::default(),
             observed: Arc::default(),
             limiters: Limiters::default(),
             counter: OnceLock::new(),
@@ -123,7 +123,7 @@ impl Snapshot {
                 config::Upstream::Router => UpstreamId::Router,
                 config::Upstream::RouterOpenai => UpstreamId::RouterOpenai,
             },
-            capabilities: capabilities(&config, secret),
+            plan_limits: plan_limits(&config, secret),
             face: face(&config),
             engine: engine(&config, secret, lasting),
             config,
@@ -161,8 +161,8 @@ fn access(config: &Config, limiters: &Limiters) -> Result<Access, BuildError> {
     })
 }
 
-fn capabilities(config: &Config, secret: Secret) -> Capabilities {
-    Capabilities {
+fn plan_limits(config: &Config, secret: Secret) -> PlanLimits {
+    PlanLimits {
         max_choices: u32::try_from(config.limits.max_n).unwrap_or(u32::MAX),
         max_calls: max_calls(config),
         max_tokens: config.limits.max_tokens.map(|most| most as u64),
@@ -171,7 +171,7 @@ fn capabilities(config: &Config, secret: Secret) -> Capabilities {
         strict: config.compat.strict_parameters,
         guide: guide(config, secret),
         room_is_fals: false,
-        room: Room {
+        room: PromptLimits {
             prompt: config.limits.max_prompt_chars,
             system_prompt: config.limits.max_system_chars,
             overflow: match config.limits.overflow {
@@ -186,7 +186,7 @@ fn capabilities(config: &Config, secret: Secret) -> Capabilities {
 /// What faces have to know.
 fn face(config: &Config) -> FaceSettings {
     FaceSettings {
-        messages: messages::Limits {
+        messages: messages::MessageLimits {
             max_messages: config.limits.max_messages,
             ignore: config
                 .compat
@@ -194,7 +194,7 @@ fn face(config: &Config) -> FaceSettings {
                 .iter()
                 .map(|field| field.name())
                 .collect(),
-            images: image::Limits {
+            images: image::ImageLimits {
                 max_images: config.limits.max_images,
                 max_image_bytes: config.limits.max_image_bytes,
                 allow_http: config.images.http,
@@ -221,7 +221,7 @@ fn engine(config: &Config, secret: Secret, lasting: &Lasting) -> Engine {
     let counter = counts.then(|| lasting.counter.get_or_init(TokenCounter::start).clone());
     Engine {
         settings: Settings {
-            reading: reading::Limits {
+            reading: reading::ReaderLimits {
                 max_event: config.fal.max_event,
                 max_object: config.fal.max_answer,
                 accept_missing_final: config.fal.missing_final == MissingFinal::Accept,

@@ -89,7 +89,7 @@ struct ChunkUsage {
 }
 
 /// How long a silent gateway is waited for.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 /// The largest event that is read, in bytes.
 const MAX_EVENT: usize = 4 * 1024 * 1024;
 
@@ -100,7 +100,7 @@ impl Client {
     /// When TLS cannot be set up.
     pub fn new(base_url: &str, key: Option<&SecretString>) -> reqwest::Result<Self> {
         Ok(Self {
-            http: builder(base_url).read_timeout(PATIENCE).build()?,
+            http: builder(base_url).read_timeout(TIMEOUT).build()?,
             base_url: base_url.trim_end_matches('/').to_owned(),
             key: key.filter(|key| !key.expose_secret().is_empty()).cloned(),
         })

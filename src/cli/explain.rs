@@ -36,15 +36,15 @@ pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
     let body = fs::read(&args.file).map_err(|error| {
         io::Error::new(error.kind(), format!("{}: {error}", args.file.display()))
     })?;
-    let capabilities = &snapshot.capabilities;
+    let plan_limits = &snapshot.plan_limits;
     let planned = parse(&body, &snapshot.face.messages).and_then(|ask| {
         let (target, others) = candidates(&ask, &snapshot.catalogue, snapshot.upstream)?;
-        plan(&ask, &target, &others, capabilities)
+        plan(&ask, &target, &others, plan_limits)
     });
     match planned {
         Ok(plan) => {
             let explanation =
-                translate::explain::explain(&plan, &snapshot.engine.apps, &capabilities.room);
+                translate::explain::explain(&plan, &snapshot.engine.apps, &plan_limits.room);
             serde_json::to_writer_pretty(&mut *out, &explanation)?;
             writeln!(out)?;
             Ok(0)

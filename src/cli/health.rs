@@ -12,7 +12,7 @@ use super::terminal::tell;
 use crate::config::{Config, Sources};
 
 /// Probes are repeated; one that hangs helps nobody.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks a gateway whether it takes requests. The exit code is 0 if it does, 1 if it does not or
 /// nobody answers, 2 when the settings that should tell its address are wrong.
@@ -33,7 +33,7 @@ pub fn health(args: &HealthArgs, out: &mut impl Write) -> io::Result<u8> {
             }
         },
     };
-    match actix_web::rt::System::new().block_on(status_of(&format!("{url}/readyz"), PATIENCE)) {
+    match actix_web::rt::System::new().block_on(status_of(&format!("{url}/readyz"), TIMEOUT)) {
         Some(200) => {
             writeln!(out, "ready")?;
             Ok(0)

@@ -7,7 +7,7 @@ use super::demo;
 use super::hardening;
 use super::signals::{Order, Signals};
 use super::terminal::tell;
-use crate::app::{Application, Reloader, Source, Stopper};
+use crate::app::{Application, Reloader, ShutdownHandle, Source};
 use crate::config::{Config, ConfigFile, Sources};
 use crate::observe::logging;
 
@@ -81,7 +81,7 @@ pub async fn run_until_signal(
     application.run().await
 }
 
-async fn heed(mut signals: Signals, stopper: Stopper, reloader: Option<Reloader>) {
+async fn heed(mut signals: Signals, stopper: ShutdownHandle, reloader: Option<Reloader>) {
     while signals.next().await == Order::Reload {
         match &reloader {
             Some(reloader) => reloader.reload(),

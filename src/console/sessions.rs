@@ -12,7 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 /// How long a token opens the console.
 const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 /// More browsers than an admin has. The oldest makes room.
-const MOST: usize = 32;
+const MAX: usize = 32;
 
 /// The tokens that were given out, as hashes.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Sessions {
         let token = URL_SAFE_NO_PAD.encode(random);
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(Session::is_alive);
-        if sessions.len() >= MOST {
+        if sessions.len() >= MAX {
             sessions.remove(0);
         }
         sessions.push(Session {
@@ -99,7 +99,7 @@ mod tests {
     fn there_are_never_more_sessions_than_an_admin_has_browsers() {
         let sessions = Sessions::default();
         let first = sessions.open("o").unwrap_or_default();
-        for _ in 0..MOST {
+        for _ in 0..MAX {
             assert!(sessions.open("o").is_some());
         }
         assert!(!sessions.is_open(&first, "o"));

@@ -14,8 +14,8 @@ use super::Engine;
 use super::batch::Batch;
 use super::failure::{billed_for_error, fault_label};
 use super::ledger::{Billed, Ledger};
-use super::observed::Place;
-use crate::translate::plan::Reading;
+use super::observed::ObservedPlace;
+use crate::translate::plan::Recipe;
 use crate::translate::reading::{Fault, Format, Reader, Sink, Usage};
 use crate::upstream::{Answer, FalClient, FalKey, Post, UpstreamError};
 
@@ -25,7 +25,7 @@ pub struct Shared {
     pub fal: Rc<FalClient>,
     pub fal_key: FalKey,
     /// Where all of them go.
-    pub place: Place,
+    pub place: ObservedPlace,
     /// Whether the answers are asked for as streams.
     pub is_stream: bool,
     pub first_byte: Duration,
@@ -41,7 +41,7 @@ pub struct Attempt {
     /// Its number in the request's trace.
     call: usize,
     state: State,
-    reading: Rc<Reading>,
+    reading: Rc<Recipe>,
     /// The reader of the attempt before.
     before: Option<Reader>,
     reader: Option<Reader>,
@@ -56,7 +56,7 @@ pub struct Attempt {
 
 enum State {
     Calling(LocalBoxFuture<'static, Result<Answer, UpstreamError>>),
-    Reading(Answer),
+    Recipe(Answer),
     Over,
 }
 
@@ -67,7 +67,7 @@ impl Attempt {
         shared: &Rc<Shared>,
         choice: usize,
         input: Bytes,
-        reading: Rc<Reading>,
+        reading: Rc<Recipe>,
         before: Option<Reader>,
     ) -> Option<Self> {
         shared.ledger.take_call().then(|| {
@@ -137,7 +137,7 @@ impl Attempt {
                 let trace = record.trace();
                 trace.head(self.call, self.request_id.as_deref(), None);
                 self.reader = Some(self.reader_for(&answer));
-                self.state = State::Reading(answer);
+                self.state = State::Recipe(answer);
                 Poll::Ready(Ok(()))
             }
             Err(error) => {
@@ -173,7 +173,7 @@ impl Attempt {
 
     /// Takes all that is ready and acts on it once; whether anything has come of it.
     pub fn poll_body(&mut self, context: &mut Context<'_>, sink: &mut dyn Sink) -> bool {
-        let (State::Reading(body), Some(reader)) = (&mut self.state, &mut self.reader) else {
+        let (State::Recipe(body), Some(reader)) = (&mut self.state, &mut self.reader) else {
             return false;
         };
         let trace = self.shared.ledger.record().trace();

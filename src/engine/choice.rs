@@ -14,9 +14,11 @@ use super::count::{TokenCount, Written};
 use super::failure::{Failure, billed_for_error, billed_for_fault, fault_label, fault_of};
 use super::ledger::Billed;
 use super::retry::Retry;
-use crate::translate::face::answer::Choices;
-use crate::translate::plan::Reading;
-use crate::translate::reading::{Event, Fault, Finish, FinishReason, Instead, Reader, Sink, Unmet};
+use crate::translate::face::answer::AnswerSink;
+use crate::translate::plan::Recipe;
+use crate::translate::reading::{
+    BestEffort, ContractViolation, Event, Fault, Finish, FinishReason, Reader, Sink,
+};
 use crate::upstream::UpstreamError;
 
 /// A choice. Dropping it drops its call.
@@ -26,7 +28,7 @@ pub struct Choice {
     attempt: Option<Attempt>,
     retry: Option<Retry>,
     /// What an earlier attempt has left to deliver, should no later one do better.
-    instead: Option<Instead>,
+    instead: Option<BestEffort>,
     /// Why the attempt before was not enough, until this one has delivered something.
     unmet: Option<Fault>,
     /// What had to be mended so far, by name.
@@ -66,7 +68,7 @@ impl Choice {
     }
 
     /// Makes the first call.
-    pub fn start(&mut self, input: Bytes, reading: &Rc<Reading>) {
+    pub fn start(&mut self, input: Bytes, reading: &Rc<Recipe>) {
         self.attempt = Attempt::start(&self.shared, self.index, input, Rc::clone(reading), None);
         if self.attempt.is_none() {
             self.failure = Some(Failure::Bug);
@@ -122,7 +124,7 @@ impl Choice {
     pub fn advance(
         &mut self,
         context: &mut Context<'_>,
-        choices: &mut dyn Choices,
+        choices: &mut dyn AnswerSink,
         count: Option<&TokenCount>,
     ) -> bool {
         if self.has_ended {
@@ -154,7 +156,7 @@ impl Choice {
 
     /// Ends it if it is still running. One that is only being counted is complete, and ends with the
     /// estimate.
-    pub fn fail(&mut self, fault: Fault, choices: &mut dyn Choices) {
+    pub fn fail(&mut self, fault: Fault, choices: &mut dyn AnswerSink) {
         if self.has_ended {
             return;
         }
@@ -212,7 +214,12 @@ impl Choice {
     }
 
     /// The model's answer is not what was promised: it is asked again, or that was the last word.
-    fn ask_again(&mut self, unmet: &Unmet, sink: &mut ChoiceSink<'_>, count: Option<&TokenCount>) {
+    fn ask_again(
+        &mut self,
+        unmet: &ContractViolation,
+        sink: &mut ChoiceSink<'_>,
+        count: Option<&TokenCount>,
+    ) {
         let reader = self.end_attempt(Billed::Yes);
         // Silence is no answer for a model that had more to say when it was asked again.
         let before = self.instead.take().filter(|instead| !instead.is_empty());
@@ -260,7 +267,7 @@ impl Choice {
     /// Ends an answer that will not get better: with what may be delivered all the same, if there
     /// is anything.
     fn settle(&mut self, fault: Fault, sink: &mut ChoiceSink<'_>, count: Option<&TokenCount>) {
-        let Some(Instead { text, calls }) = self.instead.take() else {
+        let Some(BestEffort { text, calls }) = self.instead.take() else {
             return self.give_up(fault, sink);
         };
         if !text.is_empty() {
@@ -335,18 +342,18 @@ impl Choice {
 
 /// Takes a reader's events: what is said is passed on, what ends the attempt is kept.
 struct ChoiceSink<'c> {
-    choices: &'c mut dyn Choices,
+    choices: &'c mut dyn AnswerSink,
     index: usize,
     has_delivered: bool,
     /// Whether any text but white space has gone out.
     has_words: bool,
     finish: Option<Finish>,
-    unmet: Option<Unmet>,
+    unmet: Option<ContractViolation>,
     fault: Option<Fault>,
 }
 
 impl<'c> ChoiceSink<'c> {
-    fn new(choices: &'c mut dyn Choices, index: usize) -> Self {
+    fn new(choices: &'c mut dyn AnswerSink, index: usize) -> Self {
         Self {
             choices,
             index,

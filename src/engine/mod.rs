@@ -56,7 +56,7 @@ pub struct Engine {
 /// How runs are made, as the operator set it.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    pub reading: reading::Limits,
+    pub reading: reading::ReaderLimits,
     /// How long fal may take for its first byte; `None` leaves it to the kind of answer.
     pub first_byte: Option<Duration>,
     /// How long fal may be silent inside an answer.

@@ -14,7 +14,7 @@ use crate::upstream::{FalKeyPrint, Lacking, RefusalKind};
 
 /// Where a request goes: whose key, which upstream and endpoint, which model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct ObservedPlace {
     pub key: FalKeyPrint,
     pub upstream: UpstreamId,
     /// The path after the application.
@@ -39,9 +39,9 @@ pub struct Longest {
 /// Facts learnt since the start; none of them outlives the process.
 #[derive(Debug, Default)]
 pub struct Observed {
-    places: Mutex<HashMap<Place, Fact>>,
+    places: Mutex<HashMap<ObservedPlace, Fact>>,
     /// What models have refused, and when.
-    lacks: Mutex<HashMap<Place, (Lacks, Instant)>>,
+    lacks: Mutex<HashMap<ObservedPlace, (Lacks, Instant)>>,
     models: Mutex<HashMap<FalKeyPrint, BTreeSet<String>>>,
 }
 
@@ -55,7 +55,7 @@ struct Fact {
 }
 
 /// How long a limit is believed: fal may lift it.
-const BELIEVED_FOR: Duration = Duration::from_secs(600);
+const OBSERVED_TTL: Duration = Duration::from_secs(600);
 /// No limit below this is believed. fal's own are in the thousands.
 const LEAST: usize = 1000;
 /// How many places are remembered, and how many keys' models.
@@ -108,7 +108,7 @@ impl Longest {
 
 impl Observed {
     /// Takes in a refusal of texts of these lengths at this place.
-    pub fn refused(&self, place: &Place, refusal: &RefusalKind, sent: Lengths) {
+    pub fn refused(&self, place: &ObservedPlace, refusal: &RefusalKind, sent: Lengths) {
         if let RefusalKind::UnknownModel { known } = refusal {
             self.learn_models(place.key, known);
         }
@@ -138,7 +138,7 @@ impl Observed {
     }
 
     /// fal has taken texts of these lengths at this place: a limit below them is none.
-    pub fn taken(&self, place: &Place, lengths: Lengths) {
+    pub fn taken(&self, place: &ObservedPlace, lengths: Lengths) {
         let mut places = lock(&self.places);
         let Some(fact) = places.get_mut(place) else {
             return;
@@ -152,15 +152,15 @@ impl Observed {
     }
 
     /// The longest texts that fal takes at this place, as far as it has said lately.
-    pub fn longest(&self, place: &Place) -> Longest {
+    pub fn longest(&self, place: &ObservedPlace) -> Longest {
         let places = lock(&self.places);
         let fact = places.get(place);
-        let fresh = fact.filter(|fact| fact.learnt.elapsed() < BELIEVED_FOR);
+        let fresh = fact.filter(|fact| fact.learnt.elapsed() < OBSERVED_TTL);
         fresh.map(|fact| fact.longest).unwrap_or_default()
     }
 
     /// Takes in what a model has refused at this place; whether that was not known.
-    pub fn lacks(&self, place: &Place, lacking: Lacking) -> bool {
+    pub fn lacks(&self, place: &ObservedPlace, lacking: Lacking) -> bool {
         let known = self.lacking(place);
         let lacks = known.and(Lacks {
             tools: lacking == Lacking::Tools,
@@ -170,7 +170,7 @@ impl Observed {
         });
         let mut all = lock(&self.lacks);
         if all.len() >= MAX_PLACES {
-            all.retain(|_, (_, learnt)| learnt.elapsed() < BELIEVED_FOR);
+            all.retain(|_, (_, learnt)| learnt.elapsed() < OBSERVED_TTL);
         }
         if all.len() < MAX_PLACES || all.contains_key(place) {
             all.insert(place.clone(), (lacks, Instant::now()));
@@ -179,11 +179,11 @@ impl Observed {
     }
 
     /// What a model has refused at this place lately.
-    pub fn lacking(&self, place: &Place) -> Lacks {
+    pub fn lacking(&self, place: &ObservedPlace) -> Lacks {
         let all = lock(&self.lacks);
         let fresh = all
             .get(place)
-            .filter(|(_, learnt)| learnt.elapsed() < BELIEVED_FOR);
+            .filter(|(_, learnt)| learnt.elapsed() < OBSERVED_TTL);
         fresh.map(|(lacks, _)| *lacks).unwrap_or_default()
     }
 
@@ -209,11 +209,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Forgets what is too old, or else the oldest.
-fn make_room(places: &mut HashMap<Place, Fact>) {
+fn make_room(places: &mut HashMap<ObservedPlace, Fact>) {
     if places.len() < MAX_PLACES {
         return;
     }
-    places.retain(|_, fact| fact.learnt.elapsed() < BELIEVED_FOR);
+    places.retain(|_, fact| fact.learnt.elapsed() < OBSERVED_TTL);
     if places.len() >= MAX_PLACES {
         let oldest = places.iter().min_by_key(|(_, fact)| fact.learnt);
         if let Some(place) = oldest.map(|(place, _)| place.clone()) {
@@ -229,9 +229,9 @@ mod tests {
 
     use crate::upstream::FalKey;
 
-    fn place(key: &str, path: &'static str, model: &str) -> Place {
+    fn place(key: &str, path: &'static str, model: &str) -> ObservedPlace {
         let key = FalKey::new(&SecretString::from(key)).expect("a key");
-        Place {
+        ObservedPlace {
             key: key.print(),
             upstream: UpstreamId::AnyLlm,
             path,

@@ -12,12 +12,12 @@ use super::Engine;
 use super::attempt::Shared;
 use super::failure::{Failure, another_model_may_do};
 use super::ledger::{Grant, Ledger};
-use super::observed::{Lengths, Longest, Place};
+use super::observed::{Lengths, Longest, ObservedPlace};
 use super::run::Run;
 use super::uploads::Uploads;
 use crate::observe::record::Record;
 use crate::translate::ask::Ask;
-use crate::translate::plan::{Capabilities, Plan, Target, plan};
+use crate::translate::plan::{Plan, PlanLimits, Target, plan};
 use crate::translate::reading::{Fault, UsageSource};
 use crate::translate::rejection::Rejection;
 use crate::translate::upstream::InputShape;
@@ -32,7 +32,7 @@ pub struct Order<'o, 'a> {
     pub target: Target<'a>,
     /// The models to fall back on.
     pub others: Vec<Target<'a>>,
-    pub capabilities: &'o Capabilities,
+    pub plan_limits: &'o PlanLimits,
     pub record: &'o Record,
     /// The memory that the request was granted; held for as long as its bytes are.
     pub memory: Rc<dyn Any>,
@@ -52,10 +52,10 @@ impl<'a> Order<'_, 'a> {
     /// What fal is known to take is a hint: a plan that does not fit into it is made without it, and
     /// fal may say so itself.
     fn plan_for(&self, target: &Target<'a>, others: &[Target<'a>]) -> Result<Plan<'a>, Rejection> {
-        let mut first = plan(self.ask, target, others, self.capabilities)?;
+        let mut first = plan(self.ask, target, others, self.plan_limits)?;
         let known = self.known(target, &first);
         if known.lacks != target.lacks {
-            first = plan(self.ask, &known, others, self.capabilities)?;
+            first = plan(self.ask, &known, others, self.plan_limits)?;
         }
         let target = known;
         let longest = self.engine.observed.longest(&self.place(&first));
@@ -84,20 +84,20 @@ impl<'a> Order<'_, 'a> {
         others: &[Target<'a>],
         longest: Longest,
     ) -> Result<Plan<'a>, Rejection> {
-        let mut capabilities = self.capabilities.clone();
-        let room = &mut capabilities.room;
+        let mut plan_limits = self.plan_limits.clone();
+        let room = &mut plan_limits.room;
         let own = Longest {
             prompt: room.prompt,
             system_prompt: room.system_prompt,
         };
         let both = own.and(longest);
         (room.prompt, room.system_prompt) = (both.prompt, both.system_prompt);
-        capabilities.room_is_fals = true;
-        plan(self.ask, target, others, &capabilities)
+        plan_limits.room_is_fals = true;
+        plan(self.ask, target, others, &plan_limits)
     }
 
-    fn place(&self, plan: &Plan<'_>) -> Place {
-        Place {
+    fn place(&self, plan: &Plan<'_>) -> ObservedPlace {
+        ObservedPlace {
             key: self.fal_key.print(),
             upstream: plan.upstream,
             path: plan.call.path(),
@@ -148,7 +148,7 @@ pub async fn open<'a>(
 }
 
 /// How often a model is asked in another way, each time without something that it has refused.
-const MOST_CHANGES: u32 = 4;
+const MAX_CHANGES: u32 = 4;
 
 struct Walk<'w, 'o, 'a> {
     order: &'w Order<'o, 'a>,
@@ -163,7 +163,7 @@ impl<'a> Walk<'_, '_, 'a> {
         let mut others = order.others.as_slice();
         let mut target = &order.target;
         let mut may_shorten = true;
-        let mut changes_left = MOST_CHANGES;
+        let mut changes_left = MAX_CHANGES;
         loop {
             let failure = match self.call(&mut plan, !others.is_empty()).await {
                 Ok(run) => return Ok((run, plan)),
@@ -194,7 +194,7 @@ impl<'a> Walk<'_, '_, 'a> {
             };
             (target, plan) = (model, next);
             may_shorten = true;
-            changes_left = MOST_CHANGES;
+            changes_left = MAX_CHANGES;
             order.engine.metrics.fallbacks.inc();
             plan.notes.emulated("models");
         }
@@ -220,7 +220,7 @@ impl<'a> Walk<'_, '_, 'a> {
         plan.notes.usage = promised_usage(plan, count.is_some());
         let place = self.order.place(plan);
         let longest = engine.observed.longest(&place);
-        let most = self.order.capabilities.room.prompt;
+        let most = self.order.plan_limits.room.prompt;
         let max_prompt_chars = most.into_iter().chain(longest.prompt).min();
         let shared = Rc::new(Shared {
             engine: Engine::clone(engine),
@@ -258,7 +258,7 @@ impl<'a> Walk<'_, '_, 'a> {
         Ok(run)
     }
 
-    fn learn(&self, place: &Place, failure: &Failure, plan: &Plan<'_>) {
+    fn learn(&self, place: &ObservedPlace, failure: &Failure, plan: &Plan<'_>) {
         if let Failure::Call {
             error: UpstreamError::Refused(refusal),
             ..

@@ -16,8 +16,8 @@ use super::attempt::Shared;
 use crate::translate::call::Call;
 use crate::translate::correction::{Correction, Forms, correction, message};
 use crate::translate::key::Secret;
-use crate::translate::plan::{Plan, Reading};
-use crate::translate::reading::Unmet;
+use crate::translate::plan::{Plan, Recipe};
+use crate::translate::reading::ContractViolation;
 use crate::translate::usage;
 
 /// What it takes to ask again, shared by all choices and let go of by each as soon as it will not
@@ -30,7 +30,7 @@ pub struct Template {
     prompt_chars: usize,
     max_prompt_chars: Option<usize>,
     context_tokens: Option<u32>,
-    reading: Rc<Reading>,
+    reading: Rc<Recipe>,
     forms: Forms,
     _memory: Rc<dyn Any>,
 }
@@ -66,7 +66,7 @@ struct Sent<'s> {
 /// What to send when a model is asked again.
 pub struct Again {
     pub input: Bytes,
-    pub reading: Rc<Reading>,
+    pub reading: Rc<Recipe>,
     /// What was added to the prompt.
     pub correction: String,
 }
@@ -78,7 +78,7 @@ impl Retry {
         shared: &Shared,
         plan: &Plan<'_>,
         input: &Bytes,
-        reading: &Rc<Reading>,
+        reading: &Rc<Recipe>,
         max_prompt_chars: Option<usize>,
         memory: &Rc<dyn Any>,
     ) -> Option<Self> {
@@ -106,7 +106,7 @@ impl Retry {
     /// How to ask again, telling the model what was wrong with its reply; `None` once it has been
     /// asked often enough, where it has repeated the reply that it was told to mend, and when that
     /// would be more than may be sent.
-    pub fn again(&mut self, unmet: &Unmet, reply: &str) -> Option<Again> {
+    pub fn again(&mut self, unmet: &ContractViolation, reply: &str) -> Option<Again> {
         if self.last_reply.as_deref() == Some(reply) {
             return None;
         }
@@ -130,7 +130,7 @@ impl Retry {
             .is_some_and(|most| prompt_tokens > u64::from(most));
         (!is_long && !is_beyond).then(|| Again {
             input: template.with(&correction),
-            reading: Rc::new(Reading {
+            reading: Rc::new(Recipe {
                 prompt_tokens,
                 correction_key: Some(key),
                 ..(*template.reading).clone()
@@ -152,7 +152,12 @@ impl Retry {
 
 impl Template {
     /// What the model is told: a text behind the prompt, or a message as JSON.
-    fn correction(&self, secret: Secret, reply: &str, unmet: &Unmet) -> Option<Correction> {
+    fn correction(
+        &self,
+        secret: Secret,
+        reply: &str,
+        unmet: &ContractViolation,
+    ) -> Option<Correction> {
         match self.place {
             Splice::Prompt(_) => {
                 let sent: Sent<'_> = serde_json::from_slice(&self.input).ok()?;

@@ -17,8 +17,8 @@ use super::count::TokenCount;
 use super::failure::Failure;
 use super::retry::Retry;
 use crate::translate::cost::Cost;
-use crate::translate::face::answer::Choices;
-use crate::translate::plan::{Plan, Reading};
+use crate::translate::face::answer::AnswerSink;
+use crate::translate::plan::{Plan, Recipe};
 use crate::translate::reading::Fault;
 
 /// One request's choices and their calls to fal. Dropping it drops them all.
@@ -51,7 +51,7 @@ impl Run {
         shared: Rc<Shared>,
         plan: &Plan<'_>,
         input: &Bytes,
-        reading: &Rc<Reading>,
+        reading: &Rc<Recipe>,
         max_prompt_chars: Option<usize>,
         memory: &Rc<dyn Any>,
         total: Instant,
@@ -78,7 +78,7 @@ impl Run {
         &mut self,
         choices: std::ops::Range<usize>,
         input: &Bytes,
-        reading: &Rc<Reading>,
+        reading: &Rc<Recipe>,
     ) {
         let called = self.choices.get_mut(choices).unwrap_or_default();
         for choice in &mut *called {
@@ -155,7 +155,7 @@ impl Run {
     }
 
     /// Waits until something comes from fal, and passes on what it says; at most until `until`.
-    pub async fn advance(&mut self, until: Instant, choices: &mut dyn Choices) -> Waited {
+    pub async fn advance(&mut self, until: Instant, choices: &mut dyn AnswerSink) -> Waited {
         std::future::poll_fn(|context| {
             if self.poll(context, choices).is_ready() {
                 return Poll::Ready(Waited::Progress);
@@ -169,7 +169,7 @@ impl Run {
     }
 
     /// Ends every answer on which fal has been silent for too long.
-    pub fn expire(&mut self, choices: &mut dyn Choices) {
+    pub fn expire(&mut self, choices: &mut dyn AnswerSink) {
         let now = Instant::now();
         let is_over = self.total <= now;
         for choice in &mut self.choices {
@@ -181,14 +181,14 @@ impl Run {
 
     /// Ends every answer that is still running. One that is only being counted is complete, and
     /// ends with the estimate.
-    pub fn fail(&mut self, fault: Fault, choices: &mut dyn Choices) {
+    pub fn fail(&mut self, fault: Fault, choices: &mut dyn AnswerSink) {
         for choice in &mut self.choices {
             choice.fail(fault, choices);
         }
     }
 
     /// Takes all that is ready on every connection, then acts on it once.
-    fn poll(&mut self, context: &mut Context<'_>, choices: &mut dyn Choices) -> Poll<()> {
+    fn poll(&mut self, context: &mut Context<'_>, choices: &mut dyn AnswerSink) -> Poll<()> {
         let mut has_progress = self.has_ended();
         for choice in &mut self.choices {
             has_progress |= choice.advance(context, choices, self.count.as_ref());

@@ -10,7 +10,7 @@ use super::is_for_a_model;
 use super::metrics::Observation;
 
 /// A day.
-const MOST_MINUTES: usize = 24 * 60;
+const MAX_MINUTES: usize = 24 * 60;
 /// Bounds of the times, in milliseconds: each is a quarter longer than the one before.
 const FIRST_BOUND: f64 = 5.0;
 const GROWTH: f64 = 1.25;
@@ -107,7 +107,7 @@ impl Series {
                 tally: Tally::default(),
             });
         }
-        while kept.minutes.len() > MOST_MINUTES {
+        while kept.minutes.len() > MAX_MINUTES {
             kept.minutes.pop_front();
         }
         if let Some(minute) = kept.minutes.back_mut() {
@@ -132,7 +132,7 @@ impl Series {
     pub fn overview(&self, minutes: usize) -> Overview {
         let now = self.started.elapsed().as_secs() / 60;
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let span = minutes.clamp(1, MOST_MINUTES) as u64;
+        let span = minutes.clamp(1, MAX_MINUTES) as u64;
         let begin = (now + 1).saturating_sub(span);
         let mut whole = Tally::default();
         let mut shown = Vec::new();

@@ -19,13 +19,13 @@ use super::shape::shape;
 /// How long texts are kept once somebody has asked for it.
 pub const TEXT_FOR: Duration = Duration::from_secs(10 * 60);
 /// Bytes of one body that are kept.
-const MOST_BODY: usize = 256 * 1024;
+const MAX_BODY: usize = 256 * 1024;
 /// Bytes of all texts of one request that are kept.
-const MOST_TEXT: usize = 2 * 1024 * 1024;
+const MAX_TEXT: usize = 2 * 1024 * 1024;
 /// Pieces of an answer that are told apart; what comes later is added to the last of them.
-const MOST_PIECES: usize = 2000;
+const MAX_PIECES: usize = 2000;
 /// Calls of one request that are kept.
-const MOST_CALLS: usize = 32;
+const MAX_CALLS: usize = 32;
 
 /// How much is kept of requests that begin now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -388,7 +388,7 @@ impl Entry {
 
     /// Whether so many bytes more may be kept of this request.
     fn may_keep(&self, kept: &mut Kept, more: usize) -> bool {
-        if kept.bytes.saturating_add(more) > MOST_TEXT || !self.ring.make_room(more) {
+        if kept.bytes.saturating_add(more) > MAX_TEXT || !self.ring.make_room(more) {
             return false;
         }
         kept.bytes += more;
@@ -399,14 +399,14 @@ impl Entry {
     fn body(&self, kept: &mut Kept, bytes: &[u8]) -> Body {
         let text = match self.level {
             Level::Text => {
-                let shown = bytes.get(..MOST_BODY).unwrap_or(bytes);
+                let shown = bytes.get(..MAX_BODY).unwrap_or(bytes);
                 kept.covered(&String::from_utf8_lossy(shown))
             }
             Level::Off | Level::Shape => shape(bytes),
         };
         let is_kept = self.may_keep(kept, text.len());
         Body {
-            is_cut: !is_kept || (self.level == Level::Text && bytes.len() > MOST_BODY),
+            is_cut: !is_kept || (self.level == Level::Text && bytes.len() > MAX_BODY),
             text: if is_kept { text } else { String::new() },
             bytes: bytes.len(),
         }
@@ -474,10 +474,10 @@ impl Trace {
 
     /// fal is asked: the number of the call.
     pub fn asked(&self, choice: usize, path: &str, body: &[u8]) -> usize {
-        let mut number = MOST_CALLS;
+        let mut number = MAX_CALLS;
         self.with(|entry, kept| {
             number = kept.calls.len();
-            if number < MOST_CALLS {
+            if number < MAX_CALLS {
                 let asked = entry.body(kept, body);
                 kept.calls.push(Call {
                     choice,
@@ -516,7 +516,7 @@ impl Trace {
         if self.keeps_texts() {
             self.with(|_, kept| {
                 if let Some(call) = kept.calls.get_mut(call)
-                    && call.half.len() + bytes.len() <= MOST_TEXT
+                    && call.half.len() + bytes.len() <= MAX_TEXT
                 {
                     call.half.extend_from_slice(bytes);
                 }
@@ -554,7 +554,7 @@ impl Trace {
             let said = rest.map(|rest| Said {
                 from: 0,
                 text: kept.covered(&String::from_utf8_lossy(
-                    rest.get(..MOST_BODY).unwrap_or(&rest),
+                    rest.get(..MAX_BODY).unwrap_or(&rest),
                 )),
             });
             let texts = entry.said(kept, said.into_iter().collect());
@@ -574,7 +574,7 @@ impl Trace {
             let at_us = entry.now();
             let texts = match entry.level {
                 Level::Text => {
-                    let shown = bytes.get(..MOST_BODY).unwrap_or(bytes);
+                    let shown = bytes.get(..MAX_BODY).unwrap_or(bytes);
                     let text = kept.covered(&String::from_utf8_lossy(shown));
                     entry.said(kept, vec![Said { from: 0, text }])
                 }
@@ -593,7 +593,7 @@ impl Trace {
 
 /// Adds a piece, or adds it to the last one where there is no room for more.
 fn add(pieces: &mut Vec<Piece>, at_us: u64, bytes: usize, texts: Vec<Said>, may: bool) {
-    if may && pieces.len() < MOST_PIECES {
+    if may && pieces.len() < MAX_PIECES {
         pieces.push(Piece {
             at_us,
             bytes,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::notes::Notes;
-use super::tools::Offer;
+use super::tools::ToolSet;
 
 /// One request, parsed: every value in it is known to be usable.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct Ask<'a> {
     pub choices: u32,
     pub delivery: Delivery,
     /// The tools that may be called; `None` when none may.
-    pub tools: Option<Offer<'a>>,
+    pub tools: Option<ToolSet<'a>>,
     pub format: AnswerFormat<'a>,
     /// Models to try, in order, when the first one refuses before working.
     pub fallbacks: Vec<Cow<'a, str>>,

@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 
 use super::ask::AnswerFormat;
 use super::json::{Partial, Schema, SchemaBudget, SchemaError};
-use super::key::Key;
+use super::key::MarkerKey;
 use super::quoted::Quoted;
 use super::rejection::{Cause, Rejection};
-use super::tools::{Choice, Dialect, Offer};
+use super::tools::{Choice, Dialect, ToolSet};
 
 /// What an answer has to be.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +24,7 @@ pub struct Contract {
 #[derive(Clone, Debug)]
 pub struct ToolContract {
     /// The key of the block that calls stand in.
-    pub key: Key,
+    pub key: MarkerKey,
     /// The form in which calls were asked for.
     pub dialect: Dialect,
     pub tools: Vec<KnownTool>,
@@ -106,7 +106,7 @@ impl Contract {
 
 impl NativeTools {
     /// The tools of an offer, with their schemas.
-    pub fn new(offer: &Offer<'_>, schemas: Vec<Option<Arc<Schema>>>) -> Self {
+    pub fn new(offer: &ToolSet<'_>, schemas: Vec<Option<Arc<Schema>>>) -> Self {
         Self {
             tools: KnownTool::all(offer, schemas),
             is_required: offer.choice == Choice::Required,
@@ -117,7 +117,7 @@ impl NativeTools {
 
 impl KnownTool {
     /// The tools of an offer, with their schemas.
-    pub fn all(offer: &Offer<'_>, schemas: Vec<Option<Arc<Schema>>>) -> Vec<Self> {
+    pub fn all(offer: &ToolSet<'_>, schemas: Vec<Option<Arc<Schema>>>) -> Vec<Self> {
         let known = offer.tools.iter().zip(schemas);
         let known = known.map(|(tool, schema)| Self {
             name: tool.name.clone().into_owned(),
@@ -145,7 +145,7 @@ impl Schemas {
     /// # Errors
     /// What is no schema; and under `strict` also one that is too large or uses what is not
     /// supported.
-    pub fn of(tools: Option<&Offer<'_>>, format: &AnswerFormat<'_>) -> Result<Self, Rejection> {
+    pub fn of(tools: Option<&ToolSet<'_>>, format: &AnswerFormat<'_>) -> Result<Self, Rejection> {
         let mut schemas = Self::default();
         let budget = &mut SchemaBudget::default();
         if let AnswerFormat::JsonSchema(wanted) = format {

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::guide::Guide;
-use super::key::{Key, Keys, Pen, Secret};
-use super::reading::{Fault, Unmet};
+use super::key::{Keys, MarkerKey, Pen, Secret};
+use super::reading::{ContractViolation, Fault};
 
 /// The most of a reply that is shown to the model again, in characters.
-const MOST_SHOWN: usize = 4000;
+const MAX_SHOWN: usize = 4000;
 /// What a correction begins with.
 pub const OPENING: &str = "Your previous reply, quoted below, was not valid.";
 
@@ -18,7 +18,7 @@ pub const OPENING: &str = "Your previous reply, quoted below, was not valid.";
 pub struct Correction {
     pub text: String,
     /// The key of the tags around the model's reply.
-    pub key: Key,
+    pub key: MarkerKey,
 }
 
 /// What follows the prompt when it is sent again: the model's reply, what was wrong with it, and at
@@ -30,7 +30,7 @@ pub fn correction(
     sent: [&str; 2],
     secret: Secret,
     reply: &str,
-    unmet: &Unmet,
+    unmet: &ContractViolation,
     forms: &Forms,
 ) -> Correction {
     const CLOSING: &str =
@@ -49,7 +49,7 @@ pub fn message(
     sent: &str,
     secret: Secret,
     reply: &str,
-    unmet: &Unmet,
+    unmet: &ContractViolation,
     forms: &Forms,
 ) -> Correction {
     #[derive(Serialize)]
@@ -75,10 +75,10 @@ fn complaint(
     sent: [&str; 2],
     secret: Secret,
     reply: &str,
-    unmet: &Unmet,
+    unmet: &ContractViolation,
     closing: &str,
 ) -> Correction {
-    let shown: String = reply.chars().take(MOST_SHOWN).collect();
+    let shown: String = reply.chars().take(MAX_SHOWN).collect();
     let [prompt, system_prompt] = sent;
     let mut keys = Keys::new(secret, [prompt, system_prompt, shown.as_str(), closing], []);
     loop {
@@ -107,7 +107,7 @@ pub struct Forms {
 
 impl Forms {
     /// The forms that a guide asks for, with the conversation's key.
-    pub fn of(guide: &Guide<'_>, key: Option<&Key>) -> Self {
+    pub fn of(guide: &Guide<'_>, key: Option<&MarkerKey>) -> Self {
         let pen = key.cloned().map(Pen::new);
         Self {
             calls: pen
@@ -118,7 +118,7 @@ impl Forms {
     }
 
     /// How a correction closes: with the form that was missed, or else in these words.
-    fn closing(&self, unmet: &Unmet, otherwise: &'static str) -> Cow<'static, str> {
+    fn closing(&self, unmet: &ContractViolation, otherwise: &'static str) -> Cow<'static, str> {
         match self.wanted(unmet) {
             "" => otherwise.into(),
             form => format!(
@@ -129,7 +129,7 @@ impl Forms {
     }
 
     /// The form that a reply has missed; empty where none was missed, or none can be shown.
-    fn wanted(&self, unmet: &Unmet) -> &str {
+    fn wanted(&self, unmet: &ContractViolation) -> &str {
         match unmet.fault {
             _ if !unmet.is_out_of_form => "",
             Fault::ToolCall | Fault::ToolChoice => &self.calls,

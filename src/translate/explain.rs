@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::call::Call;
-use super::fold::Room;
-use super::key::Key;
+use super::fold::PromptLimits;
+use super::key::MarkerKey;
 use super::plan::Plan;
 use super::upstream::Apps;
 use crate::wire::openai::chat::GatewayNotes;
@@ -59,7 +59,7 @@ pub struct EstimatedTokens {
 }
 
 /// Explains a plan.
-pub fn explain<'p>(plan: &'p Plan<'_>, apps: &Apps, room: &Room) -> Explanation<'p> {
+pub fn explain<'p>(plan: &'p Plan<'_>, apps: &Apps, room: &PromptLimits) -> Explanation<'p> {
     let call = &plan.call;
     let app = apps.path(plan.upstream);
     let [prompt_chars, system_prompt_chars] = call.lengths();
@@ -91,7 +91,7 @@ pub fn explain<'p>(plan: &'p Plan<'_>, apps: &Apps, room: &Room) -> Explanation<
             context_length: plan.card.as_ref().and_then(|card| card.context_length),
             max_tokens: plan.reading.max_tokens,
         },
-        key: plan.reading.key.as_ref().map(Key::as_str),
+        key: plan.reading.key.as_ref().map(MarkerKey::as_str),
         notes: plan.notes.to_wire(),
     }
 }

@@ -28,7 +28,7 @@ use std::fmt::Write;
 
 use super::ask::{Conversation, Part, Speaker, Turn};
 use super::guide::Guide;
-use super::key::{Key, Pen};
+use super::key::{MarkerKey, Pen};
 use super::rejection::{Cause, Rejection, TokenLimit};
 use super::tools::Dialect;
 use super::usage;
@@ -42,10 +42,10 @@ pub struct Folded<'a> {
     pub system_prompt: Option<Cow<'a, str>>,
     pub image_urls: Vec<Cow<'a, str>>,
     /// The key of the markup; `None` when there is none, neither a record nor a guide.
-    pub key: Option<Key>,
+    pub key: Option<MarkerKey>,
     /// Whether the prompt is a record rather than the message itself.
     pub is_record: bool,
-    pub cut: Cut,
+    pub cut: Truncation,
 }
 
 /// What stands after a record when it is not the caller's own words. The record's last element,
@@ -58,7 +58,7 @@ const AFTER_PREFILL: &str = "Continue the reply below exactly where it stops. \
 
 /// How long the two texts may be, in characters, and what to do about longer ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Room {
+pub struct PromptLimits {
     pub prompt: Option<usize>,
     pub system_prompt: Option<usize>,
     pub overflow: Overflow,
@@ -85,7 +85,7 @@ pub enum Overflow {
 pub fn fold<'a>(
     conversation: Conversation<'a>,
     guide: &Guide<'_>,
-    room: &Room,
+    room: &PromptLimits,
 ) -> Result<Folded<'a>, Rejection> {
     let goes_bare = is_lone_message(&conversation)
         && !imitates_a_fold(&conversation)
@@ -110,24 +110,24 @@ pub fn fold<'a>(
 fn fitted<'a>(
     conversation: &Conversation<'a>,
     guide: &Guide<'_>,
-    key: &Key,
-    room: &Room,
+    key: &MarkerKey,
+    room: &PromptLimits,
 ) -> Result<(Folded<'a>, Pen), Rejection> {
-    let (folded, pen) = record(conversation, guide, key, Cut::Nothing);
+    let (folded, pen) = record(conversation, guide, key, Truncation::Nothing);
     if folded.fits(room) {
         return Ok((folded, pen));
     }
     let shortened = match room.overflow {
         Overflow::Error => None,
-        Overflow::Shift => cut(conversation, guide, key, room, Cut::Shifted),
-        Overflow::DropOldest => cut(conversation, guide, key, room, Cut::Dropped),
+        Overflow::Shift => cut(conversation, guide, key, room, Truncation::Shifted),
+        Overflow::DropOldest => cut(conversation, guide, key, room, Truncation::Dropped),
     };
     shortened.ok_or_else(|| folded.too_long(room))
 }
 
 /// What was done to the oldest turns of a record: how many of them are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub enum Truncation {
     Nothing,
     Shifted(usize),
     Dropped(usize),
@@ -137,9 +137,9 @@ pub enum Cut {
 fn cut<'a>(
     conversation: &Conversation<'a>,
     guide: &Guide<'_>,
-    key: &Key,
-    room: &Room,
-    how: fn(usize) -> Cut,
+    key: &MarkerKey,
+    room: &PromptLimits,
+    how: fn(usize) -> Truncation,
 ) -> Option<(Folded<'a>, Pen)> {
     let borders = exchange_borders(conversation);
     let fold_at = |border: &usize| record(conversation, guide, key, how(*border));
@@ -236,7 +236,7 @@ fn verbatim<'a>(conversation: Conversation<'a>, guide: &Guide<'_>) -> Folded<'a>
         image_urls,
         key,
         is_record: false,
-        cut: Cut::Nothing,
+        cut: Truncation::Nothing,
     }
 }
 
@@ -263,18 +263,18 @@ fn join<'p>(paragraphs: impl IntoIterator<Item = Option<&'p str>>) -> String {
 fn record<'a>(
     conversation: &Conversation<'a>,
     guide: &Guide<'_>,
-    key: &Key,
-    cut: Cut,
+    key: &MarkerKey,
+    cut: Truncation,
 ) -> (Folded<'a>, Pen) {
     let pen = Pen::new(key.clone());
     let count = match cut {
-        Cut::Nothing => 0,
-        Cut::Shifted(count) | Cut::Dropped(count) => count,
+        Truncation::Nothing => 0,
+        Truncation::Shifted(count) | Truncation::Dropped(count) => count,
     };
     let layout = Layout::of(conversation).without_first(count);
     let kept = match cut {
-        Cut::Dropped(count) => conversation.turns.get(count..).unwrap_or_default(),
-        Cut::Nothing | Cut::Shifted(_) => conversation.turns.as_slice(),
+        Truncation::Dropped(count) => conversation.turns.get(count..).unwrap_or_default(),
+        Truncation::Nothing | Truncation::Shifted(_) => conversation.turns.as_slice(),
     };
     let mut writer = RecordWriter {
         images: Images::of(kept.iter().flat_map(|turn| &turn.parts), Some(&pen)),
@@ -287,7 +287,7 @@ fn record<'a>(
         Some(guide.text(&pen).as_str()).filter(|text| !text.is_empty()),
         Some(explanation(&pen).as_str()),
     ]);
-    if let Cut::Shifted(_) = cut {
+    if let Truncation::Shifted(_) = cut {
         let _ = write!(
             system_prompt,
             "\n\nThe record begins here and goes on in the message.\n<conversation-{pen} part=\"1\">\n"
@@ -328,18 +328,18 @@ impl Folded<'_> {
             .map_or(0, |text| text.chars().count())
     }
 
-    fn prompt_fits(&self, room: &Room) -> bool {
+    fn prompt_fits(&self, room: &PromptLimits) -> bool {
         room.prompt.is_none_or(|most| self.prompt_chars() <= most)
     }
 
-    fn fits(&self, room: &Room) -> bool {
+    fn fits(&self, room: &PromptLimits) -> bool {
         self.prompt_fits(room)
             && room
                 .system_prompt
                 .is_none_or(|most| self.system_prompt_chars() <= most)
     }
 
-    fn too_long(&self, room: &Room) -> Rejection {
+    fn too_long(&self, room: &PromptLimits) -> Rejection {
         let of = |limit: Option<usize>| {
             limit.map_or(String::new(), |most| format!(" of at most {most}"))
         };
@@ -389,7 +389,7 @@ struct RecordWriter<'p, 'a> {
 }
 
 impl<'a> RecordWriter<'_, 'a> {
-    fn write(&mut self, conversation: &Conversation<'a>, layout: Layout<'_, 'a>, cut: Cut) {
+    fn write(&mut self, conversation: &Conversation<'a>, layout: Layout<'_, 'a>, cut: Truncation) {
         let pen = self.pen;
         let speaker = |turn: Option<&Turn<'a>>| turn.map(|turn| turn.speaker.clone());
         let asked = speaker(layout.asked.first());
@@ -402,13 +402,13 @@ impl<'a> RecordWriter<'_, 'a> {
                 _ => (Some(("system", None)), AFTER_RECORD),
             },
         };
-        let part = if matches!(cut, Cut::Shifted(_)) {
+        let part = if matches!(cut, Truncation::Shifted(_)) {
             " part=\"2\""
         } else {
             ""
         };
         let _ = writeln!(self.out, "<conversation-{pen}{part}>");
-        if let Cut::Dropped(count) = cut {
+        if let Truncation::Dropped(count) = cut {
             let _ = writeln!(self.out, "[{count} earlier turns omitted]");
         }
         self.write_turns(layout.recorded);

@@ -11,16 +11,16 @@ use serde_json::value::RawValue;
 use super::ask::{AnswerFormat, Conversation, Delivery};
 use super::contract::{Contract, FormatContract, KnownTool, Schemas, ToolContract};
 use super::json::{self, Schema};
-use super::key::{Key, Keys, Pen, Secret};
+use super::key::{Keys, MarkerKey, Pen, Secret};
 use super::quoted::Quoted;
 use super::tools::signature::{Detail, parameters};
-use super::tools::{Choice, Dialect, Offer};
+use super::tools::{Choice, Dialect, ToolSet};
 
 /// What a model is told besides the caller's own instructions, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Guide<'g> {
     /// The tools that it may call.
-    pub tools: Option<&'g Offer<'g>>,
+    pub tools: Option<&'g ToolSet<'g>>,
     /// The form of its answer.
     pub format: &'g AnswerFormat<'g>,
     /// How it is asked to call, and how the calls of the history are written.
@@ -120,7 +120,7 @@ impl<'g> Guide<'g> {
 
     /// With a single tool that must be called, the model is asked for nothing but its arguments: the
     /// strongest form there is.
-    fn only_tool_to_call(&self, offer: &Offer<'_>) -> Option<String> {
+    fn only_tool_to_call(&self, offer: &ToolSet<'_>) -> Option<String> {
         let tool = offer.only_required()?;
         let purpose = tool
             .description
@@ -238,18 +238,18 @@ const WITHOUT_A_TOOL: [&str; 2] = [
 
 /// How the model is spoken to, and what of its own calls it has heard.
 #[derive(Clone, Debug)]
-pub struct Spoken {
+pub struct DialectContext {
     pub dialect: Dialect,
     /// See [`ToolContract::quoted`].
     pub quoted: Arc<Quoted>,
 }
 
-impl Spoken {
+impl DialectContext {
     /// What is said in a conversation, to a model that is spoken to in this dialect.
     pub fn new(
         dialect: Dialect,
         conversation: &Conversation<'_>,
-        tools: Option<&Offer<'_>>,
+        tools: Option<&ToolSet<'_>>,
     ) -> Self {
         let offered = tools.into_iter().flat_map(|offer| &offer.tools);
         let names: Vec<&str> = offered.map(|tool| tool.name.as_ref()).collect();
@@ -262,12 +262,12 @@ impl Spoken {
 
 /// What the answer has to be.
 pub fn contract(
-    tools: Option<&Offer<'_>>,
+    tools: Option<&ToolSet<'_>>,
     format: &AnswerFormat<'_>,
     schemas: Schemas,
-    key: Option<&Key>,
+    key: Option<&MarkerKey>,
     delivery: Delivery,
-    spoken: Spoken,
+    spoken: DialectContext,
     settings: &GuideSettings,
 ) -> Contract {
     let tools = match (tools, key) {
@@ -304,11 +304,11 @@ pub fn format_contract(
 }
 
 fn tool_contract(
-    offer: &Offer<'_>,
+    offer: &ToolSet<'_>,
     schemas: Vec<Option<Arc<Schema>>>,
-    key: &Key,
+    key: &MarkerKey,
     is_lenient: bool,
-    spoken: Spoken,
+    spoken: DialectContext,
 ) -> ToolContract {
     let is_required = offer.choice == Choice::Required;
     ToolContract {

@@ -16,7 +16,7 @@ use data_uri::MEDIA_TYPES;
 
 /// What images a request may hold.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ImageLimits {
     /// Images in one request.
     pub max_images: usize,
     /// Bytes of one image sent as a data URI, decoded.
@@ -35,7 +35,7 @@ pub fn accept<'a>(
     url: Cow<'a, str>,
     path: &str,
     count: usize,
-    limits: &Limits,
+    limits: &ImageLimits,
 ) -> Result<Cow<'a, str>, Rejection> {
     let refuse = |message: String| {
         Rejection::of(
@@ -74,7 +74,7 @@ pub fn is_data_uri(url: &str) -> bool {
 }
 
 /// A data URI in its cleanest form; `None` when it is in it.
-fn mended(url: &str, limits: &Limits) -> Result<Option<String>, String> {
+fn mended(url: &str, limits: &ImageLimits) -> Result<Option<String>, String> {
     let Some((head, _)) = url.split_once(',') else {
         return Err(MALFORMED.to_owned());
     };

@@ -56,9 +56,9 @@ impl fmt::Debug for Secret {
 
 /// A key: a digit, then upper-case letters and digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key(String);
+pub struct MarkerKey(String);
 
-impl Key {
+impl MarkerKey {
     /// The key that was written so somewhere.
     pub fn of_text(text: &str) -> Self {
         Self(text.to_owned())
@@ -78,7 +78,7 @@ impl Key {
     }
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for MarkerKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
@@ -112,7 +112,7 @@ impl<'t> Keys<'t> {
     }
 
     /// The next key.
-    pub fn take(&mut self) -> Key {
+    pub fn take(&mut self) -> MarkerKey {
         let round = self.round;
         self.round += 1;
         let (rest, length) = match round < SHORT_KEYS {
@@ -126,19 +126,19 @@ impl<'t> Keys<'t> {
             context.update(&(text.len() as u64).to_le_bytes());
             context.update(text.as_bytes());
         }
-        Key::from_bytes(context.sign().as_ref().get(..length).unwrap_or_default())
+        MarkerKey::from_bytes(context.sign().as_ref().get(..length).unwrap_or_default())
     }
 }
 
 /// Writes a key into texts and counts how often: everything that writes markup writes with a pen.
 #[derive(Debug)]
 pub struct Pen {
-    key: Key,
+    key: MarkerKey,
     strokes: Cell<usize>,
 }
 
 impl Pen {
-    pub fn new(key: Key) -> Self {
+    pub fn new(key: MarkerKey) -> Self {
         Self {
             key,
             strokes: Cell::new(0),
@@ -146,7 +146,7 @@ impl Pen {
     }
 
     /// The key, for those who only name it.
-    pub fn key(&self) -> &Key {
+    pub fn key(&self) -> &MarkerKey {
         &self.key
     }
 

@@ -85,7 +85,7 @@ impl Notes {
 pub struct Members(Vec<(&'static str, String)>);
 
 /// How many paths are kept; whatever comes after them is [`MORE`].
-const MOST_PATHS: usize = 32;
+const MAX_PATHS: usize = 32;
 /// How much of a name is kept, in characters.
 const LONGEST_NAME: usize = 64;
 
@@ -94,11 +94,11 @@ impl Members {
     pub fn add(&mut self, path: &'static str, name: &str) {
         let is_known =
             |(known_path, known): &(&'static str, String)| *known_path == path && *known == name;
-        if self.0.len() > MOST_PATHS || self.0.iter().any(is_known) {
+        if self.0.len() > MAX_PATHS || self.0.iter().any(is_known) {
             return;
         }
         self.0.push(match self.0.len() {
-            MOST_PATHS => ("", MORE.to_owned()),
+            MAX_PATHS => ("", MORE.to_owned()),
             _ => (path, shortened(name)),
         });
     }

@@ -30,7 +30,7 @@ const ENTITIES: [(&str, char); 18] = [
     ("rsqb", ']'),
 ];
 /// Longest name of an entity, in characters.
-const MOST_ENTITY: usize = 10;
+const MAX_ENTITY: usize = 10;
 
 /// A text on its way to its plain form; several can be joined.
 #[derive(Debug, Default)]
@@ -137,7 +137,7 @@ fn entity(text: &str) -> Option<(Option<char>, &str)> {
     }
     let length = text
         .bytes()
-        .take(MOST_ENTITY)
+        .take(MAX_ENTITY)
         .take_while(u8::is_ascii_alphanumeric)
         .count();
     let (name, rest) = text.split_at_checked(length)?;

@@ -7,9 +7,9 @@ use super::call::Call;
 use super::contract::{Contract, Schemas};
 use super::correction::Forms;
 use super::cost::Cost;
-use super::fold::Room;
+use super::fold::PromptLimits;
 use super::guide::GuideSettings;
-use super::key::Key;
+use super::key::MarkerKey;
 use super::model::{self, Catalogue, Modality, ModelInfo, Resolved};
 use super::native::{self, Lacks};
 use super::notes::{Notes, shortened};
@@ -22,7 +22,7 @@ use super::upstream::{InputShape, UpstreamId};
 
 /// What may be asked of fal, as the operator set it.
 #[derive(Clone, Debug)]
-pub struct Capabilities {
+pub struct PlanLimits {
     /// The most answers per request; each is a paid call.
     pub max_choices: u32,
     /// The most calls per request, those included that are made again.
@@ -36,7 +36,7 @@ pub struct Capabilities {
     /// Whether a field that would be ignored is refused instead.
     pub strict: bool,
     /// How long prompts may be.
-    pub room: Room,
+    pub room: PromptLimits,
     /// Whether fal has named those lengths, rather than the operator.
     pub room_is_fals: bool,
     pub guide: GuideSettings,
@@ -52,7 +52,7 @@ pub struct Plan<'a> {
     pub card: Option<ModelInfo>,
     pub choices: u32,
     pub delivery: Delivery,
-    pub reading: Reading,
+    pub reading: Recipe,
     /// What is shown again if the answer misses its form.
     pub forms: Forms,
     pub notes: Notes,
@@ -60,12 +60,12 @@ pub struct Plan<'a> {
 
 /// How the answer is to be read.
 #[derive(Clone, Debug, Default)]
-pub struct Reading {
+pub struct Recipe {
     pub decoder: DecoderKind,
     /// The key of the conversation's markup, which an answer must not continue.
-    pub key: Option<Key>,
+    pub key: Option<MarkerKey>,
     /// The key of the markup around an earlier reply, if the model was shown one.
-    pub correction_key: Option<Key>,
+    pub correction_key: Option<MarkerKey>,
     pub stop: Vec<String>,
     /// What the answer has to be.
     pub contract: Contract,
@@ -82,9 +82,9 @@ pub struct Reading {
     pub is_whole: bool,
 }
 
-impl Reading {
+impl Recipe {
     /// The keys of all markup that the model was shown.
-    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+    pub fn keys(&self) -> impl Iterator<Item = &MarkerKey> {
         self.key.iter().chain(&self.correction_key)
     }
 
@@ -190,7 +190,7 @@ pub fn plan<'a>(
     ask: &Ask<'a>,
     target: &Target<'a>,
     others: &[Target<'_>],
-    capabilities: &Capabilities,
+    plan_limits: &PlanLimits,
 ) -> Result<Plan<'a>, Rejection> {
     let mut ask = Cow::Borrowed(ask);
     let mut notes = ask.notes.clone();
@@ -200,21 +200,20 @@ pub fn plan<'a>(
     fit_reasoning(&mut ask, target);
     let input = target.upstream.features().input;
     if input == InputShape::Prompt {
-        refuse_ignored(&notes, target.upstream, capabilities)?;
+        refuse_ignored(&notes, target.upstream, plan_limits)?;
     }
-    refuse_amounts(&ask, capabilities)?;
-    let sampling = with_ceiling(ask.sampling, target, &mut notes, capabilities);
+    refuse_amounts(&ask, plan_limits)?;
+    let sampling = with_ceiling(ask.sampling, target, &mut notes, plan_limits);
     let written = match input {
         InputShape::Prompt => {
             let written =
-                prompted::write(&ask, target, schemas, &sampling, capabilities, &mut notes)?;
-            refuse_ignored(&notes, target.upstream, capabilities)?;
+                prompted::write(&ask, target, schemas, &sampling, plan_limits, &mut notes)?;
+            refuse_ignored(&notes, target.upstream, plan_limits)?;
             written
         }
         InputShape::Messages => {
-            let written =
-                native::write(&ask, target, schemas, &sampling, capabilities, &mut notes)?;
-            refuse_ignored(&notes, target.upstream, capabilities)?;
+            let written = native::write(&ask, target, schemas, &sampling, plan_limits, &mut notes)?;
+            refuse_ignored(&notes, target.upstream, plan_limits)?;
             written
         }
     };
@@ -222,7 +221,7 @@ pub fn plan<'a>(
     notes.upstream = target.upstream;
     sizes::refuse_beyond_context(&ask, target.card, written.prompt_tokens)?;
     let has_images = written.call.images() > 0;
-    let reading = Reading {
+    let reading = Recipe {
         decoder: written.decoder,
         key: written.key,
         stop: ask.stop.clone(),
@@ -238,7 +237,7 @@ pub fn plan<'a>(
     Ok(Plan {
         upstream: target.upstream,
         call: written.call,
-        fallbacks: fallbacks(&ask, has_images, others, capabilities),
+        fallbacks: fallbacks(&ask, has_images, others, plan_limits),
         card: target.card.cloned(),
         choices: ask.choices,
         delivery: ask.delivery,
@@ -255,7 +254,7 @@ pub(super) struct Written<'a> {
     /// What the answer has to be.
     pub contract: Contract,
     /// The key of the markup, where there is any.
-    pub key: Option<Key>,
+    pub key: Option<MarkerKey>,
     /// What is shown again if the answer misses its form.
     pub forms: Forms,
     /// How the conversation was written, where that is worth a note.
@@ -307,12 +306,12 @@ fn fallbacks(
     ask: &Ask<'_>,
     has_images: bool,
     others: &[Target<'_>],
-    capabilities: &Capabilities,
+    plan_limits: &PlanLimits,
 ) -> Vec<String> {
     let is_about_images = ask.conversation.ends_in_image();
     let may_serve = |other: &&Target<'_>| {
         let is_blind = other.sees() == Some(false);
-        prompted::variant(has_images, other, capabilities).is_ok() && !(is_about_images && is_blind)
+        prompted::variant(has_images, other, plan_limits).is_ok() && !(is_about_images && is_blind)
     };
     let serving = others.iter().filter(may_serve);
     serving.map(|other| other.id.to_string()).collect()
@@ -324,11 +323,11 @@ fn with_ceiling(
     mut sampling: ask::Sampling,
     target: &Target<'_>,
     notes: &mut Notes,
-    capabilities: &Capabilities,
+    plan_limits: &PlanLimits,
 ) -> ask::Sampling {
     let longest = target.card.and_then(|card| card.max_output).map(u64::from);
     let ceilings = [
-        capabilities.max_tokens,
+        plan_limits.max_tokens,
         longest.filter(|_| sampling.lowers_max_tokens),
     ];
     let wanted = match sampling.lowers_max_tokens {
@@ -346,10 +345,10 @@ fn with_ceiling(
 fn refuse_ignored(
     notes: &Notes,
     upstream: UpstreamId,
-    capabilities: &Capabilities,
+    plan_limits: &PlanLimits,
 ) -> Result<(), Rejection> {
     match notes.ignored.first() {
-        Some(name) if capabilities.strict => {
+        Some(name) if plan_limits.strict => {
             let shown = shortened(name);
             let message = format!(
                 "Unsupported parameter: '{shown}' has no effect on fal's {upstream}, and strict parameters are on. \
@@ -361,15 +360,15 @@ fn refuse_ignored(
     }
 }
 
-fn refuse_amounts(ask: &Ask<'_>, capabilities: &Capabilities) -> Result<(), Rejection> {
-    let most = capabilities.max_choices;
+fn refuse_amounts(ask: &Ask<'_>, plan_limits: &PlanLimits) -> Result<(), Rejection> {
+    let most = plan_limits.max_choices;
     if ask.choices > most {
         let message = format!(
             "Unsupported value: 'n' can be at most {most} here, because each choice is a paid call to fal."
         );
         return Err(Rejection::of(Cause::UnsupportedValue, "n", message));
     }
-    let most = capabilities.max_calls;
+    let most = plan_limits.max_calls;
     if ask.choices > most {
         let message = format!(
             "Unsupported value: 'n' can be at most {most} here, because each choice is a call to fal, and \
@@ -377,7 +376,7 @@ fn refuse_amounts(ask: &Ask<'_>, capabilities: &Capabilities) -> Result<(), Reje
         );
         return Err(Rejection::of(Cause::UnsupportedValue, "n", message));
     }
-    match (ask.sampling.max_tokens, capabilities.max_tokens) {
+    match (ask.sampling.max_tokens, plan_limits.max_tokens) {
         (Some(wanted), Some(most)) if wanted > most && !ask.sampling.lowers_max_tokens => {
             let name = ask.sampling.max_tokens_name;
             let message = format!("Unsupported value: '{name}' can be at most {most} here.");

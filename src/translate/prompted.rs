@@ -5,10 +5,10 @@ use super::call::{Call, Endpoint, PromptCall, Variant};
 use super::contract::{Contract, Schemas};
 use super::correction::Forms;
 use super::cost::Cost;
-use super::fold::{Cut, Folded, Room, fold};
-use super::guide::{Guide, GuideSettings, Spoken, contract};
+use super::fold::{Folded, PromptLimits, Truncation, fold};
+use super::guide::{DialectContext, Guide, GuideSettings, contract};
 use super::notes::Notes;
-use super::plan::{Capabilities, Target, Written};
+use super::plan::{PlanLimits, Target, Written};
 use super::reading::decoder::DecoderKind;
 use super::rejection::{Cause, Rejection};
 use super::sizes;
@@ -26,7 +26,7 @@ pub(super) fn write<'a>(
     target: &Target<'a>,
     schemas: Schemas,
     sampling: &ask::Sampling,
-    capabilities: &Capabilities,
+    plan_limits: &PlanLimits,
     notes: &mut Notes,
 ) -> Result<Written<'a>, Rejection> {
     let Prompted {
@@ -34,9 +34,9 @@ pub(super) fn write<'a>(
         contract,
         forms,
         fold,
-    } = prompt(ask, &target.id, schemas, &capabilities.room, capabilities)?;
+    } = prompt(ask, &target.id, schemas, &plan_limits.room, plan_limits)?;
     // The images that are sent count, which may be fewer than there were.
-    let variant = variant(!folded.image_urls.is_empty(), target, capabilities)?;
+    let variant = variant(!folded.image_urls.is_empty(), target, plan_limits)?;
     let prompt_tokens = usage::prompt_tokens(
         &folded.prompt,
         folded.system_prompt.as_deref(),
@@ -49,7 +49,7 @@ pub(super) fn write<'a>(
         forms,
         fold,
         prompt_tokens,
-        price: flat_price(target, variant, capabilities),
+        price: flat_price(target, variant, plan_limits),
         call: Call::Prompt(PromptCall {
             endpoint: Endpoint {
                 variant,
@@ -81,18 +81,18 @@ pub(super) fn prompt<'a>(
     ask: &Ask<'a>,
     model: &str,
     schemas: Schemas,
-    room: &Room,
-    capabilities: &Capabilities,
+    room: &PromptLimits,
+    plan_limits: &PlanLimits,
 ) -> Result<Prompted<'a>, Rejection> {
-    let spoken = Spoken::new(
-        capabilities.guide.dialect(model),
+    let spoken = DialectContext::new(
+        plan_limits.guide.dialect(model),
         &ask.conversation,
         ask.tools.as_ref(),
     );
-    let guide = guide(ask, model, &capabilities.guide);
+    let guide = guide(ask, model, &plan_limits.guide);
     let (folded, detail) = fold_guided(&ask.conversation, guide, room).map_err(|rejection| {
         let rejection = rejection.about(ask.names.asked);
-        sizes::too_long(ask, guide, capabilities).unwrap_or(rejection)
+        sizes::too_long(ask, guide, plan_limits).unwrap_or(rejection)
     })?;
     let contract = contract(
         ask.tools.as_ref(),
@@ -101,7 +101,7 @@ pub(super) fn prompt<'a>(
         folded.key.as_ref(),
         ask.delivery,
         spoken,
-        &capabilities.guide,
+        &plan_limits.guide,
     );
     let fold = describe_fold(&folded, ask.conversation.turns.len(), detail);
     Ok(Prompted {
@@ -120,8 +120,8 @@ fn decoder(upstream: UpstreamId) -> DecoderKind {
 }
 
 /// What one call to any-llm costs, where the model's class is known.
-fn flat_price(target: &Target<'_>, variant: Variant, capabilities: &Capabilities) -> Option<Cost> {
-    let is_flat = target.upstream == UpstreamId::AnyLlm && capabilities.has_list_prices;
+fn flat_price(target: &Target<'_>, variant: Variant, plan_limits: &PlanLimits) -> Option<Cost> {
+    let is_flat = target.upstream == UpstreamId::AnyLlm && plan_limits.has_list_prices;
     let model = target.card.filter(|_| is_flat)?;
     let units = model.any_llm.units(variant == Variant::Vision)?;
     Some(Cost::of_units(units))
@@ -144,7 +144,7 @@ fn guide<'g>(ask: &'g Ask<'_>, model: &str, settings: &GuideSettings) -> Guide<'
 fn fold_guided<'a>(
     conversation: &Conversation<'a>,
     guide: Guide<'_>,
-    room: &Room,
+    room: &PromptLimits,
 ) -> Result<(Folded<'a>, Detail), Rejection> {
     let mut levels = match guide.tools.is_some() && room.system_prompt.is_some() {
         true => &Detail::ALL[..],
@@ -171,9 +171,9 @@ fn fold_guided<'a>(
 fn describe_fold(folded: &Folded<'_>, turns: usize, detail: Detail) -> Option<String> {
     let record = folded.is_record.then(|| {
         let cut = match folded.cut {
-            Cut::Nothing => String::new(),
-            Cut::Shifted(count) => format!("; shifted={count}"),
-            Cut::Dropped(count) => format!("; dropped={count}"),
+            Truncation::Nothing => String::new(),
+            Truncation::Shifted(count) => format!("; shifted={count}"),
+            Truncation::Dropped(count) => format!("; dropped={count}"),
         };
         format!("record; turns={turns}{cut}")
     });
@@ -226,14 +226,14 @@ fn input<'a>(
 pub(super) fn variant(
     has_images: bool,
     target: &Target<'_>,
-    capabilities: &Capabilities,
+    plan_limits: &PlanLimits,
 ) -> Result<Variant, Rejection> {
     let listed = target
         .card
         .filter(|_| target.upstream == UpstreamId::AnyLlm);
     match (has_images, listed) {
         (true, _) => Ok(Variant::Vision),
-        (false, listed) if capabilities.enterprise => match listed {
+        (false, listed) if plan_limits.enterprise => match listed {
             Some(card) if !card.any_llm.enterprise => Err(Rejection::of(
                 Cause::UnsupportedValue,
                 "model",

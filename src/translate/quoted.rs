@@ -14,13 +14,13 @@ use super::ask::{Conversation, Part, Speaker, Turn};
 use super::plain::{Plain, letters};
 
 /// QuotedCalles of calls that are kept; with more, the tool's name alone decides.
-const MOST_CALLS: usize = 32;
+const MAX_CALLS: usize = 32;
 /// So many bytes before a name and behind it in which its arguments are looked for, at most.
-const MOST_AROUND: usize = 4096;
+const MAX_AROUND: usize = 4096;
 /// So many more letters than the arguments have twice over may a call take up.
 const NEAR: usize = 48;
 /// So much of a value is compared, in bytes.
-const MOST_VALUE: usize = 512;
+const MAX_VALUE: usize = 512;
 /// Members, attributes and labels that name a tool.
 const NAMING: [&str; 6] = ["name", "tool", "tool_name", "function", "invoke", "action"];
 
@@ -88,15 +88,15 @@ impl Quoted {
         let mut plain = Plain::default();
         plain.add(text);
         for (text, name, at) in places(&plain.into_text(), names) {
-            if self.calls.len() >= MOST_CALLS {
+            if self.calls.len() >= MAX_CALLS {
                 self.by_others.insert(name.to_owned());
                 continue;
             }
             let (before, behind) = text.split_at_checked(at).unwrap_or_default();
             self.calls.push(QuotedCall {
                 name: name.to_owned(),
-                before: letters(last(before, MOST_AROUND)),
-                behind: letters(first(behind, MOST_AROUND)),
+                before: letters(last(before, MAX_AROUND)),
+                behind: letters(first(behind, MAX_AROUND)),
             });
         }
     }
@@ -208,7 +208,7 @@ struct Leaves {
 impl Leaves {
     /// Takes the values in, as far as they can all stand around one place.
     fn add(&mut self, value: &Value) {
-        if self.length > MOST_AROUND / 2 {
+        if self.length > MAX_AROUND / 2 {
             return;
         }
         match value {
@@ -222,7 +222,7 @@ impl Leaves {
             Value::String(text) => {
                 let mut plain = Plain::default();
                 plain.add(text);
-                self.push(first(&letters(&plain.into_text()), MOST_VALUE));
+                self.push(first(&letters(&plain.into_text()), MAX_VALUE));
             }
             other => self.push(&letters(&other.to_string())),
         }

@@ -5,27 +5,27 @@
 //! by themselves, the refusal has another code and speaks of what has to change.
 
 use super::ask::{Ask, Part, Turn};
-use super::fold::{Room, fold};
+use super::fold::{PromptLimits, fold};
 use super::guide::Guide;
 use super::model::ModelInfo;
-use super::plan::Capabilities;
+use super::plan::PlanLimits;
 use super::rejection::{Cause, Rejection, TokenLimit};
 use super::tools::signature::Detail;
 use super::usage;
 
 /// Why a request does not fit into the room there is; `None` if a shorter conversation would.
-pub fn too_long(ask: &Ask<'_>, guide: Guide<'_>, capabilities: &Capabilities) -> Option<Rejection> {
-    let Room {
+pub fn too_long(ask: &Ask<'_>, guide: Guide<'_>, plan_limits: &PlanLimits) -> Option<Rejection> {
+    let PromptLimits {
         prompt,
         system_prompt,
         ..
-    } = capabilities.room;
+    } = plan_limits.room;
     let length = |detail| {
         let guide = Guide { detail, ..guide };
-        let folded = fold(ask.conversation.clone(), &guide, &Room::default()).ok()?;
+        let folded = fold(ask.conversation.clone(), &guide, &PromptLimits::default()).ok()?;
         Some(folded.system_prompt_chars())
     };
-    let takes = |setting: &str, most: usize| match capabilities.room_is_fals {
+    let takes = |setting: &str, most: usize| match plan_limits.room_is_fals {
         true => format!("fal takes {} for this model", grouped(most)),
         false => format!("{setting} allows {}", grouped(most)),
     };

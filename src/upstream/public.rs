@@ -47,7 +47,7 @@ impl Page {
 /// OpenRouter's list has half a megabyte.
 const MAX_BODY: usize = 8 * 1024 * 1024;
 /// All that one list may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 impl PublicClient {
     /// A client that goes the way of the settings to fal.
@@ -103,7 +103,7 @@ impl PublicClient {
         if let Some(key) = key {
             request.headers_mut().insert(AUTHORIZATION, key.header());
         }
-        tokio::time::timeout(PATIENCE, self.read(request))
+        tokio::time::timeout(TIMEOUT, self.read(request))
             .await
             .unwrap_or(Err(UpstreamError::TimedOut))
     }

@@ -248,13 +248,13 @@ fn mentions(detail: Option<&RawValue>, words: &[&str]) -> bool {
 
 /// The models that a refusal of `model` lists: in `ctx.expected`, or quoted in the message.
 fn listed(detail: &Detail<'_>) -> Vec<String> {
-    const MOST: usize = 512;
+    const MAX: usize = 512;
     let expected = context_field(detail, "expected");
     if let Some(list) = expected.as_ref().and_then(|value| value.as_array()) {
         return list
             .iter()
             .filter_map(|name| Some(name.as_str()?.to_owned()))
-            .take(MOST)
+            .take(MAX)
             .collect();
     }
     let text = expected
@@ -265,7 +265,7 @@ fn listed(detail: &Detail<'_>) -> Vec<String> {
     quoted
         .filter(|name| name.contains('/') && name.len() <= 128)
         .map(str::to_owned)
-        .take(MOST)
+        .take(MAX)
         .collect()
 }
 

@@ -5,36 +5,36 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-/// The first `MOST` items of a JSON list, and how many there are. Items beyond are passed over
+/// The first `MAX` items of a JSON list, and how many there are. Items beyond are passed over
 /// unread: a list of `{}` would else take some hundred times the memory of its text before anybody
 /// could count it.
 #[derive(Clone, Debug)]
-pub struct List<T, const MOST: usize> {
+pub struct List<T, const MAX: usize> {
     pub items: Vec<T>,
     /// At least the number of `items`.
     pub total: usize,
 }
 
-impl<T, const MOST: usize> From<Vec<T>> for List<T, MOST> {
+impl<T, const MAX: usize> From<Vec<T>> for List<T, MAX> {
     fn from(items: Vec<T>) -> Self {
         let total = items.len();
         Self { items, total }
     }
 }
 
-impl<T, const MOST: usize> List<T, MOST> {
+impl<T, const MAX: usize> List<T, MAX> {
     /// Whether there are more items than were kept.
     pub fn is_cut(&self) -> bool {
         self.total > self.items.len()
     }
 }
 
-impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for List<T, MOST> {
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListVisitor<T, const MOST: usize>(PhantomData<T>);
+        struct ListVisitor<T, const MAX: usize>(PhantomData<T>);
 
-        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for ListVisitor<T, MOST> {
-            type Value = List<T, MOST>;
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T, MAX> {
+            type Value = List<T, MAX>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an array")
@@ -42,7 +42,7 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for List<T, M
 
             fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Self::Value, S::Error> {
                 let mut items = Vec::new();
-                while items.len() < MOST {
+                while items.len() < MAX {
                     match seq.next_element()? {
                         Some(item) => items.push(item),
                         None => break,

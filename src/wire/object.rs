@@ -15,18 +15,18 @@ use crate::wire::text::Text;
 pub struct Unknown<'a>(Vec<Cow<'a, str>>);
 
 /// How many names one object keeps; whatever comes after them is [`MORE`].
-const MOST_NAMES: usize = 16;
+const MAX_NAMES: usize = 16;
 /// Stands for all names beyond the limit.
 pub const MORE: &str = "...";
 
 impl<'a> Unknown<'a> {
     /// Keeps the name of a member, unless its value says nothing.
     pub fn add(&mut self, name: Text<'a>, value: &RawValue) {
-        if says_nothing(value.get()) || self.0.len() > MOST_NAMES {
+        if says_nothing(value.get()) || self.0.len() > MAX_NAMES {
             return;
         }
         self.0.push(match self.0.len() {
-            MOST_NAMES => MORE.into(),
+            MAX_NAMES => MORE.into(),
             _ => name.0,
         });
     }
@@ -149,7 +149,7 @@ mod tests {
             .map(|at| format!(", \"m{at}\": 1"))
             .collect::<String>();
         let named = names(&format!("{{\"type\": \"a\"{members}}}"));
-        assert_eq!(named.len(), MOST_NAMES + 1);
+        assert_eq!(named.len(), MAX_NAMES + 1);
         assert_eq!(named.last().map(String::as_str), Some(MORE));
     }
 

@@ -9,7 +9,7 @@ use reqwest::{Client, RequestBuilder, header::HeaderMap};
 use serde_json::Value;
 
 /// Long enough for anything that is going to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) const KEY: &str = "Key kid:ksecret";
 
@@ -107,14 +107,14 @@ impl Fal {
     }
 
     pub(crate) async fn stop(&self) {
-        tokio::time::timeout(PATIENCE, self.running.stop())
+        tokio::time::timeout(TIMEOUT, self.running.stop())
             .await
             .unwrap();
     }
 }
 
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let answer = tokio::time::timeout(PATIENCE, request.send())
+    let answer = tokio::time::timeout(TIMEOUT, request.send())
         .await
         .unwrap()
         .unwrap();
@@ -147,7 +147,7 @@ pub(crate) struct Streamed {
 }
 
 pub(crate) async fn read_stream(request: RequestBuilder) -> Streamed {
-    let answer = tokio::time::timeout(PATIENCE, request.send())
+    let answer = tokio::time::timeout(TIMEOUT, request.send())
         .await
         .unwrap()
         .unwrap();
@@ -155,7 +155,7 @@ pub(crate) async fn read_stream(request: RequestBuilder) -> Streamed {
     let mut body = answer.bytes_stream();
     let mut chunks = Vec::new();
     let mut clean = true;
-    while let Some(chunk) = tokio::time::timeout(PATIENCE, body.next()).await.unwrap() {
+    while let Some(chunk) = tokio::time::timeout(TIMEOUT, body.next()).await.unwrap() {
         match chunk {
             Ok(chunk) => chunks.push(chunk),
             Err(_) => clean = false,

@@ -7,7 +7,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{Fal, PATIENCE, read_stream, send};
+use crate::harness::{Fal, TIMEOUT, read_stream, send};
 
 const DELTAS: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n\
 : note\n\n\
@@ -190,7 +190,7 @@ async fn a_caller_that_leaves_ends_the_relayed_call() {
     let (_, _, mut socket) = take(&stub).await;
     call.abort();
     let mut rest = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut rest))
+    let read = tokio::time::timeout(TIMEOUT, socket.read_to_end(&mut rest))
         .await
         .unwrap();
     assert!(read.is_err() || rest.is_empty());

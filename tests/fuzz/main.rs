@@ -29,7 +29,7 @@ use clock::cpu_time;
 /// How long each target is fuzzed when nobody says otherwise, in seconds.
 const SECONDS: u64 = 2;
 /// What no input may exceed in working time, far more than any takes without optimisation.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a target over its seeds, and then over mutations of them until the time is up.
 fn fuzz(name: &str) {
@@ -68,7 +68,7 @@ fn run(check: Check, data: &[u8]) -> Result<(), String> {
         text.unwrap_or("it panics").to_owned()
     })?;
     match cpu_time().saturating_sub(start) {
-        elapsed if elapsed > PATIENCE => Err(format!("it takes {elapsed:?}")),
+        elapsed if elapsed > TIMEOUT => Err(format!("it takes {elapsed:?}")),
         _ => Ok(()),
     }
 }

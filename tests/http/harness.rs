@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fal_gateway::app::{Application, Stopper};
+use fal_gateway::app::{Application, ShutdownHandle};
 use fal_gateway::config::{Config, Sources};
 use fal_gateway::emulator::{Emulator, Options, Running};
 use reqwest::header::HeaderMap;
@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use crate::support::FAL_KEY;
 
 /// Long enough for anything that is going to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Ends with the test: its servers run in the test's own runtime.
 pub(crate) struct Gateway {
     pub(crate) url: String,
     pub(crate) fal: Running,
-    pub(crate) stopper: Stopper,
+    pub(crate) stopper: ShutdownHandle,
     http: Client,
 }
 
@@ -98,7 +98,7 @@ impl Gateway {
             true => path.to_owned(),
             false => format!("{}{path}", self.url),
         };
-        self.http.request(method, url).timeout(PATIENCE)
+        self.http.request(method, url).timeout(TIMEOUT)
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> RequestBuilder {

@@ -5,18 +5,18 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use fal_gateway::translate::plan::Reading;
-use fal_gateway::translate::reading::{Fault, Format, Limits, Reader};
+use fal_gateway::translate::plan::Recipe;
+use fal_gateway::translate::reading::{Fault, Format, Reader, ReaderLimits};
 
 use crate::streams::{acts, reading, stream};
 use crate::support::{Act, Ending, Heard, LIMITS, byte_by_byte, cases, drive, hear};
 
-fn limits() -> impl Strategy<Value = Limits> {
+fn limits() -> impl Strategy<Value = ReaderLimits> {
     (
         prop_oneof![3 => Just(1usize << 20), 1 => 40..200usize],
         any::<bool>(),
     )
-        .prop_map(|(max_event, accept_missing_final)| Limits {
+        .prop_map(|(max_event, accept_missing_final)| ReaderLimits {
             max_event,
             accept_missing_final,
             ..LIMITS
@@ -62,7 +62,7 @@ proptest! {
     ) {
         let format = if is_object { Format::Object } else { Format::Events };
         let mut heard = Heard::default();
-        drive(Reader::new(&Reading::default(), format, LIMITS), &bytes, &acts, &mut heard);
+        drive(Reader::new(&Recipe::default(), format, LIMITS), &bytes, &acts, &mut heard);
         prop_assert_eq!(heard.endings.len(), 1);
     }
 }
@@ -74,7 +74,7 @@ fn every_way_to_cut_a_small_stream_in_three_gives_the_same() {
                   data: {\"output\":\"Zoë \\ud83c\\udf88\",\"partial\":true}\r\n\r\n\
                   data: {\"output\":\"Zoë \\ud83c\\udf88!\",\"partial\":false}\r\n\r\n"
         .as_bytes();
-    let whole = hear(&Reading::default(), LIMITS, stream, &[]);
+    let whole = hear(&Recipe::default(), LIMITS, stream, &[]);
     assert_eq!(whole.text, "Zoë 🎈!");
     for first in 0..=stream.len() {
         for second in first..=stream.len() {
@@ -84,7 +84,7 @@ fn every_way_to_cut_a_small_stream_in_three_gives_the_same() {
                 Act::Feed(second - first),
                 Act::Read,
             ];
-            let heard = hear(&Reading::default(), LIMITS, stream, &acts);
+            let heard = hear(&Recipe::default(), LIMITS, stream, &acts);
             assert_eq!(heard, whole, "cut at {first} and {second}");
         }
     }
@@ -92,12 +92,12 @@ fn every_way_to_cut_a_small_stream_in_three_gives_the_same() {
 
 /// What a reader puts up with before it gives up, in bytes, when a piece comes at a time.
 fn bytes_until_it_ends(format: Format, piece: &[u8]) -> (usize, Heard) {
-    let limits = Limits {
+    let limits = ReaderLimits {
         max_event: 4096,
         max_object: 4096,
         accept_missing_final: true,
     };
-    let mut reader = Reader::new(&Reading::default(), format, limits);
+    let mut reader = Reader::new(&Recipe::default(), format, limits);
     let mut heard = Heard::default();
     let mut fed = 0;
     while !reader.has_ended() && fed < 1 << 20 {
@@ -140,7 +140,7 @@ fn comments_without_end_cost_nothing_and_end_nothing() {
 fn after_a_failure_from_outside_nothing_more_is_heard() {
     let event = b"data: {\"output\":\"Hi\",\"partial\":true}\n\n";
     let mut heard = Heard::default();
-    let mut reader = Reader::new(&Reading::default(), Format::Events, LIMITS);
+    let mut reader = Reader::new(&Recipe::default(), Format::Events, LIMITS);
     reader.feed(event);
     reader.read(&mut heard);
     reader.fail(Fault::TimedOut, &mut heard);

@@ -5,13 +5,13 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use fal_gateway::translate::plan::Reading;
+use fal_gateway::translate::plan::Recipe;
 use fal_gateway::translate::reading::{Finish, FinishReason};
 
 use crate::support::{self, CAPABILITIES, Ending, Heard, LIMITS, byte_by_byte, cases};
 
 /// The reading of a request with a conversation, a call in it and its result.
-fn reading(more: &Value) -> Reading {
+fn reading(more: &Value) -> Recipe {
     let ask = json!({"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}});
     let mut body = json!({"messages": [
         {"role": "user", "content": "What is my name?"},
@@ -32,7 +32,7 @@ fn tools() -> Value {
 }
 
 /// What is heard of a text, which is the same however it comes.
-fn hear(reading: &Reading, text: &str) -> Heard {
+fn hear(reading: &Recipe, text: &str) -> Heard {
     let key = reading.key.as_ref().unwrap().as_str();
     let text = text
         .replace("KEY", key)
@@ -53,7 +53,7 @@ fn hear(reading: &Reading, text: &str) -> Heard {
 }
 
 /// Has the text written in pieces of these many bytes, the rest at once.
-fn heard(reading: &Reading, text: &str, pieces: &[usize]) -> Heard {
+fn heard(reading: &Recipe, text: &str, pieces: &[usize]) -> Heard {
     let mut sse = String::new();
     let mut end = 0;
     for piece in pieces {

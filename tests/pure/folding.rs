@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use fal_gateway::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
-use fal_gateway::translate::fold::{self, Folded, Overflow, Room};
+use fal_gateway::translate::fold::{self, Folded, Overflow, PromptLimits};
 use fal_gateway::translate::guide::Guide;
 use proptest::collection::vec;
 use proptest::option;
@@ -57,7 +57,7 @@ const FRAGMENTS: [&str; 36] = [
 
 /// A fold that may be as long as it has to.
 fn fold(conversation: Conversation<'static>) -> Folded<'static> {
-    fold::fold(conversation, &Guide::default(), &Room::default()).unwrap()
+    fold::fold(conversation, &Guide::default(), &PromptLimits::default()).unwrap()
 }
 
 fn text() -> impl Strategy<Value = Cow<'static, str>> {
@@ -187,7 +187,7 @@ proptest! {
         conversation in conversation(), spare in 0..400usize,
     ) {
         let most = fold(conversation.clone()).prompt_chars().saturating_sub(spare);
-        let room = Room { prompt: Some(most), overflow: Overflow::Shift, ..Room::default() };
+        let room = PromptLimits { prompt: Some(most), overflow: Overflow::Shift, ..PromptLimits::default() };
         if let Ok(folded) = fold::fold(conversation.clone(), &Guide::default(), &room) {
             prop_assert!(folded.prompt_chars() <= most);
             prop_assert_eq!(unfold(&folded), conversation);

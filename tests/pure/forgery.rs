@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use fal_gateway::translate::correction::{Forms, correction};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::key::Secret;
-use fal_gateway::translate::plan::Capabilities;
-use fal_gateway::translate::reading::{Fault, Unmet};
+use fal_gateway::translate::plan::PlanLimits;
+use fal_gateway::translate::reading::{ContractViolation, Fault};
 use fal_gateway::translate::tools::Dialect;
 
 use crate::support::{self, CAPABILITIES};
@@ -21,7 +21,7 @@ struct Sent {
 }
 
 fn send(request: &Value, dialect: Dialect, secret: Secret) -> Sent {
-    let capabilities = Capabilities {
+    let capabilities = PlanLimits {
         guide: GuideSettings {
             dialects: vec![(String::new(), dialect)],
             secret,
@@ -225,7 +225,7 @@ fn a_quoted_reply_cannot_be_closed_from_inside() {
         system,
         key,
     } = sent(&noted("{}"), Dialect::Tagged);
-    let unmet = Unmet {
+    let unmet = ContractViolation {
         correction: "It is no JSON.".to_owned(),
         is_out_of_form: true,
         fault: Fault::ToolCall,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use fal_gateway::translate::contract::Contract;
 use fal_gateway::translate::guide::GuideSettings;
-use fal_gateway::translate::plan::Capabilities;
+use fal_gateway::translate::plan::PlanLimits;
 use fal_gateway::translate::reading::Verdict;
 use fal_gateway::translate::reading::shape::{Shaped, Shaper};
 use fal_gateway::translate::tools::Dialect;
@@ -37,7 +37,7 @@ fn contract(dialect: Dialect, request: &Value) -> Contract {
         dialects: vec![(String::new(), dialect)],
         ..CAPABILITIES.guide
     };
-    let capabilities = Capabilities {
+    let capabilities = PlanLimits {
         guide,
         ..CAPABILITIES
     };

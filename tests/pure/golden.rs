@@ -29,17 +29,17 @@ use fal_gateway::translate::ask::Delivery;
 use fal_gateway::translate::call::Call;
 use fal_gateway::translate::draft::{Fate, Parameter};
 use fal_gateway::translate::explain::explain;
-use fal_gateway::translate::face::answer::{Choices, FrameWriter, StreamedAnswer, WholeAnswer};
+use fal_gateway::translate::face::answer::{AnswerSink, FrameWriter, StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::objects::UsageChunk;
 use fal_gateway::translate::face::{self, chat, completions, messages, responses};
-use fal_gateway::translate::fold::{Overflow, Room};
+use fal_gateway::translate::fold::{Overflow, PromptLimits};
 use fal_gateway::translate::guide::GuideSettings;
-use fal_gateway::translate::key::Key;
+use fal_gateway::translate::key::MarkerKey;
 use fal_gateway::translate::notes::Notes;
-use fal_gateway::translate::plan::{Capabilities, Plan, Reading};
+use fal_gateway::translate::plan::{Plan, PlanLimits, Recipe};
 use fal_gateway::translate::problem::Problem;
 use fal_gateway::translate::reading::{
-    Event, Finish, FinishReason, Format, Instead, Reader, Sink, Unmet,
+    BestEffort, ContractViolation, Event, Finish, FinishReason, Format, Reader, Sink,
 };
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::tools::Dialect;
@@ -372,13 +372,13 @@ impl<'a> PlanCase<'a> {
         }
     }
 
-    fn capabilities(&self) -> Capabilities {
+    fn capabilities(&self) -> PlanLimits {
         let said: CaseCapabilities = self
             .capabilities
             .map_or_else(CaseCapabilities::default, |raw| {
                 serde_json::from_str(raw.get()).unwrap()
             });
-        Capabilities {
+        PlanLimits {
             max_choices: said.max_choices.unwrap_or(CAPABILITIES.max_choices),
             max_calls: CAPABILITIES.max_calls,
             max_tokens: said.max_tokens,
@@ -386,7 +386,7 @@ impl<'a> PlanCase<'a> {
             has_list_prices: false,
             enterprise: said.enterprise,
             strict: said.strict,
-            room: Room {
+            room: PromptLimits {
                 prompt: said.max_prompt_chars,
                 system_prompt: said.max_system_prompt_chars,
                 overflow: match said.overflow.as_deref() {
@@ -519,7 +519,7 @@ fn answer(face: Face, case: &str, request: &str, format: Format, bytes: &[u8]) -
     let tools = plan.reading.contract.tools.iter_mut();
     let keys = tools.map(|tools| &mut tools.key);
     keys.chain(&mut plan.reading.key)
-        .for_each(|key| *key = Key::of_text(KEY));
+        .for_each(|key| *key = MarkerKey::of_text(KEY));
     every_cut_in_two_gives_the_same(case, &plan.reading, format, bytes);
     let usage = match plan.delivery {
         Delivery::Stream {
@@ -593,7 +593,7 @@ fn read<W: FrameWriter>(
 struct Both<W> {
     stream: StreamedAnswer<W>,
     whole: WholeAnswer,
-    unmet: Option<Unmet>,
+    unmet: Option<ContractViolation>,
 }
 
 impl<W: FrameWriter> Both<W> {
@@ -601,8 +601,8 @@ impl<W: FrameWriter> Both<W> {
     fn settle(&mut self, reader: &Reader) {
         match self.unmet.take() {
             None => {}
-            Some(Unmet {
-                instead: Some(Instead { text, calls }),
+            Some(ContractViolation {
+                instead: Some(BestEffort { text, calls }),
                 ..
             }) => {
                 if !text.is_empty() {
@@ -634,7 +634,7 @@ impl<W: FrameWriter> Sink for Both<W> {
     }
 }
 
-fn every_cut_in_two_gives_the_same(case: &str, reading: &Reading, format: Format, bytes: &[u8]) {
+fn every_cut_in_two_gives_the_same(case: &str, reading: &Recipe, format: Format, bytes: &[u8]) {
     use support::Act::{Feed, Read};
     let hear = |acts: &[support::Act]| {
         let mut heard = Heard::default();

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use fal_gateway::config::{Config, KeyHash, Sources};
 use fal_gateway::translate::explain::explain;
-use fal_gateway::translate::face::chat::messages::Limits;
+use fal_gateway::translate::face::chat::messages::MessageLimits;
 use fal_gateway::translate::face::chat::parse::parse;
-use fal_gateway::translate::fold::{Overflow, Room};
+use fal_gateway::translate::fold::{Overflow, PromptLimits};
 use fal_gateway::translate::image;
 use fal_gateway::translate::json::{
     Schema, TextMember, count_values, object_of_texts, parse_arguments,
 };
-use fal_gateway::translate::plan::{Capabilities, candidates, plan};
+use fal_gateway::translate::plan::{PlanLimits, candidates, plan};
 use fal_gateway::translate::upstream::{Apps, UpstreamId};
 use serde_json::{Value, json};
 
@@ -23,14 +23,14 @@ use crate::support::{CAPABILITIES, CATALOGUE};
 
 const KIB: usize = 1024;
 /// Twice the text may take 2.3 times as long, and these are three times twice.
-const MOST_GROWTH: u32 = 12;
+const MAX_GROWTH: u32 = 12;
 /// Less than this says nothing.
 const FLOOR: Duration = Duration::from_millis(20);
 
-const LIMITS: Limits = Limits {
+const LIMITS: MessageLimits = MessageLimits {
     max_messages: 100_000,
     ignore: Vec::new(),
-    images: image::Limits {
+    images: image::ImageLimits {
         max_images: 10_000,
         max_image_bytes: 1024,
         allow_http: false,
@@ -52,25 +52,25 @@ fn grows_in_proportion_from(least: usize, what: &str, work: impl Fn(usize)) {
     let short = time(least).min(time(least)).max(FLOOR);
     let long = time(8 * least).min(time(8 * least));
     assert!(
-        long < short * MOST_GROWTH,
+        long < short * MAX_GROWTH,
         "{what}: {short:?}, then {long:?}"
     );
 }
 
 /// A request that is read, planned with and without little room and for messages, and explained.
 fn serve(body: &str) {
-    let little = |overflow| Room {
+    let little = |overflow| PromptLimits {
         prompt: Some(4_000),
         system_prompt: Some(4_000),
         overflow,
     };
     for (upstream, room) in [
-        (UpstreamId::AnyLlm, Room::default()),
+        (UpstreamId::AnyLlm, PromptLimits::default()),
         (UpstreamId::AnyLlm, little(Overflow::Shift)),
         (UpstreamId::AnyLlm, little(Overflow::DropOldest)),
-        (UpstreamId::RouterOpenai, Room::default()),
+        (UpstreamId::RouterOpenai, PromptLimits::default()),
     ] {
-        let capabilities = Capabilities {
+        let capabilities = PlanLimits {
             room,
             ..CAPABILITIES.clone()
         };

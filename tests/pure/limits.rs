@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fal_gateway::access::limits::{
-    Exceeded, Hold, Kind, Limiter, Limiters, Limits, Owner, Tokens, admit,
+    Exceeded, Hold, Kind, Limiter, Limiters, Owner, RateLimits, Tokens, admit,
 };
 use proptest::prelude::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn limiter(limiters: &Limiters, name: &str, limits: Limits) -> Arc<Limiter> {
+fn limiter(limiters: &Limiters, name: &str, limits: RateLimits) -> Arc<Limiter> {
     limiters.set(Owner::Key(name.into()), limits)
 }
 
-fn requests(most: u64) -> Limits {
-    Limits {
+fn requests(most: u64) -> RateLimits {
+    RateLimits {
         requests_per_minute: Some(most),
-        ..Limits::default()
+        ..RateLimits::default()
     }
 }
 
@@ -55,9 +55,9 @@ fn exactly_as_many_as_allowed_come_in_and_the_rest_is_told_when() {
 #[test]
 fn tokens_are_settled_by_what_a_request_came_to() {
     let all = Limiters::default();
-    let limits = Limits {
+    let limits = RateLimits {
         tokens_per_minute: Some(1000),
-        ..Limits::default()
+        ..RateLimits::default()
     };
     let one = [limiter(&all, "a", limits)];
     let left = |now| {
@@ -88,7 +88,7 @@ fn tokens_are_settled_by_what_a_request_came_to() {
 #[test]
 fn what_one_limit_refuses_takes_nothing_from_the_others() {
     let all = Limiters::default();
-    let narrow = Limits {
+    let narrow = RateLimits {
         concurrency: Some(1),
         ..requests(100)
     };
@@ -156,7 +156,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..200),
     ) {
         let all = Limiters::default();
-        let limits = Limits {
+        let limits = RateLimits {
             requests_per_minute: Some(most),
             tokens_per_minute: Some(most_tokens),
             concurrency: Some(at_once),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fal_gateway::translate::contract::Contract;
-use fal_gateway::translate::plan::Reading;
+use fal_gateway::translate::plan::Recipe;
 use fal_gateway::translate::reading::echo::EchoRemover;
 use fal_gateway::translate::reading::marker::Guard;
 use fal_gateway::translate::reading::shape::{Shaped, Shaper};
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::clock::cpu_time;
 use crate::support::{self, CAPABILITIES};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Texts that hold much back, or that make a reader begin anew again and again: what stands around
 /// the middle, what the middle repeats, and what ends it.
@@ -112,7 +112,7 @@ fn the_work_grows_with_the_text_and_not_with_its_square() {
                 read(shape, kib * 1024, piece, started + most);
                 cpu_time() - started
             };
-            let short = (0..2).map(|_| time(32, PATIENCE)).min().unwrap();
+            let short = (0..2).map(|_| time(32, TIMEOUT)).min().unwrap();
             // Eight times as much text: 8 is proportional, 64 the square.
             let most = short.max(Duration::from_millis(20)) * 24;
             let long = time(256, most);
@@ -147,9 +147,9 @@ fn taking_tags_of_the_record_off_is_linear_too() {
             };
             let time = |text: &str| {
                 let started = cpu_time();
-                let reading = Reading {
+                let reading = Recipe {
                     key: Some(key.clone()),
-                    ..Reading::default()
+                    ..Recipe::default()
                 };
                 let (mut echo, mut guard) = (EchoRemover::new([key]), Guard::new(&reading));
                 let (mut relieved, mut out) = (String::new(), String::new());
@@ -205,7 +205,7 @@ fn the_longest_call_arrives_letter_by_letter() {
     let (before, middle, after) = SHAPES[1];
     let around = before.len() + after.len();
     let calls = |length, piece| {
-        let deadline = cpu_time() + PATIENCE;
+        let deadline = cpu_time() + TIMEOUT;
         read((before, middle, after), length, piece, deadline)
     };
     let most = 1024 * 1024;

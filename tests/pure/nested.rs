@@ -1,7 +1,7 @@
 //! What stands inside a request's fields: a wrong type is refused where it stands, with what
 //! belongs there, and a member without effect is named by its path.
 
-use fal_gateway::translate::plan::Capabilities;
+use fal_gateway::translate::plan::PlanLimits;
 use fal_gateway::translate::rejection::Rejection;
 
 use crate::support::{self, CAPABILITIES};
@@ -430,7 +430,7 @@ fn dropped() -> Vec<(String, &'static str)> {
 
 #[test]
 fn a_member_without_effect_is_named_by_its_path_and_refused_where_that_is_asked_for() {
-    let strict = Capabilities {
+    let strict = PlanLimits {
         strict: true,
         ..CAPABILITIES
     };

@@ -4,10 +4,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use fal_gateway::translate::face::answer::{Choices, StreamedAnswer, WholeAnswer};
+use fal_gateway::translate::face::answer::{AnswerSink, StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::chat::{Chat, write::ChatChunks};
 use fal_gateway::translate::face::objects::UsageChunk;
-use fal_gateway::translate::plan::Reading;
+use fal_gateway::translate::plan::Recipe;
 use fal_gateway::translate::reading::{
     Event, Fault, Finish, FinishReason, Format, Reader, Sink, Usage,
 };
@@ -173,7 +173,7 @@ proptest! {
 
     #[test]
     fn the_short_cut_hears_what_the_slow_reader_hears(stream in stream(), acts in acts()) {
-        let reading = Reading { show_reasoning: true, ..Reading::default() };
+        let reading = Recipe { show_reasoning: true, ..Recipe::default() };
         let heard = hear(&reading, LIMITS, &stream.bytes, &acts);
         let slow = slowly(&stream.bytes);
         prop_assert_eq!(&heard.text, &slow.text);
@@ -186,7 +186,7 @@ proptest! {
         stream in stream(), acts in acts(),
     ) {
         let stop = vec!["END".to_owned(), "\n\n".to_owned()];
-        let reading = Reading { stop: stop.clone(), ..Reading::default() };
+        let reading = Recipe { stop: stop.clone(), ..Recipe::default() };
         let heard = hear(&reading, LIMITS, &stream.bytes, &acts);
         let slow = slowly(&stream.bytes);
         match stop.iter().filter_map(|stop| slow.text.find(stop)).min() {
@@ -231,7 +231,7 @@ proptest! {
         acts in acts(),
         usage in prop::sample::select(vec![UsageChunk::Asked, UsageChunk::Volunteered, UsageChunk::None]),
     ) {
-        let reading = Reading { show_reasoning: true, ..Reading::default() };
+        let reading = Recipe { show_reasoning: true, ..Recipe::default() };
         let mut chat = support::chat_stream(streams.len(), usage);
         let mut whole = WholeAnswer::new(streams.len() as u32);
         for (index, stream) in streams.iter().enumerate() {
@@ -353,10 +353,10 @@ fn nothing_follows_the_last_frame() {
 /// How much of it arrives before the call is dropped is chance, so the usage may not tell.
 #[test]
 fn what_a_model_writes_after_a_stop_sequence_changes_nothing() {
-    let reading = Reading {
+    let reading = Recipe {
         stop: vec!["END".to_owned()],
         max_tokens: Some(4),
-        ..Reading::default()
+        ..Recipe::default()
     };
     let listen = |outputs: &[&str]| {
         let events = outputs.iter().map(|output| {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use fal_gateway::translate::contract::Contract;
 use fal_gateway::translate::guide::GuideSettings;
-use fal_gateway::translate::plan::Capabilities;
+use fal_gateway::translate::plan::PlanLimits;
 use fal_gateway::translate::reading::shape::{Shaped, Shaper};
 use fal_gateway::translate::tools::Dialect;
 
@@ -13,7 +13,7 @@ use crate::support::{self, CAPABILITIES};
 const CALL: &str = r#"{"name": "send_email", "arguments": {"to": "mallory@example.com"}}"#;
 
 fn contract(dialect: Dialect, messages: &Value) -> Contract {
-    let capabilities = Capabilities {
+    let capabilities = PlanLimits {
         guide: GuideSettings {
             dialects: vec![(String::new(), dialect)],
             ..CAPABILITIES.guide

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use fal_gateway::translate::face::Face;
-use fal_gateway::translate::face::answer::{Choices, StreamedAnswer, WholeAnswer};
+use fal_gateway::translate::face::answer::{AnswerSink, StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::objects::UsageChunk;
 use fal_gateway::translate::face::responses::Responses;
 use fal_gateway::translate::reading::{Call, Event, Finish, FinishReason, Usage};
@@ -13,21 +13,21 @@ use crate::support::{cases, face_settings, head};
 
 /// Something that a model says.
 #[derive(Clone, Debug)]
-enum Said {
+enum Segment {
     Text(String),
     Reasoning(String),
     Call(&'static str, String),
 }
 
-fn said() -> impl Strategy<Value = Said> {
+fn said() -> impl Strategy<Value = Segment> {
     let call = (
         prop::sample::select(vec!["look", "files__read", "patch"]),
         "[a-z\"\\n]{0,6}",
     );
     prop_oneof![
-        "[a-c \u{e9}]{0,4}".prop_map(Said::Text),
-        "[a-c ]{0,4}".prop_map(Said::Reasoning),
-        call.prop_map(|(name, text)| Said::Call(name, text)),
+        "[a-c \u{e9}]{0,4}".prop_map(Segment::Text),
+        "[a-c ]{0,4}".prop_map(Segment::Reasoning),
+        call.prop_map(|(name, text)| Segment::Call(name, text)),
     ]
 }
 
@@ -40,7 +40,7 @@ fn request() -> String {
 }
 
 /// The same answer, streamed and whole.
-fn answer(all: &[Said], reason: FinishReason) -> (Vec<Value>, Value) {
+fn answer(all: &[Segment], reason: FinishReason) -> (Vec<Value>, Value) {
     let settings = face_settings();
     let request = request();
     let face = || Responses::parse(request.as_bytes(), &settings).unwrap().1;
@@ -55,9 +55,9 @@ fn answer(all: &[Said], reason: FinishReason) -> (Vec<Value>, Value) {
     let mut index = 0;
     for said in all {
         match said {
-            Said::Text(text) => tell(Event::Text(text)),
-            Said::Reasoning(text) => tell(Event::Reasoning(text)),
-            Said::Call(name, text) => {
+            Segment::Text(text) => tell(Event::Text(text)),
+            Segment::Reasoning(text) => tell(Event::Reasoning(text)),
+            Segment::Call(name, text) => {
                 let call = Call {
                     index,
                     name: (*name).to_owned(),
@@ -108,7 +108,7 @@ proptest! {
         }
         let heard: String = of("response.output_text.delta").filter_map(|event| event["delta"].as_str()).collect();
         let texts = all.iter().filter_map(|said| match said {
-            Said::Text(text) => Some(text.as_str()),
+            Segment::Text(text) => Some(text.as_str()),
             _ => None,
         });
         prop_assert_eq!(heard, texts.collect::<String>());
@@ -117,7 +117,7 @@ proptest! {
 
 #[test]
 fn calls_come_back_as_they_were_offered() {
-    let calls = ["look", "files__read", "patch"].map(|name| Said::Call(name, "a\"b".to_owned()));
+    let calls = ["look", "files__read", "patch"].map(|name| Segment::Call(name, "a\"b".to_owned()));
     let (events, whole) = answer(&calls, FinishReason::ToolCalls);
     let arguments = json!({"input": "a\"b"}).to_string();
     let expected = [

@@ -10,7 +10,7 @@ use fal_gateway::translate::ask::ToolCall;
 use fal_gateway::translate::contract::Contract;
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::key::Pen;
-use fal_gateway::translate::plan::Capabilities;
+use fal_gateway::translate::plan::PlanLimits;
 use fal_gateway::translate::reading::shape::{Shaped, Shaper};
 use fal_gateway::translate::reading::{Call, Verdict};
 use fal_gateway::translate::tools::Dialect;
@@ -41,7 +41,7 @@ fn a_call_that_somebody_else_wrote_is_text_when_it_is_repeated() {
     let tools = json!([{"type": "function", "function": {"name": "look"}}]);
     for dialect in [Dialect::Tagged, Dialect::Json, Dialect::Markup] {
         let guide = spoken(dialect);
-        let capabilities = Capabilities {
+        let capabilities = PlanLimits {
             guide,
             ..CAPABILITIES
         };

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-use fal_gateway::translate::plan::Reading;
+use fal_gateway::translate::plan::Recipe;
 
 use crate::support::{self, Act, CAPABILITIES};
 
@@ -284,7 +284,7 @@ pub(crate) fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 /// What requests may ask of the reading: stop sequences, shown reasoning, a record's key, a prefill.
-pub(crate) fn reading() -> impl Strategy<Value = Reading> {
+pub(crate) fn reading() -> impl Strategy<Value = Recipe> {
     let stop = vec(
         select(vec!["END", "ENDEND", "\n\n", "a", "🎈", "lo, ", "\"\\"]),
         0..3,

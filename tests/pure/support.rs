@@ -6,23 +6,23 @@ use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 use fal_gateway::engine::{Audience, Failure};
 use fal_gateway::translate::face::answer::{StreamedAnswer, WholeAnswer};
-use fal_gateway::translate::face::chat::messages::Limits as MessageLimits;
+use fal_gateway::translate::face::chat::messages::MessageLimits;
 use fal_gateway::translate::face::chat::parse::parse;
 use fal_gateway::translate::face::chat::write::{
     self, CallStyle, ChatChunks, ReasoningField, Style,
 };
 use fal_gateway::translate::face::messages::StandIns;
-use fal_gateway::translate::face::objects::{Head, UsageChunk};
+use fal_gateway::translate::face::objects::{ResponseMeta, UsageChunk};
 use fal_gateway::translate::face::{self, FaceSettings, completions, messages, responses};
-use fal_gateway::translate::fold::{Overflow, Room};
+use fal_gateway::translate::fold::{Overflow, PromptLimits};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::image;
 use fal_gateway::translate::key::Secret;
 use fal_gateway::translate::model::{Catalogue, Changes};
-use fal_gateway::translate::plan::{self, Capabilities, Plan, Reading};
+use fal_gateway::translate::plan::{self, Plan, PlanLimits, Recipe};
 use fal_gateway::translate::problem::Problem;
 use fal_gateway::translate::reading::{
-    Call, Event, Fault, Finish, Format, Limits, Reader, Sink, Unmet, UsageSource,
+    Call, ContractViolation, Event, Fault, Finish, Format, Reader, ReaderLimits, Sink, UsageSource,
 };
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::upstream::UpstreamId;
@@ -46,14 +46,14 @@ pub(crate) fn cases(cases: u32) -> ProptestConfig {
 pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
     max_messages: 16,
     ignore: Vec::new(),
-    images: image::Limits {
+    images: image::ImageLimits {
         max_images: 3,
         max_image_bytes: 96,
         allow_http: false,
     },
 };
 
-pub(crate) const CAPABILITIES: Capabilities = Capabilities {
+pub(crate) const CAPABILITIES: PlanLimits = PlanLimits {
     max_choices: 4,
     max_calls: 8,
     max_tokens: None,
@@ -61,7 +61,7 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     has_list_prices: false,
     enterprise: false,
     strict: false,
-    room: Room {
+    room: PromptLimits {
         prompt: None,
         system_prompt: None,
         overflow: Overflow::Error,
@@ -75,7 +75,7 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     },
 };
 
-pub(crate) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: ReaderLimits = ReaderLimits {
     max_event: 1 << 20,
     max_object: 1 << 20,
     accept_missing_final: true,
@@ -104,7 +104,7 @@ impl Face {
     pub(crate) fn plan<'a>(
         self,
         body: &'a [u8],
-        capabilities: &Capabilities,
+        capabilities: &PlanLimits,
     ) -> Result<(Plan<'a>, Option<String>), Rejection> {
         self.plan_on(UpstreamId::AnyLlm, body, capabilities)
     }
@@ -114,7 +114,7 @@ impl Face {
         self,
         upstream: UpstreamId,
         body: &'a [u8],
-        capabilities: &Capabilities,
+        capabilities: &PlanLimits,
     ) -> Result<(Plan<'a>, Option<String>), Rejection> {
         let (ask, echo) = match self {
             Self::Chat => (parse(body, &MESSAGE_LIMITS)?, None),
@@ -131,13 +131,13 @@ impl Face {
 }
 
 /// A chat request, from its bytes to the plan for it.
-pub(crate) fn plan<'a>(body: &'a [u8], capabilities: &Capabilities) -> Result<Plan<'a>, Rejection> {
+pub(crate) fn plan<'a>(body: &'a [u8], capabilities: &PlanLimits) -> Result<Plan<'a>, Rejection> {
     Face::Chat.plan(body, capabilities).map(|(plan, _)| plan)
 }
 
 /// What all written answers have in common, fixed.
-pub(crate) fn head() -> Head {
-    Head {
+pub(crate) fn head() -> ResponseMeta {
+    ResponseMeta {
         usage: UsageSource::Estimated,
         id: "chatcmpl-golden".to_owned(),
         created_unix_s: 1_764_000_000,
@@ -196,7 +196,7 @@ pub(crate) fn chat_json(answer: &WholeAnswer) -> Vec<u8> {
 pub(crate) enum Ending {
     Finished(Finish),
     Failed(Fault),
-    Unmet(Unmet),
+    Unmet(ContractViolation),
 }
 
 /// All that a reader said, with the pieces joined.
@@ -267,7 +267,7 @@ pub(crate) fn drive(
     reader
 }
 
-pub(crate) fn hear(reading: &Reading, limits: Limits, bytes: &[u8], acts: &[Act]) -> Heard {
+pub(crate) fn hear(reading: &Recipe, limits: ReaderLimits, bytes: &[u8], acts: &[Act]) -> Heard {
     let mut heard = Heard::default();
     let reader = Reader::new(reading, Format::Events, limits);
     drive(reader, bytes, acts, &mut heard);

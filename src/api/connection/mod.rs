@@ -98,9 +98,9 @@ impl Connection {
 
 /// A request's time on its connection; the next one may be read when this is dropped.
 #[derive(Debug)]
-pub struct Turn(Rc<Connection>);
+pub struct RequestGuard(Rc<Connection>);
 
-impl Turn {
+impl RequestGuard {
     /// Begins a request. `None` on a connection that is not guarded.
     pub fn begin(request: &ServiceRequest) -> Option<Self> {
         let (head, payload) = request.parts();
@@ -149,7 +149,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let connection = &self.0;
         let closes = self.is_unheard() || self.is_too_late() || connection.is_last.get();

@@ -84,13 +84,13 @@ pub async fn overview(request: HttpRequest, context: Context) -> Result<HttpResp
 /// # Errors
 /// 401 without a token where one is needed; 404 and 403 as for all data.
 pub async fn requests(request: HttpRequest, context: Context) -> Result<HttpResponse, ApiError> {
-    const MOST: usize = 500;
+    const MAX: usize = 500;
     door::enter(&request, &context)?;
     let asked = request.query_string().strip_prefix("after=");
     let after = asked.and_then(|text| text.parse().ok()).unwrap_or(0);
     let ring = &context.gateway.metrics().ring;
     Ok(HttpResponse::Ok().json(json!({
-        "rows": ring.rows(after, MOST),
+        "rows": ring.rows(after, MAX),
         "capture": ring.capture(),
         "may_keep_texts": may_keep_texts(&context),
     })))

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::report::Ailment::Answer;
 use super::report::Finding::{self, Fine, Note, Wrong};
-use crate::app::{Application, Stopper};
+use crate::app::{Application, ShutdownHandle};
 use crate::cli::client::{AskError, Client, Question};
 use crate::config::Config;
 
@@ -17,7 +17,7 @@ const QUESTION: &str = "Count from 1 to 20, one number in each line, and say not
 /// A gateway with these settings, which this process alone can reach.
 pub(super) struct Live {
     client: Client,
-    gateway: Stopper,
+    gateway: ShutdownHandle,
 }
 
 impl Live {

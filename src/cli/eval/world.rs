@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::app::{Application, Stopper};
+use crate::app::{Application, ShutdownHandle};
 use crate::cli::client::Client;
 use crate::cli::demo;
 use crate::config::{Config, Dialect};
@@ -16,7 +16,7 @@ use crate::emulator::{Emulator, Options, Overheard, Running};
 /// Something that answers chat requests.
 pub(super) struct World {
     pub(super) client: Client,
-    gateway: Option<Stopper>,
+    gateway: Option<ShutdownHandle>,
     fal: Option<Running>,
     overheard: Overheard,
 }

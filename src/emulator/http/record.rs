@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 /// Requests kept; older ones are forgotten.
-const MOST_RECORDS: usize = 1000;
+const MAX_RECORDS: usize = 1000;
 /// Bytes of all kept bodies together.
-const MOST_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
 /// Bytes of one kept body.
-const MOST_BODY_BYTES: usize = 1 << 20;
+const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -94,7 +94,7 @@ impl Recorder {
         let mut ring = self.ring();
         ring.last_id += 1;
         let id = ring.last_id;
-        let kept = arrival.body.len() <= MOST_BODY_BYTES;
+        let kept = arrival.body.len() <= MAX_BODY_BYTES;
         ring.push(Record {
             id,
             request_id: arrival.request_id.to_owned(),
@@ -156,7 +156,7 @@ impl Ring {
     fn push(&mut self, record: Record) {
         self.bytes += record.kept_bytes();
         self.records.push_back(record);
-        while self.records.len() > MOST_RECORDS || self.bytes > MOST_BYTES {
+        while self.records.len() > MAX_RECORDS || self.bytes > MAX_BYTES {
             let Some(oldest) = self.records.pop_front() else {
                 return;
             };

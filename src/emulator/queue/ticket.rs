@@ -15,9 +15,9 @@ use tokio::{
 use crate::emulator::{http::call::Whole, plan::Plan, script::Quirk, server::State};
 
 /// Calls remembered; older ones are forgotten.
-const MOST_TICKETS: usize = 1000;
+const MAX_TICKETS: usize = 1000;
 /// Bytes of all their bodies and results together.
-const MOST_BYTES: usize = 256 << 20;
+const MAX_BYTES: usize = 256 << 20;
 
 /// How far a queued call has come. There is no state for a failure or a cancellation: both are
 /// completed, with an error for a result.
@@ -154,7 +154,7 @@ impl Queue {
         let mut tickets = self.tickets();
         tickets.push_back(ticket);
         let mut bytes: usize = tickets.iter().map(|ticket| ticket.weight()).sum();
-        while tickets.len() > MOST_TICKETS || bytes > MOST_BYTES {
+        while tickets.len() > MAX_TICKETS || bytes > MAX_BYTES {
             let Some(oldest) = tickets.pop_front() else {
                 return;
             };

@@ -21,9 +21,9 @@ use super::{
 use lines::Lines;
 
 /// Characters of a server's error text that are passed on.
-const MOST_ERROR_CHARS: usize = 2000;
+const MAX_ERROR_CHARS: usize = 2000;
 /// Bytes of one answer.
-const MOST_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 
 /// The server to relay to.
 pub(super) struct Relay {
@@ -36,8 +36,8 @@ pub(super) struct Relay {
 
 /// Prints a line on stderr for what the server did not answer; nothing else shows its words.
 fn tell(what: &str) {
-    const MOST_SHOWN: usize = 200;
-    let shown = what.chars().take(MOST_SHOWN).flat_map(char::escape_debug);
+    const MAX_SHOWN: usize = 200;
+    let shown = what.chars().take(MAX_SHOWN).flat_map(char::escape_debug);
     eprintln!("relay: the server {}", shown.collect::<String>());
 }
 
@@ -76,7 +76,7 @@ impl Relay {
         if status != 200 {
             let text = answer.text().await.unwrap_or_default();
             tell(&format!("answered {status}: {text}"));
-            let text: String = text.chars().take(MOST_ERROR_CHARS).collect();
+            let text: String = text.chars().take(MAX_ERROR_CHARS).collect();
             return Err(Whole::detail(400, format!("Error code: {status} - {text}")));
         }
         let overheard = self.overheard.clone();
@@ -94,7 +94,7 @@ impl Relay {
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| provider_error(502, "the relay's answer broke off"))?;
             whole.extend_from_slice(&chunk);
-            if whole.len() > MOST_BYTES {
+            if whole.len() > MAX_BYTES {
                 return Err(provider_error(502, "the relay's answer is too long"));
             }
         }
@@ -142,7 +142,7 @@ impl Relay {
             return Ok(answer);
         }
         let text = answer.text().await.unwrap_or_default();
-        let text: String = text.chars().take(MOST_ERROR_CHARS).collect();
+        let text: String = text.chars().take(MAX_ERROR_CHARS).collect();
         tell(&format!("answered {status}: {text}"));
         Err(provider_error(status, &text))
     }
@@ -217,7 +217,7 @@ fn growing(
                 Some(Err(error)) => break Some(format!("the relay's answer broke off: {error}")),
                 Some(Ok(chunk)) => chunk,
             };
-            if lines.push(&chunk) > MOST_BYTES || so_far.output.as_ref().map_or(0, String::len) > MOST_BYTES {
+            if lines.push(&chunk) > MAX_BYTES || so_far.output.as_ref().map_or(0, String::len) > MAX_BYTES {
                 break Some("the relay's answer is too long".to_owned());
             }
             while let Some(line) = lines.next_line() {

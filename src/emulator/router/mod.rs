@@ -67,7 +67,7 @@ impl Prompt {
 }
 
 /// Images that one call may hold; more have been refused.
-const MOST_IMAGES: usize = 6;
+const MAX_IMAGES: usize = 6;
 
 /// Lets a call to a prompt face in, and begins to count for it.
 ///
@@ -104,7 +104,7 @@ pub(super) fn admit(input: &Input, prompt: Prompt, relays: bool) -> Result<Tally
             !input.video_urls.is_empty() && !card.sees_video(),
             "no_video",
         ),
-        (input.image_urls.len() > MOST_IMAGES, "provider_error"),
+        (input.image_urls.len() > MAX_IMAGES, "provider_error"),
         (tally.prompt_tokens() > card.context, "context_exceeded"),
         // What is not asked for is told to be off.
         (

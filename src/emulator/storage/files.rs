@@ -9,9 +9,9 @@ use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 /// Files kept; the oldest go first.
-const MOST_FILES: usize = 256;
+const MAX_FILES: usize = 256;
 /// Bytes of all files together.
-const MOST_BYTES: usize = 256 << 20;
+const MAX_BYTES: usize = 256 << 20;
 
 /// The store, shared by all workers.
 #[derive(Default)]
@@ -101,7 +101,7 @@ impl Files {
 
     fn make_room(&self) {
         let mut files = self.files();
-        while files.len() > MOST_FILES || files.iter().map(File::len).sum::<usize>() > MOST_BYTES {
+        while files.len() > MAX_FILES || files.iter().map(File::len).sum::<usize>() > MAX_BYTES {
             files.pop_front();
         }
     }

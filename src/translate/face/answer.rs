@@ -11,7 +11,7 @@ use crate::translate::problem::Problem;
 use crate::translate::reading::{Call, Event, Fault, Finish, FinishReason, Usage};
 
 /// Takes the events of an answer with several choices.
-pub trait Choices {
+pub trait AnswerSink {
     fn event(&mut self, choice: usize, event: Event<'_>);
 }
 
@@ -33,14 +33,14 @@ pub struct WholeChoice {
     pub refusal: Option<String>,
     pub calls: Vec<Call>,
     /// In which order all of this was said.
-    pub order: Vec<Said>,
+    pub order: Vec<Segment>,
     finish: Option<Finish>,
     fault: Option<Fault>,
 }
 
 /// A stretch of a choice: with a text, where it ends in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Segment {
     Text {
         to: usize,
     },
@@ -97,11 +97,11 @@ impl WholeChoice {
             return;
         }
         self.text.push_str(text);
-        let said = Said::Text {
+        let said = Segment::Text {
             to: self.text.len(),
         };
         match self.order.last_mut() {
-            Some(last @ Said::Text { .. }) => *last = said,
+            Some(last @ Segment::Text { .. }) => *last = said,
             _ => self.order.push(said),
         }
     }
@@ -111,11 +111,11 @@ impl WholeChoice {
             return;
         }
         self.reasoning.push_str(text);
-        let said = Said::Reasoning {
+        let said = Segment::Reasoning {
             to: self.reasoning.len(),
         };
         match self.order.last_mut() {
-            Some(last @ Said::Reasoning { .. }) => *last = said,
+            Some(last @ Segment::Reasoning { .. }) => *last = said,
             _ => self.order.push(said),
         }
     }
@@ -127,7 +127,7 @@ impl WholeChoice {
     }
 }
 
-impl Choices for WholeAnswer {
+impl AnswerSink for WholeAnswer {
     fn event(&mut self, choice: usize, event: Event<'_>) {
         let Some(choice) = self.choices.get_mut(choice) else {
             return;
@@ -137,12 +137,12 @@ impl Choices for WholeAnswer {
             Event::Reasoning(text) => choice.reasoning(text),
             Event::Call(call) => {
                 choice.calls.push(call.clone());
-                choice.order.push(Said::Call);
+                choice.order.push(Segment::Call);
             }
             Event::ReasoningBlocks(blocks) => choice.reasoning_blocks = Some(blocks.to_owned()),
             Event::Refusal(words) => {
                 choice.refusal = Some(words.to_owned());
-                choice.order.push(Said::Refusal);
+                choice.order.push(Segment::Refusal);
             }
             // A whole answer's notes are written once all of it is known.
             Event::Mended(_) => {}
@@ -278,7 +278,7 @@ impl<W: FrameWriter> StreamedAnswer<W> {
     }
 }
 
-impl<W: FrameWriter> Choices for StreamedAnswer<W> {
+impl<W: FrameWriter> AnswerSink for StreamedAnswer<W> {
     fn event(&mut self, choice: usize, event: Event<'_>) {
         if self.has_ended {
             return;

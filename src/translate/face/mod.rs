@@ -16,7 +16,7 @@ pub mod responses;
 pub mod rules;
 
 use answer::{FrameWriter, WholeAnswer};
-use objects::{Head, UsageChunk};
+use objects::{ResponseMeta, UsageChunk};
 
 use super::ask::{Ask, FieldNames};
 use super::notes::Notes;
@@ -46,10 +46,15 @@ pub trait Face: Sized {
     fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection>;
 
     /// The JSON of a whole answer.
-    fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8>;
+    fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8>;
 
     /// What writes a stream, with the notes in its first chunk where they are wanted.
-    fn into_frames(self, head: &Head, usage: UsageChunk, notes: Option<&Notes>) -> Self::Frames;
+    fn into_frames(
+        self,
+        head: &ResponseMeta,
+        usage: UsageChunk,
+        notes: Option<&Notes>,
+    ) -> Self::Frames;
 }
 
 /// A problem in an API's own words.
@@ -64,7 +69,7 @@ pub struct WrittenProblem {
 /// What faces have to know of the settings.
 #[derive(Clone, Debug)]
 pub struct FaceSettings {
-    pub messages: chat::messages::Limits,
+    pub messages: chat::messages::MessageLimits,
     pub reasoning_field: chat::write::ReasoningField,
     pub stand_ins: messages::StandIns,
 }

@@ -13,7 +13,7 @@ use crate::wire::openai::usage::{CompletionTokensDetails, CompletionUsage, Promp
 
 /// What all objects of one answer have in common.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub struct ResponseMeta {
     /// The API's prefix and something unique.
     pub id: String,
     pub created_unix_s: u64,
@@ -29,7 +29,7 @@ pub struct Head {
 
 /// The JSON of a whole answer, around choices that are already written.
 pub fn to_json<C: serde::Serialize>(
-    head: &Head,
+    head: &ResponseMeta,
     object: &'static str,
     choices: Vec<C>,
     answer: &WholeAnswer,
@@ -80,7 +80,7 @@ pub struct ChunkFrame {
 impl ChunkFrame {
     /// The frame of chunks that call themselves `object`.
     pub fn new(
-        head: &Head,
+        head: &ResponseMeta,
         object: &'static str,
         usage: UsageChunk,
         notes: Option<&Notes>,

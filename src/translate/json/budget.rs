@@ -3,11 +3,11 @@
 use super::schema::SchemaError;
 
 /// The most JSON values in all schemas. A tool with five parameters has some thirty.
-const MOST_VALUES: usize = 20_000;
+const MAX_VALUES: usize = 20_000;
 /// What all patterns may compile to, in states, so that compiling takes milliseconds.
-pub(super) const MOST_STATES: usize = 50_000;
+pub(super) const MAX_STATES: usize = 50_000;
 /// The steps that references and branches may take in place, whatever the answer will be.
-const MOST_STEPS: usize = 100_000;
+const MAX_STEPS: usize = 100_000;
 
 /// What a schema may always take: more than most do.
 const FEW_STEPS: usize = 256;
@@ -24,9 +24,9 @@ pub struct SchemaBudget {
 impl Default for SchemaBudget {
     fn default() -> Self {
         Self {
-            values: MOST_VALUES,
-            states: MOST_STATES,
-            steps: MOST_STEPS,
+            values: MAX_VALUES,
+            states: MAX_STATES,
+            steps: MAX_STEPS,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::fix::Fix;
 use super::pointer::Targets;
 
 /// Values and schemas looked at together, after which the rest is left as it is.
-const MOST_STEPS: usize = 50_000;
+const MAX_STEPS: usize = 50_000;
 /// Levels of values and schemas within one another, on the stack.
 const DEEPEST_CALL: usize = 256;
 
@@ -44,7 +44,7 @@ impl<'s> Coercer<'s> {
         let Value::Object(keywords) = schema else {
             return;
         };
-        if depth >= DEEPEST_CALL || self.steps > MOST_STEPS {
+        if depth >= DEEPEST_CALL || self.steps > MAX_STEPS {
             return;
         }
         let depth = depth.saturating_add(1);
@@ -122,7 +122,7 @@ impl<'s> Coercer<'s> {
             other => return other.as_bool().unwrap_or(true),
         };
         self.steps = self.steps.saturating_add(cost(value, keywords));
-        if depth >= DEEPEST_CALL || self.steps > MOST_STEPS {
+        if depth >= DEEPEST_CALL || self.steps > MAX_STEPS {
             return false;
         }
         let depth = depth.saturating_add(1);
@@ -182,7 +182,7 @@ impl<'s> Coercer<'s> {
         depth: usize,
     ) -> Option<(Value, Fix)> {
         self.steps = self.steps.saturating_add(cost(value, keywords));
-        if self.steps > MOST_STEPS {
+        if self.steps > MAX_STEPS {
             return None;
         }
         if let Value::Number(number) = value

@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::schema::SchemaError;
-use super::survey::MOST_NODES;
+use super::survey::MAX_NODES;
 
 /// The same JSON without space, and with each string in its shortest spelling. Takes memory for the
 /// text alone: a tree of its values would take up to a hundred times as much.
@@ -31,7 +31,7 @@ pub fn compact(json: &RawValue) -> Result<String, SchemaError> {
 /// The tree of a schema, which is read for its words and not to be checked against; `None` where it
 /// has so many values that the tree would be large.
 pub fn small_tree(json: &RawValue) -> Option<Value> {
-    let is_small = count_values(json.get()) <= MOST_NODES;
+    let is_small = count_values(json.get()) <= MAX_NODES;
     is_small.then(|| serde_json::from_str(json.get()).ok())?
 }
 

@@ -38,7 +38,7 @@ mod schema;
 mod survey;
 mod texts;
 mod twins;
-mod weight;
+mod validation_cost;
 
 pub use arguments::{Arguments, ArgumentsError, parse_arguments};
 pub use budget::SchemaBudget;

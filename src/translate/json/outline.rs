@@ -10,7 +10,7 @@ use super::{compact, pointer};
 /// How deep the value goes; what lies deeper is left out.
 const MAX_DEPTH: usize = 8;
 /// Of how many values it may be made; a larger one would say less than the schema itself.
-const MOST_VALUES: usize = 200;
+const MAX_VALUES: usize = 200;
 /// How long a list of words may be that are to be chosen from, in bytes.
 const LONGEST_CHOICE: usize = 200;
 
@@ -20,7 +20,7 @@ pub fn outline(schema: &str) -> Option<Value> {
     let schema = compact::small_tree(serde_json::from_str(schema).ok()?)?;
     let mut outliner = Outliner {
         whole: &schema,
-        left: MOST_VALUES,
+        left: MAX_VALUES,
     };
     let value = outliner.value(&schema, 0)?;
     let says_something = value.as_object().is_some_and(|members| !members.is_empty());

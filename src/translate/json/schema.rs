@@ -11,21 +11,21 @@ use thiserror::Error;
 use super::budget::SchemaBudget;
 use super::compact::{compact, count_values};
 use super::survey::{
-    DEEPEST_SCHEMA, MOST_NODES, Refused, Surveyed, Unchecked, measure, schemas, survey,
+    DEEPEST_SCHEMA, MAX_NODES, Refused, Surveyed, Unchecked, measure, schemas, survey,
 };
-use super::weight::{self, Weight};
+use super::validation_cost::{self, ValidationCost};
 
 /// The longest text of a schema, in bytes.
 pub const LONGEST_SCHEMA: usize = 256 * 1024;
 /// What one pattern may compile to, in bytes, should the estimate of its states be wrong.
 const LARGEST_PATTERN: usize = 1024 * 1024;
 /// The most parts of a schema that are named as unchecked; with more, the schema is.
-const MOST_UNCHECKED: usize = 16;
+const MAX_UNCHECKED: usize = 16;
 /// The most violations reported: a model that is asked again needs no more, and a person neither.
-const MOST_VIOLATIONS: usize = 5;
+const MAX_VIOLATIONS: usize = 5;
 /// All violations are collected before the first few are taken, so beyond this many steps only the
 /// first one is looked for.
-const MOST_STEPS_TO_LIST: usize = 50_000;
+const MAX_STEPS_TO_LIST: usize = 50_000;
 /// The longest path and the longest sentence of a violation, in characters.
 const LONGEST_TEXT: usize = 160;
 
@@ -36,7 +36,7 @@ pub enum SchemaError {
     TooLong,
     #[error("The schema nests deeper than {DEEPEST_SCHEMA} levels.")]
     TooDeep,
-    #[error("The schema has more than {MOST_NODES} values.")]
+    #[error("The schema has more than {MAX_NODES} values.")]
     TooManyNodes,
     #[error(
         "All schemas of the request together have too many values. Send fewer or smaller ones."
@@ -45,7 +45,7 @@ pub enum SchemaError {
     #[error(
         "The references of the schema multiply or go round in circles, so that checking would not end in time."
     )]
-    TooHeavy,
+    TooCostly,
     #[error("A string in the schema holds an escape that stands for no character.")]
     Escape,
     #[error("A number in the schema is out of range.")]
@@ -67,7 +67,7 @@ impl SchemaError {
             Self::TooDeep
             | Self::TooManyNodes
             | Self::AllTooLarge
-            | Self::TooHeavy
+            | Self::TooCostly
             | Self::Unsupported { .. } => true,
             Self::TooLong | Self::Escape | Self::Number | Self::Invalid(_) => false,
         }
@@ -169,7 +169,7 @@ impl Schema {
         let value = Value::Bool(true);
         match build(&value, None) {
             Ok(validator) => Ok(Self { value, validator }),
-            Err(Unbuilt::Pattern(_)) => Err(SchemaError::TooHeavy),
+            Err(Unbuilt::Pattern(_)) => Err(SchemaError::TooCostly),
             Err(Unbuilt::Invalid(says)) => Err(SchemaError::Invalid(says)),
         }
     }
@@ -236,8 +236,8 @@ impl Schema {
     /// The first few violations, at least one. A value that would take too long to check counts
     /// as one.
     pub fn check(&self, value: &Value) -> Result<(), Vec<Violation>> {
-        let mut weight = Weight::new(&self.value, weight::MOST_STEPS);
-        if weight.add(&self.value, value).is_err() {
+        let mut cost = ValidationCost::new(&self.value, validation_cost::MAX_STEPS);
+        if cost.add(&self.value, value).is_err() {
             return Err(vec![Violation {
                 path: String::new(),
                 says: "is too large or too deep to be checked against this schema".to_owned(),
@@ -247,7 +247,7 @@ impl Schema {
         if self.validator.is_valid(value) {
             return Ok(());
         }
-        if weight.steps() > MOST_STEPS_TO_LIST {
+        if cost.steps() > MAX_STEPS_TO_LIST {
             let first = self.validator.validate(value).err();
             let is_missing = self.misses_at_its_root(value);
             return Err(first
@@ -262,7 +262,7 @@ impl Schema {
         let mut all: Vec<Violation> = errors.map(|error| violation(&error)).collect();
         // What is missing comes first, so that it is told however much else is wrong.
         all.sort_by_key(|violation| !violation.is_missing);
-        all.truncate(MOST_VIOLATIONS);
+        all.truncate(MAX_VIOLATIONS);
         Err(all)
     }
 
@@ -281,7 +281,7 @@ fn read(text: &RawValue) -> Result<Value, SchemaError> {
     if text.len() > LONGEST_SCHEMA {
         return Err(SchemaError::TooLong);
     }
-    if count_values(text) > MOST_NODES {
+    if count_values(text) > MAX_NODES {
         return Err(SchemaError::TooManyNodes);
     }
     serde_json::from_str(text).map_err(|error| {
@@ -328,11 +328,11 @@ fn build(value: &Value, draft: Option<Draft>) -> Result<Validator, Unbuilt> {
 
 /// Counts what checking costs in place, wherever a check may come in.
 fn weigh(value: &Value, budget: &mut SchemaBudget) -> Result<(), SchemaError> {
-    let mut weight = Weight::new(value, budget.share_of_steps());
+    let mut cost = ValidationCost::new(value, budget.share_of_steps());
     let mut all = schemas(value).into_iter();
-    let weighed = all.try_for_each(|schema| weight.add_in_place(schema));
-    budget.spend_steps(weight.steps());
-    weighed.map_err(|_| SchemaError::TooHeavy)
+    let weighed = all.try_for_each(|schema| cost.add_in_place(schema));
+    budget.spend_steps(cost.steps());
+    weighed.map_err(|_| SchemaError::TooCostly)
 }
 
 fn refuse(refused: &mut Refused, pattern: String) {
@@ -343,7 +343,7 @@ fn refuse(refused: &mut Refused, pattern: String) {
 
 /// The paths of what is unchecked; where there are many, the schema as a whole stands for them.
 fn paths(unchecked: Vec<Unchecked>) -> Vec<String> {
-    match unchecked.len() <= MOST_UNCHECKED {
+    match unchecked.len() <= MAX_UNCHECKED {
         true => unchecked.into_iter().map(|part| part.path).collect(),
         false => vec![String::new()],
     }

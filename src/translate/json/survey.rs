@@ -10,7 +10,7 @@ use std::ptr;
 
 use serde_json::{Map, Value};
 
-use super::budget::{MOST_STATES, SchemaBudget};
+use super::budget::{MAX_STATES, SchemaBudget};
 use super::pattern::states;
 use super::pointer::{as_uri, resolve};
 use super::schema::{SchemaError, clipped};
@@ -18,7 +18,7 @@ use super::schema::{SchemaError, clipped};
 /// The most objects and arrays within one another in a schema.
 pub(super) const DEEPEST_SCHEMA: usize = 32;
 /// The most JSON values in a schema.
-pub(super) const MOST_NODES: usize = 5_000;
+pub(super) const MAX_NODES: usize = 5_000;
 /// The longest pattern, in bytes.
 const LONGEST_PATTERN: usize = 256;
 /// The longest name in a path, in characters.
@@ -100,7 +100,7 @@ pub(super) fn measure(whole: &Value, budget: &mut SchemaBudget) -> Result<Refuse
     };
     while let Some((value, depth, place)) = left.pop() {
         nodes = nodes.saturating_add(1);
-        if nodes > MOST_NODES {
+        if nodes > MAX_NODES {
             return Err(SchemaError::TooManyNodes);
         }
         if depth > DEEPEST_SCHEMA {
@@ -151,7 +151,7 @@ pub(super) fn schemas(whole: &Value) -> Vec<&Value> {
 
 const TOO_MANY_STATES: &str =
     "repeats too much (all patterns of a request may have 50000 states together)";
-const _: () = assert!(MOST_STATES == 50_000, "the sentence above says so");
+const _: () = assert!(MAX_STATES == 50_000, "the sentence above says so");
 
 /// Copies what can be checked.
 ///

@@ -21,7 +21,7 @@ pub struct TextMember {
 const DEEPEST_TYPE: usize = 16;
 /// Schemas and their options that are looked at for all members together; after that, nothing more
 /// is known of types.
-const MOST_STEPS: usize = 50_000;
+const MAX_STEPS: usize = 50_000;
 
 /// The object that these members make, as JSON; `None` when one is there twice.
 ///
@@ -142,7 +142,7 @@ impl<'s> Types<'s> {
         let list = |name: &str| keywords.get(name).and_then(Value::as_array);
         let options = list("enum").map_or(0, Vec::len);
         *steps = steps.saturating_add(options).saturating_add(1);
-        if depth >= DEEPEST_TYPE || *steps > MOST_STEPS {
+        if depth >= DEEPEST_TYPE || *steps > MAX_STEPS {
             self.is_open = true;
             return;
         }

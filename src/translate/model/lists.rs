@@ -44,7 +44,7 @@ pub enum ListError {
 }
 
 /// More models than there are, so that nobody's list fills the memory.
-const MOST: usize = 5_000;
+const MAX: usize = 5_000;
 /// Fewer than there will ever be: a list that is shorter is a mistake of the server's.
 const FEWEST: usize = 5;
 
@@ -102,7 +102,7 @@ pub fn read_openrouter(body: &[u8]) -> Result<Vec<ListedModel>, ListError> {
         data: Vec<Value>,
     }
     let list: List = serde_json::from_slice(body).map_err(|_| ListError::Malformed)?;
-    let read = list.data.iter().take(MOST).filter_map(openrouter_model);
+    let read = list.data.iter().take(MAX).filter_map(openrouter_model);
     let mut models = read.collect::<Vec<_>>();
     models.sort_by(|one, other| one.id.cmp(&other.id));
     models.dedup_by(|one, other| one.id == other.id);
@@ -161,7 +161,7 @@ pub fn read_any_llm(body: &[u8]) -> Result<Vec<String>, ListError> {
         .filter_map(|schema| schema.pointer("/properties/model/enum")?.as_array())
         .max_by_key(|listed| listed.len());
     let mut ids: Vec<String> = Vec::new();
-    for id in listed.ok_or(ListError::Malformed)?.iter().take(MOST) {
+    for id in listed.ok_or(ListError::Malformed)?.iter().take(MAX) {
         match id.as_str() {
             Some(id) if id.contains('/') && is_plausible_id(id) => ids.push(id.to_owned()),
             _ => {}

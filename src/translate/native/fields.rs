@@ -7,7 +7,7 @@ use super::format;
 use crate::translate::ask::{Ask, Effort, FinerSampling, Reasoning};
 use crate::translate::model::Parameter;
 use crate::translate::notes::Notes;
-use crate::translate::tools::{Choice, Offer};
+use crate::translate::tools::{Choice, ToolSet};
 use crate::wire::openrouter::request::{
     self as wire, ChatRequest, Function, Message, Named, Sampling, StreamOptions, Tool, ToolChoice,
 };
@@ -159,7 +159,7 @@ const TOOL_FIELDS: [&str; 5] = [
     "function_call",
 ];
 
-fn tools<'a>(offer: &Offer<'a>) -> Vec<Tool<'a>> {
+fn tools<'a>(offer: &ToolSet<'a>) -> Vec<Tool<'a>> {
     let tools = offer.tools.iter().map(|tool| Tool {
         kind: "function",
         function: Function {
@@ -179,7 +179,7 @@ fn tools<'a>(offer: &Offer<'a>) -> Vec<Tool<'a>> {
 }
 
 /// With a single tool, the one that has to be called is named.
-fn tool_choice<'a>(offer: &Offer<'a>) -> Option<ToolChoice<'a>> {
+fn tool_choice<'a>(offer: &ToolSet<'a>) -> Option<ToolChoice<'a>> {
     match (offer.choice, offer.tools.as_slice()) {
         (Choice::Auto, _) => None,
         (Choice::Required, [tool]) => Some(ToolChoice::Named {

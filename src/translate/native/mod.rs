@@ -18,12 +18,12 @@ use super::ask::{self, AnswerFormat, Ask, Delivery};
 use super::call::Call;
 use super::contract::{Contract, NativeTools, Schemas};
 use super::correction::Forms;
-use super::fold::{Folded, Room};
+use super::fold::{Folded, PromptLimits};
 use super::guide::{Guide, format_contract};
-use super::key::Key;
+use super::key::MarkerKey;
 use super::model::Parameter;
 use super::notes::Notes;
-use super::plan::{Capabilities, Target, Written};
+use super::plan::{PlanLimits, Target, Written};
 use super::prompted::{self, Prompted};
 use super::reading::decoder::DecoderKind;
 use super::rejection::{Cause, Rejection};
@@ -41,10 +41,10 @@ pub(super) fn write<'a>(
     target: &Target<'a>,
     schemas: Schemas,
     sampling: &ask::Sampling,
-    capabilities: &Capabilities,
+    plan_limits: &PlanLimits,
     notes: &mut Notes,
 ) -> Result<Written<'a>, Rejection> {
-    if capabilities.enterprise {
+    if plan_limits.enterprise {
         let message = "The gateway is set up for fal's enterprise endpoints (fal.enterprise), and fal has none that \
                        takes messages. Its operator has to choose another fal.upstream.";
         return Err(Rejection::of(Cause::UnsupportedValue, "model", message));
@@ -61,8 +61,8 @@ pub(super) fn write<'a>(
         key,
         fold,
     } = match natively.tools {
-        true => as_messages(ask, schemas, natively, &target.id, capabilities, notes),
-        false => as_record(ask, schemas, &target.id, capabilities)?,
+        true => as_messages(ask, schemas, natively, &target.id, plan_limits, notes),
+        false => as_record(ask, schemas, &target.id, plan_limits)?,
     };
     // Where a call is due, no text is delivered that could be stopped.
     let has_stops = !ask.stop.is_empty() && !contract.requires_call();
@@ -96,7 +96,7 @@ struct Spoken<'a> {
     messages: Vec<Message<'a>>,
     contract: Contract,
     forms: Forms,
-    key: Option<Key>,
+    key: Option<MarkerKey>,
     fold: Option<String>,
 }
 
@@ -106,13 +106,13 @@ fn as_messages<'a>(
     schemas: Schemas,
     natively: Natively,
     model: &str,
-    capabilities: &Capabilities,
+    plan_limits: &PlanLimits,
     notes: &mut Notes,
 ) -> Spoken<'a> {
     let conversation = &ask.conversation;
     let guide = Guide {
         format: &ask.format,
-        shows_outline: capabilities.guide.shows_outline(model),
+        shows_outline: plan_limits.guide.shows_outline(model),
         ..Guide::default()
     };
     let told = match &ask.format {
@@ -154,14 +154,14 @@ fn as_record<'a>(
     ask: &Ask<'a>,
     schemas: Schemas,
     model: &str,
-    capabilities: &Capabilities,
+    plan_limits: &PlanLimits,
 ) -> Result<Spoken<'a>, Rejection> {
     let Prompted {
         folded,
         contract,
         forms,
         fold,
-    } = prompted::prompt(ask, model, schemas, &Room::default(), capabilities)?;
+    } = prompted::prompt(ask, model, schemas, &PromptLimits::default(), plan_limits)?;
     let Folded {
         prompt,
         system_prompt,

@@ -6,7 +6,7 @@ use super::elements::{AttributeCall, Head};
 use super::envelope::{Form, RawCall, collect_calls, is_wrapper, parse_call, skip_surplus};
 use super::json_scan::JsonScan;
 use super::leniency::LIST;
-use super::markup::{MOST_TAG, MarkupCall, Progress, split_prefix, window};
+use super::markup::{MAX_TAG, MarkupCall, Progress, split_prefix, window};
 use crate::translate::json::Fix;
 
 /// What comes next in a block.
@@ -25,7 +25,7 @@ pub enum Next {
 const BLOCK_END: &str = "</tool_calls>";
 const CALL_END: &str = "</tool_call>";
 /// The marks of a fence and its language take up at most this many bytes.
-const MOST_FENCE: usize = 32;
+const MAX_FENCE: usize = 32;
 /// Broken quotes can hide an object's end; these still show it.
 const MARKS: [&str; 2] = ["</tool_call>\n<tool_call", "</tool_call>\n</tool_calls>"];
 
@@ -158,8 +158,8 @@ impl ItemScan {
         let marks = rest.len().saturating_sub(info.len());
         let length = rest.len().saturating_sub(after.len());
         match after.is_empty() {
-            true if length <= MOST_FENCE => Err(Next::Unfinished),
-            _ if marks < 3 || length > MOST_FENCE => Err(Next::Other(self.at)),
+            true if length <= MAX_FENCE => Err(Next::Unfinished),
+            _ if marks < 3 || length > MAX_FENCE => Err(Next::Other(self.at)),
             _ => Ok(self.skip(length, Fix::Fence.label())),
         }
     }
@@ -174,7 +174,7 @@ impl ItemScan {
             Head::Open => return Err(Next::Unfinished),
             Head::No => {}
         }
-        let head = window(rest, MOST_TAG);
+        let head = window(rest, MAX_TAG);
         let Some((tag, _)) = head.split_once('>') else {
             return Err(match head.len() < rest.len() {
                 true => Next::Other(self.at),

@@ -95,15 +95,15 @@ pub struct Scanned {
 }
 
 /// The most white space that is held back because a call may follow it, in bytes.
-const MOST_BLANK: usize = 4096;
+const MAX_BLANK: usize = 4096;
 /// The most that is held back for a call, in bytes.
-const MOST_HELD: usize = 1024 * 1024;
+const MAX_HELD: usize = 1024 * 1024;
 /// The most calls in one block.
-const MOST_CALLS: usize = 128;
+const MAX_CALLS: usize = 128;
 /// The most that may stand between two blocks, in bytes.
-const MOST_BETWEEN: usize = 512;
+const MAX_BETWEEN: usize = 512;
 /// Texts that begin as calls do and are none, before no more are looked for.
-const MOST_TRIES: usize = 16;
+const MAX_TRIES: usize = 16;
 const TOO_LONG: &str = "The block of tool calls is too long.";
 const EMPTY: &str = "The block of tool calls was empty.";
 const CUT_OFF: &str = "The block of tool calls was cut off before its end.";
@@ -150,7 +150,7 @@ impl CallScanner {
         }
         self.held.push_str(piece);
         while self.step(out).is_continue() {}
-        if self.state == State::Block && self.rest().len() > MOST_HELD {
+        if self.state == State::Block && self.rest().len() > MAX_HELD {
             self.give_up_long(out);
         }
         self.before = self.read();
@@ -194,7 +194,7 @@ impl CallScanner {
     /// What began as a call does was none; whether nothing is left behind its first line.
     fn pass_over(&mut self, out: &mut Scanned) -> bool {
         self.tries = self.tries.saturating_add(1);
-        self.is_lenient &= self.tries < MOST_TRIES;
+        self.is_lenient &= self.tries < MAX_TRIES;
         self.state = State::Text;
         self.is_at_mark = false;
         self.release_blank_lines(out);
@@ -219,7 +219,7 @@ impl CallScanner {
             State::Done => ControlFlow::Break(()),
             State::Block => self.step_in_block(out),
             State::AfterBlock => self.step_after_block(),
-            State::LikelyCall if self.rest().len() <= MOST_HELD => ControlFlow::Break(()),
+            State::LikelyCall if self.rest().len() <= MAX_HELD => ControlFlow::Break(()),
             State::LikelyCall => {
                 self.state = State::Text;
                 self.release_line(true, out)
@@ -237,7 +237,7 @@ impl CallScanner {
         let rest = self.rest();
         let line = rest.get(self.blank..).unwrap_or_default().trim_start();
         let blank = rest.len().saturating_sub(line.len());
-        if blank > MOST_BLANK {
+        if blank > MAX_BLANK {
             self.blank = blank;
             return self.release_line(true, out);
         }
@@ -251,7 +251,7 @@ impl CallScanner {
             }
             opening => opening,
         };
-        let is_looked_at = self.is_lenient && !line.is_empty() && rest.len() <= MOST_HELD;
+        let is_looked_at = self.is_lenient && !line.is_empty() && rest.len() <= MAX_HELD;
         let opening = match is_looked_at && (!self.is_mid_line || could_be_mark_in_line(line)) {
             true => Opening::of(line, &self.names),
             false => Opening::No,
@@ -293,7 +293,7 @@ impl CallScanner {
         let rest = self.held.get(self.after_block..).unwrap_or_default();
         let line = rest.trim_start();
         let at = self.held.len().saturating_sub(line.len());
-        if at.saturating_sub(self.from) > MOST_BETWEEN {
+        if at.saturating_sub(self.from) > MAX_BETWEEN {
             self.state = State::Done;
             return ControlFlow::Break(());
         }
@@ -311,7 +311,7 @@ impl CallScanner {
                 self.after_block = at.saturating_add(end).saturating_add(1);
                 ControlFlow::Continue(())
             }
-            None if self.after_block == self.from && line.len() <= MOST_BETWEEN => {
+            None if self.after_block == self.from && line.len() <= MAX_BETWEEN => {
                 ControlFlow::Break(())
             }
             _ => {
@@ -326,12 +326,12 @@ impl CallScanner {
         match self.item.next(rest) {
             Next::Unfinished => return ControlFlow::Break(()),
             Next::Calls(_, length) | Next::End(length) | Next::Other(length)
-                if length > MOST_HELD =>
+                if length > MAX_HELD =>
             {
                 self.give_up_long(out);
             }
             Next::Calls(Some(calls), length)
-                if self.found.saturating_add(calls.len()) > MOST_CALLS =>
+                if self.found.saturating_add(calls.len()) > MAX_CALLS =>
             {
                 self.give_up(TOO_MANY, length, out);
             }
@@ -379,7 +379,7 @@ impl CallScanner {
     }
 
     fn give_up_long(&mut self, out: &mut Scanned) {
-        let length = window(self.rest(), MOST_HELD).len();
+        let length = window(self.rest(), MAX_HELD).len();
         self.give_up(TOO_LONG, length, out);
     }
 

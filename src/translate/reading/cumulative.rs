@@ -126,7 +126,7 @@ impl Cumulative {
     /// decoded is all there will be of it.
     pub fn settle(&mut self, new: &mut Additions) {
         let event = std::mem::take(&mut self.undecoded);
-        if let Ok(said) = Said::parse(&event, Step::Partial) {
+        if let Ok(said) = Decoded::parse(&event, Step::Partial) {
             self.accept(&event, &said, new);
         }
     }
@@ -149,7 +149,7 @@ impl Cumulative {
     /// Usage that is told by an event, but not by those before it, is told by the last one, whose
     /// own word goes before: answers about images have no other sign of their end. Where the first
     /// event tells it, it may be the only one or one of many that tell it.
-    fn heed_usage(&mut self, said: &mut Said<'_>) {
+    fn heed_usage(&mut self, said: &mut Decoded<'_>) {
         if !self.heeds_usage {
             return;
         }
@@ -194,7 +194,7 @@ impl Cumulative {
 
     /// The long way: a full parse of this event and of the one before.
     fn parse(&mut self, event: &[u8], step: Step, new: &mut Additions) -> Result<Step, Fault> {
-        let mut said = Said::parse(event, step)?;
+        let mut said = Decoded::parse(event, step)?;
         self.heed_usage(&mut said);
         self.undecoded.clear();
         if said.step == Step::Partial && said.ends_undecoded() {
@@ -209,7 +209,7 @@ impl Cumulative {
     }
 
     /// Gives out what an event adds and remembers the event; whether it extends the one before.
-    fn accept(&mut self, event: &[u8], said: &Said<'_>, new: &mut Additions) -> bool {
+    fn accept(&mut self, event: &[u8], said: &Decoded<'_>, new: &mut Additions) -> bool {
         let (old_reasoning, old_text) = self.accepted();
         // Reasoning that is no longer mentioned is not taken back.
         let reasoning = said.reasoning.as_deref().unwrap_or(&old_reasoning);
@@ -232,7 +232,7 @@ impl Cumulative {
     /// Reasoning and text of the event that `head` and `tail` are.
     fn accepted(&self) -> (String, String) {
         let event = [self.head.as_slice(), self.tail.as_slice()].concat();
-        match Said::parse(&event, Step::Partial) {
+        match Decoded::parse(&event, Step::Partial) {
             Ok(said) => (
                 said.reasoning
                     .map_or_else(|| self.earlier_reasoning.clone(), Cow::into_owned),
@@ -243,7 +243,7 @@ impl Cumulative {
     }
 
     /// Remembers an event, cut where its growing string ends.
-    fn learn(&mut self, event: &[u8], said: &Said<'_>) {
+    fn learn(&mut self, event: &[u8], said: &Decoded<'_>) {
         let has_reasoning = said.reasoning.as_ref().is_some_and(|text| !text.is_empty());
         let (growing, raw) = match said.text.is_empty() && has_reasoning {
             true => (Growing::Reasoning, said.raw_reasoning),
@@ -264,7 +264,7 @@ impl Cumulative {
 }
 
 /// One event, parsed.
-struct Said<'e> {
+struct Decoded<'e> {
     step: Step,
     text: Cow<'e, str>,
     reasoning: Option<Cow<'e, str>>,
@@ -274,7 +274,7 @@ struct Said<'e> {
     usage: Option<&'e RawValue>,
 }
 
-impl<'e> Said<'e> {
+impl<'e> Decoded<'e> {
     /// An event without `partial` counts as `step`.
     fn parse(event: &'e [u8], step: Step) -> Result<Self, Fault> {
         let output: AnyLlmOutput<'e> =

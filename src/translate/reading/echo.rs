@@ -8,10 +8,10 @@
 use super::json_scan::JsonScan;
 use super::marker::{Look, Marker, Markers};
 use super::markup::window;
-use crate::translate::key::Key;
+use crate::translate::key::MarkerKey;
 
 /// A fence that is opened before a tag takes up a line of fewer bytes.
-const MOST_FENCE: usize = 64;
+const MAX_FENCE: usize = 64;
 
 /// Relieves a text that arrives in pieces of the tags it begins with.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ const WAIT: Next = Next::Break(());
 
 impl EchoRemover {
     /// A remover of the tags with these keys; without any, everything passes.
-    pub fn new<'k>(keys: impl IntoIterator<Item = &'k Key>) -> Self {
+    pub fn new<'k>(keys: impl IntoIterator<Item = &'k MarkerKey>) -> Self {
         let mut keys = keys.into_iter().peekable();
         let is_needed = keys.peek().is_some();
         Self {
@@ -205,9 +205,9 @@ impl EchoRemover {
     /// closes it afterwards.
     fn step_over_fence(&mut self, out: &mut String) -> Next {
         let text = self.held.get(self.at..).unwrap_or_default();
-        let line = window(text, MOST_FENCE);
+        let line = window(text, MAX_FENCE);
         let Some((line, _)) = line.split_once('\n') else {
-            return match text.len() < MOST_FENCE {
+            return match text.len() < MAX_FENCE {
                 true => WAIT,
                 false => self.begin_answer(out),
             };

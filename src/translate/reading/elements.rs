@@ -13,7 +13,7 @@ use super::envelope::{
     ARGUMENTS, Form, QUOTES, RawArguments, RawCall, is_name_byte, is_name_start,
 };
 use super::json_scan::JsonScan;
-use super::markup::{MOST_TAG, attribute, split_prefix, window, without_line_ends};
+use super::markup::{MAX_TAG, attribute, split_prefix, window, without_line_ends};
 use crate::translate::json::TextMember;
 
 /// Elements that a call with attributes may be.
@@ -60,13 +60,13 @@ pub struct AttributeCall {
 }
 
 /// The most that may stand between the arguments and the end of their tag, in bytes.
-const MOST_TAIL: usize = 256;
+const MAX_TAIL: usize = 256;
 
 impl AttributeCall {
     /// The call that an element opens, if the value of one of its attributes is an object. The
     /// text begins with `<`.
     pub fn open(text: &str) -> Head {
-        let head = window(text, MOST_TAG);
+        let head = window(text, MAX_TAG);
         let is_whole = head.len() < text.len();
         let Some(word) = word_of(head) else {
             return Head::No;
@@ -113,7 +113,7 @@ impl AttributeCall {
         };
         self.end = Some(end);
         let after = text.get(end..).unwrap_or_default();
-        let shown = window(after, MOST_TAIL);
+        let shown = window(after, MAX_TAIL);
         let Some((tail, _)) = shown.split_once('>') else {
             return match shown.len() == after.len() {
                 true => Ok(None),
@@ -152,7 +152,7 @@ impl AttributeCall {
     /// The name in the first attributes of an element that may hold a call, as far as it is there,
     /// and whether it is whole.
     pub fn name(text: &str) -> Option<(&str, bool)> {
-        let head = window(text, MOST_TAG);
+        let head = window(text, MAX_TAG);
         word_of(head)?;
         let tag = head.split(['>', '{']).next()?;
         let (_, value) = tag.split_once("name=")?;
@@ -169,7 +169,7 @@ impl AttributeCall {
         WITH_ATTRIBUTES
             .iter()
             .any(|word| word.starts_with(tag) || word_of(text).is_some())
-            && text.len() < MOST_TAG
+            && text.len() < MAX_TAG
     }
 }
 
@@ -198,7 +198,7 @@ fn decoded(json: &str) -> Cow<'_, str> {
 
 /// The name in the element that a text begins with, and what follows the element.
 pub fn name_element(text: &str) -> Option<(&str, &str)> {
-    let (_, name, after) = element(text, &NAMES, MOST_TAG)?;
+    let (_, name, after) = element(text, &NAMES, MAX_TAG)?;
     let name = name.trim();
     (is_name_start(name) && name.bytes().all(is_name_byte)).then_some((name, after))
 }
@@ -210,7 +210,7 @@ pub fn could_hold_name(tag: &str) -> bool {
 
 /// What stands behind the tag of an element for a name.
 pub fn in_name_element(text: &str) -> Option<&str> {
-    let (tag, after) = window(text, MOST_TAG).strip_prefix('<')?.split_once('>')?;
+    let (tag, after) = window(text, MAX_TAG).strip_prefix('<')?.split_once('>')?;
     let (_, word) = split_prefix(tag);
     NAMES.contains(&word).then_some(after)
 }
@@ -247,7 +247,7 @@ fn arguments(content: &str) -> Option<RawArguments> {
     let mut members = Vec::new();
     let mut rest = content;
     while !rest.is_empty() {
-        let (tag, _) = window(rest, MOST_TAG).strip_prefix('<')?.split_once('>')?;
+        let (tag, _) = window(rest, MAX_TAG).strip_prefix('<')?.split_once('>')?;
         let is_name = is_name_start(tag) && tag.bytes().all(is_name_byte);
         let (_, text, after) = element(rest, &[tag], usize::MAX).filter(|_| is_name)?;
         members.push(TextMember {
@@ -267,7 +267,7 @@ fn element<'t, 'w>(
     words: &[&'w str],
     most: usize,
 ) -> Option<(&'w str, &'t str, &'t str)> {
-    let (tag, _) = window(text, MOST_TAG).strip_prefix('<')?.split_once('>')?;
+    let (tag, _) = window(text, MAX_TAG).strip_prefix('<')?.split_once('>')?;
     let word = words.iter().find(|word| **word == tag)?;
     let inside = text.get(tag.len().saturating_add(2)..)?;
     let close = format!("</{word}>");

@@ -4,7 +4,7 @@
 //! for what may stand around a call, rather than a list of special cases.
 
 use super::leniency;
-use super::markup::{MOST_TAG, split_prefix, window};
+use super::markup::{MAX_TAG, split_prefix, window};
 use crate::translate::json::{self, Fix, TextMember};
 use crate::wire::openai::fields::Fields;
 
@@ -103,7 +103,7 @@ const WRAPPERS: [&str; 4] = ["tool_call", "function_call", "tool", "invoke"];
 /// Elements that stand for a tool's result, which some models put their calls into.
 const RESULTS: [&str; 2] = ["tool_result", "tool_response"];
 /// Bytes that an element around calls may hold besides its name; fewer than this.
-const MOST_ATTRIBUTES: usize = 64;
+const MAX_ATTRIBUTES: usize = 64;
 /// What the marks of a fence consist of.
 pub const FENCES: [char; 2] = ['`', '~'];
 /// What models copy from the form they were shown in place of a tool's name.
@@ -151,7 +151,7 @@ pub fn parse_call(json: &str) -> Option<RawCall> {
 
 /// The name that stands before pairs of `<arg_key>` and `<arg_value>`, and the pairs.
 pub fn pairs_head(text: &str) -> Option<(&str, &str)> {
-    let (name, _) = window(text, MOST_TAG).split_once('<')?;
+    let (name, _) = window(text, MAX_TAG).split_once('<')?;
     let inside = text.get(name.len()..)?;
     let name = name.trim_end();
     let is_pairs = inside.starts_with("<arg_key>") || inside.starts_with("</tool_call>");
@@ -239,7 +239,7 @@ pub fn is_element(tag: &str) -> bool {
     let (_, tag) = split_prefix(tag);
     let (name, attributes) = tag.split_once([' ', '\n', '-']).unwrap_or((tag, ""));
     let is_known = ELEMENTS.contains(&name) || RESULTS.contains(&name);
-    is_known && attributes.len() < MOST_ATTRIBUTES
+    is_known && attributes.len() < MAX_ATTRIBUTES
 }
 
 /// Whether the inside of a tag is that of an element which stands for a tool's result.

@@ -1,7 +1,7 @@
 //! What happens in an answer, in our own words.
 
 use super::shape::Call;
-use super::verdict::Unmet;
+use super::verdict::ContractViolation;
 use crate::translate::cost::Cost;
 use crate::translate::model::PicoDollars;
 use crate::translate::tokenizer::ENCODING;
@@ -26,7 +26,7 @@ pub enum Event<'t> {
     Failed(Fault),
     /// The model answered, but not as the caller asked; nothing that would have to be taken back
     /// has gone out. It may be asked again.
-    Unmet(&'t Unmet),
+    Unmet(&'t ContractViolation),
 }
 
 /// Takes events, in order.

@@ -1,7 +1,7 @@
 //! Fences of Markdown in a text that comes line by line.
 
 /// The marks of a fence, and what indents them, are shorter than this.
-const MOST_FENCE: usize = 64;
+const MAX_FENCE: usize = 64;
 
 /// Whether the text is within a fence.
 #[derive(Debug, Default)]
@@ -38,19 +38,19 @@ fn fence_marks(line: &str) -> Option<(&str, &str)> {
         .filter(|mark| matches!(mark, '`' | '~'))?;
     let after = start.trim_start_matches(mark);
     let marks = start.strip_suffix(after)?;
-    (line.len().saturating_sub(after.len()) <= MOST_FENCE).then_some((marks, after))
+    (line.len().saturating_sub(after.len()) <= MAX_FENCE).then_some((marks, after))
 }
 
 /// Whether a line of which more may come could turn out to open or to close a fence, or not to.
 pub fn could_be_fence(line: &str) -> bool {
     let start = line.trim_start();
     if start.is_empty() {
-        return line.len() <= MOST_FENCE;
+        return line.len() <= MAX_FENCE;
     }
     fence_marks(line).is_some_and(|(_, after)| is_bare(line, after))
 }
 
 /// Whether a line holds nothing but the marks of a fence.
 fn is_bare(line: &str, after: &str) -> bool {
-    after.trim().is_empty() && line.len() <= 2 * MOST_FENCE
+    after.trim().is_empty() && line.len() <= 2 * MAX_FENCE
 }

@@ -1,16 +1,16 @@
 //! What of a model's text is the answer: its lead taken off, cut where it has to end.
 
 use super::echo::EchoRemover;
-use super::lead::LeadRemover;
 use super::marker::Guard;
+use super::prefix::PrefixRemover;
 use super::scan::StopScanner;
-use crate::translate::plan::Reading;
+use crate::translate::plan::Recipe;
 
 /// Everything that looks into the text on its way through.
 #[derive(Debug)]
 pub struct TextFilter {
     echo: EchoRemover,
-    prefill: LeadRemover,
+    prefill: PrefixRemover,
     guard: Option<Guard>,
     stop: StopScanner,
     relieved: String,
@@ -22,7 +22,7 @@ pub struct TextFilter {
 impl TextFilter {
     /// The filter that a request asks for. Markup of a folded conversation never passes. Where a
     /// call is required no text is delivered, so the caller's stop sequences have nothing to end.
-    pub fn new(reading: &Reading) -> Self {
+    pub fn new(reading: &Recipe) -> Self {
         let stops = match reading.contract.requires_call() {
             true => Vec::new(),
             false => reading.stop.clone(),
@@ -30,7 +30,7 @@ impl TextFilter {
         let is_guarded = reading.keys().next().is_some();
         Self {
             echo: EchoRemover::new(reading.keys()),
-            prefill: LeadRemover::of_prefill(reading.prefill.clone().unwrap_or_default()),
+            prefill: PrefixRemover::of_prefill(reading.prefill.clone().unwrap_or_default()),
             guard: is_guarded.then(|| Guard::new(reading)),
             stop: StopScanner::new(stops),
             relieved: String::new(),

@@ -66,7 +66,7 @@ impl<'t> Writer<'t> {
             }
             self.value()?;
             values.push(std::mem::take(&mut self.out));
-            if values.len() > positional::MOST {
+            if values.len() > positional::MAX {
                 return None;
             }
             if self.take(',').is_none() {

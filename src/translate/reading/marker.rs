@@ -5,15 +5,15 @@
 //! (`<get_weather-result-7K2Q>`), so any tag whose name ends in the key is one of them.
 
 use super::envelope::{ELEMENTS, QUOTES, is_name_byte};
-use super::markup::{MOST_TAG, window};
+use super::markup::{MAX_TAG, window};
 use crate::translate::correction;
-use crate::translate::key::Key;
-use crate::translate::plan::Reading;
+use crate::translate::key::MarkerKey;
+use crate::translate::plan::Recipe;
 
 /// The longest name of a tag before its key, in bytes.
-const MOST_NAME: usize = 64;
+const MAX_NAME: usize = 64;
 /// The name in an object that imitates a tag is over within this many bytes.
-const MOST_LEAD: usize = 128;
+const MAX_LEAD: usize = 128;
 
 /// Recognises the tags with certain keys.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub enum Look<T> {
 }
 
 impl Markers {
-    pub fn new<'k>(keys: impl IntoIterator<Item = &'k Key>) -> Self {
+    pub fn new<'k>(keys: impl IntoIterator<Item = &'k MarkerKey>) -> Self {
         let ends = keys.into_iter().map(|key| format!("-{key}"));
         Self {
             ends: ends.collect(),
@@ -61,7 +61,7 @@ impl Markers {
             Look::No => return Look::No,
         };
         let after = text.get(head..).unwrap_or_default();
-        let shown = window(after, MOST_TAG);
+        let shown = window(after, MAX_TAG);
         let (attributes, length) = match shown.split_once('>') {
             Some((attributes, _)) => (attributes, attributes.len().saturating_add(1)),
             None if shown.len() == after.len() => return Look::Open,
@@ -99,7 +99,7 @@ impl Markers {
     /// of the key.
     pub fn member(&self, text: &str) -> Look<()> {
         let is_around = |letter: char| letter.is_whitespace() || matches!(letter, '{' | '[');
-        let shown = window(text, MOST_LEAD);
+        let shown = window(text, MAX_LEAD);
         let inside = shown.trim_start_matches(is_around);
         let look = match inside.strip_prefix(QUOTES) {
             Some(name) => self.end_of_name(name),
@@ -116,7 +116,7 @@ impl Markers {
     /// Where the name with a key is over that a text begins with.
     pub fn end_of_name(&self, text: &str) -> Look<usize> {
         let longest = self.ends.iter().map(String::len).max().unwrap_or_default();
-        let most = MOST_NAME.saturating_add(longest);
+        let most = MAX_NAME.saturating_add(longest);
         let shown = window(text, most);
         let length = shown.bytes().take_while(|byte| is_name_byte(*byte)).count();
         let name = shown.as_bytes().get(..length).unwrap_or_default();
@@ -160,7 +160,7 @@ pub struct Guard {
 impl Guard {
     /// A guard for what a model writes that was told so. Where calls may come, the elements pass
     /// that may hold them.
-    pub fn new(reading: &Reading) -> Self {
+    pub fn new(reading: &Recipe) -> Self {
         let passes_calls = reading.contract.tools.is_some();
         let key = reading.key.as_ref().filter(|_| !passes_calls);
         let block = key.map(|key| format!("<tool_calls k=\"{key}\""));
@@ -175,7 +175,7 @@ impl Guard {
     }
 
     /// A guard for text in which no calls were found. A block that is quoted in it may stay.
-    pub fn behind_calls<'k>(keys: impl IntoIterator<Item = &'k Key>) -> Self {
+    pub fn behind_calls<'k>(keys: impl IntoIterator<Item = &'k MarkerKey>) -> Self {
         Self {
             markers: Markers::new(keys),
             others: Vec::new(),

@@ -48,7 +48,7 @@ const FIXED: [(&str, Mark); 13] = [
 /// What the tokens of families begin and end with, in between being their name.
 const TOKENS: [(&str, &str); 2] = [("<|", "|>"), ("<｜", "｜>")];
 /// The longest name of a token, in bytes.
-const MOST_NAME: usize = 48;
+const MAX_NAME: usize = 48;
 /// Words that stand between tokens and name no tool.
 const BETWEEN: [&str; 5] = ["assistant", "commentary", "function", "json", "call:"];
 
@@ -64,7 +64,7 @@ pub fn skip_mark(text: &str) -> Option<(Mark, &str)> {
 fn skip_token(text: &str) -> Option<&str> {
     TOKENS.iter().find_map(|(open, close)| {
         let inside = text.strip_prefix(open)?;
-        let (name, _) = window(inside, MOST_NAME).split_once(close)?;
+        let (name, _) = window(inside, MAX_NAME).split_once(close)?;
         is_token_name(name).then(|| inside.get(name.len()..)?.strip_prefix(close))?
     })
 }
@@ -77,7 +77,7 @@ pub fn could_be_mark(text: &str) -> bool {
                 .chars()
                 .next()
                 .and_then(|mark| inside.strip_suffix(mark));
-            inside.len() < MOST_NAME && is_token_name(name.unwrap_or(inside))
+            inside.len() < MAX_NAME && is_token_name(name.unwrap_or(inside))
         };
         open.starts_with(text) || text.strip_prefix(open).is_some_and(begins)
     });

@@ -16,7 +16,7 @@ use super::json_scan::JsonScan;
 use crate::translate::json::TextMember;
 
 /// Tags longer than this, in bytes, are no tags of calls.
-pub const MOST_TAG: usize = 512;
+pub const MAX_TAG: usize = 512;
 /// Elements that hold a call when they name it.
 const CALLS: [&str; 2] = ["invoke", "function"];
 
@@ -148,7 +148,7 @@ impl MarkupCall {
     }
 
     fn open_parameter(&mut self, rest: &str) -> Taken {
-        let head = window(rest, MOST_TAG);
+        let head = window(rest, MAX_TAG);
         let end = if self.tags.is_paired {
             "<arg_value>"
         } else {

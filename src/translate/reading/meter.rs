@@ -3,7 +3,7 @@
 use super::event::{FinishReason, Texts, Usage, UsageSource};
 use super::reported::Reported;
 use crate::translate::cost::Cost;
-use crate::translate::plan::Reading;
+use crate::translate::plan::Recipe;
 use crate::translate::usage::TokenEstimate;
 
 /// Watches a model's text go by.
@@ -27,7 +27,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    pub fn new(reading: &Reading) -> Self {
+    pub fn new(reading: &Recipe) -> Self {
         Self {
             prompt_tokens: reading.prompt_tokens,
             before: Usage::NOTHING,

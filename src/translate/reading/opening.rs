@@ -20,16 +20,16 @@ pub enum Opening {
 }
 
 /// The first call of a text says its name within this many bytes, or it is none.
-const MOST_LEAD: usize = 512;
+const MAX_LEAD: usize = 512;
 /// A call stands within fewer fences and elements than this.
-const MOST_LAYERS: usize = 12;
+const MAX_LAYERS: usize = 12;
 /// What may come before the name in a call.
 const ASIDE: [&str; 3] = ["id", "type", "tool_call_id"];
 
 impl Opening {
     /// Judges a text by its first bytes, the same however much follows them.
     pub fn of(text: &str, names: &[String]) -> Self {
-        let lead = window(text, MOST_LEAD);
+        let lead = window(text, MAX_LEAD);
         match of_envelope(lead, names) {
             Self::Open if lead.len() < text.len() => Self::No,
             opening => opening,
@@ -55,7 +55,7 @@ impl Opening {
 fn of_envelope(text: &str, names: &[String]) -> Opening {
     let mut rest = text.trim_start();
     let mut around = Around::Nothing;
-    for _ in 0..MOST_LAYERS {
+    for _ in 0..MAX_LAYERS {
         if rest.is_empty() {
             return Opening::Open;
         }
@@ -200,7 +200,7 @@ fn of_bare_name(text: &str, names: &[String]) -> Opening {
 /// What stands behind a mark: a name, or words that name no tool, or JSON.
 fn of_marked(text: &str, names: &[String]) -> Opening {
     let mut rest = text;
-    for _ in 0..MOST_LAYERS {
+    for _ in 0..MAX_LAYERS {
         if rest.is_empty() || could_be_between(rest) {
             return Opening::Open;
         }

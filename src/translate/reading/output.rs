@@ -7,8 +7,8 @@
 
 use super::event::{Event, Sink};
 use super::shape::Shaped;
-use super::verdict::Instead;
-use crate::translate::plan::Reading;
+use super::verdict::BestEffort;
+use crate::translate::plan::Recipe;
 
 /// Passes on what an attempt has come to.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub struct OutputBuffer {
 }
 
 impl OutputBuffer {
-    pub fn new(reading: &Reading) -> Self {
+    pub fn new(reading: &Recipe) -> Self {
         Self {
             waits: reading.is_whole,
             ..Self::default()
@@ -51,13 +51,13 @@ impl OutputBuffer {
     /// Gives out what has been kept: the attempt is what was asked for.
     pub fn release(&mut self, sink: &mut dyn Sink) {
         let kept = std::mem::take(&mut self.waiting);
-        let Instead { text, calls } = self.following(kept);
+        let BestEffort { text, calls } = self.following(kept);
         self.last = text.chars().next_back().or(self.last);
         give_out(&mut Shaped { text, calls }, sink);
     }
 
     /// What to deliver should nothing better come, with what has been kept.
-    pub fn complete(&mut self, instead: Instead) -> Instead {
+    pub fn complete(&mut self, instead: BestEffort) -> BestEffort {
         let mut kept = std::mem::take(&mut self.waiting);
         kept.text.push_str(&instead.text);
         kept.calls.extend(instead.calls);
@@ -65,13 +65,13 @@ impl OutputBuffer {
     }
 
     /// The same, as it follows what earlier attempts have said.
-    fn following(&self, Shaped { mut text, calls }: Shaped) -> Instead {
+    fn following(&self, Shaped { mut text, calls }: Shaped) -> BestEffort {
         match self.last_before {
             Some(_) if !calls.is_empty() || text.trim().is_empty() => text.clear(),
             Some(last) if last != '\n' && !text.starts_with('\n') => text.insert(0, '\n'),
             Some(_) | None => {}
         }
-        Instead { text, calls }
+        BestEffort { text, calls }
     }
 }
 

@@ -6,9 +6,9 @@ use crate::translate::json::{Schema, members_that_take};
 use crate::wire::openai::fields::Fields;
 
 /// More arguments without a name than this are not looked at.
-pub const MOST: usize = 8;
+pub const MAX: usize = 8;
 /// Nor are tools with more parameters.
-const MOST_PARAMETERS: usize = 64;
+const MAX_PARAMETERS: usize = 64;
 
 /// The object that holds these values, each of them JSON, besides the members of `named`. `None`
 /// where one could be meant for several parameters, or for none.
@@ -20,7 +20,7 @@ pub fn object(values: &[String], named: &str, schema: Option<&Schema>) -> Option
     let declared = schema.get("properties")?.as_object()?;
     let Fields(members) = serde_json::from_str(named).ok()?;
     let mut left: Vec<&str> = declared.keys().map(String::as_str).collect();
-    if values.len() > MOST || left.len() > MOST_PARAMETERS {
+    if values.len() > MAX || left.len() > MAX_PARAMETERS {
         return None;
     }
     left.retain(|name| !members.iter().any(|(named, _)| named == name));

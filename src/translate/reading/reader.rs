@@ -11,8 +11,8 @@ use super::output::OutputBuffer;
 use super::shape::{Shaped, Shaper};
 use super::sse::{SseDecoder, SseEvent};
 use super::think::{Split, ThinkSplitter};
-use super::verdict::{Instead, Unmet, Verdict};
-use crate::translate::plan::Reading;
+use super::verdict::{BestEffort, ContractViolation, Verdict};
+use crate::translate::plan::Recipe;
 
 /// How fal wrote the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Format {
 
 /// What the reader puts up with.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ReaderLimits {
     /// Bytes of one event.
     pub max_event: usize,
     /// Bytes of a whole answer that comes as one object.
@@ -38,7 +38,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
-    limits: Limits,
+    limits: ReaderLimits,
     answer: Answer,
 }
 
@@ -50,7 +50,7 @@ enum Source {
 
 impl Reader {
     /// A reader for an answer that comes in this format.
-    pub fn new(reading: &Reading, format: Format, limits: Limits) -> Self {
+    pub fn new(reading: &Recipe, format: Format, limits: ReaderLimits) -> Self {
         Self {
             source: match format {
                 Format::Object => Source::Object(Vec::new()),
@@ -63,7 +63,7 @@ impl Reader {
 
     /// A reader for another attempt at the same answer: it counts on. If `before` has given out
     /// text, the text of this one follows on a line of its own, unless this one ends in calls.
-    pub fn after(before: &Reader, reading: &Reading, format: Format, limits: Limits) -> Self {
+    pub fn after(before: &Reader, reading: &Recipe, format: Format, limits: ReaderLimits) -> Self {
         let mut reader = Self::new(reading, format, limits);
         reader.answer.output.follow(&before.answer.output);
         reader.answer.meter.count_on(&before.answer.meter);
@@ -167,7 +167,7 @@ impl Reader {
 /// Where a model's reasoning comes from. An answer that has it in both places says the same thing
 /// twice, so the place that speaks first is the one that is listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Voice {
+enum ReasoningSource {
     /// fal's own field.
     Field,
     /// A `<think>` block at the start of the output.
@@ -175,7 +175,7 @@ enum Voice {
 }
 
 /// How much of a reply is kept for asking again, in bytes.
-const MOST_KEPT: usize = 16 * 1024;
+const MAX_KEPT: usize = 16 * 1024;
 
 /// The answer so far.
 #[derive(Debug)]
@@ -189,7 +189,7 @@ struct Answer {
     relieved: String,
     splitter: ThinkSplitter,
     split: Split,
-    voice: Option<Voice>,
+    voice: Option<ReasoningSource>,
     filter: TextFilter,
     shaper: Shaper,
     shaped: Shaped,
@@ -203,7 +203,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(reading: &Reading, limits: Limits) -> Self {
+    fn new(reading: &Recipe, limits: ReaderLimits) -> Self {
         Self {
             decoder: Decoder::new(reading.decoder, limits.max_object),
             new: Additions::default(),
@@ -301,8 +301,8 @@ impl Answer {
     fn pass_on(&mut self, sink: &mut dyn Sink) {
         let mut new = std::mem::take(&mut self.new);
         self.meter.report(self.decoder.reported());
-        self.reason(Voice::Field, &new.reasoning, sink);
-        if self.written.len() < MOST_KEPT {
+        self.reason(ReasoningSource::Field, &new.reasoning, sink);
+        if self.written.len() < MAX_KEPT {
             self.written.push_str(&new.text);
         }
         if self.echo.is_done() && self.splitter.is_done() {
@@ -326,11 +326,11 @@ impl Answer {
 
     fn pass_on_split(&mut self, sink: &mut dyn Sink) {
         let split = std::mem::take(&mut self.split);
-        self.reason(Voice::Block, &split.reasoning, sink);
+        self.reason(ReasoningSource::Block, &split.reasoning, sink);
         self.speak(&split.text, sink);
     }
 
-    fn reason(&mut self, voice: Voice, thought: &str, sink: &mut dyn Sink) {
+    fn reason(&mut self, voice: ReasoningSource, thought: &str, sink: &mut dyn Sink) {
         if thought.is_empty() || *self.voice.get_or_insert(voice) != voice {
             return;
         }
@@ -417,7 +417,7 @@ impl Answer {
         for call in &calls {
             let written = call.to_string();
             self.meter.add_text(&written);
-            if self.written.len() < MOST_KEPT {
+            if self.written.len() < MAX_KEPT {
                 self.written.push_str(&written);
             }
         }
@@ -470,7 +470,7 @@ impl Answer {
             }
             // What `max_tokens` or a provider cut is not the model's mistake: what may be delivered is.
             (Verdict::Unmet(unmet), FinishReason::Length | FinishReason::ContentFilter) => {
-                let Instead { text, calls } = unmet.instead.unwrap_or_default();
+                let BestEffort { text, calls } = unmet.instead.unwrap_or_default();
                 let reason = match calls.is_empty() {
                     true => reason,
                     false => FinishReason::ToolCalls,
@@ -484,11 +484,11 @@ impl Answer {
         }
     }
 
-    fn end_unmet(&mut self, unmet: Unmet, sink: &mut dyn Sink) {
+    fn end_unmet(&mut self, unmet: ContractViolation, sink: &mut dyn Sink) {
         self.has_ended = true;
         self.tell_mending(sink);
         let instead = unmet.instead.map(|instead| self.output.complete(instead));
-        sink.event(Event::Unmet(&Unmet { instead, ..unmet }));
+        sink.event(Event::Unmet(&ContractViolation { instead, ..unmet }));
     }
 
     /// Counts what belongs to the answer now that no more is coming, or wanted.

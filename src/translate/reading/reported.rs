@@ -30,9 +30,9 @@ pub struct Tokens {
 }
 
 /// More tokens than any call has.
-const MOST_TOKENS: u64 = 1 << 32;
+const MAX_TOKENS: u64 = 1 << 32;
 /// More than any call costs: a thousand dollars.
-const MOST_DOLLARS: PicoDollars = PicoDollars(1_000_000_000_000_000);
+const MAX_DOLLARS: PicoDollars = PicoDollars(1_000_000_000_000_000);
 
 impl Reported {
     /// Reads a `usage` object; `None` where there is none.
@@ -43,13 +43,13 @@ impl Reported {
         let PromptDetails { cached_tokens } = details(usage.prompt_tokens_details);
         let tokens = |raw: Option<&RawValue>| {
             let count = raw?.get().parse::<u64>().ok()?;
-            (count <= MOST_TOKENS).then_some(count)
+            (count <= MAX_TOKENS).then_some(count)
         };
         let prompt = tokens(usage.prompt_tokens);
         let completion = tokens(usage.completion_tokens);
         let cost = usage.cost.map(RawValue::get).filter(|raw| *raw != "null");
         let amount = cost.and_then(|raw| raw.parse::<PicoDollars>().ok());
-        let amount = amount.filter(|amount| *amount <= MOST_DOLLARS);
+        let amount = amount.filter(|amount| *amount <= MAX_DOLLARS);
         Some(Self {
             tokens: prompt.zip(completion).map(|(prompt, completion)| Tokens {
                 prompt,

@@ -10,7 +10,7 @@ use crate::translate::contract::ToolContract;
 use crate::translate::json;
 
 /// Texts that begin as calls do and are none, before the search is given up to stay linear.
-const MOST_TRIES: usize = 16;
+const MAX_TRIES: usize = 16;
 
 /// The calls in a text in which none was found in the forms that count anywhere.
 pub fn calls(text: &str, contract: &ToolContract) -> Vec<RawCall> {
@@ -67,7 +67,7 @@ fn named_calls(text: &str, contract: &ToolContract) -> Vec<RawCall> {
             continue;
         }
         tries = usize::saturating_add(tries, 1);
-        if tries >= MOST_TRIES {
+        if tries >= MAX_TRIES {
             break;
         }
     }

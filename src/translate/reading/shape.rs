@@ -10,7 +10,7 @@ use super::event::Fault;
 use super::fitting;
 use super::leniency;
 use super::marker::Guard;
-use super::verdict::{Unmet, Verdict};
+use super::verdict::{ContractViolation, Verdict};
 use crate::translate::contract::{Contract, FormatContract};
 use crate::translate::json::RootScanner;
 use crate::translate::tools::Dialect;
@@ -168,7 +168,7 @@ impl Shaper {
         }
         self.finish_text(out);
         if let Some(correction) = self.broken.take() {
-            return Verdict::Unmet(Unmet {
+            return Verdict::Unmet(ContractViolation {
                 correction,
                 is_out_of_form: true,
                 fault: Fault::ToolCall,

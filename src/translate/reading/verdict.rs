@@ -10,13 +10,13 @@ pub enum Verdict {
     Met,
     /// The model declined, in these words.
     Declined(String),
-    /// It is not; see [`Unmet`].
-    Unmet(Unmet),
+    /// It is not; see [`ContractViolation`].
+    Unmet(ContractViolation),
 }
 
 /// An answer that is not what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unmet {
+pub struct ContractViolation {
     /// What was wrong with it, for the model to mend.
     pub correction: String,
     /// Whether it was meant to have a form and has missed it, so that the form is shown again.
@@ -24,17 +24,17 @@ pub struct Unmet {
     /// What the caller is told when it is not mended.
     pub fault: Fault,
     /// What to deliver instead of the fault, where the caller asked for no guarantee.
-    pub instead: Option<Instead>,
+    pub instead: Option<BestEffort>,
 }
 
 /// An answer that is not all that was hoped for, and breaks no promise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Instead {
+pub struct BestEffort {
     pub text: String,
     pub calls: Vec<Call>,
 }
 
-impl Instead {
+impl BestEffort {
     /// Whether there is nothing to deliver.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty() && self.calls.is_empty()

@@ -18,8 +18,8 @@ use std::fmt::Write;
 
 use serde_json::value::RawValue;
 
-use super::offer::{Choice, Offer};
 use super::signature::{Detail, define};
+use super::tool_set::{Choice, ToolSet};
 use super::written;
 use crate::translate::ask::ToolCall;
 use crate::translate::fold::attribute;
@@ -44,7 +44,7 @@ impl Dialect {
     /// without a call, because weak models follow the last sentence.
     pub fn instructions(
         self,
-        offer: &Offer<'_>,
+        offer: &ToolSet<'_>,
         pen: &Pen,
         detail: Detail,
         otherwise: &str,

@@ -1,14 +1,14 @@
 //! Tools on models that were only given a prompt.
 //!
-//! What a caller offers ([`Offer`]) becomes instructions in the system prompt, written in the form
+//! What a caller offers ([`ToolSet`]) becomes instructions in the system prompt, written in the form
 //! of a [`dialect`](dialect::Dialect); what the model writes back is found by
 //! [`reading::calls`](super::reading::calls). The key of the conversation stands in the block that
 //! holds calls, so that neither a quoted example nor text out of a tool's result can be a call.
 
 pub mod dialect;
-pub mod offer;
 pub mod signature;
+pub mod tool_set;
 mod written;
 
 pub use dialect::Dialect;
-pub use offer::{Choice, Offer, Tool};
+pub use tool_set::{Choice, Tool, ToolSet};

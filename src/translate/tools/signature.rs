@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::offer::Tool;
+use super::tool_set::Tool;
 use crate::translate::json::{compact, small_tree};
 
 /// How much is said about each tool, from everything to a line.

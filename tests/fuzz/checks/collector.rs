@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use fal_gateway::translate::contract::Contract;
-use fal_gateway::translate::face::chat::messages::Limits as MessageLimits;
+use fal_gateway::translate::face::chat::messages::MessageLimits;
 use fal_gateway::translate::face::chat::parse::parse;
-use fal_gateway::translate::fold::{Overflow, Room};
+use fal_gateway::translate::fold::{Overflow, PromptLimits};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::image;
 use fal_gateway::translate::key::Secret;
 use fal_gateway::translate::model::{Catalogue, Changes};
-use fal_gateway::translate::plan::{self, Capabilities, Reading};
+use fal_gateway::translate::plan::{self, PlanLimits, Recipe};
 use fal_gateway::translate::reading::{
-    Call, Event, Fault, Finish, Format, Limits, Reader, Sink, Unmet,
+    Call, ContractViolation, Event, Fault, Finish, Format, Reader, ReaderLimits, Sink,
 };
 use fal_gateway::translate::tools::Dialect;
 use fal_gateway::translate::upstream::UpstreamId;
@@ -21,7 +21,7 @@ use fal_gateway::translate::upstream::UpstreamId;
 pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
     max_messages: 32,
     ignore: Vec::new(),
-    images: image::Limits {
+    images: image::ImageLimits {
         max_images: 4,
         max_image_bytes: 4096,
         allow_http: false,
@@ -29,7 +29,7 @@ pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
 };
 
 /// Enough for whatever a fuzzer writes.
-pub(crate) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: ReaderLimits = ReaderLimits {
     max_event: 1 << 24,
     max_object: 1 << 24,
     accept_missing_final: true,
@@ -39,8 +39,8 @@ pub(crate) static CATALOGUE: LazyLock<Catalogue> =
     LazyLock::new(|| Catalogue::new(Changes::default()));
 
 /// Everything is allowed, with this much room for prompts.
-pub(crate) fn capabilities(prompt: Option<usize>, overflow: Overflow) -> Capabilities {
-    Capabilities {
+pub(crate) fn capabilities(prompt: Option<usize>, overflow: Overflow) -> PlanLimits {
+    PlanLimits {
         max_choices: 4,
         max_calls: 8,
         max_tokens: None,
@@ -48,7 +48,7 @@ pub(crate) fn capabilities(prompt: Option<usize>, overflow: Overflow) -> Capabil
         has_list_prices: false,
         enterprise: false,
         strict: false,
-        room: Room {
+        room: PromptLimits {
             prompt,
             system_prompt: prompt,
             overflow,
@@ -91,7 +91,7 @@ const STRICT: &str =
     r#"{"type": "function", "function": {"name": "find", "strict": true, "parameters": SCHEMA}}"#;
 const SCHEMA: &str = r#"{"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}, "required": ["city"]}"#;
 
-static READINGS: LazyLock<Vec<Reading>> = LazyLock::new(|| {
+static READINGS: LazyLock<Vec<Recipe>> = LazyLock::new(|| {
     let wishes = WISHES.iter().map(|wish| {
         let wish = wish.replace("LOOSE", LOOSE).replace("STRICT", STRICT);
         let wish = wish.replace("SCHEMA", SCHEMA);
@@ -110,7 +110,7 @@ static READINGS: LazyLock<Vec<Reading>> = LazyLock::new(|| {
 
 /// The first byte chooses what was asked for, the rest is the model's. `KEY` in it becomes the
 /// key of the conversation, which a model has been shown.
-pub(crate) fn asked(data: &[u8]) -> (&'static Reading, Vec<u8>) {
+pub(crate) fn asked(data: &[u8]) -> (&'static Recipe, Vec<u8>) {
     let (choice, rest) = data.split_first().unwrap_or((&b'a', &[]));
     let readings = READINGS.as_slice();
     let index = usize::from(choice.wrapping_sub(b'a')) % readings.len();
@@ -167,7 +167,7 @@ pub(crate) fn pieces<'t>(text: &'t str, rng: &mut fastrand::Rng) -> Vec<&'t str>
 pub(crate) enum Ending {
     Finished(Finish),
     Failed(Fault),
-    Unmet(Unmet),
+    Unmet(ContractViolation),
 }
 
 /// All that a reader said, with the pieces joined.
@@ -212,9 +212,9 @@ pub(crate) enum Arrival<'r> {
 
 /// What is heard of an answer.
 pub(crate) fn hear(
-    reading: &Reading,
+    reading: &Recipe,
     format: Format,
-    limits: Limits,
+    limits: ReaderLimits,
     bytes: &[u8],
     arrival: Arrival<'_>,
 ) -> Heard {

@@ -1,19 +1,19 @@
 //! A stream's bytes to events: the same however they arrive, and the same by the short way, which
 //! compares bytes, as by the long way, which parses every event.
 
-use fal_gateway::translate::plan::Reading;
-use fal_gateway::translate::reading::{Format, Limits};
+use fal_gateway::translate::plan::Recipe;
+use fal_gateway::translate::reading::{Format, ReaderLimits};
 
 use super::collector::{self, Arrival, Heard, LIMITS, asked, chance};
 
 /// Beyond these a byte at a time, or a space more for each event, would only be slow.
-const MOST_SINGLY: usize = 4096;
-const MOST_LINES: usize = 256;
+const MAX_SINGLY: usize = 4096;
+const MAX_LINES: usize = 256;
 
 pub(crate) fn check(data: &[u8]) {
     let (reading, bytes) = asked(data);
     let mut rng = chance(data);
-    let limits = Limits {
+    let limits = ReaderLimits {
         max_event: [1 << 24, 300, 60][rng.usize(..3)],
         accept_missing_final: rng.bool(),
         ..LIMITS
@@ -22,7 +22,7 @@ pub(crate) fn check(data: &[u8]) {
     let pieces = Arrival::InPieces(&mut rng);
     let cut = hear(reading, limits, &bytes, pieces);
     assert_eq!(cut, whole, "cut anywhere");
-    if bytes.len() <= MOST_SINGLY {
+    if bytes.len() <= MAX_SINGLY {
         let singly = hear(reading, limits, &bytes, Arrival::ByteByByte);
         assert_eq!(singly, whole, "byte by byte");
     }
@@ -33,7 +33,7 @@ pub(crate) fn check(data: &[u8]) {
     }
 }
 
-fn hear(reading: &Reading, limits: Limits, bytes: &[u8], arrival: Arrival<'_>) -> Heard {
+fn hear(reading: &Recipe, limits: ReaderLimits, bytes: &[u8], arrival: Arrival<'_>) -> Heard {
     collector::hear(reading, Format::Events, limits, bytes, arrival)
 }
 
@@ -58,5 +58,5 @@ fn spaced(bytes: &[u8]) -> Option<Vec<u8>> {
             spaced.extend_from_slice(line);
         }
     }
-    (count <= MOST_LINES).then_some(spaced)
+    (count <= MAX_LINES).then_some(spaced)
 }

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 
 use fal_gateway::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
-use fal_gateway::translate::fold::{self, Folded, Overflow, Room};
+use fal_gateway::translate::fold::{self, Folded, Overflow, PromptLimits};
 use fal_gateway::translate::guide::Guide;
 
 use super::collector::chance;
@@ -26,10 +26,10 @@ pub(crate) fn check(data: &[u8]) {
     let most = folded
         .prompt_chars()
         .saturating_sub(chance(data).usize(..500));
-    let room = Room {
+    let room = PromptLimits {
         prompt: Some(most),
         overflow: Overflow::Shift,
-        ..Room::default()
+        ..PromptLimits::default()
     };
     let conversation = read(&text, "@").expect("it was read before");
     if let Ok(folded) = fold::fold(conversation.clone(), &Guide::default(), &room) {
@@ -40,8 +40,12 @@ pub(crate) fn check(data: &[u8]) {
 
 fn round_trip(text: &str, key: &str) -> Option<Folded<'static>> {
     let conversation = read(text, key)?;
-    let folded = fold::fold(conversation.clone(), &Guide::default(), &Room::default())
-        .expect("there is room for all of it");
+    let folded = fold::fold(
+        conversation.clone(),
+        &Guide::default(),
+        &PromptLimits::default(),
+    )
+    .expect("there is room for all of it");
     assert_eq!(unfold(&folded), conversation);
     Some(folded)
 }

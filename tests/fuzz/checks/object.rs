@@ -1,8 +1,8 @@
 //! The body of a whole answer, or of a refusal: one ending, the text that a plain parse finds, and
 //! no more of a refusal than fal defined.
 
-use fal_gateway::translate::plan::Reading;
-use fal_gateway::translate::reading::{Fault, Format, Limits};
+use fal_gateway::translate::plan::Recipe;
+use fal_gateway::translate::reading::{Fault, Format, ReaderLimits};
 use fal_gateway::upstream::refusal::{Refusal, RefusalKind};
 use fal_gateway::upstream::said::said;
 use serde_json::Value;
@@ -16,11 +16,11 @@ pub(crate) fn check(data: &[u8]) {
     let pieces = Arrival::InPieces(&mut rng);
     let cut = hear(reading, Format::Object, LIMITS, &bytes, pieces);
     assert_eq!(cut, whole, "cut anywhere");
-    let plain = Reading::default();
+    let plain = Recipe::default();
     let heard = hear(&plain, Format::Object, LIMITS, &bytes, Arrival::AtOnce);
     is_what_a_plain_parse_finds(&heard, &bytes);
     if !bytes.is_empty() {
-        let limits = Limits {
+        let limits = ReaderLimits {
             max_object: bytes.len() - 1,
             ..LIMITS
         };

@@ -5,7 +5,7 @@ use fal_gateway::translate::ask::Ask;
 use fal_gateway::translate::face::chat::parse::parse;
 use fal_gateway::translate::face::{completions, responses};
 use fal_gateway::translate::fold::Overflow;
-use fal_gateway::translate::plan::{self, Capabilities, Plan};
+use fal_gateway::translate::plan::{self, Plan, PlanLimits};
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::upstream::UpstreamId;
 use serde::de::IgnoredAny;
@@ -38,7 +38,7 @@ fn judge(body: &[u8], parse: impl Fn(&[u8]) -> Result<Ask<'_>, Rejection>) {
     }
 }
 
-fn plan<'a>(ask: &Ask<'a>, capabilities: &Capabilities) -> Result<Plan<'a>, Rejection> {
+fn plan<'a>(ask: &Ask<'a>, capabilities: &PlanLimits) -> Result<Plan<'a>, Rejection> {
     let (target, others) = plan::candidates(ask, &CATALOGUE, UpstreamId::AnyLlm)?;
     plan::plan(ask, &target, &others, capabilities)
 }

@@ -9,7 +9,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, Stream};
 
-use crate::support::{PATIENCE, ScriptedUpstream, Setup, Step, question};
+use crate::support::{ScriptedUpstream, Setup, Step, TIMEOUT, question};
 
 /// For 127.0.0.1 and localhost, signed by itself, and its key, which opens nothing.
 const CERTIFICATE: &str = concat!(
@@ -72,7 +72,7 @@ fn a_certificate_that_nobody_vouches_for_is_not_trusted() {
             let answer = gateway.ask(&question("hi", stream));
             assert_eq!(answer.verdict(), UNREACHABLE, "{url}");
             assert_eq!(answer.header("x-should-retry"), None);
-            assert_eq!(told.recv_timeout(PATIENCE).unwrap(), b"", "{url}");
+            assert_eq!(told.recv_timeout(TIMEOUT).unwrap(), b"", "{url}");
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::support::{Call, Emulated, Process, Raw};
 /// The longest body here, in bytes.
 const LONGEST: usize = 3 << 20;
 /// How much memory each byte of a body may take at its peak.
-const MOST_EACH: usize = 10;
+const MAX_EACH: usize = 10;
 
 /// Every list and every free-form field, to be filled with its smallest items: what stands before
 /// them, the item, and what stands after them.
@@ -143,7 +143,7 @@ fn no_body_takes_ten_times_its_size_and_all_of_it_is_given_back() {
         assert!([200, 400].contains(&status), "{status}: {path} {shape:?}");
         let peak = peak(&process).saturating_sub(before);
         assert!(
-            peak < MOST_EACH * LONGEST,
+            peak < MAX_EACH * LONGEST,
             "{path} {shape:?} took {peak} bytes"
         );
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, mpsc};
 use std::thread;
 
-use fal_gateway::app::{Application, Stopper};
+use fal_gateway::app::{Application, ShutdownHandle};
 use fal_gateway::config::{Config, Sources};
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub(crate) struct Setup(Sources);
 pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
     pub(crate) metrics_address: Option<SocketAddr>,
-    stopper: Stopper,
+    stopper: ShutdownHandle,
     finished: Mutex<mpsc::Receiver<()>>,
 }
 
@@ -144,7 +144,7 @@ impl TestGateway {
     /// Waits until the gateway has come to its end.
     pub(crate) fn finished(&self) {
         let finished = self.finished.lock().unwrap();
-        finished.recv_timeout(super::PATIENCE).unwrap();
+        finished.recv_timeout(super::TIMEOUT).unwrap();
     }
 }
 

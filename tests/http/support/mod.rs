@@ -19,7 +19,7 @@ pub(crate) use raw::{Answer, Call, End, Raw, Stream};
 pub(crate) use scripted::{ScriptedUpstream, Step, event, final_event, sse, sse_head, whole};
 
 /// Long enough for anything that is going to happen, on a busy machine too.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A chat request of one message.
 pub(crate) fn question(text: &str, stream: bool) -> Value {
@@ -32,7 +32,7 @@ pub(crate) fn question(text: &str, stream: bool) -> Value {
 
 /// Looks again and again until there is something to see; for states that nobody announces.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(seen) = look() {
             return seen;

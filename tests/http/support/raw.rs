@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use socket2::SockRef;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// A request.
 #[derive(Clone)]
@@ -173,8 +173,8 @@ pub(crate) struct Raw {
 impl Raw {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
             stream,
@@ -190,7 +190,7 @@ impl Raw {
         socket.set_recv_buffer_size(1024).unwrap();
         socket.connect(&address.into()).unwrap();
         let stream: TcpStream = socket.into();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self {
             stream,
             buffer: Vec::new(),
@@ -221,7 +221,7 @@ impl Raw {
 
     /// Reads once; 0 when the other side has closed, in whatever way.
     fn read_some(&mut self) -> usize {
-        let is_in_time = self.opened.elapsed() < 3 * PATIENCE;
+        let is_in_time = self.opened.elapsed() < 3 * TIMEOUT;
         assert!(is_in_time, "no end of it: {:?}", self.shown());
         let mut bytes = [0; 16 * 1024];
         let count = match self.stream.read(&mut bytes) {

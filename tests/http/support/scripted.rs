@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::gateway::Setup;
 
 /// What the stand-in does next on a connection.
@@ -116,7 +116,7 @@ impl ScriptedUpstream {
 
     /// Waits until the connections look like this.
     pub(crate) fn until<T>(&self, what: &str, look: impl Fn(&[Seen]) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut state = self.shared.state.lock().unwrap();
         loop {
             if let Some(seen) = look(&state.connections) {
@@ -265,7 +265,7 @@ impl Connection {
         self.stream
             .set_read_timeout(Some(Duration::from_millis(5)))
             .unwrap();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.shared.state.lock().unwrap().gates < count {
             let mut byte = [0];
             if matches!(self.stream.peek(&mut byte), Ok(0)) || Instant::now() > deadline {

@@ -1,7 +1,9 @@
 //! Reasoning that a model writes into its output.
 
-use fal_gateway::translate::plan::Reading;
-use fal_gateway::translate::reading::{Event, Finish, FinishReason, Format, Limits, Reader, Sink};
+use fal_gateway::translate::plan::Recipe;
+use fal_gateway::translate::reading::{
+    Event, Finish, FinishReason, Format, Reader, ReaderLimits, Sink,
+};
 use serde_json::{Value, json};
 
 use crate::harness::{Gateway, asking, with};
@@ -26,7 +28,7 @@ impl Sink for Heard {
 }
 
 /// Reads a stream of fal's events, given as (reasoning, output), cut into pieces at these places.
-fn read(events: &[(Option<&str>, &str)], reading: &Reading, cuts: &[usize]) -> Heard {
+fn read(events: &[(Option<&str>, &str)], reading: &Recipe, cuts: &[usize]) -> Heard {
     let last = events.len() - 1;
     let frames = events
         .iter()
@@ -37,7 +39,7 @@ fn read(events: &[(Option<&str>, &str)], reading: &Reading, cuts: &[usize]) -> H
             format!("event: message\r\ndata: {data}\r\n\r\n")
         });
     let bytes = frames.collect::<String>().into_bytes();
-    let limits = Limits {
+    let limits = ReaderLimits {
         max_event: 1 << 20,
         max_object: 1 << 20,
         accept_missing_final: false,
@@ -56,10 +58,10 @@ fn read(events: &[(Option<&str>, &str)], reading: &Reading, cuts: &[usize]) -> H
     heard
 }
 
-fn showing() -> Reading {
-    Reading {
+fn showing() -> Recipe {
+    Recipe {
         show_reasoning: true,
-        ..Reading::default()
+        ..Recipe::default()
     }
 }
 
@@ -98,7 +100,7 @@ fn of_two_places_the_one_that_speaks_first_is_heard() {
             ("Hm.", "Yes.")
         );
         let usage = heard.finish.unwrap().usage;
-        let hidden = read(&events, &Reading::default(), &[]);
+        let hidden = read(&events, &Recipe::default(), &[]);
         assert_eq!(
             (hidden.reasoning.as_str(), hidden.text.as_str()),
             ("", "Yes.")
@@ -117,7 +119,7 @@ fn a_block_that_is_never_closed_was_cut_by_max_tokens_if_it_reached_them() {
     let thought = format!("<think>{}", "I wonder. ".repeat(30));
     let events = [(None, thought.as_str()), (None, thought.as_str())];
     let reasons = [None, Some(100), Some(10_000)].map(|max_tokens| {
-        let reading = Reading {
+        let reading = Recipe {
             max_tokens,
             ..showing()
         };
@@ -133,7 +135,7 @@ fn a_block_that_is_never_closed_was_cut_by_max_tokens_if_it_reached_them() {
 
 #[test]
 fn stop_sequences_end_answers_and_not_thoughts() {
-    let reading = Reading {
+    let reading = Recipe {
         stop: vec!["END".to_owned()],
         ..showing()
     };

@@ -30,11 +30,11 @@ const EMPTY_WORDS: [&str; 36] = [
 ];
 
 /// How often tools are run for one message. An agent goes on for as long as it gets calls.
-const MOST_ROUNDS: usize = 3;
+const MAX_ROUNDS: usize = 3;
 
 /// How often a message is taken anew that was there before. An agent that wants calls says so again
 /// and again.
-const MOST_REPEATS: usize = 2;
+const MAX_REPEATS: usize = 2;
 
 /// Words in the names of tools with which an agent's work ends, for agents that take no other end.
 const ENDS: [&str; 7] = [
@@ -145,7 +145,7 @@ fn telling_words(text: &str) -> impl Iterator<Item = String> + '_ {
 
 /// Whether a task has gone on for long enough: somebody has to end it.
 pub(super) fn is_enough(moment: &Moment<'_>) -> bool {
-    moment.rounds >= MOST_ROUNDS || moment.repeats >= MOST_REPEATS
+    moment.rounds >= MAX_ROUNDS || moment.repeats >= MAX_REPEATS
 }
 
 /// Whether a message spells its calls out.

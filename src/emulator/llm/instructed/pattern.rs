@@ -6,7 +6,7 @@
 use std::{iter::Peekable, str::Chars};
 
 /// Repetitions that are made at most.
-const MOST_REPEATS: usize = 1_000;
+const MAX_REPEATS: usize = 1_000;
 /// Groups inside groups.
 const DEEPEST: usize = 50;
 
@@ -23,7 +23,7 @@ pub(super) fn sample(pattern: &str, least: usize) -> Option<String> {
     }
     Sampler {
         chars: pattern.chars().peekable(),
-        stretch: missing.min(MOST_REPEATS),
+        stretch: missing.min(MAX_REPEATS),
     }
     .whole()
 }
@@ -179,10 +179,10 @@ impl Sampler<'_> {
         self.lazy();
         let (least, most) = inside.split_once(',').unwrap_or((&inside, &inside));
         let least: usize = least.trim().parse().ok()?;
-        let most = most.trim().parse().unwrap_or(MOST_REPEATS).max(least);
+        let most = most.trim().parse().unwrap_or(MAX_REPEATS).max(least);
         let more = self.stretch.min(most - least);
         self.stretch -= more;
-        Some((least + more).min(MOST_REPEATS))
+        Some((least + more).min(MAX_REPEATS))
     }
 
     fn lazy(&mut self) {

@@ -23,11 +23,11 @@ use crate::wire::text::Text;
 
 /// How much of everything a request may hold, and what of it is let pass.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct MessageLimits {
     pub max_messages: usize,
     /// Fields that are ignored where they would be refused.
     pub ignore: Vec<&'static str>,
-    pub images: image::Limits,
+    pub images: image::ImageLimits,
 }
 
 /// What messages say.
@@ -48,7 +48,7 @@ pub struct Said<'a> {
 /// result without its id or without its call, or nothing to answer.
 pub fn parse<'a>(
     messages: Vec<RequestMessage<'a>>,
-    limits: &Limits,
+    limits: &MessageLimits,
     members: &mut Members,
 ) -> Result<Said<'a>, Rejection> {
     if messages.is_empty() {
@@ -81,7 +81,7 @@ pub fn parse<'a>(
 }
 
 struct Builder<'a, 'l> {
-    limits: &'l Limits,
+    limits: &'l MessageLimits,
     members: &'l mut Members,
     images: usize,
     last_image: Option<String>,
@@ -392,8 +392,8 @@ const REASONING_DETAILS: &str = "reasoning_details";
 
 /// Blocks of reasoning as they came, as far as they are known; `None` where there are none.
 fn reasoning_blocks(raw: &RawValue) -> Option<Box<RawValue>> {
-    const MOST_BLOCKS: usize = 256;
-    let blocks: List<ReasoningDetail, MOST_BLOCKS> = serde_json::from_str(raw.get()).ok()?;
+    const MAX_BLOCKS: usize = 256;
+    let blocks: List<ReasoningDetail, MAX_BLOCKS> = serde_json::from_str(raw.get()).ok()?;
     let is_whole = !blocks.items.is_empty() && !blocks.is_cut();
     let json = serde_json::value::to_raw_value(&blocks.items).ok();
     json.filter(|_| is_whole)

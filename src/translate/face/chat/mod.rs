@@ -10,7 +10,7 @@ pub mod write;
 use write::{CallStyle, ChatChunks, Style};
 
 use super::answer::WholeAnswer;
-use super::objects::{Head, UsageChunk};
+use super::objects::{ResponseMeta, UsageChunk};
 use super::{Face, FaceSettings, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
@@ -44,11 +44,16 @@ impl Face for Chat {
         Ok((ask, Self { style }))
     }
 
-    fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
+    fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
         write::to_json(head, answer, self.style, notes)
     }
 
-    fn into_frames(self, head: &Head, usage: UsageChunk, notes: Option<&Notes>) -> ChatChunks {
+    fn into_frames(
+        self,
+        head: &ResponseMeta,
+        usage: UsageChunk,
+        notes: Option<&Notes>,
+    ) -> ChatChunks {
         ChatChunks::new(head, self.style, usage, notes)
     }
 }

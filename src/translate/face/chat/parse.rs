@@ -3,7 +3,7 @@
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::messages::{self, Limits};
+use super::messages::{self, MessageLimits};
 use super::parameters::PARAMETERS;
 use super::{format, tools};
 use crate::translate::ask::{Ask, FieldNames};
@@ -27,7 +27,7 @@ pub const NAMES: FieldNames = FieldNames {
 /// # Errors
 /// Whatever OpenAI's API would call malformed, and whatever the table refuses. The refusal names
 /// the parameter and the cure; it repeats nothing out of a prompt.
-pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> {
+pub fn parse<'a>(body: &'a [u8], limits: &MessageLimits) -> Result<Ask<'a>, Rejection> {
     let mut draft = Draft::read(body, PARAMETERS, &limits.ignore)?;
     let raw = draft.messages.ok_or_else(|| missing_messages(&draft))?;
     let tools = tools::offer(&mut draft)?;
@@ -50,7 +50,7 @@ pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Ask<'a>, Rejection> 
 /// Messages are counted before they are read, because each takes many times the memory of its text.
 fn parse_messages<'a>(
     raw: &'a RawValue,
-    limits: &Limits,
+    limits: &MessageLimits,
 ) -> Result<Vec<RequestMessage<'a>>, Rejection> {
     const EXPECTED: &str = "a list of messages, each with a 'role' and a 'content' that is a string or a list of parts";
     let field = Field {

@@ -1,4 +1,4 @@
-//! `tools`, `tool_choice` and their older names, read into an [`Offer`].
+//! `tools`, `tool_choice` and their older names, read into an [`ToolSet`].
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::translate::face::functions::{
 };
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
-use crate::translate::tools::{Choice, Offer, Tool};
+use crate::translate::tools::{Choice, Tool, ToolSet};
 use crate::wire::list::List;
 use crate::wire::object::objects;
 use crate::wire::text::Text;
@@ -72,7 +72,7 @@ objects! {
 /// # Errors
 /// Tools of other types than function, names that OpenAI would refuse, and a choice that names a
 /// tool which is not offered.
-pub fn offer<'a>(draft: &mut Draft<'a>) -> Result<Option<Offer<'a>>, Rejection> {
+pub fn offer<'a>(draft: &mut Draft<'a>) -> Result<Option<ToolSet<'a>>, Rejection> {
     let (tools, as_functions) = match (draft.tools, draft.functions) {
         (Some(raw), _) if !is_empty_list(raw) => (parse_tools(raw, &mut draft.members)?, false),
         (_, Some(raw)) if !is_empty_list(raw) => (parse_functions(raw, &mut draft.members)?, true),
@@ -89,7 +89,7 @@ pub fn offer<'a>(draft: &mut Draft<'a>) -> Result<Option<Offer<'a>>, Rejection> 
         false => ("tool_choice", draft.tool_choice),
     };
     let parallel = draft.parallel_tool_calls != Some(false) && !as_functions;
-    let offer = Offer {
+    let offer = ToolSet {
         tools,
         choice: Choice::Auto,
         parallel,
@@ -120,10 +120,10 @@ fn refuse_twins(tools: &[Tool<'_>], list: &str) -> Result<(), Rejection> {
 
 /// Applies `tool_choice` to an offer.
 fn choose<'a>(
-    mut offer: Offer<'a>,
+    mut offer: ToolSet<'a>,
     field: &Field<'a>,
     members: &mut Members,
-) -> Result<Option<Offer<'a>>, Rejection> {
+) -> Result<Option<ToolSet<'a>>, Rejection> {
     if field.value.get().starts_with('"') {
         let Text(word) = field.parse("a choice")?;
         offer.choice = match word.as_ref() {
@@ -188,7 +188,11 @@ fn note_choice_members(choice: &ChoiceObject<'_>, path: &'static str, members: &
 }
 
 /// Leaves only the named tools in the offer.
-fn keep<'a>(offer: &mut Offer<'a>, names: &[Text<'a>], field: &Field<'a>) -> Result<(), Rejection> {
+fn keep<'a>(
+    offer: &mut ToolSet<'a>,
+    names: &[Text<'a>],
+    field: &Field<'a>,
+) -> Result<(), Rejection> {
     let is_offered = |name: &Text<'_>| offer.tools.iter().any(|tool| tool.name == name.0);
     if names.is_empty() || !names.iter().all(is_offered) {
         let message = format!(

@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::translate::face::answer::{FrameWriter, WholeAnswer, WholeChoice};
 use crate::translate::face::calls::{call_id, pieces};
 use crate::translate::face::objects::{
-    self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
+    self, ChunkFrame, ResponseMeta, UsageChunk, reason_name, write_json,
 };
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
@@ -47,7 +47,12 @@ impl Style {
 }
 
 /// The JSON of a whole answer, with the notes where they are wanted.
-pub fn to_json(head: &Head, answer: &WholeAnswer, style: Style, notes: Option<&Notes>) -> Vec<u8> {
+pub fn to_json(
+    head: &ResponseMeta,
+    answer: &WholeAnswer,
+    style: Style,
+    notes: Option<&Notes>,
+) -> Vec<u8> {
     let choices = answer.complete().map(|(index, choice)| Choice {
         index,
         message: message(choice, &head.id, index, style),
@@ -106,7 +111,12 @@ pub struct ChatChunks {
 }
 
 impl ChatChunks {
-    pub fn new(head: &Head, style: Style, usage: UsageChunk, notes: Option<&Notes>) -> Self {
+    pub fn new(
+        head: &ResponseMeta,
+        style: Style,
+        usage: UsageChunk,
+        notes: Option<&Notes>,
+    ) -> Self {
         Self {
             frame: ChunkFrame::new(head, "chat.completion.chunk", usage, notes),
             id: head.id.clone(),

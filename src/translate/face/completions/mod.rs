@@ -13,7 +13,7 @@ use parse::Request;
 use write::CompletionChunks;
 
 use super::answer::WholeAnswer;
-use super::objects::{Head, UsageChunk};
+use super::objects::{ResponseMeta, UsageChunk};
 use super::{Face, FaceSettings, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
@@ -39,13 +39,13 @@ impl Face for Completions {
         Ok((ask, Self { echo }))
     }
 
-    fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
+    fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
         write::to_json(head, answer, self.echo.as_deref(), notes)
     }
 
     fn into_frames(
         self,
-        head: &Head,
+        head: &ResponseMeta,
         usage: UsageChunk,
         notes: Option<&Notes>,
     ) -> CompletionChunks {

@@ -9,7 +9,7 @@ use std::io::Write;
 
 use crate::translate::face::answer::{FrameWriter, WholeAnswer};
 use crate::translate::face::objects::{
-    self, ChunkFrame, Head, UsageChunk, reason_name, write_json,
+    self, ChunkFrame, ResponseMeta, UsageChunk, reason_name, write_json,
 };
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
@@ -21,7 +21,7 @@ const OBJECT: &str = "text_completion";
 /// The JSON of a whole answer, with the notes where they are wanted. Every choice begins with
 /// `echo`, if there is one.
 pub fn to_json(
-    head: &Head,
+    head: &ResponseMeta,
     answer: &WholeAnswer,
     echo: Option<&str>,
     notes: Option<&Notes>,
@@ -50,7 +50,7 @@ pub struct CompletionChunks {
 impl CompletionChunks {
     /// The first chunk carries the notes, where they are wanted.
     pub fn new(
-        head: &Head,
+        head: &ResponseMeta,
         echo: Option<String>,
         usage: UsageChunk,
         notes: Option<&Notes>,

@@ -23,7 +23,7 @@ const PATH: &str = "messages[].content[]";
 
 /// Reads the blocks of one request.
 pub struct Reader<'a, 'l> {
-    images: &'l image::Limits,
+    images: &'l image::ImageLimits,
     image_count: usize,
     pub members: &'l mut Members,
     /// Where the last image stands.
@@ -36,7 +36,7 @@ pub struct Reader<'a, 'l> {
 }
 
 impl<'a, 'l> Reader<'a, 'l> {
-    pub fn new(images: &'l image::Limits, members: &'l mut Members) -> Self {
+    pub fn new(images: &'l image::ImageLimits, members: &'l mut Members) -> Self {
         Self {
             images,
             image_count: 0,

@@ -14,7 +14,7 @@ pub mod write;
 use write::MessageEvents;
 
 use super::answer::WholeAnswer;
-use super::objects::{Head, UsageChunk};
+use super::objects::{ResponseMeta, UsageChunk};
 use super::{Face, FaceSettings, WrittenProblem};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
@@ -52,11 +52,16 @@ impl Face for Messages {
         Ok((ask, Self { stops }))
     }
 
-    fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
+    fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
         write::to_json(head, answer, &self.stops, notes)
     }
 
-    fn into_frames(self, head: &Head, _: UsageChunk, notes: Option<&Notes>) -> MessageEvents {
+    fn into_frames(
+        self,
+        head: &ResponseMeta,
+        _: UsageChunk,
+        notes: Option<&Notes>,
+    ) -> MessageEvents {
         MessageEvents::new(head, self.stops, notes)
     }
 }

@@ -1,4 +1,4 @@
-//! `tools` and `tool_choice`, read into an [`Offer`].
+//! `tools` and `tool_choice`, read into an [`ToolSet`].
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::translate::draft::{Draft, Field};
 use crate::translate::face::functions::parameters;
 use crate::translate::rejection::{Cause, Rejection};
-use crate::translate::tools::{Choice, Offer, Tool};
+use crate::translate::tools::{Choice, Tool, ToolSet};
 use crate::wire::anthropic::request::{Tool as RequestTool, ToolChoice};
 use crate::wire::list::List;
 use crate::wire::text::Text;
@@ -57,7 +57,7 @@ const KNOWN: &[Known] = &[
 pub fn offer<'a>(
     draft: &mut Draft<'a>,
     loaded: &HashSet<Cow<'a, str>>,
-) -> Result<Option<Offer<'a>>, Rejection> {
+) -> Result<Option<ToolSet<'a>>, Rejection> {
     let choice = match draft.kept("tool_choice") {
         None => None,
         Some(field) => {
@@ -202,11 +202,11 @@ fn is_plain_name(name: &str) -> bool {
 fn choose<'a>(
     tools: Vec<Tool<'a>>,
     choice: Option<ToolChoice<'a>>,
-) -> Result<Option<Offer<'a>>, Rejection> {
+) -> Result<Option<ToolSet<'a>>, Rejection> {
     let parallel = choice
         .as_ref()
         .is_none_or(|choice| choice.disable_parallel_tool_use != Some(true));
-    let mut offer = Offer {
+    let mut offer = ToolSet {
         tools,
         choice: Choice::Auto,
         parallel,

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::error;
 use crate::translate::face::answer::{FrameWriter, WholeAnswer, WholeChoice};
 use crate::translate::face::calls::{call_id, pieces};
-use crate::translate::face::objects::{Head, write_json};
+use crate::translate::face::objects::{ResponseMeta, write_json};
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
 use crate::translate::reading::{self, Call, FinishReason};
@@ -25,7 +25,7 @@ const CALL_PREFIX: &str = "toolu_";
 
 /// The JSON of a whole answer, with the notes where they are wanted.
 pub fn to_json(
-    head: &Head,
+    head: &ResponseMeta,
     answer: &WholeAnswer,
     stops: &[String],
     notes: Option<&Notes>,
@@ -52,7 +52,7 @@ pub fn to_json(
 
 /// Thoughts, words and calls, in this order. An answer that says nothing at all has one empty text,
 /// since clients look for a block, and some ask again where there is none.
-fn content<'c>(head: &Head, choice: &'c WholeChoice) -> Vec<ContentBlock<'c>> {
+fn content<'c>(head: &ResponseMeta, choice: &'c WholeChoice) -> Vec<ContentBlock<'c>> {
     let thinking = (!choice.reasoning.is_empty()).then_some(ContentBlock::Thinking {
         thinking: &choice.reasoning,
         signature: SIGNATURE,
@@ -118,7 +118,7 @@ fn usage(usage: reading::Usage) -> Usage {
 /// Writes the events of a stream.
 #[derive(Debug)]
 pub struct MessageEvents {
-    head: Head,
+    head: ResponseMeta,
     stops: Vec<String>,
     /// The notes, where they are wanted.
     notes: Option<Notes>,
@@ -139,7 +139,7 @@ enum Kind {
 }
 
 impl MessageEvents {
-    pub fn new(head: &Head, stops: Vec<String>, notes: Option<&Notes>) -> Self {
+    pub fn new(head: &ResponseMeta, stops: Vec<String>, notes: Option<&Notes>) -> Self {
         Self {
             head: head.clone(),
             stops,

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::translate::ask::{Part, push_text};
 use crate::translate::draft::read_at;
-use crate::translate::face::chat::messages::Limits;
+use crate::translate::face::chat::messages::MessageLimits;
 use crate::translate::face::files::{self, FileContent};
 use crate::translate::image;
 use crate::translate::notes::Members;
@@ -18,14 +18,14 @@ use crate::wire::text::Text;
 
 /// Reads contents, and counts their images.
 pub struct Parts<'l> {
-    limits: &'l Limits,
+    limits: &'l MessageLimits,
     images: usize,
     /// Where the last image stands.
     pub last_image: Option<String>,
 }
 
 impl<'l> Parts<'l> {
-    pub fn new(limits: &'l Limits) -> Self {
+    pub fn new(limits: &'l MessageLimits) -> Self {
         Self {
             limits,
             images: 0,

@@ -11,7 +11,7 @@ use super::exposed::Names;
 use super::output::{self, CallItem, Output, Shown, Status, write_response};
 use crate::translate::face::answer::FrameWriter;
 use crate::translate::face::error_object;
-use crate::translate::face::objects::{Head, noted, write_json};
+use crate::translate::face::objects::{ResponseMeta, noted, write_json};
 use crate::translate::notes::Notes;
 use crate::translate::problem::{Problem, ProblemKind};
 use crate::translate::reading::{Call, FinishReason, Usage};
@@ -19,7 +19,7 @@ use crate::translate::reading::{Call, FinishReason, Usage};
 /// Writes the events of a stream.
 #[derive(Debug)]
 pub struct ResponseEvents {
-    head: Head,
+    head: ResponseMeta,
     echo: Echo,
     names: Names,
     sequence_number: u64,
@@ -47,7 +47,7 @@ enum Kind {
 }
 
 impl ResponseEvents {
-    pub fn new(head: &Head, echo: Echo, names: Names, notes: Option<&Notes>) -> Self {
+    pub fn new(head: &ResponseMeta, echo: Echo, names: Names, notes: Option<&Notes>) -> Self {
         Self {
             output: Output::new(&head.id),
             head: head.clone(),

@@ -16,7 +16,7 @@ use crate::wire::text::Text;
 type Outcome = Result<Found, Rejection>;
 
 /// How many pairs `metadata` may have, and how many letters their keys and values.
-const MOST_PAIRS: usize = 16;
+const MAX_PAIRS: usize = 16;
 const LONGEST_KEY: usize = 64;
 const LONGEST_VALUE: usize = 512;
 
@@ -129,9 +129,9 @@ pub fn metadata<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     const EXPECTED: &str = "an object of strings such as {\"topic\": \"demo\"}";
     let pairs: BTreeMap<Text<'a>, Text<'a>> = field.parse(EXPECTED)?;
     let letters = |text: &Text<'_>| text.as_str().chars().count();
-    if pairs.len() > MOST_PAIRS {
+    if pairs.len() > MAX_PAIRS {
         return Err(field.invalid(format!(
-            "Invalid 'metadata': at most {MOST_PAIRS} pairs are possible. Send fewer."
+            "Invalid 'metadata': at most {MAX_PAIRS} pairs are possible. Send fewer."
         )));
     }
     let is_long = |(key, value): (&Text<'_>, &Text<'_>)| {

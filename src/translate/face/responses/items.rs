@@ -14,7 +14,7 @@ use super::content::Parts;
 use super::exposed::{Names, custom_arguments};
 use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn, join};
 use crate::translate::draft::read_at;
-use crate::translate::face::chat::messages::Limits;
+use crate::translate::face::chat::messages::MessageLimits;
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::openai::responses::InputItem;
@@ -37,7 +37,7 @@ impl<'a, 'l> Builder<'a, 'l> {
     pub fn new(
         instructions: Option<Cow<'a, str>>,
         names: &'l Names,
-        limits: &'l Limits,
+        limits: &'l MessageLimits,
         members: &'l mut Members,
     ) -> Self {
         Self {

@@ -20,8 +20,8 @@ use events::ResponseEvents;
 use exposed::Names;
 use output::{Output, Shown, Status};
 
-use super::answer::{Said, WholeAnswer, WholeChoice};
-use super::objects::{Head, UsageChunk, noted};
+use super::answer::{Segment, WholeAnswer, WholeChoice};
+use super::objects::{ResponseMeta, UsageChunk, noted};
 use super::{Face, FaceSettings, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
@@ -57,7 +57,7 @@ impl Face for Responses {
         parse::parse(body, &settings.messages)
     }
 
-    fn to_json(&self, head: &Head, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
+    fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
         let mut output = Output::new(&head.id);
         let mut status = Status::Completed;
         if let Some((_, choice)) = answer.complete().next() {
@@ -76,7 +76,12 @@ impl Face for Responses {
         json
     }
 
-    fn into_frames(self, head: &Head, _: UsageChunk, notes: Option<&Notes>) -> ResponseEvents {
+    fn into_frames(
+        self,
+        head: &ResponseMeta,
+        _: UsageChunk,
+        notes: Option<&Notes>,
+    ) -> ResponseEvents {
         ResponseEvents::new(head, self.echo, self.names, notes)
     }
 }
@@ -94,22 +99,22 @@ fn write_choice(output: &mut Output, choice: &WholeChoice, names: &Names, status
             Status::Completed
         };
         match *said {
-            Said::Text { to } => {
+            Segment::Text { to } => {
                 let text = choice.text.get(ends.0..to).unwrap_or_default();
                 output.message(text, status);
                 ends.0 = to;
             }
-            Said::Reasoning { to } => {
+            Segment::Reasoning { to } => {
                 let text = choice.reasoning.get(ends.1..to).unwrap_or_default();
                 output.reasoning(text, status);
                 ends.1 = to;
             }
-            Said::Call => {
+            Segment::Call => {
                 if let Some(call) = calls.next() {
                     output.call(call, names);
                 }
             }
-            Said::Refusal => {
+            Segment::Refusal => {
                 output.refusal(choice.refusal.as_deref().unwrap_or_default());
             }
         }

@@ -6,7 +6,7 @@ use std::io::Write;
 use super::echo::Echo;
 use super::exposed::{Exposed, Names, custom_input};
 use crate::translate::face::calls::call_id;
-use crate::translate::face::objects::{Head, write_json};
+use crate::translate::face::objects::{ResponseMeta, write_json};
 use crate::translate::reading::{Call, FinishReason, Usage};
 
 /// How far an item or a response has come.
@@ -258,7 +258,7 @@ pub struct Shown<'s> {
 /// Writes the object; `notes` is a member of it, or nothing.
 pub fn write_response(
     out: &mut Vec<u8>,
-    head: &Head,
+    head: &ResponseMeta,
     shown: &Shown<'_>,
     echo: &Echo,
     notes: &[u8],

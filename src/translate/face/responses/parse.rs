@@ -9,7 +9,7 @@ use super::tools::Toolbox;
 use super::{Responses, format};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::draft::{Draft, Field};
-use crate::translate::face::chat::messages::Limits;
+use crate::translate::face::chat::messages::MessageLimits;
 use crate::translate::rejection::Rejection;
 use crate::wire::list::List;
 use crate::wire::openai::responses::InputItem;
@@ -30,7 +30,10 @@ pub const NAMES: FieldNames = FieldNames {
 /// # Errors
 /// Whatever OpenAI's API would call malformed, and whatever the table refuses. The refusal names
 /// the parameter and the cure; it repeats nothing out of a prompt.
-pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<(Ask<'a>, Responses), Rejection> {
+pub fn parse<'a>(
+    body: &'a [u8],
+    limits: &MessageLimits,
+) -> Result<(Ask<'a>, Responses), Rejection> {
     let mut draft = Draft::read(body, PARAMETERS, &limits.ignore)?;
     let echo = Echo::of(&draft);
     let input = read_input(draft.kept("input"), limits)?;
@@ -85,7 +88,10 @@ enum Input<'a> {
 }
 
 /// Items are counted before they are read, because each takes many times the memory of its text.
-fn read_input<'a>(field: Option<Field<'a>>, limits: &Limits) -> Result<Input<'a>, Rejection> {
+fn read_input<'a>(
+    field: Option<Field<'a>>,
+    limits: &MessageLimits,
+) -> Result<Input<'a>, Rejection> {
     const EXPECTED: &str =
         "a string, or a list of items such as {\"role\": \"user\", \"content\": \"Hello\"}";
     let Some(field) = field else {

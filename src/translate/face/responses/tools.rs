@@ -1,4 +1,4 @@
-//! `tools`, `tool_choice`, and the tools that stand in input items, read into an [`Offer`].
+//! `tools`, `tool_choice`, and the tools that stand in input items, read into an [`ToolSet`].
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::translate::draft::{Draft, Field, read_at};
 use crate::translate::face::functions::{is_empty_list, parameters, refuse_long_tools};
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
-use crate::translate::tools::{Choice, Offer, Tool};
+use crate::translate::tools::{Choice, Tool, ToolSet};
 use crate::wire::list::List;
 use crate::wire::openai::responses::{AllowedTool, CustomFormat, ResponseTool, ToolChoice};
 use crate::wire::text::Text;
@@ -199,7 +199,7 @@ impl<'a> Toolbox<'a> {
     ///
     /// # Errors
     /// A choice that nobody knows, or that names a tool which is not offered.
-    pub fn offer(&mut self, draft: &mut Draft<'a>) -> Result<Option<Offer<'a>>, Rejection> {
+    pub fn offer(&mut self, draft: &mut Draft<'a>) -> Result<Option<ToolSet<'a>>, Rejection> {
         let choice = draft.tool_choice.map(|value| Field {
             name: "tool_choice",
             value,
@@ -214,7 +214,7 @@ impl<'a> Toolbox<'a> {
                 _ => Ok(None),
             };
         }
-        let mut offer = Offer {
+        let mut offer = ToolSet {
             tools: std::mem::take(&mut self.tools),
             choice: Choice::Auto,
             parallel: draft.parallel_tool_calls != Some(false),
@@ -241,7 +241,7 @@ impl<'a> Toolbox<'a> {
 
     fn choose(
         &self,
-        offer: &mut Offer<'a>,
+        offer: &mut ToolSet<'a>,
         choice: ToolChoice<'a>,
         field: &Field<'a>,
         members: &mut Members,
@@ -290,7 +290,11 @@ struct Namespace<'a> {
 }
 
 /// Leaves only the named tools in the offer.
-fn keep(offer: &mut Offer<'_>, names: &[Option<&str>], field: &Field<'_>) -> Result<(), Rejection> {
+fn keep(
+    offer: &mut ToolSet<'_>,
+    names: &[Option<&str>],
+    field: &Field<'_>,
+) -> Result<(), Rejection> {
     let is_offered = |name: &Option<&str>| {
         offer
             .tools

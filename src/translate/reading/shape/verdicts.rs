@@ -3,14 +3,14 @@
 use super::super::arguments::{BROKE_OFF, Doubt};
 use super::super::event::Fault;
 use super::super::required;
-use super::super::verdict::{Instead, Unmet, Verdict};
+use super::super::verdict::{BestEffort, ContractViolation, Verdict};
 use super::{Shaped, Shaper};
 use crate::translate::contract::FormatContract;
 use crate::translate::json::{self, Fix};
 
 impl Shaper {
     /// The verdict on an answer of which nothing is left but markup.
-    pub fn nothing_left(&self) -> Unmet {
+    pub fn nothing_left(&self) -> ContractViolation {
         let is_required = self.contract.requires_call();
         let is_strict = matches!(
             self.contract.format,
@@ -28,7 +28,7 @@ impl Shaper {
             true => INVENTED,
             false => NOTHING_LEFT,
         };
-        Unmet {
+        ContractViolation {
             correction: correction.to_owned(),
             is_out_of_form: is_required || is_strict,
             fault,
@@ -43,11 +43,11 @@ impl Shaper {
 
     /// The model has written nothing at all, which helps nobody who waits for a call or an answer.
     pub(super) fn empty(out: &mut Shaped) -> Verdict {
-        Verdict::Unmet(Unmet {
+        Verdict::Unmet(ContractViolation {
             correction: "It was empty.".to_owned(),
             is_out_of_form: false,
             fault: Fault::ToolCall,
-            instead: Some(Instead::of(std::mem::take(&mut out.text))),
+            instead: Some(BestEffort::of(std::mem::take(&mut out.text))),
         })
     }
 
@@ -61,13 +61,13 @@ impl Shaper {
             true => (Fault::ToolChoice, None),
             false => (
                 Fault::ToolCall,
-                Some(Instead {
+                Some(BestEffort {
                     calls,
-                    ..Instead::default()
+                    ..BestEffort::default()
                 }),
             ),
         };
-        Verdict::Unmet(Unmet {
+        Verdict::Unmet(ContractViolation {
             correction: doubt.correction,
             is_out_of_form: true,
             fault,
@@ -83,7 +83,7 @@ impl Shaper {
             None => Vec::new(),
         };
         if calls.is_empty() {
-            return Verdict::Unmet(Unmet {
+            return Verdict::Unmet(ContractViolation {
                 correction: NO_CALL.to_owned(),
                 is_out_of_form: true,
                 fault: Fault::ToolChoice,
@@ -97,7 +97,7 @@ impl Shaper {
             match self.accept(raw) {
                 Ok(call) => self.pending.push(call),
                 Err(correction) => {
-                    return Verdict::Unmet(Unmet {
+                    return Verdict::Unmet(ContractViolation {
                         correction,
                         is_out_of_form: true,
                         fault: Fault::ToolChoice,
@@ -132,12 +132,14 @@ impl Shaper {
         }
         let text = std::mem::take(&mut self.held);
         match json::parse_arguments(&text, schema.as_deref()) {
-            Ok(answer) if answer.fixes.contains(&Fix::Closed) => Verdict::Unmet(Unmet {
-                correction: BROKE_OFF.to_owned(),
-                is_out_of_form: true,
-                fault: Fault::JsonSchema,
-                instead: (!is_strict).then(|| Instead::of(text)),
-            }),
+            Ok(answer) if answer.fixes.contains(&Fix::Closed) => {
+                Verdict::Unmet(ContractViolation {
+                    correction: BROKE_OFF.to_owned(),
+                    is_out_of_form: true,
+                    fault: Fault::JsonSchema,
+                    instead: (!is_strict).then(|| BestEffort::of(text)),
+                })
+            }
             Ok(answer) => {
                 self.leniencies
                     .extend(answer.fixes.iter().map(|fix| fix.label()));
@@ -145,11 +147,11 @@ impl Shaper {
                 Verdict::Met
             }
             Err(_) if is_refusal(&text) => Verdict::Declined(text),
-            Err(error) => Verdict::Unmet(Unmet {
+            Err(error) => Verdict::Unmet(ContractViolation {
                 correction: error.message(),
                 is_out_of_form: true,
                 fault: Fault::JsonSchema,
-                instead: (!is_strict).then(|| Instead::of(json_alone(text))),
+                instead: (!is_strict).then(|| BestEffort::of(json_alone(text))),
             }),
         }
     }

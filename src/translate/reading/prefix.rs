@@ -13,13 +13,13 @@ const FARTHEST_BACK: usize = 4096;
 
 /// Drops a known beginning from a text that arrives in pieces.
 #[derive(Clone, Debug, Default)]
-pub struct LeadRemover {
+pub struct PrefixRemover {
     lead: String,
     held: String,
     is_done: bool,
 }
 
-impl LeadRemover {
+impl PrefixRemover {
     /// Drops this beginning, or a long end of it: a model that continues a text may repeat no more
     /// than its last words.
     pub fn of_prefill(prefill: impl Into<String>) -> Self {

@@ -12,7 +12,7 @@ use super::pattern::states;
 use super::pointer::Targets;
 
 /// What checking a value may cost; a large honest answer takes some ten thousand steps.
-pub(super) const MOST_STEPS: usize = 500_000;
+pub(super) const MAX_STEPS: usize = 500_000;
 /// States of a pattern that are followed through a byte of text in one step.
 const STATES_PER_STEP: usize = 128;
 /// Bytes of a text that are read in one step: its letters are counted, and it is compared.
@@ -22,17 +22,17 @@ const DEEPEST_CALL: usize = 256;
 
 /// More work than a check is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooHeavy;
+pub(super) struct TooCostly;
 
 /// A walk, and the steps it has taken. Each takes about the same time: what takes more counts for
 /// more.
-pub(super) struct Weight<'s> {
+pub(super) struct ValidationCost<'s> {
     targets: Targets<'s>,
     steps: usize,
     most: usize,
 }
 
-impl<'s> Weight<'s> {
+impl<'s> ValidationCost<'s> {
     /// A walk over a schema of at most so many steps.
     pub(super) fn new(whole: &'s Value, most: usize) -> Self {
         Self {
@@ -47,20 +47,20 @@ impl<'s> Weight<'s> {
     }
 
     /// Adds the steps of checking a value.
-    pub(super) fn add(&mut self, schema: &'s Value, value: &Value) -> Result<(), TooHeavy> {
+    pub(super) fn add(&mut self, schema: &'s Value, value: &Value) -> Result<(), TooCostly> {
         self.walk(schema, value, 0)
     }
 
     /// Adds the steps that a schema costs whatever the value is. A schema that comes back to
     /// itself without a step into the value never ends, and is too heavy.
-    pub(super) fn add_in_place(&mut self, schema: &'s Value) -> Result<(), TooHeavy> {
+    pub(super) fn add_in_place(&mut self, schema: &'s Value) -> Result<(), TooCostly> {
         self.walk(schema, &Value::Null, 0)
     }
 
-    fn walk(&mut self, schema: &'s Value, value: &Value, depth: usize) -> Result<(), TooHeavy> {
+    fn walk(&mut self, schema: &'s Value, value: &Value, depth: usize) -> Result<(), TooCostly> {
         self.spend(1)?;
         if depth >= DEEPEST_CALL {
-            return Err(TooHeavy);
+            return Err(TooCostly);
         }
         let Value::Object(keywords) = schema else {
             return Ok(());
@@ -108,7 +108,7 @@ impl<'s> Weight<'s> {
         keywords: &'s Map<String, Value>,
         members: &Map<String, Value>,
         depth: usize,
-    ) -> Result<(), TooHeavy> {
+    ) -> Result<(), TooCostly> {
         let required = keywords.get("required").and_then(Value::as_array);
         self.spend(required.map_or(0, Vec::len))?;
         let properties = keywords.get("properties");
@@ -138,7 +138,7 @@ impl<'s> Weight<'s> {
         keywords: &'s Map<String, Value>,
         items: &[Value],
         depth: usize,
-    ) -> Result<(), TooHeavy> {
+    ) -> Result<(), TooCostly> {
         let by_place = ["prefixItems", "items"];
         let by_place = by_place.map(|name| keywords.get(name).and_then(Value::as_array));
         let each = ["items", "additionalItems", "contains"].map(|name| keywords.get(name));
@@ -155,16 +155,16 @@ impl<'s> Weight<'s> {
         Ok(())
     }
 
-    fn match_pattern(&mut self, pattern: &str, text: &str) -> Result<(), TooHeavy> {
+    fn match_pattern(&mut self, pattern: &str, text: &str) -> Result<(), TooCostly> {
         let per_byte = (states(pattern) / STATES_PER_STEP).saturating_add(1);
         let matching = text.len().saturating_mul(per_byte);
         self.spend(pattern.len().saturating_add(matching))
     }
 
-    fn spend(&mut self, steps: usize) -> Result<(), TooHeavy> {
+    fn spend(&mut self, steps: usize) -> Result<(), TooCostly> {
         self.steps = self.steps.saturating_add(steps);
         if self.steps > self.most {
-            Err(TooHeavy)
+            Err(TooCostly)
         } else {
             Ok(())
         }
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn steps_are_counted_not_timed() {
         let schema = json!({"items": {"anyOf": [{"type": "string"}, {"type": "null"}]}});
-        let mut weight = Weight::new(&schema, MOST_STEPS);
+        let mut weight = ValidationCost::new(&schema, MAX_STEPS);
         assert_eq!(weight.add(&schema, &json!(["a", "b"])), Ok(()));
         assert_eq!(weight.steps(), 1 + 2 * 3);
     }
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn recursion_costs_as_deep_as_the_value_goes() {
         let schema = json!({"properties": {"next": {"$ref": "#"}}});
-        let mut weight = Weight::new(&schema, MOST_STEPS);
+        let mut weight = ValidationCost::new(&schema, MAX_STEPS);
         assert_eq!(weight.add(&schema, &json!({"next": {"next": {}}})), Ok(()));
         assert_eq!(weight.steps(), 5);
     }
@@ -199,8 +199,8 @@ mod tests {
         let schema = json!({"allOf": [branch.clone(), branch]});
         let deep = (0..60).fold(json!({}), |inner, _| json!({"next": inner}));
         assert_eq!(
-            Weight::new(&schema, MOST_STEPS).add(&schema, &deep),
-            Err(TooHeavy)
+            ValidationCost::new(&schema, MAX_STEPS).add(&schema, &deep),
+            Err(TooCostly)
         );
     }
 }

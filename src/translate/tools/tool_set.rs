@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 /// The tools that a model may call in its answer.
 #[derive(Clone, Debug)]
-pub struct Offer<'a> {
+pub struct ToolSet<'a> {
     /// At least one.
     pub tools: Vec<Tool<'a>>,
     pub choice: Choice,
@@ -16,7 +16,7 @@ pub struct Offer<'a> {
     pub as_functions: bool,
 }
 
-impl<'a> Offer<'a> {
+impl<'a> ToolSet<'a> {
     /// The tool that must be called, where it is the only one.
     pub fn only_required(&self) -> Option<&Tool<'a>> {
         match self.tools.as_slice() {
