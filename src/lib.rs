@@ -8,6 +8,7 @@
 pub mod access;
 pub mod api;
 pub mod app;
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod console;

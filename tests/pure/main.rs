@@ -12,6 +12,7 @@
     reason = "a test that panics has failed, which is all it is for"
 )]
 
+mod budget;
 mod catalogue;
 mod chunks;
 mod clock;

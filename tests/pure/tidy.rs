@@ -64,6 +64,9 @@ fn quoted(cell: &str) -> String {
         .to_owned()
 }
 
+/// The pure core.
+const PURE: [&str; 3] = ["wire", "translate", "budget"];
+
 /// Parts of `std` that the pure core may not name: it has no clock, no files, no threads.
 const IMPURE: [&str; 10] = [
     "std::time::Instant",
@@ -182,7 +185,7 @@ fn imports(file: &Source) -> Vec<String> {
             }
             Some("std" | "core" | "alloc") => {
                 let is_impure = IMPURE.iter().any(|impure| is_within(&said, impure));
-                if ["wire", "translate"].contains(&layer.name.as_str()) && is_impure {
+                if PURE.contains(&layer.name.as_str()) && is_impure {
                     wrong.push(format!("`{}` is pure and may not use {said}", layer.name));
                 }
             }
@@ -192,7 +195,7 @@ fn imports(file: &Source) -> Vec<String> {
             _ => {}
         }
     }
-    let is_pure = ["wire", "translate"].contains(&top);
+    let is_pure = PURE.contains(&top);
     if is_pure && words(&file.code).any(|word| ["async", "await"].contains(&word)) {
         wrong.push(format!("`{top}` is not async"));
     }
@@ -520,6 +523,8 @@ fn an_import_that_points_the_wrong_way_is_found() {
         ("translate/plan.rs", "use uuid::Uuid;"),
         ("translate/plan.rs", "fn log() { tracing::info!(\"x\"); }"),
         ("translate/plan.rs", "async fn plan() {}"),
+        ("budget/books.rs", "use std::time::SystemTime;"),
+        ("budget/terms.rs", "use crate::config::Config;"),
         (
             "translate/reading/mod.rs",
             "use super::super::api;\nuse super::super::api::Route;",
