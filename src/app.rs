@@ -5,7 +5,6 @@ mod refresh;
 mod reload;
 
 use std::fmt::Debug;
-use std::future::ready;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -13,6 +12,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use actix_cors::Cors;
+use actix_http::error::DispatchError;
 use actix_http::{HttpService, Request};
 use actix_server::ServerBuilder;
 use actix_service::{
@@ -29,11 +29,11 @@ use socket2::{Domain, Socket, Type};
 use crate::access::{Holder, Shares};
 use crate::api;
 use crate::api::address;
-use crate::api::connection::Guarded;
+use crate::api::connection::{Guarded, Wire};
 use crate::api::gateway::{BuildError, Gateway, Worker};
 use crate::api::scope;
 use crate::api::snapshot::Snapshot;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Tls};
 use crate::upstream::FalClient;
 
 pub use reload::{Reloader, Source};
@@ -238,7 +238,7 @@ where
             .on_connect_ext(|socket: &Guarded, data| socket.introduce(data))
             .h1(map_config(app, |()| AppConfig::default()));
         let (gateway, seats) = (gateway.clone(), seats.clone());
-        let accept = move |stream| ready(Ok(accept(stream, &gateway, &seats)));
+        let accept = move |stream| accept(stream, gateway.clone(), seats.clone());
         fn_service(accept).and_then(http)
     };
     let server = builder
@@ -260,12 +260,15 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Prepares a client's connection.
-fn accept(
+/// Prepares a client's connection. Where TLS is spoken, it has the time of a head to open it.
+///
+/// # Errors
+/// The client does not open TLS, or not in time; there is nobody to tell then.
+async fn accept(
     stream: TcpStream,
-    gateway: &Gateway,
-    seats: &Arc<Shares>,
-) -> (Guarded, Option<SocketAddr>) {
+    gateway: Arc<Gateway>,
+    seats: Arc<Shares>,
+) -> Result<(Guarded, Option<SocketAddr>), DispatchError> {
     let snapshot = gateway.snapshot();
     let settings = &snapshot.config.server;
     let peer = stream.peer_addr().ok();
@@ -273,12 +276,16 @@ fn accept(
     let _ = stream.set_nodelay(true);
     limit_writes(&stream, settings.write_timeout);
     let metrics = gateway.metrics().clone();
-    let seat = Shares::take(seats, &holder(peer, settings));
+    let seat = Shares::take(&seats, &holder(peer, settings));
     if seat.is_none() {
         warn_of_a_crowd(peer);
     }
-    let guarded = Guarded::new(stream, settings.header_timeout, seat, metrics);
-    (guarded, peer)
+    let timeout = settings.header_timeout;
+    let wire = match snapshot.config.tls.as_ref().filter(|_| seat.is_some()) {
+        Some(Tls(tls)) => Wire::secure(stream, Arc::clone(tls), timeout).await?,
+        None => Wire::Plain(stream),
+    };
+    Ok((Guarded::new(wire, timeout, seat, metrics), peer))
 }
 
 /// Says once where the limit of connections by address is met, since that may be a proxy of the

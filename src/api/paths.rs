@@ -8,6 +8,7 @@ use actix_web::http::uri::PathAndQuery;
 use actix_web::http::{Method, Uri};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
+use super::connection::is_secure;
 use super::context::Context;
 use super::error::ApiError;
 use crate::console::assets;
@@ -215,11 +216,12 @@ fn base_url(request: &HttpRequest, context: &Context) -> String {
     // A proxy in front may speak TLS for the gateway.
     let scheme = match text("x-forwarded-proto") {
         Some("https") => "https",
+        _ if is_secure(request) => "https",
         _ => "http",
     };
     match text(HOST.as_str()).filter(is_host) {
         Some(host) => format!("{scheme}://{host}/v1"),
-        None => format!("http://{}/v1", context.snapshot.config.server.listen),
+        None => format!("{scheme}://{}/v1", context.snapshot.config.server.listen),
     }
 }
 

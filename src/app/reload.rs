@@ -159,6 +159,8 @@ impl Files {
             config.file.as_ref().map(|file| &file.path),
             config.fal.key_file.as_ref(),
             config.models.capabilities.as_ref(),
+            config.server.tls_cert.as_ref(),
+            config.server.tls_key.as_ref(),
         ];
         let files = paths.into_iter().flatten();
         Self(

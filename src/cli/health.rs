@@ -20,20 +20,32 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// # Errors
 /// When the output cannot be written.
 pub fn health(args: &HealthArgs, out: &mut impl Write) -> io::Result<u8> {
+    let is_own = args.url.is_none();
     let url = match &args.url {
         Some(url) => {
             let url = url.trim_end_matches('/');
             url.strip_suffix("/v1").unwrap_or(url).to_owned()
         }
         None => match Config::load(&Sources::from_process(args.config.as_deref(), Vec::new())) {
-            Ok(config) => format!("http://{}", from_here(config.server.listen)),
+            Ok(config) => {
+                let scheme = if config.tls.is_some() {
+                    "https"
+                } else {
+                    "http"
+                };
+                format!("{scheme}://{}", from_here(config.server.listen))
+            }
             Err(problems) => {
                 tell(problems);
                 return Ok(BAD_SETTINGS);
             }
         },
     };
-    match actix_web::rt::System::new().block_on(status_of(&format!("{url}/readyz"), TIMEOUT)) {
+    match actix_web::rt::System::new().block_on(status_of(
+        &format!("{url}/readyz"),
+        TIMEOUT,
+        is_own,
+    )) {
         Some(200) => {
             writeln!(out, "ready")?;
             Ok(0)

@@ -103,7 +103,12 @@ fn announce(application: &Application, file: Option<&ConfigFile>) {
         (Some(_), 0) => "anyone who can connect may use the fal key".to_owned(),
         (Some(_), keys) => format!("{keys} client keys"),
     };
-    let url = format!("http://{}/v1", application.address());
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let url = format!("{scheme}://{}/v1", application.address());
     let settings = file.map(|file| file.full_path().display().to_string());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), api = %url, fal, callers = %who, settings, "serving");
 }

@@ -113,6 +113,8 @@ fn exposures(config: &Config) -> Vec<String> {
             file.is_some_and(|file| file.holds_secret),
         ),
         ("fal.key_file", config.fal.key_file.as_ref(), true),
+        ("server.tls_cert", config.server.tls_cert.as_ref(), false),
+        ("server.tls_key", config.server.tls_key.as_ref(), true),
         (
             "fal.ca_file",
             config.fal.ca_file.as_ref().map(|file| &file.path),

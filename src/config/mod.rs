@@ -39,6 +39,7 @@ mod server;
 mod settings;
 mod sources;
 mod template;
+mod tls;
 mod toml_file;
 mod tools;
 mod trust;
@@ -62,6 +63,7 @@ pub use server::Server;
 pub use settings::{Reload, Secrecy, Section, Setting, sections};
 pub use sources::{ConfigFile, Override, Sources};
 pub use template::template;
+pub use tls::Tls;
 
 pub use tools::{Dialect, Tools};
 
@@ -89,6 +91,8 @@ pub struct Config {
     /// What keys belong to.
     pub projects: Vec<Project>,
     pub console: Console,
+    /// What clients are spoken to in TLS with.
+    pub tls: Option<Tls>,
     /// What the file at `models.capabilities` says.
     pub capabilities: Capabilities,
     /// The file that settings were read from.
@@ -147,6 +151,7 @@ impl Config {
         let config = config.map(|mut config| {
             consistency::settle(&mut config, &mut reader);
             egress::settle(&mut config, sources, &mut reader);
+            tls::settle(&mut config, &mut reader);
             if let Some(file) = &sources.file {
                 config.file = Some(SettingsFile {
                     path: file.path.clone(),
@@ -225,6 +230,7 @@ impl Config {
             keys: keys?,
             projects: projects?,
             console: console?,
+            tls: None,
             capabilities: Capabilities::new(),
             file: None,
             effective: Vec::new(),

@@ -9,8 +9,8 @@ impl Config {
     /// keeps its running value. Gives the names of the settings that do.
     ///
     /// Besides the rows that say so, what keeps strangers out needs a restart: a reload may take the
-    /// last client key away as little as the admin key, and it may not change whose fal key pays. A
-    /// file that is being written, or was lost, must not open what was closed.
+    /// last client key away as little as the admin key, and it may not change whose fal key pays, nor whether
+    /// TLS is spoken. A file that is being written, or was lost, must not open what was closed.
     ///
     /// # Errors
     /// The file has come under the control of somebody else, or the settings contradict the values
@@ -65,6 +65,12 @@ impl Config {
         if self.auth.admin_key.is_none() && running.auth.admin_key.is_some() {
             self.auth.admin_key.clone_from(&running.auth.admin_key);
             kept.push("auth.admin_key");
+        }
+        if self.tls.is_some() != running.tls.is_some() {
+            self.tls.clone_from(&running.tls);
+            self.server.tls_cert.clone_from(&running.server.tls_cert);
+            self.server.tls_key.clone_from(&running.server.tls_key);
+            kept.extend(["server.tls_cert", "server.tls_key"]);
         }
         for row in &running.effective {
             if kept.contains(&row.key) {

@@ -1,10 +1,12 @@
 //! Where the gateway listens and how patient it is with its clients.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::kinds::{
-    Address, Count, Host, List, NetworkBlock, Size, Span, Switch, WebOrigin, ZeroMeansNone,
+    Address, Count, FilePath, Host, List, NetworkBlock, Optional, Size, Span, Switch, WebOrigin,
+    ZeroMeansNone,
 };
 use super::network::Network;
 use super::settings::settings;
@@ -15,6 +17,12 @@ settings! {
         /// Address and port to listen on. Beyond this machine, configure client keys first
         /// (`auth.keys`). `PORT` in the environment replaces only the port.
         listen: SocketAddr, Address, default "127.0.0.1:3250", flag "--listen", reload restart;
+        /// Certificate chain in PEM form, the gateway's own certificate first: clients are spoken to in
+        /// TLS, over HTTP/1.1. A renewed one is taken up for the connections that begin after it.
+        /// Relative paths start at the working directory.
+        tls_cert: Option<PathBuf>, Optional(FilePath), reload live;
+        /// Private key of that certificate, in PEM form without a password.
+        tls_key: Option<PathBuf>, Optional(FilePath), reload live;
         /// Worker threads; `0` for one per core.
         workers: Option<usize>, ZeroMeansNone(Count(0, 1024)), default "0", reload restart;
         /// Time a client has to send the head of a request.

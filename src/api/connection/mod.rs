@@ -16,16 +16,19 @@
 mod bare;
 mod head;
 mod socket;
+mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Instant;
 
+use actix_web::HttpRequest;
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::http::header::CONTENT_LENGTH;
 
 pub use socket::Guarded;
+pub use wire::Wire;
 
 /// What a connection is doing, which its requests say and its reading obeys.
 #[derive(Debug, Default)]
@@ -44,11 +47,19 @@ pub struct Connection {
     task: RefCell<Option<Waker>>,
     /// The port that the client has connected to.
     port: Option<u16>,
+    /// Whether it is inside TLS.
+    is_secure: bool,
 }
 
 /// The port that a request came in on. `None` on a connection that is not guarded.
 pub fn local_port(request: &ServiceRequest) -> Option<u16> {
     request.conn_data::<Rc<Connection>>()?.port
+}
+
+/// Whether a request came in inside TLS.
+pub fn is_secure(request: &HttpRequest) -> bool {
+    let connection = request.conn_data::<Rc<Connection>>();
+    connection.is_some_and(|connection| connection.is_secure)
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,11 +9,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use actix_web::dev::Extensions;
-use actix_web::rt::net::TcpStream;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Body, Connection, Phase, bare, head};
+use super::{Body, Connection, Phase, Wire, bare, head};
 use crate::access::Seat;
 use crate::engine::alarm::Alarm;
 use crate::observe::metrics::Metrics;
@@ -38,7 +37,7 @@ const LAST_BYTES: usize = 64 * 1024;
 /// A client's socket.
 #[derive(Debug)]
 pub struct Guarded {
-    stream: TcpStream,
+    stream: Wire,
     connection: Rc<Connection>,
     header_timeout: Duration,
     metrics: Arc<Metrics>,
@@ -72,13 +71,14 @@ impl Guarded {
     /// Guards a connection on which a head may take so long. Without a seat among those of its
     /// address, nothing on it is read, and it ends.
     pub fn new(
-        stream: TcpStream,
+        stream: Wire,
         header_timeout: Duration,
         seat: Option<Seat>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let connection = Connection {
-            port: stream.local_addr().ok().map(|address| address.port()),
+            port: stream.tcp().local_addr().ok().map(|address| address.port()),
+            is_secure: matches!(stream, Wire::Tls(_)),
             ..Connection::default()
         };
         if seat.is_none() {
@@ -182,7 +182,7 @@ impl Guarded {
         let most = left.min(PIECE).min(buf.remaining());
         let before = buf.filled().len();
         if self.ahead.is_empty() {
-            match poll_read_at_most(&mut self.stream, most, cx, buf) {
+            match self.stream.poll_read_at_most(most, cx, buf) {
                 Poll::Ready(outcome) => outcome?,
                 Poll::Pending => {
                     self.in_a_row = 0;
@@ -252,24 +252,6 @@ impl Guarded {
         }
         self.alarm.poll(ending.due.into(), cx).map(Ok)
     }
-}
-
-/// Reads at most so many bytes.
-fn poll_read_at_most(
-    stream: &mut TcpStream,
-    most: usize,
-    cx: &mut Context<'_>,
-    buf: &mut ReadBuf<'_>,
-) -> Poll<io::Result<()>> {
-    let stream = Pin::new(stream);
-    if buf.remaining() <= most {
-        return stream.poll_read(cx, buf);
-    }
-    let mut piece = ReadBuf::new(buf.initialize_unfilled_to(most));
-    ready!(stream.poll_read(cx, &mut piece))?;
-    let count = piece.filled().len();
-    buf.advance(count);
-    Poll::Ready(Ok(()))
 }
 
 impl AsyncRead for Guarded {

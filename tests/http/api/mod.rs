@@ -43,5 +43,6 @@ mod slow;
 mod storage;
 mod streams;
 mod terminal;
+mod tls;
 mod upstream;
 mod versions;

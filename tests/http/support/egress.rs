@@ -10,12 +10,13 @@ use std::thread;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// An authority that nobody trusts who was not told to.
 pub(crate) struct Authority {
@@ -42,19 +43,58 @@ impl Authority {
         self.file.path()
     }
 
-    /// A server certified for `name` that passes on to another what comes in over TLS.
-    pub(crate) fn in_front_of(&self, server: SocketAddr, name: &str) -> SocketAddr {
+    /// A certificate for `name` and its key, in PEM form.
+    pub(crate) fn certify(&self, name: &str) -> (String, String) {
         let params = CertificateParams::new([name.to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// A place that passes on to a server over TLS what comes in without, as long as the server is
+    /// certified for `localhost` and speaks HTTP/1.1.
+    pub(crate) fn opening(&self, server: SocketAddr) -> SocketAddr {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(self.file()).unwrap() {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let connector = TlsConnector::from(Arc::new(config));
+        serve(move |mut incoming| {
+            let connector = connector.clone();
+            async move {
+                let outgoing = TcpStream::connect(server).await.unwrap();
+                let name = ServerName::try_from("localhost").unwrap();
+                let Ok(mut outgoing) = connector.connect(name, outgoing).await else {
+                    return;
+                };
+                assert_eq!(
+                    outgoing.get_ref().1.alpn_protocol(),
+                    Some(b"http/1.1".as_slice())
+                );
+                let _ = copy_bidirectional(&mut incoming, &mut outgoing).await;
+            }
+        })
+    }
+
+    /// A server certified for `name` that passes on to another what comes in over TLS.
+    pub(crate) fn in_front_of(&self, server: SocketAddr, name: &str) -> SocketAddr {
+        let (certificate, key) = self.certify(name);
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+                vec![certificate],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
             )
             .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));

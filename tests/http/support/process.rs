@@ -83,7 +83,7 @@ impl Process {
         let line = self.until_line("\"message\":\"serving\"");
         let line: Value = serde_json::from_str(&line).unwrap();
         let address = line["api"].as_str().unwrap();
-        let address = address.trim_start_matches("http://");
+        let (_, address) = address.split_once("://").unwrap();
         let address = address.trim_end_matches("/v1").parse().unwrap();
         (self, address)
     }

@@ -9,6 +9,7 @@ mod keys;
 mod precedence;
 mod process;
 mod secrets;
+mod tls;
 
 use fal_gateway::config::{Config, Sources};
 
