@@ -28,6 +28,7 @@ mod json;
 mod limits;
 mod linear;
 mod lists;
+mod messages;
 mod nested;
 mod parsing;
 mod prices;

@@ -1,5 +1,7 @@
 //! `Message`, the whole answer, and what the events of a stream share with it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -45,7 +47,7 @@ pub enum ContentBlock<'a> {
         signature: &'a str,
     },
     Text {
-        text: &'a str,
+        text: Cow<'a, str>,
     },
     ToolUse {
         id: String,

@@ -10,7 +10,7 @@ use std::io::Write;
 use serde_json::value::RawValue;
 
 use super::error;
-use crate::translate::face::answer::{FrameWriter, WholeAnswer, WholeChoice};
+use crate::translate::face::answer::{FrameWriter, Segment, WholeAnswer, WholeChoice};
 use crate::translate::face::calls::{call_id, pieces};
 use crate::translate::face::objects::{ResponseMeta, write_json};
 use crate::translate::notes::Notes;
@@ -50,29 +50,52 @@ pub fn to_json(
     json
 }
 
-/// Thoughts, words and calls, in this order. An answer that says nothing at all has one empty text,
-/// since clients look for a block, and some ask again where there is none.
+/// The blocks of an answer, in the order in which they were said, as in a stream. An answer that says
+/// nothing at all has one empty text, since clients look for a block, and some ask again where there
+/// is none.
 fn content<'c>(head: &ResponseMeta, choice: &'c WholeChoice) -> Vec<ContentBlock<'c>> {
-    let thinking = (!choice.reasoning.is_empty()).then_some(ContentBlock::Thinking {
-        thinking: &choice.reasoning,
-        signature: SIGNATURE,
-    });
-    let said = [Some(choice.text.as_str()), choice.refusal.as_deref()];
-    let said = said.into_iter().flatten().filter(|text| !text.is_empty());
-    let calls = choice.calls.iter().map(|call| ContentBlock::ToolUse {
-        id: call_id(CALL_PREFIX, &head.id, 0, call.index),
-        name: &call.name,
-        input: input(call),
-    });
-    let text = said.map(|text| ContentBlock::Text { text });
-    let mut content: Vec<_> = thinking.into_iter().chain(text).chain(calls).collect();
-    if !content
-        .iter()
-        .any(|block| !matches!(block, ContentBlock::Thinking { .. }))
-    {
-        content.push(ContentBlock::Text { text: "" });
+    let mut content = Vec::new();
+    let mut calls = choice.calls.iter();
+    let (mut text_from, mut thinking_from) = (0, 0);
+    for said in &choice.order {
+        match *said {
+            Segment::Text { to } => {
+                push_text(
+                    &mut content,
+                    choice.text.get(text_from..to).unwrap_or_default(),
+                );
+                text_from = to;
+            }
+            Segment::Reasoning { to } => {
+                content.push(ContentBlock::Thinking {
+                    thinking: choice.reasoning.get(thinking_from..to).unwrap_or_default(),
+                    signature: SIGNATURE,
+                });
+                thinking_from = to;
+            }
+            Segment::Call => content.extend(calls.next().map(|call| ContentBlock::ToolUse {
+                id: call_id(CALL_PREFIX, &head.id, 0, call.index),
+                name: &call.name,
+                input: input(call),
+            })),
+            Segment::Refusal => {
+                push_text(&mut content, choice.refusal.as_deref().unwrap_or_default())
+            }
+        }
+    }
+    let is_thinking = |block: &ContentBlock<'_>| matches!(block, ContentBlock::Thinking { .. });
+    if content.iter().all(is_thinking) {
+        content.push(ContentBlock::Text { text: "".into() });
     }
     content
+}
+
+/// Adds a text: to the block before it, if that is a text too.
+fn push_text<'c>(content: &mut Vec<ContentBlock<'c>>, text: &'c str) {
+    match content.last_mut() {
+        Some(ContentBlock::Text { text: before }) => before.to_mut().push_str(text),
+        _ => content.push(ContentBlock::Text { text: text.into() }),
+    }
 }
 
 /// The arguments of a call, which are known to be an object.
@@ -238,11 +261,17 @@ impl FrameWriter for MessageEvents {
     }
 
     fn text(&mut self, out: &mut Vec<u8>, _: usize, text: &str) {
+        if text.is_empty() {
+            return;
+        }
         self.enter(out, Kind::Text);
         self.delta(out, "text_delta", "text", text);
     }
 
     fn reasoning(&mut self, out: &mut Vec<u8>, _: usize, text: &str) {
+        if text.is_empty() {
+            return;
+        }
         self.enter(out, Kind::Thinking);
         self.delta(out, "thinking_delta", "thinking", text);
     }
