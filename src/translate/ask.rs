@@ -233,21 +233,19 @@ impl Conversation<'_> {
             .any(|turn| has_call(turn) || is_result(turn))
     }
 
-    /// Whether the last message that is not the system's holds an image.
-    pub fn ends_in_image(&self) -> bool {
-        let is_image = |part: &Part<'_>| matches!(part, Part::Image(_));
-        let last = self.last_message().and_then(|at| self.turns.get(at));
-        last.is_some_and(|turn| turn.parts.iter().any(is_image))
+    /// Whether the question holds an image.
+    pub fn asks_about_image(&self) -> bool {
+        let question = self.question().and_then(|at| self.turns.get(at));
+        question.is_some_and(Turn::has_image)
     }
 
-    /// Leaves the images out of all messages before the last one that is not the system's, with a
-    /// text in their place, for models that cannot see. Whether there were any.
-    pub fn leave_out_old_images(&mut self) -> bool {
-        let last = self.last_message().unwrap_or_default();
+    /// Leaves the images out of all messages but the question, with a text in their place, for models
+    /// that cannot see. Whether there were any.
+    pub fn leave_out_images(&mut self) -> bool {
+        let question = self.question();
         let mut has_left_out = false;
-        for turn in self.turns.iter_mut().take(last) {
-            let is_image = |part: &Part<'_>| matches!(part, Part::Image(_));
-            if !turn.parts.iter().any(is_image) {
+        for (at, turn) in self.turns.iter_mut().enumerate() {
+            if Some(at) == question || !turn.has_image() {
                 continue;
             }
             has_left_out = true;
@@ -262,9 +260,20 @@ impl Conversation<'_> {
         has_left_out
     }
 
-    fn last_message(&self) -> Option<usize> {
-        let is_said = |turn: &Turn<'_>| turn.speaker != Speaker::System;
-        self.turns.iter().rposition(is_said)
+    /// The message that the answer is about: the last one that is not the system's. A tool's result
+    /// is none, and neither is what comes right behind one: that is how clients show what the tool
+    /// has seen.
+    fn question(&self) -> Option<usize> {
+        let turns = self.turns.iter().enumerate().rev();
+        let mut said = turns.filter(|(_, turn)| turn.speaker != Speaker::System);
+        let last = said.next();
+        let is_result = |turn: Option<(usize, &Turn<'_>)>| {
+            turn.is_some_and(|(_, turn)| matches!(turn.speaker, Speaker::Tool { .. }))
+        };
+        match is_result(last) || is_result(said.next()) {
+            true => None,
+            false => last.map(|(at, _)| at),
+        }
     }
 
     /// Every text in the conversation that a caller supplied, for those who must look at all of it.
@@ -296,6 +305,11 @@ pub fn join<'a>(before: Cow<'a, str>, between: &str, text: &str) -> Cow<'a, str>
 }
 
 impl Turn<'_> {
+    fn has_image(&self) -> bool {
+        let is_image = |part: &Part<'_>| matches!(part, Part::Image(_));
+        self.parts.iter().any(is_image)
+    }
+
     fn texts(&self) -> impl Iterator<Item = &str> {
         let named = match &self.speaker {
             Speaker::System => [None, None],

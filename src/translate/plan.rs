@@ -308,7 +308,7 @@ fn fallbacks(
     others: &[Target<'_>],
     plan_limits: &PlanLimits,
 ) -> Vec<String> {
-    let is_about_images = ask.conversation.ends_in_image();
+    let is_about_images = ask.conversation.asks_about_image();
     let may_serve = |other: &&Target<'_>| {
         let is_blind = other.sees() == Some(false);
         prompted::variant(has_images, other, plan_limits).is_ok() && !(is_about_images && is_blind)

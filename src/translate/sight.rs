@@ -4,13 +4,13 @@ use super::ask::Conversation;
 use super::plan::Target;
 use super::rejection::{Cause, Rejection};
 
-/// Fits a conversation to what a model can see. Images of earlier messages are left out for a model
-/// that cannot: a client that once sent one sends it again with every message, and the chat would
-/// be over. Whether there were any.
+/// Fits a conversation to what a model can see. Images of earlier messages, and those that a tool has
+/// brought, are left out for a model that cannot: a client that once sent one sends it again with
+/// every message, and the chat would be over. Whether there were any.
 ///
 /// # Errors
-/// An image in the last message, which is what the answer would be about; `last_image` is its place
-/// in the request.
+/// An image in the question, which is what the answer would be about; `last_image` is its place in
+/// the request.
 pub fn fit(
     conversation: &mut Conversation<'_>,
     target: &Target<'_>,
@@ -19,7 +19,7 @@ pub fn fit(
     if target.sees() != Some(false) {
         return Ok(false);
     }
-    if conversation.ends_in_image() {
+    if conversation.asks_about_image() {
         let message = format!(
             "Unsupported value: the model '{}' cannot see images. Take one with vision, such as \
              'google/gemini-2.5-flash', or send text alone.",
@@ -27,5 +27,5 @@ pub fn fit(
         );
         return Err(Rejection::of(Cause::UnsupportedValue, last_image, message));
     }
-    Ok(conversation.leave_out_old_images())
+    Ok(conversation.leave_out_images())
 }
