@@ -60,6 +60,10 @@ pub struct FieldNames {
     pub format: &'static str,
     /// What reasoning is asked for with.
     pub reasoning: &'static str,
+    /// What says in a word how much of it is wanted.
+    pub effort: &'static str,
+    /// What says it in tokens.
+    pub budget: &'static str,
     /// The models to fall back on.
     pub fallbacks: &'static str,
     /// An image, as the path of any.

@@ -197,7 +197,7 @@ pub fn plan<'a>(
     let schemas = Schemas::of(ask.tools.as_ref(), &ask.format)?;
     notes.unchecked(&schemas.unchecked);
     fit_images(&mut ask, target, &mut notes)?;
-    fit_reasoning(&mut ask, target);
+    fit_reasoning(&mut ask, target, &mut notes);
     let input = target.upstream.features().input;
     if input == InputShape::Prompt {
         refuse_ignored(&notes, target.upstream, plan_limits)?;
@@ -288,7 +288,7 @@ fn fit_images(
 }
 
 /// Says nothing of reasoning to a model that cannot be told, where that is all the caller wants.
-fn fit_reasoning(ask: &mut Cow<'_, Ask<'_>>, target: &Target<'_>) {
+fn fit_reasoning(ask: &mut Cow<'_, Ask<'_>>, target: &Target<'_>, notes: &mut Notes) {
     let nature = target.card.and_then(|card| card.reasoning);
     let is_pointless = match ask.reasoning {
         Reasoning::Unsaid => false,
@@ -296,6 +296,7 @@ fn fit_reasoning(ask: &mut Cow<'_, Ask<'_>>, target: &Target<'_>) {
         Reasoning::Hidden | Reasoning::Shown => nature == Some(model::Reasoning::Never),
     };
     if ask.reasons_if_able && is_pointless {
+        notes.without_effect(&[ask.names.reasoning], "");
         ask.to_mut().reasoning = Reasoning::Unsaid;
     }
 }

@@ -120,7 +120,8 @@ impl<'a> Fields<'_, 'a> {
         match (ask.reasoning, listed) {
             (Reasoning::Unsaid, _) | (Reasoning::Off, Some(false)) => return None,
             (_, Some(false)) => {
-                notes.without_effect(&["reasoning", "reasoning_effort", "include_reasoning"], "");
+                notes.without_effect(&REASONING_FIELDS, "");
+                notes.without_effect(&[ask.names.reasoning], "");
                 return None;
             }
             _ => {}
@@ -132,7 +133,9 @@ impl<'a> Fields<'_, 'a> {
             };
             return Some(is_thought);
         }
-        notes.forwarded(&["reasoning", "reasoning_effort", "include_reasoning"]);
+        let names = ask.names;
+        notes.forwarded(&REASONING_FIELDS);
+        notes.forwarded(&[names.reasoning]);
         let mut wish = wire::Reasoning {
             exclude: (ask.reasoning == Reasoning::Hidden).then_some(true),
             ..wire::Reasoning::default()
@@ -142,13 +145,29 @@ impl<'a> Fields<'_, 'a> {
                 wish.effort = Some(level);
             }
             (Reasoning::Off, _) => wish.enabled = Some(false),
-            (_, Some(Effort::Level(level))) => wish.effort = Some(level),
-            (_, Some(Effort::Budget(tokens))) => wish.max_tokens = Some(tokens),
+            (_, Some(Effort::Level(level))) => {
+                notes.forwarded(&[names.effort]);
+                wish.effort = Some(level);
+            }
+            (_, Some(Effort::Budget(tokens))) => {
+                notes.forwarded(&[names.budget]);
+                wish.max_tokens = Some(self.budget(tokens));
+            }
             (_, None) => wish.enabled = Some(true),
         }
         Some(wish)
     }
+
+    /// So many tokens for reasoning, of which some have to be left for the answer (source:
+    /// openrouter.ai/docs, "Reasoning Tokens").
+    fn budget(&self, tokens: u64) -> u64 {
+        let most = self.max_tokens.map(|most| most.saturating_sub(1).max(1));
+        most.map_or(tokens, |most| tokens.min(most))
+    }
 }
+
+/// The fields about reasoning that have the same names in several APIs.
+const REASONING_FIELDS: [&str; 3] = ["reasoning", "reasoning_effort", "include_reasoning"];
 
 /// The fields about tools, under both of their names.
 const TOOL_FIELDS: [&str; 5] = [

@@ -18,6 +18,8 @@ pub const NAMES: FieldNames = FieldNames {
     instructions: "messages",
     format: "response_format",
     reasoning: "reasoning_effort",
+    effort: "reasoning_effort",
+    budget: "reasoning.max_tokens",
     fallbacks: "models",
     image: "messages[].content[].image_url",
 };

@@ -16,6 +16,8 @@ pub const NAMES: FieldNames = FieldNames {
     instructions: "prompt",
     format: "response_format",
     reasoning: "reasoning_effort",
+    effort: "reasoning_effort",
+    budget: "reasoning.max_tokens",
     fallbacks: "models",
     image: "prompt",
 };

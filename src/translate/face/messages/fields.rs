@@ -1,6 +1,6 @@
 //! Rules for the fields of a request for a message.
 
-use crate::translate::ask::Priority;
+use crate::translate::ask::{Effort, Priority};
 use crate::translate::draft::{Draft, Field, Found};
 use crate::translate::face::rules;
 use crate::translate::rejection::{Cause, Rejection};
@@ -11,6 +11,7 @@ use crate::wire::list::List;
 use crate::wire::text::Text;
 
 use super::error::THREAD_UNSUPPORTED;
+use super::parse::NAMES;
 
 type Outcome = Result<Found, Rejection>;
 
@@ -71,19 +72,33 @@ pub fn thinking<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
             ));
         }
     });
+    if let Some(tokens @ 1..) = thinking.budget_tokens {
+        draft.wishes.object_effort = Some(Effort::Budget(tokens));
+        draft.notes.ignored(NAMES.budget);
+    }
     let display = thinking.display.as_ref().map(Text::as_str);
     draft.wishes.object_shows = Some(display != Some("omitted"));
-    Ok(Found::Emulated)
+    Ok(match thinking.kind.as_str() {
+        // It is left to the model, also to one that never thinks.
+        "adaptive" => Found::NoEffect,
+        _ => Found::Emulated,
+    })
 }
 
-/// The effort is named only where nothing else is said of thinking, which is switched with that.
+/// A budget says more of thinking than an effort does. Upstreams that take one or the other take back
+/// that it is ignored.
 pub fn output_config<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     let config: OutputConfig<'a> = field.parse("an object such as {\"effort\": \"high\"}")?;
     draft.members.add_unknown(field.name, &config.unknown);
     draft.keep(field);
-    Ok(match (config.format, config.effort) {
-        (Some(_), _) => Found::Emulated,
-        (None, _) => Found::NoEffect,
+    if let Some(Text(word)) = &config.effort {
+        let level = rules::effort(NAMES.effort, word)?;
+        draft.wishes.object_effort = draft.wishes.object_effort.or(Some(Effort::Level(level)));
+        draft.notes.ignored(NAMES.effort);
+    }
+    Ok(match config.format {
+        Some(_) => Found::Emulated,
+        None => Found::NoEffect,
     })
 }
 

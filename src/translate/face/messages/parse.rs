@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::conversation;
 use super::parameters::PARAMETERS;
 use super::{StandIns, tools};
-use crate::translate::ask::{AnswerFormat, AnswerSchema, Ask, FieldNames, Sampling};
+use crate::translate::ask::{AnswerFormat, AnswerSchema, Ask, FieldNames, Reasoning, Sampling};
 use crate::translate::draft::{Draft, Field, refuse_lone_surrogates};
 use crate::translate::face::FaceSettings;
 use crate::translate::rejection::{Cause, Rejection};
@@ -17,6 +17,8 @@ pub const NAMES: FieldNames = FieldNames {
     instructions: "system",
     format: "output_config.format",
     reasoning: "thinking",
+    effort: "output_config.effort",
+    budget: "thinking.budget_tokens",
     fallbacks: "fallbacks",
     image: "messages[].content[].image",
 };
@@ -55,7 +57,10 @@ pub fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Reje
     let model = bare(model);
     let stand_in = stand_in(&model, &settings.stand_ins);
     let ask = draft.into_ask(history.conversation, &NAMES);
+    let reasons = matches!(ask.reasoning, Reasoning::Hidden | Reasoning::Shown);
     Ok(Ask {
+        // An effort is one of thinking.
+        effort: ask.effort.filter(|_| reasons),
         names_stop: true,
         model: Some(model),
         stand_in: stand_in.map(Cow::Owned),

@@ -21,6 +21,8 @@ pub const NAMES: FieldNames = FieldNames {
     instructions: "instructions",
     format: "text.format",
     reasoning: "reasoning",
+    effort: "reasoning.effort",
+    budget: "reasoning.max_tokens",
     fallbacks: "models",
     image: "input[].content[].image_url",
 };
