@@ -96,6 +96,7 @@ fn golden(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
         "request" => [
             "tests/golden/plan",
             "tests/golden/completions/plan",
+            "tests/golden/messages/plan",
             "tests/golden/responses/plan",
         ]
         .into_iter()

@@ -3,9 +3,12 @@
 //! that are tried one after the other, lists that are searched for each item) is here twice: once
 //! short, and eight times as long.
 
+mod messages;
+
 use std::time::Duration;
 
 use fal_gateway::config::{Config, KeyHash, Sources};
+use fal_gateway::translate::ask::Ask;
 use fal_gateway::translate::explain::explain;
 use fal_gateway::translate::face::chat::messages::MessageLimits;
 use fal_gateway::translate::face::chat::parse::parse;
@@ -15,6 +18,7 @@ use fal_gateway::translate::json::{
     Schema, TextMember, count_values, object_of_texts, parse_arguments,
 };
 use fal_gateway::translate::plan::{PlanLimits, candidates, plan};
+use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::upstream::{Apps, UpstreamId};
 use serde_json::{Value, json};
 
@@ -57,8 +61,13 @@ fn grows_in_proportion_from(least: usize, what: &str, work: impl Fn(usize)) {
     );
 }
 
-/// A request that is read, planned with and without little room and for messages, and explained.
+/// A chat request that is read, planned and explained.
 fn serve(body: &str) {
+    serve_as(|| parse(body.as_bytes(), &LIMITS));
+}
+
+/// A request that is read, planned with and without little room and for messages, and explained.
+fn serve_as<'b>(parse: impl Fn() -> Result<Ask<'b>, Rejection>) {
     let little = |overflow| PromptLimits {
         prompt: Some(4_000),
         system_prompt: Some(4_000),
@@ -74,8 +83,7 @@ fn serve(body: &str) {
             room,
             ..CAPABILITIES.clone()
         };
-        let ask = parse(body.as_bytes(), &LIMITS);
-        let planned = ask.and_then(|ask| {
+        let planned = parse().and_then(|ask| {
             let (target, others) = candidates(&ask, &CATALOGUE, upstream)?;
             plan(&ask, &target, &others, &capabilities)
         });

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use fal_gateway::translate::contract::Contract;
+use fal_gateway::translate::face::FaceSettings;
 use fal_gateway::translate::face::chat::messages::MessageLimits;
 use fal_gateway::translate::face::chat::parse::parse;
+use fal_gateway::translate::face::chat::write::ReasoningField;
+use fal_gateway::translate::face::messages::StandIns;
 use fal_gateway::translate::fold::{Overflow, PromptLimits};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::image;
@@ -27,6 +30,18 @@ pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
         allow_http: false,
     },
 };
+
+/// What faces know of the settings.
+pub(crate) fn face_settings() -> FaceSettings {
+    FaceSettings {
+        messages: MESSAGE_LIMITS,
+        reasoning_field: ReasoningField::Both,
+        stand_ins: StandIns {
+            large: "openai/gpt-4.1".to_owned(),
+            small: "google/gemini-2.5-flash-lite".to_owned(),
+        },
+    }
+}
 
 /// Enough for whatever a fuzzer writes.
 pub(crate) const LIMITS: ReaderLimits = ReaderLimits {

@@ -3,7 +3,7 @@
 
 use fal_gateway::translate::ask::Ask;
 use fal_gateway::translate::face::chat::parse::parse;
-use fal_gateway::translate::face::{completions, responses};
+use fal_gateway::translate::face::{completions, messages, responses};
 use fal_gateway::translate::fold::Overflow;
 use fal_gateway::translate::plan::{self, Plan, PlanLimits};
 use fal_gateway::translate::rejection::Rejection;
@@ -11,7 +11,7 @@ use fal_gateway::translate::upstream::UpstreamId;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::collector::{CATALOGUE, MESSAGE_LIMITS, capabilities};
+use super::collector::{CATALOGUE, MESSAGE_LIMITS, capabilities, face_settings};
 
 /// Less than most folded conversations need.
 const LITTLE_ROOM: usize = 600;
@@ -24,6 +24,7 @@ pub(crate) fn check(data: &[u8]) {
     judge(data, |body| {
         responses::parse::parse(body, &MESSAGE_LIMITS).map(|(ask, _)| ask)
     });
+    judge(data, |body| messages::parse::parse(body, &face_settings()));
     lone_message_is_verbatim(data);
 }
 
