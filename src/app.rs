@@ -43,7 +43,22 @@ pub struct Application {
     gateway: Arc<Gateway>,
     address: SocketAddr,
     server: Server,
-    metrics_server: Option<(Server, SocketAddr)>,
+    /// The listeners beside it.
+    others: Vec<Other>,
+}
+
+/// A listener beside that of the API.
+struct Other {
+    purpose: Purpose,
+    server: Server,
+    address: SocketAddr,
+}
+
+/// What a listener beside that of the API is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Metrics,
+    Console,
 }
 
 /// Why the service cannot start.
@@ -81,20 +96,33 @@ impl Application {
         let connections = connections(&config.server);
         let listen = config.server.listen;
         let bind_error = |address| move |source| StartError::Bind { address, source };
-        let (server, address) = serve(&gateway, listen, connections).map_err(bind_error(listen))?;
-        let metrics = &config.metrics;
-        let metrics_server = match metrics.listen.filter(|_| metrics.enabled) {
-            None => None,
-            Some(listen) => {
-                let served = serve_metrics(&gateway, listen, connections);
-                Some(served.map_err(bind_error(listen))?)
-            }
-        };
+        let console = config.console.listen.filter(|_| config.console.enabled);
+        let (server, address) =
+            serve(&gateway, listen, connections, console.is_none()).map_err(bind_error(listen))?;
+        let mut others = Vec::new();
+        if let Some(listen) = config.metrics.listen.filter(|_| config.metrics.enabled) {
+            let served = serve_metrics(&gateway, listen, connections);
+            let (server, address) = served.map_err(bind_error(listen))?;
+            others.push(Other {
+                purpose: Purpose::Metrics,
+                server,
+                address,
+            });
+        }
+        if let Some(listen) = console {
+            let served = serve(&gateway, listen, connections, true);
+            let (server, address) = served.map_err(bind_error(listen))?;
+            others.push(Other {
+                purpose: Purpose::Console,
+                server,
+                address,
+            });
+        }
         Ok(Self {
             gateway,
             address,
             server,
-            metrics_server,
+            others,
         })
     }
 
@@ -105,7 +133,18 @@ impl Application {
 
     /// The address of the listener for metrics, if they have one of their own.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics_server.as_ref().map(|(_, address)| *address)
+        self.address_for(Purpose::Metrics)
+    }
+
+    /// The address of the listener for the console, if it has one of its own.
+    pub fn console_address(&self) -> Option<SocketAddr> {
+        self.address_for(Purpose::Console)
+    }
+
+    fn address_for(&self, purpose: Purpose) -> Option<SocketAddr> {
+        let mut others = self.others.iter();
+        let other = others.find(|other| other.purpose == purpose)?;
+        Some(other.address)
     }
 
     /// The settings in use.
@@ -115,9 +154,9 @@ impl Application {
 
     /// A way to end the application while it runs.
     pub fn stopper(&self) -> ShutdownHandle {
-        let metrics = self.metrics_server.as_ref().map(|(server, _)| server);
+        let others = self.others.iter().map(|other| &other.server);
         let servers = std::iter::once(&self.server)
-            .chain(metrics)
+            .chain(others)
             .map(Server::handle)
             .collect();
         ShutdownHandle {
@@ -141,12 +180,9 @@ impl Application {
     pub async fn run(self) -> io::Result<()> {
         actix_web::rt::spawn(refresh::keep_up(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(balance::keep_up(self.gateway));
-        match self.metrics_server {
-            None => self.server.await,
-            Some((metrics, _)) => futures::future::try_join(self.server, metrics)
-                .await
-                .map(drop),
-        }
+        let others = self.others.into_iter().map(|other| other.server);
+        let servers = std::iter::once(self.server).chain(others);
+        futures::future::try_join_all(servers).await.map(drop)
     }
 }
 
@@ -170,17 +206,19 @@ impl ShutdownHandle {
     }
 }
 
+/// A listener for the API, with the console or without it.
 fn serve(
     gateway: &Arc<Gateway>,
     listen: SocketAddr,
     connections: usize,
+    has_console: bool,
 ) -> io::Result<(Server, SocketAddr)> {
     let configured = gateway.snapshot().config.server.workers;
     let shared = gateway.clone();
     let app = move || {
         let origins = &shared.snapshot().config.server.cors_origins;
         App::new()
-            .app_data(ThinData(worker(&shared)))
+            .app_data(ThinData(worker(&shared, has_console)))
             .wrap(Condition::new(!origins.is_empty(), cors(origins)))
             .wrap(from_fn(scope::enter))
             .configure(api::routes)
@@ -321,12 +359,13 @@ fn holder(peer: Option<SocketAddr>, settings: &config::Server) -> Vec<Holder> {
     clippy::expect_used,
     reason = "before the start, and the same client was made there"
 )]
-fn worker(gateway: &Arc<Gateway>) -> Worker {
+fn worker(gateway: &Arc<Gateway>, has_console: bool) -> Worker {
     let fal = FalClient::new(&gateway.snapshot().config.fal);
     let fal = fal.expect("the same client was made before the start");
     Worker {
         gateway: gateway.clone(),
         fal: Rc::new(fal),
+        has_console,
     }
 }
 
@@ -369,7 +408,7 @@ fn serve_metrics(
     let shared = gateway.clone();
     let app = move || {
         App::new()
-            .app_data(ThinData(worker(&shared)))
+            .app_data(ThinData(worker(&shared, false)))
             .wrap(from_fn(scope::enter))
             .configure(api::metrics_routes)
     };

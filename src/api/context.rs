@@ -21,6 +21,8 @@ pub struct Context {
     pub gateway: Arc<Gateway>,
     pub snapshot: Arc<Snapshot>,
     pub fal: Rc<FalClient>,
+    /// Whether the console is shown on the listener that the request came to.
+    pub has_console: bool,
 }
 
 impl Context {
@@ -30,6 +32,7 @@ impl Context {
             snapshot: worker.gateway.snapshot(),
             gateway: Arc::clone(&worker.gateway),
             fal: Rc::clone(&worker.fal),
+            has_console: worker.has_console,
         }
     }
 }

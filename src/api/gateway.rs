@@ -74,6 +74,8 @@ pub enum BuildError {
 pub struct Worker {
     pub gateway: Arc<Gateway>,
     pub fal: Rc<FalClient>,
+    /// Whether the console is shown on its listener.
+    pub has_console: bool,
 }
 
 /// A place among the requests being served; given back when it is dropped.

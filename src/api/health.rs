@@ -36,7 +36,7 @@ pub async fn metrics(request: HttpRequest, context: Context) -> Result<HttpRespo
             "Metrics are not served here. See metrics.enabled and metrics.listen.",
         ));
     }
-    if !snapshot.config.server.listen.ip().is_loopback() || !snapshot.admin_keys.is_empty() {
+    if snapshot.config.beyond().is_some() || !snapshot.admin_keys.is_empty() {
         admit_admin(&request, &context)?;
     }
     Ok(render(&context))

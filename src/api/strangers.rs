@@ -37,7 +37,7 @@ pub fn refuse(request: &ServiceRequest, context: &Context, route: &str) -> Resul
         // Probes come under addresses and many names, and learn next to nothing; but nobody
         // probes this machine under a name of the Internet.
         "health" => {
-            let is_local = snapshot.config.server.listen.ip().is_loopback();
+            let is_local = snapshot.config.beyond().is_none();
             is_local && !any_host && host(request).is_some_and(is_domain)
         }
         "metrics" => true,

@@ -1,6 +1,7 @@
 //! `fal-gateway demo`: an emulated fal and a gateway in one process, and a first answer.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use secrecy::SecretString;
 use url::Url;
@@ -48,10 +49,14 @@ pub fn demo(args: &DemoArgs, out: &mut impl Write) -> io::Result<u8> {
             }
         };
         let url = format!("http://{}/v1", application.address());
+        let console = application
+            .console_address()
+            .unwrap_or(application.address());
+        let console = has_console.then_some(console);
         let stopper = application.stopper();
         let signals = Signals::listen()?;
         let serving = actix_web::rt::spawn(run_until_signal(application, signals, None));
-        introduce(out, &url, &emulator.url(), has_console)?;
+        introduce(out, &url, &emulator.url(), console)?;
         let prompt = args.prompt.as_deref().unwrap_or(QUESTION);
         let code = first_answer(out, &url, prompt).await?;
         if args.once {
@@ -107,16 +112,20 @@ fn sources(args: &DemoArgs) -> Sources {
     }
 }
 
-fn introduce(out: &mut impl Write, url: &str, emulator: &str, has_console: bool) -> io::Result<()> {
+fn introduce(
+    out: &mut impl Write,
+    url: &str,
+    emulator: &str,
+    console: Option<SocketAddr>,
+) -> io::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     writeln!(
         out,
         "  fal-gateway {version}  ·  demo: answers come from the built-in fal EMULATOR, nothing leaves this machine\n"
     )?;
     writeln!(out, "  OpenAI API  {url}   (any API key)")?;
-    if has_console {
-        let page = url.trim_end_matches("/v1");
-        writeln!(out, "  Console     {page}/   (for a browser)")?;
+    if let Some(console) = console {
+        writeln!(out, "  Console     http://{console}/   (for a browser)")?;
     }
     writeln!(
         out,

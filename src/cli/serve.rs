@@ -110,5 +110,7 @@ fn announce(application: &Application, file: Option<&ConfigFile>) {
     };
     let url = format!("{scheme}://{}/v1", application.address());
     let settings = file.map(|file| file.full_path().display().to_string());
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), api = %url, fal, callers = %who, settings, "serving");
+    let console = application.console_address();
+    let console = console.map(|address| format!("{scheme}://{address}/"));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), api = %url, console, fal, callers = %who, settings, "serving");
 }

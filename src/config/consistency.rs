@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::net::SocketAddr;
 
 use config::{Value, ValueKind};
 use secrecy::{ExposeSecret, SecretString};
@@ -23,7 +24,13 @@ pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
 
 /// Reports settings that do not go together.
 pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
-    if reader.trusts(&["server.listen", "fal.key", "fal.key_file", "auth.keys"]) {
+    if reader.trusts(&[
+        "server.listen",
+        "console.listen",
+        "fal.key",
+        "fal.key_file",
+        "auth.keys",
+    ]) {
         refuse_giving_credit_away(config, reader);
     }
     if reader.trusts(&["server.cors_origins", "auth.keys"]) {
@@ -37,7 +44,7 @@ pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
         refuse_dangling_names(config, reader);
         refuse_alias_cycles(&config.models.aliases, reader);
     }
-    if reader.trusts(&["server.listen", "metrics.listen"]) {
+    if reader.trusts(&["server.listen", "metrics.listen", "console.listen"]) {
         refuse_one_address_twice(config, reader);
     }
     if reader.trusts(&["fal.upstream", "fal.enterprise"]) {
@@ -62,11 +69,10 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             "auth.allow_unauthenticated has no effect, because auth.keys is set.".to_owned()
         });
     }
-    let listen = config.server.listen;
-    let is_beyond = !listen.ip().is_loopback();
-    if is_beyond && config.fal.key.is_none() && !config.auth.allow_unauthenticated {
+    let needs_their_keys = config.fal.key.is_none() && !config.auth.allow_unauthenticated;
+    if let Some((setting, listen)) = config.beyond().filter(|_| needs_their_keys) {
         warnings.push(format!(
-            "server.listen is {listen}, beyond this machine, and no fal key is set: anyone who \
+            "{setting} is {listen}, beyond this machine, and no fal key is set: anyone who \
              reaches it may send fal keys of their own through it, or try some. Pass `--open` \
              (auth.allow_unauthenticated = true) if that is meant."
         ));
@@ -90,6 +96,14 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         warnings.push(format!(
             "metrics.listen is {listen}, beyond this machine, but without auth.admin_key /metrics \
              answers only this machine."
+        ));
+    }
+    let console = config.console.listen.filter(|_| config.console.enabled);
+    let console_beyond = console.filter(|listen| !listen.ip().is_loopback());
+    if let (Some(listen), None) = (console_beyond, &config.auth.admin_key) {
+        warnings.push(format!(
+            "console.listen is {listen}, beyond this machine, but without auth.admin_key nobody is \
+             shown the console."
         ));
     }
     warnings.extend(exposures(config));
@@ -240,14 +254,13 @@ fn key_in_file(text: &str) -> Option<SecretString> {
 }
 
 fn refuse_giving_credit_away(config: &Config, reader: &mut Reader) {
-    let listen = config.server.listen;
-    let exposed = !listen.ip().is_loopback() && config.client_keys() == 0;
     let pays = config.fal.key.is_some() || config.fal.key_file.is_some();
-    if exposed && pays && !config.auth.allow_unauthenticated {
+    let asks_nobody = config.client_keys() == 0 && !config.auth.allow_unauthenticated;
+    if let Some((setting, listen)) = config.beyond().filter(|_| pays && asks_nobody) {
         reader.contradiction(
-            "server.listen",
+            setting,
             format!(
-                "server.listen is {listen}, beyond this machine, and fal.key is set, but \
+                "{setting} is {listen}, beyond this machine, and fal.key is set, but \
                  auth.keys is empty, so anyone who reaches this port would spend your fal credit: \
                  make a client key with `fal-gateway keys new`, or listen on 127.0.0.1, or pass \
                  `--open` (auth.allow_unauthenticated = true) if a proxy in front checks \
@@ -373,13 +386,30 @@ fn refuse_alias_cycles(aliases: &BTreeMap<String, String>, reader: &mut Reader) 
 
 fn refuse_one_address_twice(config: &Config, reader: &mut Reader) {
     let listen = config.server.listen;
-    if config.metrics.listen == Some(listen) && listen.port() != 0 {
+    let (metrics, console) = (config.metrics.listen, config.console.listen);
+    let taken = |address: Option<SocketAddr>, by: SocketAddr| address == Some(by) && by.port() != 0;
+    if taken(metrics, listen) {
         reader.contradiction(
             "metrics.listen",
             format!(
                 "metrics.listen is {listen}, where the API listens already; unset it to serve \
              /metrics there."
             ),
+        );
+    }
+    if taken(console, listen) {
+        reader.contradiction(
+            "console.listen",
+            format!(
+                "console.listen is {listen}, where the API listens already; unset it to show the \
+             console there."
+            ),
+        );
+    }
+    if metrics.is_some_and(|metrics| taken(console, metrics)) {
+        reader.contradiction(
+            "console.listen",
+            "console.listen is also metrics.listen; give each an address of its own.".to_owned(),
         );
     }
 }

@@ -1,6 +1,8 @@
 //! The page for people.
 
-use super::kinds::{Choice, Count, Size, Switch};
+use std::net::SocketAddr;
+
+use super::kinds::{Address, Choice, Count, Optional, Size, Switch};
 use super::settings::settings;
 
 settings! {
@@ -9,6 +11,9 @@ settings! {
         /// Show browsers the console. It asks for the admin key; where there is none it is shown on
         /// this machine alone, and only if there are no client keys and `server.public_hosts` is empty too.
         enabled: bool, Switch, default "true", reload live;
+        /// An address of its own for the console, `127.0.0.1:3253` for instance: then it is on no other.
+        /// The API is served there too, for the console's own page.
+        listen: Option<SocketAddr>, Optional(Address), reload restart;
         /// What is kept of the last requests: `off` for nothing, `shape` for times, lengths and
         /// members without any text. Texts are kept only for ten minutes, when somebody asks for it
         /// in the console.

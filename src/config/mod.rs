@@ -67,6 +67,7 @@ pub use tls::Tls;
 
 pub use tools::{Dialect, Tools};
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use reader::Reader;
@@ -180,6 +181,18 @@ impl Config {
     /// How many client keys there are.
     pub fn client_keys(&self) -> usize {
         self.auth.keys.len().saturating_add(self.keys.len())
+    }
+
+    /// The address beyond this machine under which the API can be reached, with its setting.
+    pub fn beyond(&self) -> Option<(&'static str, SocketAddr)> {
+        let console = self.console.listen.filter(|_| self.console.enabled);
+        [
+            ("server.listen", Some(self.server.listen)),
+            ("console.listen", console),
+        ]
+        .into_iter()
+        .filter_map(|(setting, address)| Some((setting, address?)))
+        .find(|(_, address)| !address.ip().is_loopback())
     }
 
     /// Shows another value of a setting than the one that was read, and where it comes from.

@@ -32,6 +32,14 @@ pub enum Door {
 }
 
 impl Door {
+    /// The door that a request finds, which there is on one listener alone.
+    pub fn before(context: &Context) -> Self {
+        match context.has_console {
+            true => Self::of(&context.snapshot),
+            false => Self::Shut,
+        }
+    }
+
     /// Without an admin key the console is for the one person who runs the gateway for himself:
     /// where others have keys or names for it, they could look at each other's requests.
     pub fn of(snapshot: &Snapshot) -> Self {
@@ -42,7 +50,7 @@ impl Door {
         if !snapshot.admin_keys.is_empty() {
             return Self::Key;
         }
-        let is_for_one = config.server.listen.ip().is_loopback()
+        let is_for_one = config.beyond().is_none()
             && config.client_keys() == 0
             && !config.auth.allow_unauthenticated
             && config.server.public_hosts.is_empty()
@@ -70,7 +78,7 @@ pub enum Wanted {
 /// # Errors
 /// 404 where there is no console, 403 for a foreign host and a foreign page.
 pub fn approach(request: &HttpRequest, context: &Context, wanted: Wanted) -> Result<(), ApiError> {
-    if Door::of(&context.snapshot) == Door::Shut {
+    if Door::before(context) == Door::Shut {
         return Err(paths::unknown(request, context));
     }
     let host = host(request);
@@ -90,7 +98,7 @@ pub fn approach(request: &HttpRequest, context: &Context, wanted: Wanted) -> Res
 /// Those of [`approach`], and 401 without a token where one is needed.
 pub fn enter(request: &HttpRequest, context: &Context) -> Result<(), ApiError> {
     approach(request, context, Wanted::Data)?;
-    let needs_token = Door::of(&context.snapshot) == Door::Key;
+    let needs_token = Door::before(context) == Door::Key;
     if !needs_token || has_token(request, context) {
         return Ok(());
     }

@@ -29,7 +29,7 @@ pub async fn welcome(request: HttpRequest, context: Context) -> Result<HttpRespo
         .get_all(ACCEPT)
         .filter_map(|accepted| accepted.to_str().ok())
         .any(|accepted| accepted.contains("text/html"));
-    if is_browser && Door::of(&context.snapshot) != Door::Shut {
+    if is_browser && Door::before(&context) != Door::Shut {
         return page(request, context).await;
     }
     let mut answer = describe::welcome();

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::console::pages::BROWSER;
 use crate::harness::{Answer, Gateway, send};
-use crate::support::{Call, Emulated};
+use crate::support::{Call, Emulated, Raw, question};
 
 const STATE: &str = "/console/v1/state";
 const SESSION: &str = "/console/v1/session";
@@ -144,4 +144,41 @@ async fn wrong_admin_keys_are_slowed_down() {
         data(&gateway, "POST", SESSION, "sk-wrong").await.status,
         429
     );
+}
+
+/// With an address of its own the console is there alone, with the API that its pages need.
+#[test]
+fn the_console_can_have_a_listener_of_its_own() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().set("console.listen", "127.0.0.1:0").start();
+    let page = || Call::get("/").header("accept", BROWSER);
+    let welcome = gateway.call(&page());
+    assert_eq!(welcome.header("content-type"), Some("application/json"));
+    for path in ["/requests", STATE, "/assets/kit.js"] {
+        let call = Call::get(path).header("x-console", "1");
+        assert_eq!(gateway.call(&call).status, 404, "{path}");
+    }
+
+    let own = |call: &Call| {
+        let mut raw = Raw::connect(gateway.console_address.unwrap());
+        raw.send(&call.to_bytes());
+        raw.answer()
+    };
+    assert!(own(&page()).text().contains("/assets/playground.js"));
+    let state = own(&Call::get(STATE).header("x-console", "1"));
+    assert_eq!(state.json()["locked"], false);
+    assert_eq!(own(&Call::chat(&question("hi", false))).status, 200);
+
+    // What came to the other listener is seen here, too.
+    assert_eq!(gateway.ask(&question("hi", false)).status, 200);
+    let kept = own(&Call::get("/console/v1/requests").header("x-console", "1"));
+    assert_eq!(kept.json()["rows"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn switched_off_the_console_takes_no_address() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().set("console.listen", "127.0.0.1:0");
+    let gateway = gateway.set("console.enabled", "false").start();
+    assert_eq!(gateway.console_address, None);
 }

@@ -2,7 +2,7 @@
 //!
 //! A gateway and an emulated fal run in this process; everything is asked over HTTP. Where a test
 //! fails because the code has moved on, the documents are what has to follow. Some parts of the
-//! pages are generated: `UPDATE_README=1 cargo test --test http readme` writes them.
+//! pages are generated: `UPDATE_README=1 cargo test --test http up_to_date` writes them.
 
 mod answers;
 mod container;

@@ -67,7 +67,7 @@ fn generated(page: &str, marker: &str, wanted: &str) {
     }
     assert!(
         found == wanted,
-        "{page} is behind; UPDATE_README=1 cargo test --test http readme writes it"
+        "{page} is behind; UPDATE_README=1 cargo test --test http up_to_date writes it"
     );
 }
 
@@ -83,6 +83,11 @@ fn the_generated_parts_are_up_to_date() {
     generated("docs/responses.md", "response-fields", &responses);
     generated("docs/configuration.md", "settings", &config::reference());
     generated("docs/speed.md", "speed", &file("bench/RESULTS.md"));
+}
+
+/// By itself, since it takes all of the evaluation.
+#[test]
+fn the_table_of_the_evaluation_is_up_to_date() {
     generated("docs/evaluation.md", "eval", &eval::table());
 }
 

@@ -21,6 +21,7 @@ pub(crate) struct Setup(Sources);
 pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
     pub(crate) metrics_address: Option<SocketAddr>,
+    pub(crate) console_address: Option<SocketAddr>,
     stopper: ShutdownHandle,
     finished: Mutex<mpsc::Receiver<()>>,
 }
@@ -69,6 +70,7 @@ impl Setup {
                 tell.send((
                     application.address(),
                     application.metrics_address(),
+                    application.console_address(),
                     application.stopper(),
                 ))
                 .unwrap();
@@ -77,10 +79,11 @@ impl Setup {
             // Nobody may be waiting any more.
             let _ = end.send(());
         });
-        let (address, metrics_address, stopper) = told.recv().unwrap();
+        let (address, metrics_address, console_address, stopper) = told.recv().unwrap();
         TestGateway {
             address,
             metrics_address,
+            console_address,
             stopper,
             finished: Mutex::new(finished),
         }

@@ -36,6 +36,33 @@ fn spending_the_fal_key_for_strangers_needs_a_decision() {
     );
 }
 
+/// The API is served beside the console, so its address is as far as anyone's key goes.
+#[test]
+fn the_consoles_address_gives_no_credit_away_either() {
+    let paid = |text: &str| file(text).with_env("FAL_KEY", "id:secret");
+    let exposed = paid("[console]\nlisten = \"0.0.0.0:3253\"");
+    let found = problems(&exposed);
+    assert!(
+        found.contains("console.listen is 0.0.0.0:3253, beyond this machine"),
+        "{found}"
+    );
+    let warned = load(&exposed.with_env("FAL_GATEWAY_KEYS", "sk-one"));
+    let warnings = warned.warnings();
+    assert!(
+        warnings
+            .iter()
+            .any(|text| text.contains("nobody is shown the console")),
+        "{warnings:?}"
+    );
+    let off = paid("[console]\nenabled = false\nlisten = \"0.0.0.0:3253\"");
+    assert!(load(&off).warnings().is_empty());
+
+    let both = file("[console]\nlisten = \"127.0.0.1:3250\"");
+    assert!(problems(&both).contains("where the API listens already"));
+    let metrics = "[console]\nlisten = \"127.0.0.1:1\"\n[metrics]\nlisten = \"127.0.0.1:1\"";
+    assert!(problems(&file(metrics)).contains("console.listen is also metrics.listen"));
+}
+
 #[test]
 fn a_refused_value_causes_no_second_problem() {
     let sources = file("[auth]\nkeys = [\"plain\"]")
