@@ -34,6 +34,7 @@ use crate::api::gateway::{BuildError, Gateway, Worker};
 use crate::api::scope;
 use crate::api::snapshot::Snapshot;
 use crate::config::{self, Config, Tls};
+use crate::store::Database;
 use crate::upstream::FalClient;
 
 pub use reload::{Reloader, Source};
@@ -150,6 +151,11 @@ impl Application {
     /// The settings in use.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.gateway.snapshot()
+    }
+
+    /// What outlives requests.
+    pub fn store(&self) -> &Database {
+        self.gateway.store()
     }
 
     /// A way to end the application while it runs.

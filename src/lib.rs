@@ -19,6 +19,7 @@ pub mod console;
 pub mod emulator;
 pub mod engine;
 pub mod observe;
+pub mod store;
 pub mod translate;
 pub mod upstream;
 pub mod wire;

@@ -7,7 +7,7 @@ use clap::Parser;
 use fal_gateway::cli::args::{Cli, Command, KeysCommand};
 use fal_gateway::cli::{
     chat, check, completions, demo, doctor, emulator, eval, explain, health, init, keys, man,
-    models, serve, terminal,
+    models, serve, store, terminal,
 };
 
 fn main() -> ExitCode {
@@ -41,6 +41,7 @@ fn run(command: Command, out: &mut impl Write) -> io::Result<u8> {
             KeysCommand::New { name } => keys::new_key(name.as_deref(), out),
             KeysCommand::Hash => keys::hash_key(&mut io::stdin().lock(), out),
         },
+        Command::Store(args) => store::store(&args.command, &args.overrides.to_sources(), out),
         Command::Init(args) if args.file.as_os_str() == "-" => init::print_template(out),
         Command::Init(args) => init::init(&args.file, out),
         Command::Man => man::print_man(out),

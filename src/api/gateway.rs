@@ -17,6 +17,7 @@ use crate::config::{Captured, Config};
 use crate::console::sessions::Sessions;
 use crate::observe::metrics::Metrics;
 use crate::observe::trace::Level;
+use crate::store::{Database, StoreError};
 use crate::translate::model::PublicLists;
 use crate::upstream::FalClient;
 
@@ -65,6 +66,8 @@ pub enum BuildError {
     Metrics(#[from] prometheus::Error),
     #[error("the system gives no random numbers")]
     Random,
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("cannot set up TLS towards fal")]
     Tls(#[from] reqwest::Error),
 }
@@ -176,6 +179,11 @@ impl Gateway {
     /// The counters.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.lasting.metrics
+    }
+
+    /// What outlives requests.
+    pub fn store(&self) -> &Database {
+        &self.lasting.store
     }
 
     /// How far a shutdown has come.

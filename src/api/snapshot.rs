@@ -18,6 +18,7 @@ use crate::engine::count::TokenCounter;
 use crate::engine::observed::Observed;
 use crate::engine::{Engine, Settings};
 use crate::observe::metrics::Metrics;
+use crate::store::Database;
 use crate::translate::face::FaceSettings;
 use crate::translate::face::chat::messages;
 use crate::translate::face::chat::write::ReasoningField;
@@ -62,6 +63,8 @@ pub struct Lasting {
     pub limiters: Limiters,
     /// Started by the first snapshot that counts tokens.
     counter: OnceLock<Arc<TokenCounter>>,
+    /// What outlives requests.
+    pub store: Database,
     /// What the public lists say of models.
     lists: RwLock<Arc<PublicLists>>,
     /// What keys are derived with where the operator has set nothing for it.
@@ -72,7 +75,8 @@ impl Lasting {
     /// What a process begins with.
     ///
     /// # Errors
-    /// When metrics cannot be set up, or the system gives no random numbers.
+    /// When metrics cannot be set up, the store cannot be opened, or the system gives no random
+    /// numbers.
     pub fn new(config: &Config) -> Result<Self, BuildError> {
         let drawn = ring::rand::generate::<[u8; 32]>(&SystemRandom::new());
         let drawn = drawn.map_err(|_| BuildError::Random)?;
@@ -83,6 +87,7 @@ impl Lasting {
             observed: Arc::default(),
             limiters: Limiters::default(),
             counter: OnceLock::new(),
+            store: Database::open(&config.store)?,
             lists: RwLock::new(Arc::new(kept.unwrap_or_default())),
             drawn_secret: Secret::new(drawn.expose()),
         })

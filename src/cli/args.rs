@@ -66,6 +66,8 @@ pub enum Command {
     Health(HealthArgs),
     /// Make or hash a client key.
     Keys(KeysArgs),
+    /// Look at the store, or bring its tables up to date.
+    Store(StoreArgs),
     /// Write a settings file to begin with: every setting, commented out.
     Init(InitArgs),
     /// Print the manual page.
@@ -406,6 +408,24 @@ pub enum KeysCommand {
     /// Print the hash of a key read from standard input.
     #[command(after_help = "Example:\n  fal-gateway keys hash < key.txt")]
     Hash,
+}
+
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    #[command(subcommand)]
+    pub command: StoreCommand,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Show what it is, how large it is, and the version of its tables.
+    Status,
+    /// Bring its tables up to date, as a start does too.
+    Migrate,
+    /// Read all of it and name what is damaged; if anything is, exit with 1.
+    Check,
 }
 
 #[derive(Debug, Args)]

@@ -18,4 +18,5 @@ pub mod man;
 pub mod models;
 pub mod serve;
 pub mod signals;
+pub mod store;
 pub mod terminal;

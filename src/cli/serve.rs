@@ -6,10 +6,13 @@ use super::check::BAD_SETTINGS;
 use super::demo;
 use super::hardening;
 use super::signals::{Order, Signals};
+use super::store::exit_code;
 use super::terminal::tell;
-use crate::app::{Application, Reloader, ShutdownHandle, Source};
+use crate::api::gateway::BuildError;
+use crate::app::{Application, Reloader, ShutdownHandle, Source, StartError};
 use crate::config::{Config, ConfigFile, Sources};
 use crate::observe::logging;
+use crate::store::StoreError;
 
 /// Serves until it is told to stop. The exit code is 0 after an orderly end, 1 when it cannot
 /// start, 2 when its settings are wrong.
@@ -48,9 +51,15 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
             Ok(application) => application,
             Err(error) => {
                 tell(format_args!("fal-gateway: {error}"));
-                return Ok(1);
+                return Ok(match error {
+                    StartError::Build(BuildError::Store(error)) => exit_code(&error),
+                    _ => 1,
+                });
             }
         };
+        if let Some(code) = meet_store(&application).await {
+            return Ok(code);
+        }
         let signals = Signals::listen()?;
         let reloader = application.reloader(Source {
             sources: sources.clone(),
@@ -64,6 +73,22 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
         let served = run_until_signal(application, signals, Some(reloader)).await;
         served.map(|()| 0)
     })
+}
+
+/// Looks whether the store answers; if that is of no use, gives what the process shall end with. A
+/// server that cannot be reached yet is waited for while the gateway serves what needs no store.
+async fn meet_store(application: &Application) -> Option<u8> {
+    match application.store().reach().await {
+        Ok(()) => None,
+        Err(error @ (StoreError::Busy | StoreError::Gone(_))) => {
+            tracing::warn!(%error, "the store does not answer; it is tried again when it is needed");
+            None
+        }
+        Err(error) => {
+            tell(format_args!("fal-gateway: {error}"));
+            Some(exit_code(&error))
+        }
+    }
 }
 
 /// Runs an application until a signal ends it; a second signal ends it at once. Its settings are read

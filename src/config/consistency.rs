@@ -53,6 +53,9 @@ pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
     if reader.trusts(&["usage.count"]) {
         refuse_counting_without_tokenizer(config, reader);
     }
+    if reader.trusts(&["store.path", "store.url"]) {
+        refuse_two_stores(config, reader);
+    }
 }
 
 /// What works but deserves a second look.
@@ -140,6 +143,7 @@ fn exposures(config: &Config) -> Vec<String> {
             false,
         ),
         ("models.cache", config.models.cache.as_ref(), false),
+        ("store.path", config.store.path.as_ref(), true),
     ];
     let named = files
         .into_iter()
@@ -171,6 +175,17 @@ pub(super) fn refuse_leading_keys_away(config: &Config, reader: &mut Reader) {
                     "{setting} sends the fal key and all requests to {host}, and {shown} is read \
                      only because it lies in the working directory; if you trust it, name it: \
                      `--config ./{shown}`."
+                ),
+            );
+        }
+    }
+    for setting in ["store.path", "store.url"] {
+        if reader.comes_from(setting, &shown) {
+            reader.contradiction(
+                setting,
+                format!(
+                    "{setting} decides where conversations are kept, and {shown} is read only because \
+                     it lies in the working directory; if you trust it, name it: `--config ./{shown}`."
                 ),
             );
         }
@@ -276,6 +291,25 @@ fn refuse_counting_without_tokenizer(config: &Config, reader: &mut Reader) {
             "usage.count",
             "usage.count is exact, but this program was built without the feature `tokenizer`; \
              set it to estimate.",
+        );
+    }
+}
+
+fn refuse_two_stores(config: &Config, reader: &mut Reader) {
+    let store = &config.store;
+    if store.url.is_none() {
+        return;
+    }
+    if store.path.is_some() {
+        reader.contradiction(
+            "store.url",
+            "store.path and store.url are both set; keep one of them.",
+        );
+    } else if !cfg!(feature = "postgres") {
+        reader.contradiction(
+            "store.url",
+            "store.url is set, but this program was built without the feature `postgres`; build \
+             it with `--features postgres`, or set store.path instead.",
         );
     }
 }

@@ -38,6 +38,7 @@ mod reload;
 mod server;
 mod settings;
 mod sources;
+mod store;
 mod template;
 mod tls;
 mod toml_file;
@@ -62,6 +63,7 @@ pub use reference::reference;
 pub use server::Server;
 pub use settings::{Reload, Secrecy, Section, Setting, sections};
 pub use sources::{ConfigFile, Override, Sources};
+pub use store::{DatabaseUrl, Store};
 pub use template::template;
 pub use tls::Tls;
 
@@ -94,6 +96,7 @@ pub struct Config {
     pub console: Console,
     /// What clients are spoken to in TLS with.
     pub tls: Option<Tls>,
+    pub store: Store,
     /// What the file at `models.capabilities` says.
     pub capabilities: Capabilities,
     /// The file that settings were read from.
@@ -227,6 +230,7 @@ impl Config {
         let keys = reader.records("keys", Key::read);
         let projects = reader.records("projects", Project::read);
         let console = Console::read(reader);
+        let store = Store::read(reader);
         Some(Self {
             server: server?,
             fal: fal?,
@@ -244,6 +248,7 @@ impl Config {
             projects: projects?,
             console: console?,
             tls: None,
+            store: store?,
             capabilities: Capabilities::new(),
             file: None,
             effective: Vec::new(),

@@ -48,6 +48,7 @@ impl Config {
         self.log.keep(&running.log, &mut kept);
         self.metrics.keep(&running.metrics, &mut kept);
         self.console.keep(&running.console, &mut kept);
+        self.store.keep(&running.store, &mut kept);
         if self.fal.key.is_some() != running.fal.key.is_some() {
             self.fal.key.clone_from(&running.fal.key);
             kept.push("fal.key");

@@ -16,6 +16,6 @@ pub(super) use keys::{KeyName, Moment, Pattern, PlainHash};
 pub(super) use kind::{Found, Kind};
 pub(super) use scalar::{Choice, Count, Optional, Size, Span, Switch, ZeroMeansNone};
 pub(super) use text::{
-    Address, AppPath, BaseUrl, CaPath, FalKey, FilePath, HashedKey, Host, ModelId, NetworkBlock,
-    Passphrase, ProxyAddress, WebOrigin,
+    Address, AppPath, BaseUrl, CaPath, DatabaseAddress, FalKey, FilePath, HashedKey, Host, ModelId,
+    NetworkBlock, Passphrase, ProxyAddress, WebOrigin,
 };

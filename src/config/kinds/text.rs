@@ -12,6 +12,7 @@ use crate::config::egress::{CaFile, Proxy};
 use crate::config::network::Network;
 use crate::config::problem::Problems;
 use crate::config::settings::Secrecy;
+use crate::config::store::DatabaseUrl;
 
 /// An address to listen on.
 pub(crate) struct Address;
@@ -112,6 +113,31 @@ impl Kind for ProxyAddress {
             }),
         });
         proxy.or_else(|| found.refuse(self, problems))
+    }
+}
+
+/// The address of a database.
+pub(crate) struct DatabaseAddress;
+
+impl Kind for DatabaseAddress {
+    type Value = DatabaseUrl;
+
+    fn takes(&self) -> String {
+        "the address of a PostgreSQL database, such as `postgres://user:password@db.example.com/fal_gateway`"
+            .to_owned()
+    }
+
+    fn short(&self) -> String {
+        "URL".to_owned()
+    }
+
+    fn secrecy(&self) -> Secrecy {
+        Secrecy::Address
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<DatabaseUrl> {
+        let url = found.text().map(str::trim).and_then(DatabaseUrl::parse);
+        url.or_else(|| found.refuse(self, problems))
     }
 }
 

@@ -3,6 +3,8 @@
 mod egress;
 mod emulated;
 mod gateway;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
 mod raw;
 mod scripted;
@@ -14,6 +16,8 @@ use serde_json::{Value, json};
 pub(crate) use egress::{Authority, Manners, TestProxy, nobody};
 pub(crate) use emulated::Emulated;
 pub(crate) use gateway::{FAL_KEY, Setup, TestGateway};
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::{PostgresServer, Relay};
 pub(crate) use process::Process;
 pub(crate) use raw::{Answer, Call, End, Raw, Stream};
 pub(crate) use scripted::{ScriptedUpstream, Step, event, final_event, sse, sse_head, whole};

@@ -1,0 +1,144 @@
+//! The store: what outlives a request, and with a file or a server also the process.
+//!
+//! A [`Database`] does transactions on SQLite, in memory or in a file, or on PostgreSQL. What is
+//! done in one is written once for all of them, over a [`Transaction`]; every caller says until
+//! when it waits. Modules keep their own tables, which [`migrations`] makes.
+
+pub mod error;
+pub mod migrations;
+#[cfg(feature = "postgres")]
+mod postgres;
+pub mod sql;
+mod sqlite;
+pub mod status;
+mod work;
+
+pub use error::StoreError;
+pub use sql::{Row, Transaction, Value};
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::config;
+#[cfg(feature = "postgres")]
+use postgres::Postgres;
+use sqlite::Sqlite;
+use work::{Mode, Work};
+
+/// An open database. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Database {
+    engine: Engine,
+    timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Engine {
+    Memory(Sqlite),
+    File(Sqlite),
+    #[cfg(feature = "postgres")]
+    Postgres(Postgres),
+}
+
+impl Database {
+    /// Opens what the settings name, and brings its tables up to date. Without a file and a server
+    /// it lies in memory. A server is not waited for: the first transaction finds out.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn open(settings: &config::Store) -> Result<Self, StoreError> {
+        Self::open_for(settings, Upkeep::Migrate)
+    }
+
+    /// The same, but its tables stay as they are, also where they are old or those of a newer
+    /// program: for whoever only looks.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn open_as_it_is(settings: &config::Store) -> Result<Self, StoreError> {
+        Self::open_for(settings, Upkeep::None)
+    }
+
+    fn open_for(settings: &config::Store, upkeep: Upkeep) -> Result<Self, StoreError> {
+        Ok(Self {
+            engine: engine(settings, upkeep)?,
+            timeout: settings.timeout,
+        })
+    }
+
+    /// Whether nothing of it outlives the process.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.engine, Engine::Memory(_))
+    }
+
+    /// Until when a request that asks now waits, unless it knows better.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
+    /// Whether it answers, and its tables are those that this program knows.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        let look = async |transaction: &Transaction<'_>| {
+            migrations::refuse_newer(migrations::version(transaction).await?)
+        };
+        self.read(self.deadline(), look).await
+    }
+
+    /// Does a transaction that writes. It is committed when this gives a result; what the
+    /// statements in it see and change, no other transaction changes meanwhile on SQLite, and on
+    /// PostgreSQL what is read [`for_update`](Transaction::for_update).
+    ///
+    /// # Errors
+    /// What the work gives, and what goes wrong with the store. After [`StoreError::Busy`] and
+    /// [`StoreError::Gone`] it may have been done all the same.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        work::submit(self.queue(Mode::Write), Mode::Write, deadline, work).await
+    }
+
+    /// Does a transaction that only reads.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn read<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        work::submit(self.queue(Mode::Read), Mode::Read, deadline, work).await
+    }
+
+    fn queue(&self, mode: Mode) -> &mpsc::Sender<Work> {
+        match &self.engine {
+            Engine::Memory(sqlite) | Engine::File(sqlite) => sqlite.queue(mode),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(postgres) => postgres.queue(),
+        }
+    }
+}
+
+/// What becomes of the tables when a database is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upkeep {
+    Migrate,
+    None,
+}
+
+fn engine(settings: &config::Store, upkeep: Upkeep) -> Result<Engine, StoreError> {
+    #[cfg(feature = "postgres")]
+    if settings.url.is_some() {
+        return Postgres::open(settings, upkeep).map(Engine::Postgres);
+    }
+    match &settings.path {
+        Some(path) => Sqlite::open(path, upkeep).map(Engine::File),
+        None => Sqlite::in_memory().map(Engine::Memory),
+    }
+}

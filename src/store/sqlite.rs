@@ -1,0 +1,203 @@
+//! SQLite, in a file or in memory.
+//!
+//! One thread writes; in a file a second one reads beside it, which SQLite's write-ahead log allows
+//! (source: sqlite.org/wal.html). What lies in memory has one connection for both.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use futures::FutureExt;
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Upkeep;
+use super::error::StoreError;
+use super::migrations;
+use super::sql::Transaction;
+use super::work::{MAX_WAITING, Mode, Work, without_panic};
+
+/// How long a start waits for another program that holds the file.
+const START: Duration = Duration::from_secs(10);
+
+/// How much memory a connection keeps pages in, in KiB; the minus sign is SQLite's for this unit.
+const CACHE: &str = "-8000";
+
+/// An open database. Clones are the same one; the last one closes it.
+#[derive(Clone, Debug)]
+pub(super) struct Sqlite {
+    threads: Arc<Threads>,
+}
+
+/// The threads of a database, and the ways to them.
+#[derive(Debug)]
+struct Threads {
+    writer: mpsc::Sender<Work>,
+    /// Where another connection reads.
+    reader: Option<mpsc::Sender<Work>>,
+    running: Vec<JoinHandle<()>>,
+}
+
+impl Sqlite {
+    /// Opens a file, or makes it, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(super) fn open(path: &Path, upkeep: Upkeep) -> Result<Self, StoreError> {
+        let writing = connect(path)?;
+        if upkeep == Upkeep::Migrate {
+            migrate(&writing)?;
+        }
+        Self::start(writing, Some(connect(path)?))
+    }
+
+    /// A database in memory.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(super) fn in_memory() -> Result<Self, StoreError> {
+        let connection = Connection::open_in_memory()?;
+        prepare(&connection)?;
+        migrate(&connection)?;
+        Self::start(connection, None)
+    }
+
+    fn start(writing: Connection, reading: Option<Connection>) -> Result<Self, StoreError> {
+        let (writer, thread) = serve("store-writer", writing)?;
+        let mut running = vec![thread];
+        let reader = match reading {
+            None => None,
+            Some(reading) => {
+                let (reader, thread) = serve("store-reader", reading)?;
+                running.push(thread);
+                Some(reader)
+            }
+        };
+        let threads = Arc::new(Threads {
+            writer,
+            reader,
+            running,
+        });
+        Ok(Self { threads })
+    }
+
+    pub(super) fn queue(&self, mode: Mode) -> &mpsc::Sender<Work> {
+        let Threads { writer, reader, .. } = &*self.threads;
+        match mode {
+            Mode::Read => reader.as_ref().unwrap_or(writer),
+            Mode::Write => writer,
+        }
+    }
+}
+
+/// Waits until the connections are closed, which brings what was logged into the file.
+impl Drop for Threads {
+    fn drop(&mut self) {
+        let (closed, _) = mpsc::channel(1);
+        self.writer = closed;
+        self.reader = None;
+        let this = thread::current().id();
+        for running in self.running.drain(..) {
+            // The last one may be dropped by work that a thread of its own does.
+            if running.thread().id() != this {
+                let _ = running.join();
+            }
+        }
+    }
+}
+
+/// Opens a file, which nobody but its owner may read, and leaves its tables as they are.
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    create(path).map_err(|error| StoreError::Gone(format!("{}: {error}", path.display())))?;
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(START)?;
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // In a crash of the machine the last commits may be lost, and nothing else.
+    connection.pragma_update(None, "synchronous", "normal")?;
+    prepare(&connection)?;
+    Ok(connection)
+}
+
+/// SQLite gives the files beside it the same rights.
+fn create(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    connection.pragma_update(None, "cache_size", CACHE)?;
+    // What is deleted is overwritten.
+    connection.pragma_update(None, "secure_delete", "on")?;
+    connection.pragma_update(None, "trusted_schema", "off")?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(())
+}
+
+fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    perform(connection, Mode::Write, |transaction| {
+        now(migrations::run(transaction))
+    })
+}
+
+/// Starts a thread that does what comes over the channel, one after the other.
+fn serve(
+    name: &str,
+    connection: Connection,
+) -> Result<(mpsc::Sender<Work>, JoinHandle<()>), StoreError> {
+    let (queue, mut waiting) = mpsc::channel::<Work>(MAX_WAITING);
+    let serve = move || {
+        while let Some(work) = waiting.blocking_recv() {
+            run(&connection, work);
+        }
+    };
+    let started = thread::Builder::new().name(name.to_owned()).spawn(serve);
+    let thread = started.map_err(|error| StoreError::Gone(error.to_string()))?;
+    Ok((queue, thread))
+}
+
+fn run(connection: &Connection, work: Work) {
+    if work.is_late() {
+        return work.fail(StoreError::Busy);
+    }
+    // Another program may hold the file.
+    let patience = work.deadline.saturating_duration_since(Instant::now());
+    let (mode, (run, done)) = (work.mode, work.into_parts());
+    let outcome = without_panic(|| {
+        connection.busy_timeout(patience)?;
+        perform(connection, mode, |transaction| now(run(transaction)))
+    });
+    let _ = done.send(outcome);
+}
+
+/// Does something in a transaction.
+fn perform<T>(
+    connection: &Connection,
+    mode: Mode,
+    run: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let behavior = match mode {
+        Mode::Read => TransactionBehavior::Deferred,
+        Mode::Write => TransactionBehavior::Immediate,
+    };
+    let open = rusqlite::Transaction::new_unchecked(connection, behavior)?;
+    let value = run(&Transaction::sqlite(&open))?;
+    open.commit()?;
+    Ok(value)
+}
+
+/// The result of work that waits for nothing but SQLite, which lets nobody wait.
+fn now<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    work.now_or_never().unwrap_or_else(|| {
+        Err(StoreError::Failed(
+            "a transaction waits for something else than the store".to_owned(),
+        ))
+    })
+}

@@ -1,0 +1,64 @@
+//! The store: the same tests on each of its engines.
+
+mod engines;
+mod files;
+#[cfg(feature = "postgres")]
+mod lines;
+
+use fal_gateway::config::{Config, Sources};
+use fal_gateway::store::Database;
+
+/// Where a store can lie.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Memory,
+    File(std::path::PathBuf),
+    #[cfg(feature = "postgres")]
+    Server(String),
+}
+
+/// A place of each kind, all of them empty. The folder goes when it is dropped.
+pub(crate) fn places() -> (tempfile::TempDir, Vec<Place>) {
+    let folder = tempfile::tempdir().unwrap();
+    let places = vec![
+        Place::Memory,
+        Place::File(folder.path().join("store.sqlite")),
+        #[cfg(feature = "postgres")]
+        Place::Server(crate::support::PostgresServer::database()),
+    ];
+    (folder, places)
+}
+
+impl Place {
+    /// The settings that name it.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Memory => Vec::new(),
+            Self::File(path) => vec![("store.path", path.display().to_string())],
+            #[cfg(feature = "postgres")]
+            Self::Server(url) => vec![("store.url", url.clone())],
+        }
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        let settings = self.settings().into_iter();
+        let sources = settings.fold(Sources::default(), |sources, (name, value)| {
+            let variable = name.to_uppercase().replace('.', "__");
+            sources.with_env(&format!("FAL_GATEWAY__{variable}"), &value)
+        });
+        Config::load(&sources).unwrap()
+    }
+
+    pub(crate) fn open(&self) -> Database {
+        Database::open(&self.config().store).unwrap()
+    }
+}
+
+/// Runs something to its end in a runtime of its own.
+pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(work)
+}

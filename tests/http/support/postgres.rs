@@ -1,0 +1,195 @@
+//! A PostgreSQL server for the tests, with a database for each that asks; and a line to it that can
+//! stall and be cut.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread;
+
+use super::until;
+
+/// Runs until its input ends, which it does with the tests, whatever becomes of them.
+const SCRIPT: &str = r#"
+set -e
+export PATH="$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1):$PATH"
+data=$(mktemp -d)
+cd "$data"
+initdb --auth trust --username test --pgdata "$data/db" --no-sync >"$data/log" 2>&1 || { cat "$data/log" >&2; exit 1; }
+postgres -D "$data/db" -k "$data" -p "$1" -c listen_addresses=127.0.0.1 -c max_connections=300 >"$data/log" 2>&1 &
+server=$!
+trap 'kill -QUIT "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$data"' EXIT
+echo "$server"
+cat >/dev/null
+"#;
+
+/// The server. It is started once and ends with the tests.
+pub(crate) struct PostgresServer {
+    port: u16,
+    databases: AtomicUsize,
+    _script: Mutex<(Child, ChildStdin)>,
+}
+
+impl PostgresServer {
+    /// The address of an empty database, for this test alone.
+    pub(crate) fn database() -> String {
+        let server = Self::running();
+        let number = server.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{number}");
+        server.run(&format!("create database {name}"));
+        format!("postgres://test@127.0.0.1:{}/{name}", server.port)
+    }
+
+    fn running() -> &'static Self {
+        static SERVER: OnceLock<PostgresServer> = OnceLock::new();
+        SERVER.get_or_init(Self::start)
+    }
+
+    /// The server itself refuses to run as root.
+    fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+        let mut command = match is_root {
+            true => Command::new("runuser"),
+            false => Command::new("sh"),
+        };
+        if is_root {
+            command.args(["-u", "postgres", "--", "sh"]);
+        }
+        let mut script = command
+            .args(["-c", SCRIPT, "sh", &port.to_string()])
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(script.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert!(
+            !line.is_empty(),
+            "PostgreSQL does not start; install Debian's package postgresql"
+        );
+        let stdin = script.stdin.take().unwrap();
+        let server = Self {
+            port,
+            databases: AtomicUsize::new(0),
+            _script: Mutex::new((script, stdin)),
+        };
+        until("PostgreSQL answers", || server.try_run("select 1").ok());
+        server
+    }
+
+    fn run(&self, sql: &str) {
+        self.try_run(sql).unwrap();
+    }
+
+    fn try_run(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        let address = format!("postgres://test@127.0.0.1:{}/postgres", self.port);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (client, connection) =
+                tokio_postgres::connect(&address, tokio_postgres::NoTls).await?;
+            let driven = tokio::spawn(connection);
+            let done = client.batch_execute(sql).await;
+            drop(client);
+            let _ = driven.await;
+            done
+        })
+    }
+}
+
+/// A line to a server that does what the test wants.
+pub(crate) struct Relay {
+    port: u16,
+    state: Arc<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    stalls: Mutex<bool>,
+    flows: Condvar,
+    refuses: AtomicBool,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Relay {
+    /// A line to the database at this address; gives the address that leads over it.
+    pub(crate) fn to(address: &str) -> (Self, String) {
+        let url = url::Url::parse(address).unwrap();
+        let target = (url.host_str().unwrap().to_owned(), url.port().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::<Line>::default();
+        let line = Arc::clone(&state);
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                if line.refuses.load(Ordering::Acquire) {
+                    continue;
+                }
+                let far = TcpStream::connect((target.0.as_str(), target.1)).unwrap();
+                line.open
+                    .lock()
+                    .unwrap()
+                    .extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
+                pump(&line, near.try_clone().unwrap(), far.try_clone().unwrap());
+                pump(&line, far, near);
+            }
+        });
+        let mut over = url;
+        over.set_port(Some(port)).unwrap();
+        (Self { port, state }, over.to_string())
+    }
+
+    /// Lets nothing through, and says nothing of it.
+    pub(crate) fn stall(&self) {
+        *self.state.stalls.lock().unwrap() = true;
+    }
+
+    /// Lets everything through again.
+    pub(crate) fn flow(&self) {
+        *self.state.stalls.lock().unwrap() = false;
+        self.state.refuses.store(false, Ordering::Release);
+        self.state.flows.notify_all();
+    }
+
+    /// Ends all connections, and takes no more.
+    pub(crate) fn cut(&self) {
+        self.state.refuses.store(true, Ordering::Release);
+        for socket in self.state.open.lock().unwrap().drain(..) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.cut();
+        // Wakes the thread that waits for connections, which finds that it refuses them.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn pump(line: &Arc<Line>, mut from: TcpStream, mut to: TcpStream) {
+    let line = Arc::clone(line);
+    thread::spawn(move || {
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(length) = from.read(&mut buffer) {
+            let stalled = line.stalls.lock().unwrap();
+            drop(line.flows.wait_while(stalled, |stalls| *stalls).unwrap());
+            if length == 0 || to.write_all(&buffer[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+    });
+}
