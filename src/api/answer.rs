@@ -19,7 +19,7 @@ use super::paths::Deployment;
 use super::quota;
 use super::respond::{self, Reporter};
 use super::scope;
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, preference};
 use crate::config::Scope;
 use crate::engine::{self, Audience, Order, Run};
 use crate::observe::record::Record;
@@ -31,6 +31,8 @@ use crate::translate::face::objects::{ResponseMeta, UsageChunk};
 use crate::translate::face::rules::parse_priority;
 use crate::translate::plan::{Plan, PlanLimits, candidates};
 use crate::translate::problem::Problem;
+use crate::translate::routing::{Reason, Rule};
+use crate::translate::upstream::UpstreamId;
 
 /// Answers a request, whole or as a stream.
 ///
@@ -71,7 +73,7 @@ async fn answer<F: Face>(
     }
     read_headers(&mut ask, request)?;
     let plan_limits = plan_limits(snapshot, request)?;
-    let (target, others) = candidates(&ask, &snapshot.catalogue, snapshot.upstream)?;
+    let (target, others) = candidates(&ask, &snapshot.catalogue, &plan_limits)?;
     let (target, others) = caller.allowed(target, others)?;
     let mut order = Order {
         engine: &snapshot.engine,
@@ -165,7 +167,8 @@ pub(super) fn refuse_long_text(
 
 /// The model that answers; a fallback may have taken the place of the one that was asked for.
 fn record_model(plan: &Plan<'_>, snapshot: &Snapshot, scope: &scope::Scope) {
-    scope.record.upstream(plan.upstream.word());
+    let because = plan.notes.because.map(Reason::word);
+    scope.record.upstream(plan.upstream.word(), because);
     let model = plan.call.model();
     scope.record.model(model, snapshot.model_label(model));
 }
@@ -288,5 +291,42 @@ fn plan_limits(snapshot: &Snapshot, request: &HttpRequest) -> Result<PlanLimits,
             }
         };
     }
+    if let Some(rule) = asked_route(snapshot, request)? {
+        plan_limits.routing.rule = rule;
+    }
     Ok(plan_limits)
+}
+
+/// `x-gateway-upstream` chooses the upstream for one request, where callers may.
+///
+/// # Errors
+/// Where they may not, since a caller who is not heard would pay another price, and for an upstream
+/// that there is not.
+pub(super) fn asked_route(
+    snapshot: &Snapshot,
+    request: &HttpRequest,
+) -> Result<Option<Rule>, ApiError> {
+    const NAME: &str = "x-gateway-upstream";
+    let Some(wanted) = request.headers().get(NAME) else {
+        return Ok(None);
+    };
+    let fal = &snapshot.config.fal;
+    if !fal.allow_upstream_header {
+        let cure = "Callers do not choose the upstream here: leave the header out. The operator can let them, with \
+                    fal.allow_upstream_header.";
+        return Err(ApiError::invalid_header(NAME, cure));
+    }
+    if wanted.as_bytes() == b"auto" {
+        return Ok(Some(Rule::Auto(preference(fal))));
+    }
+    let named = wanted.to_str().ok().and_then(UpstreamId::named);
+    let upstream = named.ok_or_else(|| {
+        ApiError::invalid_header(NAME, "It must be any-llm, router, router-openai or auto.")
+    })?;
+    if fal.enterprise && !upstream.features().enterprise {
+        let cure = "The gateway is set up for fal's enterprise endpoints, and this upstream has none. Take any-llm or \
+                    router.";
+        return Err(ApiError::invalid_header(NAME, cure));
+    }
+    Ok(Some(Rule::Asked(upstream)))
 }

@@ -7,13 +7,13 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
-use super::answer::{Heard, hear, refuse_long_text};
+use super::answer::{Heard, asked_route, hear, refuse_long_text};
 use super::context::Context;
 use super::error::ApiError;
 use super::scope;
 use crate::translate::face::messages::parse;
 use crate::translate::fold::PromptLimits;
-use crate::translate::plan::{PlanLimits, candidates, plan};
+use crate::translate::plan::{candidates, plan};
 
 /// Counts the tokens of a request.
 ///
@@ -38,13 +38,14 @@ async fn count(
     let heard: Heard = hear(request, payload, context).await?;
     let ask = parse::read(&heard.body, &snapshot.face)?;
     refuse_long_text(&ask, heard.body.len(), snapshot)?;
-    let (target, others) = candidates(&ask, &snapshot.catalogue, snapshot.upstream)?;
+    let mut plan_limits = snapshot.plan_limits.clone();
+    if let Some(rule) = asked_route(snapshot, request)? {
+        plan_limits.routing.rule = rule;
+    }
+    let (target, others) = candidates(&ask, &snapshot.catalogue, &plan_limits)?;
     let (target, _) = heard.caller.allowed(target, others)?;
     // Whoever counts wants to know how much too long a conversation is.
-    let plan_limits = PlanLimits {
-        room: PromptLimits::default(),
-        ..snapshot.plan_limits.clone()
-    };
+    plan_limits.room = PromptLimits::default();
     let tokens = match plan(&ask, &target, &[], &plan_limits) {
         Ok(plan) => plan.reading.prompt_tokens,
         Err(rejection) => match rejection.tokens {

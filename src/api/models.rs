@@ -14,8 +14,10 @@ use crate::translate::draft::Fate;
 use crate::translate::face::chat::parameters::PARAMETERS;
 use crate::translate::face::messages;
 use crate::translate::model::{
-    CATALOGUE_UNIX_S, Catalogue, Modality, ModelInfo, Parameter, Reasoning,
+    CATALOGUE_UNIX_S, Catalogue, ModelInfo, Parameter, Price, Reasoning,
 };
+use crate::translate::plan::PlanLimits;
+use crate::translate::routing::usual;
 use crate::translate::upstream::UpstreamId;
 use crate::wire::openai::model::{Architecture, ListModelsResponse, Model, Pricing};
 
@@ -27,14 +29,15 @@ pub async fn list(request: HttpRequest, context: Context) -> Result<HttpResponse
     let key = context.admit_reader(&request)?;
     let snapshot = &context.snapshot;
     let is_shown = |card: &ModelInfo| may_ask(key.as_deref(), card);
-    let (catalogue, upstream, live) = (&snapshot.catalogue, snapshot.upstream, live(snapshot));
+    let (catalogue, live) = (&snapshot.catalogue, live(snapshot));
+    let plan_limits = &snapshot.plan_limits;
     if !paths::speaks_messages(request.headers()) {
-        let list = list_json(catalogue, upstream, live, is_shown);
+        let list = list_json(catalogue, plan_limits, live, is_shown);
         return Ok(HttpResponse::Ok().json(list));
     }
     let more = unlisted(catalogue, live);
     let page = messages::models::Page::of_query(request.query_string());
-    let shown = names(catalogue, upstream, &more).filter(|(_, card)| is_shown(card));
+    let shown = names(catalogue, plan_limits, &more).filter(|(_, card)| is_shown(card));
     let json = messages::models::list_json(shown, &page);
     Ok(HttpResponse::Ok()
         .content_type("application/json")
@@ -51,13 +54,13 @@ fn unlisted(catalogue: &Catalogue, live: BTreeSet<String>) -> Vec<ModelInfo> {
 /// All names that the list shows: those of the catalogue, of `more`, and the aliases.
 fn names<'m>(
     catalogue: &'m Catalogue,
-    upstream: UpstreamId,
+    plan_limits: &'m PlanLimits,
     more: &'m [ModelInfo],
 ) -> impl Iterator<Item = (&'m str, &'m ModelInfo)> {
     let cards = catalogue.cards().iter().chain(more);
     let cards = cards.map(|card| (card.id.as_ref(), card));
     let all = cards.chain(catalogue.aliases());
-    all.filter(move |(_, card)| card.is_listed && is_served(card, upstream))
+    all.filter(move |(_, card)| card.is_listed && is_served(card, plan_limits))
 }
 
 /// The models that fal has listed to the gateway's own key. What it lists to callers' keys, private
@@ -77,16 +80,16 @@ fn may_ask(key: Option<&ClientKey>, card: &ModelInfo) -> bool {
 /// it, and the aliases, as far as they are shown.
 pub fn list_json(
     catalogue: &Catalogue,
-    upstream: UpstreamId,
+    plan_limits: &PlanLimits,
     live: BTreeSet<String>,
     is_shown: impl Fn(&ModelInfo) -> bool,
 ) -> serde_json::Value {
     let more = unlisted(catalogue, live);
-    let models = names(catalogue, upstream, &more).filter(|(_, card)| is_shown(card));
+    let models = names(catalogue, plan_limits, &more).filter(|(_, card)| is_shown(card));
     let list = ListModelsResponse {
         object: "list",
         data: models
-            .map(|(name, card)| model(name, card, catalogue, upstream))
+            .map(|(name, card)| model(name, card, catalogue, plan_limits))
             .collect(),
     };
     serde_json::to_value(list).unwrap_or_default()
@@ -125,43 +128,38 @@ pub async fn retrieve(
             .content_type("application/json")
             .body(json));
     }
-    let upstream = context.snapshot.upstream;
-    Ok(HttpResponse::Ok().json(model(name, card, catalogue, upstream)))
+    let plan_limits = &context.snapshot.plan_limits;
+    Ok(HttpResponse::Ok().json(model(name, card, catalogue, plan_limits)))
 }
 
-/// Whether an upstream may have a model: what it is known not to have is not to be had.
-fn is_served(card: &ModelInfo, upstream: UpstreamId) -> bool {
-    let known = match upstream {
-        UpstreamId::AnyLlm => card.any_llm.is_served,
-        UpstreamId::Router | UpstreamId::RouterOpenai => card.router.is_served,
-    };
-    known != Some(false)
+/// Whether a model may be had: what the upstream is known not to have is not.
+fn is_served(card: &ModelInfo, plan_limits: &PlanLimits) -> bool {
+    card.on(usual(card, plan_limits)).is_served != Some(false)
 }
 
 fn model<'m>(
     name: &'m str,
     card: &'m ModelInfo,
     catalogue: &'m Catalogue,
-    upstream: UpstreamId,
+    plan_limits: &PlanLimits,
 ) -> Model<'m> {
+    let upstream = usual(card, plan_limits);
+    let service = card.on(upstream);
     let is_alias = name != card.id;
     let aliases = catalogue
         .aliases()
         .filter(|(_, other)| !is_alias && other.id == card.id);
-    let is_flat = upstream == UpstreamId::AnyLlm;
+    let is_flat = matches!(service.price, Some(Price::Request(_)));
     Model {
         id: name,
         object: "model",
         created: CATALOGUE_UNIX_S,
         owned_by: card.owner(),
         name,
-        context_length: match upstream {
-            UpstreamId::AnyLlm => card.context_length,
-            _ => card.router.context_length.or(card.context_length),
-        },
-        architecture: architecture(card, upstream),
+        context_length: service.context_length,
+        architecture: architecture(service.sees),
         supported_parameters: supported_parameters(card, upstream),
-        pricing: pricing(card, upstream),
+        pricing: service.price.map(pricing),
         price_class: card.any_llm.price_class().filter(|_| is_flat),
         premium: card.any_llm.premium.filter(|_| is_flat),
         reasoning: card.reasoning.map(Reasoning::is_possible),
@@ -171,11 +169,7 @@ fn model<'m>(
 }
 
 /// What messages to a model may hold, as far as the gateway passes it on: text and images.
-fn architecture(card: &ModelInfo, upstream: UpstreamId) -> Architecture {
-    let sees = match upstream {
-        UpstreamId::AnyLlm => card.any_llm.vision,
-        UpstreamId::Router | UpstreamId::RouterOpenai => card.accepts(Modality::Image),
-    };
+fn architecture(sees: Option<bool>) -> Architecture {
     let inputs = match sees {
         Some(true) => vec!["text", "image"],
         Some(false) | None => vec!["text"],
@@ -187,24 +181,20 @@ fn architecture(card: &ModelInfo, upstream: UpstreamId) -> Architecture {
     }
 }
 
-/// What an upstream charges, in OpenRouter's form: any-llm nothing for tokens and the same for each
-/// request, the others nothing for requests.
-fn pricing(card: &ModelInfo, upstream: UpstreamId) -> Option<Pricing> {
+/// What is charged, in OpenRouter's form: either nothing for tokens, or nothing for requests.
+fn pricing(price: Price) -> Pricing {
     let nothing = || "0".to_owned();
-    match upstream {
-        UpstreamId::AnyLlm => Some(Pricing {
+    match price {
+        Price::Request(price) => Pricing {
             prompt: nothing(),
             completion: nothing(),
-            request: card.any_llm.cost(false)?.to_string(),
-        }),
-        UpstreamId::Router | UpstreamId::RouterOpenai => {
-            let price = card.router.price?;
-            Some(Pricing {
-                prompt: price.prompt.to_string(),
-                completion: price.completion.to_string(),
-                request: nothing(),
-            })
-        }
+            request: price.to_string(),
+        },
+        Price::Token(price) => Pricing {
+            prompt: price.prompt.to_string(),
+            completion: price.completion.to_string(),
+            request: nothing(),
+        },
     }
 }
 

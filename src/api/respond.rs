@@ -256,7 +256,7 @@ pub fn note_headers(
             response.insert_header((name, value));
         }
     };
-    insert("x-gateway-upstream", notes.upstream.word());
+    insert("x-gateway-upstream", &notes.route());
     insert("x-gateway-usage", &notes.usage.label());
     if !notes.emulated.is_empty() {
         insert("x-gateway-emulated", &notes.emulated.join(", "));

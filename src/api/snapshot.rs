@@ -13,7 +13,7 @@ use super::catalogue::changes;
 use super::gateway::{BuildError, Shutdown};
 use super::lists;
 use crate::access::{ClientKeys, Limiters};
-use crate::config::{self, Config, MissingFinal, UsageCount};
+use crate::config::{self, Config, MissingFinal, Prefer, UsageCount, WhenGone};
 use crate::engine::count::TokenCounter;
 use crate::engine::observed::Observed;
 use crate::engine::{Engine, Settings};
@@ -30,6 +30,7 @@ use crate::translate::key::Secret;
 use crate::translate::model::{Catalogue, PublicLists};
 use crate::translate::plan::PlanLimits;
 use crate::translate::reading;
+use crate::translate::routing::{Preference, Routing, Rule};
 use crate::translate::tools::Dialect;
 use crate::translate::upstream::{Apps, UpstreamId};
 use crate::upstream::FalKey;
@@ -43,8 +44,6 @@ pub struct Snapshot {
     pub access: Access,
     pub admin_keys: ClientKeys,
     pub catalogue: Catalogue,
-    /// Through which upstream models are asked.
-    pub upstream: UpstreamId,
     /// What may be asked of fal.
     pub plan_limits: PlanLimits,
     /// What faces have to know of the settings.
@@ -123,11 +122,6 @@ impl Snapshot {
             access: access(&config, &lasting.limiters)?,
             admin_keys: ClientKeys::new(&config.auth.admin_key),
             catalogue: Catalogue::new(changes(&config.models, lasting.lists())),
-            upstream: match config.fal.upstream {
-                config::Upstream::AnyLlm => UpstreamId::AnyLlm,
-                config::Upstream::Router => UpstreamId::Router,
-                config::Upstream::RouterOpenai => UpstreamId::RouterOpenai,
-            },
             plan_limits: plan_limits(&config, secret),
             face: face(&config),
             engine: engine(&config, secret, lasting),
@@ -171,7 +165,8 @@ fn plan_limits(config: &Config, secret: Secret) -> PlanLimits {
         max_choices: u32::try_from(config.limits.max_n).unwrap_or(u32::MAX),
         max_calls: max_calls(config),
         max_tokens: config.limits.max_tokens.map(|most| most as u64),
-        has_list_prices: config.fal.app == Apps::default().any_llm,
+        has_list_prices: has_fals_any_llm(&config.fal),
+        routing: routing(&config.fal),
         enterprise: config.fal.enterprise,
         strict: config.compat.strict_parameters,
         guide: guide(config, secret),
@@ -185,6 +180,33 @@ fn plan_limits(config: &Config, secret: Secret) -> PlanLimits {
                 config::Overflow::DropOldest => Overflow::DropOldest,
             },
         },
+    }
+}
+
+/// Whether any-llm is fal's own, and not another app.
+fn has_fals_any_llm(fal: &config::Fal) -> bool {
+    fal.app == Apps::default().any_llm
+}
+
+/// How upstreams are chosen where no caller says so.
+fn routing(fal: &config::Fal) -> Routing {
+    Routing {
+        rule: match fal.upstream {
+            config::Upstream::AnyLlm => Rule::Fixed(UpstreamId::AnyLlm),
+            config::Upstream::Router => Rule::Fixed(UpstreamId::Router),
+            config::Upstream::RouterOpenai => Rule::Fixed(UpstreamId::RouterOpenai),
+            config::Upstream::Auto => Rule::Auto(preference(fal)),
+        },
+        replaces_any_llm: fal.when_gone == WhenGone::Router && has_fals_any_llm(fal),
+    }
+}
+
+/// What decides where several upstreams would do.
+pub fn preference(fal: &config::Fal) -> Preference {
+    match fal.prefer {
+        Prefer::Native => Preference::Native,
+        Prefer::Cost => Preference::Cost,
+        Prefer::Flat => Preference::Flat,
     }
 }
 

@@ -38,7 +38,7 @@ pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
     })?;
     let plan_limits = &snapshot.plan_limits;
     let planned = parse(&body, &snapshot.face.messages).and_then(|ask| {
-        let (target, others) = candidates(&ask, &snapshot.catalogue, snapshot.upstream)?;
+        let (target, others) = candidates(&ask, &snapshot.catalogue, plan_limits)?;
         plan(&ask, &target, &others, plan_limits)
     });
     match planned {

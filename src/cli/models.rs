@@ -38,9 +38,12 @@ pub fn models(args: &ModelsArgs, out: &mut impl Write) -> io::Result<u8> {
                     let gateway = Gateway::new(config).map_err(io::Error::other)?;
                     let snapshot = gateway.snapshot();
                     let nothing_live = BTreeSet::new();
-                    list_json(&snapshot.catalogue, snapshot.upstream, nothing_live, |_| {
-                        true
-                    })
+                    list_json(
+                        &snapshot.catalogue,
+                        &snapshot.plan_limits,
+                        nothing_live,
+                        |_| true,
+                    )
                 }
                 Err(problems) => {
                     tell(problems);

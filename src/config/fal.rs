@@ -26,8 +26,19 @@ settings! {
         /// Through which of fal's applications models are asked: `any-llm` takes a prompt and is paid
         /// for by the request; `router` takes a prompt, any model of OpenRouter's, and is paid for by
         /// the token, which it tells; `router-openai` takes messages, tools and schemas as they are
-        /// and is paid for by the token.
+        /// and is paid for by the token. `auto` takes for each request the one that keeps most of it
+        /// as it is, and says which and why in `x-gateway-upstream`.
         upstream: Upstream, Choice(Upstream::WORDS), default "any-llm", flag "--fal-upstream", reload live;
+        /// What decides under `fal.upstream = "auto"` where no upstream would lose anything of a
+        /// request: `native` takes the one that takes most of it as it is and tells the cost, `cost`
+        /// the one that is likely to be cheaper, `flat` any-llm, whose price is known beforehand.
+        prefer: Prefer, Choice(Prefer::WORDS), default "native", reload live;
+        /// What happens once fal no longer has any-llm: `router` has `openrouter/router` answer, at
+        /// its price for each token, `refuse` answers with an error. It holds for fal's own any-llm
+        /// alone, not for another `fal.app`.
+        when_gone: WhenGone, Choice(WhenGone::WORDS), default "router", reload live;
+        /// Let callers choose the upstream of a request with the header `x-gateway-upstream`.
+        allow_upstream_header: bool, Switch, default "false", reload live;
         /// The fal app that answers where `fal.upstream` is `any-llm`.
         app: String, AppPath, default "fal-ai/any-llm", flag "--fal-app", reload restart;
         /// The app that answers where `fal.upstream` is `router`.
@@ -83,6 +94,8 @@ pub enum Upstream {
     AnyLlm,
     Router,
     RouterOpenai,
+    /// The one that fits the request.
+    Auto,
 }
 
 impl Upstream {
@@ -90,7 +103,38 @@ impl Upstream {
         ("any-llm", Self::AnyLlm),
         ("router", Self::Router),
         ("router-openai", Self::RouterOpenai),
+        ("auto", Self::Auto),
     ];
+}
+
+/// What decides between upstreams that would lose nothing of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefer {
+    Native,
+    Cost,
+    Flat,
+}
+
+impl Prefer {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("native", Self::Native),
+        ("cost", Self::Cost),
+        ("flat", Self::Flat),
+    ];
+}
+
+/// What happens once fal no longer has any-llm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenGone {
+    /// The router answers.
+    Router,
+    /// The caller gets an error.
+    Refuse,
+}
+
+impl WhenGone {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("router", Self::Router), ("refuse", Self::Refuse)];
 }
 
 /// What a stream becomes that ends without fal's closing event.

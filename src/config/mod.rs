@@ -50,7 +50,7 @@ pub use capabilities::{Capabilities, Capability, Figures, read_capabilities, wri
 pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
 pub use console::{Captured, Console};
 pub use egress::{CaFile, Proxy};
-pub use fal::{Fal, MissingFinal, Upstream};
+pub use fal::{Fal, MissingFinal, Prefer, Upstream, WhenGone};
 pub use fold::Fold;
 pub use keys::{Key, ModelPattern, Project, Scope};
 pub use limits::{Limits, Overflow};

@@ -1,10 +1,12 @@
-//! What fal's refusals teach about fal: its live catalogue, and how long prompts may be.
+//! What fal's refusals teach about fal: its live catalogue, how long prompts may be, what models lack,
+//! and which applications are gone.
 //!
 //! A fact is believed only where it was learnt: for the fal key, and for lengths also the endpoint
 //! and the model. It helps to plan a request so that fal takes it. It never refuses one: what still
 //! does not fit is sent, and fal says so itself.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,15 @@ pub struct ObservedPlace {
     /// The path after the application.
     pub path: &'static str,
     pub model: String,
+}
+
+impl ObservedPlace {
+    /// What fal has or has not, whatever the model: an application, and a path below it. Its stream is
+    /// there where its whole answers are.
+    fn door(&self) -> (FalKeyPrint, UpstreamId, &'static str) {
+        let path = self.path.strip_suffix("/stream").unwrap_or(self.path);
+        (self.key, self.upstream, path)
+    }
 }
 
 /// Lengths of the two texts, in characters.
@@ -42,7 +53,11 @@ pub struct Observed {
     places: Mutex<HashMap<ObservedPlace, Fact>>,
     /// What models have refused, and when.
     lacks: Mutex<HashMap<ObservedPlace, (Lacks, Instant)>>,
+    /// Applications that fal did not know, by their upstreams and the paths below them.
+    gone: Mutex<HashMap<(FalKeyPrint, UpstreamId, &'static str), Instant>>,
     models: Mutex<HashMap<FalKeyPrint, BTreeSet<String>>>,
+    /// Whether the operator has been told that any-llm is gone.
+    has_told: AtomicBool,
 }
 
 /// What is known of one place.
@@ -185,6 +200,29 @@ impl Observed {
             .get(place)
             .filter(|(_, learnt)| learnt.elapsed() < OBSERVED_TTL);
         fresh.map(|(lacks, _)| *lacks).unwrap_or_default()
+    }
+
+    /// Whether fal lately had no such application, or none with such a path.
+    pub fn is_gone(&self, place: &ObservedPlace) -> bool {
+        let all = lock(&self.gone);
+        all.get(&place.door())
+            .is_some_and(|learnt| learnt.elapsed() < OBSERVED_TTL)
+    }
+
+    /// Whether nobody has been told of it yet; from now on somebody has.
+    pub fn is_first_telling(&self) -> bool {
+        !self.has_told.swap(true, Ordering::Relaxed)
+    }
+
+    /// Takes in that fal has no such application.
+    pub fn gone(&self, place: &ObservedPlace) {
+        let mut all = lock(&self.gone);
+        if all.len() >= MAX_PLACES {
+            all.retain(|_, learnt| learnt.elapsed() < OBSERVED_TTL);
+        }
+        if all.len() < MAX_PLACES {
+            all.insert(place.door(), Instant::now());
+        }
     }
 
     fn learn_models(&self, key: FalKeyPrint, known: &[String]) {

@@ -1,5 +1,6 @@
 //! The walk to a model that answers: the one that was asked for, once more with shorter texts where
-//! fal names a limit, and the models to fall back on.
+//! fal names a limit, through another upstream where that one does not serve the request, and the
+//! models to fall back on.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -17,10 +18,12 @@ use super::run::Run;
 use super::uploads::Uploads;
 use crate::observe::record::Record;
 use crate::translate::ask::Ask;
+use crate::translate::model::PicoDollars;
 use crate::translate::plan::{Plan, PlanLimits, Target, plan};
 use crate::translate::reading::{Fault, UsageSource};
 use crate::translate::rejection::Rejection;
-use crate::translate::upstream::InputShape;
+use crate::translate::routing::Lost;
+use crate::translate::upstream::{InputShape, UpstreamId};
 use crate::upstream::{FalClient, FalKey, Lacking, RefusalKind, UpstreamError};
 
 /// What is to be run, and for whom.
@@ -49,9 +52,20 @@ impl<'a> Order<'_, 'a> {
         self.plan_for(&self.target, &self.others)
     }
 
+    /// The plan for a model, round an application that fal did not have lately, if there is a way.
+    fn plan_for(&self, target: &Target<'a>, others: &[Target<'a>]) -> Result<Plan<'a>, Rejection> {
+        let plan = self.plan_at(target, others)?;
+        if !self.engine.observed.is_gone(&self.place(&plan)) {
+            return Ok(plan);
+        }
+        let around = target.around(Lost::App);
+        let around = around.and_then(|target| self.plan_at(&target, others).ok());
+        Ok(around.unwrap_or(plan))
+    }
+
     /// What fal is known to take is a hint: a plan that does not fit into it is made without it, and
     /// fal may say so itself.
-    fn plan_for(&self, target: &Target<'a>, others: &[Target<'a>]) -> Result<Plan<'a>, Rejection> {
+    fn plan_at(&self, target: &Target<'a>, others: &[Target<'a>]) -> Result<Plan<'a>, Rejection> {
         let mut first = plan(self.ask, target, others, self.plan_limits)?;
         let known = self.known(target, &first);
         if known.lacks != target.lacks {
@@ -150,6 +164,27 @@ pub async fn open<'a>(
 /// How often a model is asked in another way, each time without something that it has refused.
 const MAX_CHANGES: u32 = 4;
 
+/// The target that a plan is for: the model's own, or the way round it.
+fn as_planned<'t, 'a>(target: &'t Target<'a>, plan: &Plan<'_>) -> Cow<'t, Target<'a>> {
+    let around = match target.route.upstream == plan.upstream {
+        true => None,
+        false => target.around(Lost::App),
+    };
+    around.map_or(Cow::Borrowed(target), Cow::Owned)
+}
+
+/// What fal says by a refusal of the upstream rather than of the request.
+fn lost(error: &UpstreamError) -> Option<Lost> {
+    let UpstreamError::Refused(refusal) = error else {
+        return None;
+    };
+    match refusal.kind {
+        RefusalKind::UnknownApp => Some(Lost::App),
+        RefusalKind::UnknownModel { .. } | RefusalKind::TooLong { .. } => Some(Lost::Model),
+        _ => None,
+    }
+}
+
 struct Walk<'w, 'o, 'a> {
     order: &'w Order<'o, 'a>,
     ledger: Rc<Ledger>,
@@ -161,7 +196,8 @@ impl<'a> Walk<'_, '_, 'a> {
     async fn walk(&mut self, mut plan: Plan<'a>) -> Result<(Run, Plan<'a>), Failure> {
         let order = self.order;
         let mut others = order.others.as_slice();
-        let mut target = &order.target;
+        let mut target = as_planned(&order.target, &plan);
+        let mut may_go_round = true;
         let mut may_shorten = true;
         let mut changes_left = MAX_CHANGES;
         loop {
@@ -175,14 +211,22 @@ impl<'a> Walk<'_, '_, 'a> {
             if !self.ledger.has_calls_left(plan.choices) {
                 return Err(failure);
             }
-            if may_shorten && let Some(shorter) = self.shorten(&plan, target, others, error) {
+            if may_go_round
+                && let Some((around, next)) = self.go_round(&plan, &target, others, error)
+            {
+                may_go_round = false;
+                (target, plan) = (Cow::Owned(around), next);
+                order.engine.metrics.fallbacks.inc();
+                continue;
+            }
+            if may_shorten && let Some(shorter) = self.shorten(&plan, &target, others, error) {
                 may_shorten = false;
                 plan = shorter?;
                 continue;
             }
             if changes_left > 0 && self.learn_lack(&plan, error) {
                 changes_left -= 1;
-                plan = order.plan_for(target, others).map_err(Failure::Rejected)?;
+                plan = order.plan_for(&target, others).map_err(Failure::Rejected)?;
                 continue;
             }
             let next = match another_model_may_do(error) {
@@ -192,7 +236,7 @@ impl<'a> Walk<'_, '_, 'a> {
             let Some((model, next)) = next else {
                 return Err(failure);
             };
-            (target, plan) = (model, next);
+            (target, plan) = (as_planned(model, &next), next);
             may_shorten = true;
             changes_left = MAX_CHANGES;
             order.engine.metrics.fallbacks.inc();
@@ -289,6 +333,45 @@ impl<'a> Walk<'_, '_, 'a> {
         }
     }
 
+    /// The way round an upstream that does not serve the request. fal has not worked yet, so asking
+    /// elsewhere pays for nothing twice.
+    fn go_round(
+        &self,
+        plan: &Plan<'a>,
+        target: &Target<'a>,
+        others: &[Target<'a>],
+        error: &UpstreamError,
+    ) -> Option<(Target<'a>, Plan<'a>)> {
+        let lost = lost(error)?;
+        if lost == Lost::App {
+            self.order.engine.observed.gone(&self.order.place(plan));
+        }
+        let around = target.around(lost)?;
+        let next = self.order.plan_at(&around, others).ok()?;
+        if lost == Lost::App && target.route.upstream == UpstreamId::AnyLlm {
+            self.tell_of_price(&next);
+        }
+        Some((around, next))
+    }
+
+    /// Tells the operator, once, that another application answers than the one that was set up, and
+    /// what that costs.
+    fn tell_of_price(&self, next: &Plan<'_>) {
+        if !self.order.engine.observed.is_first_telling() {
+            return;
+        }
+        let price = next.card.as_ref().and_then(|card| card.router.price);
+        let million = |price: PicoDollars| price.times(1_000_000).to_string();
+        tracing::warn!(
+            upstream = next.upstream.word(),
+            model.id = next.call.model(),
+            dollars_per_million_prompt_tokens = price.map(|price| million(price.prompt)),
+            dollars_per_million_answer_tokens = price.map(|price| million(price.completion)),
+            "fal no longer has any-llm; the router answers in its place and charges for each token. \
+             fal.when_gone = \"refuse\" prevents that."
+        );
+    }
+
     /// A plan within the limit that fal has just named, if that is shorter; or the refusal that says
     /// what fills it. fal has not worked yet, so asking again pays for nothing twice.
     fn shorten(
@@ -301,7 +384,9 @@ impl<'a> Walk<'_, '_, 'a> {
         let UpstreamError::Refused(refusal) = error else {
             return None;
         };
-        let longest = Longest::named_by(&refusal.kind)?;
+        // Messages are sent as they are, however long.
+        let is_prompt = plan.upstream.features().input == InputShape::Prompt;
+        let longest = Longest::named_by(&refusal.kind).filter(|_| is_prompt)?;
         if longest.allows(lengths(plan)) {
             return None;
         }

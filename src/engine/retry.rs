@@ -92,7 +92,7 @@ impl Retry {
                 place,
                 prompt_chars,
                 max_prompt_chars,
-                context_tokens: plan.card.as_ref().and_then(|card| card.context_length),
+                context_tokens: plan.context_length,
                 reading: Rc::clone(reading),
                 forms: plan.forms.clone(),
                 _memory: Rc::clone(memory),

@@ -38,6 +38,7 @@ pub struct Metrics {
     pub client_disconnects: IntCounter,
     pub sdk_retries: IntCounter,
     pub fallbacks: IntCounter,
+    pub upstreams: IntCounterVec,
     pub reasks: IntCounter,
     pub mended: IntCounterVec,
     pub panics: IntCounter,
@@ -66,6 +67,9 @@ pub struct Observation<'o> {
     pub completion_tokens: u64,
     /// Calls to fal.
     pub calls: u32,
+    /// The upstream that was asked last, and why that one.
+    pub upstream: &'static str,
+    pub because: &'static str,
 }
 
 impl Metrics {
@@ -86,6 +90,7 @@ impl Metrics {
             client_disconnects: counter(&registry, "fal_gateway_client_disconnects_total", "Requests whose client left before the end of the answer.")?,
             sdk_retries: counter(&registry, "fal_gateway_sdk_retries_total", "Requests that an OpenAI SDK repeated by itself.")?,
             fallbacks: counter(&registry, "fal_gateway_fallbacks_total", "Calls to a substitute because a model refused before working.")?,
+            upstreams: counters(&registry, "fal_gateway_upstreams_total", "Requests for which fal was called, by the upstream that was asked last and why it was chosen (empty where there was no choice).", &["upstream", "because"])?,
             mended: counters(&registry, "fal_gateway_mended_total", "What had to be forgiven or repaired in calls and JSON, by kind.", &["kind"])?,
             reasks: counter(&registry, "fal_gateway_reasks_total", "Models asked again because a call or their JSON was wrong.")?,
             panics: counter(&registry, "fal_gateway_panics_total", "Requests that ended in a bug of the gateway.")?,
@@ -105,6 +110,10 @@ impl Metrics {
     /// Counts a finished request.
     pub fn observe(&self, seen: &Observation<'_>) {
         self.series.observe(seen);
+        if seen.calls > 0 {
+            let labels = [seen.upstream, seen.because];
+            self.upstreams.with_label_values(&labels).inc();
+        }
         let stream = if seen.is_stream { "true" } else { "false" };
         let status = seen.status.to_string();
         self.requests

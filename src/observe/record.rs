@@ -73,6 +73,7 @@ struct Inner {
     model: RefCell<String>,
     model_label: RefCell<String>,
     upstream: Cell<&'static str>,
+    because: Cell<&'static str>,
     client: Cell<Option<IpAddr>>,
     key: RefCell<String>,
     fal_request_id: RefCell<String>,
@@ -105,6 +106,7 @@ impl Record {
             model: RefCell::default(),
             model_label: RefCell::default(),
             upstream: Cell::new(""),
+            because: Cell::new(""),
             client: Cell::new(None),
             key: RefCell::default(),
             fal_request_id: RefCell::default(),
@@ -138,9 +140,10 @@ impl Record {
         self.0.trace.facts(|facts| id.clone_into(&mut facts.model));
     }
 
-    /// Through which upstream the model is asked.
-    pub fn upstream(&self, word: &'static str) {
+    /// Through which upstream the model is asked, and why, where there was a choice.
+    pub fn upstream(&self, word: &'static str, because: Option<&'static str>) {
         self.0.upstream.set(word);
+        self.0.because.set(because.unwrap_or_default());
     }
 
     /// Where the request comes from, as far as that is known.
@@ -266,6 +269,7 @@ impl Inner {
             tokens_in = settlement.prompt_tokens,
             tokens_out = settlement.completion_tokens,
             fal.upstream = self.upstream.get(),
+            fal.because = self.because.get(),
             fal.calls = settlement.calls,
             fal.billed = settlement.billed,
             fal.cost = settlement.cost,
@@ -323,6 +327,8 @@ impl Drop for Inner {
             prompt_tokens,
             completion_tokens,
             calls: settlement.calls,
+            upstream: self.upstream.get(),
+            because: self.because.get(),
         });
         self.log(status, duration, &settlement);
     }

@@ -278,6 +278,8 @@ mod tests {
                 prompt_tokens: 2,
                 completion_tokens: 3,
                 calls: 1,
+                upstream: "any-llm",
+                because: "",
             });
         }
         series

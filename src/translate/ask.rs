@@ -15,6 +15,8 @@ use super::tools::ToolSet;
 pub struct Ask<'a> {
     /// The model's name as the caller wrote it; `None` asks for the default.
     pub model: Option<Cow<'a, str>>,
+    /// Whether the API knows no conversations: there is one text, and the answer goes on with it.
+    pub is_text: bool,
     pub conversation: Conversation<'a>,
     /// Where the last image stands in the request, for refusals of it.
     pub last_image: Option<String>,

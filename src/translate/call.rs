@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::native::sizes;
+use super::upstream::UpstreamId;
 use crate::wire::fal::any_llm::AnyLlmInput;
 use crate::wire::openrouter::request::ChatRequest;
 
@@ -62,7 +63,7 @@ impl<'a> Call<'a> {
     pub fn path(&self) -> &'static str {
         match self {
             Self::Prompt(call) => call.endpoint.path(),
-            Self::Chat(_) => "/chat/completions",
+            Self::Chat(_) => UpstreamId::RouterOpenai.features().path,
         }
     }
 

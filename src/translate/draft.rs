@@ -202,6 +202,7 @@ impl<'a> Draft<'a> {
         self.notes.ignored.extend(self.members.into_paths());
         Ask {
             model: self.model,
+            is_text: false,
             conversation,
             last_image: None,
             sampling: Sampling {

@@ -6,6 +6,7 @@ use super::call::Call;
 use super::fold::PromptLimits;
 use super::key::MarkerKey;
 use super::plan::Plan;
+use super::routing::Reason;
 use super::upstream::Apps;
 use crate::wire::openai::chat::GatewayNotes;
 
@@ -16,6 +17,9 @@ pub struct Explanation<'p> {
     pub model: &'p str,
     /// Through which upstream it is asked.
     pub upstream: &'static str,
+    /// Why through that one, where there was a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<&'static str>,
     /// `standard`, `premium` (ten times the rate), or `unknown` for a model that only fal knows.
     pub price_class: &'static str,
     /// One request for each choice, exactly as they would be sent.
@@ -72,6 +76,7 @@ pub fn explain<'p>(plan: &'p Plan<'_>, apps: &Apps, room: &PromptLimits) -> Expl
         object: "gateway.explanation",
         model: call.model(),
         upstream: plan.upstream.word(),
+        because: plan.notes.because.map(Reason::word),
         price_class: plan
             .card
             .as_ref()
@@ -88,7 +93,7 @@ pub fn explain<'p>(plan: &'p Plan<'_>, apps: &Apps, room: &PromptLimits) -> Expl
         },
         estimated_tokens: EstimatedTokens {
             prompt: plan.reading.prompt_tokens,
-            context_length: plan.card.as_ref().and_then(|card| card.context_length),
+            context_length: plan.context_length,
             max_tokens: plan.reading.max_tokens,
         },
         key: plan.reading.key.as_ref().map(MarkerKey::as_str),

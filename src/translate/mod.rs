@@ -39,6 +39,7 @@ mod prompted;
 pub mod quoted;
 pub mod reading;
 pub mod rejection;
+pub mod routing;
 pub mod sight;
 pub mod sizes;
 pub mod tokenizer;

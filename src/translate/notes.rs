@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::reading::UsageSource;
+use super::routing::Reason;
 use super::upstream::UpstreamId;
 use crate::wire::object::{MORE, Unknown};
 use crate::wire::openai::chat::GatewayNotes;
@@ -18,6 +19,8 @@ pub struct Notes {
     pub fold: Option<String>,
     /// Through which upstream the model is asked.
     pub upstream: UpstreamId,
+    /// Why through that one, where there was a choice.
+    pub because: Option<Reason>,
     /// Where the token counts of the answer come from.
     pub usage: UsageSource,
 }
@@ -29,6 +32,14 @@ impl Notes {
             emulated: self.emulated.clone(),
             ignored: self.ignored.iter().map(AsRef::as_ref).collect(),
             fold: self.fold.as_deref(),
+        }
+    }
+
+    /// The upstream, and why it was chosen: `router-openai; because=tools`.
+    pub fn route(&self) -> String {
+        match self.because {
+            Some(reason) => format!("{}; because={}", self.upstream, reason.word()),
+            None => self.upstream.to_string(),
         }
     }
 

@@ -10,12 +10,13 @@ use super::cost::Cost;
 use super::fold::PromptLimits;
 use super::guide::GuideSettings;
 use super::key::MarkerKey;
-use super::model::{self, Catalogue, Modality, ModelInfo, Resolved};
+use super::model::{self, Catalogue, ModelInfo, Resolved};
 use super::native::{self, Lacks};
 use super::notes::{Notes, shortened};
 use super::prompted;
 use super::reading::decoder::DecoderKind;
 use super::rejection::{Cause, Rejection};
+use super::routing::{Lost, Route, Routing, route};
 use super::sight;
 use super::sizes;
 use super::upstream::{InputShape, UpstreamId};
@@ -35,6 +36,8 @@ pub struct PlanLimits {
     pub enterprise: bool,
     /// Whether a field that would be ignored is refused instead.
     pub strict: bool,
+    /// How an upstream is chosen.
+    pub routing: Routing,
     /// How long prompts may be.
     pub room: PromptLimits,
     /// Whether fal has named those lengths, rather than the operator.
@@ -50,6 +53,8 @@ pub struct Plan<'a> {
     /// Models to ask, in order, should the first one refuse before working.
     pub fallbacks: Vec<String>,
     pub card: Option<ModelInfo>,
+    /// Tokens of prompt and answer together that the model takes there, where it is known.
+    pub context_length: Option<u32>,
     pub choices: u32,
     pub delivery: Delivery,
     pub reading: Recipe,
@@ -98,7 +103,7 @@ impl Recipe {
 /// A model that may answer a request, and the upstream that it is asked through.
 #[derive(Clone, Debug)]
 pub struct Target<'a> {
-    pub upstream: UpstreamId,
+    pub route: Route,
     /// fal's id of the model.
     pub id: Cow<'a, str>,
     /// What the catalogue knows of it.
@@ -107,23 +112,24 @@ pub struct Target<'a> {
     pub lacks: Lacks,
 }
 
-/// The models that may answer a request through an upstream: the one that was asked for, and those to
-/// fall back on, in order: the request's own, or else those that the operator configured for the
-/// model.
+/// The models that may answer a request: the one that was asked for, and those to fall back on, in
+/// order: the request's own, or else those that the operator configured for the model. For each the
+/// upstream is chosen that fits it.
 ///
 /// # Errors
 /// A name that the catalogue refuses.
 pub fn candidates<'a>(
     ask: &Ask<'a>,
     catalogue: &'a Catalogue,
-    upstream: UpstreamId,
+    plan_limits: &PlanLimits,
 ) -> Result<(Target<'a>, Vec<Target<'a>>), Rejection> {
+    let resolve = |name| Target::resolve(ask, name, catalogue, plan_limits);
     let mut names = ask.model.iter().chain(&ask.fallbacks).map(AsRef::as_ref);
     let first = names.next();
-    let first = Target::resolve(first, catalogue, upstream).or_else(|rejection| {
+    let first = resolve(first).or_else(|rejection| {
         let is_hidden = first.is_some_and(|name| catalogue.hides(name));
         match ask.stand_in.as_deref().filter(|_| !is_hidden) {
-            Some(stand_in) => Target::resolve(Some(stand_in), catalogue, upstream),
+            Some(stand_in) => resolve(Some(stand_in)),
             None => Err(rejection),
         }
     })?;
@@ -134,8 +140,7 @@ pub fn candidates<'a>(
     };
     let mut others: Vec<Target<'a>> = Vec::new();
     for name in asked.chain(configured.iter().map(String::as_str)) {
-        let target = Target::resolve(Some(name), catalogue, upstream);
-        let target = target.map_err(|rejection| Rejection {
+        let target = resolve(Some(name)).map_err(|rejection| Rejection {
             param: Some(ask.names.fallbacks.to_owned()),
             ..rejection
         })?;
@@ -149,34 +154,46 @@ pub fn candidates<'a>(
 
 impl<'a> Target<'a> {
     fn resolve(
+        ask: &Ask<'_>,
         name: Option<&str>,
         catalogue: &'a Catalogue,
-        upstream: UpstreamId,
+        plan_limits: &PlanLimits,
     ) -> Result<Self, Rejection> {
         let Resolved { id, card } = catalogue.resolve(name)?;
         Ok(Self {
-            upstream,
+            route: route(ask, card, plan_limits),
             id,
             card,
             lacks: Lacks::default(),
         })
     }
 
+    /// The same model through another upstream, where there is one that may serve the request after
+    /// this one did not.
+    pub fn around(&self, lost: Lost) -> Option<Self> {
+        Some(Self {
+            route: self.route.around(lost)?,
+            lacks: Lacks::default(),
+            ..self.clone()
+        })
+    }
+
     /// Whether the model refuses to answer without reasoning there. The router tells models that
     /// they are not to reason where nothing is said.
     pub fn must_reason(&self) -> bool {
-        let is_told = self.upstream == UpstreamId::Router;
+        let is_told = self.route.upstream == UpstreamId::Router;
         let always = |card: &ModelInfo| card.reasoning == Some(model::Reasoning::Mandatory);
         self.lacks.silence || is_told && self.card.is_some_and(always)
     }
 
+    /// Tokens of prompt and answer together that the model takes there; `None` is not known.
+    fn context_length(&self) -> Option<u32> {
+        self.card?.on(self.route.upstream).context_length
+    }
+
     /// Whether the model sees images there; `None` is not known.
     pub fn sees(&self) -> Option<bool> {
-        let card = self.card?;
-        match self.upstream {
-            UpstreamId::AnyLlm => card.any_llm.vision,
-            UpstreamId::Router | UpstreamId::RouterOpenai => card.accepts(Modality::Image),
-        }
+        self.card?.on(self.route.upstream).sees
     }
 }
 
@@ -198,9 +215,10 @@ pub fn plan<'a>(
     notes.unchecked(&schemas.unchecked);
     fit_images(&mut ask, target, &mut notes)?;
     fit_reasoning(&mut ask, target, &mut notes);
-    let input = target.upstream.features().input;
+    let upstream = target.route.upstream;
+    let input = upstream.features().input;
     if input == InputShape::Prompt {
-        refuse_ignored(&notes, target.upstream, plan_limits)?;
+        refuse_ignored(&notes, upstream, plan_limits)?;
     }
     refuse_amounts(&ask, plan_limits)?;
     let sampling = with_ceiling(ask.sampling, target, &mut notes, plan_limits);
@@ -208,18 +226,20 @@ pub fn plan<'a>(
         InputShape::Prompt => {
             let written =
                 prompted::write(&ask, target, schemas, &sampling, plan_limits, &mut notes)?;
-            refuse_ignored(&notes, target.upstream, plan_limits)?;
+            refuse_ignored(&notes, upstream, plan_limits)?;
             written
         }
         InputShape::Messages => {
             let written = native::write(&ask, target, schemas, &sampling, plan_limits, &mut notes)?;
-            refuse_ignored(&notes, target.upstream, plan_limits)?;
+            refuse_ignored(&notes, upstream, plan_limits)?;
             written
         }
     };
     notes.fold = written.fold;
-    notes.upstream = target.upstream;
-    sizes::refuse_beyond_context(&ask, target.card, written.prompt_tokens)?;
+    notes.upstream = upstream;
+    notes.because = target.route.because;
+    let context_length = target.context_length();
+    sizes::refuse_beyond_context(&ask, context_length, written.prompt_tokens)?;
     let has_images = written.call.images() > 0;
     let reading = Recipe {
         decoder: written.decoder,
@@ -235,10 +255,11 @@ pub fn plan<'a>(
         correction_key: None,
     };
     Ok(Plan {
-        upstream: target.upstream,
+        upstream,
         call: written.call,
         fallbacks: fallbacks(&ask, has_images, others, plan_limits),
         card: target.card.cloned(),
+        context_length,
         choices: ask.choices,
         delivery: ask.delivery,
         reading,

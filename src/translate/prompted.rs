@@ -43,7 +43,7 @@ pub(super) fn write<'a>(
         folded.image_urls.len(),
     );
     Ok(Written {
-        decoder: decoder(target.upstream),
+        decoder: decoder(target.route.upstream),
         contract,
         key: folded.key.clone(),
         forms,
@@ -121,7 +121,7 @@ fn decoder(upstream: UpstreamId) -> DecoderKind {
 
 /// What one call to any-llm costs, where the model's class is known.
 fn flat_price(target: &Target<'_>, variant: Variant, plan_limits: &PlanLimits) -> Option<Cost> {
-    let is_flat = target.upstream == UpstreamId::AnyLlm && plan_limits.has_list_prices;
+    let is_flat = target.route.upstream == UpstreamId::AnyLlm && plan_limits.has_list_prices;
     let model = target.card.filter(|_| is_flat)?;
     let units = model.any_llm.units(variant == Variant::Vision)?;
     Some(Cost::of_units(units))
@@ -189,7 +189,7 @@ fn input<'a>(
     ask: &Ask<'_>,
     notes: &mut Notes,
 ) -> AnyLlmInput<'a> {
-    let takes_priority = target.upstream.features().priority;
+    let takes_priority = target.route.upstream.features().priority;
     if ask.priority.is_some() && !takes_priority {
         notes.without_effect(&["service_tier"], "priority");
     }
@@ -230,7 +230,7 @@ pub(super) fn variant(
 ) -> Result<Variant, Rejection> {
     let listed = target
         .card
-        .filter(|_| target.upstream == UpstreamId::AnyLlm);
+        .filter(|_| target.route.upstream == UpstreamId::AnyLlm);
     match (has_images, listed) {
         (true, _) => Ok(Variant::Vision),
         (false, listed) if plan_limits.enterprise => match listed {

@@ -7,7 +7,6 @@
 use super::ask::{Ask, Part, Turn};
 use super::fold::{PromptLimits, fold};
 use super::guide::Guide;
-use super::model::ModelInfo;
 use super::plan::PlanLimits;
 use super::rejection::{Cause, Rejection, TokenLimit};
 use super::tools::signature::Detail;
@@ -73,10 +72,10 @@ pub fn too_long(ask: &Ask<'_>, guide: Guide<'_>, plan_limits: &PlanLimits) -> Op
 /// `string_above_max_length` if the last message alone has as many.
 pub fn refuse_beyond_context(
     ask: &Ask<'_>,
-    card: Option<&ModelInfo>,
+    context_length: Option<u32>,
     prompt_tokens: u64,
 ) -> Result<(), Rejection> {
-    let most = card.and_then(|card| card.context_length).map(u64::from);
+    let most = context_length.map(u64::from);
     let Some(most) = most.filter(|most| prompt_tokens > *most) else {
         return Ok(());
     };

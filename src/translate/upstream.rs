@@ -28,6 +28,8 @@ pub struct Features {
     pub enterprise: bool,
     /// Whether it takes `priority`.
     pub priority: bool,
+    /// What follows the application's path when a text is sent.
+    pub path: &'static str,
 }
 
 /// What a conversation is sent as.
@@ -101,6 +103,7 @@ const ANY_LLM: Features = Features {
     tells_usage: false,
     enterprise: true,
     priority: true,
+    path: "",
 };
 
 const ROUTER: Features = Features {
@@ -118,6 +121,7 @@ const ROUTER_OPENAI: Features = Features {
     tells_usage: true,
     enterprise: false,
     priority: false,
+    path: "/chat/completions",
 };
 
 /// The applications' paths at fal, by upstream.

@@ -384,6 +384,7 @@ impl<'a> PlanCase<'a> {
             max_tokens: said.max_tokens,
             room_is_fals: false,
             has_list_prices: false,
+            routing: CAPABILITIES.routing,
             enterprise: said.enterprise,
             strict: said.strict,
             room: PromptLimits {

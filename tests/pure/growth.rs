@@ -23,7 +23,7 @@ use fal_gateway::translate::upstream::{Apps, UpstreamId};
 use serde_json::{Value, json};
 
 use crate::clock::cpu_time;
-use crate::support::{CAPABILITIES, CATALOGUE};
+use crate::support::{CAPABILITIES, CATALOGUE, through};
 
 const KIB: usize = 1024;
 /// Twice the text may take 2.3 times as long, and these are three times twice.
@@ -81,10 +81,10 @@ fn serve_as<'b>(parse: impl Fn() -> Result<Ask<'b>, Rejection>) {
     ] {
         let capabilities = PlanLimits {
             room,
-            ..CAPABILITIES.clone()
+            ..through(upstream, &CAPABILITIES)
         };
         let planned = parse().and_then(|ask| {
-            let (target, others) = candidates(&ask, &CATALOGUE, upstream)?;
+            let (target, others) = candidates(&ask, &CATALOGUE, &capabilities)?;
             plan(&ask, &target, &others, &capabilities)
         });
         let Ok(plan) = planned else {
@@ -286,9 +286,10 @@ fn the_results_of_a_call_are_joined_once_however_many_there_are() {
         let messages: Vec<Value> = said.iter().cloned().chain(results).collect();
         let body = request(json!({"model": "openai/gpt-4.1", "messages": messages}));
         let ask = parse(body.as_bytes(), &LIMITS).unwrap();
-        let (target, others) = candidates(&ask, &CATALOGUE, UpstreamId::RouterOpenai).unwrap();
+        let native = through(UpstreamId::RouterOpenai, &CAPABILITIES);
+        let (target, others) = candidates(&ask, &CATALOGUE, &native).unwrap();
         // The longest is more than the model takes, which is found out when all is written.
-        let _ = plan(&ask, &target, &others, &CAPABILITIES);
+        let _ = plan(&ask, &target, &others, &native);
     });
 }
 

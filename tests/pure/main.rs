@@ -35,6 +35,7 @@ mod prices;
 mod reading;
 mod repeating;
 mod responses;
+mod routing;
 mod scanning;
 mod schemas;
 mod shaping;

@@ -25,6 +25,7 @@ use fal_gateway::translate::reading::{
     Call, ContractViolation, Event, Fault, Finish, Format, Reader, ReaderLimits, Sink, UsageSource,
 };
 use fal_gateway::translate::rejection::Rejection;
+use fal_gateway::translate::routing::Routing;
 use fal_gateway::translate::upstream::UpstreamId;
 
 /// So many generated inputs, the same ones each time. `PROPTEST_RNG_SEED=7` looks elsewhere, and
@@ -59,6 +60,7 @@ pub(crate) const CAPABILITIES: PlanLimits = PlanLimits {
     max_tokens: None,
     room_is_fals: false,
     has_list_prices: false,
+    routing: Routing::fixed(UpstreamId::AnyLlm),
     enterprise: false,
     strict: false,
     room: PromptLimits {
@@ -125,8 +127,17 @@ impl Face {
             Self::Messages => (messages::parse::parse(body, &face_settings())?, None),
             Self::Responses => (responses::parse::parse(body, &MESSAGE_LIMITS)?.0, None),
         };
-        let (target, others) = plan::candidates(&ask, &CATALOGUE, upstream)?;
+        let capabilities = &through(upstream, capabilities);
+        let (target, others) = plan::candidates(&ask, &CATALOGUE, capabilities)?;
         Ok((plan::plan(&ask, &target, &others, capabilities)?, echo))
+    }
+}
+
+/// The same limits, with this upstream.
+pub(crate) fn through(upstream: UpstreamId, plan_limits: &PlanLimits) -> PlanLimits {
+    PlanLimits {
+        routing: Routing::fixed(upstream),
+        ..plan_limits.clone()
     }
 }
 

@@ -15,8 +15,9 @@ use super::args::DoctorArgs;
 use super::check::name_found_file;
 use super::terminal::tell;
 use crate::api::snapshot::{Lasting, Snapshot};
-use crate::config::{self, Config, Inspection};
+use crate::config::{Config, Inspection};
 use crate::translate::model::ModelInfo;
+use crate::translate::routing::usual;
 use crate::translate::upstream::UpstreamId;
 use crate::upstream::{FalClient, FalKey, PublicClient};
 use live::Live;
@@ -83,7 +84,12 @@ async fn look<W: Write>(
         return Ok(());
     };
     let client = FalClient::new(fal).map_err(io::Error::other)?;
-    let app = &application(fal);
+    let lasting = Lasting::new(&config).map_err(io::Error::other)?;
+    let snapshot = Snapshot::new(config.clone(), 1, &lasting).map_err(io::Error::other)?;
+    let asked = snapshot.catalogue.resolve(args.model.as_deref()).ok();
+    let asked = upstream(asked.and_then(|resolved| resolved.card), &snapshot);
+    let app = snapshot.engine.apps.path(asked);
+    let app = &format!("{app}{}", asked.features().path);
     let knock = match way::knock(&client, app, &key).await {
         Ok(knock) => knock,
         Err(finding) => {
@@ -105,7 +111,7 @@ async fn look<W: Write>(
     let admin = fal.admin_key.as_ref().and_then(FalKey::new);
     report.tell("balance", &account::balance(&public, admin.as_ref()).await)?;
     if has_app {
-        answers(args, config, report).await?;
+        answers(args, &snapshot, report).await?;
     }
     Ok(())
 }
@@ -113,11 +119,9 @@ async fn look<W: Write>(
 /// The live answers, if they may be asked for.
 async fn answers<W: Write>(
     args: &DoctorArgs,
-    config: Config,
+    snapshot: &Snapshot,
     report: &mut Report<'_, W>,
 ) -> io::Result<()> {
-    let lasting = Lasting::new(&config).map_err(io::Error::other)?;
-    let snapshot = Snapshot::new(config.clone(), 1, &lasting).map_err(io::Error::other)?;
     let resolved = snapshot.catalogue.resolve(args.model.as_deref());
     let (id, card) = match resolved {
         Ok(resolved) => (resolved.id.into_owned(), resolved.card),
@@ -129,14 +133,14 @@ async fn answers<W: Write>(
     };
     report.say(&format!(
         "One short question to {id}, asked twice, costs {}.",
-        cost(card, snapshot.upstream)
+        cost(card, upstream(card, snapshot))
     ))?;
     if !(args.yes || agreed()?) {
         let words = "not asked for; --yes asks without a question first";
         report.tell("answer", &Skipped(words.to_owned()))?;
         return Ok(());
     }
-    let live = Live::start(config)?;
+    let live = Live::start(snapshot.config.clone())?;
     let whole: Finding = live.whole(&id).await;
     if report.tell("answer", &whole)? {
         report.tell("stream", &live.stream(&id).await)?;
@@ -145,26 +149,18 @@ async fn answers<W: Write>(
     Ok(())
 }
 
-/// The application that is asked, as fal names it.
-fn application(fal: &config::Fal) -> String {
-    match fal.upstream {
-        config::Upstream::AnyLlm => fal.app.clone(),
-        config::Upstream::Router => fal.router_app.clone(),
-        config::Upstream::RouterOpenai => format!("{}/chat/completions", fal.openai_app),
-    }
+/// The upstream that a short question to a model takes.
+fn upstream(card: Option<&ModelInfo>, snapshot: &Snapshot) -> UpstreamId {
+    let unknown = ModelInfo::of_unknown("");
+    usual(card.unwrap_or(&unknown), &snapshot.plan_limits)
 }
 
 /// What the two answers cost, as far as it is known.
 fn cost(card: Option<&ModelInfo>, upstream: UpstreamId) -> String {
     /// Of the question and of an answer to it, generously.
     const TOKENS: (u64, u64) = (60, 120);
-    let one = card.and_then(|card| match upstream {
-        UpstreamId::AnyLlm => card.any_llm.cost(false),
-        UpstreamId::Router | UpstreamId::RouterOpenai => {
-            card.router.price.map(|price| price.of(TOKENS.0, TOKENS.1))
-        }
-    });
-    match one {
+    let price = card.and_then(|card| card.on(upstream).price);
+    match price.map(|price| price.of(TOKENS.0, TOKENS.1)) {
         Some(one) => format!("about {} dollars", one.times(2)),
         None => "what fal asks for two requests".to_owned(),
     }

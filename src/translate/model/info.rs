@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::abilities::{Modalities, Modality, Parameter, Parameters, Reasoning};
 use super::price::{PicoDollars, TokenPrice};
+use crate::translate::upstream::UpstreamId;
 
 /// One model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,35 @@ pub struct Router {
     pub context_length: Option<u32>,
 }
 
+/// A model as one upstream has it; `None` is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub is_served: Option<bool>,
+    /// Whether the model sees images there.
+    pub sees: Option<bool>,
+    /// Tokens of prompt and answer together.
+    pub context_length: Option<u32>,
+    pub price: Option<Price>,
+}
+
+/// What a call costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Price {
+    /// The same for each request with text alone.
+    Request(PicoDollars),
+    Token(TokenPrice),
+}
+
+impl Price {
+    /// What a call with text alone costs that has so many tokens.
+    pub fn of(self, prompt_tokens: u64, completion_tokens: u64) -> PicoDollars {
+        match self {
+            Self::Request(price) => price,
+            Self::Token(price) => price.of(prompt_tokens, completion_tokens),
+        }
+    }
+}
+
 /// fal's unit of any-llm: one request to a standard model (source: fal's any-llm page, "$0.001 per
 /// request").
 pub const UNIT: PicoDollars = PicoDollars(1_000_000_000);
@@ -73,6 +103,24 @@ impl ModelInfo {
     /// The part before the slash, as OpenAI's `owned_by`.
     pub fn owner(&self) -> &str {
         self.id.split_once('/').map_or("fal", |(owner, _)| owner)
+    }
+
+    /// The model as an upstream has it.
+    pub fn on(&self, upstream: UpstreamId) -> Service {
+        match upstream {
+            UpstreamId::AnyLlm => Service {
+                is_served: self.any_llm.is_served,
+                sees: self.any_llm.vision,
+                context_length: self.context_length,
+                price: self.any_llm.cost(false).map(Price::Request),
+            },
+            UpstreamId::Router | UpstreamId::RouterOpenai => Service {
+                is_served: self.router.is_served,
+                sees: self.accepts(Modality::Image),
+                context_length: self.router.context_length.or(self.context_length),
+                price: self.router.price.map(Price::Token),
+            },
+        }
     }
 
     /// Whether the model takes a request parameter natively on the router, where messages are

@@ -10,6 +10,6 @@ pub mod price;
 pub use abilities::{Modalities, Modality, Parameter, Parameters, Reasoning};
 pub use builtin::{CATALOGUE_UNIX_S, DEFAULT_MODEL};
 pub use catalogue::{Catalogue, Changes, Resolved};
-pub use info::{AnyLlm, ModelInfo, Router, UNIT};
+pub use info::{AnyLlm, ModelInfo, Price, Router, Service, UNIT};
 pub use lists::{ListError, ListedModel, PublicLists};
 pub use price::{PicoDollars, TokenPrice};

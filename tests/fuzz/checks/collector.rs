@@ -18,6 +18,7 @@ use fal_gateway::translate::plan::{self, PlanLimits, Recipe};
 use fal_gateway::translate::reading::{
     Call, ContractViolation, Event, Fault, Finish, Format, Reader, ReaderLimits, Sink,
 };
+use fal_gateway::translate::routing::Routing;
 use fal_gateway::translate::tools::Dialect;
 use fal_gateway::translate::upstream::UpstreamId;
 
@@ -61,6 +62,7 @@ pub(crate) fn capabilities(prompt: Option<usize>, overflow: Overflow) -> PlanLim
         max_tokens: None,
         room_is_fals: false,
         has_list_prices: false,
+        routing: Routing::fixed(UpstreamId::AnyLlm),
         enterprise: false,
         strict: false,
         room: PromptLimits {
@@ -115,9 +117,10 @@ static READINGS: LazyLock<Vec<Recipe>> = LazyLock::new(|| {
             false => format!(r#"{{"messages": [{{"role": "user", "content": "Hi"}}], {wish}}}"#),
         };
         let ask = parse(body.as_bytes(), &MESSAGE_LIMITS).expect("the request is sound");
+        let capabilities = capabilities(None, Overflow::Error);
         let (target, others) =
-            plan::candidates(&ask, &CATALOGUE, UpstreamId::AnyLlm).expect("the model is known");
-        let plan = plan::plan(&ask, &target, &others, &capabilities(None, Overflow::Error));
+            plan::candidates(&ask, &CATALOGUE, &capabilities).expect("the model is known");
+        let plan = plan::plan(&ask, &target, &others, &capabilities);
         plan.expect("the request can be served").reading
     });
     wishes.collect()

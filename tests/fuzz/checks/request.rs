@@ -7,7 +7,6 @@ use fal_gateway::translate::face::{completions, messages, responses};
 use fal_gateway::translate::fold::Overflow;
 use fal_gateway::translate::plan::{self, Plan, PlanLimits};
 use fal_gateway::translate::rejection::Rejection;
-use fal_gateway::translate::upstream::UpstreamId;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -40,7 +39,7 @@ fn judge(body: &[u8], parse: impl Fn(&[u8]) -> Result<Ask<'_>, Rejection>) {
 }
 
 fn plan<'a>(ask: &Ask<'a>, capabilities: &PlanLimits) -> Result<Plan<'a>, Rejection> {
-    let (target, others) = plan::candidates(ask, &CATALOGUE, UpstreamId::AnyLlm)?;
+    let (target, others) = plan::candidates(ask, &CATALOGUE, capabilities)?;
     plan::plan(ask, &target, &others, capabilities)
 }
 

@@ -74,7 +74,7 @@ fn every_refusal_of_fals_has_its_one_answer_whole_and_streamed() {
     for refusal in REFUSALS {
         for stream in [false, true] {
             let fal = refusal.upstream();
-            let gateway = fal.setup().start();
+            let gateway = fal.setup().set("fal.when_gone", "refuse").start();
             let answer = gateway.ask(&question("planted-prompt", stream));
             let case = format!("{} {stream}", refusal.head);
             assert_eq!(answer.verdict(), refusal.verdict, "{case}");
@@ -356,7 +356,7 @@ fn an_error_event_becomes_an_http_error_or_the_last_frame() {
 #[test]
 fn no_error_of_the_emulators_leads_to_anything_but_an_envelope() {
     let fal = Emulated::start();
-    let gateway = fal.setup().start();
+    let gateway = fal.setup().set("fal.when_gone", "refuse").start();
     for kind in fal_gateway::emulator::ERROR_KINDS {
         for stream in [false, true] {
             let prompt = format!("/emulate error:{}\nplanted-prompt", kind.name);

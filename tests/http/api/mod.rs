@@ -38,6 +38,7 @@ mod refreshed;
 mod reload;
 mod rights;
 mod router;
+mod routing;
 mod shares;
 mod slow;
 mod storage;

@@ -56,7 +56,10 @@ pub fn parse<'a>(body: &'a [u8], ignore: &[&'static str]) -> Result<Request<'a>,
         prefill: None,
     };
     Ok(Request {
-        ask: draft.into_ask(conversation, &NAMES),
+        ask: Ask {
+            is_text: true,
+            ..draft.into_ask(conversation, &NAMES)
+        },
         echo,
     })
 }
