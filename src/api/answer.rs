@@ -29,6 +29,7 @@ use crate::translate::face::Face;
 use crate::translate::face::answer::StreamedAnswer;
 use crate::translate::face::objects::{ResponseMeta, UsageChunk};
 use crate::translate::face::rules::parse_priority;
+use crate::translate::notes::Notes;
 use crate::translate::plan::{Plan, PlanLimits, candidates};
 use crate::translate::problem::Problem;
 use crate::translate::routing::{Reason, Rule};
@@ -60,13 +61,14 @@ async fn answer<F: Face>(
 ) -> Result<HttpResponse, ApiError> {
     let snapshot = &context.snapshot;
     let Heard {
-        scope,
+        mut scope,
         caller,
         body,
-        held,
+        mut held,
     } = hear(request, payload, context).await?;
     take_down(request, &body, snapshot, &scope.record);
     let (mut ask, face) = F::parse(&body, &snapshot.face)?;
+    scope.keeps(held.split(face.kept_bytes()));
     refuse_long_text(&ask, body.len(), snapshot)?;
     if let Some(Deployment(model)) = request.extensions().get::<Deployment>() {
         ask.model = Some(Cow::Owned(model.clone()));
@@ -94,26 +96,60 @@ async fn answer<F: Face>(
         return Ok(HttpResponse::Ok().json(explanation));
     }
     order.grant = quota::take(request, context, &caller, &plan)?;
-    let reporter = Reporter {
-        snapshot: Arc::clone(snapshot),
+    let reporter = reporter::<F>(context, &caller, &scope.record);
+    let opened = engine::open(order, plan).await;
+    let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
+    context.learn_of_key(&caller, opened.as_ref().err());
+    let (run, plan) = opened.map_err(ApiError::from)?;
+    record_model(&plan, snapshot, &scope);
+    let shows_notes =
+        snapshot.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
+    let promised = Promised::by::<F>(plan, &scope.record, shows_notes);
+    // The memory that was granted for the request is given back by now, but for what the face keeps.
+    drop(ask);
+    drop(body);
+    match promised.delivery {
+        Delivery::Whole => whole(&face, promised, run, reporter, &scope).await,
+        Delivery::Stream { .. } => stream(face, promised, run, reporter, scope).await,
+    }
+}
+
+fn reporter<F: Face>(
+    context: &Context,
+    caller: &Caller,
+    record: &Record,
+) -> Reporter {
+    Reporter {
+        snapshot: Arc::clone(&context.snapshot),
         audience: Audience {
             names: F::NAMES,
             key_is_callers: caller.brought_fal_key,
         },
         key: caller.fal_key.print(),
-        record: scope.record.clone(),
-    };
-    let opened = engine::open(order, plan).await;
-    let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
-    context.learn_of_key(&caller, opened.as_ref().err());
-    let (run, plan) = opened.map_err(ApiError::from)?;
-    drop(ask);
-    record_model(&plan, snapshot, &scope);
-    let wants_notes =
-        snapshot.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
-    match plan.delivery {
-        Delivery::Whole => whole(&face, &plan, run, reporter, &scope, wants_notes).await,
-        Delivery::Stream { .. } => stream(face, &plan, run, reporter, scope, wants_notes).await,
+        record: record.clone(),
+    }
+}
+
+/// What an answer is to be, once the request is gone.
+struct Promised {
+    head: ResponseMeta,
+    choices: u32,
+    delivery: Delivery,
+    notes: Notes,
+    /// Whether the caller wants the notes in the body.
+    shows_notes: bool,
+}
+
+impl Promised {
+    /// What is left of a plan.
+    fn by<F: Face>(plan: Plan<'_>, record: &Record, shows_notes: bool) -> Self {
+        Self {
+            head: head::<F>(&plan, record),
+            choices: plan.choices,
+            delivery: plan.delivery,
+            notes: plan.notes,
+            shows_notes,
+        }
     }
 }
 
@@ -175,20 +211,19 @@ fn record_model(plan: &Plan<'_>, snapshot: &Snapshot, scope: &scope::Scope) {
 
 async fn whole<F: Face>(
     face: &F,
-    plan: &Plan<'_>,
+    promised: Promised,
     mut run: Run,
     reporter: Reporter,
     scope: &scope::Scope,
-    wants_notes: bool,
 ) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::Ok();
-    let answer = respond::read_whole(&mut run, plan.choices, &reporter, &mut response).await?;
-    let mut notes = plan.notes.with_mended(&run.mended());
+    let answer = respond::read_whole(&mut run, promised.choices, &reporter, &mut response).await?;
+    let mut notes = promised.notes.with_mended(&run.mended());
     notes.usage = answer.usage().source;
     let json = face.to_json(
-        &head::<F>(plan, &scope.record),
+        &promised.head,
         &answer,
-        wants_notes.then_some(&notes),
+        promised.shows_notes.then_some(&notes),
     );
     scope.record.sent(json.len());
     scope.record.trace().got(&json);
@@ -199,13 +234,15 @@ async fn whole<F: Face>(
 
 async fn stream<F: Face>(
     face: F,
-    plan: &Plan<'_>,
+    promised: Promised,
     run: Run,
     reporter: Reporter,
     scope: scope::Scope,
-    wants_notes: bool,
 ) -> Result<HttpResponse, ApiError> {
-    let usage = match (plan.delivery, reporter.snapshot.config.usage.always_stream) {
+    let usage = match (
+        promised.delivery,
+        reporter.snapshot.config.usage.always_stream,
+    ) {
         (
             Delivery::Stream {
                 include_usage: true,
@@ -215,25 +252,29 @@ async fn stream<F: Face>(
         (_, true) => UsageChunk::Volunteered,
         (_, false) => UsageChunk::None,
     };
-    let notes = wants_notes.then_some(&plan.notes);
-    let frames = face.into_frames(&head::<F>(plan, &scope.record), usage, notes);
-    let answer = StreamedAnswer::new(frames, plan.choices);
+    let notes = promised.shows_notes.then_some(&promised.notes);
+    let frames = face.into_frames(&promised.head, usage, notes);
+    let answer = StreamedAnswer::new(frames, promised.choices);
     let response = HttpResponse::Ok();
-    respond::stream(response, run, answer, &plan.notes, reporter, scope).await
+    respond::stream(response, run, answer, &promised.notes, reporter, scope).await
 }
 
 fn head<F: Face>(plan: &Plan<'_>, record: &Record) -> ResponseMeta {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     ResponseMeta {
         id: new_id::<F>(),
-        created_unix_s: since_epoch.as_secs(),
+        created_unix_s: unix_s(),
+        clock: unix_s,
         model: plan.call.model().to_owned(),
         usage: plan.notes.usage,
         request_id: record.request_id().to_owned(),
         prompt_tokens: plan.reading.prompt_tokens,
     }
+}
+
+/// The time, in seconds since 1970.
+fn unix_s() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.unwrap_or_default().as_secs()
 }
 
 /// Shows the request to those who look on, without the keys that it may hold.

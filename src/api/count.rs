@@ -1,17 +1,17 @@
-//! `POST /v1/messages/count_tokens`: how many tokens a request would take, without a call to fal.
+//! `POST /v1/messages/count_tokens` and `POST /v1/responses/input_tokens`: how many tokens a request
+//! would take, without a call to fal.
 //!
 //! It takes as long as planning does, so it is limited as every request is. Clients ask it for pieces
 //! of a conversation and add up what they are told, so it counts all that fal would be sent.
 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::json;
 
 use super::answer::{Heard, asked_route, hear, refuse_long_text};
 use super::context::Context;
 use super::error::ApiError;
 use super::scope;
-use crate::translate::face::messages::parse;
+use crate::translate::face::CountsTokens;
 use crate::translate::fold::PromptLimits;
 use crate::translate::plan::{candidates, plan};
 
@@ -19,24 +19,29 @@ use crate::translate::plan::{candidates, plan};
 ///
 /// # Errors
 /// Those of the request itself, but for its length.
-pub async fn count_tokens(
+pub async fn count_tokens<F: CountsTokens>(
     request: HttpRequest,
     payload: Payload,
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     let scope = scope::scope(&request);
     let record = scope.as_ref().map(|scope| &scope.record);
-    scope::catch_panic(&context.gateway, record, count(&request, payload, &context)).await
+    scope::catch_panic(
+        &context.gateway,
+        record,
+        count::<F>(&request, payload, &context),
+    )
+    .await
 }
 
-async fn count(
+async fn count<F: CountsTokens>(
     request: &HttpRequest,
     payload: Payload,
     context: &Context,
 ) -> Result<HttpResponse, ApiError> {
     let snapshot = &context.snapshot;
     let heard: Heard = hear(request, payload, context).await?;
-    let ask = parse::read(&heard.body, &snapshot.face)?;
+    let ask = F::parse_to_count(&heard.body, &snapshot.face)?;
     refuse_long_text(&ask, heard.body.len(), snapshot)?;
     let mut plan_limits = snapshot.plan_limits.clone();
     if let Some(rule) = asked_route(snapshot, request)? {
@@ -55,5 +60,6 @@ async fn count(
     };
     let mut response = HttpResponse::Ok();
     response.insert_header(("x-gateway-usage", "estimated"));
-    Ok(response.json(json!({"input_tokens": tokens.max(1)})))
+    response.content_type("application/json");
+    Ok(response.body(F::count_to_json(tokens.max(1))))
 }

@@ -295,6 +295,19 @@ impl Drop for MemoryPermit {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.gateway.held.fetch_sub(self.bytes, Ordering::AcqRel);
+impl MemoryPermit {
+    /// Takes so much of it off, as far as there is that much, to be given back by itself.
+    pub fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self {
+            gateway: Arc::clone(&self.gateway),
+            bytes,
+            most: self.most,
+        }
+    }
+}
+
         }
     }
 }

@@ -55,9 +55,13 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(post("/v1/messages", web::to(answer::create::<Messages>)))
         .service(post(
             "/v1/messages/count_tokens",
-            web::to(count::count_tokens),
+            web::to(count::count_tokens::<Messages>),
         ))
         .service(post("/v1/responses", web::to(answer::create::<Responses>)))
+        .service(post(
+            "/v1/responses/input_tokens",
+            web::to(count::count_tokens::<Responses>),
+        ))
         .service(get("/v1/models", web::to(models::list)))
         .service(get("/v1/models/{id:.+}", web::to(models::retrieve)))
         .service(get("/healthz", web::to(health::live)))

@@ -112,6 +112,7 @@ pub fn label(path: &str) -> &'static str {
         "/v1/messages" => "messages",
         "/v1/messages/count_tokens" => "count_tokens",
         "/v1/responses" => "responses",
+        "/v1/responses/input_tokens" => "input_tokens",
         "/v1/models" => "models",
         "/healthz" | "/livez" | "/readyz" => "health",
         "/metrics" => "metrics",
@@ -126,7 +127,7 @@ pub fn label(path: &str) -> &'static str {
 pub fn takes_body(label: &str) -> bool {
     matches!(
         label,
-        "chat" | "completions" | "messages" | "count_tokens" | "responses"
+        "chat" | "completions" | "messages" | "count_tokens" | "responses" | "input_tokens"
     )
 }
 
@@ -154,7 +155,7 @@ impl Manner {
             "chat" => Self::of::<Chat>(),
             "completions" => Self::of::<Completions>(),
             "messages" | "count_tokens" => Self::of::<Messages>(),
-            "responses" => Self::of::<Responses>(),
+            "responses" | "input_tokens" => Self::of::<Responses>(),
             _ if path.starts_with("/v1/messages/") || speaks_messages(headers) => {
                 Self::of::<Messages>()
             }

@@ -21,7 +21,7 @@ use super::auth::Caller;
 use super::connection::RequestGuard;
 use super::context::Context;
 use super::error::{self, ApiError};
-use super::gateway::{Gateway, InFlightPermit, Worker};
+use super::gateway::{Gateway, InFlightPermit, MemoryPermit, Worker};
 use super::paths::{self, Manner};
 use super::{quota, strangers};
 use crate::observe::record::Record;
@@ -38,6 +38,7 @@ pub struct Scope {
     pub context: Context,
     pub record: Record,
     place: Option<Rc<InFlightPermit>>,
+    memory: Option<Rc<MemoryPermit>>,
     turn: Option<Rc<RequestGuard>>,
 }
 
@@ -52,6 +53,11 @@ impl Scope {
     /// Keeps the request's place as long as this lives.
     pub fn takes(&mut self, place: InFlightPermit) {
         self.place = Some(Rc::new(place));
+    }
+
+    /// Keeps memory granted as long as this lives.
+    pub fn keeps(&mut self, memory: MemoryPermit) {
+        self.memory = Some(Rc::new(memory));
     }
 }
 
@@ -98,6 +104,7 @@ pub async fn enter(
                 context: context.clone(),
                 record: record.clone(),
                 place: place.map(Rc::new),
+                memory: None,
                 turn: turn.clone(),
             };
             request.extensions_mut().insert(scope);

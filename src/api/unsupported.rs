@@ -35,6 +35,7 @@ const USE_REQUESTS: &str = "Send each request to POST /v1/chat/completions by it
 /// The endpoints. All methods are refused alike.
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
+    endpoint("/v1/responses/compact", "Compaction", "Ask for a summary of the conversation with POST /v1/responses, and go on from that."),
     endpoint("/v1/responses/{id}", "The storage of responses", USE_INPUT),
     endpoint("/v1/conversations", "The Conversations API", USE_INPUT),
     endpoint("/v1/assistants", "The Assistants API", USE_CHAT),

@@ -14,6 +14,6 @@ pub mod trace;
 fn is_for_a_model(route: &str) -> bool {
     !matches!(
         route,
-        "health" | "metrics" | "console" | "models" | "count_tokens" | "other"
+        "health" | "metrics" | "console" | "models" | "count_tokens" | "input_tokens" | "other"
     )
 }

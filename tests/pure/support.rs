@@ -151,6 +151,7 @@ pub(crate) fn head() -> ResponseMeta {
     ResponseMeta {
         usage: UsageSource::Estimated,
         id: "chatcmpl-golden".to_owned(),
+        clock: || 1_764_000_060,
         created_unix_s: 1_764_000_000,
         model: "google/gemini-2.5-flash-lite".to_owned(),
         request_id: REQUEST_ID.to_owned(),

@@ -45,6 +45,11 @@ pub trait Face: Sized {
     /// Whatever the API would refuse, and what nothing here can honour.
     fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection>;
 
+    /// How many bytes of the request it keeps for as long as it answers.
+    fn kept_bytes(&self) -> usize {
+        0
+    }
+
     /// The JSON of a whole answer.
     fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8>;
 
@@ -55,6 +60,19 @@ pub trait Face: Sized {
         usage: UsageChunk,
         notes: Option<&Notes>,
     ) -> Self::Frames;
+}
+
+/// An API that also tells how many tokens a request has, without answering it.
+pub trait CountsTokens: Face {
+    /// Reads the body of a request whose tokens are wanted; it need not say what only an answer
+    /// needs.
+    ///
+    /// # Errors
+    /// As [`Face::parse`].
+    fn parse_to_count<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Rejection>;
+
+    /// The JSON of the answer.
+    fn count_to_json(tokens: u64) -> Vec<u8>;
 }
 
 /// A problem in an API's own words.

@@ -17,6 +17,8 @@ pub struct ResponseMeta {
     /// The API's prefix and something unique.
     pub id: String,
     pub created_unix_s: u64,
+    /// Tells the time, in seconds since 1970: some objects say when they were complete.
+    pub clock: fn() -> u64,
     /// The id of the model that answers.
     pub model: String,
     /// Where the token counts come from, as the headers say.

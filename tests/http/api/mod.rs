@@ -36,6 +36,7 @@ mod products;
 mod reasked;
 mod refreshed;
 mod reload;
+mod responses;
 mod rights;
 mod router;
 mod routing;

@@ -15,7 +15,7 @@ use write::MessageEvents;
 
 use super::answer::WholeAnswer;
 use super::objects::{ResponseMeta, UsageChunk};
-use super::{Face, FaceSettings, WrittenProblem};
+use super::{CountsTokens, Face, FaceSettings, WrittenProblem};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
@@ -63,5 +63,15 @@ impl Face for Messages {
         notes: Option<&Notes>,
     ) -> MessageEvents {
         MessageEvents::new(head, self.stops, notes)
+    }
+}
+
+impl CountsTokens for Messages {
+    fn parse_to_count<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Rejection> {
+        parse::read(body, settings)
+    }
+
+    fn count_to_json(tokens: u64) -> Vec<u8> {
+        format!("{{\"input_tokens\":{tokens}}}").into_bytes()
     }
 }

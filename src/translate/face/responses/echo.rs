@@ -6,7 +6,6 @@ use serde_json::value::RawValue;
 
 use crate::translate::ask::Priority;
 use crate::translate::draft::Draft;
-use crate::translate::face::objects::write_json;
 use crate::wire::openai::responses::{ReasoningRequest, TextOptions, ToolChoice};
 use crate::wire::text::Text;
 
@@ -30,46 +29,66 @@ const ALWAYS: &str = concat!(
     r#","background":false,"previous_response_id":null,"store":false,"user":null"#
 );
 
+/// The `reasoning` of a request that says nothing of it.
+const NO_REASONING: &str = r#"{"effort":null,"summary":null}"#;
+/// The longest value that is repeated in brief, in bytes of JSON.
+const BRIEF: usize = 128;
+
 /// Members of a response, as JSON from the first comma on.
-#[derive(Debug)]
-pub struct Echo(Vec<u8>);
+#[derive(Debug, Default)]
+pub struct Echo {
+    all: Vec<u8>,
+    brief: Vec<u8>,
+}
 
 impl Echo {
     /// What the response to a request repeats.
     pub fn of(draft: &Draft<'_>) -> Self {
-        let mut out = Vec::new();
+        let mut echo = Self::default();
         for (name, otherwise) in REPEATED {
             let value = draft
                 .kept(name)
                 .map_or(otherwise, |field| field.value.get());
-            member(&mut out, name, value);
+            echo.member(name, value, otherwise);
         }
-        member(&mut out, "service_tier", tier(draft));
-        member(&mut out, "reasoning", &reasoning(draft));
-        member(&mut out, "text", &text(draft));
-        member(&mut out, "tool_choice", &tool_choice(draft));
-        out.extend_from_slice(b",\"tools\":[");
-        write_tools(&mut out, draft.kept("tools").map(|field| field.value));
-        out.push(b']');
-        out.extend_from_slice(ALWAYS.as_bytes());
-        Self(out)
+        echo.member("service_tier", tier(draft), "\"default\"");
+        echo.member("reasoning", &reasoning(draft), NO_REASONING);
+        echo.member("text", &text(draft), "{\"format\":{\"type\":\"text\"}}");
+        echo.member("tool_choice", &tool_choice(draft), "\"auto\"");
+        let tools = tools(draft.kept("tools").map(|field| field.value));
+        echo.member("tools", &tools, "[]");
+        echo.all.extend_from_slice(ALWAYS.as_bytes());
+        echo.brief.extend_from_slice(ALWAYS.as_bytes());
+        echo
     }
 
     /// How many bytes it takes.
     pub fn size(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
+        out.extend_from_slice(&self.all);
     }
-}
 
-fn member(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-    out.extend_from_slice(value.as_bytes());
+    /// Writes it so that it can be sent again and again: what is long is left at what it would be
+    /// without the request.
+    pub fn write_brief(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.brief);
+    }
+
+    fn member(&mut self, name: &str, value: &str, otherwise: &str) {
+        let brief = match value.len() <= BRIEF {
+            true => value,
+            false => otherwise,
+        };
+        for (out, value) in [(&mut self.all, value), (&mut self.brief, brief)] {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(value.as_bytes());
+        }
+    }
 }
 
 /// The tier that was taken, in OpenAI's words.
@@ -128,11 +147,12 @@ fn tool_choice(draft: &Draft<'_>) -> String {
 
 /// All tools, also those that are not offered. A function says always whether it is strict and
 /// what it takes, because typed clients look for it.
-fn write_tools(out: &mut Vec<u8>, raw: Option<&RawValue>) {
+fn tools(raw: Option<&RawValue>) -> String {
+    let mut out = String::from("[");
     let tools = raw.and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok());
     for (at, tool) in tools.into_iter().flatten().enumerate() {
         if at > 0 {
-            out.push(b',');
+            out.push(',');
         }
         let members: BTreeMap<Text<'_>, &RawValue> =
             serde_json::from_str(tool.get()).unwrap_or_default();
@@ -141,15 +161,15 @@ fn write_tools(out: &mut Vec<u8>, raw: Option<&RawValue>) {
             .iter()
             .any(|(key, value)| key.as_str() == "type" && value.get() == "\"function\"");
         if !is_function || (has("strict") && has("parameters")) {
-            out.extend_from_slice(tool.get().as_bytes());
+            out.push_str(tool.get());
             continue;
         }
-        out.push(b'{');
+        out.push('{');
         for (key, value) in &members {
-            write_json(out, &key.0);
-            out.push(b':');
-            out.extend_from_slice(value.get().as_bytes());
-            out.push(b',');
+            out.push_str(&serde_json::to_string(&key.0).unwrap_or_default());
+            out.push(':');
+            out.push_str(value.get());
+            out.push(',');
         }
         let missing = [
             ("strict", "\"strict\":null"),
@@ -157,7 +177,9 @@ fn write_tools(out: &mut Vec<u8>, raw: Option<&RawValue>) {
         ];
         let missing = missing.into_iter().filter(|(name, _)| !has(name));
         let missing: Vec<_> = missing.map(|(_, json)| json).collect();
-        out.extend_from_slice(missing.join(",").as_bytes());
-        out.push(b'}');
+        out.push_str(&missing.join(","));
+        out.push('}');
     }
+    out.push(']');
+    out
 }

@@ -86,7 +86,7 @@ impl ResponseEvents {
         });
     }
 
-    /// An event that carries the response.
+    /// An event that carries the response as it is so far.
     fn response_event(
         &mut self,
         out: &mut Vec<u8>,
@@ -100,6 +100,7 @@ impl ResponseEvents {
             output: self.output.items(),
             usage,
             error,
+            is_brief: false,
         };
         let notes = self.wanted.as_ref().map(noted).unwrap_or_default();
         write_response(&mut json, &self.head, &shown, &self.echo, &notes);
@@ -257,12 +258,25 @@ impl Kind {
 }
 
 impl FrameWriter for ResponseEvents {
-    /// Comments do not count as a sign of life for all clients, so an event is said again.
+    /// Comments do not count as a sign of life for all clients, so an event is said again: with
+    /// neither the output nor what is long in the request, because it may be said very often.
     fn ping(&mut self, out: &mut Vec<u8>) {
-        match self.has_opened {
-            true => self.response_event(out, "response.in_progress", None, None),
-            false => self.open_stream(out),
+        if !self.has_opened {
+            return self.open_stream(out);
         }
+        let shown = Shown {
+            status: Status::InProgress,
+            output: &[],
+            usage: None,
+            error: None,
+            is_brief: true,
+        };
+        let mut json = Vec::with_capacity(1024);
+        write_response(&mut json, &self.head, &shown, &self.echo, &[]);
+        self.event(out, "response.in_progress", |out| {
+            out.extend_from_slice(b",\"response\":");
+            out.extend_from_slice(&json);
+        });
     }
 
     fn open(&mut self, out: &mut Vec<u8>, _: usize) {

@@ -22,7 +22,7 @@ use output::{Output, Shown, Status};
 
 use super::answer::{Segment, WholeAnswer, WholeChoice};
 use super::objects::{ResponseMeta, UsageChunk, noted};
-use super::{Face, FaceSettings, WrittenProblem, error_object};
+use super::{CountsTokens, Face, FaceSettings, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
 use crate::translate::problem::{Problem, ProblemKind};
@@ -57,6 +57,10 @@ impl Face for Responses {
         parse::parse(body, &settings.messages)
     }
 
+    fn kept_bytes(&self) -> usize {
+        self.echo.size()
+    }
+
     fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
         let mut output = Output::new(&head.id);
         let mut status = Status::Completed;
@@ -69,6 +73,7 @@ impl Face for Responses {
             output: output.items(),
             usage: Some(answer.usage()),
             error: None,
+            is_brief: false,
         };
         let mut json = Vec::with_capacity(1024 + self.echo.size() + output.items().len());
         let notes = notes.map(noted).unwrap_or_default();
@@ -83,6 +88,16 @@ impl Face for Responses {
         notes: Option<&Notes>,
     ) -> ResponseEvents {
         ResponseEvents::new(head, self.echo, self.names, notes)
+    }
+}
+
+impl CountsTokens for Responses {
+    fn parse_to_count<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Rejection> {
+        Self::parse(body, settings).map(|(ask, _)| ask)
+    }
+
+    fn count_to_json(tokens: u64) -> Vec<u8> {
+        format!("{{\"object\":\"response.input_tokens\",\"input_tokens\":{tokens}}}").into_bytes()
     }
 }
 

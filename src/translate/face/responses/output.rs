@@ -253,6 +253,8 @@ pub struct Shown<'s> {
     pub usage: Option<Usage>,
     /// Code and message of what went wrong.
     pub error: Option<(&'s str, &'s str)>,
+    /// Whether little is repeated of the request.
+    pub is_brief: bool,
 }
 
 /// Writes the object; `notes` is a member of it, or nothing.
@@ -268,8 +270,11 @@ pub fn write_response(
     let (created, status) = (head.created_unix_s, shown.status.name());
     let _ = write!(
         out,
-        ",\"object\":\"response\",\"created_at\":{created},\"status\":\"{status}\",\"completed_at\":null,\"error\":"
+        ",\"object\":\"response\",\"created_at\":{created},\"status\":\"{status}\",\"completed_at\":"
     );
+    let completed = (shown.status == Status::Completed).then(head.clock);
+    write_json(out, &completed);
+    out.extend_from_slice(b",\"error\":");
     match shown.error {
         None => out.extend_from_slice(b"null"),
         Some((code, message)) => {
@@ -291,7 +296,10 @@ pub fn write_response(
     out.extend_from_slice(shown.output);
     out.extend_from_slice(b"],\"usage\":");
     write_usage(out, shown.usage);
-    echo.write(out);
+    match shown.is_brief {
+        true => echo.write_brief(out),
+        false => echo.write(out),
+    }
     out.extend_from_slice(notes);
     out.push(b'}');
 }

@@ -1,0 +1,190 @@
+//! `POST /v1/responses` without its memory: what a stream holds, how it is kept alive.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Call, Emulated, ScriptedUpstream, Step, TestGateway, event, final_event, sse_head, until,
+};
+
+fn post(body: &Value) -> Call {
+    Call::new("POST", "/v1/responses")
+        .header("content-type", "application/json")
+        .body(body.to_string())
+}
+
+fn events(body: &str) -> Vec<Value> {
+    let data = body.lines().filter_map(|line| line.strip_prefix("data: {"));
+    let events = data.map(|event| serde_json::from_str(&format!("{{{event}")).unwrap());
+    events.collect()
+}
+
+fn long_request() -> Value {
+    json!({"model": "google/gemini-2.5-flash", "input": "Hi", "stream": true, "instructions": "word ".repeat(140_000)})
+}
+
+/// A stream that answers at once and does not end before the gate is opened.
+fn endless() -> ScriptedUpstream {
+    ScriptedUpstream::with(|_| {
+        vec![
+            Step::Read,
+            Step::Write(sse_head()),
+            Step::Write(event("one")),
+            Step::Gate(1),
+            Step::Write(final_event("one")),
+            Step::Close,
+        ]
+    })
+}
+
+fn in_little_memory(fal: &ScriptedUpstream) -> TestGateway {
+    let setup = fal.setup().set("server.max_body", "1MiB");
+    setup.set("limits.max_body_memory", "1MiB").start()
+}
+
+/// Its last event repeats the request, so the memory of that is not free before.
+#[test]
+fn what_a_stream_repeats_of_its_request_counts_as_memory_until_its_end() {
+    let fal = endless();
+    let gateway = in_little_memory(&fal);
+    let mut first = gateway.open(&post(&long_request())).stream();
+    first.until("output_text.delta");
+    let refused = gateway.call(&post(&long_request()));
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    // A short one does not need what is counted.
+    let short = json!({"model": "openai/gpt-4o-mini", "input": "Hi", "stream": true});
+    let mut beside = gateway.open(&post(&short)).stream();
+    beside.until("output_text.delta");
+    drop(first);
+    until("the memory is free again", || {
+        let mut again = gateway.open(&post(&long_request()));
+        (again.head().status == 200).then_some(())
+    });
+}
+
+/// Where nothing of a request is repeated, its memory is free as soon as fal has it.
+#[test]
+fn what_no_answer_repeats_is_given_back_at_once() {
+    let fal = endless();
+    let gateway = in_little_memory(&fal);
+    let long = "word ".repeat(140_000);
+    let body = json!({"model": "google/gemini-2.5-flash", "input": long, "stream": true});
+    let mut first = gateway.open(&post(&body)).stream();
+    first.until("output_text.delta");
+    let mut second = gateway.open(&post(&body)).stream();
+    second.until("output_text.delta");
+}
+
+#[test]
+fn a_silent_stream_is_kept_alive_by_short_events() {
+    let fal = ScriptedUpstream::start(vec![
+        Step::Read,
+        Step::Write(sse_head()),
+        Step::Gate(1),
+        Step::Write(event("one")),
+        Step::Gate(2),
+        Step::Write(final_event("one two")),
+        Step::Close,
+    ]);
+    let gateway = fal.setup().set("server.heartbeat", "30ms").start();
+    let tools: Vec<Value> = (0..40)
+        .map(|number| json!({"type": "function", "name": format!("tool_{number}"), "description": "Does it."}))
+        .collect();
+    let request = json!({
+        "model": "openai/gpt-4o-mini", "input": "Hi", "stream": true, "temperature": 0.5,
+        "instructions": "word ".repeat(1000), "tools": tools
+    });
+    let mut reading = gateway.open(&post(&request)).stream();
+    reading.until("\"sequence_number\":4,");
+    fal.open_gate();
+    reading.until("\"delta\":\"one\"");
+    reading.until("\"sequence_number\":14,");
+    fal.open_gate();
+    let (body, _) = reading.rest();
+    let events = events(&body);
+    let (begun, rest) = events.split_at(2);
+    assert_eq!(begun[1]["response"]["tools"].as_array().unwrap().len(), 40);
+    let is_heartbeat = |event: &&Value| event["type"] == "response.in_progress";
+    let heartbeats: Vec<&Value> = rest.iter().filter(is_heartbeat).collect();
+    assert!(heartbeats.len() > 5, "{}", heartbeats.len());
+    for heartbeat in heartbeats {
+        assert!(heartbeat.to_string().len() < 1000, "{heartbeat}");
+        let response = &heartbeat["response"];
+        assert_eq!(response["id"], begun[0]["response"]["id"]);
+        assert_eq!(response["temperature"], 0.5);
+        assert_eq!(response["status"], "in_progress");
+    }
+    let numbers: Vec<u64> = (0..events.len() as u64).collect();
+    let given = events
+        .iter()
+        .map(|event| event["sequence_number"].as_u64().unwrap());
+    assert_eq!(given.collect::<Vec<_>>(), numbers);
+    let last = &events.last().unwrap()["response"];
+    assert_eq!(last["tools"], json!(request_tools(&request)));
+    assert_eq!(last["instructions"], request["instructions"]);
+}
+
+/// As they are repeated: with what a typed client looks for.
+fn request_tools(request: &Value) -> Vec<Value> {
+    let tools = request["tools"].as_array().unwrap().iter().cloned();
+    let complete = tools.map(|mut tool| {
+        tool["strict"] = Value::Null;
+        tool["parameters"] = Value::Null;
+        tool
+    });
+    complete.collect()
+}
+
+#[test]
+fn a_response_says_when_it_was_complete() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let ask = |input: &str, most: u32| {
+        let body =
+            json!({"model": "openai/gpt-4o-mini", "input": input, "max_output_tokens": most});
+        gateway.call(&post(&body)).json()
+    };
+    let complete = ask("echo yes /emulate latency:1100ms", 100);
+    let [created, completed] =
+        ["created_at", "completed_at"].map(|name| complete[name].as_u64().unwrap());
+    assert!(created <= completed, "{complete}");
+    assert_eq!(ask("count 500", 5)["completed_at"], Value::Null);
+}
+
+#[test]
+fn tokens_are_counted_without_a_call() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let count = |body: &Value| {
+        let call = Call::new("POST", "/v1/responses/input_tokens");
+        let call = call.header("content-type", "application/json");
+        let answer = gateway.call(&call.body(body.to_string()));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("x-gateway-usage"), Some("estimated"));
+        assert_eq!(answer.json()["object"], "response.input_tokens");
+        answer.json()["input_tokens"].as_u64().unwrap()
+    };
+    let mut body =
+        json!({"model": "openai/gpt-4o-mini", "input": "some words that are to be counted"});
+    let counted = count(&body);
+    assert!(counted > 3);
+    // As the usage of the answer has it.
+    let answered = gateway.call(&post(&body)).json();
+    assert_eq!(answered["usage"]["input_tokens"], counted);
+    body["tools"] =
+        json!([{"type": "function", "name": "weather", "parameters": {"type": "object"}}]);
+    body["personality"] = json!("friendly");
+    assert!(count(&body) > counted, "tools count");
+    assert!(count(&json!({"input": "word ".repeat(300_000)})) > 128_000);
+    assert_eq!(fal.requests(1).len(), 1);
+}
+
+#[test]
+fn nothing_is_compacted_and_the_error_says_what_to_do() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let call = Call::new("POST", "/v1/responses/compact");
+    let answer = gateway.call(&call.header("content-type", "application/json").body("{}"));
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.error()["code"], "unsupported_endpoint");
+    assert!(answer.text().contains("summary"), "{}", answer.text());
+}
