@@ -17,6 +17,7 @@ use super::extract;
 use super::gateway::MemoryPermit;
 use super::paths::Deployment;
 use super::quota;
+use super::repeated::RepeatKey;
 use super::respond::{self, Reporter};
 use super::scope;
 use super::snapshot::{Snapshot, preference};
@@ -95,8 +96,9 @@ async fn answer<F: Face>(
         let explanation = explain(&plan, &snapshot.engine.apps, &plan_limits.room);
         return Ok(HttpResponse::Ok().json(explanation));
     }
+    let repeat = repeat_key::<F>(request, context, &caller, &body)?;
     order.grant = quota::take(request, context, &caller, &plan)?;
-    let reporter = reporter::<F>(context, &caller, &scope.record);
+    let reporter = reporter::<F>(context, &caller, &scope.record, repeat);
     let opened = engine::open(order, plan).await;
     let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
     context.learn_of_key(&caller, opened.as_ref().err());
@@ -118,6 +120,7 @@ fn reporter<F: Face>(
     context: &Context,
     caller: &Caller,
     record: &Record,
+    repeat: Option<RepeatKey>,
 ) -> Reporter {
     Reporter {
         snapshot: Arc::clone(&context.snapshot),
@@ -127,6 +130,40 @@ fn reporter<F: Face>(
         },
         key: caller.fal_key.print(),
         record: record.clone(),
+        gateway: Arc::clone(&context.gateway),
+        repeat,
+    }
+}
+
+/// What a request is recognized by should it be repeated, where that has to be expected.
+///
+/// # Errors
+/// How it has failed a moment ago, where that may have been paid for: nobody pays for it twice,
+/// unless he says that he wants to.
+fn repeat_key<F: Face>(
+    request: &HttpRequest,
+    context: &Context,
+    caller: &Caller,
+    body: &[u8],
+) -> Result<Option<RepeatKey>, ApiError> {
+    if !F::CLIENTS_REPEAT {
+        return Ok(None);
+    }
+    let failures = &context.gateway.paid_failures;
+    let key = failures.key(caller, body);
+    let is_wanted = has_flag(request, "x-gateway-retry", "true");
+    match key
+        .filter(|_| !is_wanted)
+        .and_then(|key| failures.find(key))
+    {
+        None => Ok(key),
+        Some(problem) => {
+            context.gateway.metrics().failures_replayed.inc();
+            Err(ApiError {
+                is_replayed: true,
+                ..problem.into()
+            })
+        }
     }
 }
 

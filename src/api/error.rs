@@ -21,6 +21,9 @@ pub const FAL_REQUEST_ID: HeaderName = HeaderName::from_static("x-fal-request-id
 /// Tells SDKs whether to repeat a failed request.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// Says that an answer is one that was given before, and what it is.
+const REPLAYED: HeaderName = HeaderName::from_static("x-gateway-replayed");
+
 /// A refusal or failure as the caller gets it.
 #[derive(Clone, Debug)]
 pub struct ApiError {
@@ -29,6 +32,8 @@ pub struct ApiError {
     pub allow: Option<&'static str>,
     /// Whether the connection is closed after this answer, because input is left unread on it.
     pub closes: bool,
+    /// Whether it is the failure of an earlier request, told again.
+    pub is_replayed: bool,
 }
 
 impl ApiError {
@@ -86,6 +91,7 @@ impl From<Problem> for ApiError {
             problem: Box::new(problem),
             allow: None,
             closes: false,
+            is_replayed: false,
         }
     }
 }
@@ -122,6 +128,9 @@ impl ResponseError for ApiError {
         let id = problem.fal_request_id.as_deref();
         if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {
             response.insert_header((FAL_REQUEST_ID, id));
+        }
+        if self.is_replayed {
+            response.insert_header((REPLAYED, HeaderValue::from_static("failure")));
         }
         if let Some(method) = self.allow {
             response.insert_header((ALLOW, method));

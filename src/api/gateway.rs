@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::auth::Caller;
 use super::console::Door;
+use super::repeated::PaidFailures;
 use super::snapshot::{Lasting, Snapshot};
 use crate::access::{Failures, Holder, KnownKeys, Seat, Shares};
 use crate::config::{Captured, Config};
@@ -33,6 +34,8 @@ pub struct Gateway {
     pub since: Instant,
     /// Wrong keys, by the address that showed them.
     pub failures: Failures,
+    /// Failures that may have been paid for, of the last minute.
+    pub paid_failures: PaidFailures,
     /// Callers' fal keys that fal has accepted.
     pub known_keys: KnownKeys,
     /// Who has opened the console.
@@ -109,6 +112,7 @@ impl Gateway {
             lasting,
             since: Instant::now(),
             failures: Failures::default(),
+            paid_failures: PaidFailures::default(),
             known_keys: KnownKeys::default(),
             sessions: Sessions::default(),
             awaiting: Arc::default(),
@@ -291,10 +295,6 @@ impl MemoryPermit {
     }
 }
 
-impl Drop for MemoryPermit {
-    fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.gateway.held.fetch_sub(self.bytes, Ordering::AcqRel);
 impl MemoryPermit {
     /// Takes so much of it off, as far as there is that much, to be given back by itself.
     pub fn split(&mut self, bytes: usize) -> Self {
@@ -308,6 +308,10 @@ impl MemoryPermit {
     }
 }
 
+impl Drop for MemoryPermit {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.gateway.held.fetch_sub(self.bytes, Ordering::AcqRel);
         }
     }
 }

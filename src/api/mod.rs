@@ -22,6 +22,7 @@ pub mod lists;
 pub mod models;
 pub mod paths;
 pub mod quota;
+pub mod repeated;
 pub mod respond;
 pub mod scope;
 pub mod snapshot;

@@ -12,6 +12,8 @@ use futures::Stream;
 use tokio::time::Instant;
 
 use super::error::{self, ApiError};
+use super::gateway::Gateway;
+use super::repeated::RepeatKey;
 use super::scope::Scope;
 use super::snapshot::Snapshot;
 use crate::engine::{Audience, Failure, Run, Waited};
@@ -34,6 +36,9 @@ pub struct Reporter {
     pub audience: Audience,
     pub key: FalKeyPrint,
     pub record: Record,
+    pub gateway: Arc<Gateway>,
+    /// What the request is recognized by should it be repeated.
+    pub repeat: Option<RepeatKey>,
 }
 
 impl Reporter {
@@ -59,6 +64,9 @@ impl Reporter {
         }
         if is_paid {
             problem = problem.after_payment();
+            if let Some(key) = self.repeat {
+                self.gateway.paid_failures.keep(key, &problem);
+            }
         }
         self.record(&problem);
         problem

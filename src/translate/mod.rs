@@ -29,6 +29,7 @@ pub mod image;
 pub mod json;
 pub mod key;
 pub mod likeness;
+pub mod meaning;
 pub mod model;
 pub mod native;
 pub mod notes;

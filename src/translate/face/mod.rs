@@ -31,6 +31,8 @@ pub trait Face: Sized {
     const IDS_ARE_SECRET: bool = false;
     /// What it calls the fields that problems speak of.
     const NAMES: &'static FieldNames;
+    /// Whether its clients repeat a request by themselves that has failed for good.
+    const CLIENTS_REPEAT: bool = false;
     /// The header in which it tells callers what the request goes by, besides `x-request-id`.
     const REQUEST_ID: &'static str = "x-request-id";
     type Frames: FrameWriter + 'static;

@@ -188,3 +188,100 @@ fn nothing_is_compacted_and_the_error_says_what_to_do() {
     assert_eq!(answer.error()["code"], "unsupported_endpoint");
     assert!(answer.text().contains("summary"), "{}", answer.text());
 }
+
+/// A request that fails after fal has worked.
+fn failing(stream: bool) -> Value {
+    json!({"model": "openai/gpt-4o-mini", "input": "Hi /emulate error200", "stream": stream, "temperature": 1})
+}
+
+/// What a request has failed with, and whether that was told before.
+fn failure(gateway: &TestGateway, call: &Call) -> (String, bool) {
+    let answer = gateway.call(call);
+    let text = answer.text();
+    let error = match answer.status {
+        200 => events(&text)
+            .into_iter()
+            .find(|event| event["type"] == "error")
+            .unwrap_or_else(|| panic!("{text}")),
+        _ => answer.error(),
+    };
+    let is_replayed = answer.header("x-gateway-replayed") == Some("failure");
+    (error["code"].as_str().unwrap().to_owned(), is_replayed)
+}
+
+#[test]
+fn a_failure_that_may_have_been_paid_for_is_told_again_without_a_call() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let first = ("upstream_error".to_owned(), false);
+    let again = ("upstream_error".to_owned(), true);
+    for (number, stream) in [(1, false), (2, true)] {
+        assert_eq!(failure(&gateway, &post(&failing(stream))), first);
+        // Codex sends 30 of them; others write the same request in another way.
+        for _ in 0..30 {
+            assert_eq!(failure(&gateway, &post(&failing(stream))), again);
+        }
+        let respelt = format!(
+            r#"{{ "temperature": 1.0, "stream": {stream}, "input": "H\u0069 /emulate error200", "model": "openai/gpt-4o-mini" }}"#
+        );
+        let respelt = post(&Value::Null).body(respelt);
+        assert_eq!(failure(&gateway, &respelt), again);
+        let repeated = gateway.call(&post(&failing(stream)));
+        assert_eq!(repeated.status, 400);
+        assert_eq!(repeated.header("x-should-retry"), Some("false"));
+        assert_eq!(fal.requests(number).len(), number);
+    }
+    assert_eq!(
+        gateway.metric("fal_gateway_failures_replayed_total"),
+        2.0 * 32.0
+    );
+}
+
+#[test]
+fn whoever_wants_to_ask_again_does() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let call = post(&failing(false));
+    let first = failure(&gateway, &call);
+    assert!(!first.1);
+    let wanted = call.header("x-gateway-retry", "true");
+    assert_eq!(failure(&gateway, &wanted), first);
+    assert_eq!(failure(&gateway, &wanted), first);
+    // A turn that a person has begun anew is another request, as Codex numbers them.
+    let mut other = failing(false);
+    other["client_metadata"] = json!({"turn_id": "2"});
+    assert_eq!(failure(&gateway, &post(&other)), first);
+    assert_eq!(fal.requests(4).len(), 4);
+    // An explanation sends nothing.
+    let explained = gateway.call(&post(&failing(false)).header("x-gateway-explain", "true"));
+    assert_eq!(explained.status, 200);
+}
+
+#[test]
+fn what_failed_for_one_caller_has_not_failed_for_another() {
+    let fal = Emulated::start();
+    let gateway = fal
+        .setup()
+        .env("FAL_GATEWAY_KEYS", "one-key,other-key")
+        .start();
+    let ask = |key: &str| {
+        let call = post(&failing(false)).header("authorization", &format!("Bearer {key}"));
+        failure(&gateway, &call).1
+    };
+    let told_again = ["one-key", "other-key", "one-key", "other-key"].map(ask);
+    assert_eq!(told_again, [false, false, true, true]);
+}
+
+/// It may help to ask again, and costs nothing.
+#[test]
+fn what_was_not_paid_for_is_asked_again() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let body = json!({"model": "openai/gpt-4o-mini", "input": "Hi /emulate error:rate_limit"});
+    for _ in 0..2 {
+        let answer = gateway.call(&post(&body));
+        assert_eq!(answer.status, 429, "{}", answer.text());
+        assert_eq!(answer.header("x-gateway-replayed"), None);
+    }
+    assert_eq!(fal.requests(2).len(), 2);
+}

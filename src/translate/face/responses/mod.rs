@@ -38,6 +38,8 @@ pub struct Responses {
 impl Face for Responses {
     const ID_PREFIX: &'static str = "resp_";
     const IDS_ARE_SECRET: bool = true;
+    /// Codex sends up to 30 requests for one turn.
+    const CLIENTS_REPEAT: bool = true;
     const NAMES: &'static FieldNames = &parse::NAMES;
     type Frames = ResponseEvents;
 
