@@ -180,6 +180,30 @@ def continue_cli(asked: Asked) -> list[str]:
     return [NODE, agent("@continuedev/cli/dist/cn.js"), "--config", str(file), "--auto", "-p", asked.prompt]
 
 
+def codex(asked: Asked) -> list[str]:
+    """It speaks the Responses API alone, and always streams. The container or the empty folder is sandbox enough."""
+    provider = {"name": "fal", "base_url": asked.base_url, "env_key": "OPENAI_API_KEY", "wire_api": "responses"}
+    settings = {
+        "model": MODEL if asked.mode == "agent" else asked.mode,
+        "model_provider": "fal",
+        "model_providers": {"fal": provider},
+        "approval_policy": "never",
+        "sandbox_mode": "danger-full-access",
+        "analytics": {"enabled": False},
+        "check_for_update_on_startup": False,
+    }
+    options = [option for name, value in settings.items() for option in ("-c", f"{name}={toml(value)}")]
+    program = agent("@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex")
+    return [program, "exec", "--skip-git-repo-check", *options, asked.prompt]
+
+
+def toml(value: object) -> str:
+    """A value as TOML has it: as JSON does, but for tables."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(member)}" for name, member in value.items()) + "}"
+    return json.dumps(value)
+
+
 def agent(path: str) -> str:
     return str(FOLDER / "agents/node_modules" / path)
 
@@ -190,12 +214,14 @@ def write(path: Path, settings: dict) -> Path:
     return path
 
 
+CODEX = Program("codex", codex)
 AGENTS = [
     Program("aider", aider),
     Program("opencode", opencode),
     Program("qwen-code", qwen_code),
     Program("cline", cline),
     Program("continue", continue_cli),
+    CODEX,
 ]
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from programs import AGENTS, DSPY, LIBRARIES, LIGHTRAG
+from programs import AGENTS, CODEX, DSPY, LIBRARIES, LIGHTRAG
 from runs import Case, Outcome
 
 # More than any of these takes: an agent that loops is ended.
@@ -45,9 +45,10 @@ def test_an_object(outcome: Outcome) -> None:
     assert "name" in outcome.run.output and "age" in outcome.run.output
 
 
-def steps(**calls: dict) -> str:
+def steps(*repeated: tuple[str, dict], **calls: dict) -> str:
     """A message that has the emulator make these calls, one after the other."""
-    said = [f"call {tool} {json.dumps(arguments, separators=(',', ':'))}" for tool, arguments in calls.items()]
+    all_calls = [*repeated, *calls.items()]
+    said = [f"call {tool} {json.dumps(arguments, separators=(',', ':'))}" for tool, arguments in all_calls]
     return " then ".join(said) + " {marker}"
 
 
@@ -66,14 +67,26 @@ TASKS = {
         Read={"filepath": "{note}"},
         MultiEdit={"file_path": "{note}", "edits": [{"old_string": "red", "new_string": "blue"}]},
     ),
+    # To a model that it does not know it offers functions alone, and edits by its shell.
+    "codex": steps(
+        *[("exec_command", {"cmd": f"{command} notes.txt"}) for command in ("cat", "sed -i s/red/blue/", "grep blue")]
+    ),
 }
 EDITS = [case(program, "agent", TASKS[program.name]) for program in AGENTS]
+# To one that it knows it offers a tool that takes a patch as it is.
+PATCHED = [case(CODEX, "gpt-5.5", steps(apply_patch={"input": PATCH}, exec_command={"cmd": "grep blue notes.txt"}))]
 
 
 @pytest.mark.parametrize("case", EDITS)
 def test_an_agent_edits_a_file(case: Case, outcome: Outcome) -> None:
-    succeeded(outcome, requests=1 if case.program.name == "aider" else 3)
+    succeeded(outcome, requests={"aider": 1, "codex": 4}.get(case.program.name, 3))
     assert outcome.note.startswith("The colour is blue."), outcome
+
+
+@pytest.mark.parametrize("case", PATCHED)
+def test_codex_applies_a_patch_and_tests_it(case: Case, outcome: Outcome) -> None:
+    succeeded(outcome, requests=3)
+    assert outcome.note == "The colour is blue.\n", outcome
 
 
 def succeeded(outcome: Outcome, requests: int) -> None:

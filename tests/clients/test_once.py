@@ -71,8 +71,9 @@ def asked_once(case: Case, outcome: Outcome, calls: int) -> None:
 
 
 def error_of(outcome: Outcome) -> dict:
-    """The error in the first answer: its body, or its last frame."""
+    """The error in the first answer: its body, or the frame that says it."""
     text = outcome.exchanges[0].body.decode()
     if outcome.exchanges[0].status == 200:
-        text = text.strip().rpartition("data: ")[2]
+        frames = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: {")]
+        (text,) = [frame for frame in frames if "error" in json.loads(frame)]
     return json.loads(text)["error"]

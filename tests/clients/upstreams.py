@@ -14,6 +14,8 @@ from pathlib import Path
 BINARY = os.environ["GATEWAY_BINARY"]
 FAL_KEY = "the-id:the-secret"
 PATIENCE_S = 30
+# A name that Codex knows.
+SETTINGS = '[models.aliases]\n"gpt-5.5" = "openai/gpt-4o-mini"\n'
 
 
 class Upstream:
@@ -24,7 +26,10 @@ class Upstream:
         self._processes: list[subprocess.Popen] = []
         self.emulator = self._start("emulator", "/_emulator/requests", *emulator_arguments)
         fal = f"http://{self.emulator}"
-        self.gateway = self._start("serve", "/readyz", "--fal-url", fal, "--fal-rest-url", f"{fal}/rest")
+        settings = folder / "fal-gateway.toml"
+        settings.write_text(SETTINGS)
+        hosts = ["--fal-url", fal, "--fal-rest-url", f"{fal}/rest"]
+        self.gateway = self._start("serve", "/readyz", "--config", str(settings), *hosts)
 
     def calls(self, marker: str) -> list[dict]:
         """The calls with that word in them that have reached fal's stand-in."""

@@ -31,7 +31,8 @@ from openai.types import Completion, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
 from openai.types.chat.chat_completion import Choice
 from openai.types.completion_choice import CompletionChoice
-from pydantic import BaseModel, ValidationError
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 # Fields that OpenAI does not have and that clients read from us all the same: the reasoning text, under both names,
 # and what an answer cost.
@@ -43,6 +44,16 @@ REQUIRED_FIELDS = {
     ChatCompletionMessage: {"role", "content", "refusal"},
     CompletionChoice: {"logprobs", "finish_reason"},
 }
+
+# What the SDKs' models of a response do not know, and OpenAI's description or that of Open Responses does.
+NEWER_FIELDS = {"cache_write_tokens", "frequency_penalty", "name", "namespace", "presence_penalty", "status", "store"}
+
+# What a response repeats of its request: those fields are the caller's own.
+REPEATED_FIELDS = {"tools", "tool_choice", "text", "metadata"}
+
+# The description says of these objects that nothing in them is null, and OpenAI's own are: the usage until the end, the
+# user always. The patched schemas know that.
+PATCHED_SCHEMAS = {"responses.response", "responses.stream-event"}
 
 ERROR_KEYS = {"message", "type", "param", "code"}
 REQUEST_ID = re.compile(r"req_[0-9a-f]{32}")
@@ -120,11 +131,51 @@ def body_faults(exchange: Exchange) -> list[str]:
         return found + message_faults(document)
     if exchange.path.endswith("/completions"):
         return model_faults(Completion, exchange.body) + schema_faults("completion.response", document)
+    if exchange.path.endswith("/responses"):
+        return response_faults(document)
     if exchange.path.endswith("/models"):
         return list_faults(document)
     if "/models/" in exchange.path:
         return model_faults(Model, exchange.body, any_extra=True) + schema_faults("model", document)
     return ["no rule for this path; add one"]
+
+
+def response_faults(response: dict) -> list[str]:
+    """A response in itself: its shape, and items that are fit to be sent back."""
+    found = model_faults(Response, dumped(response)) + schema_faults("responses.response", response)
+    items = response.get("output", [])
+    identities = [item["id"] for item in items]
+    if len(identities) != len(set(identities)):
+        found.append(f"two items have one id: {identities}")
+    for item in items:
+        found += item_faults(item)
+    usage = response.get("usage")
+    if usage and usage["total_tokens"] != usage["input_tokens"] + usage["output_tokens"]:
+        found.append(f"the tokens do not add up: {usage}")
+    ended = response["status"] == "completed"
+    if ended != isinstance(response.get("completed_at"), (int, float)):
+        found.append(f"{response['status']}, and completed_at is {response.get('completed_at')!r}")
+    if (response["status"] == "failed") != bool(response.get("error")):
+        found.append(f"{response['status']}, and the error is {response.get('error')!r}")
+    if response["status"] in ("completed", "incomplete") and not (items and usage):
+        found.append(f"{response['status']} without output or usage")
+    return found
+
+
+#: What an item's id begins with. Clients tell the kinds of items by it.
+ITEM_PREFIXES = {"message": "msg_", "reasoning": "rs_", "function_call": "fc_", "custom_tool_call": "ctc_"}
+
+
+def item_faults(item: dict) -> list[str]:
+    kind = item["type"]
+    found = []
+    if not item["id"].startswith(ITEM_PREFIXES.get(kind, "?")):
+        found.append(f"the id of a {kind} is {item['id']!r}")
+    if kind == "function_call" and item["status"] == "completed":
+        found += call_faults(kind, item.get("name"), item.get("arguments"))
+    if kind == "custom_tool_call" and not isinstance(item.get("input"), str):
+        found.append(f"a custom tool is called with {item.get('input')!r}")
+    return found
 
 
 def message_faults(completion: dict) -> list[str]:
@@ -203,6 +254,9 @@ def stream_faults(exchange: Exchange) -> list[str]:
     for name, wanted in (("cache-control", "no-cache"), ("x-accel-buffering", "no")):
         if wanted not in exchange.headers.get(name, ""):
             found.append(f"{name} is {exchange.headers.get(name)!r}; proxies will hold the stream back")
+    if exchange.path.endswith("/responses"):
+        events, framing = named_events(exchange.body, exchange.complete)
+        return found + framing + ResponseStream(events, exchange.complete).faults + response_checker_faults(exchange)
     events, framing = sse_events(exchange.body, exchange.complete)
     found += framing
     if exchange.path.endswith("/chat/completions"):
@@ -233,6 +287,148 @@ def sse_events(body: bytes, complete: bool) -> tuple[list[str], list[str]]:
         except UnicodeDecodeError as error:
             found.append(f"an event is not UTF-8: {error}")
     return events, found
+
+
+def named_events(body: bytes, complete: bool) -> tuple[list[tuple[str, str]], list[str]]:
+    """The name and the data of each event of a response. Only the last, `[DONE]`, has no name."""
+    found = []
+    *blocks, tail = body.decode(errors="replace").split("\n\n")
+    if tail and complete:
+        found.append(f"the stream ends inside an event: {tail[:80]!r}")
+    events = []
+    for block in blocks:
+        if block.startswith(":") and "\n" not in block:
+            continue
+        event = re.fullmatch(r"(?:event: ([a-z_.]+)\n)?data: ([^\n]*)", block)
+        if event:
+            events.append((event[1] or "", event[2]))
+        else:
+            found.append(f"an event other than a name and one `data: ` line: {block[:80]!r}")
+    return events, found
+
+
+class ResponseStream:
+    """A response that comes to be: numbered events, items that are opened, filled and closed one after the other, and
+    at the end all of it once more; or an error, and then the response that has failed."""
+
+    ENDINGS = {"response.completed", "response.incomplete", "response.failed"}
+    #: The events that fill an item, and the member of the closed item that they add up to.
+    DELTAS = {
+        "response.output_text.delta": "text",
+        "response.refusal.delta": "refusal",
+        "response.reasoning_summary_text.delta": "text",
+        "response.function_call_arguments.delta": "arguments",
+        "response.custom_tool_call_input.delta": "input",
+    }
+
+    def __init__(self, events: list[tuple[str, str]], complete: bool) -> None:
+        self.faults: list[str] = []
+        self.identities: set[tuple] = set()
+        self.items: list[dict] = []
+        self.open: dict | None = None
+        self.said = ""
+        self.error: dict | None = None
+        self.ending: str | None = None
+        self.count = 0
+        for name, data in events:
+            self._read(name, data)
+        if complete and self.ending != "[DONE]":
+            self._fault("the stream ended without [DONE]")
+
+    def _fault(self, text: str) -> None:
+        self.faults.append(text)
+
+    def _read(self, name: str, data: str) -> None:
+        if data == "[DONE]":
+            if self.ending not in self.ENDINGS:
+                self._fault(f"[DONE] after {self.ending}")
+            self.ending = "[DONE]"
+            return
+        if self.ending:
+            self._fault(f"{name} after {self.ending}")
+        event = json.loads(data)
+        if event.get("type") != name:
+            self._fault(f"the event {name!r} says that it is {event.get('type')!r}")
+        if event.get("sequence_number") != self.count:
+            self._fault(f"number {event.get('sequence_number')} in the place of {self.count}")
+        if self.count < 2 and name != ("response.created", "response.in_progress")[self.count]:
+            self._fault(f"{name} as number {self.count}")
+        self.count += 1
+        self.faults += event_faults(event)
+        if "response" in event:
+            self._response(name, event["response"])
+        elif name == "error":
+            self.error = event
+        elif name == "response.output_item.added":
+            self._added(event)
+        elif name == "response.output_item.done":
+            self._done(event)
+        else:
+            self._filled(name, event)
+
+    def _response(self, name: str, response: dict) -> None:
+        self.identities.add((response["id"], response["created_at"], response["model"]))
+        if len(self.identities) > 1:
+            self._fault(f"id, created_at or model change within the stream: {sorted(self.identities, key=str)}")
+        if name not in self.ENDINGS:
+            return
+        self.ending = name
+        if f"response.{response['status']}" != name:
+            self._fault(f"{name} with the status {response['status']}")
+        self.faults += response_faults(response)
+        if name == "response.failed":
+            if not self.error:
+                self._fault("response.failed without an error before it")
+        elif self.open or response["output"] != self.items:
+            self._fault("the output is not what was closed item by item")
+
+    def _added(self, event: dict) -> None:
+        item = event["item"]
+        if self.open:
+            self._fault(f"{item['id']} begins before {self.open['id']} is closed")
+        if event["output_index"] != len(self.items):
+            self._fault(f"item {len(self.items)} comes as number {event['output_index']}")
+        for member, nothing in {"content": [], "summary": [], "arguments": "", "input": ""}.items():
+            if item.get(member, nothing) != nothing:
+                self._fault(f"a new item has {member} already")
+        self.open, self.said = item, ""
+
+    def _filled(self, name: str, event: dict) -> None:
+        if not self.open or event.get("item_id") != self.open["id"] or event["output_index"] != len(self.items):
+            self._fault(f"{name} of an item that is not open")
+        if name in self.DELTAS:
+            self.said += event["delta"]
+        elif name.endswith("text.done") and event["text"] != self.said:
+            self._fault(f"the deltas of {event['item_id']} do not add up to its text")
+
+    def _done(self, event: dict) -> None:
+        item, begun = event["item"], self.open or {}
+        for member in ("id", "type", "call_id", "name", "namespace"):
+            if item.get(member) != begun.get(member):
+                self._fault(f"an item's {member} changes from {begun.get(member)!r} to {item.get(member)!r}")
+        parts = [part for list_ in ("content", "summary") for part in item.get(list_, [])]
+        texts = [part.get("text", part.get("refusal")) for part in parts] or [item.get("arguments", item.get("input"))]
+        if "".join(text or "" for text in texts) != self.said:
+            self._fault(f"the deltas of {item['id']} do not add up to it")
+        self.items.append(item)
+        self.open = None
+
+
+@cache
+def event_model() -> TypeAdapter:
+    return TypeAdapter(ResponseStreamEvent)
+
+
+def event_faults(event: dict) -> list[str]:
+    found = schema_faults("responses.stream-event", event)
+    if event["type"] == "error":
+        # It is OpenAI's event, and its error envelope as well, for clients that know only one of them.
+        return found + error_faults({"error": event.get("error")})
+    try:
+        parsed = event_model().validate_json(dumped(event), strict=True)
+    except ValidationError as error:
+        return found + [f"{event['type']}: {e['loc']}: {e['msg']}" for e in error.errors()][:4]
+    return found + list(field_faults(parsed, False))
 
 
 class ChunkStream:
@@ -420,12 +616,13 @@ def field_faults(value: object, any_extra: bool):
         return
     kind = type(value)
     if not any_extra:
-        for extra in set(value.model_extra or {}) - OUR_FIELDS:
+        for extra in set(value.model_extra or {}) - OUR_FIELDS - NEWER_FIELDS:
             yield f"{kind.__name__}: unknown field {extra!r}"
     for missing in REQUIRED_FIELDS.get(kind, set()) - value.model_fields_set:
         yield f"{kind.__name__}: {missing!r} is absent"
     for key in kind.model_fields:
-        yield from field_faults(getattr(value, key), any_extra)
+        if not (kind is Response and key in REPEATED_FIELDS):
+            yield from field_faults(getattr(value, key), any_extra)
 
 
 # --- OpenAI's schemas ---
@@ -442,7 +639,7 @@ def schema_validator(name: str):
 
     # What the description gets wrong about the wire has a patched schema, and no strict one.
     strict = schemas_folder() / "strict" / f"{name}.json"
-    file = strict if strict.exists() else schemas_folder() / f"{name}.json"
+    file = strict if strict.exists() and name not in PATCHED_SCHEMAS else schemas_folder() / f"{name}.json"
     return Draft202012Validator(json.loads(file.read_text()))
 
 
@@ -474,6 +671,13 @@ def checker_faults(body: bytes) -> list[str]:
     if b'data: {"error"' in body:
         complaints = [complaint for complaint in complaints if complaint != "no [DONE]"]
     return [f"stream checker: {complaint}" for complaint in complaints]
+
+
+def response_checker_faults(exchange: Exchange) -> list[str]:
+    """The same of the stream of a response."""
+    if not schemas_folder() or not exchange.complete:
+        return []
+    return [f"stream checker: {complaint}" for complaint in stream_checker().check_responses(exchange.body.decode())]
 
 
 def serve_lines() -> None:

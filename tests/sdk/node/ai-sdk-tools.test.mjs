@@ -1,4 +1,4 @@
-// Tools and objects with Vercel's AI SDK, through both providers.
+// Tools and objects with Vercel's AI SDK, through both providers and both of OpenAI's APIs.
 
 import './support/judge.mjs';
 
@@ -16,7 +16,10 @@ const settings = { baseURL: gatewayUrl, apiKey: 'demo' };
 const providers = {
   'openai-compatible': createOpenAICompatible({ name: 'fal', supportsStructuredOutputs: true, ...settings })(model),
   'openai.chat': createOpenAI(settings).chat(model),
+  openai: createOpenAI(settings)(model),
 };
+// Kept answers are referred to by their ids instead of being sent again.
+const providerOptions = { openai: { store: false } };
 
 const paris = 'What is the weather in Paris?';
 const schema = z.object({
@@ -43,7 +46,7 @@ const hands = (used = []) => {
 };
 
 for (const [name, languageModel] of Object.entries(providers)) {
-  const options = { model: languageModel, maxRetries: 0 };
+  const options = { model: languageModel, maxRetries: 0, providerOptions };
 
   describe(name, () => {
     test('a tool loop', async () => {
