@@ -260,6 +260,7 @@ fn engine(config: &Config, secret: Secret, lasting: &Lasting) -> Engine {
             upload_threshold: config.images.upload_threshold,
             max_calls: max_calls(config),
             secret,
+            may_be_kept: config.fal.store_io,
             always_tells_usage: config.usage.always_stream,
         },
         apps: Arc::new(apps(&config.fal)),

@@ -39,6 +39,9 @@ settings! {
         when_gone: WhenGone, Choice(WhenGone::WORDS), default "router", reload live;
         /// Let callers choose the upstream of a request with the header `x-gateway-upstream`.
         allow_upstream_header: bool, Switch, default "false", reload live;
+        /// Let fal keep what is sent and answered, as it does for 30 days where nobody objects. A
+        /// caller objects for one request with `store: false`.
+        store_io: bool, Switch, default "true", reload live;
         /// The fal app that answers where `fal.upstream` is `any-llm`.
         app: String, AppPath, default "fal-ai/any-llm", flag "--fal-app", reload restart;
         /// The app that answers where `fal.upstream` is `router`.

@@ -28,6 +28,8 @@ pub struct Shared {
     pub place: ObservedPlace,
     /// Whether the answers are asked for as streams.
     pub is_stream: bool,
+    /// Whether fal may keep what is sent and answered.
+    pub may_be_kept: bool,
     pub first_byte: Duration,
     pub ledger: Rc<Ledger>,
     /// Whether the texts are kept, for whoever counts their tokens.
@@ -81,6 +83,7 @@ impl Attempt {
                     app: own.engine.apps.path(own.place.upstream),
                     path: own.place.path,
                     is_stream: own.is_stream,
+                    may_be_kept: own.may_be_kept,
                     input,
                 };
                 own.fal.call(post, &own.fal_key, own.first_byte).await

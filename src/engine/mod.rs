@@ -71,6 +71,8 @@ pub struct Settings {
     pub max_calls: u32,
     /// What the keys of the markup are derived with.
     pub secret: Secret,
+    /// Whether fal may keep what is sent and answered, where the caller does not object.
+    pub may_be_kept: bool,
     /// Whether streams tell their usage unasked.
     pub always_tells_usage: bool,
 }

@@ -272,6 +272,7 @@ impl<'a> Walk<'_, '_, 'a> {
             fal_key: FalKey::clone(fal_key),
             place,
             is_stream: plan.call.is_stream(),
+            may_be_kept: settings.may_be_kept && self.order.ask.may_be_kept,
             first_byte,
             ledger: Rc::clone(&self.ledger),
             keeps_texts: count.is_some(),

@@ -41,6 +41,8 @@ pub struct Ask<'a> {
     pub format: AnswerFormat<'a>,
     /// Models to try, in order, when the first one refuses before working.
     pub fallbacks: Vec<Cow<'a, str>>,
+    /// Whether fal may keep what is asked and answered, as far as the caller says.
+    pub may_be_kept: bool,
     /// What became of the request's fields so far.
     pub notes: Notes,
     /// What the fields are called, for refusals of them.

@@ -89,6 +89,8 @@ pub struct Draft<'a> {
     pub stop: Vec<String>,
     pub choices: Option<u32>,
     pub echo: bool,
+    /// Whether the caller wants nothing of the request to be kept.
+    pub forbids_keeping: bool,
     pub wishes: ReasoningWishes,
     pub priority: Option<Priority>,
     pub service_tier: Option<Priority>,
@@ -203,6 +205,7 @@ impl<'a> Draft<'a> {
         Ask {
             model: self.model,
             is_text: false,
+            may_be_kept: !self.forbids_keeping,
             conversation,
             last_image: None,
             sampling: Sampling {

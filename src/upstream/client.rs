@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER,
 };
 use reqwest::{Client, Method, Request, Response, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
@@ -78,6 +79,8 @@ pub struct Post<'p> {
     pub path: &'p str,
     /// Whether the answer is asked for as a stream.
     pub is_stream: bool,
+    /// Whether fal may keep the input and the answer.
+    pub may_be_kept: bool,
     /// The JSON of the application's input.
     pub input: Bytes,
 }
@@ -139,7 +142,7 @@ impl FalClient {
         let url = url.ok_or(UpstreamError::Unreachable(Obstacle::Address))?;
         let mut attempt = 1;
         loop {
-            let request = request(url.clone(), post.input.clone(), key, post.is_stream);
+            let request = request(url.clone(), post.clone(), key);
             match tokio::time::timeout(first_byte, self.http.execute(request)).await {
                 Ok(Ok(response)) => return self.accept(response, key).await,
                 Err(_) => return Err(UpstreamError::TimedOut),
@@ -231,20 +234,26 @@ pub(super) async fn read_start(response: Response, limit: Duration) -> Vec<u8> {
     body
 }
 
-pub(super) fn request(url: Url, input: Bytes, key: &FalKey, is_stream: bool) -> Request {
+/// Without it fal keeps inputs and answers for 30 days (source: fal's page "Data Retention & Storage").
+const STORE_IO: HeaderName = HeaderName::from_static("x-fal-store-io");
+
+pub(super) fn request(url: Url, post: Post<'_>, key: &FalKey) -> Request {
     let mut request = Request::new(Method::POST, url);
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, key.header());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(
         ACCEPT,
-        HeaderValue::from_static(if is_stream {
+        HeaderValue::from_static(if post.is_stream {
             "text/event-stream"
         } else {
             "application/json"
         }),
     );
-    *request.body_mut() = Some(input.into());
+    if !post.may_be_kept {
+        headers.insert(STORE_IO, HeaderValue::from_static("0"));
+    }
+    *request.body_mut() = Some(post.input.into());
     request
 }
 

@@ -41,11 +41,12 @@ impl FalClient {
             app,
             path: "",
             is_stream: false,
+            may_be_kept: false,
             input: Bytes::from_static(b"{}"),
         };
         let url = self.url_of(&post);
         let url = url.ok_or(UpstreamError::Unreachable(Obstacle::Address))?;
-        let asked = self.http.execute(request(url, post.input, key, false));
+        let asked = self.http.execute(request(url, post, key));
         let asked = tokio::time::timeout(limit, asked).await;
         let response = asked.map_err(|_| UpstreamError::TimedOut)?;
         let response = response.map_err(|error| classify(&error))?;

@@ -363,6 +363,13 @@ pub fn ignored<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     })
 }
 
+/// Nothing is stored here; what fal may keep is another matter.
+pub fn store<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let found = ignored_flag(draft, field)?;
+    draft.forbids_keeping = found == Found::NoEffect;
+    Ok(found)
+}
+
 pub fn ignored_flag<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     Ok(match field.parse::<bool>("true or false")? {
         true => Found::Ignored,

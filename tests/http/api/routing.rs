@@ -437,3 +437,54 @@ fn each_fallback_has_its_own_upstream() {
         ]
     );
 }
+
+#[test]
+fn fal_is_told_to_keep_nothing_where_somebody_says_so() {
+    let asks = |fal: &ScriptedUpstream, setup: Setup, store: Option<bool>| {
+        let mut body = question("hi", false);
+        body["n"] = 2.into();
+        if let Some(store) = store {
+            body["store"] = store.into();
+        }
+        assert_eq!(setup.start().ask(&body).status, 200);
+        let heads = sent(fal).into_iter().map(|(head, _)| head.to_lowercase());
+        let kept: Vec<bool> = heads
+            .map(|head| !head.contains("x-fal-store-io: 0\r\n"))
+            .collect();
+        assert_eq!(kept.len(), 2);
+        assert_eq!(kept[0], kept[1]);
+        kept[0]
+    };
+    for upstream in ["any-llm", "router", "router-openai"] {
+        for (setting, store, is_kept) in [
+            ("true", None, true),
+            ("true", Some(true), true),
+            ("true", Some(false), false),
+            ("false", None, false),
+            ("false", Some(true), false),
+        ] {
+            let fal = scripted(vec![answered("hi")]);
+            let setup = fal
+                .setup()
+                .set("fal.upstream", upstream)
+                .set("fal.store_io", setting);
+            assert_eq!(
+                asks(&fal, setup, store),
+                is_kept,
+                "{upstream} {setting} {store:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn responses_that_are_not_to_be_stored_are_not_kept_by_fal() {
+    for (store, is_kept) in [(true, true), (false, false)] {
+        let fal = scripted(vec![answered("hi")]);
+        let body = json!({ "model": MINI, "input": "hi", "store": store });
+        let answer = post(&fal.setup().start(), "/v1/responses", &body, &[]);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let head = sent(&fal).remove(0).0.to_lowercase();
+        assert_eq!(!head.contains("x-fal-store-io: 0\r\n"), is_kept);
+    }
+}

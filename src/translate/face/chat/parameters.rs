@@ -42,7 +42,7 @@ pub const PARAMETERS: &[Parameter] = &[
     row("seed", Ignored, "fal has no seed", rules::seed),
     row("verbosity", Ignored, "fal has no such control", rules::ignored_string),
     row("prediction", Ignored, "it would only make the answer come sooner", rules::ignored),
-    row("store", Ignored, "nothing is stored; false says nothing", rules::ignored_flag),
+    row("store", Ignored, "nothing is stored here; false tells fal, too, to keep nothing of the request", rules::store),
     row("metadata", Ignored, "there is no stored completion to attach it to", rules::ignored),
     row("user", Ignored, "fal has no end-user field", rules::ignored_string),
     row("safety_identifier", Ignored, "fal has no end-user field", rules::ignored_string),

@@ -32,7 +32,7 @@ pub const PARAMETERS: &[Parameter] = &[
     row("background", Refused, "false is fine", rules::unless_empty),
     row("prompt", Refused, "a template lives at OpenAI", rules::refused),
     row("moderation", Refused, "nothing is moderated here, and silence would read as a clean result", rules::refused),
-    row("store", Ignored, "nothing is stored, and the answer says so; false says nothing", rules::ignored_flag),
+    row("store", Ignored, "nothing is stored, and the answer says so; false tells fal, too, to keep nothing of the request", rules::store),
     row("truncation", Ignored, "`disabled` says nothing; see `limits.overflow` for long conversations", fields::truncation),
     row("top_p", Ignored, "1 says nothing", fields::top_p),
     row("max_tool_calls", Ignored, "it counts the tools that OpenAI runs, of which there are none", fields::max_tool_calls),
