@@ -123,13 +123,21 @@ export function say(text) {
   status.textContent = text;
 }
 
+/** What a caller's requests carry, where callers need a key: the one that was entered in the playground. @param {State} state @returns {Record<string, string>} */
+export function callersKey(state) {
+  const key = sessionStorage.getItem('client-key');
+  return state.callers_key !== 'none' && key ? { authorization: `Bearer ${key}` } : {};
+}
+
 /**
  * Shows the frame of a page, asks for the admin key if it is needed, and then shows the page.
  * @param {(state: State) => HTMLElement} show makes the page's `main`
- * @param {{full?: boolean}} [options] whether the page scrolls inside itself
+ * @param {{full?: boolean, keys?: [key: string, does: string][]}} [options] whether the page scrolls
+ *   inside itself, and what its keys do
  */
-export async function open(show, { full = false } = {}) {
+export async function open(show, { full = false, keys = [] } = {}) {
   if (full) document.body.classList.add('full');
+  listenForKeys(keys);
   const chip = h('span', { class: 'chip', hidden: true });
   document.body.append(h('a', { class: 'skip', href: '#main' }, 'Skip to content'), top(chip), status);
   let main = h('main', { id: 'main', class: 'pad' });
@@ -330,6 +338,30 @@ export function tabs(label, tabs, panel, chosen = '') {
   choose(current);
   const list = h('div', { role: 'tablist', 'aria-label': label, class: 'tl' }, buttons);
   return { list, refresh: () => choose(current) };
+}
+
+/** Keys that are the same on every page: `g` and a letter for a page, `t`, `?`. @param {[key: string, does: string][]} keys those of the page */
+function listenForKeys(keys) {
+  const pages = new Map(PAGES.map(([path, title]) => [title === 'Reference' ? 'a' : (title[0] ?? '').toLowerCase(), { path, title }]));
+  let goes = false;
+  document.addEventListener('keydown', event => {
+    if (isTyping(event) || event.ctrlKey || event.metaKey || event.altKey) return;
+    const page = goes ? pages.get(event.key) : undefined;
+    goes = event.key === 'g';
+    if (page) location.assign(page.path);
+    else if (event.key === 't') switchTheme();
+    else if (event.key === '?') showKeys([...keys, ...[...pages].map(([key, { title }]) => /** @type {[string, string]} */ ([`g ${key}`, title])), ['t', 'Light or dark'], ['?', 'These keys']]);
+  });
+}
+
+/** @param {[key: string, does: string][]} keys */
+function showKeys(keys) {
+  if (document.querySelector('dialog[open]')) return;
+  const dialog = h('dialog', { 'aria-label': 'Keys', class: 'keys', onclose: () => dialog.remove() },
+    h('h2', {}, 'Keys'), h('dl', {}, keys.map(([key, does]) => h('div', {}, h('dt', {}, key.split(' ').map(part => h('kbd', {}, part))), h('dd', {}, does)))),
+    h('button', { type: 'button', class: 'pri', onclick: () => /** @type {HTMLDialogElement} */ (dialog).close() }, 'Close'));
+  document.body.append(dialog);
+  /** @type {HTMLDialogElement} */ (dialog).showModal();
 }
 
 /** @param {KeyboardEvent} event Whether a key was typed into a field. */

@@ -1,7 +1,6 @@
 // The overview: what has happened lately, from the gateway's own counters.
 
 import { ask, count, h, modelName, open, span, strip } from './kit.js';
-import { PREMIUM_UNITS } from './models.js';
 import { plot, share } from './plot.js';
 
 /**
@@ -9,6 +8,7 @@ import { plot, share } from './plot.js';
  * @property {string} name
  * @property {number} requests @property {number} failed @property {number} calls
  * @property {number} prompt_tokens @property {number} completion_tokens
+ * @property {number} units @property {number} dollars
  * @property {number | null} first_ms @property {number | null} first_95_ms
  * @property {number | null} total_ms @property {number | null} total_95_ms
  */
@@ -58,12 +58,16 @@ function short(tokens) {
 /** @param {number | null} ms */
 const time = ms => (ms === null ? '–' : span(ms));
 
+/** What some requests cost. @param {Sums} sums */
+function cost({ units, dollars }) {
+  const money = dollars < 0.01 ? dollars.toPrecision(2) : dollars.toFixed(2);
+  const parts = [units > 0 && `${count(units)} ${units === 1 ? 'unit' : 'units'}`, dollars > 0 && `$${money}`];
+  return parts.filter(part => part).join(', ') || '0';
+}
+
 /** @param {any} found @param {number} minutes @returns {HTMLElement[]} */
 function content(found, minutes) {
   const { sums, minutes: all, models, keys, errors } = found.overview;
-  const premium = new Set(found.premium);
-  const units = (/** @type {Sums} */ model) => model.calls * (premium.has(model.name) ? PREMIUM_UNITS : 1);
-  const allUnits = models.reduce((/** @type {number} */ sum, /** @type {Sums} */ model) => sum + units(model), 0);
   const tile = (/** @type {string} */ title, /** @type {string} */ value, /** @type {string} */ below) =>
     h('div', { class: 'tile' }, h('dt', {}, title), h('dd', {}, value), h('dd', { class: 'sub' }, below));
   const failed = sums.requests > 0 ? (100 * sums.failed) / sums.requests : 0;
@@ -75,14 +79,14 @@ function content(found, minutes) {
       tile('First text', time(sums.first_ms), `95 %: ${time(sums.first_95_ms)}`),
       tile('Total', time(sums.total_ms), `95 %: ${time(sums.total_95_ms)}`),
       tile('Tokens in', `~${short(sums.prompt_tokens)}`, `~${short(sums.completion_tokens)} out`),
-      tile('fal units', count(allUnits), 'since the start')),
-    h('p', { class: 'small faint' }, `${count(found.in_flight)} requests run now, ${count(found.open_streams)} of them streams. Tokens are estimates. A call is one unit, of a premium model ${PREMIUM_UNITS}; calls that may not be paid for are counted too.`),
+      tile('Cost', cost(sums), sums.units > 0 && sums.dollars > 0 ? 'units, and dollars beside them' : 'as far as it is known')),
+    h('p', { class: 'small faint' }, `${count(found.in_flight)} requests run now, ${count(found.open_streams)} of them streams. Tokens are estimates where fal tells none. any-llm costs units, the router dollars; what may not be paid for is counted too.`),
     h('div', { class: 'grid2' }, requestsPlot(all, minutes), timesPlot(all, minutes)),
-    table('Models', 'Model', models, ['Requests', 'Failed', 'First text', '95 %', 'In', 'Out', 'fal units'],
-      model => [count(model.requests), count(model.failed), time(model.first_ms), time(model.first_95_ms), `~${short(model.prompt_tokens)}`, `~${short(model.completion_tokens)}`, count(units(model))],
+    table('Models', 'Model', models, ['Requests', 'Failed', 'First text', '95 %', 'In', 'Out', 'Cost'],
+      model => [count(model.requests), count(model.failed), time(model.first_ms), time(model.first_95_ms), `~${short(model.prompt_tokens)}`, `~${short(model.completion_tokens)}`, cost(model)],
       'No model was asked yet.'),
-    ...keys.length > 0 ? [table('Keys', 'Key', keys, ['Requests', 'Failed', 'In', 'Out'],
-      key => [count(key.requests), count(key.failed), `~${short(key.prompt_tokens)}`, `~${short(key.completion_tokens)}`], '')] : [],
+    ...keys.length > 0 ? [table('Keys', 'Key', keys, ['Requests', 'Failed', 'In', 'Out', 'Cost'],
+      key => [count(key.requests), count(key.failed), `~${short(key.prompt_tokens)}`, `~${short(key.completion_tokens)}`, cost(key)], '')] : [],
     errorTable(errors),
   ];
 }

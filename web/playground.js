@@ -1,6 +1,6 @@
 // The playground: a conversation in the middle, its set-up on the left, the same as code on the right.
 
-import { Refused, copyButton, count, h, icon, open, refusal, say, span, store, stored, strip, tabs } from './kit.js';
+import { Refused, callersKey, copyButton, count, h, icon, open, refusal, say, span, store, stored, strip, tabs } from './kit.js';
 import { picker, units } from './models.js';
 import { EMPTY, EXAMPLES, parsed, request, snippet } from './snippet.js';
 import { events } from './sse.js';
@@ -19,7 +19,7 @@ const MOST_KEPT = 1_000_000;
 const MOST_SHOWN = 20_000;
 const PROMPTS = ['Write a haiku about gateways.', 'Explain how SSE streams end, with an example.', 'List three uses of a proxy.'];
 
-open(page, { full: true });
+open(page, { full: true, keys: [['Enter', 'Send'], ['Shift Enter', 'New line'], ['Escape', 'Stop, or close']] });
 
 /** @param {State} state */
 function page(state) {
@@ -336,9 +336,7 @@ function page(state) {
 
   function headers() {
     /** @type {Record<string, string>} */
-    const made = { 'content-type': 'application/json' };
-    const key = sessionStorage.getItem('client-key');
-    if (state.callers_key !== 'none' && key) made.authorization = `Bearer ${key}`;
+    const made = { 'content-type': 'application/json', ...callersKey(state) };
     if (setup.priority) made['x-fal-priority'] = setup.priority;
     return made;
   }

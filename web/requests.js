@@ -1,7 +1,7 @@
 // The last requests, and what became of each: what the client sent, what fal was asked, what fal
 // answered, what the client got, side by side and in time.
 
-import { Refused, ask, copyButton, count, h, icon, isTyping, modelName, open, s, say, size, span, strip } from './kit.js';
+import { Refused, ask, callersKey, copyButton, count, h, icon, isTyping, modelName, open, s, say, size, span, strip } from './kit.js';
 
 /**
  * @typedef {object} Row
@@ -29,7 +29,16 @@ const EVERY_MS = 1000;
 /** A table never has more rows; the rest is a click away. */
 const MOST_ROWS = 500;
 
-open(page, { full: true });
+/** What the requests of this page carry. */
+let headers = /** @type {Record<string, string>} */ ({});
+
+open(state => {
+  headers = { 'content-type': 'application/json', ...callersKey(state) };
+  return page();
+}, {
+  full: true,
+  keys: [['j', 'Next request'], ['k', 'Request before'], ['/', 'Filter'], ['p', 'Pause the list'], ['[', 'Event before'], [']', 'Next event'], ['r', 'Send again'], ['e', 'Export']],
+});
 
 function page() {
   /** @type {Map<number, Row>} */
@@ -162,6 +171,10 @@ function page() {
       if (next) choose(next);
     }
     if (event.key === 'p') togglePause();
+    if (event.key === '[') walk(-1);
+    if (event.key === ']') walk(1);
+    const button = detail.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+    if (button instanceof HTMLElement) button.click();
     if (event.key === '/') { event.preventDefault(); filter.focus(); }
   });
   setInterval(refresh, EVERY_MS);
@@ -219,8 +232,9 @@ function detailView(found, back) {
   return [
     h('div', { class: 'dhead' }, h('button', { type: 'button', class: 'bare only-s', 'aria-label': 'Back to the list', onclick: back }, icon('back')),
       h('h2', { class: 'big' }, row.model === '' ? 'No model' : modelName(row.model)), statusView(row), h('code', { class: 'faint' }, row.request_id),
-      h('div', { class: 'end' }, sent !== null && level === 'text' && !sent.is_cut ? h('button', { type: 'button', onclick: () => replay(sent) }, icon('play'), 'Open in the playground') : null,
-        h('button', { type: 'button', onclick: file }, icon('down'), 'Export'))),
+      h('div', { class: 'end' }, sent !== null && level === 'text' && !sent.is_cut ? [
+        h('button', { type: 'button', onclick: () => toPlayground(sent) }, icon('play'), 'Open in the playground'), replayButton(row, sent)] : null,
+        h('button', { type: 'button', 'data-key': 'e', onclick: file }, icon('down'), 'Export'))),
     h('dl', { class: 'facts in' }, facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
     waterfall(row, calls, got),
     level === 'text' ? null : h('p', { class: 'note' }, 'Text is not kept: you see its shape. A text is ⟨its length⟩.'),
@@ -228,8 +242,35 @@ function detailView(found, back) {
   ].filter(part => part instanceof HTMLElement);
 }
 
+/** Sends the same once more, after a second click: it is paid for again. @param {Row} row @param {Body} sent */
+function replayButton(row, sent) {
+  const path = PATHS[row.route];
+  if (!path) return null;
+  let isSure = false;
+  const button = h('button', { type: 'button', 'data-key': 'r', onclick: async () => {
+    if (!isSure) {
+      isSure = true;
+      button.textContent = 'Pay and send again';
+      say('This costs as much as before. Press again to send.');
+      return;
+    }
+    button.setAttribute('disabled', '');
+    button.textContent = 'Sending…';
+    try {
+      const answer = await fetch(path, { method: 'POST', headers, body: sent.text });
+      await answer.text();
+      say(`Answered with ${answer.status}. The newest request in the list is the copy.`);
+      button.textContent = `Sent: ${answer.status}`;
+    } catch (error) {
+      button.textContent = 'Not sent';
+      say(String(error));
+    }
+  } }, 'Send again');
+  return button;
+}
+
 /** @param {Body} sent */
-function replay(sent) {
+function toPlayground(sent) {
   try {
     const { messages = [], model, stream = false, tools } = JSON.parse(sent.text);
     const isText = (/** @type {any} */ { role, content }) => role !== 'system' && typeof content === 'string';
@@ -257,7 +298,33 @@ function layerViews({ row, sent, calls, got }, at, choose) {
     cell(3, 'fal answered', `${many(call?.heard.length ?? 0, 'read')}, ${size(heard)}`, () => joined(call?.heard ?? []), call?.error ? h('p', { class: 'in' }, strip(`fal refused, or could not be reached: ${call.error}`))
       : call && call.heard.length > 0 ? piecesView(call.heard, null) : h('p', { class: 'in soft' }, call ? 'No event yet.' : never)),
   ];
-  return [tabs ? h('div', { class: 'calls' }, tabs) : null, h('div', { class: 'quad' }, parts)].filter(part => part instanceof HTMLElement);
+  const quad = h('div', { class: 'quad' }, parts);
+  const link = (/** @type {Event} */ event) => {
+    const row = event.target instanceof Element ? event.target.closest('[data-cause]') : null;
+    mark(quad, row instanceof HTMLElement ? row.dataset.cause : undefined);
+  };
+  quad.addEventListener('pointerover', link);
+  quad.addEventListener('pointerleave', link);
+  return [tabs ? h('div', { class: 'calls' }, tabs) : null, quad].filter(part => part instanceof HTMLElement);
+}
+
+/** Marks an event of fal's and what left because of it. @param {Element} quad @param {string | undefined} cause */
+function mark(quad, cause) {
+  for (const row of quad.querySelectorAll('[data-cause]')) {
+    row.classList.toggle('mark', row instanceof HTMLElement && row.dataset.cause === cause);
+  }
+}
+
+/** Marks the event before or after the one that is marked, and brings both sides into view. @param {number} step */
+function walk(step) {
+  const quad = document.querySelector('.quad');
+  const events = quad ? [...quad.querySelectorAll('.l3 [data-cause]')] : [];
+  if (!quad || events.length === 0) return;
+  const at = events.findIndex(row => row.classList.contains('mark')) + step;
+  const next = events[Math.max(0, Math.min(events.length - 1, at))];
+  mark(quad, next instanceof HTMLElement ? next.dataset.cause : undefined);
+  for (const layer of ['.l3', '.l4']) quad.querySelector(`${layer} .mark`)?.scrollIntoView({ block: 'nearest' });
+  say(next?.textContent ?? '');
 }
 
 /** @param {CallTrace[]} calls @param {number} at */
@@ -299,12 +366,13 @@ function bodyView(head, body) {
 function piecesView(pieces, causes) {
   const shown = pieces.slice(0, MOST_ROWS);
   let cause = 0;
-  const row = (/** @type {Piece} */ piece) => {
+  const row = (/** @type {Piece} */ piece, /** @type {number} */ at) => {
     while (causes && (causes[cause + 1]?.at_us ?? Infinity) <= piece.at_us) cause += 1;
     const from = causes?.[cause]?.at_us;
     const after = from !== undefined && from <= piece.at_us ? `+${((piece.at_us - from) / 1000).toFixed(1)}` : '';
     const said = piece.texts.flatMap(({ from: kept, text }) => (causes ? frames(text) : [h('div', {}, kept > 0 ? h('span', { class: 'el' }, `…${kept} `) : null, kept > 0 ? h('ins', {}, text) : text)]));
-    return h('tr', {}, h('td', { class: 't' }, (piece.at_us / 1000).toFixed(1)), h('td', {}, said.length > 0 ? said : h('span', { class: 'el' }, piece.pieces > 1 ? `${piece.pieces} pieces, one after another` : `⟨${size(piece.bytes)}⟩`)),
+    const link = causes ? (after === '' ? undefined : cause) : at;
+    return h('tr', { 'data-cause': link }, h('td', { class: 't' }, (piece.at_us / 1000).toFixed(1)), h('td', {}, said.length > 0 ? said : h('span', { class: 'el' }, piece.pieces > 1 ? `${piece.pieces} pieces, one after another` : `⟨${size(piece.bytes)}⟩`)),
       h('td', { class: 'z' }, causes ? after : size(piece.bytes)));
   };
   return h('div', {}, h('table', { class: 'ev' }, h('thead', {}, h('tr', {}, h('th', { class: 't' }, 'ms'), h('th', {}, causes ? 'sent on' : 'new in the event'), h('th', { class: 'z' }, causes ? 'after' : 'size'))), h('tbody', {}, shown.map(row))),

@@ -133,10 +133,13 @@ impl Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         let total = self.total();
+        let spent = total.cost.unwrap_or_default();
         self.record.settled(Settlement {
             calls: self.calls.get(),
             billed: self.billed.get().label(),
             cost: self.cost().map(|cost| cost.to_string()),
+            units: spent.units,
+            picodollars: spent.dollars.0,
             prompt_tokens: total.prompt,
             completion_tokens: total.completion,
         });

@@ -71,6 +71,10 @@ pub struct Observation<'o> {
     /// The upstream that was asked last, and why that one.
     pub upstream: &'static str,
     pub because: &'static str,
+    /// What they cost, as far as it is known: fal's units, and beside them millionths of a
+    /// millionth of a dollar.
+    pub units: u64,
+    pub picodollars: u64,
 }
 
 impl Metrics {

@@ -45,6 +45,10 @@ pub struct Settlement {
     pub billed: &'static str,
     /// In words, where it is known.
     pub cost: Option<String>,
+    /// What is, or may be, paid for, as far as it is known: fal's units, and what is charged in
+    /// money, in millionths of a millionth of a dollar.
+    pub units: u64,
+    pub picodollars: u64,
     /// Tokens of the calls that are, or may be, paid for.
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
@@ -57,6 +61,8 @@ impl Default for Settlement {
             calls: 0,
             billed: "no",
             cost: None,
+            units: 0,
+            picodollars: 0,
             prompt_tokens: 0,
             completion_tokens: 0,
         }
@@ -329,6 +335,8 @@ impl Drop for Inner {
             calls: settlement.calls,
             upstream: self.upstream.get(),
             because: self.because.get(),
+            units: settlement.units,
+            picodollars: settlement.picodollars,
         });
         self.log(status, duration, &settlement);
     }

@@ -46,6 +46,8 @@ struct Tally {
     calls: u64,
     prompt: u64,
     completion: u64,
+    units: u64,
+    picodollars: u64,
     first: Times,
     total: Times,
 }
@@ -63,6 +65,9 @@ pub struct Sums {
     pub calls: u64,
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
+    /// What it cost, as far as it is known: fal's units, and dollars beside them.
+    pub units: u64,
+    pub dollars: f64,
     pub first_ms: Option<f64>,
     pub first_95_ms: Option<f64>,
     pub total_ms: Option<f64>,
@@ -180,6 +185,7 @@ impl Tally {
         self.calls += u64::from(seen.calls);
         self.prompt += seen.prompt_tokens;
         self.completion += seen.completion_tokens;
+        self.spend(seen.units, seen.picodollars);
         self.total.add(seen.duration);
         if let Some(first) = seen.first_chunk {
             self.first.add(first);
@@ -192,8 +198,14 @@ impl Tally {
         self.calls += other.calls;
         self.prompt += other.prompt;
         self.completion += other.completion;
+        self.spend(other.units, other.picodollars);
         self.first.join(&other.first);
         self.total.join(&other.total);
+    }
+
+    fn spend(&mut self, units: u64, picodollars: u64) {
+        self.units = self.units.saturating_add(units);
+        self.picodollars = self.picodollars.saturating_add(picodollars);
     }
 
     fn sums(&self, name: String) -> Sums {
@@ -204,6 +216,8 @@ impl Tally {
             calls: self.calls,
             prompt_tokens: self.prompt,
             completion_tokens: self.completion,
+            units: self.units,
+            dollars: self.picodollars as f64 / 1e12,
             first_ms: self.first.quantile(0.5),
             first_95_ms: self.first.quantile(0.95),
             total_ms: self.total.quantile(0.5),
@@ -280,6 +294,8 @@ mod tests {
                 calls: 1,
                 upstream: "any-llm",
                 because: "",
+                units: 10,
+                picodollars: 2_500_000_000,
             });
         }
         series
@@ -302,6 +318,7 @@ mod tests {
             shown.keys.iter().map(|sums| sums.requests).sum::<u64>(),
             100
         );
+        assert_eq!((shown.sums.units, shown.sums.dollars), (1000, 0.25));
         assert_eq!(shown.errors, [("timed_out".to_owned(), String::new(), 100)]);
         assert_eq!(shown.sums.first_ms, None);
     }

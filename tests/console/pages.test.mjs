@@ -95,3 +95,28 @@ test('the numbers of the overview are those of the metrics', async () => {
   assert.equal((await page.textContent('.tile dd')).replaceAll(',', ''), String(counted));
   await close();
 });
+
+test('the overview tells what it cost', async () => {
+  await chat(user('hello'));
+  const { overview } = await data('overview?minutes=1440');
+  assert.ok(overview.sums.units > 0, 'a call of any-llm costs a unit');
+  const { page, close } = await open(browser, '/overview?minutes=1440');
+  await page.waitForSelector('.tiles');
+  const tiles = await page.$$eval('.tile', all => Object.fromEntries(all.map(tile => [tile.querySelector('dt').textContent, tile.querySelector('dd').textContent])));
+  assert.match(tiles.Cost, new RegExp(`^${overview.sums.units.toLocaleString('en')} units?`));
+  await close();
+});
+
+test('the keys of a page are listed, and lead from page to page', async () => {
+  const { page, close } = await open(browser, '/requests');
+  await page.keyboard.press('?');
+  await page.waitForSelector('dialog.keys[open]');
+  assert.match(await page.textContent('dialog.keys'), /Send again/);
+  assert.deepEqual(await axe(page), []);
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('dialog.keys', { state: 'detached' });
+  await page.keyboard.press('g');
+  await page.keyboard.press('o');
+  await page.waitForURL('**/overview');
+  await close();
+});

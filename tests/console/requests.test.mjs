@@ -78,3 +78,37 @@ test('the list is filtered and walked with keys', async () => {
   await page.waitForFunction(() => document.querySelectorAll('.row').length === 1);
   await close();
 });
+
+test('a request whose text is kept is sent again, but only after a second click', async () => {
+  await data('capture/text', 'POST');
+  await chat(user('echo once more'));
+  const { page, close } = await open(browser, '/requests');
+  await page.locator('a.row').first().click();
+  await page.click('button:has-text("Send again")');
+  await page.waitForSelector('button:has-text("Pay and send again")');
+  assert.equal((await data('requests')).rows.length, 1, 'one click costs nothing');
+  await page.keyboard.press('r');
+  await page.waitForSelector('button:has-text("Sent: 200")');
+  const { rows } = await data('requests');
+  assert.equal(rows.length, 2);
+  const [copy, first] = await Promise.all(rows.map(({ number }) => data(`requests/${number}`)));
+  assert.equal(copy.sent.text, first.sent.text);
+  await close();
+});
+
+test('an event and what left because of it are marked together, by pointer and by key', async () => {
+  await chat({ ...user('long 20\n/emulate gap:40ms'), stream: true });
+  const { page, close } = await open(browser, '/requests');
+  await page.locator('a.row').first().click();
+  const marked = layer => page.$$eval(`.${layer} tr.mark`, rows => rows.map(row => row.dataset.cause));
+  await page.locator('.l3 tr[data-cause]').nth(1).hover();
+  await page.waitForSelector('.l4 tr.mark');
+  const [cause] = await marked('l3');
+  assert.ok((await marked('l4')).every(found => found === cause));
+  await page.mouse.move(0, 0);
+  await page.waitForFunction(() => document.querySelectorAll('tr.mark').length === 0);
+  await page.keyboard.press(']');
+  await page.keyboard.press(']');
+  assert.deepEqual(await marked('l3'), ['1']);
+  await close();
+});

@@ -63,17 +63,8 @@ pub async fn overview(request: HttpRequest, context: Context) -> Result<HttpResp
     let minutes = asked.and_then(|text| text.parse().ok()).unwrap_or(60);
     let metrics = context.gateway.metrics();
     let overview = metrics.series.overview(minutes);
-    let catalogue = &context.snapshot.catalogue;
-    let is_premium = |id: &str| {
-        catalogue
-            .card(id)
-            .is_some_and(|card| card.any_llm.premium == Some(true))
-    };
-    let premium = overview.models.iter().map(|model| model.name.as_str());
-    let premium: Vec<&str> = premium.filter(|id| is_premium(id)).collect();
     Ok(HttpResponse::Ok().json(json!({
         "overview": &overview,
-        "premium": premium,
         "open_streams": metrics.open_streams.get(),
         "in_flight": context.gateway.inflight(),
     })))
