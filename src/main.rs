@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use fal_gateway::cli::args::{Cli, Command, KeysCommand};
 use fal_gateway::cli::{
-    chat, check, completions, demo, doctor, emulator, eval, explain, health, init, keys, man,
-    models, serve, store, terminal,
+    chat, check, completions, demo, doctor, emulator, eval, explain, health, init, keys, launch,
+    man, models, serve, store, terminal,
 };
 
 fn main() -> ExitCode {
@@ -42,6 +42,7 @@ fn run(command: Command, out: &mut impl Write) -> io::Result<u8> {
             KeysCommand::Hash => keys::hash_key(&mut io::stdin().lock(), out),
         },
         Command::Store(args) => store::store(&args.command, &args.overrides.to_sources(), out),
+        Command::Launch(args) => launch::launch(&args, out),
         Command::Init(args) if args.file.as_os_str() == "-" => init::print_template(out),
         Command::Init(args) => init::init(&args.file, out),
         Command::Man => man::print_man(out),

@@ -68,6 +68,9 @@ pub enum Command {
     Keys(KeysArgs),
     /// Look at the store, or bring its tables up to date.
     Store(StoreArgs),
+    /// Start a client that is pointed at a running gateway; without a name, list the clients.
+    #[command(after_help = LAUNCH_EXAMPLES)]
+    Launch(LaunchArgs),
     /// Write a settings file to begin with: every setting, commented out.
     Init(InitArgs),
     /// Print the manual page.
@@ -113,6 +116,16 @@ Examples:
 
 How many calls it may make at most is printed first. The exit code is 1 if any answer was delivered
 that breaks a promise.";
+
+const LAUNCH_EXAMPLES: &str = "\
+Examples:
+  fal-gateway launch                                   (which clients there are)
+  fal-gateway launch codex
+  fal-gateway launch aider -m google/gemini-2.5-flash README.md
+  fal-gateway launch opencode --print                  (shows what would be set, and starts nothing)
+
+Options of this command stand before the client's own arguments; what follows them goes to the
+client. Your own settings of the client are not changed.";
 
 const MAN_EXAMPLES: &str = "\
 Example:
@@ -426,6 +439,41 @@ pub enum StoreCommand {
     Migrate,
     /// Read all of it and name what is damaged; if anything is, exit with 1.
     Check,
+}
+
+#[derive(Debug, Args)]
+pub struct LaunchArgs {
+    /// The client
+    #[arg(value_name = "CLIENT")]
+    pub client: Option<String>,
+    /// Model to ask [default: openai/gpt-4o-mini]
+    #[arg(short, long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Base URL of the gateway
+    #[arg(
+        long,
+        value_name = "BASE_URL",
+        default_value = "http://127.0.0.1:3250/v1"
+    )]
+    pub url: String,
+    /// Client key [default: demo, which a gateway without client keys takes]
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "FAL_GATEWAY_KEY",
+        hide_env_values = true
+    )]
+    pub key: Option<SecretString>,
+    /// Print what the client would be given, as commands of a shell, and start nothing
+    #[arg(long)]
+    pub print: bool,
+    /// Arguments for the client
+    #[arg(
+        value_name = "ARGUMENTS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub arguments: Vec<String>,
 }
 
 #[derive(Debug, Args)]

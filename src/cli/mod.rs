@@ -14,6 +14,7 @@ mod hardening;
 pub mod health;
 pub mod init;
 pub mod keys;
+pub mod launch;
 pub mod man;
 pub mod models;
 pub mod serve;

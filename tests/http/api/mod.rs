@@ -22,6 +22,7 @@ mod framing;
 mod holding;
 mod images;
 mod keys;
+mod launch;
 mod limits;
 mod logs;
 mod malformed;

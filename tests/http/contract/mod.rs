@@ -11,6 +11,7 @@ mod eval;
 mod fates;
 mod naming;
 mod readme;
+mod recipes;
 mod routes;
 
 use std::path::Path;

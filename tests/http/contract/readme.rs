@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::contract::description::{Judge, document};
 use crate::contract::fates::{CHAT, COMPLETIONS, Face, MESSAGES, RESPONSES, name};
-use crate::contract::{eval, file};
+use crate::contract::{eval, file, recipes};
 
 /// The fields of a chat request by what becomes of them.
 fn fields() -> String {
@@ -89,9 +89,11 @@ fn the_generated_parts_are_up_to_date() {
 #[test]
 fn the_table_of_the_evaluation_is_up_to_date() {
     generated("docs/evaluation.md", "eval", &eval::table());
+    generated("docs/clients/README.md", "clients", &recipes::table());
+    generated("README.md", "clients", &recipes::overview());
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
