@@ -4,8 +4,8 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin fal-gateway \
-    && cp target/release/fal-gateway /usr/local/bin/fal-gateway
+    cargo build --profile dist --locked --all-features --bin fal-gateway \
+    && cp target/dist/fal-gateway /usr/local/bin/fal-gateway
 
 # No shell, no package manager: the program, glibc and certificates.
 FROM gcr.io/distroless/cc-debian12:nonroot

@@ -1,6 +1,6 @@
 //! How far the gateway's estimate of tokens is from the count of `o200k_base`, by kind of text.
 //!
-//! `cargo run --example token-error`
+//! `cargo run --features tokenizer --example token-error`
 
 use fal_gateway::translate::{tokenizer, usage};
 

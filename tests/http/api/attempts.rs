@@ -376,6 +376,7 @@ fn fals_own_words_reach_the_caller() {
 }
 
 #[test]
+#[cfg(feature = "tokenizer")]
 fn exact_counts_hold_after_a_re_ask() {
     let fal = Emulated::start();
     let count = |words: &str| {

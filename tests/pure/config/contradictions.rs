@@ -64,6 +64,17 @@ fn the_consoles_address_gives_no_credit_away_either() {
 }
 
 #[test]
+fn a_setting_whose_feature_is_missing_is_refused_by_its_name() {
+    let exact = file("[usage]\ncount = \"exact\"");
+    if cfg!(feature = "tokenizer") {
+        load(&exact);
+    } else {
+        let found = problems(&exact);
+        assert!(found.contains("the feature `tokenizer`"), "{found}");
+    }
+}
+
+#[test]
 fn a_refused_value_causes_no_second_problem() {
     let sources = file("[auth]\nkeys = [\"plain\"]")
         .with_env("FAL_KEY", "id:secret")

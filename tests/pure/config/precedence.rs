@@ -203,7 +203,7 @@ fn durations_sizes_switches_and_words_are_read() {
         "[server]\nheader_timeout = \"500ms\"\nheartbeat = \"0s\"\nworkers = 3\nmax_connections = \"9\"\n\
          [fal]\nfirst_byte_timeout = \"2m\"\nmissing_final = \"accept\"\nenterprise = true\nmax_event = \"64KiB\"\n\
          [limits]\noverflow = \"drop_oldest\"\nmax_prompt_chars = 5000\n\
-         [images]\nupload_threshold = \"4MB\"\n[usage]\ncount = \"exact\"",
+         [images]\nupload_threshold = \"4MB\"\n[usage]\nalways_stream = true",
     ));
     assert_eq!(config.server.header_timeout, Duration::from_millis(500));
     assert_eq!(config.server.heartbeat, None);
@@ -219,7 +219,7 @@ fn durations_sizes_switches_and_words_are_read() {
     assert_eq!(config.limits.overflow, Overflow::DropOldest);
     assert_eq!(config.limits.max_prompt_chars, Some(5000));
     assert_eq!(config.images.upload_threshold, Some(4_000_000));
-    assert_eq!(config.usage.count, UsageCount::Exact);
+    assert!(config.usage.always_stream);
 }
 
 #[test]
