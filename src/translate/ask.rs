@@ -18,6 +18,9 @@ pub struct Ask<'a> {
     /// Whether the API knows no conversations: there is one text, and the answer goes on with it.
     pub is_text: bool,
     pub conversation: Conversation<'a>,
+    /// Whether its oldest turns may be left out where it would be too long, whatever the operator
+    /// has set.
+    pub drops_oldest: bool,
     /// Where the last image stands in the request, for refusals of it.
     pub last_image: Option<String>,
     pub sampling: Sampling,

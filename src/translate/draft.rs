@@ -207,6 +207,7 @@ impl<'a> Draft<'a> {
             is_text: false,
             may_be_kept: !self.forbids_keeping,
             conversation,
+            drops_oldest: false,
             last_image: None,
             sampling: Sampling {
                 temperature: self.temperature,

@@ -5,7 +5,7 @@ use super::call::{Call, Endpoint, PromptCall, Variant};
 use super::contract::{Contract, Schemas};
 use super::correction::Forms;
 use super::cost::Cost;
-use super::fold::{Folded, PromptLimits, Truncation, fold};
+use super::fold::{Folded, Overflow, PromptLimits, Truncation, fold};
 use super::guide::{DialectContext, Guide, GuideSettings, contract};
 use super::notes::Notes;
 use super::plan::{PlanLimits, Target, Written};
@@ -34,7 +34,13 @@ pub(super) fn write<'a>(
         contract,
         forms,
         fold,
-    } = prompt(ask, &target.id, schemas, &plan_limits.room, plan_limits)?;
+    } = prompt(
+        ask,
+        &target.id,
+        schemas,
+        &room(ask, plan_limits),
+        plan_limits,
+    )?;
     // The images that are sent count, which may be fewer than there were.
     let variant = variant(!folded.image_urls.is_empty(), target, plan_limits)?;
     let prompt_tokens = usage::prompt_tokens(
@@ -60,6 +66,18 @@ pub(super) fn write<'a>(
             input: input(folded, target, sampling, ask, notes),
         }),
     })
+}
+
+/// The room there is for this request, and what becomes of it where that is too little.
+fn room(ask: &Ask<'_>, plan_limits: &PlanLimits) -> PromptLimits {
+    let room = plan_limits.room;
+    match ask.drops_oldest {
+        true => PromptLimits {
+            overflow: Overflow::DropOldest,
+            ..room
+        },
+        false => room,
+    }
 }
 
 /// A request as two texts.

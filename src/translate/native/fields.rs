@@ -53,6 +53,8 @@ impl<'a> Fields<'_, 'a> {
         if ask.priority.is_some() {
             notes.without_effect(&["service_tier"], "priority");
         }
+        // The upstream takes what the model takes.
+        notes.without_effect(&["truncation"], "");
         ChatRequest {
             model,
             stream: self.is_stream,

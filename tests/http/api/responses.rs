@@ -285,3 +285,46 @@ fn what_was_not_paid_for_is_asked_again() {
     }
     assert_eq!(fal.requests(2).len(), 2);
 }
+
+/// Whole exchanges, from the oldest on, and only where the caller allows it.
+#[test]
+fn what_is_too_long_is_refused_or_cut_as_the_caller_says() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().set("limits.max_prompt_chars", "600").start();
+    let mut input = Vec::new();
+    for (number, word) in ["first", "second", "third"].iter().enumerate() {
+        input.push(json!({"role": "user", "content": format!("{word} {}", "x".repeat(120))}));
+        let call = json!({"type": "function_call", "call_id": format!("call_{number}"), "name": "look", "arguments": "{}"});
+        let output = json!({"type": "function_call_output", "call_id": format!("call_{number}"), "output": format!("seen {word}")});
+        input.extend([call, output]);
+    }
+    input.push(json!({"role": "user", "content": "echo the end"}));
+    let ask = |truncation: &str| {
+        let body = json!({"model": "openai/gpt-4o-mini", "input": input, "truncation": truncation});
+        gateway.call(&post(&body))
+    };
+    let refused = ask("disabled");
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert_eq!(refused.error()["code"], "context_length_exceeded");
+    assert_eq!(refused.error()["param"], "input");
+    let cut = ask("auto");
+    assert_eq!(cut.status, 200, "{}", cut.text());
+    let fold = cut.header("x-gateway-fold").unwrap_or_default().to_owned();
+    assert!(fold.contains("dropped="), "{fold}");
+    let emulated = cut.header("x-gateway-emulated").unwrap_or_default();
+    assert!(emulated.contains("truncation"), "{emulated}");
+    assert_eq!(cut.json()["truncation"], "auto");
+    let requests = fal.requests(1);
+    let prompt = requests[0]["body"]["prompt"].as_str().unwrap();
+    assert!(
+        !prompt.contains("first") && prompt.contains("echo the end"),
+        "{prompt}"
+    );
+    // No output stays whose call is gone.
+    for word in ["second", "third"] {
+        assert_eq!(
+            prompt.contains(&format!("{word} x")),
+            prompt.contains(&format!("seen {word}"))
+        );
+    }
+}

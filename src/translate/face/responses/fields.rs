@@ -189,7 +189,7 @@ pub fn truncation<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     draft.keep(field);
     match word.as_ref() {
         "disabled" => Ok(Found::NoEffect),
-        "auto" => Ok(Found::Ignored),
+        "auto" => Ok(Found::Emulated),
         _ => Err(field.invalid("Invalid 'truncation': it must be auto or disabled.")),
     }
 }

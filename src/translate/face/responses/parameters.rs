@@ -33,7 +33,7 @@ pub const PARAMETERS: &[Parameter] = &[
     row("prompt", Refused, "a template lives at OpenAI", rules::refused),
     row("moderation", Refused, "nothing is moderated here, and silence would read as a clean result", rules::refused),
     row("store", Ignored, "nothing is stored, and the answer says so; false tells fal, too, to keep nothing of the request", rules::store),
-    row("truncation", Ignored, "`disabled` says nothing; see `limits.overflow` for long conversations", fields::truncation),
+    row("truncation", Emulated, "`auto` leaves out the oldest turns where a limit of characters is known (`limits.max_prompt_chars`, or what fal has refused); what is too long for the model itself is refused", fields::truncation),
     row("top_p", Ignored, "1 says nothing", fields::top_p),
     row("max_tool_calls", Ignored, "it counts the tools that OpenAI runs, of which there are none", fields::max_tool_calls),
     row("context_management", Ignored, "nothing is compacted", rules::ignored),

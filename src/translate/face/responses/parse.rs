@@ -72,10 +72,14 @@ pub fn parse<'a>(
         }
     }
     let (conversation, last_image) = builder.finish()?;
+    let truncation = draft.kept("truncation");
+    let truncation = truncation.and_then(|field| field.parse::<Text<'a>>("a word").ok());
+    let drops_oldest = truncation.is_some_and(|word| word.as_str() == "auto");
     let mut ask = Ask {
         tools,
         format,
         last_image,
+        drops_oldest,
         ..draft.into_ask(conversation, &NAMES)
     };
     ask.sampling.max_tokens_name = "max_output_tokens";
