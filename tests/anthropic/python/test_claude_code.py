@@ -75,3 +75,11 @@ def test_all_its_tools_and_the_names_of_claudes_are_taken(run):
     """What the emulator makes of two dozen tools is its own affair; that they are taken is not."""
     outcome = run("echo Hello there", "--model", "opus")
     assert (outcome["is_error"], outcome["subtype"]) == (False, "success"), outcome
+
+
+def test_the_context_is_shown_without_a_call(run):
+    """It counts every part of its context, and buys an answer for each where nobody counts."""
+    before = said_to_fal("")
+    outcome = run("/context")
+    assert not outcome["is_error"], outcome
+    assert said_to_fal("") == before

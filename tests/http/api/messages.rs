@@ -7,26 +7,26 @@ use crate::support::{
     whole,
 };
 
-fn request(text: &str, stream: bool) -> Value {
+pub(super) fn request(text: &str, stream: bool) -> Value {
     json!({
         "model": "openai/gpt-4o-mini", "max_tokens": 1000, "stream": stream,
         "messages": [{"role": "user", "content": text}],
     })
 }
 
-fn post(path: &str, body: &Value) -> Call {
+pub(super) fn post(path: &str, body: &Value) -> Call {
     Call::new("POST", path)
         .header("content-type", "application/json")
         .header("anthropic-version", "2023-06-01")
         .body(body.to_string())
 }
 
-fn ask(gateway: &TestGateway, body: &Value) -> Answer {
+pub(super) fn ask(gateway: &TestGateway, body: &Value) -> Answer {
     gateway.call(&post("/v1/messages", body))
 }
 
 /// Status, type and code of an error, which has to be in Anthropic's envelope.
-fn verdict(answer: &Answer) -> String {
+pub(super) fn verdict(answer: &Answer) -> String {
     let body = answer.json();
     assert_eq!(body["type"], "error", "{body}");
     let id = answer.header("request-id");
@@ -43,7 +43,7 @@ fn verdict(answer: &Answer) -> String {
 
 /// The events of a stream, which has to keep to the grammar: a block at a time, its deltas of its
 /// kind, numbers without gaps, and one ending.
-fn events(body: &str) -> Vec<Value> {
+pub(super) fn events(body: &str) -> Vec<Value> {
     let frames = body.strip_suffix("\n\n").unwrap().split("\n\n");
     let mut events: Vec<Value> = Vec::new();
     let (mut open, mut next) = (None, 0);

@@ -11,6 +11,7 @@ mod billing;
 mod bodies;
 mod browsers;
 mod calling;
+mod claude;
 mod concurrency;
 mod disconnect;
 mod dns_rebinding;

@@ -99,3 +99,28 @@ async fn any_other_path_is_404_in_the_envelope() {
         }
     }
 }
+
+/// Whoever adds a route has to decide whether strangers may call it.
+#[actix_web::test]
+async fn all_but_probes_ask_for_a_key() {
+    const OPEN: [&str; 6] = [
+        "/",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi.json",
+        "/readyz",
+    ];
+    let world = Gateway::keyed("", "sk-fg-alice");
+    for (method, path) in routes_in_the_code() {
+        let is_open = OPEN.contains(&path.as_str());
+        let (method, path) = (method.as_str(), concrete(&path));
+        let answer = send(world.request(method, &path)).await;
+        assert_eq!(
+            answer.status == 401,
+            !is_open,
+            "{method} {path}: {}",
+            answer.status
+        );
+    }
+}
