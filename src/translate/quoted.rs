@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::ask::{Conversation, Part, Speaker, Turn};
 use super::plain::{Plain, letters};
 
-/// QuotedCalles of calls that are kept; with more, the tool's name alone decides.
+/// So many calls are kept; with more, the tool's name alone decides.
 const MAX_CALLS: usize = 32;
 /// So many bytes before a name and behind it in which its arguments are looked for, at most.
 const MAX_AROUND: usize = 4096;

@@ -245,6 +245,37 @@ fn keyed(text: &str, contract: &Contract) -> String {
     }
 }
 
+/// Words that were sent cannot be taken back, so none are sent before it is known what they belong to.
+#[test]
+fn words_around_json_are_left_out_of_a_stream_as_of_a_whole_answer() {
+    let streamed = r#""response_format": {"type": "json_object"}, "stream": true"#;
+    let whole = r#""response_format": {"type": "json_object"}"#;
+    for (text, delivered) in [
+        ("Here it is:\n{\"a\": 1}", "{\"a\": 1}"),
+        ("Here it is:\n```json\n{\"a\": 1}\n```\nDone.", "{\"a\": 1}"),
+        ("Set {x} is it: {\"a\": 1}", "{\"a\": 1}"),
+        ("{\"a\": 1} and more", "{\"a\": 1}"),
+        ("Well, {\"a\": 1,}", "{\"a\": 1}"),
+    ] {
+        for wish in [streamed, whole] {
+            let outcome = shape(&contract(wish), text, &[1; 64]);
+            assert_eq!(
+                (outcome.text.as_str(), &outcome.verdict),
+                (delivered, &Verdict::Met)
+            );
+        }
+    }
+    let nothing = "There is none.";
+    for wish in [streamed, whole] {
+        let outcome = shape(&contract(wish), nothing, &[1; 64]);
+        let Verdict::Unmet(violation) = outcome.verdict else {
+            panic!("{wish}: it is asked for again");
+        };
+        assert_eq!(violation.instead.unwrap().text, nothing);
+        assert_eq!(outcome.text, "");
+    }
+}
+
 /// The promises that hold for whatever a model writes.
 fn judge(contract: &Contract, outcome: &Outcome) -> Result<(), TestCaseError> {
     let tools = contract.tools.as_ref();

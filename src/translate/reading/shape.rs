@@ -12,7 +12,7 @@ use super::leniency;
 use super::marker::Guard;
 use super::verdict::{ContractViolation, Verdict};
 use crate::translate::contract::{Contract, FormatContract};
-use crate::translate::json::RootScanner;
+use crate::translate::json::{Progress, RootScanner};
 use crate::translate::tools::Dialect;
 
 /// Takes a model's text and gives out what of it is answer and what is a call.
@@ -182,7 +182,10 @@ impl Shaper {
         if self.calls > 0 {
             return Verdict::Met;
         }
-        if self.is_calls_only || (self.has_cut() && !self.has_passed) {
+        if self.is_calls_only {
+            return self.calls_before_result(out);
+        }
+        if self.has_cut() && !self.has_passed {
             return Verdict::Unmet(self.nothing_left());
         }
         let has_tools = !self.contract.known_tools().is_empty();
@@ -271,7 +274,15 @@ impl Shaper {
         let is_required = self.contract.requires_call();
         match (&mut self.live, &self.contract.format) {
             _ if is_required || self.is_calls_only => self.held.push_str(text),
-            (Some(live), _) => live.push(text, &mut out.text),
+            (Some(live), _) => {
+                let from = out.text.len();
+                live.push(text, &mut out.text);
+                // What begins with prose is cleaned once all of it is there, as a whole answer is.
+                if live.progress() == Progress::Prose {
+                    self.held.push_str(out.text.get(from..).unwrap_or_default());
+                    out.text.truncate(from);
+                }
+            }
             (None, FormatContract::Json { .. }) => self.held.push_str(text),
             (None, FormatContract::Text) => out.text.push_str(text),
         }

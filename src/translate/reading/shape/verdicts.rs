@@ -1,12 +1,13 @@
 //! What an answer amounts to once all of it is there, where it is no more than text.
 
 use super::super::arguments::{BROKE_OFF, Doubt};
+use super::super::envelope::RawCall;
 use super::super::event::Fault;
 use super::super::required;
 use super::super::verdict::{BestEffort, ContractViolation, Verdict};
 use super::{Shaped, Shaper};
 use crate::translate::contract::FormatContract;
-use crate::translate::json::{self, Fix};
+use crate::translate::json::{self, Fix, Progress};
 
 impl Shaper {
     /// The verdict on an answer of which nothing is left but markup.
@@ -90,6 +91,24 @@ impl Shaper {
                 instead: None,
             });
         }
+        self.found_calls(calls, out)
+    }
+
+    /// Nothing but calls counts, and they are followed by something else: in a tool's result, by what
+    /// the model makes up as such.
+    pub(super) fn calls_before_result(&mut self, out: &mut Shaped) -> Verdict {
+        let text = std::mem::take(&mut self.held);
+        let calls = match &self.contract.tools {
+            Some(tools) => required::calls_at_start(&text, tools),
+            None => Vec::new(),
+        };
+        match calls.is_empty() {
+            true => Verdict::Unmet(self.nothing_left()),
+            false => self.found_calls(calls, out),
+        }
+    }
+
+    fn found_calls(&mut self, calls: Vec<RawCall>, out: &mut Shaped) -> Verdict {
         for raw in calls {
             if self.is_full() {
                 break;
@@ -124,11 +143,11 @@ impl Shaper {
         else {
             return Verdict::Met;
         };
-        if !is_held {
-            if let Some(live) = &mut self.live {
-                live.finish(&mut out.text);
+        if let (false, Some(live)) = (*is_held, &mut self.live) {
+            live.finish(&mut self.held);
+            if live.progress() != Progress::Prose {
+                return Verdict::Met;
             }
-            return Verdict::Met;
         }
         let text = std::mem::take(&mut self.held);
         match json::parse_arguments(&text, schema.as_deref()) {
