@@ -153,6 +153,39 @@ fn a_call_inside_a_repeated_result_is_read() {
     }
 }
 
+/// A model that goes on as if the tool had run has called it all the same.
+#[test]
+fn a_call_before_a_result_that_was_made_up_is_read_and_the_result_is_dropped() {
+    let call = "{\"name\": \"look\", \"arguments\": {\"a\": 1}}";
+    for choice in ["auto", "required"] {
+        let reading = reading(&json!({"tools": tools(), "tool_choice": choice}));
+        for made_up in [
+            "{\"result\": \"sunny\"}",
+            "{\"result\": \"sunn",
+            "It is sunny.",
+            "</tool_result-KEY>",
+        ] {
+            let answer = format!("<tool_result-KEY>\n{call}\n{made_up}");
+            let heard = hear(&reading, &answer);
+            assert_eq!(
+                (heard.calls.len(), heard.text.as_str()),
+                (1, ""),
+                "{answer}"
+            );
+            assert_eq!(reason(&heard), Some(FinishReason::ToolCalls), "{answer}");
+        }
+        for none in [
+            format!("<tool_result-KEY>\n{call}\n{{\"name\": \"look\", \"argum"),
+            "<tool_result-KEY>\n{\"name\": \"look\", \"arguments\": {\"a\": \"b\"}}\nsunny"
+                .to_owned(),
+        ] {
+            let heard = hear(&reading, &none);
+            assert_eq!(heard.calls.len(), 0, "{none}");
+            assert!(matches!(heard.endings[..], [Ending::Unmet(_)]), "{none}");
+        }
+    }
+}
+
 /// No answer was written, though something was: the model is asked again, or the caller is told.
 #[test]
 fn an_answer_of_nothing_but_tags_is_no_success() {

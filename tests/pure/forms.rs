@@ -102,7 +102,7 @@ fn weather(city: &str) -> (String, Value) {
 
 /// A form with one call, and one of the names by which it is counted; `""` where it is the form
 /// that is asked for in one of the dialects.
-const ONE: [(&str, &str); 78] = [
+const ONE: [(&str, &str); 79] = [
     (
         "",
         "<tool_calls k=\"KEY\">\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_calls>",
@@ -178,6 +178,10 @@ const ONE: [(&str, &str); 78] = [
     (
         "",
         "```json\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n```",
+    ),
+    (
+        "",
+        "```tool_calls-KEY\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n```",
     ),
     (
         "tool-fence",

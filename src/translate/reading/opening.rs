@@ -339,7 +339,7 @@ fn is_fence_line(line: &str) -> bool {
         && word.len() <= 16
         && word
             .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+            .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-'))
 }
 
 fn could_be_element(tag: &str) -> bool {

@@ -44,13 +44,36 @@ pub fn calls(text: &str, contract: &ToolContract) -> Vec<RawCall> {
     vec![alone]
 }
 
+/// The calls that a text begins with, if they fit and what follows them is none.
+pub fn calls_at_start(text: &str, contract: &ToolContract) -> Vec<RawCall> {
+    let names = names(contract);
+    let text = text.trim_start();
+    if Opening::of(text, &names) != Opening::Settled {
+        return Vec::new();
+    }
+    let Some((mut calls, after)) = parse_prefix(text, &names) else {
+        return Vec::new();
+    };
+    for call in &mut calls {
+        name_tool(call, &contract.tools);
+    }
+    let are_meant = calls
+        .iter()
+        .all(|call| fits(call, &contract.tools) && !is_quoted(call, contract, false));
+    match are_meant && Opening::of(after, &names) == Opening::No {
+        true => calls,
+        false => Vec::new(),
+    }
+}
+
+fn names(contract: &ToolContract) -> Vec<String> {
+    let names = contract.tools.iter().map(|tool| tool.name.clone());
+    names.collect()
+}
+
 /// The calls that name a tool, wherever they begin.
 fn named_calls(text: &str, contract: &ToolContract) -> Vec<RawCall> {
-    let names: Vec<String> = contract
-        .tools
-        .iter()
-        .map(|tool| tool.name.clone())
-        .collect();
+    let names = names(contract);
     let mut calls = Vec::new();
     let mut tries = 0;
     let mut from = 0;
