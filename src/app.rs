@@ -27,6 +27,7 @@ use actix_web::web::ThinData;
 use socket2::{Domain, Socket, Type};
 
 use crate::access::{Holder, Shares};
+use crate::accounts::Keeper;
 use crate::api;
 use crate::api::address;
 use crate::api::connection::{Guarded, Wire};
@@ -83,6 +84,8 @@ pub struct ShutdownHandle {
 
 /// How long streams have, once they are told to end, to say so.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a stop waits for the books of the budgets.
+const BOOKS_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Application {
     /// Binds the address and gets everything ready; nothing is served yet.
@@ -185,6 +188,7 @@ impl Application {
     /// When the listener fails.
     pub async fn run(self) -> io::Result<()> {
         actix_web::rt::spawn(refresh::keep_up(Arc::clone(&self.gateway)));
+        actix_web::rt::spawn(keep_books(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(balance::keep_up(self.gateway));
         let others = self.others.into_iter().map(|other| other.server);
         let servers = std::iter::once(self.server).chain(others);
@@ -206,10 +210,20 @@ impl ShutdownHandle {
             stopping.enforced.cancel();
             let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.gateway.until_idle()).await;
         }
+        stopping.spent.cancel();
+        let _ = tokio::time::timeout(BOOKS_TIMEOUT, stopping.settled.cancelled()).await;
         for server in &self.servers {
             server.stop(true).await;
         }
     }
+}
+
+/// Keeps the books of the budgets, until nothing is spent any more.
+async fn keep_books(gateway: Arc<Gateway>) {
+    let keeper = Keeper::new(Arc::clone(gateway.purses()), gateway.store().clone());
+    let stopping = gateway.stopping();
+    keeper.keep(stopping.spent.clone()).await;
+    stopping.settled.cancel();
 }
 
 /// A listener for the API, with the console or without it.

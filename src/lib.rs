@@ -6,6 +6,7 @@
 #![deny(clippy::expect_used)]
 
 pub mod access;
+pub mod accounts;
 pub mod api;
 pub mod app;
 pub mod budget;

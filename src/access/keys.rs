@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::ModelRules;
 use super::limits::{Limiter, Limiters, Owner, RateLimits};
+use super::purses::{Purse, Purses};
 use crate::config::{Config, Key, KeyHash, Scope};
 
 /// The keys that open the gateway.
@@ -50,6 +51,8 @@ pub struct ClientKey {
     disabled: bool,
     /// The key's own, then its project's.
     limiters: Vec<Arc<Limiter>>,
+    /// The same, of budgets.
+    purses: Vec<Arc<Purse>>,
 }
 
 /// What several keys have in common.
@@ -58,6 +61,7 @@ pub struct Project {
     models: ModelRules,
     disabled: bool,
     limiter: Option<Arc<Limiter>>,
+    purses: Vec<Arc<Purse>>,
 }
 
 /// Why a key does not open.
@@ -87,8 +91,8 @@ impl ClientKeys {
         }
     }
 
-    /// All client keys that are configured, with their limits from now on.
-    pub fn of(config: &Config, limiters: &Limiters) -> Self {
+    /// All client keys that are configured, with their limits and budgets from now on.
+    pub fn of(config: &Config, limiters: &Limiters, purses: &Purses) -> Self {
         let mut keys = Self::new(&config.auth.keys);
         let projects: BTreeMap<&str, Arc<Project>> = config
             .projects
@@ -96,13 +100,13 @@ impl ClientKeys {
             .map(|project| {
                 (
                     project.name.as_str(),
-                    Arc::new(Project::of(project, limiters)),
+                    Arc::new(Project::of(project, limiters, purses)),
                 )
             })
             .collect();
         for key in &config.keys {
             let project = key.project.as_deref().and_then(|name| projects.get(name));
-            let known = Arc::new(ClientKey::of(key, project.cloned(), limiters));
+            let known = Arc::new(ClientKey::of(key, project.cloned(), limiters, purses));
             if let Some(hash) = &key.previous_hash {
                 let entry = Entry {
                     key: Arc::clone(&known),
@@ -160,21 +164,30 @@ impl ClientKey {
             expires: None,
             disabled: false,
             limiters: Vec::new(),
+            purses: Vec::new(),
         }
     }
 
-    fn of(key: &Key, project: Option<Arc<Project>>, limiters: &Limiters) -> Self {
+    fn of(key: &Key, project: Option<Arc<Project>>, limiters: &Limiters, purses: &Purses) -> Self {
         let id: Arc<str> = key.name.as_str().into();
         let limits = limits(
             key.requests_per_minute,
             key.tokens_per_minute,
             key.concurrency,
         );
-        let own = limits.map(|limits| limiters.set(Owner::Key(Arc::clone(&id)), limits));
+        let owner = Owner::Key(Arc::clone(&id));
+        let own_purses = key
+            .budgets
+            .iter()
+            .map(|terms| purses.set(&owner.label(), terms));
+        let shared_purses = project.iter().flat_map(|project| &project.purses).cloned();
+        let purses = own_purses.chain(shared_purses).collect();
+        let own = limits.map(|limits| limiters.set(owner, limits));
         let shared = project.as_ref().and_then(|project| project.limiter.clone());
         Self {
             id: ClientKeyId(id),
             limiters: own.into_iter().chain(shared).collect(),
+            purses,
             project,
             scopes: Some(key.scopes.clone()),
             models: Some(ModelRules::new(&key.models, key.premium)),
@@ -186,6 +199,11 @@ impl ClientKey {
     /// What limits the key, in the order in which it is asked.
     pub fn limiters(&self) -> &[Arc<Limiter>] {
         &self.limiters
+    }
+
+    /// What the key may spend, in the order in which it is asked.
+    pub fn purses(&self) -> &[Arc<Purse>] {
+        &self.purses
     }
 
     /// Whether the key is for this.
@@ -204,7 +222,7 @@ impl ClientKey {
 }
 
 impl Project {
-    fn of(project: &crate::config::Project, limiters: &Limiters) -> Self {
+    fn of(project: &crate::config::Project, limiters: &Limiters, purses: &Purses) -> Self {
         let limits = limits(
             project.requests_per_minute,
             project.tokens_per_minute,
@@ -212,6 +230,11 @@ impl Project {
         );
         let owner = || Owner::Project(project.name.as_str().into());
         Self {
+            purses: project
+                .budgets
+                .iter()
+                .map(|terms| purses.set(&owner().label(), terms))
+                .collect(),
             limiter: limits.map(|limits| limiters.set(owner(), limits)),
             models: ModelRules::new(&project.models, project.premium),
             disabled: project.disabled,
@@ -322,7 +345,8 @@ mod tests {
 
     fn configured(text: &str) -> ClientKeys {
         let sources = Sources::default().with_file("keys.toml", text);
-        ClientKeys::of(&Config::load(&sources).unwrap(), &Limiters::default())
+        let config = Config::load(&sources).unwrap();
+        ClientKeys::of(&config, &Limiters::default(), &Purses::default())
     }
 
     #[test]

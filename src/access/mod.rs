@@ -6,6 +6,7 @@ pub mod keys;
 pub mod known;
 pub mod limits;
 pub mod models;
+pub mod purses;
 pub mod shares;
 
 pub use failures::Failures;
@@ -13,4 +14,5 @@ pub use keys::{ClientKey, ClientKeyId, ClientKeys, Refused};
 pub use known::{KeyPrint, KnownKeys};
 pub use limits::{Limiter, Limiters};
 pub use models::ModelRules;
+pub use purses::Purses;
 pub use shares::{Holder, Seat, Shares};

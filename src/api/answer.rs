@@ -11,6 +11,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use uuid::Uuid;
 
 use super::auth::{Caller, presented_key};
+use super::budget;
 use super::context::Context;
 use super::error::ApiError;
 use super::extract;
@@ -22,7 +23,7 @@ use super::respond::{self, Reporter};
 use super::scope;
 use super::snapshot::{Snapshot, preference};
 use crate::config::Scope;
-use crate::engine::{self, Audience, Order, Run};
+use crate::engine::{self, Audience, Grant, Order, Run};
 use crate::observe::record::Record;
 use crate::translate::ask::{Ask, Delivery};
 use crate::translate::explain::explain;
@@ -97,7 +98,13 @@ async fn answer<F: Face>(
         return Ok(HttpResponse::Ok().json(explanation));
     }
     let repeat = repeat_key::<F>(request, context, &caller, &body)?;
-    order.grant = quota::take(request, context, &caller, &plan)?;
+    let allowance = budget::take(request, context, &caller, &order, &plan).await?;
+    let hold = quota::take(request, context, &caller, &plan)?;
+    order.grant = Some(Grant {
+        hold,
+        allowance,
+        since: context.gateway.since,
+    });
     let reporter = reporter::<F>(context, &caller, &scope.record, repeat);
     let opened = engine::open(order, plan).await;
     let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));

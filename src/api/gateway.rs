@@ -13,7 +13,7 @@ use super::auth::Caller;
 use super::console::Door;
 use super::repeated::PaidFailures;
 use super::snapshot::{Lasting, Snapshot};
-use crate::access::{Failures, Holder, KnownKeys, Seat, Shares};
+use crate::access::{Failures, Holder, KnownKeys, Purses, Seat, Shares};
 use crate::config::{Captured, Config};
 use crate::console::sessions::Sessions;
 use crate::observe::metrics::Metrics;
@@ -51,13 +51,17 @@ pub struct Gateway {
     idle: Notify,
 }
 
-/// The two moments of a shutdown.
+/// The moments of a shutdown.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     /// No new requests from here on.
     pub announced: CancellationToken,
     /// Answers that are still running are ended.
     pub enforced: CancellationToken,
+    /// Nothing is spent any more.
+    pub spent: CancellationToken,
+    /// What was in hand of budgets has been given back, as far as that was possible.
+    pub settled: CancellationToken,
 }
 
 /// Why a gateway cannot be built from settings that are fine by themselves.
@@ -171,6 +175,7 @@ impl Gateway {
         *current = snapshot;
         drop(current);
         self.lasting.limiters.prune();
+        self.lasting.purses.prune();
         Ok(())
     }
 
@@ -188,6 +193,11 @@ impl Gateway {
     /// What outlives requests.
     pub fn store(&self) -> &Database {
         &self.lasting.store
+    }
+
+    /// What keys and projects may spend.
+    pub fn purses(&self) -> &Arc<Purses> {
+        &self.lasting.purses
     }
 
     /// How far a shutdown has come.

@@ -8,6 +8,7 @@
 pub mod address;
 pub mod answer;
 pub mod auth;
+pub mod budget;
 mod catalogue;
 pub mod connection;
 pub mod console;

@@ -8,8 +8,7 @@ use actix_web::{HttpMessage, HttpRequest};
 use super::auth::Caller;
 use super::context::Context;
 use super::error::ApiError;
-use crate::access::limits::{self, Exceeded, Kind, Left, Levels, Tokens};
-use crate::engine::Grant;
+use crate::access::limits::{self, Exceeded, Hold, Kind, Left, Levels, Tokens};
 use crate::translate::plan::Plan;
 use crate::translate::problem::{Problem, ProblemKind};
 
@@ -44,7 +43,7 @@ pub fn take(
     context: &Context,
     caller: &Caller,
     plan: &Plan<'_>,
-) -> Result<Option<Grant>, ApiError> {
+) -> Result<Option<Hold>, ApiError> {
     let limiters = caller.key.as_ref().map(|key| key.limiters());
     let Some(limiters) = limiters.filter(|limiters| !limiters.is_empty()) else {
         return Ok(None);
@@ -57,10 +56,7 @@ pub fn take(
     });
     request.extensions_mut().insert(Told { levels, refused });
     match outcome {
-        Ok(hold) => Ok(Some(Grant {
-            hold,
-            since: gateway.since,
-        })),
+        Ok(hold) => Ok(Some(hold)),
         Err(exceeded) => {
             let limited = &gateway.metrics().limited;
             limited.with_label_values(&[word(exceeded.kind)]).inc();

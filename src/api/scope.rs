@@ -23,7 +23,7 @@ use super::context::Context;
 use super::error::{self, ApiError};
 use super::gateway::{Gateway, InFlightPermit, MemoryPermit, Worker};
 use super::paths::{self, Manner};
-use super::{quota, strangers};
+use super::{budget, quota, strangers};
 use crate::observe::record::Record;
 use crate::translate::problem::{Problem, ProblemKind, Source};
 
@@ -198,6 +198,7 @@ fn finish<B: MessageBody>(response: &mut ServiceResponse<B>, record: &Record, ma
     let request = response.request().clone();
     let headers = response.headers_mut();
     quota::tell(&request, headers);
+    budget::tell(&request, headers);
     if let Ok(id) = HeaderValue::from_str(record.request_id()) {
         headers.insert(HeaderName::from_static(manner.request_id), id.clone());
         headers.insert(REQUEST_ID, id);

@@ -12,7 +12,7 @@ use super::auth::{Access, presented_key};
 use super::catalogue::changes;
 use super::gateway::{BuildError, Shutdown};
 use super::lists;
-use crate::access::{ClientKeys, Limiters};
+use crate::access::{ClientKeys, Limiters, Purses};
 use crate::config::{self, Config, MissingFinal, Prefer, UsageCount, WhenGone};
 use crate::engine::count::TokenCounter;
 use crate::engine::observed::Observed;
@@ -60,6 +60,8 @@ pub struct Lasting {
     observed: Arc<Observed>,
     /// What keys and projects have taken of their limits.
     pub limiters: Limiters,
+    /// What they may spend.
+    pub purses: Arc<Purses>,
     /// Started by the first snapshot that counts tokens.
     counter: OnceLock<Arc<TokenCounter>>,
     /// What outlives requests.
@@ -85,6 +87,7 @@ impl Lasting {
             stopping: Shutdown::default(),
             observed: Arc::default(),
             limiters: Limiters::default(),
+            purses: Arc::default(),
             counter: OnceLock::new(),
             store: Database::open(&config.store)?,
             lists: RwLock::new(Arc::new(kept.unwrap_or_default())),
@@ -119,7 +122,7 @@ impl Snapshot {
         };
         Ok(Self {
             version,
-            access: access(&config, &lasting.limiters)?,
+            access: access(&config, lasting)?,
             admin_keys: ClientKeys::new(&config.auth.admin_key),
             catalogue: Catalogue::new(changes(&config.models, lasting.lists())),
             plan_limits: plan_limits(&config, secret),
@@ -149,10 +152,10 @@ impl Snapshot {
 
 /// The last thing here that can fail comes before the limits are set, so that settings which are
 /// refused leave them as they were.
-fn access(config: &Config, limiters: &Limiters) -> Result<Access, BuildError> {
+fn access(config: &Config, lasting: &Lasting) -> Result<Access, BuildError> {
     let fal = config.fal.key.as_ref().map(FalKey::new);
     let fal = fal.map(|key| key.ok_or(BuildError::FalKey)).transpose()?;
-    let clients = ClientKeys::of(config, limiters);
+    let clients = ClientKeys::of(config, &lasting.limiters, &lasting.purses);
     Ok(match fal {
         None => Access::PassThrough { clients },
         Some(fal) if clients.is_empty() => Access::Open { fal },

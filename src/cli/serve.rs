@@ -10,7 +10,7 @@ use super::store::exit_code;
 use super::terminal::tell;
 use crate::api::gateway::BuildError;
 use crate::app::{Application, Reloader, ShutdownHandle, Source, StartError};
-use crate::config::{Config, ConfigFile, Sources};
+use crate::config::{Config, ConfigFile, DatabaseUrl, Sources};
 use crate::observe::logging;
 use crate::store::StoreError;
 
@@ -134,8 +134,12 @@ fn announce(application: &Application, file: Option<&ConfigFile>) {
         "http"
     };
     let url = format!("{scheme}://{}/v1", application.address());
+    let store = match (&config.store.path, &config.store.url) {
+        (Some(path), _) => Some(path.display().to_string()),
+        (None, url) => url.as_ref().map(DatabaseUrl::shown),
+    };
     let settings = file.map(|file| file.full_path().display().to_string());
     let console = application.console_address();
     let console = console.map(|address| format!("{scheme}://{address}/"));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), api = %url, console, fal, callers = %who, settings, "serving");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), api = %url, console, fal, callers = %who, settings, store, "serving");
 }

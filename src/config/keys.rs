@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
-use super::kinds::{Choice, Count, KeyName, List, Moment, Optional, Pattern, PlainHash, Switch};
+use super::kinds::{
+    Budget, Choice, Count, KeyName, List, Moment, Optional, Pattern, PlainHash, Switch,
+};
 use super::problem::{did_you_mean, nearest};
 use super::reader::Reader;
 use super::records::record;
 use super::{Config, KeyHash};
+use crate::budget::Terms;
 
 record! {
     /// Client keys with what they may do, one table for each. Keys that may do anything can be
@@ -36,6 +39,10 @@ record! {
         tokens_per_minute: Option<usize>, Optional(Count(1, 1_000_000_000_000)), default "";
         /// Requests at the same time; unset for no limit.
         concurrency: Option<usize>, Optional(Count(1, 1_000_000)), default "";
+        /// What the key may spend: `1000/day` in fal's units, `25 usd/month`, `500 req/week`, `1000000
+        /// tok/total`, with a time zone, `soft` (only counted) or `premium` (models at the premium rate
+        /// alone) behind it. A request has to fit into all of them; empty for no budget.
+        budgets: Vec<Terms>, List(Budget), default "";
         /// When the key ends: a date such as `2027-01-31`, at whose beginning in UTC it ends, or a
         /// time such as `2027-01-31T18:00:00Z`.
         expires: Option<Timestamp>, Optional(Moment), default "";
@@ -63,6 +70,10 @@ record! {
         tokens_per_minute: Option<usize>, Optional(Count(1, 1_000_000_000_000)), default "";
         /// Requests at the same time; of all its keys together; unset for no limit.
         concurrency: Option<usize>, Optional(Count(1, 1_000_000)), default "";
+        /// What its keys together may spend: `1000/day` in fal's units, `25 usd/month`, `500 req/week`, `1000000
+        /// tok/total`, with a time zone, `soft` (only counted) or `premium` (models at the premium rate
+        /// alone) behind it. A request has to fit into all of them; empty for no budget.
+        budgets: Vec<Terms>, List(Budget), default "";
         /// Refuse all of its keys for now.
         disabled: bool, Switch, default "false";
     }
@@ -129,6 +140,51 @@ pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
     }
     refuse_equal_names(config, reader);
     refuse_equal_hashes(config, reader);
+    refuse_equal_budgets(config, reader);
+}
+
+/// Whether anybody has a budget.
+pub(super) fn has_budgets(config: &Config) -> bool {
+    let keys = config.keys.iter().map(|key| &key.budgets);
+    let projects = config.projects.iter().map(|project| &project.budgets);
+    keys.chain(projects).any(|budgets| !budgets.is_empty())
+}
+
+/// What is spent of budgets has to outlive the process: where no store is named they get one beside
+/// the settings file.
+pub(super) fn give_books(config: &mut Config) {
+    let is_named = config.store.path.is_some() || config.store.url.is_some();
+    let file = config.file.as_ref().map(|file| file.path.clone());
+    if let Some(file) = file.filter(|_| has_budgets(config) && !is_named) {
+        let books = file.with_extension("db");
+        let shown = books.display().to_string();
+        config.store.path = Some(books);
+        config.show(
+            "store.path",
+            &shown,
+            "beside the settings file, for the budgets",
+        );
+    }
+}
+
+/// Two budgets of one owner that count the same in the same time: which of them holds?
+fn refuse_equal_budgets(config: &Config, reader: &mut Reader) {
+    let keys = config.keys.iter();
+    let keys = keys.map(|key| ("key", &key.name, &key.budgets, &key.origin));
+    let projects = config.projects.iter();
+    let projects = projects.map(|one| ("project", &one.name, &one.budgets, &one.origin));
+    for (what, name, budgets, origin) in keys.chain(projects) {
+        let mut known: HashMap<String, &Terms> = HashMap::new();
+        for terms in budgets {
+            if let Some(first) = known.insert(terms.name(), terms) {
+                let sentence = format!(
+                    "the {what} `{name}` has the budgets `{first}` and `{terms}`, which count the \
+                     same; keep one of them."
+                );
+                reader.complain(origin, sentence);
+            }
+        }
+    }
 }
 
 fn refuse_equal_names(config: &Config, reader: &mut Reader) {

@@ -174,6 +174,7 @@ impl Config {
         let outcome = match config {
             Some(mut config) if problems.is_empty() => {
                 config.effective.clone_from(&effective);
+                keys::give_books(&mut config);
                 Ok(config)
             }
             _ => Err(problems),

@@ -2,7 +2,7 @@
 
 use super::problem::Problems;
 use super::reader::Reader;
-use super::{Config, Sources, consistency};
+use super::{Config, Sources, consistency, keys};
 
 impl Config {
     /// Makes freshly read settings fit to take the place of running ones: whatever needs a restart
@@ -22,6 +22,7 @@ impl Config {
     ) -> Result<Vec<&'static str>, Problems> {
         self.refuse_new_hands(running)?;
         let kept = self.keep(running);
+        self.refuse_first_budgets()?;
         if !kept.is_empty() {
             let mut reader = Reader::new(sources);
             consistency::refuse_contradictions(self, &mut reader);
@@ -31,6 +32,24 @@ impl Config {
             }
         }
         Ok(kept)
+    }
+
+    /// The first budgets of a gateway without a store need a file for their books, which a restart
+    /// opens.
+    fn refuse_first_budgets(&self) -> Result<(), Problems> {
+        let is_in_memory = self.store.path.is_none() && self.store.url.is_none();
+        if !is_in_memory || !keys::has_budgets(self) {
+            return Ok(());
+        }
+        let place = self
+            .file
+            .as_ref()
+            .map(|file| file.path.display().to_string());
+        let mut problems = Problems::default();
+        let sentence = "there are budgets now, and no store in which what is spent of them outlives the \
+                        process: restart, which opens one beside this file.";
+        problems.add(place.unwrap_or_default(), sentence.to_owned());
+        Err(problems)
     }
 
     fn keep(&mut self, running: &Self) -> Vec<&'static str> {

@@ -4,7 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::price;
 use crate::access::limits::Hold;
+use crate::access::purses::Allowance;
+use crate::budget::Spending;
+use crate::budget::spending::CallPrice;
 use crate::observe::record::{Record, Settlement};
 use crate::translate::cost::Cost;
 use crate::translate::reading::Usage;
@@ -40,15 +44,20 @@ pub struct Ledger {
     calls: Cell<u32>,
     calls_left: Cell<u32>,
     billed: Cell<Billed>,
+    /// How many calls are, or may be, paid for.
+    billed_calls: Cell<u32>,
+    /// What a call may cost at most, by the plan that is run.
+    price: Cell<CallPrice>,
     /// Tokens of each choice, all its attempts together.
     usage: RefCell<Vec<Usage>>,
-    grant: Option<Grant>,
+    grant: RefCell<Option<Grant>>,
 }
 
-/// What was taken of a caller's limits for a request.
+/// What was taken of a caller's limits and budgets for a request.
 #[derive(Debug)]
 pub struct Grant {
-    pub hold: Hold,
+    pub hold: Option<Hold>,
+    pub allowance: Option<Allowance>,
     /// When the limits' time began.
     pub since: Instant,
 }
@@ -61,8 +70,10 @@ impl Ledger {
             calls: Cell::new(0),
             calls_left: Cell::new(max_calls),
             billed: Cell::new(Billed::No),
+            billed_calls: Cell::new(0),
+            price: Cell::default(),
             usage: RefCell::new(vec![Usage::NOTHING; choices as usize]),
-            grant,
+            grant: RefCell::new(grant),
         })
     }
 
@@ -74,6 +85,20 @@ impl Ledger {
     /// Whether this many more calls may be made.
     pub fn has_calls_left(&self, wanted: u32) -> bool {
         self.calls_left.get() >= wanted
+    }
+
+    /// What each call may cost at most that is made from now on. Calls of an earlier plan were not
+    /// paid for, or there would be no other.
+    pub(super) fn priced(&self, price: CallPrice) {
+        self.price.set(price);
+    }
+
+    /// Whether the caller's budgets have room for a plan that may cost so much, in place of the one
+    /// before; what is missing is taken.
+    pub(super) fn affords(&self, worst: &Spending) -> bool {
+        let mut grant = self.grant.borrow_mut();
+        let allowance = grant.as_mut().and_then(|grant| grant.allowance.as_mut());
+        allowance.is_none_or(|allowance| allowance.grow(worst))
     }
 
     /// Takes a call out of those that are left; whether there was one.
@@ -98,6 +123,8 @@ impl Ledger {
             return;
         }
         self.billed.set(self.billed.get().max(billed));
+        self.billed_calls
+            .set(self.billed_calls.get().saturating_add(1));
         self.correct(choice, usage);
     }
 
@@ -143,9 +170,16 @@ impl Drop for Ledger {
             prompt_tokens: total.prompt,
             completion_tokens: total.completion,
         });
-        if let Some(Grant { hold, since }) = self.grant.take() {
-            let tokens = total.prompt.saturating_add(total.completion);
-            hold.settle(tokens, since.elapsed());
+        let Some(grant) = self.grant.get_mut().take() else {
+            return;
+        };
+        let tokens = total.prompt.saturating_add(total.completion);
+        if let Some(hold) = grant.hold {
+            hold.settle(tokens, grant.since.elapsed());
+        }
+        if let Some(allowance) = grant.allowance {
+            let (price, calls) = (self.price.get(), self.billed_calls.get());
+            allowance.settle(&price::spent(&price, calls, self.cost(), tokens));
         }
     }
 }

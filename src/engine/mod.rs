@@ -16,6 +16,7 @@ pub mod failure;
 pub mod ledger;
 pub mod observed;
 pub mod open;
+pub mod price;
 pub mod problem;
 pub mod retry;
 pub mod run;

@@ -14,6 +14,7 @@ use super::attempt::Shared;
 use super::failure::{Failure, another_model_may_do};
 use super::ledger::{Grant, Ledger};
 use super::observed::{Lengths, Longest, ObservedPlace};
+use super::price::{plan_price, plan_worst_case};
 use super::run::Run;
 use super::uploads::Uploads;
 use crate::observe::record::Record;
@@ -213,6 +214,7 @@ impl<'a> Walk<'_, '_, 'a> {
             }
             if may_go_round
                 && let Some((around, next)) = self.go_round(&plan, &target, others, error)
+                && self.affords(&next)
             {
                 may_go_round = false;
                 (target, plan) = (Cow::Owned(around), next);
@@ -233,7 +235,7 @@ impl<'a> Walk<'_, '_, 'a> {
                 true => self.fall_back(&mut others),
                 false => None,
             };
-            let Some((model, next)) = next else {
+            let Some((model, next)) = next.filter(|(_, next)| self.affords(next)) else {
                 return Err(failure);
             };
             (target, plan) = (as_planned(model, &next), next);
@@ -244,10 +246,18 @@ impl<'a> Walk<'_, '_, 'a> {
         }
     }
 
+    /// Whether the caller's budgets have room for a plan in the place of another, which may be for a
+    /// dearer upstream.
+    fn affords(&self, plan: &Plan<'a>) -> bool {
+        let worst = plan_worst_case(plan, &self.order.engine.settings);
+        self.ledger.affords(&worst)
+    }
+
     /// Makes the calls of a plan. Where other models could take over, the first choice finds out who
     /// answers before the others are paid for.
     async fn call(&mut self, plan: &mut Plan<'a>, goes_first: bool) -> Result<Run, Failure> {
         let (engine, fal, fal_key) = (self.order.engine, self.order.fal, self.order.fal_key);
+        self.ledger.priced(plan_price(plan));
         let settings = engine.settings;
         let first_byte = settings.first_byte(plan.call.is_stream());
         if let Some(threshold) = settings.upload_threshold {

@@ -22,12 +22,20 @@ pub struct Migration {
 }
 
 /// All steps, in their order.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "meta",
-    sqlite: include_str!("migrations/0001_meta.sql"),
-    postgres: include_str!("migrations/0001_meta.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "meta",
+        sqlite: include_str!("migrations/0001_meta.sql"),
+        postgres: include_str!("migrations/0001_meta.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "budgets",
+        sqlite: include_str!("migrations/0002_budgets.sql"),
+        postgres: include_str!("migrations/0002_budgets.sql"),
+    },
+];
 
 /// Any number that is ours: PostgreSQL's locks of this kind go by one.
 const LOCK: i64 = 0x0fa1_6a7e_3a1e;

@@ -5,6 +5,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::{Found, Kind};
+use crate::budget::Terms;
 use crate::config::auth::is_key_name;
 use crate::config::problem::Problems;
 use crate::config::settings::Secrecy;
@@ -121,5 +122,36 @@ impl Kind for Pattern {
             })
         });
         pattern.or_else(|| found.refuse(self, problems))
+    }
+}
+
+/// What may be spent in a time.
+pub(crate) struct Budget;
+
+impl Kind for Budget {
+    type Value = Terms;
+
+    fn takes(&self) -> String {
+        "a budget such as `1000/day`, `25 usd/month`, `500 req/week` or `1000000 tok/total`"
+            .to_owned()
+    }
+
+    fn short(&self) -> String {
+        "budget".to_owned()
+    }
+
+    fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<Terms> {
+        let Some(text) = found.text() else {
+            return found.refuse(self, problems);
+        };
+        match text.parse() {
+            Ok(terms) => Some(terms),
+            Err(why) => {
+                let text: String = text.chars().take(80).collect();
+                let text = text.escape_debug();
+                let words = format!("is `{text}`, which {why}; it takes {}", self.takes());
+                found.refuse_because(&words, problems)
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ mod text;
 
 pub(super) use added::Added;
 pub(super) use collection::{List, Table};
-pub(super) use keys::{KeyName, Moment, Pattern, PlainHash};
+pub(super) use keys::{Budget, KeyName, Moment, Pattern, PlainHash};
 pub(super) use kind::{Found, Kind};
 pub(super) use scalar::{Choice, Count, Optional, Size, Span, Switch, ZeroMeansNone};
 pub(super) use text::{

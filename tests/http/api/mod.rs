@@ -10,6 +10,7 @@ mod base_url;
 mod billing;
 mod bodies;
 mod browsers;
+mod budgets;
 mod calling;
 mod claude;
 mod concurrency;

@@ -44,7 +44,7 @@ impl Place {
         let settings = self.settings().into_iter();
         let sources = settings.fold(Sources::default(), |sources, (name, value)| {
             let variable = name.to_uppercase().replace('.', "__");
-            sources.with_env(&format!("FAL_GATEWAY__{variable}"), &value)
+            sources.with_env(format!("FAL_GATEWAY__{variable}"), &value)
         });
         Config::load(&sources).unwrap()
     }

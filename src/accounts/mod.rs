@@ -1,0 +1,135 @@
+//! The books of all budgets, kept in the store by each gateway that spends of them.
+//!
+//! One task tells the store what this gateway has spent and draws what it needs ([`Keeper`]); nothing
+//! else writes there. What the store decides is decided by [`crate::budget::books`]; `tables` only
+//! loads rows, locks them, and writes them back.
+
+mod tables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::access::purses::{Page, Purses};
+use crate::store::{Database, StoreError};
+use tables::Row;
+
+/// How often news are told without anybody waiting for it.
+const TICK: Duration = Duration::from_millis(250);
+/// How long a store that has failed is left alone.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long the store has for one transaction. Nobody waits as long: who does is told before that
+/// the store is not there.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// How often leases are looked for whose gateways are gone.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Keeps the books of one gateway.
+pub struct Keeper {
+    purses: Arc<Purses>,
+    store: Database,
+    /// Tells this process from all others, earlier ones included.
+    gateway: Arc<str>,
+    /// Whether the store has failed, so that it is said once.
+    is_down: bool,
+}
+
+impl Keeper {
+    /// A keeper with a name of its own.
+    pub fn new(purses: Arc<Purses>, store: Database) -> Self {
+        Self {
+            purses,
+            store,
+            gateway: Uuid::now_v7().simple().to_string().into(),
+            is_down: false,
+        }
+    }
+
+    /// Keeps the books until it is told to stop, and gives back then what is in hand.
+    pub async fn keep(mut self, stop: CancellationToken) {
+        let mut next_sweep = Instant::now() + SWEEP;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.purses.wanted() => {}
+                () = sleep(TICK) => {}
+            }
+            self.beat(false).await;
+            if self.is_down {
+                sleep_until(Instant::now() + PAUSE).await;
+            } else if next_sweep <= Instant::now() && !self.purses.is_empty() {
+                next_sweep = Instant::now() + SWEEP;
+                self.sweep().await;
+            }
+        }
+        let _ = timeout(PATIENCE, self.beat(true)).await;
+    }
+
+    /// Tells the store the news, and draws what is needed.
+    async fn beat(&mut self, gives_back: bool) {
+        let pages = self.purses.begin(gives_back);
+        if pages.is_empty() {
+            return;
+        }
+        let rows: Vec<Row> = pages.iter().map(row).collect();
+        let gateway = Arc::clone(&self.gateway);
+        let written = self
+            .store
+            .write(Instant::now() + PATIENCE, async move |transaction| {
+                tables::report(transaction, &gateway, &rows).await
+            });
+        match written.await {
+            Ok((now, entries)) => {
+                self.purses.set_clock(now);
+                self.purses.hear(pages, Some(&entries));
+                self.is_up();
+            }
+            Err(error) => {
+                self.purses.hear(pages, None);
+                self.is_down(&error);
+            }
+        }
+    }
+
+    /// Charges leases whose gateways have not been heard of for too long.
+    async fn sweep(&mut self) {
+        let swept = self
+            .store
+            .write(Instant::now() + PATIENCE, async move |transaction| {
+                tables::sweep(transaction).await
+            });
+        match swept.await {
+            Ok(0) => {}
+            Ok(leases) => tracing::warn!(
+                leases,
+                "gateways have gone without giving back what they had drawn of budgets; it counts as spent"
+            ),
+            Err(error) => self.is_down(&error),
+        }
+    }
+
+    fn is_up(&mut self) {
+        if std::mem::take(&mut self.is_down) {
+            tracing::info!("the books of the budgets are kept again");
+        }
+    }
+
+    fn is_down(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.is_down, true) {
+            tracing::error!(%error, "the books of the budgets cannot be kept: what was drawn can be spent, and nothing beyond it");
+        }
+    }
+}
+
+fn row(page: &Page) -> Row {
+    Row {
+        id: page.purse.id.clone(),
+        start_ms: page.span.start.as_millisecond(),
+        end_ms: page.span.end.map(jiff::Timestamp::as_millisecond),
+        limit: page.limit,
+        report: page.report,
+    }
+}

@@ -1,0 +1,323 @@
+//! The tables of the books, and one transaction on them.
+//!
+//! Whoever locks several windows locks them in the order of their keys, and a window before its
+//! leases, so that nobody waits for somebody who waits for him.
+
+use jiff::Timestamp;
+
+use crate::access::purses::{Entry, PurseId};
+use crate::budget::Amount;
+use crate::budget::books::{Lease, Report, Window};
+use crate::store::{StoreError, Transaction, Value};
+
+/// How long a lease lives after its gateway was heard last, in milliseconds. How long it is matters
+/// to those who wait for what it holds, and to nobody's safety.
+const LEASE_MS: i64 = 60_000;
+/// How recently a gateway was heard that counts as one of several.
+const LIVE_MS: i64 = 5_000;
+/// For how long others are asked to give back what they do not need.
+const SHORT_MS: i64 = 3_000;
+/// How many windows are swept in one transaction.
+const SWEPT: usize = 16;
+
+/// What a gateway says of one window.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub id: PurseId,
+    pub start_ms: i64,
+    pub end_ms: Option<i64>,
+    pub limit: Amount,
+    pub report: Report,
+}
+
+/// The window as it is stored.
+struct Stored {
+    window: Window,
+    /// Until when others are asked to give back.
+    short_until_ms: i64,
+}
+
+/// Writes down what a gateway says, and what it gets. The rows have to be in the order of their
+/// keys.
+///
+/// # Errors
+/// See [`StoreError`].
+pub(super) async fn report(
+    transaction: &Transaction<'_>,
+    gateway: &str,
+    rows: &[Row],
+) -> Result<(Timestamp, Vec<Entry>), StoreError> {
+    let now = now_ms(transaction).await?;
+    let seen = "insert into gateway (id, program, seen_at) values ($1, $2, $3) \
+                on conflict (id) do update set seen_at = excluded.seen_at";
+    let version = env!("CARGO_PKG_VERSION");
+    let values = [gateway.into(), version.into(), now.into()];
+    transaction.execute(seen, &values).await?;
+    let live = "select count(*) from gateway where seen_at > $1";
+    let live = transaction.first(live, &[(now - LIVE_MS).into()]).await?;
+    let gateways = live.map_or(Ok(1), |row| row.integer(0))?;
+    let gateways = u32::try_from(gateways).unwrap_or(u32::MAX);
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        entries.push(enter(transaction, gateway, row, gateways, now).await?);
+    }
+    let told = Timestamp::from_millisecond(now);
+    let told = told.map_err(|_| StoreError::Failed("the store's clock is off".to_owned()))?;
+    Ok((told, entries))
+}
+
+async fn enter(
+    transaction: &Transaction<'_>,
+    gateway: &str,
+    row: &Row,
+    gateways: u32,
+    now: i64,
+) -> Result<Entry, StoreError> {
+    let mut stored = open(transaction, row).await?;
+    let mut lease = lease(transaction, gateway, row).await?;
+    let window = &mut stored.window;
+    if window.wanted != row.limit {
+        window.allow(row.limit);
+    }
+    let is_short = stored.short_until_ms > now;
+    let mut report = row.report;
+    if is_short {
+        report.liking = Amount::ZERO;
+    }
+    let mut answer = window.report(&mut lease, &report, gateways);
+    let is_served = answer.drawn - report.drawn >= report.least;
+    if !is_served && answer.others > Amount::ZERO {
+        stored.short_until_ms = now + SHORT_MS;
+        answer.others = held_by_others(transaction, gateway, row, now).await?;
+    }
+    keep(transaction, row, &stored).await?;
+    keep_lease(transaction, gateway, row, &lease, now + LEASE_MS).await?;
+    Ok(Entry {
+        answer,
+        others_wait: is_short && report.need.is_zero(),
+    })
+}
+
+/// What gateways hold that are there to give it back.
+async fn held_by_others(
+    transaction: &Transaction<'_>,
+    gateway: &str,
+    row: &Row,
+    now: i64,
+) -> Result<Amount, StoreError> {
+    let sql = "select cast(coalesce(sum(drawn - spent - returned), 0) as bigint) from budget_lease \
+               join gateway on gateway.id = budget_lease.gateway \
+               where owner = $1 and budget = $2 and start_at = $3 and charged = 0 \
+               and budget_lease.gateway <> $4 and seen_at > $5";
+    let values = [
+        (&*row.id.owner).into(),
+        (&*row.id.budget).into(),
+        row.start_ms.into(),
+        gateway.into(),
+        (now - LIVE_MS).into(),
+    ];
+    let held = transaction.first(sql, &values).await?;
+    held.map_or(Ok(Amount::ZERO), |row| row.integer(0).map(Amount))
+}
+
+/// The row of a window, which is made where it is missing, for nobody else to change.
+async fn open(transaction: &Transaction<'_>, row: &Row) -> Result<Stored, StoreError> {
+    if let Some(stored) = find(transaction, &row.id, row.start_ms).await? {
+        return Ok(stored);
+    }
+    let add = "insert into budget_window \
+               (owner, budget, start_at, end_at, wanted, bound, used, leased, beyond, short_until) \
+               values ($1, $2, $3, $4, $5, $5, 0, 0, 0, 0) \
+               on conflict (owner, budget, start_at) do nothing";
+    let values = [
+        (&*row.id.owner).into(),
+        (&*row.id.budget).into(),
+        row.start_ms.into(),
+        row.end_ms.map_or(Value::Null, Value::Integer),
+        row.limit.0.into(),
+    ];
+    transaction.execute(add, &values).await?;
+    let found = find(transaction, &row.id, row.start_ms).await?;
+    found.ok_or_else(|| StoreError::Failed("a window is not there that was made".to_owned()))
+}
+
+async fn find(
+    transaction: &Transaction<'_>,
+    id: &PurseId,
+    start_ms: i64,
+) -> Result<Option<Stored>, StoreError> {
+    const FIND: &str = "select wanted, bound, used, leased, beyond, short_until \
+        from budget_window where owner = $1 and budget = $2 and start_at = $3";
+    const LOCK: &str = "select wanted, bound, used, leased, beyond, short_until \
+        from budget_window where owner = $1 and budget = $2 and start_at = $3 for update";
+    let sql = if transaction.is_postgres() {
+        LOCK
+    } else {
+        FIND
+    };
+    let key = [(&*id.owner).into(), (&*id.budget).into(), start_ms.into()];
+    let Some(row) = transaction.first(sql, &key).await? else {
+        return Ok(None);
+    };
+    let amount = |column| row.integer(column).map(Amount);
+    Ok(Some(Stored {
+        window: Window {
+            wanted: amount(0)?,
+            limit: amount(1)?,
+            used: amount(2)?,
+            leased: amount(3)?,
+            beyond: amount(4)?,
+        },
+        short_until_ms: row.integer(5)?,
+    }))
+}
+
+async fn keep(transaction: &Transaction<'_>, row: &Row, stored: &Stored) -> Result<(), StoreError> {
+    let sql = "update budget_window set wanted = $4, bound = $5, used = $6, leased = $7, beyond = $8, \
+               short_until = $9 where owner = $1 and budget = $2 and start_at = $3";
+    let window = &stored.window;
+    let values = [
+        (&*row.id.owner).into(),
+        (&*row.id.budget).into(),
+        row.start_ms.into(),
+        window.wanted.0.into(),
+        window.limit.0.into(),
+        window.used.0.into(),
+        window.leased.0.into(),
+        window.beyond.0.into(),
+        stored.short_until_ms.into(),
+    ];
+    transaction.execute(sql, &values).await.map(drop)
+}
+
+async fn lease(
+    transaction: &Transaction<'_>,
+    gateway: &str,
+    row: &Row,
+) -> Result<Lease, StoreError> {
+    let sql = "select drawn, spent, returned, charged from budget_lease \
+               where owner = $1 and budget = $2 and start_at = $3 and gateway = $4";
+    let values = [
+        (&*row.id.owner).into(),
+        (&*row.id.budget).into(),
+        row.start_ms.into(),
+        gateway.into(),
+    ];
+    let found = transaction.first(sql, &values).await?;
+    let Some(row) = found else {
+        return Ok(Lease::default());
+    };
+    Ok(Lease {
+        drawn: Amount(row.integer(0)?),
+        spent: Amount(row.integer(1)?),
+        returned: Amount(row.integer(2)?),
+        is_charged: row.integer(3)? != 0,
+    })
+}
+
+async fn keep_lease(
+    transaction: &Transaction<'_>,
+    gateway: &str,
+    row: &Row,
+    lease: &Lease,
+    expires_ms: i64,
+) -> Result<(), StoreError> {
+    let sql = "insert into budget_lease \
+               (owner, budget, start_at, gateway, drawn, spent, returned, charged, expires_at) \
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+               on conflict (owner, budget, start_at, gateway) do update set drawn = excluded.drawn, \
+               spent = excluded.spent, returned = excluded.returned, charged = excluded.charged, \
+               expires_at = excluded.expires_at";
+    let values = [
+        (&*row.id.owner).into(),
+        (&*row.id.budget).into(),
+        row.start_ms.into(),
+        gateway.into(),
+        lease.drawn.0.into(),
+        lease.spent.0.into(),
+        lease.returned.0.into(),
+        i64::from(lease.is_charged).into(),
+        expires_ms.into(),
+    ];
+    transaction.execute(sql, &values).await.map(drop)
+}
+
+/// Charges leases that have expired; gives how many there were that held something.
+///
+/// # Errors
+/// See [`StoreError`].
+pub(super) async fn sweep(transaction: &Transaction<'_>) -> Result<usize, StoreError> {
+    let now = now_ms(transaction).await?;
+    let sql = "select distinct owner, budget, start_at from budget_lease \
+               where charged = 0 and expires_at < $1 order by owner, budget, start_at limit 16";
+    let mut windows = transaction.query(sql, &[now.into()]).await?;
+    let mut charged = 0;
+    for found in windows.iter_mut().take(SWEPT) {
+        let id = PurseId {
+            owner: found.text(0)?.into(),
+            budget: found.text(1)?.into(),
+        };
+        charged += sweep_window(transaction, &id, found.integer(2)?, now).await?;
+    }
+    Ok(charged)
+}
+
+async fn sweep_window(
+    transaction: &Transaction<'_>,
+    id: &PurseId,
+    start_ms: i64,
+    now: i64,
+) -> Result<usize, StoreError> {
+    let Some(mut stored) = find(transaction, id, start_ms).await? else {
+        return Ok(0);
+    };
+    let sql = "select gateway, drawn, spent, returned from budget_lease \
+               where owner = $1 and budget = $2 and start_at = $3 and charged = 0 and expires_at < $4";
+    let values = [
+        (&*id.owner).into(),
+        (&*id.budget).into(),
+        start_ms.into(),
+        now.into(),
+    ];
+    let mut charged = 0;
+    for mut found in transaction.query(sql, &values).await? {
+        let gateway = found.text(0)?;
+        let mut lease = Lease {
+            drawn: Amount(found.integer(1)?),
+            spent: Amount(found.integer(2)?),
+            returned: Amount(found.integer(3)?),
+            is_charged: false,
+        };
+        charged += usize::from(lease.rest() > Amount::ZERO);
+        stored.window.charge(&mut lease);
+        let mark = "update budget_lease set charged = 1 \
+                    where owner = $1 and budget = $2 and start_at = $3 and gateway = $4";
+        let values = [
+            (&*id.owner).into(),
+            (&*id.budget).into(),
+            start_ms.into(),
+            gateway.as_str().into(),
+        ];
+        transaction.execute(mark, &values).await?;
+    }
+    let row = Row {
+        id: id.clone(),
+        start_ms,
+        end_ms: None,
+        limit: stored.window.wanted,
+        report: Report::default(),
+    };
+    keep(transaction, &row, &stored).await?;
+    Ok(charged)
+}
+
+/// The time on the store's clock, in milliseconds since 1970.
+async fn now_ms(transaction: &Transaction<'_>) -> Result<i64, StoreError> {
+    if !transaction.is_postgres() {
+        return Ok(Timestamp::now().as_millisecond());
+    }
+    let sql = "select cast(extract(epoch from clock_timestamp()) * 1000 as bigint)";
+    let row = transaction.first(sql, &[]).await?;
+    let row = row.ok_or_else(|| StoreError::Failed("the store has no clock".to_owned()))?;
+    row.integer(0)
+}
