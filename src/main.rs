@@ -9,10 +9,12 @@ use fal_gateway::cli::{
     chat, check, completions, demo, doctor, emulator, eval, explain, health, init, keys, launch,
     man, models, serve, store, terminal,
 };
+use fal_gateway::observe::logging;
 
 fn main() -> ExitCode {
     let mut out = BufWriter::new(terminal::stdout());
     let outcome = run(Cli::parse().command, &mut out).and_then(|code| out.flush().map(|()| code));
+    logging::finish();
     match outcome {
         Ok(code) => ExitCode::from(code),
         // Whoever reads our output has seen enough: `fal-gateway models | head`.

@@ -5,6 +5,8 @@ use std::process;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::observe::logging;
+
 /// Listens for SIGINT, SIGTERM and SIGHUP, from the moment it is made.
 ///
 /// Make it before the program says that it is ready: whoever reads that may send a signal at once,
@@ -66,7 +68,9 @@ impl Signals {
     /// Ends the process at the next order to stop, for people who do not want to wait for an orderly
     /// end.
     pub async fn exit_at_next(mut self) {
-        process::exit(self.stop().await);
+        let code = self.stop().await;
+        logging::finish();
+        process::exit(code);
     }
 
     /// Whether the terminal that this was started in was closed.

@@ -1,11 +1,12 @@
 //! Installs the log: text for people or JSON lines for machines, on stderr.
 //!
-//! Knows how lines are written, not what they say. Whatever clients and fal
+//! Knows how lines look, not what they say. Whatever clients and fal
 //! send may end up in a field, so control characters are escaped: nobody can
 //! forge a line or steer the operator's terminal.
 
 use std::fmt::{self, Debug, Write as _};
 use std::io::{self, IsTerminal};
+use std::sync::{Arc, OnceLock};
 
 use tracing::field::Field;
 use tracing::{Subscriber, subscriber};
@@ -14,11 +15,17 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, fmt as lines, registry};
+use tracing_subscriber::{Layer, fmt as text_lines, registry};
 
+use super::json_lines::JsonLines;
+use super::lines::Lines;
 use crate::config::{LogFormat, LogLevel};
 
-/// Starts logging to stderr. Only the first call of a process has an effect.
+/// Where the lines of this process go, once it logs.
+static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
+
+/// Starts logging to stderr. Only the first call of a process has an effect. Lines are written by a
+/// thread of their own: whoever ends the process calls [`finish`] before.
 pub fn init(level: LogLevel, format: LogFormat) {
     let terminal = io::stderr().is_terminal();
     let form = match (format, terminal) {
@@ -28,8 +35,17 @@ pub fn init(level: LogLevel, format: LogFormat) {
         },
         (LogFormat::Text, false) => Form::Text { colours: false },
     };
+    let lines = LINES.get_or_init(|| Lines::to(io::stderr(), lost_lines(form)));
     // An error says that there is a subscriber already, which may stay.
-    let _ = subscriber::set_global_default(log(level, form, io::stderr));
+    let _ = subscriber::set_global_default(log(level, form, || &**lines));
+}
+
+/// Waits until all lines are written, for two seconds at most. What is logged later is written at
+/// once.
+pub fn finish() {
+    if let Some(lines) = LINES.get() {
+        lines.finish();
+    }
 }
 
 /// Reports bugs in the log, by their place alone: the words of a panic may quote a caller's text.
@@ -51,37 +67,61 @@ fn colours_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn log<W>(level: LogLevel, form: Form, writer: W) -> impl Subscriber + Send + Sync
+/// What is said about lines that were lost.
+fn lost_lines(form: Form) -> fn(u64) -> String {
+    match form {
+        Form::Json => |count| {
+            format!(
+                "{{\"timestamp\":\"{:.6}\",\"level\":\"WARN\",\"message\":\"{LOST}\",\"lines\":{count},\
+                 \"target\":\"{}\"}}\n",
+                jiff::Timestamp::now(),
+                module_path!()
+            )
+        },
+        Form::Text { .. } => {
+            |count| format!("{:.6}  WARN {LOST} lines={count}\n", jiff::Timestamp::now())
+        }
+    }
+}
+
+const LOST: &str = "lines of the log were lost here: whoever takes them is too slow";
+
+fn log<W>(level: LogLevel, form: Form, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = lines::layer().with_writer(writer);
-    let layer = match form {
-        Form::Json => layer
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_filter(who_may_speak(level))
-            .boxed(),
-        Form::Text { colours } => layer
-            .with_ansi(colours)
-            .fmt_fields(debug_fn(write_field).delimited(" "))
-            .with_filter(who_may_speak(level))
-            .boxed(),
-    };
-    registry().with(layer)
+    let most = level_filter(level);
+    let who_may_speak = who_may_speak(most);
+    match form {
+        Form::Json => Box::new(JsonLines {
+            who_may_speak,
+            most,
+            writer,
+        }),
+        Form::Text { colours } => {
+            let layer = text_lines::layer()
+                .with_writer(writer)
+                .with_ansi(colours)
+                .fmt_fields(debug_fn(write_field).delimited(" "))
+                .with_filter(who_may_speak);
+            Box::new(registry().with(layer))
+        }
+    }
 }
 
-/// Our own messages at the chosen level; those of dependencies only when
-/// something is wrong.
-fn who_may_speak(level: LogLevel) -> Targets {
-    let level = match level {
+fn level_filter(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    };
+    }
+}
+
+/// Our own messages at the chosen level; those of dependencies only when
+/// something is wrong.
+fn who_may_speak(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target(env!("CARGO_CRATE_NAME"), level)
@@ -168,6 +208,27 @@ mod tests {
         assert_eq!(line.get("message"), Some(&"answered".into()));
         assert_eq!(line.get("status"), Some(&200.into()));
         assert_eq!(line.get("level"), Some(&"INFO".into()));
+    }
+
+    #[test]
+    fn a_json_line_is_json_whatever_its_fields_hold() {
+        let evil = "\"\\\u{0}\u{1f}\u{7f}\u{9b}\u{2028}\u{1f600}\n";
+        let page = logged(LogLevel::Info, Form::Json, || {
+            let (none, some): (Option<u64>, Option<bool>) = (None, Some(true));
+            tracing::info!(a.b = evil, debug = ?evil, n = -1, f = 0.1, whole = 2.0, odd = f64::NAN, none, some, "it is {evil}");
+        });
+        let line: serde_json::Value = serde_json::from_str(&page).expect(&page);
+        let expected = serde_json::json!({
+            "timestamp": line["timestamp"], "level": "INFO", "message": format!("it is {evil}"),
+            "a.b": evil, "debug": format!("{evil:?}"), "n": -1, "f": 0.1, "whole": 2.0, "odd": null,
+            "some": true, "target": module_path!(),
+        });
+        assert_eq!(line, expected);
+        let time = line["timestamp"].as_str().expect("a time is text");
+        assert!(
+            time.parse::<jiff::Timestamp>().is_ok() && time.len() == 27,
+            "{time}"
+        );
     }
 
     #[test]

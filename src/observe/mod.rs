@@ -3,6 +3,8 @@
 //! Knows the settings of the log and nothing else of this crate. Nothing in here ever holds a
 //! key, and nothing but [`trace`], when somebody asks for it, a prompt or an answer.
 
+mod json_lines;
+mod lines;
 pub mod logging;
 pub mod metrics;
 pub mod record;
