@@ -79,6 +79,7 @@ async fn answer<F: Face>(
     let plan_limits = plan_limits(snapshot, request)?;
     let (target, others) = candidates(&ask, &snapshot.catalogue, &plan_limits)?;
     let (target, others) = caller.allowed(target, others)?;
+    ask.terms = snapshot.engine.terms.of(&ask, &caller.terms_owner())?;
     let mut order = Order {
         engine: &snapshot.engine,
         fal: &context.fal,

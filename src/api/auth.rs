@@ -14,6 +14,7 @@ use super::context::Context;
 use super::error::ApiError;
 use crate::access::{ClientKey, ClientKeys, KeyPrint, KnownKeys, Refused};
 use crate::config::Scope;
+use crate::engine::terms::TermsOwner;
 use crate::translate::plan::Target;
 use crate::translate::problem::{Problem, ProblemKind};
 use crate::upstream::FalKey;
@@ -49,6 +50,17 @@ pub struct Caller {
     pub is_new: bool,
     /// Where the caller is, as far as that is known; neighbours in an IPv6 network are one.
     pub address: Option<IpAddr>,
+}
+
+impl Caller {
+    /// For whom things are kept that came of the caller's requests.
+    pub fn terms_owner(&self) -> TermsOwner {
+        let client = self.key.as_ref().map(|key| key.id.as_str().to_owned());
+        TermsOwner {
+            fal_key: self.fal_key.print(),
+            client,
+        }
+    }
 }
 
 /// Why a caller may not go on.

@@ -41,7 +41,7 @@ async fn count<F: CountsTokens>(
 ) -> Result<HttpResponse, ApiError> {
     let snapshot = &context.snapshot;
     let heard: Heard = hear(request, payload, context).await?;
-    let ask = F::parse_to_count(&heard.body, &snapshot.face)?;
+    let mut ask = F::parse_to_count(&heard.body, &snapshot.face)?;
     refuse_long_text(&ask, heard.body.len(), snapshot)?;
     let mut plan_limits = snapshot.plan_limits.clone();
     if let Some(rule) = asked_route(snapshot, request)? {
@@ -49,6 +49,10 @@ async fn count<F: CountsTokens>(
     }
     let (target, others) = candidates(&ask, &snapshot.catalogue, &plan_limits)?;
     let (target, _) = heard.caller.allowed(target, others)?;
+    ask.terms = snapshot
+        .engine
+        .terms
+        .of(&ask, &heard.caller.terms_owner())?;
     // Whoever counts wants to know how much too long a conversation is.
     plan_limits.room = PromptLimits::default();
     let tokens = match plan(&ask, &target, &[], &plan_limits) {

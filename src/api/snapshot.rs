@@ -16,6 +16,7 @@ use crate::access::{ClientKeys, Limiters, Purses};
 use crate::config::{self, Config, MissingFinal, Prefer, UsageCount, WhenGone};
 use crate::engine::count::TokenCounter;
 use crate::engine::observed::Observed;
+use crate::engine::terms::KnownTerms;
 use crate::engine::{Engine, Settings};
 use crate::observe::metrics::Metrics;
 use crate::store::Database;
@@ -58,6 +59,7 @@ pub struct Lasting {
     pub metrics: Arc<Metrics>,
     pub stopping: Shutdown,
     observed: Arc<Observed>,
+    terms: Arc<KnownTerms>,
     /// What keys and projects have taken of their limits.
     pub limiters: Limiters,
     /// What they may spend.
@@ -86,6 +88,7 @@ impl Lasting {
             metrics: Arc::new(Metrics::new()?),
             stopping: Shutdown::default(),
             observed: Arc::default(),
+            terms: Arc::default(),
             limiters: Limiters::default(),
             purses: Arc::default(),
             counter: OnceLock::new(),
@@ -269,6 +272,7 @@ fn engine(config: &Config, secret: Secret, lasting: &Lasting) -> Engine {
         apps: Arc::new(apps(&config.fal)),
         metrics: Arc::clone(&lasting.metrics),
         observed: Arc::clone(&lasting.observed),
+        terms: Arc::clone(&lasting.terms),
         counter,
         stop: lasting.stopping.enforced.clone(),
     }

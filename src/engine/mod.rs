@@ -21,6 +21,7 @@ pub mod problem;
 pub mod retry;
 pub mod run;
 
+pub mod terms;
 pub mod uploads;
 
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// What fal's refusals have taught.
     pub observed: Arc<observed::Observed>,
+    /// What came of tools and schemas that were seen before.
+    pub terms: Arc<terms::KnownTerms>,
     /// Counts tokens, where they are counted rather than estimated.
     pub counter: Option<Arc<count::TokenCounter>>,
     /// Cancelled when a shutdown stops waiting for running answers.

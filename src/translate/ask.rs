@@ -4,10 +4,12 @@
 //! the faces works on asks alone.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
 use super::notes::Notes;
+use super::terms::Terms;
 use super::tools::ToolSet;
 
 /// One request, parsed: every value in it is known to be usable.
@@ -54,6 +56,8 @@ pub struct Ask<'a> {
     pub stand_in: Option<Cow<'a, str>>,
     /// Whether what is said of reasoning is only meant for models that can be told so.
     pub reasons_if_able: bool,
+    /// What comes of the tools and the schema, where somebody has seen the same before.
+    pub terms: Option<Arc<Terms>>,
 }
 
 /// What an API calls the fields that problems speak of.

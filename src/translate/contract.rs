@@ -136,6 +136,8 @@ pub struct Schemas {
     pub format: Option<Arc<Schema>>,
     /// The paths of what is not checked, although the caller asked for it.
     pub unchecked: Vec<String>,
+    /// About how many bytes of memory they take, besides the text that they were read from.
+    pub memory: usize,
 }
 
 impl Schemas {
@@ -161,6 +163,7 @@ impl Schemas {
                 schemas.tools.push(compiled);
             }
         }
+        schemas.memory = budget.memory();
         Ok(schemas)
     }
 

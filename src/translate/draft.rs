@@ -239,6 +239,7 @@ impl<'a> Draft<'a> {
             names,
             stand_in: None,
             reasons_if_able: false,
+            terms: None,
         }
     }
 

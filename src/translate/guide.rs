@@ -3,6 +3,7 @@
 //! The wording is what models have been seen to follow: neutral, in the system prompt, one example
 //! of the exact form, and as its last sentence what to do when nothing special is needed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use super::contract::{Contract, FormatContract, KnownTool, Schemas, ToolContract
 use super::json::{self, Schema};
 use super::key::{Keys, MarkerKey, Pen, Secret};
 use super::quoted::Quoted;
-use super::tools::signature::{Detail, parameters};
+use super::terms::Terms;
+use super::tools::signature::{Detail, definitions, parameters};
 use super::tools::{Choice, Dialect, ToolSet};
 
 /// What a model is told besides the caller's own instructions, and how.
@@ -21,6 +23,8 @@ use super::tools::{Choice, Dialect, ToolSet};
 pub struct Guide<'g> {
     /// The tools that it may call.
     pub tools: Option<&'g ToolSet<'g>>,
+    /// What comes of them, where that is known.
+    pub terms: Option<&'g Terms>,
     /// The form of its answer.
     pub format: &'g AnswerFormat<'g>,
     /// How it is asked to call, and how the calls of the history are written.
@@ -87,6 +91,7 @@ impl Default for Guide<'_> {
     fn default() -> Self {
         Self {
             tools: None,
+            terms: None,
             format: &AnswerFormat::Text,
             dialect: Dialect::default(),
             detail: Detail::default(),
@@ -114,8 +119,11 @@ impl<'g> Guide<'g> {
             AnswerFormat::Text => self.dialect.otherwise().to_owned(),
             _ => self.format_instructions(WITHOUT_A_TOOL),
         };
-        self.dialect
-            .instructions(offer, pen, self.detail, &otherwise)
+        let tools = match (self.terms, self.detail) {
+            (Some(terms), Detail::Full) => Cow::Borrowed(terms.definitions(offer).as_str()),
+            (_, detail) => Cow::Owned(definitions(offer, detail)),
+        };
+        self.dialect.instructions(offer, pen, &tools, &otherwise)
     }
 
     /// With a single tool that must be called, the model is asked for nothing but its arguments: the

@@ -43,6 +43,7 @@ pub mod rejection;
 pub mod routing;
 pub mod sight;
 pub mod sizes;
+pub mod terms;
 pub mod tokenizer;
 pub mod tools;
 pub mod upstream;

@@ -1,10 +1,11 @@
 //! What is done for a request: an [`Ask`] and what fal can do make a [`Plan`] or a [`Rejection`].
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::ask::{self, Ask, Delivery, Reasoning};
 use super::call::Call;
-use super::contract::{Contract, Schemas};
+use super::contract::Contract;
 use super::correction::Forms;
 use super::cost::Cost;
 use super::fold::PromptLimits;
@@ -19,6 +20,7 @@ use super::rejection::{Cause, Rejection};
 use super::routing::{Lost, Route, Routing, route};
 use super::sight;
 use super::sizes;
+use super::terms::Terms;
 use super::upstream::{InputShape, UpstreamId};
 
 /// What may be asked of fal, as the operator set it.
@@ -211,8 +213,11 @@ pub fn plan<'a>(
 ) -> Result<Plan<'a>, Rejection> {
     let mut ask = Cow::Borrowed(ask);
     let mut notes = ask.notes.clone();
-    let schemas = Schemas::of(ask.tools.as_ref(), &ask.format)?;
-    notes.unchecked(&schemas.unchecked);
+    let terms = match &ask.terms {
+        Some(known) => Arc::clone(known),
+        None => Arc::new(Terms::of(&ask)?),
+    };
+    notes.unchecked(&terms.schemas.unchecked);
     fit_images(&mut ask, target, &mut notes)?;
     fit_reasoning(&mut ask, target, &mut notes);
     let upstream = target.route.upstream;
@@ -225,12 +230,12 @@ pub fn plan<'a>(
     let written = match input {
         InputShape::Prompt => {
             let written =
-                prompted::write(&ask, target, schemas, &sampling, plan_limits, &mut notes)?;
+                prompted::write(&ask, target, &terms, &sampling, plan_limits, &mut notes)?;
             refuse_ignored(&notes, upstream, plan_limits)?;
             written
         }
         InputShape::Messages => {
-            let written = native::write(&ask, target, schemas, &sampling, plan_limits, &mut notes)?;
+            let written = native::write(&ask, target, &terms, &sampling, plan_limits, &mut notes)?;
             refuse_ignored(&notes, upstream, plan_limits)?;
             written
         }

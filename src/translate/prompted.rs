@@ -2,7 +2,7 @@
 
 use super::ask::{self, Ask, Conversation, Delivery, Reasoning};
 use super::call::{Call, Endpoint, PromptCall, Variant};
-use super::contract::{Contract, Schemas};
+use super::contract::Contract;
 use super::correction::Forms;
 use super::cost::Cost;
 use super::fold::{Folded, Overflow, PromptLimits, Truncation, fold};
@@ -12,6 +12,7 @@ use super::plan::{PlanLimits, Target, Written};
 use super::reading::decoder::DecoderKind;
 use super::rejection::{Cause, Rejection};
 use super::sizes;
+use super::terms::Terms;
 use super::tools::signature::Detail;
 use super::upstream::UpstreamId;
 use super::usage;
@@ -24,7 +25,7 @@ use crate::wire::fal::any_llm::{AnyLlmInput, Priority};
 pub(super) fn write<'a>(
     ask: &Ask<'a>,
     target: &Target<'a>,
-    schemas: Schemas,
+    terms: &Terms,
     sampling: &ask::Sampling,
     plan_limits: &PlanLimits,
     notes: &mut Notes,
@@ -37,13 +38,15 @@ pub(super) fn write<'a>(
     } = prompt(
         ask,
         &target.id,
-        schemas,
+        terms,
         &room(ask, plan_limits),
         plan_limits,
     )?;
     // The images that are sent count, which may be fewer than there were.
     let variant = variant(!folded.image_urls.is_empty(), target, plan_limits)?;
-    let prompt_tokens = usage::prompt_tokens(
+    let definitions = ask.tools.as_ref().map(|offer| terms.definitions(offer));
+    let prompt_tokens = usage::prompt_tokens_knowing(
+        definitions,
         &folded.prompt,
         folded.system_prompt.as_deref(),
         folded.image_urls.len(),
@@ -98,7 +101,7 @@ pub(super) struct Prompted<'a> {
 pub(super) fn prompt<'a>(
     ask: &Ask<'a>,
     model: &str,
-    schemas: Schemas,
+    terms: &Terms,
     room: &PromptLimits,
     plan_limits: &PlanLimits,
 ) -> Result<Prompted<'a>, Rejection> {
@@ -107,7 +110,7 @@ pub(super) fn prompt<'a>(
         &ask.conversation,
         ask.tools.as_ref(),
     );
-    let guide = guide(ask, model, &plan_limits.guide);
+    let guide = guide(ask, terms, model, &plan_limits.guide);
     let (folded, detail) = fold_guided(&ask.conversation, guide, room).map_err(|rejection| {
         let rejection = rejection.about(ask.names.asked);
         sizes::too_long(ask, guide, plan_limits).unwrap_or(rejection)
@@ -115,7 +118,7 @@ pub(super) fn prompt<'a>(
     let contract = contract(
         ask.tools.as_ref(),
         &ask.format,
-        schemas,
+        terms.schemas.clone(),
         folded.key.as_ref(),
         ask.delivery,
         spoken,
@@ -146,9 +149,15 @@ fn flat_price(target: &Target<'_>, variant: Variant, plan_limits: &PlanLimits) -
 }
 
 /// What this model is told about this request.
-fn guide<'g>(ask: &'g Ask<'_>, model: &str, settings: &GuideSettings) -> Guide<'g> {
+fn guide<'g>(
+    ask: &'g Ask<'_>,
+    terms: &'g Terms,
+    model: &str,
+    settings: &GuideSettings,
+) -> Guide<'g> {
     Guide {
         tools: ask.tools.as_ref(),
+        terms: Some(terms),
         format: &ask.format,
         dialect: settings.dialect(model),
         detail: Detail::Full,

@@ -21,6 +21,28 @@ pub fn prompt_tokens(prompt: &str, system_prompt: Option<&str>, images: usize) -
     estimate.tokens() + tokens_around(images)
 }
 
+/// The same, where the tokens of a part of the instructions may be known.
+pub fn prompt_tokens_knowing(
+    part: Option<&EstimatedText>,
+    prompt: &str,
+    system_prompt: Option<&str>,
+    images: usize,
+) -> u64 {
+    let system_prompt = system_prompt.unwrap_or_default();
+    let mut estimate = TokenEstimate::default();
+    match part.and_then(|part| Some((part, part.split(system_prompt)?))) {
+        None => estimate.push(system_prompt),
+        Some((part, (before, after))) => {
+            estimate.push(before);
+            estimate.push_estimated(part);
+            estimate.push(after);
+        }
+    }
+    estimate.end_word();
+    estimate.push(prompt);
+    estimate.tokens() + tokens_around(images)
+}
+
 /// Tokens of a prompt that stand in no text: its images and the template around it.
 pub fn tokens_around(images: usize) -> u64 {
     TEMPLATE_TOKENS + images as u64 * IMAGE_TOKENS
@@ -39,6 +61,37 @@ pub struct TokenEstimate {
     thousandths: u64,
     class: Class,
     run: u64,
+}
+
+/// A text whose tokens have been estimated.
+#[derive(Clone, Debug)]
+pub struct EstimatedText {
+    text: String,
+    estimate: TokenEstimate,
+}
+
+impl EstimatedText {
+    /// Estimates the tokens of a text, once and for all.
+    pub fn new(text: String) -> Self {
+        let mut estimate = TokenEstimate::default();
+        estimate.push(&text);
+        Self { text, estimate }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What stands before and after this text in another; `None` where it does not stand there, or
+    /// only behind something that begins as it does.
+    fn split<'t>(&self, whole: &'t str) -> Option<(&'t str, &'t str)> {
+        const BEGINNING: usize = 64;
+        let beginning = self.text.as_bytes();
+        let beginning = beginning.get(..BEGINNING).unwrap_or(beginning);
+        let at = memchr::memmem::find(whole.as_bytes(), beginning)?;
+        let (before, rest) = whole.split_at_checked(at)?;
+        Some((before, rest.strip_prefix(self.text.as_str())?))
+    }
 }
 
 /// What kind of thing a character is, as far as tokenizers care.
@@ -75,6 +128,24 @@ impl TokenEstimate {
             self.class = class;
             self.run += 1;
         }
+    }
+
+    /// Adds a text that has been estimated.
+    pub fn push_estimated(&mut self, text: &EstimatedText) {
+        let mut first = Self::default();
+        first.push(text.text.get(..1).unwrap_or_default());
+        // A word that goes on from one text into the other is neither's own.
+        let is_apart = |class: Class| {
+            let is_capital = self.class == Class::UpperCase && class == Class::LowerCase;
+            class != self.class && !is_capital
+        };
+        if first.run != 1 || !is_apart(first.class) {
+            return self.push(&text.text);
+        }
+        self.end_word();
+        self.thousandths += text.estimate.thousandths;
+        self.class = text.estimate.class;
+        self.run = text.estimate.run;
     }
 
     fn beyond_ascii(&mut self, letter: char) -> Class {
@@ -213,7 +284,33 @@ impl Class {
 
 #[cfg(test)]
 mod tests {
-    use super::{COSTS, Class};
+    use super::{COSTS, Class, EstimatedText, prompt_tokens, prompt_tokens_knowing};
+
+    #[test]
+    fn knowing_a_part_changes_no_estimate() {
+        let parts = [
+            "",
+            "{\"a\": 1}\n",
+            "word",
+            "Word",
+            " x",
+            "7",
+            "\n",
+            "\u{e9}t\u{e9}",
+            "\u{6f22}",
+        ];
+        for known in parts.map(|text| EstimatedText::new(text.to_owned())) {
+            for (before, after) in parts
+                .iter()
+                .flat_map(|one| parts.map(|other| (*one, other)))
+            {
+                let whole = format!("{before}{}{after}", known.as_str());
+                let plain = prompt_tokens("asked", Some(&whole), 1);
+                let knowing = prompt_tokens_knowing(Some(&known), "asked", Some(&whole), 1);
+                assert_eq!(knowing, plain, "{whole}");
+            }
+        }
+    }
 
     #[test]
     fn the_tables_say_what_the_fit_says() {

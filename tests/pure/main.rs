@@ -41,5 +41,6 @@ mod schemas;
 mod shaping;
 mod streams;
 mod support;
+mod terms;
 mod tidy;
 mod unfold;

@@ -9,6 +9,11 @@ pub(super) const MAX_STATES: usize = 50_000;
 /// The steps that references and branches may take in place, whatever the answer will be.
 const MAX_STEPS: usize = 100_000;
 
+/// A value in a schema becomes a part of a tree and of what checks it.
+const BYTES_OF_VALUE: usize = 1024;
+/// A state of a pattern, with what is remembered of it while it matches.
+const BYTES_OF_STATE: usize = 512;
+
 /// What a schema may always take: more than most do.
 const FEW_STEPS: usize = 256;
 
@@ -32,6 +37,14 @@ impl Default for SchemaBudget {
 }
 
 impl SchemaBudget {
+    /// About how many bytes of memory that takes which was spent: rather too many than too few.
+    pub const fn memory(&self) -> usize {
+        let values = MAX_VALUES.saturating_sub(self.values);
+        let states = MAX_STATES.saturating_sub(self.states);
+        let of_values = values.saturating_mul(BYTES_OF_VALUE);
+        of_values.saturating_add(states.saturating_mul(BYTES_OF_STATE))
+    }
+
     /// Takes so many values out of the budget.
     pub(super) fn spend_values(&mut self, values: usize) -> Result<(), SchemaError> {
         let left = self.values.checked_sub(values);

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use super::ask::{self, AnswerFormat, Ask, Delivery};
 use super::call::Call;
-use super::contract::{Contract, NativeTools, Schemas};
+use super::contract::{Contract, NativeTools};
 use super::correction::Forms;
 use super::fold::{Folded, PromptLimits};
 use super::guide::{Guide, format_contract};
@@ -27,6 +27,7 @@ use super::plan::{PlanLimits, Target, Written};
 use super::prompted::{self, Prompted};
 use super::reading::decoder::DecoderKind;
 use super::rejection::{Cause, Rejection};
+use super::terms::Terms;
 use crate::wire::openrouter::request::{Content, Message, Role};
 pub use abilities::{Abilities, Lacks, Natively};
 use fields::Fields;
@@ -39,7 +40,7 @@ use fields::Fields;
 pub(super) fn write<'a>(
     ask: &Ask<'a>,
     target: &Target<'a>,
-    schemas: Schemas,
+    terms: &Terms,
     sampling: &ask::Sampling,
     plan_limits: &PlanLimits,
     notes: &mut Notes,
@@ -61,8 +62,8 @@ pub(super) fn write<'a>(
         key,
         fold,
     } = match natively.tools {
-        true => as_messages(ask, schemas, natively, &target.id, plan_limits, notes),
-        false => as_record(ask, schemas, &target.id, plan_limits)?,
+        true => as_messages(ask, terms, natively, &target.id, plan_limits, notes),
+        false => as_record(ask, terms, &target.id, plan_limits)?,
     };
     // Where a call is due, no text is delivered that could be stopped.
     let has_stops = !ask.stop.is_empty() && !contract.requires_call();
@@ -103,7 +104,7 @@ struct Spoken<'a> {
 /// The conversation as it is. A form of the answer that the model does not take is described to it.
 fn as_messages<'a>(
     ask: &Ask<'a>,
-    schemas: Schemas,
+    terms: &Terms,
     natively: Natively,
     model: &str,
     plan_limits: &PlanLimits,
@@ -140,8 +141,8 @@ fn as_messages<'a>(
         messages: messages::messages(conversation, instructions, &ask.thoughts),
         contract: Contract {
             tools: None,
-            native: native.map(|offer| NativeTools::new(offer, schemas.tools)),
-            format: format_contract(&ask.format, schemas.format, ask.delivery),
+            native: native.map(|offer| NativeTools::new(offer, terms.schemas.tools.clone())),
+            format: format_contract(&ask.format, terms.schemas.format.clone(), ask.delivery),
         },
         forms,
         key: None,
@@ -152,7 +153,7 @@ fn as_messages<'a>(
 /// The conversation as a prompt, for a model that knows nothing of calls.
 fn as_record<'a>(
     ask: &Ask<'a>,
-    schemas: Schemas,
+    terms: &Terms,
     model: &str,
     plan_limits: &PlanLimits,
 ) -> Result<Spoken<'a>, Rejection> {
@@ -161,7 +162,7 @@ fn as_record<'a>(
         contract,
         forms,
         fold,
-    } = prompted::prompt(ask, model, schemas, &PromptLimits::default(), plan_limits)?;
+    } = prompted::prompt(ask, model, terms, &PromptLimits::default(), plan_limits)?;
     let Folded {
         prompt,
         system_prompt,

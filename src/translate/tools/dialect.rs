@@ -18,7 +18,6 @@ use std::fmt::Write;
 
 use serde_json::value::RawValue;
 
-use super::signature::{Detail, define};
 use super::tool_set::{Choice, ToolSet};
 use super::written;
 use crate::translate::ask::ToolCall;
@@ -41,22 +40,18 @@ pub enum Dialect {
 impl Dialect {
     /// The text that offers tools: the tools first, however many there are, then how to call them,
     /// next to the message that is answered. Its last sentence, `otherwise`, says how to answer
-    /// without a call, because weak models follow the last sentence.
+    /// without a call, because weak models follow the last sentence. `tools` are their definitions.
     pub fn instructions(
         self,
         offer: &ToolSet<'_>,
         pen: &Pen,
-        detail: Detail,
+        tools: &str,
         otherwise: &str,
     ) -> String {
         let most = match offer.parallel {
             true => "; several are allowed",
             false => ", one call at most",
         };
-        let mut tools = String::new();
-        for tool in &offer.tools {
-            let _ = writeln!(tools, "{}", define(tool, detail));
-        }
         let closing = match offer.choice {
             Choice::Auto => otherwise,
             Choice::Required => {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::tool_set::Tool;
+use super::tool_set::{Tool, ToolSet};
 use crate::translate::json::{compact, small_tree};
 
 /// How much is said about each tool, from everything to a line.
@@ -39,7 +39,17 @@ impl Detail {
     }
 }
 
-/// A tool on a line of its own.
+/// The tools, each on a line of its own.
+pub fn definitions(offer: &ToolSet<'_>, detail: Detail) -> String {
+    let mut lines = String::new();
+    for tool in &offer.tools {
+        lines.push_str(&define(tool, detail));
+        lines.push('\n');
+    }
+    lines
+}
+
+/// A tool on a line.
 pub fn define(tool: &Tool<'_>, detail: Detail) -> String {
     let description = tool.description.as_deref().unwrap_or_default();
     match detail {

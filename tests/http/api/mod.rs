@@ -48,6 +48,7 @@ mod slow;
 mod storage;
 mod streams;
 mod terminal;
+mod terms;
 mod tls;
 mod upstream;
 mod versions;

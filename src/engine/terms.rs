@@ -1,0 +1,116 @@
+//! What came of tools and schemas that were seen before.
+//!
+//! Terms depend on the bytes that they are of and on nothing else ([`Source`]), and nothing changes
+//! them once they are made. They are kept for each caller apart all the same, so that nobody learns
+//! from the time that an answer takes what others have sent; and no caller can fill all the room.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::translate::ask::Ask;
+use crate::translate::rejection::Rejection;
+use crate::translate::terms::{Source, Terms};
+use crate::upstream::FalKeyPrint;
+
+/// How many terms are kept, and the bytes that all of them take.
+const MAX_KEPT: usize = 128;
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// A caller's share of either.
+const MAX_SHARE: usize = 4;
+
+/// For whom terms are kept: the fal key that pays, and the name of the client key, if there is one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TermsOwner {
+    pub fal_key: FalKeyPrint,
+    pub client: Option<String>,
+}
+
+/// The terms that were used last.
+#[derive(Debug, Default)]
+pub struct KnownTerms {
+    /// The seed is the process's own, so that nobody can bring texts whose hashes meet.
+    hashes: RandomState,
+    /// The one that was used last comes last.
+    kept: Mutex<VecDeque<Arc<Kept>>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    hash: u64,
+    owner: TermsOwner,
+    source: Source,
+    terms: Arc<Terms>,
+    bytes: usize,
+}
+
+impl KnownTerms {
+    /// The terms of a request, made or found again; `None` where it has neither tools nor a schema.
+    ///
+    /// # Errors
+    /// Like those of [`Terms::of`].
+    pub fn of(&self, ask: &Ask<'_>, owner: &TermsOwner) -> Result<Option<Arc<Terms>>, Rejection> {
+        let Some(source) = Source::of(ask) else {
+            return Ok(None);
+        };
+        let hash = self.hashes.hash_one((owner, &source));
+        if let Some(known) = self.find(hash)
+            && known.owner == *owner
+            && known.source == source
+        {
+            return Ok(Some(Arc::clone(&known.terms)));
+        }
+        let terms = Arc::new(Terms::of(ask)?);
+        self.keep(Kept {
+            hash,
+            owner: owner.clone(),
+            bytes: terms.memory(&source),
+            source,
+            terms: Arc::clone(&terms),
+        });
+        Ok(Some(terms))
+    }
+
+    /// What is kept under a hash, which becomes the one that was used last. What it is of has still to
+    /// be compared, which takes too long to do under the lock.
+    fn find(&self, hash: u64) -> Option<Arc<Kept>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|known| known.hash == hash)?;
+        let known = kept.remove(at)?;
+        kept.push_back(Arc::clone(&known));
+        Some(known)
+    }
+
+    /// Keeps terms, in the place of the caller's oldest where his share is used up, or else of the
+    /// oldest of all.
+    fn keep(&self, new: Kept) {
+        if new.bytes > MAX_BYTES / MAX_SHARE {
+            return;
+        }
+        let mut gone = Vec::new();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two requests may have made the same.
+        let same = kept.iter().position(|known| known.hash == new.hash);
+        gone.extend(same.and_then(|at| kept.remove(at)));
+        let is_own = |known: &Arc<Kept>| known.owner == new.owner;
+        while !fits(kept.iter().filter(|known| is_own(known)), &new, MAX_SHARE) {
+            let oldest = kept.iter().position(is_own);
+            gone.extend(oldest.and_then(|at| kept.remove(at)));
+        }
+        while !fits(kept.iter(), &new, 1) {
+            gone.extend(kept.pop_front());
+        }
+        kept.push_back(Arc::new(new));
+        drop(kept);
+        // Terms are large: they are taken apart outside the lock.
+        drop(gone);
+    }
+}
+
+/// Whether there is room for another one beside these in such a share of all the room.
+fn fits<'k>(kept: impl Iterator<Item = &'k Arc<Kept>>, new: &Kept, share: usize) -> bool {
+    let (count, bytes) = kept.fold((1, new.bytes), |(count, bytes), known| {
+        (count + 1, bytes + known.bytes)
+    });
+    count <= MAX_KEPT / share && bytes <= MAX_BYTES / share
+}

@@ -1,0 +1,109 @@
+//! What the tools of a request and the schema of its answer come to, whoever sends them.
+//!
+//! An agent sends the same tools with every request, and to read them anew costs more than all the
+//! rest. So what comes of them is a value of its own, which depends on nothing else: it can be kept
+//! and serve other requests that bring the same.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use serde_json::value::RawValue;
+
+use super::ask::{AnswerFormat, Ask};
+use super::contract::Schemas;
+use super::rejection::Rejection;
+use super::tools::signature::{Detail, definitions};
+use super::tools::{Tool, ToolSet};
+use super::usage::EstimatedText;
+
+/// What comes of tools and a schema.
+#[derive(Debug)]
+pub struct Terms {
+    pub schemas: Schemas,
+    /// See [`Self::definitions`].
+    definitions: OnceLock<EstimatedText>,
+}
+
+impl Terms {
+    /// What comes of the tools and the schema of a request.
+    ///
+    /// # Errors
+    /// Like those of [`Schemas::of`].
+    pub fn of(ask: &Ask<'_>) -> Result<Self, Rejection> {
+        Ok(Self {
+            schemas: Schemas::of(ask.tools.as_ref(), &ask.format)?,
+            definitions: OnceLock::new(),
+        })
+    }
+
+    /// The tools as a model is told them that is told everything of them. `offer` is the one that
+    /// these terms are of.
+    pub fn definitions(&self, offer: &ToolSet<'_>) -> &EstimatedText {
+        let write = || EstimatedText::new(definitions(offer, Detail::Full));
+        self.definitions.get_or_init(write)
+    }
+
+    /// About how many bytes of memory these terms take, together with their source.
+    pub fn memory(&self, source: &Source) -> usize {
+        // The definitions are about as long as what they are written from.
+        let texts = source.0.len().saturating_mul(2);
+        texts.saturating_add(self.schemas.memory)
+    }
+}
+
+/// All that terms depend on: terms of the same source are the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Source(Box<[u8]>);
+
+impl fmt::Debug for Source {
+    /// Callers' texts are in no log.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Source({} bytes)", self.0.len())
+    }
+}
+
+impl Source {
+    /// What the terms of a request depend on; `None` where there are neither tools nor a schema.
+    pub fn of(ask: &Ask<'_>) -> Option<Self> {
+        let tools = ask.tools.iter().flat_map(|offer| &offer.tools);
+        let schema = match &ask.format {
+            AnswerFormat::JsonSchema(wanted) => Some(wanted),
+            AnswerFormat::Text | AnswerFormat::JsonObject => None,
+        };
+        if ask.tools.is_none() && schema.is_none() {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        for tool in tools {
+            add_tool(&mut bytes, tool);
+        }
+        if let Some(wanted) = schema {
+            add(&mut bytes, Some(wanted.path));
+            add(&mut bytes, Some(wanted.schema.get()));
+            bytes.push(wanted.strict.into());
+        }
+        Some(Self(bytes.into()))
+    }
+}
+
+fn add_tool(bytes: &mut Vec<u8>, tool: &Tool<'_>) {
+    let Tool {
+        path,
+        name,
+        description,
+        parameters,
+        strict,
+    } = tool;
+    add(bytes, Some(path));
+    add(bytes, Some(name));
+    add(bytes, description.as_deref());
+    add(bytes, parameters.map(RawValue::get));
+    bytes.push((*strict).into());
+}
+
+/// Adds a text behind its length, so that no two lists of texts become one, or the lack of it.
+fn add(bytes: &mut Vec<u8>, text: Option<&str>) {
+    let length = text.map_or(u64::MAX, |text| text.len() as u64);
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+}
