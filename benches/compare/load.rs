@@ -7,9 +7,14 @@ use std::time::Duration;
 use futures::future::try_join_all;
 
 use crate::Outcome;
+use crate::asked::Asked;
 use crate::client::Client;
-use crate::peer::{Kind, Peer};
-use crate::scenario::{BURST, FIRST, LONG_200, LONG_2000, PACED, Scenario, WHOLE};
+use crate::peer::{Kind, Peer, Setup};
+use crate::scenario::{
+    AGENT, BURST, FIRST, FOUR, INPUT, LONG_200, LONG_2000, NEW_AGENT, PACED, SCHEMA, SIXTY,
+    Scenario, WHOLE,
+};
+use crate::template::Template;
 use crate::upstream::Upstream;
 
 /// A row of the table.
@@ -19,6 +24,8 @@ pub(crate) struct Figure {
     pub(crate) unit: &'static str,
     /// What has to be run for it; figures that come out of the same run stand together.
     pub(crate) run: Run,
+    /// How the peers are set up for it.
+    pub(crate) setup: Setup,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub(crate) enum Run {
     FirstText,
     /// So many requests for a scenario, so many of them at once.
     Load(Scenario, usize, usize),
+    /// So many requests for a scenario, so many of them in a second.
+    Rate(Scenario, usize, u32),
 }
 
 /// The same events, few and many.
@@ -53,10 +62,53 @@ pub(crate) const FIGURES: &[Figure] = &[
     ),
     figure("200 events of 5 characters, CPU per event", "µs", SHORT),
     figure("2,000 events of 5 characters, CPU per event", "µs", LONG),
+    cpu("4 messages, CPU per request", FOUR, 10_000),
+    cpu("60 messages, CPU per request", SIXTY, 4_000),
+    cpu("strict schema, CPU per request", SCHEMA, 8_000),
+    cpu("Responses, whole answer, CPU per request", INPUT, 10_000),
+    cpu(
+        "agent, 25 tools that were seen before, CPU per request",
+        AGENT,
+        1_000,
+    ),
+    cpu("agent, 25 new tools, CPU per request", NEW_AGENT, 400),
+    figure(
+        "20 requests in a second, CPU per request",
+        "µs",
+        Run::Rate(WHOLE, 80, 20),
+    ),
+    Figure {
+        setup: Setup::Quiet,
+        ..cpu(
+            "whole answer without a log line, CPU per request",
+            WHOLE,
+            20_000,
+        )
+    },
+    Figure {
+        setup: Setup::Tls,
+        ..cpu("whole answer, TLS to fal, CPU per request", WHOLE, 10_000)
+    },
 ];
 
 const fn figure(name: &'static str, unit: &'static str, run: Run) -> Figure {
-    Figure { name, unit, run }
+    Figure {
+        name,
+        unit,
+        run,
+        setup: Setup::Usual,
+    }
+}
+
+/// The CPU of each of so many requests.
+const fn cpu(name: &'static str, scenario: Scenario, requests: usize) -> Figure {
+    figure(name, "µs", Run::Load(scenario, requests, 32))
+}
+
+/// Whether anything is to be measured with such a setup.
+pub(crate) fn is_wanted(setup: Setup, only: &str) -> bool {
+    let is_wanted = |figure: &Figure| figure.setup == setup && figure.name.contains(only);
+    FIGURES.iter().any(is_wanted)
 }
 
 /// Takes all the figures whose name contains `only` from a peer that has just started.
@@ -67,7 +119,11 @@ pub(crate) async fn measure(
     only: &str,
 ) -> Outcome<Vec<(&'static Figure, f64)>> {
     let mut taken = Vec::new();
-    for figures in FIGURES.chunk_by(|one, next| one.run == next.run) {
+    let is_together = |one: &Figure, next: &Figure| one.run == next.run && one.setup == next.setup;
+    for figures in FIGURES.chunk_by(is_together) {
+        if figures.iter().any(|figure| figure.setup != peer.setup) {
+            continue;
+        }
         let is_wanted = figures.iter().any(|figure| figure.name.contains(only));
         let Some(run) = figures
             .first()
@@ -87,43 +143,13 @@ pub(crate) async fn measure(
             (Run::Load(scenario, requests, at_once), _) => {
                 vec![cpu_per_event(peer, scenario, requests, at_once).await?]
             }
+            (Run::Rate(scenario, requests, a_second), _) => {
+                vec![cpu_at_rate(peer, scenario, requests, a_second).await?]
+            }
         };
         taken.extend(figures.iter().zip(values));
     }
     Ok(taken)
-}
-
-/// The bytes of a request for a scenario, in the words of whoever is asked.
-pub(crate) fn request(kind: Kind, scenario: Scenario) -> Vec<u8> {
-    let prompt = format!("bench:{}", scenario.name);
-    let stream = scenario.is_stream();
-    let (path, body) = match kind {
-        Kind::Gateway => (
-            "/v1/chat/completions",
-            format!(
-                "{{\"model\":\"google/gemini-2.5-flash\",\"stream\":{stream},\
-                 \"messages\":[{{\"role\":\"user\",\"content\":\"{prompt}\"}}]}}"
-            ),
-        ),
-        Kind::Direct | Kind::Nginx => (
-            match stream {
-                true => "/fal-ai/any-llm/stream",
-                false => "/fal-ai/any-llm",
-            },
-            format!("{{\"model\":\"google/gemini-2.5-flash\",\"prompt\":\"{prompt}\"}}"),
-        ),
-    };
-    post(path, &body)
-}
-
-/// A request with a JSON body.
-pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
-    format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
 }
 
 /// In µs; where there are no events, for each request.
@@ -141,13 +167,39 @@ async fn cpu_per_event(
     Ok(cpu.as_secs_f64() * 1e6 / (requests * scenario.events.max(1)) as f64)
 }
 
+/// In µs for each request, over one connection with pauses.
+async fn cpu_at_rate(
+    peer: &Peer,
+    scenario: Scenario,
+    requests: usize,
+    a_second: u32,
+) -> Outcome<f64> {
+    check(peer, scenario).await?;
+    let mut client = Client::connect(peer.address).await?;
+    let mut template = Template::new(peer.kind, scenario);
+    let mut beat = tokio::time::interval(Duration::from_secs(1) / a_second);
+    let before = peer.spent().cpu;
+    for number in 0..requests {
+        beat.tick().await;
+        client.request(template.numbered(number)).await?;
+    }
+    beat.tick().await;
+    let cpu = peer.spent().cpu - before;
+    Ok(cpu.as_secs_f64() * 1e6 / requests as f64)
+}
+
 /// The figures mean nothing unless the answer is right.
 async fn check(peer: &Peer, scenario: Scenario) -> Outcome<()> {
     let mut client = Client::connect(peer.address).await?;
-    let answer = client.text(&request(peer.kind, scenario)).await?;
+    let answer = client
+        .text(Template::new(peer.kind, scenario).numbered(1))
+        .await?;
     let is_right = match (peer.kind, scenario.is_stream()) {
         (Kind::Gateway, true) => {
             heard(&answer) == scenario.text() && answer.contains("data: [DONE]\n\n")
+        }
+        (Kind::Gateway, false) if scenario.asked == Asked::Input => {
+            answer.contains("\"status\":\"completed\"")
         }
         (Kind::Gateway, false) => answer.contains("\"finish_reason\":\"stop\""),
         (Kind::Direct | Kind::Nginx, _) => answer.contains("\"partial\": false"),
@@ -176,12 +228,14 @@ fn heard(answer: &str) -> String {
 
 async fn run(peer: &Peer, scenario: Scenario, requests: usize, at_once: usize) -> Outcome<()> {
     let left = Cell::new(requests);
-    let request = request(peer.kind, scenario);
+    let template = Template::new(peer.kind, scenario);
+    let begin = peer.next_number(requests);
     let clients = (0..at_once).map(|_| async {
         let mut client = Client::connect(peer.address).await?;
+        let mut template = template.clone();
         while let Some(rest) = left.get().checked_sub(1) {
             left.set(rest);
-            client.request(&request).await?;
+            client.request(template.numbered(begin + rest)).await?;
         }
         Outcome::Ok(())
     });
@@ -194,7 +248,7 @@ async fn paced(peer: &Peer, upstream: &Upstream, streams: usize) -> Outcome<[f64
     const WATCHED: Duration = Duration::from_secs(6);
     check(peer, PACED).await?;
     let idle_kib = peer.spent().resident_kib;
-    let request: Rc<[u8]> = request(peer.kind, PACED).into();
+    let request: Rc<[u8]> = Template::new(peer.kind, PACED).numbered(0).into();
     let mut clients = Vec::new();
     for _ in 0..streams {
         clients.push(tokio::task::spawn_local(once(
@@ -226,11 +280,12 @@ async fn once(address: std::net::SocketAddr, request: Rc<[u8]>) -> Result<(), St
 /// In ms, over one connection.
 async fn first_text(peer: &Peer) -> Outcome<f64> {
     const TIMES: usize = 500;
-    let request = request(peer.kind, FIRST);
+    let mut template = Template::new(peer.kind, FIRST);
+    let request = template.numbered(0);
     let mut client = Client::connect(peer.address).await?;
     let mut times = Vec::with_capacity(TIMES);
     for _ in 0..TIMES {
-        times.push(client.request(&request).await?.as_secs_f64() * 1e3);
+        times.push(client.request(request).await?.as_secs_f64() * 1e3);
     }
     Ok(median(times))
 }

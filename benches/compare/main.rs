@@ -10,12 +10,14 @@
     reason = "a benchmark that breaks off says enough"
 )]
 
+mod asked;
 mod client;
 mod load;
 mod peer;
 mod report;
 mod scenario;
 mod soak;
+mod template;
 mod upstream;
 
 use std::error::Error;
@@ -23,7 +25,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use peer::{Kind, Peer};
+use peer::{Kind, Peer, Setup};
 use report::Report;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -72,13 +74,23 @@ fn main() -> Outcome<()> {
     })
 }
 
+/// In the order in which they take turns.
+fn peers() -> impl Iterator<Item = (Setup, Kind)> {
+    let setups = [Setup::Usual, Setup::Quiet, Setup::Tls].into_iter();
+    let kinds = [Kind::Direct, Kind::Nginx, Kind::Gateway];
+    setups.flat_map(move |setup| kinds.map(|kind| (setup, kind)))
+}
+
 async fn compare(options: &Options) -> Outcome<()> {
     let upstream = upstream::start().await?;
     let mut report = Report::default();
     for round in 1..=options.rounds {
-        for kind in [Kind::Direct, Kind::Nginx, Kind::Gateway] {
-            eprintln!("round {round} of {}: {kind}", options.rounds);
-            let peer = Peer::start(kind, &options.gateway, &upstream).await?;
+        for (setup, kind) in peers() {
+            if !load::is_wanted(setup, &options.only) {
+                continue;
+            }
+            eprintln!("round {round} of {}: {kind}, {setup:?}", options.rounds);
+            let peer = Peer::start(kind, setup, &options.gateway, &upstream).await?;
             let figures = load::measure(&peer, &upstream, options.streams, &options.only).await?;
             for (figure, value) in figures {
                 report.add(figure, kind, value);

@@ -1,16 +1,17 @@
 //! The processes under test, and what the kernel says of them.
 
+use std::cell::Cell;
 use std::fmt;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
 use crate::client::Client;
-use crate::load::request;
 use crate::scenario::WHOLE;
+use crate::template::Template;
 use crate::upstream::Upstream;
 
 /// Who stands between clients and upstream.
@@ -32,14 +33,28 @@ impl fmt::Display for Kind {
     }
 }
 
+/// How a peer is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Setup {
+    /// As it comes; the gateway writes a line for each request to a file.
+    Usual,
+    /// The gateway writes no lines.
+    Quiet,
+    /// fal is called over TLS.
+    Tls,
+}
+
 /// A peer that answers, alone on the first core.
 pub(crate) struct Peer {
     pub(crate) kind: Kind,
+    pub(crate) setup: Setup,
     pub(crate) address: SocketAddr,
     /// From the start of the process to its first answer.
     pub(crate) started_in: Duration,
     /// Resident memory after the first answer, in KiB.
     pub(crate) idle_kib: u64,
+    /// The number of the next request, where each has its own.
+    next: Cell<usize>,
     process: Option<Child>,
     _folder: tempfile::TempDir,
 }
@@ -54,30 +69,38 @@ pub(crate) struct Spent {
 
 impl Peer {
     /// Starts what stands before the upstream, and waits for its first answer.
-    pub(crate) async fn start(kind: Kind, gateway: &Path, upstream: &Upstream) -> Outcome<Self> {
-        let fal = upstream.address;
-        match kind {
-            Kind::Direct => Self::launch(kind, fal, |_| Ok(None), &request(kind, WHOLE)).await,
-            Kind::Nginx => {
-                let listen = free_address()?;
-                let command = |folder: &Path| nginx(folder, listen, fal).map(Some);
-                Self::launch(kind, listen, command, &request(kind, WHOLE)).await
-            }
-            Kind::Gateway => Self::gateway(gateway, fal).await,
-        }
+    pub(crate) async fn start(
+        kind: Kind,
+        setup: Setup,
+        gateway: &Path,
+        upstream: &Upstream,
+    ) -> Outcome<Self> {
+        let listen = match kind {
+            Kind::Direct => upstream.address,
+            Kind::Nginx | Kind::Gateway => free_address()?,
+        };
+        let fal = Fal::new(upstream, setup);
+        let command = |folder: &Path| match kind {
+            Kind::Direct => Ok(None),
+            Kind::Nginx => nginx(folder, listen, &fal).map(Some),
+            Kind::Gateway => gateway_command(gateway, folder, listen, &fal).map(|mut command| {
+                if setup == Setup::Quiet {
+                    command.env("FAL_GATEWAY__LOG__LEVEL", "error");
+                }
+                Some(command)
+            }),
+        };
+        let first = Template::new(kind, WHOLE).numbered(0).to_vec();
+        Self::launch(kind, setup, listen, command, &first).await
     }
 
     /// The gateway before this fal.
     pub(crate) async fn gateway(program: &Path, fal: SocketAddr) -> Outcome<Self> {
         let listen = free_address()?;
-        let command = |folder: &Path| gateway_command(program, folder, listen, fal).map(Some);
-        Self::launch(
-            Kind::Gateway,
-            listen,
-            command,
-            &request(Kind::Gateway, WHOLE),
-        )
-        .await
+        let fal = Fal::plain(fal);
+        let command = |folder: &Path| gateway_command(program, folder, listen, &fal).map(Some);
+        let first = Template::new(Kind::Gateway, WHOLE).numbered(0).to_vec();
+        Self::launch(Kind::Gateway, Setup::Usual, listen, command, &first).await
     }
 
     /// The emulator of fal that the gateway brings along.
@@ -94,11 +117,12 @@ impl Peer {
             Ok(Some(command))
         };
         let first = b"GET /_emulator/requests HTTP/1.1\r\nhost: localhost\r\n\r\n";
-        Self::launch(Kind::Direct, listen, command, first).await
+        Self::launch(Kind::Direct, Setup::Usual, listen, command, first).await
     }
 
     async fn launch(
         kind: Kind,
+        setup: Setup,
         address: SocketAddr,
         command: impl FnOnce(&Path) -> Outcome<Option<Command>>,
         first_request: &[u8],
@@ -109,9 +133,11 @@ impl Peer {
         let process = command.map(|mut command| command.spawn()).transpose()?;
         let mut peer = Self {
             kind,
+            setup,
             address,
             started_in: Duration::ZERO,
             idle_kib: 0,
+            next: Cell::new(0),
             process,
             _folder: folder,
         };
@@ -129,6 +155,11 @@ impl Peer {
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
         Err(format!("{} did not start", self.kind).into())
+    }
+
+    /// The first of so many numbers that no request had yet.
+    pub(crate) fn next_number(&self, count: usize) -> usize {
+        self.next.replace(self.next.get() + count)
     }
 
     /// What the peer has used up so far, and holds now.
@@ -183,16 +214,54 @@ fn on_the_first_core(program: &Path, folder: &Path) -> Outcome<Command> {
     Ok(command)
 }
 
+/// Where fal is.
+struct Fal {
+    scheme: &'static str,
+    address: SocketAddr,
+    /// A file with the certificate that vouches for it.
+    certificate: Option<PathBuf>,
+}
+
+impl Fal {
+    fn new(upstream: &Upstream, setup: Setup) -> Self {
+        match setup {
+            Setup::Usual | Setup::Quiet => Self::plain(upstream.address),
+            Setup::Tls => Self {
+                scheme: "https",
+                address: upstream.tls_address,
+                certificate: Some(upstream.certificate.path().to_owned()),
+            },
+        }
+    }
+
+    fn plain(address: SocketAddr) -> Self {
+        Self {
+            scheme: "http",
+            address,
+            certificate: None,
+        }
+    }
+}
+
 fn gateway_command(
     program: &Path,
     folder: &Path,
     listen: SocketAddr,
-    fal: SocketAddr,
+    fal: &Fal,
 ) -> Outcome<Command> {
+    let Fal {
+        scheme,
+        address,
+        certificate,
+    } = fal;
+    let certificate = certificate
+        .as_ref()
+        .map(|file| format!("ca_file = {:?}\n", file.display().to_string()))
+        .unwrap_or_default();
     let settings = format!(
         "[server]\nlisten = \"{listen}\"\nmax_connections = 20000\n\
-         [limits]\nmax_inflight = 20000\n[fal]\nurl = \"http://{fal}\"\nrest_url = \"http://{fal}\"\n\
-         idle_timeout = \"60s\"\n"
+         [limits]\nmax_inflight = 20000\n[fal]\nurl = \"{scheme}://{address}\"\nrest_url = \"{scheme}://{address}\"\n\
+         idle_timeout = \"60s\"\n{certificate}"
     );
     fs::write(folder.join("fal-gateway.toml"), settings)?;
     let mut command = on_the_first_core(program, folder)?;
@@ -205,15 +274,30 @@ fn gateway_command(
 }
 
 /// One worker, kept connections to the upstream, nothing buffered, no log.
-fn nginx(folder: &Path, listen: SocketAddr, upstream: SocketAddr) -> Outcome<Command> {
+fn nginx(folder: &Path, listen: SocketAddr, fal: &Fal) -> Outcome<Command> {
+    let Fal {
+        scheme,
+        address,
+        certificate,
+    } = fal;
+    let tls = certificate
+        .as_ref()
+        .map(|file| {
+            let file = file.display();
+            format!(
+                "proxy_ssl_verify on; proxy_ssl_trusted_certificate {file}; proxy_ssl_name localhost; \
+                 proxy_ssl_server_name on; proxy_ssl_protocols TLSv1.2 TLSv1.3;"
+            )
+        })
+        .unwrap_or_default();
     let settings = format!(
         "daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid nginx.pid; error_log stderr error;\n\
          events {{ worker_connections 15000; }}\n\
          http {{\n\
          access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f;\n\
          uwsgi_temp_path u; scgi_temp_path s; keepalive_requests 10000000; tcp_nodelay on;\n\
-         upstream fal {{ server {upstream}; keepalive 64; keepalive_requests 10000000; }}\n\
-         server {{ listen {listen}; location / {{ proxy_pass http://fal; proxy_http_version 1.1;\n\
+         upstream fal {{ server {address}; keepalive 64; keepalive_requests 10000000; }}\n\
+         server {{ listen {listen}; location / {{ proxy_pass {scheme}://fal; {tls} proxy_http_version 1.1;\n\
          proxy_set_header Connection \"\"; proxy_buffering off; }} }}\n\
          }}\n"
     );

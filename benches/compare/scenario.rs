@@ -2,10 +2,15 @@
 
 use std::fmt::Write;
 
+use serde_json::json;
+
+use crate::asked::{Asked, Tools};
+
 /// One kind of answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
+    pub(crate) asked: Asked,
     /// Events of the stream; none for a whole answer.
     pub(crate) events: usize,
     /// Characters of the whole text.
@@ -21,14 +26,31 @@ pub(crate) const BURST: Scenario = scenario("burst", 200, 512, 0);
 pub(crate) const LONG_200: Scenario = scenario("long-200", 200, 1_000, 0);
 pub(crate) const LONG_2000: Scenario = scenario("long-2000", 2_000, 10_000, 0);
 
-pub(crate) const ALL: [Scenario; 6] = [WHOLE, FIRST, PACED, BURST, LONG_200, LONG_2000];
+pub(crate) const INPUT: Scenario = whole("input", Asked::Input);
+pub(crate) const FOUR: Scenario = whole("four", Asked::Messages(4));
+pub(crate) const SIXTY: Scenario = whole("sixty", Asked::Messages(60));
+pub(crate) const AGENT: Scenario = whole("agent", Asked::Agent(Tools::Same));
+pub(crate) const NEW_AGENT: Scenario = whole("new-agent", Asked::Agent(Tools::New));
+pub(crate) const SCHEMA: Scenario = whole("schema", Asked::Schema);
+
+pub(crate) const ALL: [Scenario; 12] = [
+    WHOLE, FIRST, PACED, BURST, LONG_200, LONG_2000, INPUT, FOUR, SIXTY, AGENT, NEW_AGENT, SCHEMA,
+];
 
 const fn scenario(name: &'static str, events: usize, characters: usize, pause_ms: u64) -> Scenario {
     Scenario {
         name,
+        asked: Asked::Message,
         events,
         characters,
         pause_ms,
+    }
+}
+
+const fn whole(name: &'static str, asked: Asked) -> Scenario {
+    Scenario {
+        asked,
+        ..scenario(name, 0, 512, 0)
     }
 }
 
@@ -44,8 +66,21 @@ impl Scenario {
         self.events > 0
     }
 
-    /// The whole text: words, and now and then something that JSON escapes.
+    /// The whole text: words, and now and then something that JSON escapes; where a schema was
+    /// sent, JSON that fits it.
     pub(crate) fn text(&self) -> String {
+        match self.asked {
+            Asked::Schema => {
+                let words = self.words();
+                let step = |_| json!({"explanation": words.get(..100), "output": "What is told.", "certainty": 0.5});
+                let steps: Vec<_> = (0..3).map(step).collect();
+                json!({"steps": steps, "kind": "other", "answer": words.get(..50)}).to_string()
+            }
+            _ => self.words(),
+        }
+    }
+
+    fn words(&self) -> String {
         let words = [
             "The ", "quick ", "brown ", "fox ", "says ", "\"hi\" ", "to ", "the ", "lazy ",
             "dog.\n",

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use crate::Outcome;
 use crate::client::Client;
-use crate::load::{median, post};
+use crate::load::median;
 use crate::peer::Peer;
+use crate::template::post;
 
 /// Requests that are running at any time.
 const AT_ONCE: usize = 200;
@@ -111,7 +112,7 @@ async fn ask(gateway: std::net::SocketAddr, prompt: &str, manner: Manner) -> Out
         body["tools"] = json!([{"type": "function", "function": function}]);
         body["tool_choice"] = "required".into();
     }
-    let request = post("/v1/chat/completions", &body.to_string());
+    let request = post("/v1/chat/completions", &body);
     let mut client = Client::connect(gateway).await?;
     let answer = client.request(&request);
     let patience = match manner {

@@ -4,10 +4,16 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::Outcome;
 use crate::client::content_length;
@@ -16,6 +22,9 @@ use crate::scenario::{ALL, Scenario};
 /// A running upstream.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
+    /// Where the same is answered over TLS, to those who trust the certificate in the file.
+    pub(crate) tls_address: SocketAddr,
+    pub(crate) certificate: NamedTempFile,
     /// Events of paced streams that have been sent.
     pub(crate) paced_events: Rc<Cell<u64>>,
 }
@@ -28,16 +37,19 @@ struct Prepared {
 
 type Answers = Rc<HashMap<&'static str, Prepared>>;
 
-/// Listens on a free port of the loopback.
+/// Listens on free ports of the loopback.
 pub(crate) async fn start() -> Outcome<Upstream> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
+    let tls_listener = TcpListener::bind("127.0.0.1:0").await?;
+    let tls_address = tls_listener.local_addr()?;
+    let (acceptor, certificate) = certified()?;
     let paced_events = Rc::new(Cell::new(0));
     let answers: Answers = Rc::new(
         ALL.map(|scenario| (scenario.name, prepare(scenario)))
             .into(),
     );
-    let counter = paced_events.clone();
+    let (counter, tls_answers) = (paced_events.clone(), answers.clone());
     tokio::task::spawn_local(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let _ = stream.set_nodelay(true);
@@ -45,10 +57,40 @@ pub(crate) async fn start() -> Outcome<Upstream> {
             tokio::task::spawn_local(serve(stream, answers.clone(), counter.clone()));
         }
     });
+    tokio::task::spawn_local(async move {
+        while let Ok((stream, _)) = tls_listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            let (acceptor, answers) = (acceptor.clone(), tls_answers.clone());
+            tokio::task::spawn_local(async move {
+                let stream = acceptor.accept(stream).await.ok()?;
+                serve(stream, answers, Rc::default()).await
+            });
+        }
+    });
     Ok(Upstream {
         address,
+        tls_address,
+        certificate,
         paced_events,
     })
+}
+
+/// What opens TLS as `localhost`, and the certificate that vouches for it.
+fn certified() -> Outcome<(TlsAcceptor, NamedTempFile)> {
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new(names)?.self_signed(&key)?;
+    let mut file = NamedTempFile::new()?;
+    std::io::Write::write_all(&mut file, certificate.pem().as_bytes())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der())?,
+        )?;
+    Ok((TlsAcceptor::from(Arc::new(config)), file))
 }
 
 fn prepare(scenario: Scenario) -> Prepared {
@@ -76,7 +118,10 @@ fn prepare(scenario: Scenario) -> Prepared {
     Prepared { scenario, pieces }
 }
 
-async fn serve(mut stream: TcpStream, answers: Answers, paced: Rc<Cell<u64>>) -> Option<()> {
+async fn serve<S>(mut stream: S, answers: Answers, paced: Rc<Cell<u64>>) -> Option<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut request = Vec::with_capacity(4096);
     loop {
         request.clear();
@@ -92,6 +137,7 @@ async fn serve(mut stream: TcpStream, answers: Answers, paced: Rc<Cell<u64>>) ->
                 tokio::time::sleep(Duration::from_millis(answer.scenario.pause_ms)).await;
             }
             stream.write_all(piece).await.ok()?;
+            stream.flush().await.ok()?;
             if number > 0 {
                 paced.set(paced.get() + 1);
             }

@@ -1,14 +1,24 @@
 //! The steps that are measured. Each case prepares its work, which is then measured alone.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::hint::black_box;
+use std::rc::Rc;
 
+use fal_gateway::engine::terms::{KnownTerms, TermsOwner};
 use fal_gateway::translate::face::answer::{AnswerSink, StreamedAnswer, WholeAnswer};
+use fal_gateway::translate::face::chat::messages::MessageLimits;
+use fal_gateway::translate::face::chat::parse::parse;
 use fal_gateway::translate::face::chat::write::ChatChunks;
 use fal_gateway::translate::face::objects::UsageChunk;
+use fal_gateway::translate::model::{Catalogue, Changes};
+use fal_gateway::translate::plan::{self, candidates};
 use fal_gateway::translate::reading::{Event, Format, Reader, ReaderLimits, Sink};
+use fal_gateway::translate::upstream::UpstreamId;
+use fal_gateway::upstream::FalKey;
 
-use crate::support::{CAPABILITIES, chat_json, chat_stream, plan};
+use crate::asked::{Asked, Texts, Tools};
+use crate::support::{CAPABILITIES, MESSAGE_LIMITS, chat_json, chat_stream, plan};
 
 /// A step, done several times.
 pub(crate) struct Case {
@@ -44,6 +54,20 @@ pub(crate) const CASES: &[Case] = &[
     case("request of 15 messages", 1, || planned(15, "")),
     case("request of one message with two tools", 1, || {
         planned(1, TOOLS)
+    }),
+    case("request of 4 messages", 1, || seen(Asked::Messages(4))),
+    case("request of 60 messages", 1, || seen(Asked::Messages(60))),
+    case("request of an agent with 25 new tools", 1, || {
+        unseen(Asked::Agent(Tools::New))
+    }),
+    case("request of an agent with 25 tools seen before", 1, || {
+        seen(Asked::Agent(Tools::Same))
+    }),
+    case("request with a new strict schema", 1, || {
+        unseen(Asked::Schema)
+    }),
+    case("request with a strict schema seen before", 1, || {
+        seen(Asked::Schema)
     }),
     case("piece of text with four stop sequences", PIECES, || {
         pieces(
@@ -171,9 +195,45 @@ fn chunk() -> Box<dyn FnOnce()> {
 }
 
 fn planned(messages: usize, more: &str) -> Box<dyn FnOnce()> {
-    let body = body(messages, more);
+    planning(body(messages, more), KnownTerms::default)
+}
+
+/// A request whose tools and schema nobody has seen before.
+fn unseen(asked: Asked) -> Box<dyn FnOnce()> {
+    planning(json(asked), KnownTerms::default)
+}
+
+/// A request whose tools and schema came before.
+fn seen(asked: Asked) -> Box<dyn FnOnce()> {
+    let known = Rc::new(KnownTerms::default());
+    planning(json(asked), move || Rc::clone(&known))
+}
+
+fn json(asked: Asked) -> Vec<u8> {
+    let body = Texts::new(asked, "And now?").as_chat(false);
+    body.to_string().into_bytes()
+}
+
+/// From a body to the JSON for fal, with terms that are known.
+fn planning<K: Borrow<KnownTerms>>(
+    body: Vec<u8>,
+    known: impl Fn() -> K + 'static,
+) -> Box<dyn FnOnce()> {
+    let limits = MessageLimits {
+        max_messages: 100,
+        ..MESSAGE_LIMITS
+    };
+    let catalogue = Catalogue::new(Changes::default());
+    let fal_key = FalKey::new(&"id:secret".to_owned().into()).expect("it is ASCII");
+    let owner = TermsOwner {
+        fal_key: fal_key.print(),
+        client: None,
+    };
     let write = move || {
-        let plan = plan(&body, &CAPABILITIES).expect("the request is fine");
+        let mut ask = parse(&body, &limits).expect("the request is fine");
+        ask.terms = known().borrow().of(&ask, &owner).expect("its schemas are");
+        let (target, _) = candidates(&ask, &catalogue, UpstreamId::AnyLlm).expect("its model is");
+        let plan = plan::plan(&ask, &target, &[], &CAPABILITIES).expect("it can be asked");
         black_box(plan.call.to_json());
     };
     // Tables that are made once are made now.

@@ -11,6 +11,9 @@
     reason = "a benchmark that breaks off says enough"
 )]
 
+#[path = "../compare/asked.rs"]
+#[expect(dead_code, reason = "the other benchmark uses more of it")]
+mod asked;
 mod cases;
 mod instructions;
 #[path = "../../tests/pure/support.rs"]
