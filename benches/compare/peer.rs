@@ -254,18 +254,18 @@ fn gateway_command(
         address,
         certificate,
     } = fal;
-    let certificate = certificate
-        .as_ref()
-        .map(|file| format!("ca_file = {:?}\n", file.display().to_string()))
-        .unwrap_or_default();
     let settings = format!(
         "[server]\nlisten = \"{listen}\"\nmax_connections = 20000\n\
          [limits]\nmax_inflight = 20000\n[fal]\nurl = \"{scheme}://{address}\"\nrest_url = \"{scheme}://{address}\"\n\
-         idle_timeout = \"60s\"\n{certificate}"
+         idle_timeout = \"60s\"\n"
     );
     fs::write(folder.join("fal-gateway.toml"), settings)?;
     let mut command = on_the_first_core(program, folder)?;
     command.arg("serve").env("FAL_KEY", "id:secret");
+    if let Some(file) = certificate {
+        // A settings file that lies about may not name it.
+        command.env("FAL_GATEWAY__FAL__CA_FILE", file);
+    }
     // Or nobody but root could count what it has open. Older ones do not know the setting.
     if program == Path::new(env!("CARGO_BIN_EXE_fal-gateway")) {
         command.env("FAL_GATEWAY__SERVER__CORE_DUMPS", "true");

@@ -14,7 +14,6 @@ use fal_gateway::translate::face::objects::UsageChunk;
 use fal_gateway::translate::model::{Catalogue, Changes};
 use fal_gateway::translate::plan::{self, candidates};
 use fal_gateway::translate::reading::{Event, Format, Reader, ReaderLimits, Sink};
-use fal_gateway::translate::upstream::UpstreamId;
 use fal_gateway::upstream::FalKey;
 
 use crate::asked::{Asked, Texts, Tools};
@@ -232,7 +231,7 @@ fn planning<K: Borrow<KnownTerms>>(
     let write = move || {
         let mut ask = parse(&body, &limits).expect("the request is fine");
         ask.terms = known().borrow().of(&ask, &owner).expect("its schemas are");
-        let (target, _) = candidates(&ask, &catalogue, UpstreamId::AnyLlm).expect("its model is");
+        let (target, _) = candidates(&ask, &catalogue, &CAPABILITIES).expect("its model is");
         let plan = plan::plan(&ask, &target, &[], &CAPABILITIES).expect("it can be asked");
         black_box(plan.call.to_json());
     };

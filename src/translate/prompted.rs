@@ -35,13 +35,7 @@ pub(super) fn write<'a>(
         contract,
         forms,
         fold,
-    } = prompt(
-        ask,
-        &target.id,
-        terms,
-        &room(ask, plan_limits),
-        plan_limits,
-    )?;
+    } = prompt(ask, &target.id, terms, &room(ask, plan_limits), plan_limits)?;
     // The images that are sent count, which may be fewer than there were.
     let variant = variant(!folded.image_urls.is_empty(), target, plan_limits)?;
     let definitions = ask.tools.as_ref().map(|offer| terms.definitions(offer));
