@@ -13,6 +13,7 @@ use crate::access::ClientKey;
 use crate::translate::draft::Fate;
 use crate::translate::face::chat::parameters::PARAMETERS;
 use crate::translate::face::messages;
+use crate::translate::fates::{self, SAMPLING};
 use crate::translate::model::{
     CATALOGUE_UNIX_S, Catalogue, ModelInfo, Parameter, Price, Reasoning,
 };
@@ -204,27 +205,14 @@ fn supported_parameters(card: &ModelInfo, upstream: UpstreamId) -> Vec<&'static 
     const OF_REASONING: [&str; 3] = ["reasoning", "include_reasoning", "reasoning_effort"];
     let is_supported = |fate| matches!(fate, Fate::Forwarded | Fate::Emulated);
     let never_reasons = card.reasoning == Some(Reasoning::Never);
-    let takes_natively = |name: &str| {
-        upstream == UpstreamId::RouterOpenai
-            && FINER.contains(&name)
-            && Parameter::named(name).is_some_and(|known| card.supports(known) == Some(true))
-    };
+    // Where nothing is known of a model, it has what most have: all but the finer sampling.
+    let has_most = |needed| needed == Parameter::Temperature || !SAMPLING.contains(&needed);
+    let takes = |needed| card.supports(needed).or(Some(has_most(needed)));
     let names = PARAMETERS
         .iter()
-        .filter(|parameter| is_supported(parameter.fate) || takes_natively(parameter.name))
+        .filter(|parameter| is_supported(fates::on(parameter, upstream).with(takes)))
         .map(|parameter| parameter.name)
         .filter(|name| !matches!(*name, "messages" | "model"))
         .filter(|name| !(never_reasons && OF_REASONING.contains(name)));
     names.chain(["structured_outputs"]).collect()
 }
-
-/// The fields of sampling that only an upstream with messages has, and only with some models.
-const FINER: [&str; 7] = [
-    "top_p",
-    "frequency_penalty",
-    "presence_penalty",
-    "repetition_penalty",
-    "min_p",
-    "top_k",
-    "seed",
-];

@@ -23,6 +23,7 @@ pub mod draft;
 mod escapes;
 pub mod explain;
 pub mod face;
+pub mod fates;
 pub mod fold;
 pub mod guide;
 pub mod image;

@@ -5,6 +5,7 @@ use super::call::{Call, Endpoint, PromptCall, Variant};
 use super::contract::Contract;
 use super::correction::Forms;
 use super::cost::Cost;
+use super::fates::PRIORITY_FIELDS;
 use super::fold::{Folded, Overflow, PromptLimits, Truncation, fold};
 use super::guide::{DialectContext, Guide, GuideSettings, contract};
 use super::notes::Notes;
@@ -212,7 +213,7 @@ fn input<'a>(
 ) -> AnyLlmInput<'a> {
     let takes_priority = target.route.upstream.features().priority;
     if ask.priority.is_some() && !takes_priority {
-        notes.without_effect(&["service_tier"], "priority");
+        notes.without_effect(&PRIORITY_FIELDS, "priority");
     }
     if ask.reasoning == Reasoning::Off && target.must_reason() {
         notes.ignored(ask.names.reasoning);

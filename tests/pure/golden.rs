@@ -143,7 +143,7 @@ fn upstream_of(case: &str) -> UpstreamId {
     }
 }
 
-const FACES: [Face; 4] = [
+pub(crate) const FACES: [Face; 4] = [
     Face::Chat,
     Face::Completions,
     Face::Messages,
@@ -179,7 +179,7 @@ impl Face {
         }
     }
 
-    fn table(self) -> &'static [Parameter] {
+    pub(crate) fn table(self) -> &'static [Parameter] {
         match self {
             Self::Chat => chat::parameters::PARAMETERS,
             Self::Completions => completions::parameters::PARAMETERS,
@@ -251,7 +251,7 @@ fn missing_in_table(face: Face) -> Vec<String> {
 /// Rows whose effect cannot be seen in the notes: `messages` is folded, which has cases of its
 /// own, and so have `prompt`, `input` and `system`; `parallel_tool_calls` says nothing as long as there are no
 /// tools; and `metadata` and `cache_control` are sent by clients with every request.
-const WITHOUT_A_NOTE: [&str; 7] = [
+pub(crate) const WITHOUT_A_NOTE: [&str; 7] = [
     "messages",
     "prompt",
     "input",
@@ -729,6 +729,20 @@ fn files(folder: &str) -> Vec<(PathBuf, String)> {
     files.sort();
     assert!(!files.is_empty(), "{} is empty", folder.display());
     files
+}
+
+/// The cases in which a field has an effect: their names, bodies and limits.
+pub(crate) fn effects(face: Face, field: &str) -> Vec<(String, String, PlanLimits)> {
+    let wanted = format!("parameter-{field}-effect");
+    let mut cases = Vec::new();
+    for (path, text) in files(face.plans()) {
+        let is_meant = stem(&path) == wanted || stem(&path).starts_with(&format!("{wanted}-"));
+        if is_meant {
+            let case = PlanCase::new(&path, &text);
+            cases.push((stem(&path).to_owned(), case.body(), case.capabilities()));
+        }
+    }
+    cases
 }
 
 /// The bodies of all plan cases, as seeds for those who bend them.

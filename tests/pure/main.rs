@@ -19,6 +19,7 @@ mod clock;
 mod config;
 mod cutting;
 mod echoes;
+mod fates;
 mod folding;
 mod forgery;
 mod forms;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::abilities::{Abilities, Natively};
 use super::format;
 use crate::translate::ask::{Ask, Effort, FinerSampling, Reasoning};
+use crate::translate::fates::PRIORITY_FIELDS;
 use crate::translate::model::Parameter;
 use crate::translate::notes::Notes;
 use crate::translate::tools::{Choice, ToolSet};
@@ -48,10 +49,10 @@ impl<'a> Fields<'_, 'a> {
             false => None,
         };
         if response_format.is_some() {
-            notes.forwarded(&["response_format"]);
+            notes.forwarded(&FORMAT_FIELDS);
         }
         if ask.priority.is_some() {
-            notes.without_effect(&["service_tier"], "priority");
+            notes.without_effect(&PRIORITY_FIELDS, "priority");
         }
         // The upstream takes what the model takes.
         notes.without_effect(&["truncation"], "");
@@ -170,6 +171,9 @@ impl<'a> Fields<'_, 'a> {
 
 /// The fields about reasoning that have the same names in several APIs.
 const REASONING_FIELDS: [&str; 3] = ["reasoning", "reasoning_effort", "include_reasoning"];
+
+/// The fields about the form of an answer, in all APIs.
+const FORMAT_FIELDS: [&str; 4] = ["response_format", "text", "output_config", "output_format"];
 
 /// The fields about tools, under both of their names.
 const TOOL_FIELDS: [&str; 5] = [

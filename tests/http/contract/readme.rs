@@ -7,7 +7,9 @@ use std::process::Command;
 use clap::Parser;
 use fal_gateway::cli::args::Cli;
 use fal_gateway::config::{self, Config, Sources};
-use fal_gateway::translate::draft::Fate;
+use fal_gateway::translate::draft::{Fate, Parameter};
+use fal_gateway::translate::fates;
+use fal_gateway::translate::upstream::UpstreamId;
 use serde_json::Value;
 
 use crate::contract::description::{Judge, document};
@@ -32,9 +34,12 @@ fn fields() -> String {
         let name = name(fate);
         let (first, rest) = name.split_at(1);
         let title = first.to_uppercase() + rest;
-        page += &format!("**{title}**: {about}.\n\n| Field | How |\n|---|---|\n");
+        page += &format!(
+            "**{title}**: {about}.\n\n| Field | How | `router` | `router-openai` |\n|---|---|---|---|\n"
+        );
         for row in CHAT.table.iter().filter(|row| row.fate == fate) {
-            page += &format!("| `{}` | {} |\n", row.name, row.says);
+            let [_, router, openai] = UpstreamId::ALL.map(|upstream| fate_on(row, upstream));
+            page += &format!("| `{}` | {} | {router} | {openai} |\n", row.name, row.says);
         }
         page += "\n";
     }
@@ -43,11 +48,28 @@ fn fields() -> String {
 
 /// The fields of a request, in the order of the code's table.
 fn in_one_table(face: &Face) -> String {
-    let mut page = "| Field | Fate | How |\n|---|---|---|\n".to_owned();
+    let mut page =
+        "| Field | `any-llm` | `router` | `router-openai` | How |\n|---|---|---|---|---|\n"
+            .to_owned();
     for row in face.table {
-        page += &format!("| `{}` | {} | {} |\n", row.name, name(row.fate), row.says);
+        let fates = UpstreamId::ALL.map(|upstream| fate_on(row, upstream));
+        page += &format!(
+            "| `{}` | {} | {} |\n",
+            row.name,
+            fates.join(" | "),
+            row.says
+        );
     }
     page
+}
+
+/// What becomes of a field on an upstream: first where the model takes it, then where it does not.
+fn fate_on(row: &Parameter, upstream: UpstreamId) -> String {
+    let fates = fates::on(row, upstream);
+    match fates.unless {
+        None => name(fates.fate).to_owned(),
+        Some((_, otherwise)) => format!("{}, or {}", name(fates.fate), name(otherwise)),
+    }
 }
 
 /// Compares what stands between two markers of a page with what belongs there, or writes it.
