@@ -3,6 +3,7 @@
 mod balance;
 mod refresh;
 mod reload;
+mod sweep;
 
 use std::fmt::Debug;
 use std::io;
@@ -187,6 +188,7 @@ impl Application {
     /// # Errors
     /// When the listener fails.
     pub async fn run(self) -> io::Result<()> {
+        actix_web::rt::spawn(sweep::keep_up(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(refresh::keep_up(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(keep_books(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(balance::keep_up(self.gateway));
@@ -449,7 +451,7 @@ fn cors(origins: &[String]) -> Cors {
             .iter()
             .fold(Cors::default(), |cors, origin| cors.allowed_origin(origin)),
     };
-    cors.allowed_methods(["GET", "POST"])
+    cors.allowed_methods(["GET", "POST", "DELETE"])
         .allow_any_header()
         .expose_any_header()
         .max_age(3600)

@@ -19,9 +19,10 @@ use super::gateway::MemoryPermit;
 use super::paths::Deployment;
 use super::quota;
 use super::repeated::RepeatKey;
-use super::respond::{self, Reporter};
+use super::respond::{self, Answering, Reporter};
 use super::scope;
 use super::snapshot::{Snapshot, preference};
+use super::state::{self, Keeper, Recalled};
 use crate::config::Scope;
 use crate::engine::{self, Audience, Grant, Order, Run};
 use crate::observe::record::Record;
@@ -69,17 +70,18 @@ async fn answer<F: Face>(
         mut held,
     } = hear(request, payload, context).await?;
     take_down(request, &body, snapshot, &scope.record);
-    let (mut ask, face) = F::parse(&body, &snapshot.face)?;
+    let reading = F::read(&body, &snapshot.face)?;
+    let past = state::look_up(context, &caller, F::wanted(&reading)).await?;
+    let bytes = past.hold_with(&body, &mut held)?;
+    let (mut ask, face) = F::finish(reading, &past.found, &snapshot.face)?;
     scope.keeps(held.split(face.kept_bytes()));
-    refuse_long_text(&ask, body.len(), snapshot)?;
-    if let Some(Deployment(model)) = request.extensions().get::<Deployment>() {
-        ask.model = Some(Cow::Owned(model.clone()));
-    }
-    read_headers(&mut ask, request)?;
+    refuse_long_text(&ask, bytes, snapshot)?;
+    read_path_and_headers(&mut ask, request)?;
     let plan_limits = plan_limits(snapshot, request)?;
     let (target, others) = candidates(&ask, &snapshot.catalogue, &plan_limits)?;
     let (target, others) = caller.allowed(target, others)?;
     ask.terms = snapshot.engine.terms.of(&ask, &caller.terms_owner())?;
+    let memory = Rc::new(held);
     let mut order = Order {
         engine: &snapshot.engine,
         fal: &context.fal,
@@ -89,7 +91,7 @@ async fn answer<F: Face>(
         others,
         plan_limits: &plan_limits,
         record: &scope.record,
-        memory: Rc::new(held),
+        memory: memory.clone(),
         grant: None,
     };
     let plan = order.plan()?;
@@ -115,13 +117,31 @@ async fn answer<F: Face>(
     let shows_notes =
         snapshot.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
     let promised = Promised::by::<F>(plan, &scope.record, shows_notes);
-    // The memory that was granted for the request is given back by now, but for what the face keeps.
     drop(ask);
-    drop(body);
+    let keeper = keeper(&face, context, caller, body, (past, memory));
     match promised.delivery {
-        Delivery::Whole => whole(&face, promised, run, reporter, &scope).await,
-        Delivery::Stream { .. } => stream(face, promised, run, reporter, scope).await,
+        Delivery::Whole => whole((face, keeper), promised, run, reporter, &scope).await,
+        Delivery::Stream { .. } => stream((face, keeper), promised, run, reporter, scope).await,
     }
+}
+
+/// What keeps the answer. Where it is not kept, the memory that was granted for the request is given
+/// back here, but for what the face keeps.
+fn keeper<F: Face>(
+    face: &F,
+    context: &Context,
+    caller: Caller,
+    body: Bytes,
+    (past, memory): (Rc<Recalled>, Rc<MemoryPermit>),
+) -> Option<Keeper> {
+    face.is_kept().then(|| Keeper {
+        context: context.clone(),
+        caller,
+        body,
+        past,
+        record_input: F::record_input,
+        _memory: memory,
+    })
 }
 
 fn reporter<F: Face>(
@@ -255,7 +275,7 @@ fn record_model(plan: &Plan<'_>, snapshot: &Snapshot, scope: &scope::Scope) {
 }
 
 async fn whole<F: Face>(
-    face: &F,
+    (mut face, keeper): (F, Option<Keeper>),
     promised: Promised,
     mut run: Run,
     reporter: Reporter,
@@ -265,11 +285,15 @@ async fn whole<F: Face>(
     let answer = respond::read_whole(&mut run, promised.choices, &reporter, &mut response).await?;
     let mut notes = promised.notes.with_mended(&run.mended());
     notes.usage = answer.usage().source;
-    let json = face.to_json(
-        &promised.head,
-        &answer,
-        promised.shows_notes.then_some(&notes),
-    );
+    let head = &promised.head;
+    if let Some((keeper, record)) = keeper.zip(face.record(head, &answer))
+        && !keeper.keep(&head.id, record).await
+    {
+        face.forget();
+        notes.emulated.retain(|name| *name != "store");
+        notes.ignored.push("store".into());
+    }
+    let json = face.to_json(head, &answer, promised.shows_notes.then_some(&notes));
     scope.record.sent(json.len());
     scope.record.trace().got(&json);
     respond::note_trace(&scope.record, &notes);
@@ -278,7 +302,7 @@ async fn whole<F: Face>(
 }
 
 async fn stream<F: Face>(
-    face: F,
+    (face, keeper): (F, Option<Keeper>),
     promised: Promised,
     run: Run,
     reporter: Reporter,
@@ -299,9 +323,14 @@ async fn stream<F: Face>(
     };
     let notes = promised.shows_notes.then_some(&promised.notes);
     let frames = face.into_frames(&promised.head, usage, notes);
-    let answer = StreamedAnswer::new(frames, promised.choices);
+    let mut answer = StreamedAnswer::new(frames, promised.choices);
+    if keeper.is_some() {
+        answer = answer.holding_its_end();
+    }
+    let keeper = keeper.map(|keeper| (keeper, promised.head.id));
+    let answering = Answering { answer, keeper };
     let response = HttpResponse::Ok();
-    respond::stream(response, run, answer, &promised.notes, reporter, scope).await
+    respond::stream(response, run, answering, &promised.notes, reporter, scope).await
 }
 
 fn head<F: Face>(plan: &Plan<'_>, record: &Record) -> ResponseMeta {
@@ -350,8 +379,12 @@ fn has_flag(request: &HttpRequest, name: &str, value: &str) -> bool {
         .is_some_and(|given| given == value)
 }
 
-/// fal's `priority` can be asked for by header, for clients whose body cannot be changed.
-fn read_headers(ask: &mut Ask<'_>, request: &HttpRequest) -> Result<(), ApiError> {
+/// The model may stand in the path, and fal's `priority` can be asked for by header, for clients
+/// whose body cannot be changed.
+fn read_path_and_headers(ask: &mut Ask<'_>, request: &HttpRequest) -> Result<(), ApiError> {
+    if let Some(Deployment(model)) = request.extensions().get::<Deployment>() {
+        ask.model = Some(Cow::Owned(model.clone()));
+    }
     let Some(value) = request.headers().get("x-fal-priority") else {
         return Ok(());
     };

@@ -183,7 +183,7 @@ pub fn refuse_long_text(text: usize, max_text: usize) -> Result<(), ApiError> {
     }
 }
 
-fn too_many() -> ApiError {
+pub(super) fn too_many() -> ApiError {
     ApiError {
         closes: true,
         ..unavailable(

@@ -18,6 +18,7 @@ use crate::config::{Captured, Config};
 use crate::console::sessions::Sessions;
 use crate::observe::metrics::Metrics;
 use crate::observe::trace::Level;
+use crate::store::responses::Responses;
 use crate::store::{Database, StoreError};
 use crate::translate::model::PublicLists;
 use crate::upstream::FalClient;
@@ -198,6 +199,11 @@ impl Gateway {
     /// What keys and projects may spend.
     pub fn purses(&self) -> &Arc<Purses> {
         &self.lasting.purses
+    }
+
+    /// The responses that are kept.
+    pub fn responses(&self) -> &Responses {
+        &self.lasting.responses
     }
 
     /// How far a shutdown has come.

@@ -25,8 +25,10 @@ pub mod paths;
 pub mod quota;
 pub mod repeated;
 pub mod respond;
+pub mod responses;
 pub mod scope;
 pub mod snapshot;
+pub mod state;
 pub mod strangers;
 pub mod unsupported;
 
@@ -64,6 +66,16 @@ pub fn routes(config: &mut ServiceConfig) {
             "/v1/responses/input_tokens",
             web::to(count::count_tokens::<Responses>),
         ))
+        .configure(unsupported::ahead)
+        .service(get_or_delete(
+            "/v1/responses/{id}",
+            web::to(responses::retrieve),
+            web::to(responses::delete),
+        ))
+        .service(get(
+            "/v1/responses/{id}/input_items",
+            web::to(responses::input_items),
+        ))
         .service(get("/v1/models", web::to(models::list)))
         .service(get("/v1/models/{id:.+}", web::to(models::retrieve)))
         .service(get("/healthz", web::to(health::live)))
@@ -82,6 +94,17 @@ pub fn metrics_routes(config: &mut ServiceConfig) {
     config
         .service(only("GET", "/metrics", web::to(health::metrics_only)))
         .default_service(web::to(paths::only_metrics));
+}
+
+/// A path under which something can be read, and deleted.
+fn get_or_delete(path: &str, read: Route, delete: Route) -> Resource {
+    let refused =
+        move |request: HttpRequest| ready(scope::wrong_method(&request, "GET, HEAD, DELETE"));
+    let reads = guard::fn_guard(|context| matches!(context.head().method.as_str(), "GET" | "HEAD"));
+    resource(path)
+        .route(read.guard(reads))
+        .route(delete.guard(guard::Delete()))
+        .default_service(web::to(refused))
 }
 
 /// A path that is served under one method and says so when asked under another. `HEAD` is `GET`

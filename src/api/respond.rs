@@ -16,6 +16,7 @@ use super::gateway::Gateway;
 use super::repeated::RepeatKey;
 use super::scope::Scope;
 use super::snapshot::Snapshot;
+use super::state::Keeper;
 use crate::engine::{Audience, Failure, Run, Waited};
 use crate::observe::record::Record;
 use crate::translate::face::answer::{FrameWriter, StreamedAnswer, WholeAnswer};
@@ -139,6 +140,27 @@ pub async fn read_whole(
     Ok(answer)
 }
 
+/// A stream on its way out, and what keeps its answer.
+pub struct Answering<W> {
+    pub answer: StreamedAnswer<W>,
+    /// With the id that the answer is kept under.
+    pub keeper: Option<(Keeper, String)>,
+}
+
+impl<W: FrameWriter> Answering<W> {
+    /// Ends a stream that waits for it; what is to be kept is kept by then, so that whoever reads the
+    /// end may ask for it.
+    async fn end(&mut self) {
+        if let Some((keeper, id)) = self.keeper.take()
+            && let Some(record) = self.answer.record()
+            && !keeper.keep(&id, record).await
+        {
+            self.answer.forget();
+        }
+        self.answer.end();
+    }
+}
+
 /// Sends a run on as it comes. A choice that fails does not end the others: the stream ends with an
 /// error once all of them have ended.
 ///
@@ -150,22 +172,23 @@ pub async fn read_whole(
 pub async fn stream<W: FrameWriter + 'static>(
     mut response: HttpResponseBuilder,
     mut run: Run,
-    mut answer: StreamedAnswer<W>,
+    mut answering: Answering<W>,
     notes: &Notes,
     reporter: Reporter,
     scope: Scope,
 ) -> Result<HttpResponse, ApiError> {
+    let answer = &mut answering.answer;
     let heartbeat = reporter.snapshot.config.server.heartbeat;
     let first_wait = heartbeat.unwrap_or(Duration::MAX);
     let heartbeat_due = Instant::now().checked_add(first_wait);
     while !answer.has_begun() && !run.has_ended() {
         let deadline = run.deadline();
         let until = heartbeat_due.map_or(deadline, |due| due.min(deadline));
-        match run.advance(until, &mut answer).await {
+        match run.advance(until, answer).await {
             Waited::Progress => {}
             Waited::Quiet if until < deadline => break,
-            Waited::Quiet => run.expire(&mut answer),
-            Waited::ShutDown => run.fail(Fault::ShuttingDown, &mut answer),
+            Waited::Quiet => run.expire(answer),
+            Waited::ShutDown => run.fail(Fault::ShuttingDown, answer),
         }
     }
     if run.has_ended() && !answer.has_begun() && !answer.has_ended() {
@@ -188,14 +211,14 @@ pub async fn stream<W: FrameWriter + 'static>(
             HeaderName::from_static("x-accel-buffering"),
             HeaderValue::from_static("no"),
         ));
-    Ok(response.streaming(frames(run, answer, reporter, scope, heartbeat)))
+    Ok(response.streaming(frames(run, answering, reporter, scope, heartbeat)))
 }
 
 /// The frames of a stream. Whatever is ready together leaves together; nothing waits to be joined
 /// by more. Dropping the stream drops the calls to fal.
 fn frames<W: FrameWriter>(
     mut run: Run,
-    mut answer: StreamedAnswer<W>,
+    mut answering: Answering<W>,
     reporter: Reporter,
     scope: Scope,
     heartbeat: Option<Duration>,
@@ -203,32 +226,36 @@ fn frames<W: FrameWriter>(
     async_stream::stream! {
         // All of it, not only the record: the place belongs to the stream until its end.
         let scope = scope;
-        let mut is_late = !answer.has_begun();
+        let mut is_late = !answering.answer.has_begun();
         loop {
-            if run.has_ended() && !answer.has_ended() {
-                answer.fail(&reporter.report_run(&mut run));
+            if run.has_ended() && !answering.answer.has_ended() && !answering.answer.waits_for_its_end() {
+                answering.answer.fail(&reporter.report_run(&mut run));
             }
-            if let Some(frames) = answer.take_frames() {
+            if let Some(frames) = answering.answer.take_frames() {
                 scope.record.sent(frames.len());
                 scope.record.trace().got(&frames);
-                if answer.has_ended() {
+                if answering.answer.has_ended() {
                     scope.record.complete();
                 }
                 yield Ok(frames);
             } else if std::mem::take(&mut is_late) {
-                yield Ok(answer.ping());
+                yield Ok(answering.answer.ping());
             }
-            if answer.has_ended() {
+            if answering.answer.has_ended() {
                 break;
+            }
+            if answering.answer.waits_for_its_end() {
+                answering.end().await;
+                continue;
             }
             let deadline = run.deadline();
             let heartbeat_due = heartbeat.and_then(|pause| Instant::now().checked_add(pause));
             let until = heartbeat_due.map_or(deadline, |due| due.min(deadline));
-            match run.advance(until, &mut answer).await {
+            match run.advance(until, &mut answering.answer).await {
                 Waited::Progress => {}
                 Waited::Quiet if until < deadline => is_late = true,
-                Waited::Quiet => run.expire(&mut answer),
-                Waited::ShutDown => run.fail(Fault::ShuttingDown, &mut answer),
+                Waited::Quiet => run.expire(&mut answering.answer),
+                Waited::ShutDown => run.fail(Fault::ShuttingDown, &mut answering.answer),
             }
         }
     }

@@ -20,6 +20,7 @@ use crate::engine::terms::KnownTerms;
 use crate::engine::{Engine, Settings};
 use crate::observe::metrics::Metrics;
 use crate::store::Database;
+use crate::store::responses::Responses;
 use crate::translate::face::FaceSettings;
 use crate::translate::face::chat::messages;
 use crate::translate::face::chat::write::ReasoningField;
@@ -68,6 +69,7 @@ pub struct Lasting {
     counter: OnceLock<Arc<TokenCounter>>,
     /// What outlives requests.
     pub store: Database,
+    pub responses: Responses,
     /// What the public lists say of models.
     lists: RwLock<Arc<PublicLists>>,
     /// What keys are derived with where the operator has set nothing for it.
@@ -83,6 +85,7 @@ impl Lasting {
     pub fn new(config: &Config) -> Result<Self, BuildError> {
         let drawn = ring::rand::generate::<[u8; 32]>(&SystemRandom::new());
         let drawn = drawn.map_err(|_| BuildError::Random)?;
+        let store = Database::open(&config.store)?;
         let kept = config.models.cache.as_deref().map(lists::load);
         Ok(Self {
             metrics: Arc::new(Metrics::new()?),
@@ -92,7 +95,8 @@ impl Lasting {
             limiters: Limiters::default(),
             purses: Arc::default(),
             counter: OnceLock::new(),
-            store: Database::open(&config.store)?,
+            responses: Responses::new(store.clone(), config.store.most_bytes()),
+            store,
             lists: RwLock::new(Arc::new(kept.unwrap_or_default())),
             drawn_secret: Secret::new(drawn.expose()),
         })
@@ -233,6 +237,7 @@ fn face(config: &Config) -> FaceSettings {
                 allow_http: config.images.http,
             },
         },
+        keeps_responses: config.responses.store,
         reasoning_field: match config.compat.reasoning_field {
             config::ReasoningField::Both => ReasoningField::Both,
             config::ReasoningField::ReasoningContent => ReasoningField::ReasoningContent,

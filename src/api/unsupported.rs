@@ -26,18 +26,24 @@ const fn endpoint(path: &'static str, name: &'static str, instead: &'static str)
     }
 }
 
-const USE_INPUT: &str =
-    "Nothing is stored here: send the whole conversation in the 'input' of POST /v1/responses.";
+const USE_RESPONSES: &str =
+    "Use POST /v1/responses, and continue a conversation with 'previous_response_id'.";
 const USE_CHAT: &str = "Use POST /v1/chat/completions and keep the conversation on your side.";
 const USE_FAL: &str = "fal has models for it; call them with fal's own client.";
 const USE_REQUESTS: &str = "Send each request to POST /v1/chat/completions by itself.";
 
+/// One whose path looks like that of a response.
+const COMPACTION: Endpoint = endpoint(
+    "/v1/responses/compact",
+    "Compaction",
+    "Ask for a summary of the conversation with POST /v1/responses, and go on from that.",
+);
+
 /// The endpoints. All methods are refused alike.
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
-    endpoint("/v1/responses/compact", "Compaction", "Ask for a summary of the conversation with POST /v1/responses, and go on from that."),
-    endpoint("/v1/responses/{id}", "The storage of responses", USE_INPUT),
-    endpoint("/v1/conversations", "The Conversations API", USE_INPUT),
+    endpoint("/v1/responses/{id}", "This part of the Responses API", USE_RESPONSES),
+    endpoint("/v1/conversations", "The Conversations API", USE_RESPONSES),
     endpoint("/v1/assistants", "The Assistants API", USE_CHAT),
     endpoint("/v1/threads", "The Assistants API", USE_CHAT),
     endpoint("/v1/realtime", "The Realtime API", "Use POST /v1/chat/completions with \"stream\": true."),
@@ -59,6 +65,11 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("/v1/agents", "The Agents API", "Use POST /v1/messages with 'tools'."),
     endpoint("/v1/fim/completions", "Fill-in-the-middle", "Switch completion in the editor off, or configure another provider for it."),
 ];
+
+/// Registers what has to come before the routes that are served.
+pub fn ahead(config: &mut ServiceConfig) {
+    config.service(web::resource(COMPACTION.path).to(|| ready(COMPACTION.refuse())));
+}
 
 /// Registers every endpoint of the table.
 pub fn routes(config: &mut ServiceConfig) {

@@ -35,6 +35,7 @@ mod reader;
 mod records;
 mod reference;
 mod reload;
+mod responses;
 mod server;
 mod settings;
 mod sources;
@@ -60,6 +61,7 @@ pub use observe::{Log, LogFormat, LogLevel, Metrics};
 pub use problem::{Problem, Problems};
 pub use records::records;
 pub use reference::reference;
+pub use responses::Responses;
 pub use server::Server;
 pub use settings::{Reload, Secrecy, Section, Setting, sections};
 pub use sources::{ConfigFile, Override, Sources};
@@ -97,6 +99,7 @@ pub struct Config {
     /// What clients are spoken to in TLS with.
     pub tls: Option<Tls>,
     pub store: Store,
+    pub responses: Responses,
     /// What the file at `models.capabilities` says.
     pub capabilities: Capabilities,
     /// The file that settings were read from.
@@ -232,6 +235,7 @@ impl Config {
         let projects = reader.records("projects", Project::read);
         let console = Console::read(reader);
         let store = Store::read(reader);
+        let responses = Responses::read(reader);
         Some(Self {
             server: server?,
             fal: fal?,
@@ -250,6 +254,7 @@ impl Config {
             console: console?,
             tls: None,
             store: store?,
+            responses: responses?,
             capabilities: Capabilities::new(),
             file: None,
             effective: Vec::new(),

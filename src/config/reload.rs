@@ -68,6 +68,7 @@ impl Config {
         self.metrics.keep(&running.metrics, &mut kept);
         self.console.keep(&running.console, &mut kept);
         self.store.keep(&running.store, &mut kept);
+        self.responses.keep(&running.responses, &mut kept);
         if self.fal.key.is_some() != running.fal.key.is_some() {
             self.fal.key.clone_from(&running.fal.key);
             kept.push("fal.key");

@@ -117,6 +117,7 @@ pub fn sections() -> &'static [Section] {
             super::Metrics::section(),
             super::Console::section(),
             super::Store::section(),
+            super::Responses::section(),
         ]
     });
     &SECTIONS

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::kinds::{DatabaseAddress, FilePath, Optional, Span};
+use super::kinds::{DatabaseAddress, FilePath, Optional, Size, Span};
 use super::settings::settings;
 
 settings! {
@@ -16,8 +16,22 @@ settings! {
         /// Address of a PostgreSQL database, which several gateways may share. Beyond this machine
         /// TLS is asked for unless the address has `sslmode`.
         url: Option<DatabaseUrl>, Optional(DatabaseAddress), reload restart;
+        /// The most that is kept of responses; the oldest conversations make room, and one owner has
+        /// half of it at most. Unset, it is 256MiB in memory and 4GiB elsewhere.
+        max_bytes: Option<usize>, Optional(Size("64KiB", "16TiB")), reload restart;
         /// How long a request waits for the store.
         timeout: Duration, Span("50ms", "1m"), default "2s", reload restart;
+    }
+}
+
+impl Store {
+    /// The most that is kept of responses, in bytes.
+    pub fn most_bytes(&self) -> usize {
+        const MEMORY: usize = 256 << 20;
+        const DISK: usize = 4 << 30;
+        let is_in_memory = self.path.is_none() && self.url.is_none();
+        let otherwise = if is_in_memory { MEMORY } else { DISK };
+        self.max_bytes.unwrap_or(otherwise)
     }
 }
 

@@ -23,19 +23,24 @@ pub struct Migration {
 
 /// All steps, in their order.
 pub const MIGRATIONS: &[Migration] = &[
-    Migration {
-        number: 1,
-        name: "meta",
-        sqlite: include_str!("migrations/0001_meta.sql"),
-        postgres: include_str!("migrations/0001_meta.sql"),
-    },
-    Migration {
-        number: 2,
-        name: "budgets",
-        sqlite: include_str!("migrations/0002_budgets.sql"),
-        postgres: include_str!("migrations/0002_budgets.sql"),
-    },
+    same(1, "meta", include_str!("migrations/0001_meta.sql")),
+    same(2, "budgets", include_str!("migrations/0002_budgets.sql")),
+    same(
+        3,
+        "responses",
+        include_str!("migrations/0003_responses.sql"),
+    ),
 ];
+
+/// A step that both engines take with the same words.
+const fn same(number: i64, name: &'static str, sql: &'static str) -> Migration {
+    Migration {
+        number,
+        name,
+        sqlite: sql,
+        postgres: sql,
+    }
+}
 
 /// Any number that is ours: PostgreSQL's locks of this kind go by one.
 const LOCK: i64 = 0x0fa1_6a7e_3a1e;

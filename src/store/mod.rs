@@ -8,6 +8,8 @@ pub mod error;
 pub mod migrations;
 #[cfg(feature = "postgres")]
 mod postgres;
+pub mod responses;
+mod secrets;
 pub mod sql;
 mod sqlite;
 pub mod status;
@@ -24,6 +26,7 @@ use tokio::time::Instant;
 use crate::config;
 #[cfg(feature = "postgres")]
 use postgres::Postgres;
+use secrets::Secrets;
 use sqlite::Sqlite;
 use work::{Mode, Work};
 
@@ -32,6 +35,7 @@ use work::{Mode, Work};
 pub struct Database {
     engine: Engine,
     timeout: Duration,
+    secrets: Secrets,
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +69,7 @@ impl Database {
         Ok(Self {
             engine: engine(settings, upkeep)?,
             timeout: settings.timeout,
+            secrets: Secrets::default(),
         })
     }
 

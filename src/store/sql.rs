@@ -104,6 +104,36 @@ impl<'t> Transaction<'t> {
         }
     }
 
+    /// Runs a statement that gives no rows, once for each of these values.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn execute_each<const N: usize>(
+        &self,
+        sql: &'static str,
+        rows: &[[Value<'_>; N]],
+    ) -> Result<(), StoreError> {
+        match self.open {
+            Open::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(&numbered(sql))?;
+                for row in rows {
+                    statement.execute(rusqlite::params_from_iter(row))?;
+                }
+                Ok(())
+            }
+            #[cfg(feature = "postgres")]
+            Open::Postgres(transaction, statements) => {
+                let statement = prepared(transaction, statements, sql).await?;
+                // All are sent before the first answer comes.
+                let sent = rows
+                    .iter()
+                    .map(|row| transaction.execute_raw(&statement, row));
+                futures::future::try_join_all(sent).await?;
+                Ok(())
+            }
+        }
+    }
+
     /// Runs a statement that gives rows.
     ///
     /// # Errors

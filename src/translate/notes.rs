@@ -26,6 +26,15 @@ pub struct Notes {
 }
 
 impl Notes {
+    /// Nothing is kept, also where that was asked for.
+    pub fn unkept(&mut self) {
+        let asked = self.emulated.len();
+        self.emulated.retain(|name| *name != "store");
+        if self.emulated.len() < asked {
+            self.ignored.push(Cow::Borrowed("store"));
+        }
+    }
+
     /// The notes as they stand in a body.
     pub fn to_wire(&self) -> GatewayNotes<'_> {
         GatewayNotes {

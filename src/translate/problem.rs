@@ -197,7 +197,7 @@ impl Problem {
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         let kind = match rejection.cause {
-            Cause::UnknownModel => ProblemKind::NotFound,
+            Cause::UnknownModel | Cause::UnknownItem => ProblemKind::NotFound,
             _ => ProblemKind::Invalid,
         };
         Self {

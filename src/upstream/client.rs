@@ -58,6 +58,11 @@ impl FalKey {
         text.strip_prefix("Key ").unwrap_or(text)
     }
 
+    /// The key itself, where a keyed hash of it is made.
+    pub fn expose_secret(&self) -> &str {
+        self.secret()
+    }
+
     /// Something that tells keys apart and cannot be turned back into one. It differs from process
     /// to process.
     pub fn print(&self) -> FalKeyPrint {

@@ -163,6 +163,7 @@ pub(crate) fn head() -> ResponseMeta {
 pub(crate) fn face_settings() -> FaceSettings {
     FaceSettings {
         messages: MESSAGE_LIMITS,
+        keeps_responses: false,
         reasoning_field: STYLE.reasoning_field,
         stand_ins: StandIns {
             large: "openai/gpt-4.1".to_owned(),

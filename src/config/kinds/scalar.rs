@@ -222,6 +222,7 @@ fn size(text: &str) -> Option<usize> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
         _ => return None,
     };
     usize::try_from(number.checked_mul(bytes)?).ok()

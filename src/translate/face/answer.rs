@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::translate::cost::Cost;
+use crate::translate::face::state::Record;
 use crate::translate::problem::Problem;
 use crate::translate::reading::{Call, Event, Fault, Finish, FinishReason, Usage};
 
@@ -172,6 +173,12 @@ pub trait FrameWriter {
     fn mended(&mut self, names: &[&'static str]);
     /// What comes last in a choice.
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason);
+    /// The answer as it is kept, once every choice is closed; none where it is not to be kept.
+    fn record(&self, _usage: Usage) -> Option<Record> {
+        None
+    }
+    /// The answer is not kept after all, and says so from here on.
+    fn forget(&mut self) {}
     /// What comes when every choice is closed.
     fn end(&mut self, out: &mut Vec<u8>, usage: Usage);
     /// What comes last in a stream that fails.
@@ -184,6 +191,8 @@ pub struct StreamedAnswer<W> {
     writer: W,
     out: Vec<u8>,
     choices: Vec<StreamedChoice>,
+    /// Whether the end is written by [`end`](Self::end) alone.
+    holds_end: bool,
     has_ended: bool,
 }
 
@@ -201,8 +210,15 @@ impl<W: FrameWriter> StreamedAnswer<W> {
             writer,
             out: Vec::with_capacity(1024),
             choices: vec![StreamedChoice::default(); choices as usize],
+            holds_end: false,
             has_ended: false,
         }
+    }
+
+    /// The same stream, whose end waits to be asked for: something has to be done before it.
+    pub fn holding_its_end(mut self) -> Self {
+        self.holds_end = true;
+        self
     }
 
     /// The frames that are ready, all together.
@@ -227,6 +243,31 @@ impl<W: FrameWriter> StreamedAnswer<W> {
     /// Whether the last frame has been written.
     pub fn has_ended(&self) -> bool {
         self.has_ended
+    }
+
+    /// Whether all has been said, and only the end is missing.
+    pub fn waits_for_its_end(&self) -> bool {
+        let mut choices = self.choices.iter();
+        !self.has_ended && choices.all(|choice| choice.finish.is_some())
+    }
+
+    /// The answer as it is kept, where it is to be.
+    pub fn record(&self) -> Option<Record> {
+        self.writer.record(self.usage())
+    }
+
+    /// The answer is not kept after all.
+    pub fn forget(&mut self) {
+        self.writer.forget();
+    }
+
+    /// Ends a stream that waits for it.
+    pub fn end(&mut self) {
+        if self.waits_for_its_end() {
+            self.has_ended = true;
+            let usage = self.usage();
+            self.writer.end(&mut self.out, usage);
+        }
     }
 
     /// The tokens of all choices that have finished.
@@ -270,10 +311,8 @@ impl<W: FrameWriter> StreamedAnswer<W> {
         if let Some(choice) = self.choices.get_mut(choice) {
             choice.finish = Some(finish);
         }
-        if self.choices.iter().all(|choice| choice.finish.is_some()) {
-            self.has_ended = true;
-            let usage = self.usage();
-            self.writer.end(&mut self.out, usage);
+        if !self.holds_end {
+            self.end();
         }
     }
 }

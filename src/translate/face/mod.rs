@@ -14,9 +14,11 @@ pub mod messages;
 pub mod objects;
 pub mod responses;
 pub mod rules;
+pub mod state;
 
 use answer::{FrameWriter, WholeAnswer};
 use objects::{ResponseMeta, UsageChunk};
+use state::{Past, Record, RecordItem, Wanted};
 
 use super::ask::{Ask, FieldNames};
 use super::notes::Notes;
@@ -41,11 +43,56 @@ pub trait Face: Sized {
     /// read. `request_id` is what the request goes by.
     fn problem(problem: &Problem, request_id: &str) -> WrittenProblem;
 
+    /// A request that is read as far as it goes without what it refers to.
+    type Reading<'a>;
+
     /// Reads a request body.
     ///
     /// # Errors
     /// Whatever the API would refuse, and what nothing here can honour.
-    fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection>;
+    fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection>;
+
+    /// What the request refers to of what is kept.
+    fn wanted(_: &Self::Reading<'_>) -> Wanted {
+        Wanted::default()
+    }
+
+    /// Reads the rest, with what was found of what the request refers to.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and what was not found.
+    fn finish<'a>(
+        reading: Self::Reading<'a>,
+        past: &'a Past,
+        settings: &FaceSettings,
+    ) -> Result<(Ask<'a>, Self), Rejection>;
+
+    /// Reads a request body that refers to nothing that is kept.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
+        Self::finish(Self::read(body, settings)?, Past::NONE, settings)
+    }
+
+    /// Whether the answer is to be kept.
+    fn is_kept(&self) -> bool {
+        false
+    }
+
+    /// The answer is not kept after all, and says so.
+    fn forget(&mut self) {}
+
+    /// A whole answer as it is kept.
+    fn record(&self, _: &ResponseMeta, _: &WholeAnswer) -> Option<Record> {
+        None
+    }
+
+    /// The items of a request's input as they are kept with the response of this id. The body is one
+    /// that was read, and `past` what was found for it.
+    fn record_input(_body: &[u8], _past: &Past, _response: &str) -> Vec<RecordItem> {
+        Vec::new()
+    }
 
     /// How many bytes of the request it keeps for as long as it answers.
     fn kept_bytes(&self) -> usize {
@@ -92,4 +139,6 @@ pub struct FaceSettings {
     pub messages: chat::messages::MessageLimits,
     pub reasoning_field: chat::write::ReasoningField,
     pub stand_ins: messages::StandIns,
+    /// Whether responses are kept unless a request says otherwise.
+    pub keeps_responses: bool,
 }

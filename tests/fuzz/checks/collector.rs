@@ -36,6 +36,7 @@ pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
 pub(crate) fn face_settings() -> FaceSettings {
     FaceSettings {
         messages: MESSAGE_LIMITS,
+        keeps_responses: false,
         reasoning_field: ReasoningField::Both,
         stand_ins: StandIns {
             large: "openai/gpt-4.1".to_owned(),

@@ -67,7 +67,8 @@ fn what_no_answer_repeats_is_given_back_at_once() {
     let fal = endless();
     let gateway = in_little_memory(&fal);
     let long = "word ".repeat(140_000);
-    let body = json!({"model": "google/gemini-2.5-flash", "input": long, "stream": true});
+    let body =
+        json!({"model": "google/gemini-2.5-flash", "input": long, "stream": true, "store": false});
     let mut first = gateway.open(&post(&body)).stream();
     first.until("output_text.delta");
     let mut second = gateway.open(&post(&body)).stream();

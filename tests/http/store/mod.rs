@@ -4,6 +4,7 @@ mod engines;
 mod files;
 #[cfg(feature = "postgres")]
 mod lines;
+mod responses;
 
 use fal_gateway::config::{Config, Sources};
 use fal_gateway::store::Database;
@@ -32,19 +33,22 @@ pub(crate) fn places() -> (tempfile::TempDir, Vec<Place>) {
 impl Place {
     /// The settings that name it.
     pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::Memory => Vec::new(),
-            Self::File(path) => vec![("store.path", path.display().to_string())],
+        // Long, since the machine may be busy with other tests.
+        let mut settings = vec![("store.timeout", "20s".to_owned())];
+        settings.extend(match self {
+            Self::Memory => None,
+            Self::File(path) => Some(("store.path", path.display().to_string())),
             #[cfg(feature = "postgres")]
-            Self::Server(url) => vec![("store.url", url.clone())],
-        }
+            Self::Server(url) => Some(("store.url", url.clone())),
+        });
+        settings
     }
 
     pub(crate) fn config(&self) -> Config {
         let settings = self.settings().into_iter();
         let sources = settings.fold(Sources::default(), |sources, (name, value)| {
             let variable = name.to_uppercase().replace('.', "__");
-            sources.with_env(format!("FAL_GATEWAY__{variable}"), &value)
+            sources.with_env(format!("FAL_GATEWAY__{variable}"), value)
         });
         Config::load(&sources).unwrap()
     }

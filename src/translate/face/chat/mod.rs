@@ -11,6 +11,7 @@ use write::{CallStyle, ChatChunks, Style};
 
 use super::answer::WholeAnswer;
 use super::objects::{ResponseMeta, UsageChunk};
+use super::state::Past;
 use super::{Face, FaceSettings, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
@@ -31,7 +32,9 @@ impl Face for Chat {
         error_object::write(problem)
     }
 
-    fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
+    type Reading<'a> = (Ask<'a>, Self);
+
+    fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
         let ask = parse::parse(body, &settings.messages)?;
         let speaks_of_functions = ask.tools.as_ref().is_some_and(|offer| offer.as_functions);
         let style = Style {
@@ -42,6 +45,14 @@ impl Face for Chat {
             },
         };
         Ok((ask, Self { style }))
+    }
+
+    fn finish<'a>(
+        reading: Self::Reading<'a>,
+        _: &'a Past,
+        _: &FaceSettings,
+    ) -> Result<(Ask<'a>, Self), Rejection> {
+        Ok(reading)
     }
 
     fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {

@@ -15,6 +15,7 @@ use write::MessageEvents;
 
 use super::answer::WholeAnswer;
 use super::objects::{ResponseMeta, UsageChunk};
+use super::state::Past;
 use super::{CountsTokens, Face, FaceSettings, WrittenProblem};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
@@ -46,10 +47,20 @@ impl Face for Messages {
         error::write(problem, request_id)
     }
 
-    fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
+    type Reading<'a> = (Ask<'a>, Self);
+
+    fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
         let ask = parse::parse(body, settings)?;
         let stops = ask.stop.clone();
         Ok((ask, Self { stops }))
+    }
+
+    fn finish<'a>(
+        reading: Self::Reading<'a>,
+        _: &'a Past,
+        _: &FaceSettings,
+    ) -> Result<(Ask<'a>, Self), Rejection> {
+        Ok(reading)
     }
 
     fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {

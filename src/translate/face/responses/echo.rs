@@ -1,5 +1,6 @@
 //! What a response repeats of its request.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
@@ -10,12 +11,13 @@ use crate::wire::openai::responses::{ReasoningRequest, TextOptions, ToolChoice};
 use crate::wire::text::Text;
 
 /// Fields that are repeated as they were sent, and what stands in their place if they were not.
-const REPEATED: [(&str, &str); 10] = [
+const REPEATED: [(&str, &str); 11] = [
     ("instructions", "null"),
     ("max_output_tokens", "null"),
     ("max_tool_calls", "null"),
     ("metadata", "{}"),
     ("parallel_tool_calls", "true"),
+    ("previous_response_id", "null"),
     ("prompt_cache_key", "null"),
     ("safety_identifier", "null"),
     ("temperature", "1.0"),
@@ -23,10 +25,10 @@ const REPEATED: [(&str, &str); 10] = [
     ("truncation", "\"disabled\""),
 ];
 
-/// Fields that say the same in every response: nothing is kept, and fal has no such controls.
+/// Fields that say the same in every response: fal has no such controls.
 const ALWAYS: &str = concat!(
     r#","top_logprobs":0,"frequency_penalty":0.0,"presence_penalty":0.0"#,
-    r#","background":false,"previous_response_id":null,"store":false,"user":null"#
+    r#","background":false,"user":null"#
 );
 
 /// The `reasoning` of a request that says nothing of it.
@@ -39,12 +41,19 @@ const BRIEF: usize = 128;
 pub struct Echo {
     all: Vec<u8>,
     brief: Vec<u8>,
+    /// Whether the response says that it is kept.
+    pub is_kept: bool,
+    /// When the response was complete, in seconds since 1970: the same wherever it is written.
+    completed_unix_s: OnceCell<u64>,
 }
 
 impl Echo {
-    /// What the response to a request repeats.
-    pub fn of(draft: &Draft<'_>) -> Self {
-        let mut echo = Self::default();
+    /// What the response to a request repeats, and whether it is kept.
+    pub fn of(draft: &Draft<'_>, is_kept: bool) -> Self {
+        let mut echo = Self {
+            is_kept,
+            ..Self::default()
+        };
         for (name, otherwise) in REPEATED {
             let value = draft
                 .kept(name)
@@ -62,6 +71,11 @@ impl Echo {
         echo
     }
 
+    /// When the response was complete, which it is now at the latest.
+    pub fn completed_unix_s(&self, clock: fn() -> u64) -> u64 {
+        *self.completed_unix_s.get_or_init(clock)
+    }
+
     /// How many bytes it takes.
     pub fn size(&self) -> usize {
         self.all.len()
@@ -69,12 +83,20 @@ impl Echo {
 
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.all);
+        self.write_kept(out);
     }
 
     /// Writes it so that it can be sent again and again: what is long is left at what it would be
     /// without the request.
     pub fn write_brief(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.brief);
+        self.write_kept(out);
+    }
+
+    fn write_kept(&self, out: &mut Vec<u8>) {
+        let kept: &[u8] = if self.is_kept { b"true" } else { b"false" };
+        out.extend_from_slice(b",\"store\":");
+        out.extend_from_slice(kept);
     }
 
     fn member(&mut self, name: &str, value: &str, otherwise: &str) {

@@ -12,6 +12,7 @@ use super::output::{self, CallItem, Output, Shown, Status, write_response};
 use crate::translate::face::answer::FrameWriter;
 use crate::translate::face::error_object;
 use crate::translate::face::objects::{ResponseMeta, noted, write_json};
+use crate::translate::face::state::Record;
 use crate::translate::notes::Notes;
 use crate::translate::problem::{Problem, ProblemKind};
 use crate::translate::reading::{Call, FinishReason, Usage};
@@ -354,6 +355,22 @@ impl FrameWriter for ResponseEvents {
         });
         let item = self.output.refusal(words).to_vec();
         self.done(out, &item);
+    }
+
+    fn record(&self, usage: Usage) -> Option<Record> {
+        let shown = Shown {
+            status: self.status,
+            output: &[],
+            usage: Some(usage),
+            error: None,
+            is_brief: false,
+        };
+        let record = output::record(&self.head, &shown, &self.echo, &self.output);
+        self.echo.is_kept.then_some(record)
+    }
+
+    fn forget(&mut self) {
+        self.echo.is_kept = false;
     }
 
     fn mended(&mut self, names: &[&'static str]) {

@@ -175,13 +175,30 @@ pub fn include<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     Ok(found)
 }
 
-/// Nothing is kept between requests, so there is nothing to go on from.
+/// Conversations that are kept by themselves are not there.
 pub fn refused_state<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     Err(field.unsupported(format!(
-        "Unsupported parameter: '{}' is not available here, because nothing is stored. \
-         Send the whole conversation in 'input'.",
+        "Unsupported parameter: '{}' is not available here. Continue a response with \
+         'previous_response_id', or send the whole conversation in 'input'.",
         field.name
     )))
+}
+
+pub fn previous_response_id<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let Text(_) = field.parse("the id of a response")?;
+    draft.keep(field);
+    Ok(Found::Emulated)
+}
+
+/// Answers are kept unless this says no.
+pub fn store<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let asked: bool = field.parse("true or false")?;
+    draft.keep(field);
+    draft.forbids_keeping = !asked;
+    match asked {
+        true => Ok(Found::Emulated),
+        false => Ok(Found::NoEffect),
+    }
 }
 
 pub fn truncation<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {

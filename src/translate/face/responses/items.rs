@@ -79,7 +79,6 @@ impl<'a, 'l> Builder<'a, 'l> {
             | "local_shell_call_output" => self.output(path, item),
             // Nobody is shown what was thought before, and tools are offered elsewhere.
             "reasoning" | "additional_tools" => Ok(()),
-            "item_reference" => Err(no_reference(path)),
             "compaction" | "compaction_trigger" => Err(no_compaction(path)),
             _ if is_of_a_hosted_tool(kind) => {
                 self.members.add("input[]", kind);
@@ -342,14 +341,12 @@ fn is_blank(turn: &Turn<'_>) -> bool {
     matches!(turn.speaker, Speaker::User { .. }) && turn.parts.iter().all(says_nothing)
 }
 
-fn no_reference(path: &str) -> Rejection {
-    Rejection::invalid(
-        path,
-        format!(
-            "Invalid '{path}': no item of this id is stored, because nothing is stored. Send the item itself \
-             (AI SDK: providerOptions.openai.store = false)."
-        ),
-    )
+/// Whether an item only names another; its type may be left out.
+pub fn is_reference(item: &InputItem<'_>) -> bool {
+    match &item.kind {
+        Some(kind) => kind.as_str() == "item_reference",
+        None => item.id.is_some() && item.role.is_none() && item.content.is_none(),
+    }
 }
 
 fn no_compaction(path: &str) -> Rejection {

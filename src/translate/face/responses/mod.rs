@@ -9,10 +9,12 @@ pub mod events;
 pub mod exposed;
 pub mod fields;
 pub mod format;
+pub mod input;
 pub mod items;
 pub mod output;
 pub mod parameters;
 pub mod parse;
+pub mod replay;
 pub mod tools;
 
 use echo::Echo;
@@ -22,6 +24,7 @@ use output::{Output, Shown, Status};
 
 use super::answer::{Segment, WholeAnswer, WholeChoice};
 use super::objects::{ResponseMeta, UsageChunk, noted};
+use super::state::{Past, Record, RecordItem, Wanted};
 use super::{CountsTokens, Face, FaceSettings, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
@@ -55,8 +58,46 @@ impl Face for Responses {
         }
     }
 
-    fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
-        parse::parse(body, &settings.messages)
+    type Reading<'a> = parse::Reading<'a>;
+
+    fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
+        parse::read(body, &settings.messages)
+    }
+
+    fn wanted(reading: &Self::Reading<'_>) -> Wanted {
+        parse::wanted(reading)
+    }
+
+    fn finish<'a>(
+        reading: Self::Reading<'a>,
+        past: &'a Past,
+        settings: &FaceSettings,
+    ) -> Result<(Ask<'a>, Self), Rejection> {
+        parse::finish(reading, past, &settings.messages, settings.keeps_responses)
+    }
+
+    fn is_kept(&self) -> bool {
+        self.echo.is_kept
+    }
+
+    fn forget(&mut self) {
+        self.echo.is_kept = false;
+    }
+
+    fn record(&self, head: &ResponseMeta, answer: &WholeAnswer) -> Option<Record> {
+        let (output, status) = self.output(head, answer);
+        let shown = Shown {
+            status,
+            output: &[],
+            usage: Some(answer.usage()),
+            error: None,
+            is_brief: false,
+        };
+        Some(output::record(head, &shown, &self.echo, &output))
+    }
+
+    fn record_input(body: &[u8], past: &Past, response: &str) -> Vec<RecordItem> {
+        input::record_items(body, past, response)
     }
 
     fn kept_bytes(&self) -> usize {
@@ -64,12 +105,7 @@ impl Face for Responses {
     }
 
     fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
-        let mut output = Output::new(&head.id);
-        let mut status = Status::Completed;
-        if let Some((_, choice)) = answer.complete().next() {
-            status = Status::of(choice.finish_reason());
-            write_choice(&mut output, choice, &self.names, status);
-        }
+        let (output, status) = self.output(head, answer);
         let shown = Shown {
             status,
             output: output.items(),
@@ -100,6 +136,19 @@ impl CountsTokens for Responses {
 
     fn count_to_json(tokens: u64) -> Vec<u8> {
         format!("{{\"object\":\"response.input_tokens\",\"input_tokens\":{tokens}}}").into_bytes()
+    }
+}
+
+impl Responses {
+    /// The items of a whole answer, and how it ended.
+    fn output(&self, head: &ResponseMeta, answer: &WholeAnswer) -> (Output, Status) {
+        let mut output = Output::new(&head.id);
+        let mut status = Status::Completed;
+        if let Some((_, choice)) = answer.complete().next() {
+            status = Status::of(choice.finish_reason());
+            write_choice(&mut output, choice, &self.names, status);
+        }
+        (output, status)
     }
 }
 

@@ -7,6 +7,7 @@ use super::echo::Echo;
 use super::exposed::{Exposed, Names, custom_input};
 use crate::translate::face::calls::call_id;
 use crate::translate::face::objects::{ResponseMeta, write_json};
+use crate::translate::face::state::{Record, RecordItem};
 use crate::translate::reading::{Call, FinishReason, Usage};
 
 /// How far an item or a response has come.
@@ -59,7 +60,8 @@ pub fn item_id(prefix: &str, response: &str, index: usize) -> String {
 pub struct Output {
     response: String,
     json: Vec<u8>,
-    count: usize,
+    /// The id of each, and where it ends.
+    ends: Vec<(String, usize)>,
 }
 
 impl Output {
@@ -68,7 +70,7 @@ impl Output {
         Self {
             response: response.to_owned(),
             json: Vec::new(),
-            count: 0,
+            ends: Vec::new(),
         }
     }
 
@@ -79,53 +81,73 @@ impl Output {
 
     /// How many there are, which is the index of the next one.
     pub fn count(&self) -> usize {
-        self.count
+        self.ends.len()
+    }
+
+    /// Each item by itself.
+    fn each(&self) -> impl Iterator<Item = RecordItem> {
+        let mut begin = 0;
+        self.ends.iter().map(move |(id, end)| {
+            let json = self.json.get(begin..*end).unwrap_or_default();
+            // Behind it comes a comma.
+            begin = end + 1;
+            RecordItem {
+                id: id.clone(),
+                body: String::from_utf8_lossy(json).into_owned(),
+            }
+        })
     }
 
     /// The id of the next item, if it is of this kind.
     pub fn next_id(&self, prefix: &str) -> String {
-        item_id(prefix, &self.response, self.count)
+        item_id(prefix, &self.response, self.count())
     }
 
     /// A message that says this. Gives the item that was added.
     pub fn message(&mut self, text: &str, status: Status) -> &[u8] {
         let id = self.next_id("msg_");
-        self.add(|out| write_message(out, &id, status, |out| write_text_part(out, text)))
+        self.add(&id, |out| {
+            write_message(out, &id, status, |out| write_text_part(out, text))
+        })
     }
 
     /// A message that declines in these words.
     pub fn refusal(&mut self, words: &str) -> &[u8] {
         let id = self.next_id("msg_");
         let part = |out: &mut Vec<u8>| write_refusal_part(out, words);
-        self.add(|out| write_message(out, &id, Status::Completed, part))
+        self.add(&id, |out| write_message(out, &id, Status::Completed, part))
     }
 
     /// What was thought.
     pub fn reasoning(&mut self, text: &str, status: Status) -> &[u8] {
         let id = self.next_id("rs_");
-        self.add(|out| write_reasoning(out, &id, status, |out| write_summary_part(out, text)))
+        self.add(&id, |out| {
+            write_reasoning(out, &id, status, |out| write_summary_part(out, text))
+        })
     }
 
     /// A call, under the name that the caller knows.
     pub fn call(&mut self, call: &Call, names: &Names) -> &[u8] {
         let written = CallItem::new(self, call, names);
-        self.add(|out| written.write(out, Status::Completed, &written.given(call)))
+        self.add(&written.id, |out| {
+            written.write(out, Status::Completed, &written.given(call))
+        })
     }
 
     /// An answer without anything in it is a message that says nothing: clients look for one.
     pub fn close(&mut self, status: Status) {
-        if self.count == 0 {
+        if self.count() == 0 {
             self.message("", status);
         }
     }
 
-    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
-        if self.count > 0 {
+    fn add(&mut self, id: &str, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+        if self.count() > 0 {
             self.json.push(b',');
         }
         let begin = self.json.len();
         write(&mut self.json);
-        self.count += 1;
+        self.ends.push((id.to_owned(), self.json.len()));
         self.json.get(begin..).unwrap_or_default()
     }
 }
@@ -265,6 +287,26 @@ pub fn write_response(
     echo: &Echo,
     notes: &[u8],
 ) {
+    write_before_output(out, head, shown, echo);
+    out.extend_from_slice(shown.output);
+    write_behind_output(out, shown, echo, notes);
+}
+
+/// A response as it is kept: what stands around the items of its output, and these.
+pub fn record(head: &ResponseMeta, shown: &Shown<'_>, echo: &Echo, output: &Output) -> Record {
+    let (mut before, mut behind) = (Vec::new(), Vec::new());
+    write_before_output(&mut before, head, shown, echo);
+    write_behind_output(&mut behind, shown, echo, &[]);
+    let text = |json: Vec<u8>| String::from_utf8(json).unwrap_or_default();
+    Record {
+        status: shown.status.name(),
+        head: text(before),
+        tail: text(behind),
+        output: output.each().collect(),
+    }
+}
+
+fn write_before_output(out: &mut Vec<u8>, head: &ResponseMeta, shown: &Shown<'_>, echo: &Echo) {
     out.extend_from_slice(b"{\"id\":");
     write_json(out, &head.id);
     let (created, status) = (head.created_unix_s, shown.status.name());
@@ -272,7 +314,7 @@ pub fn write_response(
         out,
         ",\"object\":\"response\",\"created_at\":{created},\"status\":\"{status}\",\"completed_at\":"
     );
-    let completed = (shown.status == Status::Completed).then(head.clock);
+    let completed = (shown.status == Status::Completed).then(|| echo.completed_unix_s(head.clock));
     write_json(out, &completed);
     out.extend_from_slice(b",\"error\":");
     match shown.error {
@@ -293,7 +335,9 @@ pub fn write_response(
     out.extend_from_slice(b",\"model\":");
     write_json(out, &head.model);
     out.extend_from_slice(b",\"output\":[");
-    out.extend_from_slice(shown.output);
+}
+
+fn write_behind_output(out: &mut Vec<u8>, shown: &Shown<'_>, echo: &Echo, notes: &[u8]) {
     out.extend_from_slice(b"],\"usage\":");
     write_usage(out, shown.usage);
     match shown.is_brief {

@@ -1,16 +1,21 @@
 //! A request for a response, read into an [`Ask`].
 
+use std::borrow::Cow;
+
 use serde::de::IgnoredAny;
 
 use super::echo::Echo;
-use super::items::Builder;
+use super::items::{Builder, is_reference};
 use super::parameters::PARAMETERS;
 use super::tools::Toolbox;
 use super::{Responses, format};
 use crate::translate::ask::{Ask, FieldNames};
-use crate::translate::draft::{Draft, Field};
+use crate::translate::draft::{Draft, Field, MAX_VALUES};
 use crate::translate::face::chat::messages::MessageLimits;
-use crate::translate::rejection::Rejection;
+use crate::translate::face::state::{Past, Wanted};
+use crate::translate::json::count_values;
+use crate::translate::notes::shortened;
+use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::list::List;
 use crate::wire::openai::responses::InputItem;
 use crate::wire::text::Text;
@@ -27,18 +32,72 @@ pub const NAMES: FieldNames = FieldNames {
     image: "input[].content[].image_url",
 };
 
-/// Reads the body of `POST /v1/responses`.
+/// A request whose fields are read, and whose conversation is not.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    draft: Draft<'a>,
+    input: Input<'a>,
+}
+
+/// Reads the body of `POST /v1/responses` as far as it goes without what it refers to.
 ///
 /// # Errors
 /// Whatever OpenAI's API would call malformed, and whatever the table refuses. The refusal names
 /// the parameter and the cure; it repeats nothing out of a prompt.
+pub fn read<'a>(body: &'a [u8], limits: &MessageLimits) -> Result<Reading<'a>, Rejection> {
+    let draft = Draft::read(body, PARAMETERS, &limits.ignore)?;
+    let input = read_input(draft.kept("input"), limits)?;
+    Ok(Reading { draft, input })
+}
+
+/// What a request refers to.
+pub fn wanted(reading: &Reading<'_>) -> Wanted {
+    let items: &[InputItem<'_>] = match &reading.input {
+        Input::Items(items) => items,
+        Input::None | Input::Text(_) => &[],
+    };
+    let references = items.iter().filter(|item| is_reference(item));
+    let ids = references.filter_map(|item| item.id.as_ref());
+    Wanted {
+        previous: previous(&reading.draft).map(Cow::into_owned),
+        items: ids.map(|Text(id)| id.to_string()).collect(),
+    }
+}
+
+/// Reads a body that refers to nothing, where answers are kept.
+///
+/// # Errors
+/// As [`read`] and [`finish`].
 pub fn parse<'a>(
     body: &'a [u8],
     limits: &MessageLimits,
 ) -> Result<(Ask<'a>, Responses), Rejection> {
-    let mut draft = Draft::read(body, PARAMETERS, &limits.ignore)?;
-    let echo = Echo::of(&draft);
-    let input = read_input(draft.kept("input"), limits)?;
+    finish(read(body, limits)?, Past::NONE, limits, true)
+}
+
+/// Reads the rest, with what was found of what the request refers to. `keeps` says whether answers
+/// are kept unless a request says otherwise.
+///
+/// # Errors
+/// As [`read`], and what was not found.
+pub fn finish<'a>(
+    reading: Reading<'a>,
+    past: &'a Past,
+    limits: &MessageLimits,
+    keeps: bool,
+) -> Result<(Ask<'a>, Responses), Rejection> {
+    let Reading { mut draft, input } = reading;
+    if let Some(previous) = previous(&draft).filter(|_| !past.has_previous) {
+        return Err(no_previous(&previous));
+    }
+    if !keeps {
+        draft.notes.unkept();
+    }
+    let is_kept = keeps
+        && draft
+            .kept("store")
+            .is_none_or(|field| field.value.get() != "false");
+    let echo = Echo::of(&draft, is_kept);
     let mut toolbox = Toolbox::default();
     if let Some(raw) = draft.tools {
         toolbox.read(raw, "tools", &mut draft.members)?;
@@ -62,12 +121,15 @@ pub fn parse<'a>(
         .transpose()?;
     let instructions = instructions.map(|Text(text)| text);
     let mut builder = Builder::new(instructions, &toolbox.names, limits, &mut draft.members);
+    for item in recalled(past, &input, limits)? {
+        builder.add("previous_response_id", item)?;
+    }
     match input {
         Input::None => {}
         Input::Text(Text(text)) => builder.say(text),
         Input::Items(items) => {
             for (at, item) in items.into_iter().enumerate() {
-                builder.add(&format!("input[{at}]"), item)?;
+                builder.add(&format!("input[{at}]"), referred(item, past)?)?;
             }
         }
     }
@@ -87,6 +149,87 @@ pub fn parse<'a>(
     Ok((ask, Responses { echo, names }))
 }
 
+/// The response that a request continues.
+fn previous<'a>(draft: &Draft<'a>) -> Option<Cow<'a, str>> {
+    let field = draft.kept("previous_response_id")?;
+    let Text(id) = field.parse("a string").ok()?;
+    Some(id)
+}
+
+/// The items from before the request.
+fn recalled<'a>(
+    past: &'a Past,
+    input: &Input<'_>,
+    limits: &MessageLimits,
+) -> Result<Vec<InputItem<'a>>, Rejection> {
+    let new = match input {
+        Input::Items(items) => items.len(),
+        Input::None | Input::Text(_) => 1,
+    };
+    let texts = past.before.iter().chain(past.items.values());
+    let values: usize = texts.map(|json| count_values(json)).sum();
+    if past.before.len().saturating_add(new) > limits.max_messages || values > MAX_VALUES {
+        return Err(too_long());
+    }
+    past.before.iter().map(|json| kept_item(json)).collect()
+}
+
+/// An item, or the one that it names.
+fn referred<'a>(item: InputItem<'a>, past: &'a Past) -> Result<InputItem<'a>, Rejection> {
+    if !is_reference(&item) {
+        return Ok(item);
+    }
+    let id = item.id.as_ref().map_or("", Text::as_str);
+    match past.items.get(id) {
+        Some(json) => kept_item(json),
+        // What was thought before is shown to nobody, so nothing is lost with it.
+        None if id.starts_with("rs_") => Ok(InputItem {
+            kind: Some(Text("reasoning".into())),
+            ..item
+        }),
+        None => Err(no_item(id)),
+    }
+}
+
+/// An item that was kept as it was sent, or as it was written here.
+fn kept_item(json: &str) -> Result<InputItem<'_>, Rejection> {
+    serde_json::from_str(json).map_err(|_| {
+        let message = "Invalid 'previous_response_id': what was kept of it cannot be read.";
+        Rejection::invalid("previous_response_id", message)
+    })
+}
+
+/// More than a conversation can be.
+pub fn too_long() -> Rejection {
+    Rejection::of(
+        Cause::ContextLengthExceeded,
+        "previous_response_id",
+        "The conversation before this request has grown too long. Begin a new one without 'previous_response_id'.",
+    )
+}
+
+/// The refusal of a response that there is not, or that belongs to somebody else.
+pub fn no_previous(id: &str) -> Rejection {
+    Rejection::of(
+        Cause::OfFace("previous_response_not_found"),
+        "previous_response_id",
+        format!("Previous response with id '{}' not found.", shortened(id)),
+    )
+}
+
+fn no_item(id: &str) -> Rejection {
+    Rejection::of(
+        Cause::UnknownItem,
+        "input",
+        format!(
+            "Item with id '{}' not found. Items are not kept when `store` is false; send the item itself \
+             (AI SDK: providerOptions.openai.store = false).",
+            shortened(id)
+        ),
+    )
+}
+
+#[derive(Debug)]
 enum Input<'a> {
     None,
     Text(Text<'a>),

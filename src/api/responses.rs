@@ -1,0 +1,168 @@
+//! Responses that are kept: read again, deleted, and what they were asked.
+
+use actix_web::web::Path;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::context::Context;
+use super::error::ApiError;
+use crate::config::Scope;
+use crate::store::responses::{Listing, Order, Owner, Page};
+use crate::translate::face::responses::replay::replay;
+use crate::translate::problem::{Problem, ProblemKind};
+
+/// `GET /v1/responses/{id}`, also as the events that a stream of it would be.
+///
+/// # Errors
+/// 404 for a response that is not there or belongs to somebody else, 503 where the store fails.
+pub async fn retrieve(
+    request: HttpRequest,
+    id: Path<String>,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    let owner = enter(&request, &context).await?;
+    let query = Query::of(&request)?;
+    let found = context.gateway.responses().get(&owner, &id).await;
+    let json = found.map_err(|error| context.store_failed(&error))?;
+    let json = json.ok_or_else(|| not_found(&id))?;
+    if !query.stream {
+        let response = HttpResponse::Ok()
+            .content_type("application/json")
+            .body(json);
+        return Ok(response);
+    }
+    let events = replay(&json, query.starting_after).ok_or_else(|| Problem::bug(false))?;
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream; charset=utf-8")
+        .insert_header(("cache-control", "no-cache, no-transform"))
+        .body(events))
+}
+
+/// `DELETE /v1/responses/{id}`.
+///
+/// # Errors
+/// As [`retrieve`].
+pub async fn delete(
+    request: HttpRequest,
+    id: Path<String>,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    let owner = enter(&request, &context).await?;
+    let deleted = context.gateway.responses().delete(&owner, &id).await;
+    match deleted.map_err(|error| context.store_failed(&error))? {
+        true => Ok(HttpResponse::Ok().json(serde_json::json!({
+            "id": id.as_str(),
+            "object": "response",
+            "deleted": true,
+        }))),
+        false => Err(not_found(&id)),
+    }
+}
+
+/// `GET /v1/responses/{id}/input_items`.
+///
+/// # Errors
+/// As [`retrieve`], and 400 for a page that cannot be.
+pub async fn input_items(
+    request: HttpRequest,
+    id: Path<String>,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    let owner = enter(&request, &context).await?;
+    let page = Query::of(&request)?.page;
+    let items = context.gateway.responses().input_items(&owner, &id, page);
+    let items = items.await.map_err(|error| context.store_failed(&error))?;
+    let items = items.ok_or_else(|| not_found(&id))?;
+    let response = HttpResponse::Ok()
+        .content_type("application/json")
+        .body(list_json(&items));
+    Ok(response)
+}
+
+/// Lets somebody in who asks for what is his.
+async fn enter(request: &HttpRequest, context: &Context) -> Result<Owner, ApiError> {
+    let caller = context.admit(request, Scope::Inference)?;
+    context.owner(&caller).await
+}
+
+/// The same whether there never was one, it is gone, or it is somebody else's.
+fn not_found(id: &str) -> ApiError {
+    let shown: String = id
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(128)
+        .collect();
+    let message = format!("Response with id '{shown}' not found.");
+    ApiError::refusal(ProblemKind::NotFound, "response_not_found", message)
+}
+
+/// What a request asks for behind its path.
+#[derive(Debug)]
+struct Query {
+    stream: bool,
+    /// The number of the last event that is not wanted.
+    starting_after: Option<u64>,
+    page: Page,
+}
+
+impl Query {
+    /// Reads what is known; the rest is let pass, as OpenAI does.
+    fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+        let mut query = Self {
+            stream: false,
+            starting_after: None,
+            page: Page {
+                limit: 20,
+                order: Order::NewestFirst,
+                after: None,
+            },
+        };
+        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
+            match name.as_ref() {
+                "stream" => query.stream = value == "true",
+                "starting_after" => {
+                    let number = value.parse();
+                    query.starting_after = Some(number.map_err(|_| {
+                        invalid(&name, "It must be the sequence number of an event.")
+                    })?);
+                }
+                "after" => query.page.after = Some(value.into_owned()),
+                "order" => {
+                    query.page.order = match value.as_ref() {
+                        "asc" => Order::OldestFirst,
+                        "desc" => Order::NewestFirst,
+                        _ => return Err(invalid(&name, "It must be asc or desc.")),
+                    };
+                }
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| (1..=100).contains(limit));
+                    query.page.limit = limit
+                        .ok_or_else(|| invalid(&name, "It must be a number from 1 to 100."))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(query)
+    }
+}
+
+fn invalid(name: &str, cure: &str) -> ApiError {
+    let message = format!("Invalid '{name}'. {cure}");
+    let problem = Problem::new(ProblemKind::Invalid, "invalid_value", message);
+    problem.about(name).into()
+}
+
+fn list_json(listing: &Listing) -> String {
+    let bodies: Vec<&str> = listing
+        .items
+        .iter()
+        .map(|(_, body)| body.as_str())
+        .collect();
+    let id = |item: Option<&(String, String)>| serde_json::json!(item.map(|(id, _)| id));
+    format!(
+        "{{\"object\":\"list\",\"data\":[{}],\"first_id\":{},\"last_id\":{},\"has_more\":{}}}",
+        bodies.join(","),
+        id(listing.items.first()),
+        id(listing.items.last()),
+        listing.has_more
+    )
+}

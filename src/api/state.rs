@@ -1,0 +1,196 @@
+//! What requests refer to, and what of their answers is kept: between the faces, which know what that
+//! is, and the store, which knows where.
+
+use std::rc::Rc;
+
+use actix_web::web::Bytes;
+use ring::hmac;
+use ring::rand::SystemRandom;
+
+use super::auth::Caller;
+use super::context::Context;
+use super::error::ApiError;
+use super::extract;
+use super::gateway::MemoryPermit;
+use crate::store::StoreError;
+use crate::store::responses::{Chain, Continued, Kept, NewItem, NewResponse, Owner};
+use crate::translate::face::responses::parse::{no_previous, too_long};
+use crate::translate::face::state::{Past, Record, RecordItem, Wanted};
+use crate::translate::problem::{Problem, ProblemKind};
+use crate::translate::rejection::{Cause, Rejection};
+
+impl Context {
+    /// Whose the things are that this caller keeps: those of a client key's name, which survives a
+    /// new key; of a fal key that callers bring, by a keyed hash; or of all who may come.
+    ///
+    /// # Errors
+    /// 503 while the store cannot be asked for the key of the hash.
+    pub async fn owner(&self, caller: &Caller) -> Result<Owner, ApiError> {
+        if let Some(key) = &caller.key {
+            return Ok(Owner::new(format!("key:{}", key.id.as_str())));
+        }
+        if !caller.brought_fal_key {
+            return Ok(Owner::new("local"));
+        }
+        let secret = self.gateway.store().secret("owner", draw).await;
+        let secret = secret.map_err(|error| self.store_failed(&error))?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+        let tag = hmac::sign(&key, caller.fal_key.expose_secret().as_bytes());
+        let digits: String = tag
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Ok(Owner::new(format!("fal:{digits}")))
+    }
+
+    /// What a caller is told whom the store has failed, and the log.
+    pub fn store_failed(&self, error: &StoreError) -> ApiError {
+        self.note_store_failure(error.label());
+        tracing::error!(%error, kind = error.label(), "the store has failed");
+        let problem = Problem::new(
+            ProblemKind::Unavailable,
+            "store_unavailable",
+            "What the gateway keeps cannot be reached at the moment. Nothing was sent to fal; try again in a moment.",
+        );
+        Problem {
+            source: crate::translate::problem::Source::Gateway,
+            retry_after_s: Some(1),
+            ..problem
+        }
+        .into()
+    }
+
+    fn note_store_failure(&self, kind: &str) {
+        let failures = &self.gateway.metrics().store_failures;
+        failures.with_label_values(&[kind]).inc();
+    }
+}
+
+fn draw() -> Option<Vec<u8>> {
+    let drawn = ring::rand::generate::<[u8; 32]>(&SystemRandom::new()).ok()?;
+    Some(drawn.expose().to_vec())
+}
+
+fn was_deleted(id: &str) -> Rejection {
+    Rejection::of(
+        Cause::OfFace("previous_response_not_found"),
+        "previous_response_id",
+        format!(
+            "The conversation before this request is not whole any more: its response '{id}' was deleted. \
+             Send the conversation itself in 'input'."
+        ),
+    )
+}
+
+/// What a request refers to, and what was found of it.
+pub struct Recalled {
+    wanted: Wanted,
+    pub found: Past,
+}
+
+impl Recalled {
+    /// Makes room for what was found beside the body; gives the bytes of both.
+    ///
+    /// # Errors
+    /// 503 where there is no room.
+    pub fn hold_with(&self, body: &[u8], held: &mut MemoryPermit) -> Result<usize, ApiError> {
+        let bytes = body.len().saturating_add(self.found.bytes());
+        match held.grow_to(bytes) {
+            true => Ok(bytes),
+            false => Err(extract::too_many()),
+        }
+    }
+}
+
+/// Looks up what a request refers to.
+///
+/// # Errors
+/// 400 for a response that is not there or cannot be continued, 503 where the store fails.
+pub async fn look_up(
+    context: &Context,
+    caller: &Caller,
+    wanted: Wanted,
+) -> Result<Rc<Recalled>, ApiError> {
+    let mut found = Past::default();
+    if !wanted.is_empty() {
+        let owner = context.owner(caller).await?;
+        let continued = Continued {
+            previous: wanted.previous.clone(),
+            items: wanted.items.clone(),
+        };
+        let max_bytes = context.snapshot.config.server.max_body;
+        let chain = context
+            .gateway
+            .responses()
+            .before(&owner, continued, max_bytes)
+            .await;
+        let previous = wanted.previous.as_deref();
+        found = match chain.map_err(|error| context.store_failed(&error))? {
+            Chain::Found { before, items } => Past {
+                has_previous: previous.is_some(),
+                before,
+                items,
+            },
+            Chain::NoResponse => return Err(no_previous(previous.unwrap_or_default()).into()),
+            Chain::Deleted(id) => return Err(was_deleted(&id).into()),
+            Chain::TooLong => return Err(too_long().into()),
+        };
+    }
+    Ok(Rc::new(Recalled { wanted, found }))
+}
+
+/// Keeps the answer to one request.
+pub struct Keeper {
+    pub context: Context,
+    pub caller: Caller,
+    pub body: Bytes,
+    pub past: Rc<Recalled>,
+    /// How the face makes items of the body.
+    pub record_input: fn(&[u8], &Past, &str) -> Vec<RecordItem>,
+    /// What the body takes up is held as long as the body is.
+    pub _memory: Rc<MemoryPermit>,
+}
+
+impl Keeper {
+    /// Keeps the response of this id. Whether it is kept: if so, whoever asks next finds it.
+    pub async fn keep(self, id: &str, record: Record) -> bool {
+        let context = &self.context;
+        let Ok(owner) = context.owner(&self.caller).await else {
+            return false;
+        };
+        let new = NewResponse {
+            id: id.to_owned(),
+            parent: self.past.wanted.previous.clone(),
+            status: record.status,
+            head: record.head,
+            tail: record.tail,
+            input: new_items((self.record_input)(&self.body, &self.past.found, id)),
+            output: new_items(record.output),
+            retention: context.snapshot.config.responses.retention,
+        };
+        match context.gateway.responses().put(&owner, new).await {
+            Ok(Kept::Yes) => true,
+            Ok(Kept::NoRoom) => {
+                context.note_store_failure("no_room");
+                false
+            }
+            Ok(Kept::NoParent) => {
+                context.note_store_failure("no_parent");
+                false
+            }
+            Err(error) => {
+                context.note_store_failure(error.label());
+                tracing::error!(%error, kind = error.label(), "a response is not kept");
+                false
+            }
+        }
+    }
+}
+
+fn new_items(items: Vec<RecordItem>) -> Vec<NewItem> {
+    let items = items.into_iter();
+    items
+        .map(|RecordItem { id, body }| NewItem { id, body })
+        .collect()
+}

@@ -1,0 +1,127 @@
+//! What came before: the items of the responses that one continues, and items by their ids.
+
+use std::collections::BTreeMap;
+
+use super::items::by_id;
+use super::{MAX_DEPTH, Owner, Responses, now, texts};
+use crate::store::error::StoreError;
+use crate::store::sql::Transaction;
+
+/// What a request refers to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Continued {
+    /// The response that it continues.
+    pub previous: Option<String>,
+    /// Items that it names by their ids.
+    pub items: Vec<String>,
+}
+
+/// What was found of it.
+#[derive(Debug)]
+pub enum Chain {
+    Found {
+        /// The JSON of what was asked and said, from the thread's beginning on.
+        before: Vec<String>,
+        /// The JSON of the items that were named, by their ids, as far as they are there.
+        items: BTreeMap<String, String>,
+    },
+    /// There is no such response.
+    NoResponse,
+    /// A response before it was deleted: this one.
+    Deleted(String),
+    /// What came before has grown too long.
+    TooLong,
+}
+
+impl Responses {
+    /// Looks up what a request refers to, as long as it takes up no more than `max_bytes`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn before(
+        &self,
+        owner: &Owner,
+        continued: Continued,
+        max_bytes: usize,
+    ) -> Result<Chain, StoreError> {
+        let owner = owner.clone();
+        let most = i64::try_from(max_bytes).unwrap_or(i64::MAX);
+        let deadline = self.database.deadline();
+        let read = async move |transaction: &Transaction<'_>| {
+            let before = match &continued.previous {
+                None => Vec::new(),
+                Some(previous) => match walk(transaction, &owner, previous, most).await? {
+                    Ok(before) => before,
+                    Err(why) => return Ok(why),
+                },
+            };
+            let mut items = BTreeMap::new();
+            let mut bytes = 0_i64;
+            for id in continued.items {
+                if items.contains_key(&id) {
+                    continue;
+                }
+                let Some(body) = by_id(transaction, &owner, &id).await? else {
+                    continue;
+                };
+                bytes = bytes.saturating_add(i64::try_from(body.len()).unwrap_or(i64::MAX));
+                if bytes > most {
+                    return Ok(Chain::TooLong);
+                }
+                items.insert(id, body);
+            }
+            Ok(Chain::Found { before, items })
+        };
+        self.database.read(deadline, read).await
+    }
+}
+
+/// All items from the beginning of the thread to this response, or why not.
+async fn walk(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    id: &str,
+    most: i64,
+) -> Result<Result<Vec<String>, Chain>, StoreError> {
+    let last = "select response.depth, response.chain_bytes from response \
+                join thread on thread.id = response.thread \
+                where response.id = $1 and response.owner = $2 and response.deleted_at is null \
+                and thread.expires_at > $3";
+    let values = [id.into(), owner.into(), now().into()];
+    let Some(row) = transaction.first(last, &values).await? else {
+        return Ok(Err(Chain::NoResponse));
+    };
+    let (depth, bytes) = (row.integer(0)?, row.integer(1)?);
+    if depth.saturating_add(1) >= MAX_DEPTH || bytes > most {
+        return Ok(Err(Chain::TooLong));
+    }
+    let links = "with recursive chain (id, parent, deleted_at) as ( \
+                     select id, parent, deleted_at from response where id = $1 and owner = $2 \
+                     union all \
+                     select response.id, response.parent, response.deleted_at from response \
+                     join chain on response.id = chain.parent where response.owner = $2) \
+                 select id, parent, deleted_at from chain";
+    let mut links = transaction.query(links, &[id.into(), owner.into()]).await?;
+    let is_whole = i64::try_from(links.len()).is_ok_and(|count| count == depth.saturating_add(1));
+    for row in &mut links {
+        if row.optional_integer(2)?.is_some() {
+            return Ok(Err(Chain::Deleted(row.text(0)?)));
+        }
+    }
+    if !is_whole {
+        let first = links
+            .last_mut()
+            .map(|row| row.optional_text(1))
+            .transpose()?;
+        return Ok(Err(Chain::Deleted(first.flatten().unwrap_or_default())));
+    }
+    let items = "with recursive chain (id, parent, depth) as ( \
+                     select id, parent, depth from response where id = $1 and owner = $2 \
+                     union all \
+                     select response.id, response.parent, response.depth from response \
+                     join chain on response.id = chain.parent where response.owner = $2) \
+                 select item.body from chain join item on item.response = chain.id \
+                 order by chain.depth, item.direction, item.position";
+    let rows = transaction.query(items, &[id.into(), owner.into()]).await?;
+    texts(rows).map(Ok)
+}

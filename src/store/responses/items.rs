@@ -1,0 +1,124 @@
+//! The items of responses: listed in pages, and looked up by their ids.
+
+use super::{INPUT, Owner, Responses, now, texts};
+use crate::store::error::StoreError;
+use crate::store::sql::{Transaction, Value};
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// How many at most.
+    pub limit: i64,
+    pub order: Order,
+    /// The id behind which the page begins.
+    pub after: Option<String>,
+}
+
+/// In which order a list is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+/// A part of a list.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The id and the JSON of each.
+    pub items: Vec<(String, String)>,
+    pub has_more: bool,
+}
+
+impl Responses {
+    /// A page of what a response was asked; none if there is no such response, or nothing in it has
+    /// the id behind which the page shall begin.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn input_items(
+        &self,
+        owner: &Owner,
+        id: &str,
+        page: Page,
+    ) -> Result<Option<Listing>, StoreError> {
+        let (owner, id) = (owner.clone(), id.to_owned());
+        let deadline = self.database.deadline();
+        let read = async move |transaction: &Transaction<'_>| {
+            let exists = "select 1 from response \
+                          where id = $1 and owner = $2 and deleted_at is null and expires_at > $3";
+            let values = [(&id).into(), (&owner).into(), now().into()];
+            if transaction.first(exists, &values).await?.is_none() {
+                return Ok(None);
+            }
+            list(transaction, &id, &page).await
+        };
+        self.database.read(deadline, read).await
+    }
+}
+
+async fn list(
+    transaction: &Transaction<'_>,
+    response: &str,
+    page: &Page,
+) -> Result<Option<Listing>, StoreError> {
+    let begin = match &page.after {
+        None if page.order == Order::OldestFirst => -1,
+        None => i64::MAX,
+        Some(after) => {
+            let place =
+                "select position from item where response = $1 and direction = $2 and id = $3";
+            let values = [response.into(), INPUT.into(), after.into()];
+            match transaction.first(place, &values).await? {
+                Some(row) => row.integer(0)?,
+                None => return Ok(None),
+            }
+        }
+    };
+    let rows = match page.order {
+        Order::OldestFirst => {
+            "select id, body from item where response = $1 and direction = $2 and position > $3 \
+             order by position limit $4"
+        }
+        Order::NewestFirst => {
+            "select id, body from item where response = $1 and direction = $2 and position < $3 \
+             order by position desc limit $4"
+        }
+    };
+    let one_more = page.limit.saturating_add(1);
+    let values = [response.into(), INPUT.into(), begin.into(), one_more.into()];
+    let rows = transaction.query(rows, &values).await?.into_iter();
+    let items = rows.map(|mut row| Ok((row.text(0)?, row.text(1)?)));
+    let mut items = items.collect::<Result<Vec<_>, StoreError>>()?;
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    Ok(Some(Listing { items, has_more }))
+}
+
+/// The JSON of all items of a response in one direction.
+pub(super) async fn bodies(
+    transaction: &Transaction<'_>,
+    response: &str,
+    direction: i64,
+) -> Result<Vec<String>, StoreError> {
+    let bodies = "select body from item where response = $1 and direction = $2 order by position";
+    let values = [response.into(), direction.into()];
+    texts(transaction.query(bodies, &values).await?)
+}
+
+/// The JSON of an item of this owner, wherever it was said. What several responses have under one id
+/// is what a client has sent again.
+pub(super) async fn by_id(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    id: &str,
+) -> Result<Option<String>, StoreError> {
+    let found = "select item.body from item \
+                 join response on response.id = item.response \
+                 join thread on thread.id = response.thread \
+                 where item.owner = $1 and item.id = $2 and thread.expires_at > $3 \
+                 order by item.direction desc, response.created_at desc limit 1";
+    let values: [Value<'_>; 3] = [owner.into(), id.into(), now().into()];
+    let row = transaction.first(found, &values).await?;
+    row.map(|mut row| row.text(0)).transpose()
+}

@@ -1,0 +1,142 @@
+//! Responses that are kept: what they said, what they were asked, and which came before them.
+//!
+//! Everything is asked for by its [`Owner`]; what belongs to somebody else is not there. A response
+//! belongs to a thread, which is the first response and all that grew out of it: continuing one
+//! keeps all of them longer, so that a conversation never loses its beginning before its end.
+
+mod chain;
+mod items;
+mod put;
+mod room;
+
+use std::time::Duration;
+
+pub use chain::{Chain, Continued};
+pub use items::{Listing, Order, Page};
+pub use put::{Kept, NewItem, NewResponse};
+
+use jiff::Timestamp;
+
+use super::error::StoreError;
+use super::sql::{Row, Value};
+use super::{Database, Transaction};
+
+/// How many responses a thread may have, one behind the other.
+pub const MAX_DEPTH: i64 = 1000;
+
+/// Into the response, and out of it.
+const INPUT: i64 = 0;
+const OUTPUT: i64 = 1;
+
+/// Whose something is: nobody else can tell that it exists.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner(String);
+
+impl Owner {
+    /// Whoever goes by this name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'v> From<&'v Owner> for Value<'v> {
+    fn from(owner: &'v Owner) -> Self {
+        Self::Text(owner.as_str())
+    }
+}
+
+/// The responses in a database.
+#[derive(Clone, Debug)]
+pub struct Responses {
+    database: Database,
+    /// How many bytes may be kept.
+    max_bytes: i64,
+}
+
+impl Responses {
+    /// Those in this database, which may take up so many bytes. One owner may have half of them.
+    pub fn new(database: Database, max_bytes: usize) -> Self {
+        Self {
+            database,
+            max_bytes: i64::try_from(max_bytes).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// The JSON of a response.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn get(&self, owner: &Owner, id: &str) -> Result<Option<String>, StoreError> {
+        let (owner, id) = (owner.clone(), id.to_owned());
+        let deadline = self.database.deadline();
+        let read = async move |transaction: &Transaction<'_>| {
+            let found = "select head, tail from response \
+                         where id = $1 and owner = $2 and deleted_at is null and expires_at > $3";
+            let values = [(&id).into(), (&owner).into(), now().into()];
+            let Some(mut row) = transaction.first(found, &values).await? else {
+                return Ok(None);
+            };
+            let (head, tail) = (row.text(0)?, row.text(1)?);
+            let items = items::bodies(transaction, &id, OUTPUT).await?;
+            Ok(Some([head, items.join(","), tail].concat()))
+        };
+        self.database.read(deadline, read).await
+    }
+
+    /// Deletes what a response said and was asked. Those that grew out of it can still be read, but
+    /// not be continued. Whether there was one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn delete(&self, owner: &Owner, id: &str) -> Result<bool, StoreError> {
+        let (owner, id) = (owner.clone(), id.to_owned());
+        let deadline = self.database.deadline();
+        let write = async move |transaction: &Transaction<'_>| {
+            let mark = "update response set deleted_at = $1, head = '', tail = '' \
+                        where id = $2 and owner = $3 and deleted_at is null and expires_at > $1 \
+                        returning thread, bytes";
+            let values = [now().into(), (&id).into(), (&owner).into()];
+            let Some(mut row) = transaction.first(mark, &values).await? else {
+                return Ok(false);
+            };
+            let (thread, bytes) = (row.text(0)?, row.integer(1)?);
+            let items = "delete from item where response = $1";
+            transaction.execute(items, &[(&id).into()]).await?;
+            let shrink = "update thread set bytes = bytes - $1 where id = $2";
+            transaction
+                .execute(shrink, &[bytes.into(), (&thread).into()])
+                .await?;
+            room::give_back(transaction, &owner, bytes).await?;
+            Ok(true)
+        };
+        self.database.write(deadline, write).await
+    }
+
+    /// Deletes some threads whose time is over. Whether there may be more of them.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn sweep(&self) -> Result<bool, StoreError> {
+        let deadline = self.database.deadline();
+        self.database.write(deadline, room::sweep).await
+    }
+}
+
+/// Now, in milliseconds since 1970.
+fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// When something ends that is kept for so long from now on.
+fn after(retention: Duration) -> i64 {
+    now().saturating_add(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The texts of the first column.
+fn texts(rows: Vec<Row>) -> Result<Vec<String>, StoreError> {
+    rows.into_iter().map(|mut row| row.text(0)).collect()
+}

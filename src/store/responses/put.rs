@@ -1,0 +1,192 @@
+//! How a response comes to be kept.
+
+use std::time::Duration;
+
+use super::{INPUT, OUTPUT, Owner, Responses, after, now, room};
+use crate::store::error::StoreError;
+use crate::store::sql::{Transaction, Value};
+
+/// A response that has come to its end.
+#[derive(Clone, Debug)]
+pub struct NewResponse {
+    pub id: String,
+    /// The response that it continues.
+    pub parent: Option<String>,
+    /// In its API's words.
+    pub status: &'static str,
+    /// Its JSON before the items of its output, and behind them.
+    pub head: String,
+    pub tail: String,
+    /// What it was asked.
+    pub input: Vec<NewItem>,
+    /// What it said.
+    pub output: Vec<NewItem>,
+    /// How long it and what came before it shall be kept.
+    pub retention: Duration,
+}
+
+/// An item of it.
+#[derive(Clone, Debug)]
+pub struct NewItem {
+    pub id: String,
+    /// Its JSON.
+    pub body: String,
+}
+
+/// What has become of a response that was to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Yes,
+    /// There is no room for it, even where others made room.
+    NoRoom,
+    /// The response that it continues has gone meanwhile.
+    NoParent,
+}
+
+/// What a row takes up besides its texts, about.
+const ROW: usize = 160;
+
+impl NewResponse {
+    /// What its items take up.
+    fn item_bytes(&self) -> usize {
+        let items = self.input.iter().chain(&self.output);
+        items.map(|item| item.body.len() + ROW).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        self.item_bytes() + self.head.len() + self.tail.len() + 2 * ROW
+    }
+}
+
+/// Where a response stands in its thread.
+struct Place {
+    thread: String,
+    depth: i64,
+    chain_bytes: i64,
+}
+
+impl Responses {
+    /// Keeps a response. Once this gives [`Kept::Yes`] it can be asked for and continued, here and
+    /// wherever else the database is used.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn put(&self, owner: &Owner, new: NewResponse) -> Result<Kept, StoreError> {
+        let (owner, max_bytes) = (owner.clone(), self.max_bytes);
+        let deadline = self.database.deadline();
+        let write = async move |transaction: &Transaction<'_>| {
+            let Some(place) = place(transaction, &owner, &new).await? else {
+                return Ok(Kept::NoParent);
+            };
+            let bytes = i64::try_from(new.bytes()).unwrap_or(i64::MAX);
+            if !room::make(transaction, &owner, bytes, max_bytes, &place.thread).await? {
+                return Ok(Kept::NoRoom);
+            }
+            insert(transaction, &owner, &new, &place, bytes).await?;
+            insert_items(transaction, &owner, &new).await?;
+            // Last, because other transactions of this owner wait for it.
+            room::take(transaction, &owner, bytes).await?;
+            Ok(Kept::Yes)
+        };
+        self.database.write(deadline, write).await
+    }
+}
+
+async fn place(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    new: &NewResponse,
+) -> Result<Option<Place>, StoreError> {
+    let own = i64::try_from(new.item_bytes()).unwrap_or(i64::MAX);
+    let Some(parent) = &new.parent else {
+        return Ok(Some(Place {
+            thread: new.id.clone(),
+            depth: 0,
+            chain_bytes: own,
+        }));
+    };
+    let found = "select thread, depth, chain_bytes from response \
+                 where id = $1 and owner = $2 and deleted_at is null";
+    let row = transaction
+        .first(found, &[parent.into(), owner.into()])
+        .await?;
+    let place = row.map(|mut row| {
+        Ok(Place {
+            thread: row.text(0)?,
+            depth: row.integer(1)?.saturating_add(1),
+            chain_bytes: row.integer(2)?.saturating_add(own),
+        })
+    });
+    place.transpose()
+}
+
+async fn insert(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    new: &NewResponse,
+    place: &Place,
+    bytes: i64,
+) -> Result<(), StoreError> {
+    let expires_at = after(new.retention);
+    let thread = "insert into thread (id, owner, expires_at, bytes) values ($1, $2, $3, $4) \
+                  on conflict (id) do update set expires_at = excluded.expires_at, \
+                  bytes = thread.bytes + excluded.bytes";
+    let values = [
+        (&place.thread).into(),
+        owner.into(),
+        expires_at.into(),
+        bytes.into(),
+    ];
+    transaction.execute(thread, &values).await?;
+    let response = "insert into response (id, owner, thread, parent, depth, chain_bytes, status, \
+                    created_at, expires_at, bytes, head, tail) \
+                    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    let values = [
+        (&new.id).into(),
+        owner.into(),
+        (&place.thread).into(),
+        new.parent.as_deref().into(),
+        place.depth.into(),
+        place.chain_bytes.into(),
+        new.status.into(),
+        now().into(),
+        expires_at.into(),
+        bytes.into(),
+        (&new.head).into(),
+        (&new.tail).into(),
+    ];
+    transaction.execute(response, &values).await.map(drop)
+}
+
+async fn insert_items(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    new: &NewResponse,
+) -> Result<(), StoreError> {
+    let mut rows = item_rows(owner, &new.id, INPUT, &new.input);
+    rows.extend(item_rows(owner, &new.id, OUTPUT, &new.output));
+    let item = "insert into item (response, direction, position, id, owner, body) \
+                values ($1, $2, $3, $4, $5, $6)";
+    transaction.execute_each(item, &rows).await
+}
+
+/// A row for each item, in the order of the columns.
+fn item_rows<'v>(
+    owner: &'v Owner,
+    response: &'v str,
+    direction: i64,
+    items: &'v [NewItem],
+) -> Vec<[Value<'v>; 6]> {
+    let items = (0_i64..).zip(items);
+    let rows = items.map(|(position, item)| {
+        [
+            response.into(),
+            direction.into(),
+            position.into(),
+            (&item.id).into(),
+            owner.into(),
+            (&item.body).into(),
+        ]
+    });
+    rows.collect()
+}

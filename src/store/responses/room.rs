@@ -1,0 +1,137 @@
+//! How much room responses take up, and what goes when there is no more: whole threads, those first
+//! that would end first.
+
+use super::{Owner, now};
+use crate::store::error::StoreError;
+use crate::store::sql::{Row, Transaction};
+
+/// How many threads one transaction deletes at most, so that nobody waits long for it.
+const AT_ONCE: i64 = 200;
+
+/// Makes room for so many bytes of an owner's, out of `most` for all; one owner may have half. The
+/// thread that they belong to stays. Whether there is room then; if not, nothing has gone.
+///
+/// # Errors
+/// [`StoreError::Full`] where even so there is none, which undoes what was deleted for it.
+pub(super) async fn make(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    bytes: i64,
+    most: i64,
+    thread: &str,
+) -> Result<bool, StoreError> {
+    if bytes > most / 2 {
+        return Ok(false);
+    }
+    let taken = "select cast(coalesce(sum(bytes), 0) as bigint), \
+                 cast(coalesce(sum(case when owner = $1 then bytes else 0 end), 0) as bigint) \
+                 from space";
+    let row = transaction.first(taken, &[owner.into()]).await?;
+    let (all, own) = match row {
+        Some(row) => (row.integer(0)?, row.integer(1)?),
+        None => (0, 0),
+    };
+    let over = |taken: i64, limit: i64| taken.saturating_add(bytes).saturating_sub(limit);
+    let (mut of_own, mut of_all) = (over(own, most / 2), over(all, most));
+    if of_own > 0 {
+        let first = "select id, owner from thread where owner = $1 and id <> $2 \
+                     order by expires_at limit $3";
+        let values = [owner.into(), thread.into(), AT_ONCE.into()];
+        let freed = evict(
+            transaction,
+            transaction.query(first, &values).await?,
+            of_own,
+        )
+        .await?;
+        (of_own, of_all) = (of_own.saturating_sub(freed), of_all.saturating_sub(freed));
+    }
+    if of_all > 0 && of_own <= 0 {
+        let first = "select id, owner from thread where id <> $1 order by expires_at limit $2";
+        let values = [thread.into(), AT_ONCE.into()];
+        let freed = evict(
+            transaction,
+            transaction.query(first, &values).await?,
+            of_all,
+        )
+        .await?;
+        of_all = of_all.saturating_sub(freed);
+    }
+    match of_own <= 0 && of_all <= 0 {
+        true => Ok(true),
+        false => Err(StoreError::Full),
+    }
+}
+
+/// Deletes threads, each with its id and owner, until so many bytes are free. Tells how many
+/// are.
+async fn evict(
+    transaction: &Transaction<'_>,
+    threads: Vec<Row>,
+    bytes: i64,
+) -> Result<i64, StoreError> {
+    let mut freed = 0_i64;
+    for mut row in threads {
+        if freed >= bytes {
+            break;
+        }
+        let (id, owner) = (row.text(0)?, Owner::new(row.text(1)?));
+        freed = freed.saturating_add(delete(transaction, &id, &owner).await?);
+    }
+    Ok(freed)
+}
+
+/// Deletes some threads whose time is over. Whether there may be more of them.
+pub(super) async fn sweep(transaction: &Transaction<'_>) -> Result<bool, StoreError> {
+    let over = "select id, owner from thread where expires_at <= $1 limit $2";
+    let threads = transaction
+        .query(over, &[now().into(), AT_ONCE.into()])
+        .await?;
+    let is_full = i64::try_from(threads.len()).is_ok_and(|count| count >= AT_ONCE);
+    evict(transaction, threads, i64::MAX).await?;
+    Ok(is_full)
+}
+
+/// Deletes a thread, unless somebody else does at this moment. Tells how many bytes that frees.
+async fn delete(
+    transaction: &Transaction<'_>,
+    thread: &str,
+    owner: &Owner,
+) -> Result<i64, StoreError> {
+    let gone = "delete from thread where id = $1 returning bytes";
+    let Some(row) = transaction.first(gone, &[thread.into()]).await? else {
+        return Ok(0);
+    };
+    let items = "delete from item where response in (select id from response where thread = $1)";
+    transaction.execute(items, &[thread.into()]).await?;
+    transaction
+        .execute("delete from response where thread = $1", &[thread.into()])
+        .await?;
+    let bytes = row.integer(0)?;
+    give_back(transaction, owner, bytes).await?;
+    Ok(bytes)
+}
+
+/// Counts bytes that an owner has taken.
+pub(super) async fn take(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    bytes: i64,
+) -> Result<(), StoreError> {
+    let add = "insert into space (owner, bytes) values ($1, $2) \
+               on conflict (owner) do update set bytes = space.bytes + excluded.bytes";
+    transaction
+        .execute(add, &[owner.into(), bytes.into()])
+        .await
+        .map(drop)
+}
+
+/// Counts bytes that an owner has given back; who has none left is forgotten.
+pub(super) async fn give_back(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    bytes: i64,
+) -> Result<(), StoreError> {
+    take(transaction, owner, bytes.saturating_neg()).await?;
+    let none = "delete from space where owner = $1 and bytes <= 0";
+    transaction.execute(none, &[owner.into()]).await.map(drop)
+}

@@ -1,0 +1,179 @@
+//! A response that is kept, told once more as a stream: the events that lead to it, each item in one
+//! piece. Their numbers are those of no stream before it.
+
+use std::io::Write;
+
+use serde_json::{Map, Value, json};
+
+/// The events of a response that has ended, from the number behind `starting_after` on; the last one
+/// always. None for what is no response.
+pub fn replay(json: &str, starting_after: Option<u64>) -> Option<Vec<u8>> {
+    let Value::Object(response) = serde_json::from_str(json).ok()? else {
+        return None;
+    };
+    let items = response.get("output")?.as_array()?.clone();
+    let mut events = Vec::new();
+    let mut begun = response.clone();
+    for (member, value) in [
+        ("status", json!("in_progress")),
+        ("output", json!([])),
+        ("usage", Value::Null),
+        ("error", Value::Null),
+        ("incomplete_details", Value::Null),
+        ("completed_at", Value::Null),
+    ] {
+        begun.insert(member.to_owned(), value);
+    }
+    events.push(event("response.created", json!({"response": begun})));
+    events.push(event("response.in_progress", json!({"response": begun})));
+    for (index, item) in items.iter().enumerate() {
+        item_events(&mut events, index, item.as_object()?);
+    }
+    let last = match response.get("status")?.as_str()? {
+        "incomplete" => "response.incomplete",
+        "failed" => "response.failed",
+        _ => "response.completed",
+    };
+    events.push(event(last, json!({"response": response})));
+    Some(write(events, starting_after))
+}
+
+type Event = (&'static str, Map<String, Value>);
+
+fn event(kind: &'static str, members: Value) -> Event {
+    match members {
+        Value::Object(members) => (kind, members),
+        _ => (kind, Map::new()),
+    }
+}
+
+/// An object with one more member.
+fn with(mut object: Value, name: &str, value: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
+    object
+}
+
+fn write(events: Vec<Event>, starting_after: Option<u64>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let count = events.len();
+    for (number, (kind, members)) in events.into_iter().enumerate() {
+        let is_wanted = starting_after.is_none_or(|after| number as u64 > after);
+        if !is_wanted && number + 1 < count {
+            continue;
+        }
+        let mut data = Map::new();
+        data.insert("type".to_owned(), json!(kind));
+        data.insert("sequence_number".to_owned(), json!(number));
+        data.extend(members);
+        let _ = write!(out, "event: {kind}\ndata: {}\n\n", Value::Object(data));
+    }
+    out.extend_from_slice(b"data: [DONE]\n\n");
+    out
+}
+
+/// How one item comes to be: opened empty, filled at once, closed.
+fn item_events(events: &mut Vec<Event>, index: usize, item: &Map<String, Value>) {
+    let id = item.get("id").cloned().unwrap_or_default();
+    let kind = item.get("type").and_then(Value::as_str).unwrap_or_default();
+    let about = |members: Value| {
+        let members = with(members, "item_id", id.clone());
+        with(members, "output_index", json!(index))
+    };
+    let (list, empty) = match kind {
+        "message" => ("content", json!([])),
+        "reasoning" => ("summary", json!([])),
+        "custom_tool_call" => ("input", json!("")),
+        _ => ("arguments", json!("")),
+    };
+    let mut opened = item.clone();
+    opened.insert("status".to_owned(), json!("in_progress"));
+    opened.insert(list.to_owned(), empty);
+    events.push(event(
+        "response.output_item.added",
+        json!({"output_index": index, "item": opened}),
+    ));
+    let filled = item.get(list).cloned().unwrap_or_default();
+    match list {
+        "content" | "summary" => {
+            let parts = filled.as_array().into_iter().flatten();
+            for (at, part) in parts.enumerate() {
+                part_events(events, list == "summary", at, part, about);
+            }
+        }
+        "input" => {
+            let delta = "response.custom_tool_call_input.delta";
+            events.push(event(delta, about(json!({"delta": filled}))));
+            let done = "response.custom_tool_call_input.done";
+            events.push(event(done, about(json!({"input": filled}))));
+        }
+        _ => {
+            let delta = "response.function_call_arguments.delta";
+            events.push(event(delta, about(json!({"delta": filled}))));
+            let name = item.get("name").cloned().unwrap_or_default();
+            let done = "response.function_call_arguments.done";
+            events.push(event(
+                done,
+                about(json!({"name": name, "arguments": filled})),
+            ));
+        }
+    }
+    events.push(event(
+        "response.output_item.done",
+        json!({"output_index": index, "item": item}),
+    ));
+}
+
+/// How one part of an item comes to be.
+fn part_events(
+    events: &mut Vec<Event>,
+    is_summary: bool,
+    at: usize,
+    part: &Value,
+    about: impl Fn(Value) -> Value,
+) {
+    let is_refusal = part.get("type").and_then(Value::as_str) == Some("refusal");
+    let place = if is_summary {
+        "summary_index"
+    } else {
+        "content_index"
+    };
+    let member = if is_refusal { "refusal" } else { "text" };
+    let text = part.get(member).cloned().unwrap_or_default();
+    let empty = with(part.clone(), member, json!(""));
+    let [added, delta, done, part_done] = match (is_summary, is_refusal) {
+        (true, _) => [
+            "response.reasoning_summary_part.added",
+            "response.reasoning_summary_text.delta",
+            "response.reasoning_summary_text.done",
+            "response.reasoning_summary_part.done",
+        ],
+        (false, true) => [
+            "response.content_part.added",
+            "response.refusal.delta",
+            "response.refusal.done",
+            "response.content_part.done",
+        ],
+        (false, false) => [
+            "response.content_part.added",
+            "response.output_text.delta",
+            "response.output_text.done",
+            "response.content_part.done",
+        ],
+    };
+    let logprobs = |members: Value| match is_summary || is_refusal {
+        true => members,
+        false => with(members, "logprobs", json!([])),
+    };
+    events.push(event(added, about(json!({(place): at, "part": empty}))));
+    events.push(event(
+        delta,
+        about(logprobs(json!({(place): at, "delta": text}))),
+    ));
+    events.push(event(
+        done,
+        about(logprobs(json!({(place): at, (member): text}))),
+    ));
+    events.push(event(part_done, about(json!({(place): at, "part": part}))));
+}

@@ -1,0 +1,498 @@
+//! Responses that are kept, on every engine: continued, read again, listed, deleted, forgotten.
+
+use serde_json::{Value, json};
+
+use super::{Place, places};
+use crate::support::{Answer, Call, Emulated, Setup, TestGateway, until};
+
+fn with(setup: Setup, place: &Place) -> Setup {
+    let settings = place.settings().into_iter();
+    settings.fold(setup, |setup, (name, value)| setup.set(name, &value))
+}
+
+/// Runs a test against a gateway on each engine.
+fn on_each(test: impl Fn(&Emulated, &TestGateway)) {
+    on_each_with(|setup| setup, test);
+}
+
+fn on_each_with(settings: impl Fn(Setup) -> Setup, test: impl Fn(&Emulated, &TestGateway)) {
+    let (_folder, places) = places();
+    for place in places {
+        let fal = Emulated::start();
+        let gateway = with(settings(fal.setup()), &place).start();
+        test(&fal, &gateway);
+    }
+}
+
+fn request(input: Value) -> Value {
+    json!({"model": "openai/gpt-4o-mini", "input": input})
+}
+
+fn continuing(previous: &str, input: Value) -> Value {
+    let mut request = request(input);
+    request["previous_response_id"] = previous.into();
+    request
+}
+
+fn post(body: &Value) -> Call {
+    let call = Call::new("POST", "/v1/responses").header("content-type", "application/json");
+    call.body(body.to_string())
+}
+
+fn create(gateway: &TestGateway, body: &Value) -> Value {
+    let answer = gateway.call(&post(body));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+/// What fal was asked last.
+fn prompt(fal: &Emulated) -> String {
+    let prompt = fal.ended()["body"]["prompt"].clone();
+    prompt.as_str().unwrap().to_owned()
+}
+
+fn id(response: &Value) -> String {
+    response["id"].as_str().unwrap().to_owned()
+}
+
+fn get(gateway: &TestGateway, id: &str) -> Answer {
+    gateway.get(&format!("/v1/responses/{id}"))
+}
+
+fn delete(gateway: &TestGateway, id: &str) -> Answer {
+    gateway.call(&Call::new("DELETE", &format!("/v1/responses/{id}")))
+}
+
+/// The data of the events of a stream.
+fn events(body: &str) -> Vec<Value> {
+    let data = body.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.filter(|data| *data != "[DONE]")
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect()
+}
+
+#[test]
+fn what_was_answered_can_be_read_again() {
+    on_each(|_, gateway| {
+        let response = create(gateway, &request("Hello".into()));
+        assert_eq!(response["store"], true);
+        let again = get(gateway, &id(&response));
+        assert_eq!((again.status, again.json()), (200, response));
+    });
+}
+
+#[test]
+fn a_stream_can_be_read_again_as_soon_as_its_end_is_there() {
+    on_each(|_, gateway| {
+        let mut body = request("Hello".into());
+        body["stream"] = true.into();
+        let streamed = events(&gateway.call(&post(&body)).text());
+        let last = &streamed.last().unwrap()["response"];
+        assert_eq!(last["store"], true);
+        let again = get(gateway, &id(last));
+        assert_eq!((again.status, &again.json()), (200, last));
+        let replayed = gateway.get(&format!("/v1/responses/{}?stream=true", id(last)));
+        let replayed = events(&replayed.text());
+        assert_eq!(&replayed.last().unwrap()["response"], last);
+        let kinds = |events: &[Value]| {
+            let kinds = events
+                .iter()
+                .map(|event| event["type"].as_str().unwrap().to_owned());
+            let mut kinds: Vec<_> = kinds.collect();
+            kinds.dedup();
+            kinds
+        };
+        assert_eq!(kinds(&replayed), kinds(&streamed));
+        let late = format!("/v1/responses/{}?stream=true&starting_after=999", id(last));
+        let late = events(&gateway.get(&late).text());
+        assert_eq!(late.len(), 1);
+        assert_eq!(&late[0]["response"], last);
+    });
+}
+
+#[test]
+fn a_response_that_continues_another_knows_all_that_was_said() {
+    on_each(|fal, gateway| {
+        let mut first = request(json!([{"role": "user", "content": "My name is Rumpel."}]));
+        first["instructions"] = "Speak like a pirate.".into();
+        let first = create(gateway, &first);
+        let second = create(
+            gateway,
+            &continuing(&id(&first), "I live in Osterwald.".into()),
+        );
+        assert_eq!(second["previous_response_id"], first["id"]);
+        create(gateway, &continuing(&id(&second), "Who am I?".into()));
+        let asked = prompt(fal);
+        let said = first["output"][0]["content"][0]["text"].as_str().unwrap();
+        let order = [
+            "My name is Rumpel.",
+            said,
+            "I live in Osterwald.",
+            "Who am I?",
+        ];
+        let places = order.map(|text| {
+            asked
+                .find(text)
+                .unwrap_or_else(|| panic!("{text} in {asked}"))
+        });
+        assert!(places.is_sorted(), "{asked}");
+        assert!(!asked.contains("pirate"), "instructions are not inherited");
+    });
+}
+
+#[test]
+fn two_may_continue_one_and_know_nothing_of_each_other() {
+    on_each(|fal, gateway| {
+        let first = id(&create(gateway, &request("One".into())));
+        let left = id(&create(gateway, &continuing(&first, "Left".into())));
+        create(gateway, &continuing(&first, "Right".into()));
+        assert!(!fal.ended()["body"].to_string().contains("Left"));
+        create(gateway, &continuing(&left, "On".into()));
+        let asked = fal.ended()["body"].to_string();
+        assert!(
+            asked.contains("Left") && !asked.contains("Right"),
+            "{asked}"
+        );
+    });
+}
+
+#[test]
+fn an_item_that_is_named_by_its_id_is_the_item() {
+    on_each(|fal, gateway| {
+        let first = create(gateway, &request("Hello".into()));
+        let item = &first["output"][0];
+        for reference in [
+            json!({"type": "item_reference", "id": item["id"]}),
+            json!({"id": item["id"]}),
+        ] {
+            let thought = json!({"type": "item_reference", "id": "rs_gone"});
+            let input = json!([{"role": "user", "content": "Hello"}, thought, reference, {"role": "user", "content": "More"}]);
+            let second = create(gateway, &request(input));
+            let said = item["content"][0]["text"].as_str().unwrap();
+            assert!(prompt(fal).contains(said));
+            let listed = gateway.get(&format!(
+                "/v1/responses/{}/input_items?order=asc",
+                id(&second)
+            ));
+            assert_eq!(&listed.json()["data"][1], item);
+        }
+        assert_eq!(delete(gateway, &id(&first)).status, 200);
+        let unknown = json!([{"type": "item_reference", "id": "msg_unknown"}]);
+        let refused = gateway.call(&post(&request(unknown)));
+        assert_eq!(
+            refused.verdict(),
+            "404 invalid_request_error item_not_found"
+        );
+        assert!(
+            refused
+                .text()
+                .contains("Item with id 'msg_unknown' not found.")
+        );
+    });
+}
+
+#[test]
+fn what_is_deleted_is_gone_and_what_grew_out_of_it_says_so() {
+    on_each(|fal, gateway| {
+        let first = id(&create(gateway, &request("One".into())));
+        let second = id(&create(gateway, &continuing(&first, "Two".into())));
+        let deleted = delete(gateway, &first);
+        let expected = json!({"id": first, "object": "response", "deleted": true});
+        assert_eq!((deleted.status, deleted.json()), (200, expected));
+        assert_eq!(delete(gateway, &first).status, 404);
+        assert_eq!(get(gateway, &first).status, 404);
+        assert_eq!(get(gateway, &second).status, 200);
+        let calls = fal.count();
+        for (previous, says) in [(&first, "not found"), (&second, first.as_str())] {
+            let refused = gateway.call(&post(&continuing(previous, "Three".into())));
+            assert_eq!(
+                refused.verdict(),
+                "400 invalid_request_error previous_response_not_found"
+            );
+            assert_eq!(refused.error()["param"], "previous_response_id");
+            assert!(refused.text().contains(says), "{}", refused.text());
+        }
+        assert_eq!(fal.count(), calls);
+    });
+}
+
+#[test]
+fn nothing_is_kept_of_who_says_so() {
+    on_each(|_, gateway| {
+        let first = id(&create(gateway, &request("One".into())));
+        let mut body = continuing(&first, "Two".into());
+        body["store"] = false.into();
+        let second = create(gateway, &body);
+        assert_eq!(second["store"], false);
+        assert_eq!(get(gateway, &id(&second)).status, 404);
+        let refused = gateway.call(&post(&continuing(&id(&second), "Three".into())));
+        assert_eq!(refused.status, 400);
+    });
+    on_each_with(
+        |setup| setup.set("responses.store", "false"),
+        |_, gateway| {
+            let response = create(gateway, &request("One".into()));
+            assert_eq!(response["store"], false);
+            assert_eq!(get(gateway, &id(&response)).status, 404);
+        },
+    );
+}
+
+#[test]
+fn what_was_asked_is_listed_in_pages() {
+    on_each(|_, gateway| {
+        let messages = (0..25).map(|at| match at % 2 {
+            0 => json!({"role": "user", "content": format!("n{at}")}),
+            _ => json!({"type": "message", "id": format!("own_{at}"), "role": "assistant", "content": format!("n{at}")}),
+        });
+        let response = id(&create(gateway, &request(messages.collect())));
+        let page =
+            |query: &str| gateway.get(&format!("/v1/responses/{response}/input_items?{query}"));
+        let texts = |page: &Value| {
+            let items = page["data"].as_array().unwrap().iter();
+            items
+                .map(|item| item["content"][0]["text"].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let newest = page("").json();
+        assert_eq!(texts(&newest).len(), 20);
+        assert_eq!(texts(&newest)[0], "n24");
+        assert_eq!(newest["has_more"], true);
+        assert_eq!(newest["first_id"], newest["data"][0]["id"]);
+        let rest = page(&format!("after={}", newest["last_id"].as_str().unwrap())).json();
+        assert_eq!(texts(&rest), ["n4", "n3", "n2", "n1", "n0"]);
+        assert_eq!(rest["has_more"], false);
+        let oldest = page("order=asc&limit=3").json();
+        assert_eq!(texts(&oldest), ["n0", "n1", "n2"]);
+        assert_eq!(oldest["data"][1]["id"], "own_1");
+        assert_eq!(oldest["data"][0]["content"][0]["type"], "input_text");
+        assert_eq!(oldest["data"][1]["content"][0]["type"], "output_text");
+        for bad in ["limit=0", "limit=101", "order=up"] {
+            assert_eq!(
+                page(bad).verdict(),
+                "400 invalid_request_error invalid_value",
+                "{bad}"
+            );
+        }
+        assert_eq!(page("after=nothing").status, 404);
+    });
+}
+
+#[test]
+fn what_is_anothers_is_not_there() {
+    let hash = |key: &str| fal_gateway::config::KeyHash::of(key).to_string();
+    let keys = format!("alice:{},bob:{}", hash("sk-alice"), hash("sk-bob"));
+    on_each_with(
+        |setup| setup.set("auth.keys", &keys),
+        |_, gateway| {
+            let by = |key: &str, call: Call| {
+                gateway.call(&call.header("authorization", &format!("Bearer {key}")))
+            };
+            let response = by("sk-alice", post(&request("A secret".into()))).json();
+            let (own, item) = (id(&response), response["output"][0]["id"].clone());
+            assert_eq!(
+                by("sk-alice", Call::get(&format!("/v1/responses/{own}"))).status,
+                200
+            );
+            let unknown = "resp_0000000000000000000000000000000000000000000000aa";
+            let reference =
+                |id: &Value| post(&request(json!([{"type": "item_reference", "id": id}])));
+            let asks = |id: &str, item: &Value| {
+                let paths = [
+                    ("GET", ""),
+                    ("GET", "?stream=true"),
+                    ("GET", "/input_items"),
+                    ("DELETE", ""),
+                ];
+                let paths = paths
+                    .map(|(method, rest)| Call::new(method, &format!("/v1/responses/{id}{rest}")));
+                let bodies = [post(&continuing(id, "And?".into())), reference(item)];
+                let answers = paths
+                    .into_iter()
+                    .chain(bodies)
+                    .map(|call| by("sk-bob", call));
+                let said = answers.map(|answer| {
+                    (
+                        answer.status,
+                        answer.error()["message"].as_str().unwrap().to_owned(),
+                    )
+                });
+                said.collect::<Vec<_>>()
+            };
+            let (foreign, none) = (asks(&own, &item), asks(unknown, &json!("msg_none")));
+            let item = item.as_str().unwrap();
+            for ((status, said), (none_status, none_said)) in foreign.into_iter().zip(none) {
+                let said = said.replace(&own, unknown).replace(item, "msg_none");
+                assert_eq!((status, said), (none_status, none_said));
+            }
+            assert_eq!(
+                by("sk-alice", Call::get(&format!("/v1/responses/{own}"))).status,
+                200
+            );
+        },
+    );
+}
+
+#[test]
+fn a_fal_key_that_callers_bring_is_an_owner() {
+    let (_folder, places) = places();
+    for place in places {
+        let fal = Emulated::start();
+        let gateway = with(fal.setup().without_fal_key(), &place).start();
+        let by = |key: &str, call: Call| {
+            gateway.call(&call.header("authorization", &format!("Bearer {key}")))
+        };
+        let response = by("one:secret", post(&request("Hello".into()))).json();
+        let path = format!("/v1/responses/{}", id(&response));
+        assert_eq!(by("one:secret", Call::get(&path)).status, 200);
+        assert_eq!(by("two:secret", Call::get(&path)).status, 404);
+    }
+}
+
+#[test]
+fn what_was_kept_outlives_the_gateway() {
+    let (_folder, places) = places();
+    for place in places.into_iter().skip(1) {
+        let fal = Emulated::start();
+        let start = || with(fal.setup().without_fal_key(), &place).start();
+        let by = |gateway: &TestGateway, call: Call| {
+            gateway.call(&call.header("authorization", "Bearer one:secret"))
+        };
+        let first = start();
+        let response = by(&first, post(&request("My name is Rumpel.".into()))).json();
+        first.begin_stop();
+        first.finished();
+        let second = start();
+        by(
+            &second,
+            post(&continuing(&id(&response), "Who am I?".into())),
+        );
+        assert!(fal.ended()["body"].to_string().contains("Rumpel"));
+        let path = format!("/v1/responses/{}", id(&response));
+        assert_eq!(by(&second, Call::get(&path)).json(), response);
+    }
+}
+
+#[test]
+fn what_is_over_is_gone() {
+    on_each_with(
+        |setup| setup.set("responses.retention", "1s"),
+        |_, gateway| {
+            let response = id(&create(gateway, &request("Hello".into())));
+            until("the response is over", || {
+                (get(gateway, &response).status == 404).then_some(())
+            });
+            let refused = gateway.call(&post(&continuing(&response, "And?".into())));
+            assert_eq!(refused.status, 400);
+        },
+    );
+}
+
+#[test]
+fn the_oldest_make_room_and_what_is_too_large_is_delivered_all_the_same() {
+    on_each_with(
+        |setup| setup.set("store.max_bytes", "128KiB"),
+        |_, gateway| {
+            let text = "word ".repeat(2000);
+            let made: Vec<String> = (0..12)
+                .map(|_| id(&create(gateway, &request(text.as_str().into()))))
+                .collect();
+            assert_eq!(get(gateway, &made[0]).status, 404);
+            assert_eq!(get(gateway, &made[11]).status, 200);
+            let large = gateway.call(&post(&request(text.repeat(10).into())));
+            assert_eq!(large.status, 200);
+            assert_eq!(large.json()["store"], false);
+            assert!(large.header("x-gateway-ignored").unwrap().contains("store"));
+            assert_eq!(get(gateway, &id(&large.json())).status, 404);
+            gateway.until_metric("fal_gateway_store_failures_total{kind=\"no_room\"}", 1.0);
+            assert_eq!(get(gateway, &made[11]).status, 200);
+        },
+    );
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn while_the_store_is_away_answers_are_delivered_and_called_not_kept() {
+    use crate::support::{PostgresServer, Relay};
+    let (line, url) = Relay::to(&PostgresServer::database());
+    let fal = Emulated::start();
+    let setup = fal
+        .setup()
+        .set("store.timeout", "300ms")
+        .set("store.url", &url);
+    let gateway = setup.start();
+    let first = until("the store is met", || {
+        let response = create(&gateway, &request("Hello".into()));
+        (response["store"] == true).then_some(response)
+    });
+    for trouble in [Relay::stall as fn(&Relay), Relay::cut] {
+        trouble(&line);
+        let response = create(&gateway, &request("Hello".into()));
+        assert_eq!(response["store"], false);
+        let mut body = request("Hello".into());
+        body["stream"] = true.into();
+        let streamed = events(&gateway.call(&post(&body)).text());
+        let last = streamed.last().unwrap();
+        assert_eq!(
+            (&last["type"], &last["response"]["store"]),
+            (&json!("response.completed"), &json!(false))
+        );
+        let calls = fal.count();
+        for call in [
+            Call::get(&format!("/v1/responses/{}", id(&first))),
+            post(&continuing(&id(&first), "And?".into())),
+        ] {
+            let refused = gateway.call(&call);
+            assert_eq!(refused.status, 503);
+            assert_eq!(refused.error()["code"], "store_unavailable");
+        }
+        assert_eq!(
+            fal.count(),
+            calls,
+            "nothing is sent that would be without its past"
+        );
+        line.flow();
+        until("the store is back", || {
+            (get(&gateway, &id(&first)).status == 200).then_some(())
+        });
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn two_gateways_on_one_server_are_one() {
+    use crate::support::PostgresServer;
+    let place = Place::Server(PostgresServer::database());
+    let fal = Emulated::start();
+    let gateways = [
+        with(fal.setup(), &place).start(),
+        with(fal.setup(), &place).start(),
+    ];
+    let mut previous = id(&create(&gateways[0], &request("turn 0".into())));
+    for turn in 1..8 {
+        let body = continuing(&previous, format!("turn {turn}").into());
+        previous = id(&create(&gateways[turn % 2], &body));
+    }
+    let asked = fal.ended()["body"].to_string();
+    assert!(
+        (0..8).all(|turn| asked.contains(&format!("turn {turn}"))),
+        "{asked}"
+    );
+    assert_eq!(delete(&gateways[0], &previous).status, 200);
+    assert_eq!(get(&gateways[1], &previous).status, 404);
+}
+
+#[test]
+fn a_long_chain_stays_quick() {
+    on_each(|fal, gateway| {
+        let mut previous = id(&create(gateway, &request("turn 0".into())));
+        for turn in 1..60 {
+            previous = id(&create(
+                gateway,
+                &continuing(&previous, format!("turn {turn}").into()),
+            ));
+        }
+        let asked = fal.ended()["body"].to_string();
+        assert!((0..60).all(|turn| asked.contains(&format!("turn {turn}"))));
+    });
+}
