@@ -9,34 +9,17 @@ async fn an_endpoint_that_is_not_here_says_so_and_what_to_do_instead() {
     let gateway = Gateway::start().await;
     let cases = [
         (
-            "GET",
-            "/v1/responses/resp_1",
-            "storage of responses",
-            "'input' of POST /v1/responses",
-        ),
-        (
-            "DELETE",
-            "/v1/responses/resp_1",
-            "storage of responses",
-            "'input' of POST /v1/responses",
-        ),
-        (
             "POST",
             "/v1/responses/resp_1/cancel",
-            "storage of responses",
-            "'input' of POST /v1/responses",
+            "This part of the Responses API",
+            "'previous_response_id'",
         ),
-        (
-            "GET",
-            "/v1/responses/resp_1/input_items",
-            "storage of responses",
-            "'input' of POST /v1/responses",
-        ),
+        ("POST", "/v1/responses/compact", "Compaction", "a summary"),
         (
             "POST",
             "/v1/conversations",
             "Conversations API",
-            "'input' of POST /v1/responses",
+            "'previous_response_id'",
         ),
         (
             "POST",

@@ -136,7 +136,6 @@ def test_leaving_a_stream_hangs_up_on_fal(complete, emulator, marker):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda client: client.responses.retrieve("resp_1"),
         lambda client: client.embeddings.create(model="text-embedding-3-small", input="hi"),
         lambda client: client.moderations.create(input="hi"),
         lambda client: client.images.generate(prompt="a gate"),
@@ -146,7 +145,7 @@ def test_leaving_a_stream_hangs_up_on_fal(complete, emulator, marker):
         lambda client: client.vector_stores.list(),
         lambda client: client.fine_tuning.jobs.list(),
     ],
-    ids="response embeddings moderations images audio files batches stores tuning".split(),
+    ids="embeddings moderations images audio files batches stores tuning".split(),
 )
 def test_other_endpoints_say_that_they_are_not_here(client, call):
     with pytest.raises(openai.NotFoundError) as caught:
