@@ -1,7 +1,7 @@
 //! The arithmetic of budgets: how much may be spent, by how many gateways at once, and exactly.
 //!
 //! A budget's [`Window`](books::Window) stands in a store. A gateway draws an amount of it, its
-//! [`Lease`](books::Lease), spends that out of a [`Pocket`](pocket::Pocket) without asking anybody,
+//! [`Lease`](books::Lease), spends that out of a [`Pocket`] without asking anybody,
 //! and reports what it has spent. Nothing here does I/O or reads a clock: the store loads rows, calls
 //! [`books`], and writes the rows back in one transaction.
 //!
