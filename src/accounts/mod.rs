@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// How often leases are looked for whose gateways are gone.
 const SWEEP: Duration = Duration::from_secs(10);
 
+/// How many windows one transaction is about, so that it ends within its time.
+const AT_ONCE: usize = 32;
+
 /// Keeps the books of one gateway.
 pub struct Keeper {
     purses: Arc<Purses>,
@@ -70,10 +73,18 @@ impl Keeper {
 
     /// Tells the store the news, and draws what is needed.
     async fn beat(&mut self, gives_back: bool) {
-        let pages = self.purses.begin(gives_back);
-        if pages.is_empty() {
-            return;
+        let mut pages = self.purses.begin(gives_back);
+        while !pages.is_empty() {
+            let rest = pages.split_off(pages.len().min(AT_ONCE));
+            if !self.tell(pages).await {
+                return self.purses.hear(rest, None);
+            }
+            pages = rest;
         }
+    }
+
+    /// Tells the store of some windows. Whether it has heard.
+    async fn tell(&mut self, pages: Vec<Page>) -> bool {
         let rows: Vec<Row> = pages.iter().map(row).collect();
         let gateway = Arc::clone(&self.gateway);
         let written = self
@@ -86,10 +97,12 @@ impl Keeper {
                 self.purses.set_clock(now);
                 self.purses.hear(pages, Some(&entries));
                 self.is_up();
+                true
             }
             Err(error) => {
                 self.purses.hear(pages, None);
                 self.is_down(&error);
+                false
             }
         }
     }

@@ -17,8 +17,6 @@ const LEASE_MS: i64 = 60_000;
 const LIVE_MS: i64 = 5_000;
 /// For how long others are asked to give back what they do not need.
 const SHORT_MS: i64 = 3_000;
-/// How many windows are swept in one transaction.
-const SWEPT: usize = 16;
 
 /// What a gateway says of one window.
 #[derive(Clone, Debug)]
@@ -250,14 +248,20 @@ pub(super) async fn sweep(transaction: &Transaction<'_>) -> Result<usize, StoreE
     let now = now_ms(transaction).await?;
     let sql = "select distinct owner, budget, start_at from budget_lease \
                where charged = 0 and expires_at < $1 order by owner, budget, start_at limit 16";
-    let mut windows = transaction.query(sql, &[now.into()]).await?;
-    let mut charged = 0;
-    for found in windows.iter_mut().take(SWEPT) {
+    let found = transaction.query(sql, &[now.into()]).await?;
+    let windows = found.into_iter().map(|mut row| {
         let id = PurseId {
-            owner: found.text(0)?.into(),
-            budget: found.text(1)?.into(),
+            owner: row.text(0)?.into(),
+            budget: row.text(1)?.into(),
         };
-        charged += sweep_window(transaction, &id, found.integer(2)?, now).await?;
+        Ok((id, row.integer(2)?))
+    });
+    let mut windows = windows.collect::<Result<Vec<_>, StoreError>>()?;
+    // Reports lock in this order, and the database may sort letters in another one.
+    windows.sort_unstable();
+    let mut charged = 0;
+    for (id, start_ms) in windows {
+        charged += sweep_window(transaction, &id, start_ms, now).await?;
     }
     Ok(charged)
 }

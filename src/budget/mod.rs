@@ -17,8 +17,8 @@
 //!
 //! Two things can pass a limit, and both are counted apart, in [`Window::beyond`](books::Window::beyond):
 //! what a store has forgotten (a standby that took over without the last draws), and a call that cost
-//! more than was reckoned with (possible where tokens or dollars are counted, whose worst case is an
-//! estimate; never for units and requests).
+//! more than was reckoned with (possible where tokens or dollars are counted, and for units of calls
+//! through the router, whose worst cases are estimates; never for any-llm's units and requests).
 
 pub mod amount;
 pub mod books;

@@ -217,6 +217,10 @@ impl<'a> Walk<'_, '_, 'a> {
                 && self.affords(&next)
             {
                 may_go_round = false;
+                let was_any_llm = target.route.upstream == UpstreamId::AnyLlm;
+                if was_any_llm && lost(error) == Some(Lost::App) {
+                    self.tell_of_price(&next);
+                }
                 (target, plan) = (Cow::Owned(around), next);
                 order.engine.metrics.fallbacks.inc();
                 continue;
@@ -228,7 +232,11 @@ impl<'a> Walk<'_, '_, 'a> {
             }
             if changes_left > 0 && self.learn_lack(&plan, error) {
                 changes_left -= 1;
-                plan = order.plan_for(&target, others).map_err(Failure::Rejected)?;
+                let next = order.plan_for(&target, others).map_err(Failure::Rejected)?;
+                if !self.affords(&next) {
+                    return Err(failure);
+                }
+                plan = next;
                 continue;
             }
             let next = match another_model_may_do(error) {
@@ -359,9 +367,6 @@ impl<'a> Walk<'_, '_, 'a> {
         }
         let around = target.around(lost)?;
         let next = self.order.plan_at(&around, others).ok()?;
-        if lost == Lost::App && target.route.upstream == UpstreamId::AnyLlm {
-            self.tell_of_price(&next);
-        }
         Some((around, next))
     }
 

@@ -104,8 +104,9 @@ impl Purses {
 
     /// Forgets budgets that nothing refers to any more, once the books have been told all of them.
     pub fn prune(&self) {
+        let now = self.now();
         self.all()
-            .retain(|_, purse| Arc::strong_count(purse) > 1 || !purse.gives_up());
+            .retain(|_, purse| Arc::strong_count(purse) > 1 || !purse.gives_up(now));
     }
 
     /// Whether there are none.

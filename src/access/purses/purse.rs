@@ -289,13 +289,17 @@ impl Purse {
         asks_again
     }
 
-    /// Gives up what is in hand; whether the books know all of it by now.
-    pub(super) fn gives_up(&self) -> bool {
+    /// Gives up what is in hand; whether all can be forgotten. A window that goes on cannot, once the
+    /// books know it: they go by totals, and a new pocket would begin at nothing.
+    pub(super) fn gives_up(&self, now: Timestamp) -> bool {
         let mut state = self.state();
         for open in state.windows.values_mut() {
             open.pocket.empty();
         }
-        state.windows.values().all(Open::is_clear)
+        state.windows.values().all(|open| {
+            let is_over = open.span.end.is_some_and(|end| end <= now);
+            open.is_clear() && (is_over || open.reported.is_none())
+        })
     }
 
     /// How much of it is left in the window of this moment.
