@@ -209,22 +209,32 @@ async fn serve(server: Rc<Server>, waiting: Rc<Mutex<mpsc::Receiver<Work>>>) {
             continue;
         }
         let deadline = work.deadline;
-        let kept = timeout_at(deadline, perform(&server, link.take(), work)).await;
+        // Connecting has limits of its own, since what it finds out serves the next work too.
+        let ready = match usable(link.take(), deadline).await {
+            Some(link) => Ok(link),
+            None => server.connect().await,
+        };
         // A connection that is still at work after its time is closed by being dropped.
-        link = kept.ok().flatten();
+        link = match ready {
+            Err(error) => {
+                work.fail(error);
+                None
+            }
+            Ok(link) if work.is_late() => {
+                work.fail(StoreError::Busy);
+                Some(link)
+            }
+            Ok(link) => timeout_at(deadline, perform(link, work))
+                .await
+                .ok()
+                .flatten(),
+        };
     }
 }
 
-/// Does one piece of work, over this connection if it is usable; gives it back if it still is.
-async fn perform(server: &Server, link: Option<Link>, work: Work) -> Option<Link> {
+/// Does one piece of work over this connection, and gives it back if it is usable still.
+async fn perform(mut link: Link, work: Work) -> Option<Link> {
     let (mode, (run, done)) = (work.mode, work.into_parts());
-    let mut link = match ready(server, link).await {
-        Ok(link) => link,
-        Err(error) => {
-            let _ = done.send(Err(error));
-            return None;
-        }
-    };
     let outcome = async {
         let open = begin(&mut link.client, mode).await?;
         run(&Transaction::postgres(&open, &link.statements)).await?;
@@ -236,15 +246,12 @@ async fn perform(server: &Server, link: Option<Link>, work: Work) -> Option<Link
     is_usable.then_some(link)
 }
 
-/// A connection that answers: one that lay idle may have been lost without anybody's notice.
-async fn ready(server: &Server, link: Option<Link>) -> Result<Link, StoreError> {
-    if let Some(link) = link
-        && !link.client.is_closed()
-        && link.client.batch_execute("").await.is_ok()
-    {
-        return Ok(link);
-    }
-    server.connect().await
+/// This connection if it answers in time: one that lay idle may have been lost without anybody's
+/// notice.
+async fn usable(link: Option<Link>, deadline: Instant) -> Option<Link> {
+    let link = link.filter(|link| !link.client.is_closed())?;
+    let answered = timeout_at(deadline, link.client.batch_execute("")).await;
+    matches!(answered, Ok(Ok(()))).then_some(link)
 }
 
 async fn begin(

@@ -155,6 +155,12 @@ impl<'t> Transaction<'t> {
             }
             #[cfg(feature = "postgres")]
             Open::Postgres(transaction, statements) => {
+                // Its texts hold no NUL, so no row is meant.
+                let has_nul =
+                    |value: &Value<'_>| matches!(value, Value::Text(text) if text.contains('\0'));
+                if values.iter().any(has_nul) {
+                    return Ok(Vec::new());
+                }
                 let statement = prepared(transaction, statements, sql).await?;
                 let values: Vec<&(dyn ToSql + Sync)> = values
                     .iter()

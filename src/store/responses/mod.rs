@@ -97,7 +97,8 @@ impl Responses {
         let deadline = self.database.deadline();
         let write = async move |transaction: &Transaction<'_>| {
             let mark = "update response set deleted_at = $1, head = '', tail = '' \
-                        where id = $2 and owner = $3 and deleted_at is null and expires_at > $1 \
+                        where id = $2 and owner = $3 and deleted_at is null \
+                        and thread in (select id from thread where expires_at > $1) \
                         returning thread, bytes";
             let values = [now().into(), (&id).into(), (&owner).into()];
             let Some(mut row) = transaction.first(mark, &values).await? else {

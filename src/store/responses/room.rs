@@ -7,6 +7,8 @@ use crate::store::sql::{Row, Transaction};
 
 /// How many threads one transaction deletes at most, so that nobody waits long for it.
 const AT_ONCE: i64 = 200;
+/// How often so many make room for one response at most.
+const MAX_ROUNDS: usize = 50;
 
 /// Makes room for so many bytes of an owner's, out of `most` for all; one owner may have half. The
 /// thread that they belong to stays. Whether there is room then; if not, nothing has gone.
@@ -37,24 +39,26 @@ pub(super) async fn make(
         let first = "select id, owner from thread where owner = $1 and id <> $2 \
                      order by expires_at limit $3";
         let values = [owner.into(), thread.into(), AT_ONCE.into()];
-        let freed = evict(
-            transaction,
-            transaction.query(first, &values).await?,
-            of_own,
-        )
-        .await?;
-        (of_own, of_all) = (of_own.saturating_sub(freed), of_all.saturating_sub(freed));
+        for _ in 0..MAX_ROUNDS {
+            let oldest = transaction.query(first, &values).await?;
+            if of_own <= 0 || oldest.is_empty() {
+                break;
+            }
+            let freed = evict(transaction, oldest, of_own).await?;
+            (of_own, of_all) = (of_own.saturating_sub(freed), of_all.saturating_sub(freed));
+        }
     }
     if of_all > 0 && of_own <= 0 {
         let first = "select id, owner from thread where id <> $1 order by expires_at limit $2";
         let values = [thread.into(), AT_ONCE.into()];
-        let freed = evict(
-            transaction,
-            transaction.query(first, &values).await?,
-            of_all,
-        )
-        .await?;
-        of_all = of_all.saturating_sub(freed);
+        for _ in 0..MAX_ROUNDS {
+            let oldest = transaction.query(first, &values).await?;
+            if of_all <= 0 || oldest.is_empty() {
+                break;
+            }
+            let freed = evict(transaction, oldest, of_all).await?;
+            of_all = of_all.saturating_sub(freed);
+        }
     }
     match of_own <= 0 && of_all <= 0 {
         true => Ok(true),

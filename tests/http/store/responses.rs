@@ -496,3 +496,89 @@ fn a_long_chain_stays_quick() {
         assert!((0..60).all(|turn| asked.contains(&format!("turn {turn}"))));
     });
 }
+
+#[test]
+fn a_response_that_fails_in_mid_stream_says_that_it_is_not_kept() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let mut body = request("/emulate error:2\nlong 40".into());
+    body["stream"] = true.into();
+    let text = gateway.call(&post(&body)).text().to_owned();
+    let events = events(&text);
+    let failed = events
+        .iter()
+        .find(|event| event["type"] == "response.failed");
+    let failed = failed.unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(failed["response"]["store"], false);
+    assert_eq!(get(&gateway, &id(&failed["response"])).status, 404);
+}
+
+/// A name of a few letters stands for a text of any length.
+#[test]
+fn an_item_is_named_once_in_a_request() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let response = create(&gateway, &request("Hello".into()));
+    let name = json!({"type": "item_reference", "id": response["output"][0]["id"]});
+    let last = json!({"role": "user", "content": "And?"});
+    let once = request(json!([name, last]));
+    assert_eq!(gateway.call(&post(&once)).status, 200);
+    let twice = gateway.call(&post(&request(json!([name, name, last]))));
+    assert_eq!(twice.status, 400);
+    let error = twice.json()["error"].take();
+    assert_eq!(error["param"], "input");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("Duplicate item found")
+    );
+}
+
+#[test]
+fn the_tokens_of_a_conversation_that_goes_on_are_all_counted() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let count = |body: &Value| {
+        let call = Call::new("POST", "/v1/responses/input_tokens");
+        let call = call.header("content-type", "application/json");
+        let answer = gateway.call(&call.body(body.to_string()));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["input_tokens"].as_u64().unwrap()
+    };
+    let first = create(
+        &gateway,
+        &request("a fairly long beginning of a conversation".into()),
+    );
+    let alone = count(&request("And?".into()));
+    let whole = count(&continuing(&id(&first), "And?".into()));
+    assert!(whole > alone + 10, "{whole} {alone}");
+}
+
+/// A conversation that goes on outlives its first responses, and so does the right to delete them.
+#[test]
+fn what_a_conversation_still_uses_can_be_deleted() {
+    on_each_with(
+        |setup| setup.set("responses.retention", "2s"),
+        |_, gateway| {
+            let first = create(gateway, &request("Hello".into()));
+            let mut last = first.clone();
+            until("the first response is too old to be read", || {
+                last = create(gateway, &continuing(&id(&last), "And?".into()));
+                (get(gateway, &id(&first)).status == 404).then_some(())
+            });
+            assert_eq!(delete(gateway, &id(&first)).status, 200);
+            let next = gateway.call(&post(&continuing(&id(&last), "And?".into())));
+            assert_eq!(next.status, 400, "{}", next.text());
+        },
+    );
+}
+
+#[test]
+fn an_id_with_a_nul_is_that_of_nothing() {
+    on_each(|_, gateway| {
+        let asked = gateway.call(&post(&continuing("a\0", "x".into())));
+        assert_eq!(asked.status, 400, "{}", asked.text());
+        assert_eq!(get(gateway, "resp_a%00").status, 404);
+    });
+}

@@ -49,7 +49,10 @@ fn record_item(json: &str, past: &Past, seed: &str, at: usize) -> Option<RecordI
     let Fields(fields) = serde_json::from_str(json).ok()?;
     let kind = item.kind.as_ref().map_or("message", Text::as_str);
     let is_message = kind == "message";
-    let id = id.unwrap_or_else(|| item_id(prefix(kind), seed, at));
+    // No store keeps a text with a NUL under its name.
+    let id = id
+        .filter(|id| !id.contains('\0'))
+        .unwrap_or_else(|| item_id(prefix(kind), seed, at));
     let mut body = String::with_capacity(json.len() + 128);
     body.push_str("{\"id\":");
     push_json(&mut body, &id);
