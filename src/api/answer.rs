@@ -28,10 +28,10 @@ use crate::engine::{self, Audience, Grant, Order, Run};
 use crate::observe::record::Record;
 use crate::translate::ask::{Ask, Delivery};
 use crate::translate::explain::explain;
-use crate::translate::face::Face;
 use crate::translate::face::answer::StreamedAnswer;
 use crate::translate::face::objects::{ResponseMeta, UsageChunk};
 use crate::translate::face::rules::parse_priority;
+use crate::translate::face::{Face, Reading};
 use crate::translate::notes::Notes;
 use crate::translate::plan::{Plan, PlanLimits, candidates};
 use crate::translate::problem::Problem;
@@ -71,9 +71,9 @@ async fn answer<F: Face>(
     } = hear(request, payload, context).await?;
     take_down(request, &body, snapshot, &scope.record);
     let reading = F::read(&body, &snapshot.face)?;
-    let past = state::look_up(context, &caller, F::wanted(&reading)).await?;
+    let past = state::look_up(context, &caller, reading.wanted()).await?;
     let bytes = past.hold_with(&body, &mut held)?;
-    let (mut ask, face) = F::finish(reading, &past.found, &snapshot.face)?;
+    let (mut ask, face) = reading.finish(&past.found, &snapshot.face)?;
     scope.keeps(held.split(face.kept_bytes()));
     refuse_long_text(&ask, bytes, snapshot)?;
     read_path_and_headers(&mut ask, request)?;
@@ -178,7 +178,7 @@ fn repeat_key<F: Face>(
         return Ok(None);
     }
     let failures = &context.gateway.paid_failures;
-    let key = failures.key(caller, body);
+    let key = failures.key(caller, request.headers(), body);
     let is_wanted = has_flag(request, "x-gateway-retry", "true");
     match key
         .filter(|_| !is_wanted)
@@ -286,7 +286,8 @@ async fn whole<F: Face>(
     let mut notes = promised.notes.with_mended(&run.mended());
     notes.usage = answer.usage().source;
     let head = &promised.head;
-    if let Some((keeper, record)) = keeper.zip(face.record(head, &answer))
+    if let Some(keeper) = keeper
+        && let Some(record) = face.record(head, &answer)
         && !keeper.keep(&head.id, record).await
     {
         face.forget();

@@ -10,8 +10,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::answer::{Heard, asked_route, hear, refuse_long_text};
 use super::context::Context;
 use super::error::ApiError;
-use super::scope;
-use crate::translate::face::CountsTokens;
+use super::{scope, state};
+use crate::translate::face::{CountsTokens, Reading};
 use crate::translate::fold::PromptLimits;
 use crate::translate::plan::{candidates, plan};
 
@@ -40,19 +40,24 @@ async fn count<F: CountsTokens>(
     context: &Context,
 ) -> Result<HttpResponse, ApiError> {
     let snapshot = &context.snapshot;
-    let heard: Heard = hear(request, payload, context).await?;
-    let mut ask = F::parse_to_count(&heard.body, &snapshot.face)?;
-    refuse_long_text(&ask, heard.body.len(), snapshot)?;
+    let Heard {
+        scope: _scope,
+        caller,
+        body,
+        mut held,
+    } = hear(request, payload, context).await?;
+    let reading = F::read_to_count(&body, &snapshot.face)?;
+    let past = state::look_up(context, &caller, reading.wanted()).await?;
+    let bytes = past.hold_with(&body, &mut held)?;
+    let (mut ask, _) = reading.finish(&past.found, &snapshot.face)?;
+    refuse_long_text(&ask, bytes, snapshot)?;
     let mut plan_limits = snapshot.plan_limits.clone();
     if let Some(rule) = asked_route(snapshot, request)? {
         plan_limits.routing.rule = rule;
     }
     let (target, others) = candidates(&ask, &snapshot.catalogue, &plan_limits)?;
-    let (target, _) = heard.caller.allowed(target, others)?;
-    ask.terms = snapshot
-        .engine
-        .terms
-        .of(&ask, &heard.caller.terms_owner())?;
+    let (target, _) = caller.allowed(target, others)?;
+    ask.terms = snapshot.engine.terms.of(&ask, &caller.terms_owner())?;
     // Whoever counts wants to know how much too long a conversation is.
     plan_limits.room = PromptLimits::default();
     let tokens = match plan(&ask, &target, &[], &plan_limits) {

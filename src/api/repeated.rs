@@ -10,6 +10,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use actix_web::http::header::{HeaderMap, HeaderValue};
+
 use super::auth::Caller;
 use crate::translate::meaning::fingerprint;
 use crate::translate::problem::Problem;
@@ -19,6 +21,9 @@ use crate::translate::problem::Problem;
 const KEPT: Duration = Duration::from_secs(60);
 /// How many failures are kept.
 const MAX_KEPT: usize = 1000;
+
+/// Headers that change what a request asks for.
+const MEANT: [&str; 3] = ["x-gateway-upstream", "x-gateway-strict", "x-fal-priority"];
 
 /// What a request is recognized by: who sends it, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,12 +43,13 @@ struct Kept {
 }
 
 impl PaidFailures {
-    /// The key of a request with this body; `None` where it is not JSON.
-    pub fn key(&self, caller: &Caller, body: &[u8]) -> Option<RepeatKey> {
+    /// The key of a request with these headers and this body; `None` where it is not JSON.
+    pub fn key(&self, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Option<RepeatKey> {
         let meaning = fingerprint(body, &self.hasher)?;
+        let said = MEANT.map(|name| headers.get(name).map(HeaderValue::as_bytes));
         let client = caller.key.as_ref().map(|key| key.id.as_str());
         let owner = (client, caller.fal_key.print());
-        Some(RepeatKey(self.hasher.hash_one((owner, meaning))))
+        Some(RepeatKey(self.hasher.hash_one((owner, said, meaning))))
     }
 
     /// How the same request has failed less than a minute ago.

@@ -5,10 +5,14 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::context::Context;
 use super::error::ApiError;
+use super::extract;
 use crate::config::Scope;
 use crate::store::responses::{Listing, Order, Owner, Page};
 use crate::translate::face::responses::replay::replay;
 use crate::translate::problem::{Problem, ProblemKind};
+
+/// How many times its length a response takes while its events are written.
+const REPLAY_COPIES: usize = 8;
 
 /// `GET /v1/responses/{id}`, also as the events that a stream of it would be.
 ///
@@ -24,6 +28,13 @@ pub async fn retrieve(
     let found = context.gateway.responses().get(&owner, &id).await;
     let json = found.map_err(|error| context.store_failed(&error))?;
     let json = json.ok_or_else(|| not_found(&id))?;
+    let copies = if query.stream { REPLAY_COPIES } else { 1 };
+    let mut held = context
+        .gateway
+        .hold(context.snapshot.config.limits.max_body_memory);
+    if !held.grow_to(json.len().saturating_mul(copies)) {
+        return Err(extract::too_many());
+    }
     if !query.stream {
         let response = HttpResponse::Ok()
             .content_type("application/json")

@@ -140,6 +140,8 @@ pub struct Route {
     others: Vec<UpstreamId>,
     /// Whether they do so only where fal no longer has the application.
     only_when_gone: bool,
+    /// Whether none does where fal no longer has the application.
+    stays_when_gone: bool,
 }
 
 /// Why an upstream does not serve a request that it was chosen for. It has not worked.
@@ -159,6 +161,7 @@ impl Route {
             because: None,
             others: Vec::new(),
             only_when_gone: false,
+            stays_when_gone: false,
         }
     }
 
@@ -167,6 +170,7 @@ impl Route {
         let has_same_models = |id: UpstreamId| is_any_llm(id) == is_any_llm(self.upstream);
         let mut others = self.others.iter().copied();
         let (upstream, because) = match lost {
+            Lost::App if self.stays_when_gone => (None, Reason::Gone),
             Lost::App => (others.next(), Reason::Gone),
             Lost::Model if self.only_when_gone => (None, Reason::Refused),
             Lost::Model => (others.find(|id| !has_same_models(*id)), Reason::Refused),
@@ -208,6 +212,7 @@ pub fn route(ask: &Ask<'_>, card: Option<&ModelInfo>, plan_limits: &PlanLimits) 
             Route {
                 because: Some(because),
                 others,
+                stays_when_gone: is_any_llm(upstream) && !replaces_any_llm,
                 ..Route::only(upstream)
             }
         }

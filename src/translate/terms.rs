@@ -45,8 +45,9 @@ impl Terms {
 
     /// About how many bytes of memory these terms take, together with their source.
     pub fn memory(&self, source: &Source) -> usize {
-        // The definitions are about as long as what they are written from.
-        let texts = source.0.len().saturating_mul(2);
+        // The source, the definitions, in which a byte may be written as six, and the texts of the
+        // schemas in a tree and in what checks it.
+        let texts = source.0.len().saturating_mul(9);
         texts.saturating_add(self.schemas.memory)
     }
 }

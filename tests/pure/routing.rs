@@ -314,6 +314,18 @@ fn there_is_one_way_round_what_does_not_serve_a_request() {
     }
 }
 
+/// Whoever refuses to have any-llm replaced is not sent to a dearer upstream by a choice, either.
+#[test]
+fn a_gone_any_llm_that_may_not_be_replaced_is_left_for_no_other() {
+    for (replaces_any_llm, around) in [(true, Some(RouterOpenai)), (false, None)] {
+        let mut plan_limits = auto(Preference::Flat);
+        plan_limits.routing.replaces_any_llm = replaces_any_llm;
+        let route = chosen(&asking(MINI, json!({})), &plan_limits);
+        assert_eq!(route.upstream, AnyLlm);
+        assert_eq!(route.around(Lost::App).map(|route| route.upstream), around);
+    }
+}
+
 #[test]
 fn the_list_of_models_shows_what_a_plain_request_takes() {
     for (preference, model, upstream) in [

@@ -44,7 +44,7 @@ pub trait Face: Sized {
     fn problem(problem: &Problem, request_id: &str) -> WrittenProblem;
 
     /// A request that is read as far as it goes without what it refers to.
-    type Reading<'a>;
+    type Reading<'a>: Reading<'a, Self>;
 
     /// Reads a request body.
     ///
@@ -52,27 +52,12 @@ pub trait Face: Sized {
     /// Whatever the API would refuse, and what nothing here can honour.
     fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection>;
 
-    /// What the request refers to of what is kept.
-    fn wanted(_: &Self::Reading<'_>) -> Wanted {
-        Wanted::default()
-    }
-
-    /// Reads the rest, with what was found of what the request refers to.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read), and what was not found.
-    fn finish<'a>(
-        reading: Self::Reading<'a>,
-        past: &'a Past,
-        settings: &FaceSettings,
-    ) -> Result<(Ask<'a>, Self), Rejection>;
-
     /// Reads a request body that refers to nothing that is kept.
     ///
     /// # Errors
     /// As [`read`](Self::read).
     fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
-        Self::finish(Self::read(body, settings)?, Past::NONE, settings)
+        Self::read(body, settings)?.finish(Past::NONE, settings)
     }
 
     /// Whether the answer is to be kept.
@@ -111,14 +96,40 @@ pub trait Face: Sized {
     ) -> Self::Frames;
 }
 
+/// A request that is read as far as it goes without what it refers to.
+pub trait Reading<'a, F> {
+    /// What it refers to of what is kept.
+    fn wanted(&self) -> Wanted;
+
+    /// Reads the rest, with what was found of it.
+    ///
+    /// # Errors
+    /// As [`Face::read`], and what was not found.
+    fn finish(self, past: &'a Past, settings: &FaceSettings) -> Result<(Ask<'a>, F), Rejection>;
+}
+
+/// Where nothing is kept, nothing is missing.
+impl<'a, F> Reading<'a, F> for (Ask<'a>, F) {
+    fn wanted(&self) -> Wanted {
+        Wanted::default()
+    }
+
+    fn finish(self, _: &'a Past, _: &FaceSettings) -> Result<Self, Rejection> {
+        Ok(self)
+    }
+}
+
 /// An API that also tells how many tokens a request has, without answering it.
 pub trait CountsTokens: Face {
     /// Reads the body of a request whose tokens are wanted; it need not say what only an answer
     /// needs.
     ///
     /// # Errors
-    /// As [`Face::parse`].
-    fn parse_to_count<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Rejection>;
+    /// As [`Face::read`].
+    fn read_to_count<'a>(
+        body: &'a [u8],
+        settings: &FaceSettings,
+    ) -> Result<Self::Reading<'a>, Rejection>;
 
     /// The JSON of the answer.
     fn count_to_json(tokens: u64) -> Vec<u8>;

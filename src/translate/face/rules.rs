@@ -388,7 +388,7 @@ pub fn unless_empty<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
 /// Refused even when it is empty: its presence alone asks for something.
 pub fn refused<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     Err(field.unsupported(format!(
-        "Unsupported parameter: '{}' is not available on fal's any-llm. Remove it from the request.",
+        "Unsupported parameter: '{}' is not available here. Remove it from the request.",
         field.name
     )))
 }
@@ -398,7 +398,7 @@ pub fn at_most_one<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     match count(field, 0, u32::MAX.into())? {
         0 | 1 => Ok(Found::NoEffect),
         _ => Err(field.unsupported_value(format!(
-            "Unsupported value: '{}' above 1 is not available on fal's any-llm. Send 1 or leave it out.",
+            "Unsupported value: '{}' above 1 is not available here. Send 1 or leave it out.",
             field.name
         ))),
     }

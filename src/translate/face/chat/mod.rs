@@ -11,7 +11,6 @@ use write::{CallStyle, ChatChunks, Style};
 
 use super::answer::WholeAnswer;
 use super::objects::{ResponseMeta, UsageChunk};
-use super::state::Past;
 use super::{Face, FaceSettings, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
@@ -45,14 +44,6 @@ impl Face for Chat {
             },
         };
         Ok((ask, Self { style }))
-    }
-
-    fn finish<'a>(
-        reading: Self::Reading<'a>,
-        _: &'a Past,
-        _: &FaceSettings,
-    ) -> Result<(Ask<'a>, Self), Rejection> {
-        Ok(reading)
     }
 
     fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {

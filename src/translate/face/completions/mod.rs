@@ -14,7 +14,6 @@ use write::CompletionChunks;
 
 use super::answer::WholeAnswer;
 use super::objects::{ResponseMeta, UsageChunk};
-use super::state::Past;
 use super::{Face, FaceSettings, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
@@ -40,14 +39,6 @@ impl Face for Completions {
     fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
         let Request { ask, echo } = parse::parse(body, &settings.messages.ignore)?;
         Ok((ask, Self { echo }))
-    }
-
-    fn finish<'a>(
-        reading: Self::Reading<'a>,
-        _: &'a Past,
-        _: &FaceSettings,
-    ) -> Result<(Ask<'a>, Self), Rejection> {
-        Ok(reading)
     }
 
     fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {

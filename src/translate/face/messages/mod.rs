@@ -15,7 +15,6 @@ use write::MessageEvents;
 
 use super::answer::WholeAnswer;
 use super::objects::{ResponseMeta, UsageChunk};
-use super::state::Past;
 use super::{CountsTokens, Face, FaceSettings, WrittenProblem};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
@@ -55,14 +54,6 @@ impl Face for Messages {
         Ok((ask, Self { stops }))
     }
 
-    fn finish<'a>(
-        reading: Self::Reading<'a>,
-        _: &'a Past,
-        _: &FaceSettings,
-    ) -> Result<(Ask<'a>, Self), Rejection> {
-        Ok(reading)
-    }
-
     fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
         write::to_json(head, answer, &self.stops, notes)
     }
@@ -78,8 +69,12 @@ impl Face for Messages {
 }
 
 impl CountsTokens for Messages {
-    fn parse_to_count<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Rejection> {
-        parse::read(body, settings)
+    fn read_to_count<'a>(
+        body: &'a [u8],
+        settings: &FaceSettings,
+    ) -> Result<Self::Reading<'a>, Rejection> {
+        let ask = parse::read(body, settings)?;
+        Ok((ask, Self { stops: Vec::new() }))
     }
 
     fn count_to_json(tokens: u64) -> Vec<u8> {

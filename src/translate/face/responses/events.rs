@@ -399,6 +399,8 @@ impl FrameWriter for ResponseEvents {
     /// Some clients read the error, others only the response that has failed. Its code tells them
     /// whether to ask again by themselves: what may have been paid for has one that nobody repeats.
     fn fail(&mut self, out: &mut Vec<u8>, problem: &Problem) {
+        // What fails is not kept.
+        self.echo.is_kept = false;
         self.open_stream(out);
         self.status = Status::Failed;
         if let Some(OpenItem { kind, text, .. }) = self.open.take() {

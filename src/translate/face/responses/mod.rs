@@ -25,7 +25,7 @@ use output::{Output, Shown, Status};
 use super::answer::{Segment, WholeAnswer, WholeChoice};
 use super::objects::{ResponseMeta, UsageChunk, noted};
 use super::state::{Past, Record, RecordItem, Wanted};
-use super::{CountsTokens, Face, FaceSettings, WrittenProblem, error_object};
+use super::{CountsTokens, Face, FaceSettings, Reading, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
 use crate::translate::problem::{Problem, ProblemKind};
@@ -36,6 +36,20 @@ use crate::translate::rejection::Rejection;
 pub struct Responses {
     echo: Echo,
     names: Names,
+}
+
+impl<'a> Reading<'a, Responses> for parse::Reading<'a> {
+    fn wanted(&self) -> Wanted {
+        parse::wanted(self)
+    }
+
+    fn finish(
+        self,
+        past: &'a Past,
+        settings: &FaceSettings,
+    ) -> Result<(Ask<'a>, Responses), Rejection> {
+        parse::finish(self, past, &settings.messages, settings.keeps_responses)
+    }
 }
 
 impl Face for Responses {
@@ -62,18 +76,6 @@ impl Face for Responses {
 
     fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
         parse::read(body, &settings.messages)
-    }
-
-    fn wanted(reading: &Self::Reading<'_>) -> Wanted {
-        parse::wanted(reading)
-    }
-
-    fn finish<'a>(
-        reading: Self::Reading<'a>,
-        past: &'a Past,
-        settings: &FaceSettings,
-    ) -> Result<(Ask<'a>, Self), Rejection> {
-        parse::finish(reading, past, &settings.messages, settings.keeps_responses)
     }
 
     fn is_kept(&self) -> bool {
@@ -130,8 +132,11 @@ impl Face for Responses {
 }
 
 impl CountsTokens for Responses {
-    fn parse_to_count<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Rejection> {
-        Self::parse(body, settings).map(|(ask, _)| ask)
+    fn read_to_count<'a>(
+        body: &'a [u8],
+        settings: &FaceSettings,
+    ) -> Result<Self::Reading<'a>, Rejection> {
+        Self::read(body, settings)
     }
 
     fn count_to_json(tokens: u64) -> Vec<u8> {

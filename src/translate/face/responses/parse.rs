@@ -1,6 +1,7 @@
 //! A request for a response, read into an [`Ask`].
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::de::IgnoredAny;
 
@@ -47,7 +48,27 @@ pub struct Reading<'a> {
 pub fn read<'a>(body: &'a [u8], limits: &MessageLimits) -> Result<Reading<'a>, Rejection> {
     let draft = Draft::read(body, PARAMETERS, &limits.ignore)?;
     let input = read_input(draft.kept("input"), limits)?;
+    refuse_named_twice(&input)?;
     Ok(Reading { draft, input })
+}
+
+/// A name stands for a whole item: many of one would be far longer than the request.
+fn refuse_named_twice(input: &Input<'_>) -> Result<(), Rejection> {
+    let Input::Items(items) = input else {
+        return Ok(());
+    };
+    let mut named = HashSet::new();
+    let references = items.iter().filter(|item| is_reference(item));
+    for Text(id) in references.filter_map(|item| item.id.as_ref()) {
+        if !named.insert(id.as_ref()) {
+            let message = format!(
+                "Duplicate item found with id '{}'. Remove duplicate items from your input and try again.",
+                shortened(id)
+            );
+            return Err(Rejection::invalid("input", message));
+        }
+    }
+    Ok(())
 }
 
 /// What a request refers to.
