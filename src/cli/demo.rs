@@ -38,6 +38,11 @@ pub fn demo(args: &DemoArgs, out: &mut impl Write) -> io::Result<u8> {
     actix_web::rt::System::new().block_on(async {
         let emulator = start_emulator()?;
         point_at(&mut config, &emulator.url());
+        // It takes any key. Its own first question would trust no certificate, and shows no key.
+        config.tls = None;
+        config.auth.keys.clear();
+        config.keys.clear();
+        config.projects.clear();
         let has_console = config.console.enabled;
         let application = match Application::build(config) {
             Ok(application) => application,

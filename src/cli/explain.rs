@@ -31,6 +31,7 @@ pub fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
     // Otherwise each explanation would have a key of its own, and no two could be compared.
     let secret = config.fold.secret.take();
     config.fold.secret = secret.or_else(|| Some("a secret for explanations".into()));
+    config.keep_to_this_process();
     let gateway = Gateway::new(config).map_err(io::Error::other)?;
     let snapshot = gateway.snapshot();
     let body = fs::read(&args.file).map_err(|error| {

@@ -34,7 +34,8 @@ pub fn models(args: &ModelsArgs, out: &mut impl Write) -> io::Result<u8> {
             let sources = Sources::from_process(args.config.as_deref(), Vec::new());
             name_found_file(&sources);
             match Config::load(&sources) {
-                Ok(config) => {
+                Ok(mut config) => {
+                    config.keep_to_this_process();
                     let gateway = Gateway::new(config).map_err(io::Error::other)?;
                     let snapshot = gateway.snapshot();
                     let nothing_live = BTreeSet::new();

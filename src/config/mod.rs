@@ -73,6 +73,7 @@ pub use tools::{Dialect, Tools};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use reader::Reader;
 
@@ -188,6 +189,24 @@ impl Config {
     /// How many client keys there are.
     pub fn client_keys(&self) -> usize {
         self.auth.keys.len().saturating_add(self.keys.len())
+    }
+
+    /// Makes of these settings those of a gateway that this process alone talks to: on a free port of
+    /// this machine, in plain HTTP and without keys. What belongs to the gateway that serves with
+    /// them, its addresses and its store, is left alone.
+    pub fn keep_to_this_process(&mut self) {
+        self.server.listen = ([127, 0, 0, 1], 0).into();
+        self.server.workers = Some(1);
+        self.server.drain_timeout = Duration::ZERO;
+        self.tls = None;
+        self.auth.keys.clear();
+        self.keys.clear();
+        self.projects.clear();
+        self.metrics.listen = None;
+        self.console.listen = None;
+        self.models.refresh = None;
+        self.store.path = None;
+        self.store.url = None;
     }
 
     /// The address beyond this machine under which the API can be reached, with its setting.

@@ -25,13 +25,7 @@ impl Live {
     ///
     /// # Errors
     /// When no port is free, or the settings cannot be put to use.
-    pub(super) fn start(mut config: Config) -> io::Result<Self> {
-        config.server.listen = ([127, 0, 0, 1], 0).into();
-        config.server.workers = Some(1);
-        config.server.drain_timeout = Duration::ZERO;
-        config.auth.keys.clear();
-        config.metrics.listen = None;
-        config.models.refresh = None;
+    pub(super) fn start(config: Config) -> io::Result<Self> {
         let application = Application::build(config).map_err(io::Error::other)?;
         let client = Client::new(&format!("http://{}/v1", application.address()), None);
         let gateway = application.stopper();

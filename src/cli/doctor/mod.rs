@@ -84,8 +84,10 @@ async fn look<W: Write>(
         return Ok(());
     };
     let client = FalClient::new(fal).map_err(io::Error::other)?;
-    let lasting = Lasting::new(&config).map_err(io::Error::other)?;
-    let snapshot = Snapshot::new(config.clone(), 1, &lasting).map_err(io::Error::other)?;
+    let mut own = config.clone();
+    own.keep_to_this_process();
+    let lasting = Lasting::new(&own).map_err(io::Error::other)?;
+    let snapshot = Snapshot::new(own, 1, &lasting).map_err(io::Error::other)?;
     let asked = snapshot.catalogue.resolve(args.model.as_deref()).ok();
     let asked = upstream(asked.and_then(|resolved| resolved.card), &snapshot);
     let app = snapshot.engine.apps.path(asked);

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -85,11 +84,7 @@ impl World {
     /// # Errors
     /// When no port is free, or the settings cannot be put to use.
     pub(super) fn before_fal(mut config: Config, guidance: Guidance) -> io::Result<World> {
-        config.server.listen = ([127, 0, 0, 1], 0).into();
-        config.server.workers = Some(1);
-        config.server.drain_timeout = Duration::ZERO;
-        config.auth.keys.clear();
-        config.metrics.listen = None;
+        config.keep_to_this_process();
         // The same keys each time, so that two measurements are alike.
         let secret = || "a secret for measurements".into();
         config.fold.secret.get_or_insert_with(secret);

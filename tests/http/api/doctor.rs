@@ -3,6 +3,7 @@
 
 use std::process::{Command, Output, Stdio};
 
+use fal_gateway::config::KeyHash;
 use fal_gateway::emulator::{Behaviour, Options};
 
 use crate::support::{
@@ -327,4 +328,39 @@ fn it_looks_at_the_upstream_that_answers() {
         "{}",
         visit.said
     );
+}
+
+/// The gateway that serves by the same settings keeps its addresses, its keys and its store.
+#[test]
+fn the_settings_of_a_gateway_for_others_serve_a_visit_and_a_demo_too() {
+    let fal = Emulated::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fal-gateway.toml");
+    let name = file.to_str().unwrap();
+    let store = folder.path().join("kept.db");
+    let key = format!(
+        "[[keys]]\nname = \"ann\"\nhash = \"{}\"\n",
+        KeyHash::of("sk")
+    );
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let console = taken.local_addr().unwrap();
+    let more = format!("[console]\nlisten = \"{console}\"\n[store]\npath = {store:?}\n");
+    std::fs::write(&file, format!("{more}{key}")).unwrap();
+    let visit = Visit::to(&before(&fal), &["--yes", "--config", name]);
+    assert_eq!(visit.code, 0, "{}", visit.said);
+    assert!(!store.exists());
+
+    std::fs::write(&file, key).unwrap();
+    let demo = Command::new(env!("CARGO_BIN_EXE_fal-gateway"))
+        .args([
+            "demo",
+            "--once",
+            "--listen",
+            "127.0.0.1:0",
+            "--config",
+            name,
+        ])
+        .output()
+        .unwrap();
+    assert!(demo.status.success(), "{demo:?}");
 }
