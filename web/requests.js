@@ -174,7 +174,8 @@ function page() {
     if (event.key === '[') walk(-1);
     if (event.key === ']') walk(1);
     const button = detail.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
-    if (button instanceof HTMLElement) button.click();
+    // A key that is held down says nothing twice.
+    if (button instanceof HTMLElement && !event.repeat) button.click();
     if (event.key === '/') { event.preventDefault(); filter.focus(); }
   });
   setInterval(refresh, EVERY_MS);

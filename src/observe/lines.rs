@@ -128,10 +128,21 @@ impl Lines {
         Some(std::mem::take(&mut state.lost))
     }
 
-    fn write(&self, lines: &[u8]) {
+    fn write(&self, mut lines: &[u8]) {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody could be told.
-        let _ = out.write_all(lines).and_then(|()| out.flush());
+        while !lines.is_empty() {
+            match out.write(lines) {
+                Ok(count) if count > 0 => lines = lines.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Whoever made the stream does not let it block.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    thread::sleep(GATHERING);
+                }
+                // Nobody could be told.
+                _ => return,
+            }
+        }
+        let _ = out.flush();
     }
 
     fn wait<'s>(&self, state: MutexGuard<'s, State>, most: Duration) -> MutexGuard<'s, State> {
@@ -238,6 +249,7 @@ mod tests {
         let lost: usize = lost.map(|count| count.parse::<usize>().expect(count)).sum();
         assert_eq!(whole + lost, 4000);
         assert!((1024..=2048).contains(&whole), "{whole}");
-        assert_eq!(text.lines().count(), whole + 1);
+        let told = text.lines().count() - whole;
+        assert!((1..=2).contains(&told), "{told}");
     }
 }

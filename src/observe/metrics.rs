@@ -92,7 +92,7 @@ impl Metrics {
             duration: histogram(&registry, "fal_gateway_request_duration_seconds", "Time from the request's head to the end of the answer.", &["route", "stream"])?,
             time_to_first_chunk: histogram(&registry, "gen_ai_client_operation_time_to_first_chunk_seconds", "Time from the request's head to the first piece of the answer.", &["gen_ai_provider_name", "gen_ai_request_model"])?,
             upstream_errors: counters(&registry, "fal_gateway_upstream_errors_total", "Failed calls to fal by kind.", &["kind"])?,
-            tokens: counters(&registry, "fal_gateway_tokens_total", "Tokens by model and direction; estimated, because fal reports none.", &["model", "type"])?,
+            tokens: counters(&registry, "fal_gateway_tokens_total", "Tokens by model and direction; estimated where fal reports none.", &["model", "type"])?,
             client_disconnects: counter(&registry, "fal_gateway_client_disconnects_total", "Requests whose client left before the end of the answer.")?,
             sdk_retries: counter(&registry, "fal_gateway_sdk_retries_total", "Requests that an OpenAI SDK repeated by itself.")?,
             failures_replayed: counter(&registry, "fal_gateway_failures_replayed_total", "Repeated requests that got the paid failure of the first one again, without a call to fal.")?,
