@@ -1,9 +1,11 @@
 # syntax=docker/dockerfile:1
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
+# Two platforms may be built at once, and share no folder.
+ARG TARGETPLATFORM
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/src/target \
+    --mount=type=cache,id=target-$TARGETPLATFORM,target=/src/target \
     cargo build --profile dist --locked --all-features --bin fal-gateway \
     && cp target/dist/fal-gateway /usr/local/bin/fal-gateway
 

@@ -166,7 +166,7 @@ pub struct Overrides {
     /// Base URL of fal's storage and account endpoints
     #[arg(long, value_name = "URL")]
     pub fal_rest_url: Option<String>,
-    /// Through which of fal's applications models are asked: any-llm or router-openai
+    /// Through which of fal's applications models are asked: any-llm, router, router-openai or auto
     #[arg(long, value_name = "NAME")]
     pub fal_upstream: Option<String>,
     /// The fal app that answers
@@ -278,6 +278,18 @@ pub enum WebhookTargets {
     Any,
 }
 
+/// The gateway that a command asks.
+#[derive(Debug, Args)]
+pub struct AskedGateway {
+    /// Base URL of the gateway
+    #[arg(
+        long,
+        value_name = "BASE_URL",
+        default_value = "http://127.0.0.1:3250/v1"
+    )]
+    pub url: String,
+}
+
 #[derive(Debug, Args)]
 pub struct ChatArgs {
     /// Model to ask [default: the gateway's]
@@ -286,13 +298,8 @@ pub struct ChatArgs {
     /// System message
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
-    /// Base URL of the gateway
-    #[arg(
-        long,
-        value_name = "BASE_URL",
-        default_value = "http://127.0.0.1:3250/v1"
-    )]
-    pub url: String,
+    #[command(flatten)]
+    pub gateway: AskedGateway,
     /// Client key
     #[arg(
         long,
@@ -449,13 +456,8 @@ pub struct LaunchArgs {
     /// Model to ask [default: openai/gpt-4o-mini]
     #[arg(short, long, value_name = "MODEL")]
     pub model: Option<String>,
-    /// Base URL of the gateway
-    #[arg(
-        long,
-        value_name = "BASE_URL",
-        default_value = "http://127.0.0.1:3250/v1"
-    )]
-    pub url: String,
+    #[command(flatten)]
+    pub gateway: AskedGateway,
     /// Client key [default: demo, which a gateway without client keys takes]
     #[arg(
         long,

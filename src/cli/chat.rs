@@ -11,7 +11,7 @@ use super::terminal::tell;
 /// # Errors
 /// When the output cannot be written.
 pub fn chat(args: &ChatArgs, out: &mut impl Write) -> io::Result<u8> {
-    let client = Client::new(&args.url, args.key.as_ref()).map_err(io::Error::other)?;
+    let client = Client::new(&args.gateway.url, args.key.as_ref()).map_err(io::Error::other)?;
     let prompt = args.prompt.join(" ");
     let question = Question {
         model: args.model.as_deref(),

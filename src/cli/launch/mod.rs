@@ -9,7 +9,7 @@ pub mod setup;
 
 use std::io::{self, Write};
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::args::LaunchArgs;
@@ -45,8 +45,10 @@ pub fn launch(args: &LaunchArgs, out: &mut impl Write) -> io::Result<u8> {
     }
     let key = args.key.as_ref().map(ExposeSecret::expose_secret);
     let key = key.filter(|key| !key.is_empty());
+    let url = args.gateway.url.trim_end_matches('/');
+    let base = format!("{}/v1", url.strip_suffix("/v1").unwrap_or(url));
     let mut values = Values {
-        base: args.url.trim_end_matches('/'),
+        base: &base,
         key: key.unwrap_or(ANY_KEY),
         model: args.model.as_deref().unwrap_or(MODEL),
         context: None,
@@ -66,7 +68,7 @@ pub fn launch(args: &LaunchArgs, out: &mut impl Write) -> io::Result<u8> {
     if args.print {
         return print(client, &values, key.is_some(), &args.arguments, out);
     }
-    match context(args, values.model) {
+    match context(&values, args.key.as_ref()) {
         Ok(context) => values.context = context,
         Err(error) => {
             tell(format_args!("fal-gateway: {error}"));
@@ -80,9 +82,10 @@ pub fn launch(args: &LaunchArgs, out: &mut impl Write) -> io::Result<u8> {
 }
 
 /// Asks the gateway for the model, which also shows whether it is there and takes the key.
-fn context(args: &LaunchArgs, model: &str) -> Result<Option<u64>, AskError> {
-    let gateway = Gateway::new(&args.url, args.key.as_ref())
-        .map_err(|error| AskError::Refused(error.to_string()))?;
+fn context(values: &Values<'_>, key: Option<&SecretString>) -> Result<Option<u64>, AskError> {
+    let model = values.model;
+    let gateway =
+        Gateway::new(values.base, key).map_err(|error| AskError::Refused(error.to_string()))?;
     let list = actix_web::rt::System::new().block_on(gateway.models())?;
     let models = list.get("data").and_then(Value::as_array);
     let named = models

@@ -88,9 +88,15 @@ impl Setup {
         for (path, text) in &self.files {
             let file = Path::new(folder).join(path);
             let parent = file.parent().unwrap_or(Path::new(folder));
-            writeln!(out, "mkdir -p -m 700 {}", quoted(&parent.to_string_lossy()))?;
+            let parent = quoted(&parent.to_string_lossy());
             let file = quoted(&file.to_string_lossy());
-            writeln!(out, "cat > {file} <<'END'\n{}\nEND", text.trim_end())?;
+            // A folder that somebody else has made cannot be closed to others, and gets no key.
+            writeln!(
+                out,
+                "mkdir -p -m 700 {parent} && chmod 700 {} && cat > {file} <<'END'\n{}\nEND",
+                quoted(folder),
+                text.trim_end()
+            )?;
         }
         for (name, value) in &self.environment {
             writeln!(out, "export {name}={}", quoted(value))?;

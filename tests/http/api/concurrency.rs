@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::thread;
 
 use crate::support::{
-    Call, Emulated, Process, Raw, ScriptedUpstream, Step, Stream, event, final_event, question,
-    sse_head,
+    Call, Emulated, Process, Raw, ScriptedUpstream, Stream, one_and_two_later, question,
 };
 
 #[test]
@@ -73,14 +72,7 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn one_more_than_the_gateway_serves_is_refused_at_once() {
-    let fal = ScriptedUpstream::start(vec![
-        Step::Read,
-        Step::Write(sse_head()),
-        Step::Write(event("one")),
-        Step::Gate(1),
-        Step::Write(final_event("one two")),
-        Step::Close,
-    ]);
+    let fal = ScriptedUpstream::start(one_and_two_later());
     let gateway = fal.setup().set("limits.max_inflight", "2").start();
     let call = Call::chat(&question("hi", false));
     let mut whole = gateway.open(&call);

@@ -6,8 +6,8 @@ use fal_gateway::config::KeyHash;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Call, Emulated, ScriptedUpstream, Step, TestGateway, event, final_event, question,
-    sse_head, until, whole,
+    Answer, Call, Emulated, ScriptedUpstream, Step, TestGateway, event, one_and_two_later,
+    question, sse_head, until, whole,
 };
 
 fn key(name: &str, more: &str) -> String {
@@ -111,14 +111,7 @@ fn a_crowd_gets_as_many_calls_as_the_project_allows() {
 #[test]
 fn a_request_holds_its_place_until_its_answer_or_its_client_is_gone() {
     let fal = ScriptedUpstream::with(|number| match number {
-        0 => vec![
-            Step::Read,
-            Step::Write(sse_head()),
-            Step::Write(event("one")),
-            Step::Gate(1),
-            Step::Write(final_event("one two")),
-            Step::Close,
-        ],
+        0 => one_and_two_later(),
         2 => vec![
             Step::Read,
             Step::Write(sse_head()),

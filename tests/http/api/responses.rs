@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Call, Emulated, ScriptedUpstream, Step, TestGateway, event, final_event, sse_head, until,
+    Call, Emulated, ScriptedUpstream, Step, TestGateway, event, final_event, silent_at_first,
+    sse_head, until,
 };
 
 fn post(body: &Value) -> Call {
@@ -77,15 +78,7 @@ fn what_no_answer_repeats_is_given_back_at_once() {
 
 #[test]
 fn a_silent_stream_is_kept_alive_by_short_events() {
-    let fal = ScriptedUpstream::start(vec![
-        Step::Read,
-        Step::Write(sse_head()),
-        Step::Gate(1),
-        Step::Write(event("one")),
-        Step::Gate(2),
-        Step::Write(final_event("one two")),
-        Step::Close,
-    ]);
+    let fal = ScriptedUpstream::start(silent_at_first());
     let gateway = fal.setup().set("server.heartbeat", "30ms").start();
     let tools: Vec<Value> = (0..40)
         .map(|number| json!({"type": "function", "name": format!("tool_{number}"), "description": "Does it."}))

@@ -1,7 +1,8 @@
 //! Streams, seen by their client.
 
 use crate::support::{
-    Call, Emulated, End, ScriptedUpstream, Step, Stream, event, final_event, question, sse_head,
+    Call, Emulated, End, ScriptedUpstream, Step, Stream, event, final_event, question,
+    silent_at_first, sse_head,
 };
 
 fn ask() -> Call {
@@ -128,15 +129,7 @@ fn nothing_comes_after_the_end_even_if_fal_goes_on() {
 
 #[test]
 fn a_silent_stream_is_kept_alive_by_comments() {
-    let fal = ScriptedUpstream::start(vec![
-        Step::Read,
-        Step::Write(sse_head()),
-        Step::Gate(1),
-        Step::Write(event("one")),
-        Step::Gate(2),
-        Step::Write(final_event("one")),
-        Step::Close,
-    ]);
+    let fal = ScriptedUpstream::start(silent_at_first());
     let gateway = fal.setup().set("server.heartbeat", "30ms").start();
     let mut reading = gateway.open(&ask()).stream();
     let three = ": keep-alive\n\n".repeat(3);
@@ -146,7 +139,7 @@ fn a_silent_stream_is_kept_alive_by_comments() {
     reading.until(&format!("}}\n\n{three}"));
     fal.open_gate();
     let (body, end) = reading.rest();
-    assert_eq!((Stream::text(&body).as_str(), end), ("one", End::Clean));
+    assert_eq!((Stream::text(&body).as_str(), end), ("one two", End::Clean));
 }
 
 #[test]

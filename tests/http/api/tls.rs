@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::{
     Authority, Call, Emulated, Process, Raw, ScriptedUpstream, Setup, Step, Stream, TestGateway,
-    event, final_event, question, sse_head, until,
+    event, one_and_two_later, question, sse_head, until,
 };
 
 /// A certificate and its key in files of their own.
@@ -156,14 +156,7 @@ fn a_head_has_its_time() {
 #[test]
 fn a_renewed_certificate_is_taken_up_and_streams_go_on() {
     let fal = ScriptedUpstream::with(|number| match number {
-        0 => vec![
-            Step::Read,
-            Step::Write(sse_head()),
-            Step::Write(event("one")),
-            Step::Gate(1),
-            Step::Write(final_event("one two")),
-            Step::Close,
-        ],
+        0 => one_and_two_later(),
         _ => vec![Step::Read],
     });
     let (old, new) = (Authority::new(), Authority::new());

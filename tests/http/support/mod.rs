@@ -20,7 +20,10 @@ pub(crate) use gateway::{FAL_KEY, Setup, TestGateway};
 pub(crate) use postgres::{PostgresServer, Relay};
 pub(crate) use process::Process;
 pub(crate) use raw::{Answer, Call, End, Raw, Stream};
-pub(crate) use scripted::{ScriptedUpstream, Step, event, final_event, sse, sse_head, whole};
+pub(crate) use scripted::{
+    ScriptedUpstream, Step, event, final_event, one_and_two_later, silent_at_first, sse, sse_head,
+    whole,
+};
 
 /// Long enough for anything that is going to happen, on a busy machine too.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);

@@ -293,6 +293,31 @@ pub(crate) fn event(output: &str) -> Vec<u8> {
     fal_event(output, true)
 }
 
+/// An answer whose second half waits for the gate 1.
+pub(crate) fn one_and_two_later() -> Vec<Step> {
+    vec![
+        Step::Read,
+        Step::Write(sse_head()),
+        Step::Write(event("one")),
+        Step::Gate(1),
+        Step::Write(final_event("one two")),
+        Step::Close,
+    ]
+}
+
+/// An answer whose first text waits for the gate 1, and its end for the gate 2.
+pub(crate) fn silent_at_first() -> Vec<Step> {
+    vec![
+        Step::Read,
+        Step::Write(sse_head()),
+        Step::Gate(1),
+        Step::Write(event("one")),
+        Step::Gate(2),
+        Step::Write(final_event("one two")),
+        Step::Close,
+    ]
+}
+
 /// fal's closing event.
 pub(crate) fn final_event(output: &str) -> Vec<u8> {
     fal_event(output, false)

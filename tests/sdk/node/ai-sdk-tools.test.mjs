@@ -18,8 +18,6 @@ const providers = {
   'openai.chat': createOpenAI(settings).chat(model),
   openai: createOpenAI(settings)(model),
 };
-// Kept answers are referred to by their ids instead of being sent again.
-const providerOptions = { openai: { store: false } };
 
 const paris = 'What is the weather in Paris?';
 const schema = z.object({
@@ -46,7 +44,7 @@ const hands = (used = []) => {
 };
 
 for (const [name, languageModel] of Object.entries(providers)) {
-  const options = { model: languageModel, maxRetries: 0, providerOptions };
+  const options = { model: languageModel, maxRetries: 0 };
 
   describe(name, () => {
     test('a tool loop', async () => {
