@@ -228,9 +228,18 @@ fn request_id(headers: &HeaderMap) -> String {
     given.map_or_else(fresh_id, str::to_owned)
 }
 
-/// An id for a request that brought none, in OpenAI's form.
+/// Numbers that opencode takes for a passing failure wherever they stand in an error's body.
+const MISREAD: [&str; 6] = ["429", "500", "502", "503", "504", "524"];
+
+/// An id for a request that brought none, in OpenAI's form. It is part of an error's body in
+/// Anthropic's API, so it holds no number that is taken for a status; one id in thirty would.
 pub(super) fn fresh_id() -> String {
-    format!("req_{}", Uuid::new_v4().simple())
+    loop {
+        let id = format!("req_{}", Uuid::new_v4().simple());
+        if !MISREAD.iter().any(|status| id.contains(status)) {
+            return id;
+        }
+    }
 }
 
 /// Refuses what no handler should see, and finds a place for what costs something.
@@ -318,4 +327,17 @@ pub fn wrong_method(
         }),
         ..ApiError::refusal(ProblemKind::WrongMethod, "method_not_allowed", message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_id_holds_no_number_that_a_client_takes_for_a_status() {
+        for _ in 0..5_000 {
+            let id = fresh_id();
+            assert!(!MISREAD.iter().any(|status| id.contains(status)), "{id}");
+        }
+    }
 }

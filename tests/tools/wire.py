@@ -224,7 +224,7 @@ def error_faults(document: object) -> list[str]:
         return [f"not an error envelope: {document!r}"]
     error = document["error"]
     found = []
-    if set(error) - {"fal_request_id"} != ERROR_KEYS:
+    if set(error) != ERROR_KEYS:
         found.append(f"the error's keys are {sorted(error)}, not {sorted(ERROR_KEYS)}")
     for key in ("message", "type"):
         if not (isinstance(error.get(key), str) and error[key].strip()):

@@ -40,7 +40,6 @@ fn envelope(problem: &Problem, message: &str) -> Vec<u8> {
             kind: type_of(problem.kind),
             param: problem.param.as_deref(),
             code: Some(problem.code),
-            fal_request_id: problem.fal_request_id.as_deref(),
         },
     };
     serde_json::to_vec(&body).unwrap_or_default()

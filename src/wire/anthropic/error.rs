@@ -19,7 +19,7 @@ pub struct ErrorBody<'a> {
     pub details: ErrorDetails<'a>,
 }
 
-/// What programs tell errors apart by. `param` and `fal_request_id` are additions of this gateway's.
+/// What programs tell errors apart by. `param` is an addition of this gateway's.
 #[derive(Debug, Serialize)]
 pub struct ErrorDetails<'a> {
     pub error_code: &'a str,
@@ -28,6 +28,4 @@ pub struct ErrorDetails<'a> {
     pub unsupported: Option<[&'a str; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub param: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fal_request_id: Option<&'a str>,
 }

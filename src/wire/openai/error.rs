@@ -8,7 +8,8 @@ pub struct ErrorResponse<'a> {
     pub error: ErrorBody<'a>,
 }
 
-/// The first four fields are always present; OpenAI's schema requires them.
+/// All four fields are always present: OpenAI's schema requires them. There are no ids among them,
+/// since some clients search the whole body for statuses such as `429`, and an id can hold any.
 #[derive(Clone, Debug, Serialize)]
 pub struct ErrorBody<'a> {
     pub message: &'a str,
@@ -16,8 +17,4 @@ pub struct ErrorBody<'a> {
     pub kind: &'a str,
     pub param: Option<&'a str>,
     pub code: Option<&'a str>,
-    /// fal's id of the request: an addition of this gateway's. It is no part of the message, which
-    /// clients search for numbers such as 429.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fal_request_id: Option<&'a str>,
 }

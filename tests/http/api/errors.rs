@@ -91,7 +91,7 @@ fn a_refused_field_is_named_and_fals_request_id_is_passed_on() {
     let answer = fal.setup().start().ask(&question("hi", false));
     assert_eq!(answer.error()["param"], "temperature");
     assert_eq!(answer.header("x-fal-request-id"), Some("fal-9"));
-    assert_eq!(answer.error()["fal_request_id"], "fal-9");
+    assert!(!answer.text().contains("fal-9"), "{}", answer.text());
 }
 
 /// Whoever asks fal about a call needs its id most when what came back was useless.
@@ -109,7 +109,11 @@ fn fals_request_id_is_passed_on_with_an_answer_that_is_none() {
         for stream in [false, true] {
             let answer = gateway.ask(&question("hi", stream));
             assert_eq!(answer.header("x-fal-request-id"), Some("fal-9"), "{head}");
-            assert_eq!(answer.error()["fal_request_id"], "fal-9", "{head}");
+            assert!(
+                !answer.text().contains("fal-9"),
+                "{head}: {}",
+                answer.text()
+            );
         }
     }
 }

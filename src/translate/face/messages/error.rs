@@ -31,7 +31,6 @@ pub fn envelope(problem: &Problem, request_id: &str) -> Vec<u8> {
                 error_code: problem.code,
                 unsupported: param.filter(|_| is_thread).map(|param| [param]),
                 param,
-                fal_request_id: problem.fal_request_id.as_deref(),
             },
         },
         request_id,
