@@ -28,7 +28,7 @@ use actix_web::web::ThinData;
 use socket2::{Domain, Socket, Type};
 
 use crate::access::{Holder, Shares};
-use crate::accounts::Keeper;
+use crate::accounts::{self, Keeper, LedgerWriter, Retention};
 use crate::api;
 use crate::api::address;
 use crate::api::connection::{Guarded, Wire};
@@ -191,6 +191,7 @@ impl Application {
         actix_web::rt::spawn(sweep::keep_up(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(refresh::keep_up(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(keep_books(Arc::clone(&self.gateway)));
+        actix_web::rt::spawn(keep_ledger_short(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(balance::keep_up(self.gateway));
         let others = self.others.into_iter().map(|other| other.server);
         let servers = std::iter::once(self.server).chain(others);
@@ -220,12 +221,38 @@ impl ShutdownHandle {
     }
 }
 
-/// Keeps the books of the budgets, until nothing is spent any more.
+/// Keeps the books of the budgets and the ledger, until nothing is spent any more.
 async fn keep_books(gateway: Arc<Gateway>) {
-    let keeper = Keeper::new(Arc::clone(gateway.purses()), gateway.store().clone());
+    let store = gateway.store();
+    let (purses, id) = (Arc::clone(gateway.purses()), Arc::clone(&gateway.id));
     let stopping = gateway.stopping();
-    keeper.keep(stopping.spent.clone()).await;
+    let keeper = Keeper::new(purses, store.clone(), Arc::clone(&id));
+    let books = keeper.keep(stopping.spent.clone());
+    if gateway.calls().is_on() {
+        let (calls, metrics) = (Arc::clone(gateway.calls()), Arc::clone(gateway.metrics()));
+        let writer = LedgerWriter::new(calls, store.clone(), metrics, id);
+        futures::join!(books, writer.write(stopping.spent.clone()));
+    } else {
+        books.await;
+    }
     stopping.settled.cancel();
+}
+
+/// Deletes what is too old in the ledger. Where none is written now, one may have been before.
+async fn keep_ledger_short(gateway: Arc<Gateway>) {
+    if gateway.store().is_in_memory() {
+        return;
+    }
+    let (store, purses) = (gateway.store().clone(), Arc::clone(gateway.purses()));
+    let stop = gateway.stopping().announced.clone();
+    let retention = || {
+        let settings = &gateway.snapshot().config.ledger;
+        Retention {
+            rows: settings.keep_rows,
+            sums: settings.keep_sums,
+        }
+    };
+    accounts::keep_ledger_short(store, purses, retention, stop).await;
 }
 
 /// A listener for the API, with the console or without it.

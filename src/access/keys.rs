@@ -58,6 +58,7 @@ pub struct ClientKey {
 /// What several keys have in common.
 #[derive(Debug)]
 pub struct Project {
+    name: Arc<str>,
     models: ModelRules,
     disabled: bool,
     limiter: Option<Arc<Limiter>>,
@@ -196,6 +197,11 @@ impl ClientKey {
         }
     }
 
+    /// The name of its project, if it has one.
+    pub fn project(&self) -> Option<&Arc<str>> {
+        self.project.as_ref().map(|project| &project.name)
+    }
+
     /// What limits the key, in the order in which it is asked.
     pub fn limiters(&self) -> &[Arc<Limiter>] {
         &self.limiters
@@ -230,6 +236,7 @@ impl Project {
         );
         let owner = || Owner::Project(project.name.as_str().into());
         Self {
+            name: project.name.as_str().into(),
             purses: project
                 .budgets
                 .iter()
@@ -272,6 +279,11 @@ impl ClientKeyId {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same, shared.
+    pub fn to_shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 

@@ -4,21 +4,24 @@
 //! else writes there. What the store decides is decided by [`crate::budget::books`]; `tables` only
 //! loads rows, locks them, and writes them back.
 
+mod ledger;
 mod tables;
+
+pub use ledger::{LedgerWriter, Retention, keep_ledger_short};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::access::purses::{Page, Purses};
 use crate::store::{Database, StoreError};
 use tables::Row;
 
-/// How often news are told without anybody waiting for it.
-const TICK: Duration = Duration::from_millis(250);
+/// How often news are told without anybody waiting for it. The ledger is written once a second beside
+/// it, so that a gateway keeps to four transactions a second.
+const TICK: Duration = Duration::from_millis(350);
 /// How long a store that has failed is left alone.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long the store has for one transaction. Nobody waits as long: who does is told before that
@@ -41,12 +44,12 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper with a name of its own.
-    pub fn new(purses: Arc<Purses>, store: Database) -> Self {
+    /// A keeper for the process of this name.
+    pub fn new(purses: Arc<Purses>, store: Database, gateway: Arc<str>) -> Self {
         Self {
             purses,
             store,
-            gateway: Uuid::now_v7().simple().to_string().into(),
+            gateway,
             is_down: false,
         }
     }

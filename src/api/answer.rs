@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::auth::{Caller, presented_key};
@@ -23,8 +24,10 @@ use super::respond::{self, Answering, Reporter};
 use super::scope;
 use super::snapshot::{Snapshot, preference};
 use super::state::{self, Keeper, Recalled};
+use crate::access::purses::Allowance;
 use crate::config::Scope;
 use crate::engine::{self, Audience, Grant, Order, Run};
+use crate::observe::calls::Payer;
 use crate::observe::record::Record;
 use crate::translate::ask::{Ask, Delivery};
 use crate::translate::explain::explain;
@@ -103,10 +106,12 @@ async fn answer<F: Face>(
     let repeat = repeat_key::<F>(request, context, &caller, &body)?;
     let allowance = budget::take(request, context, &caller, &order, &plan).await?;
     let hold = quota::take(request, context, &caller, &plan)?;
+    let at = allowance.as_ref().map(Allowance::at);
     order.grant = Some(Grant {
         hold,
-        allowance,
         since: context.gateway.since,
+        payer: payer(context, &caller, at),
+        allowance,
     });
     let reporter = reporter::<F>(context, &caller, &scope.record, repeat);
     let opened = engine::open(order, plan).await;
@@ -122,6 +127,19 @@ async fn answer<F: Face>(
     match promised.delivery {
         Delivery::Whole => whole((face, keeper), promised, run, reporter, &scope).await,
         Delivery::Stream { .. } => stream((face, keeper), promised, run, reporter, scope).await,
+    }
+}
+
+/// Who pays, and since when.
+fn payer(context: &Context, caller: &Caller, at: Option<Timestamp>) -> Payer {
+    let key = caller.key.as_ref();
+    let at = at.unwrap_or_else(|| context.gateway.purses().now());
+    Payer {
+        key: key.map(|key| key.id.to_shared()).unwrap_or_default(),
+        project: key
+            .and_then(|key| key.project().cloned())
+            .unwrap_or_default(),
+        at_ms: at.as_millisecond(),
     }
 }
 

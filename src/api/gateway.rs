@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::auth::Caller;
 use super::console::Door;
@@ -16,6 +17,7 @@ use super::snapshot::{Lasting, Snapshot};
 use crate::access::{Failures, Holder, KnownKeys, Purses, Seat, Shares};
 use crate::config::{Captured, Config};
 use crate::console::sessions::Sessions;
+use crate::observe::calls::CallQueue;
 use crate::observe::metrics::Metrics;
 use crate::observe::trace::Level;
 use crate::store::responses::Responses;
@@ -28,6 +30,8 @@ use crate::upstream::FalClient;
 pub struct Gateway {
     /// What requests that begin now are served by.
     snapshot: RwLock<Arc<Snapshot>>,
+    /// Tells this process from all others on the same store, earlier ones included.
+    pub id: Arc<str>,
     /// Held while another snapshot is made out of what there is.
     replacing: Mutex<()>,
     lasting: Lasting,
@@ -115,6 +119,7 @@ impl Gateway {
         let snapshot = Snapshot::new(config, 1, &lasting)?;
         let gateway = Self {
             lasting,
+            id: Uuid::now_v7().simple().to_string().into(),
             since: Instant::now(),
             failures: Failures::default(),
             paid_failures: PaidFailures::default(),
@@ -199,6 +204,11 @@ impl Gateway {
     /// What keys and projects may spend.
     pub fn purses(&self) -> &Arc<Purses> {
         &self.lasting.purses
+    }
+
+    /// Calls that have ended and are not in the ledger yet.
+    pub fn calls(&self) -> &Arc<CallQueue> {
+        &self.lasting.calls
     }
 
     /// The responses that are kept.

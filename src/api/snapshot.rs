@@ -18,6 +18,7 @@ use crate::engine::count::TokenCounter;
 use crate::engine::observed::Observed;
 use crate::engine::terms::KnownTerms;
 use crate::engine::{Engine, Settings};
+use crate::observe::calls::CallQueue;
 use crate::observe::metrics::Metrics;
 use crate::store::Database;
 use crate::store::responses::Responses;
@@ -65,6 +66,8 @@ pub struct Lasting {
     pub limiters: Limiters,
     /// What they may spend.
     pub purses: Arc<Purses>,
+    /// Calls that have ended and are not in the ledger yet.
+    pub calls: Arc<CallQueue>,
     /// Started by the first snapshot that counts tokens.
     counter: OnceLock<Arc<TokenCounter>>,
     /// What outlives requests.
@@ -86,6 +89,10 @@ impl Lasting {
         let drawn = ring::rand::generate::<[u8; 32]>(&SystemRandom::new());
         let drawn = drawn.map_err(|_| BuildError::Random)?;
         let store = Database::open(&config.store)?;
+        let calls = CallQueue::default();
+        if config.ledger.enabled && !store.is_in_memory() {
+            calls.allow(config.ledger.max_waiting);
+        }
         let kept = config.models.cache.as_deref().map(lists::load);
         Ok(Self {
             metrics: Arc::new(Metrics::new()?),
@@ -94,6 +101,7 @@ impl Lasting {
             terms: Arc::default(),
             limiters: Limiters::default(),
             purses: Arc::default(),
+            calls: Arc::new(calls),
             counter: OnceLock::new(),
             responses: Responses::new(store.clone(), config.store.most_bytes()),
             store,
@@ -278,6 +286,7 @@ fn engine(config: &Config, secret: Secret, lasting: &Lasting) -> Engine {
         metrics: Arc::clone(&lasting.metrics),
         observed: Arc::clone(&lasting.observed),
         terms: Arc::clone(&lasting.terms),
+        calls: Arc::clone(&lasting.calls),
         counter,
         stop: lasting.stopping.enforced.clone(),
     }

@@ -26,6 +26,7 @@ mod fold;
 mod keys;
 mod kinds;
 mod layers;
+mod ledger;
 mod limits;
 mod models;
 mod network;
@@ -54,6 +55,7 @@ pub use egress::{CaFile, Proxy};
 pub use fal::{Fal, MissingFinal, Prefer, Upstream, WhenGone};
 pub use fold::Fold;
 pub use keys::{Key, ModelPattern, Project, Scope};
+pub use ledger::Ledger;
 pub use limits::{Limits, Overflow};
 pub use models::{AddedModel, AddedPrice, Models, Thinking, UnknownModel};
 pub use network::Network;
@@ -101,6 +103,7 @@ pub struct Config {
     pub tls: Option<Tls>,
     pub store: Store,
     pub responses: Responses,
+    pub ledger: Ledger,
     /// What the file at `models.capabilities` says.
     pub capabilities: Capabilities,
     /// The file that settings were read from.
@@ -255,6 +258,7 @@ impl Config {
         let console = Console::read(reader);
         let store = Store::read(reader);
         let responses = Responses::read(reader);
+        let ledger = Ledger::read(reader);
         Some(Self {
             server: server?,
             fal: fal?,
@@ -274,6 +278,7 @@ impl Config {
             tls: None,
             store: store?,
             responses: responses?,
+            ledger: ledger?,
             capabilities: Capabilities::new(),
             file: None,
             effective: Vec::new(),

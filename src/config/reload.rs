@@ -69,6 +69,7 @@ impl Config {
         self.console.keep(&running.console, &mut kept);
         self.store.keep(&running.store, &mut kept);
         self.responses.keep(&running.responses, &mut kept);
+        self.ledger.keep(&running.ledger, &mut kept);
         if self.fal.key.is_some() != running.fal.key.is_some() {
             self.fal.key.clone_from(&running.fal.key);
             kept.push("fal.key");

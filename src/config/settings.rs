@@ -118,6 +118,7 @@ pub fn sections() -> &'static [Section] {
             super::Console::section(),
             super::Store::section(),
             super::Responses::section(),
+            super::Ledger::section(),
         ]
     });
     &SECTIONS

@@ -1,5 +1,6 @@
 //! One call to fal, from before it is sent to the last byte of its answer.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use super::Engine;
 use super::batch::Batch;
 use super::failure::{billed_for_error, fault_label};
-use super::ledger::{Billed, Ledger};
+use super::ledger::{Billed, Ended, Ledger};
 use super::observed::ObservedPlace;
 use crate::translate::plan::Recipe;
 use crate::translate::reading::{Fault, Format, Reader, Sink, Usage};
@@ -53,6 +54,8 @@ pub struct Attempt {
     last_byte: Option<Instant>,
     request_id: Option<String>,
     billed: Billed,
+    /// How it has ended; dropped before that, its client has left.
+    outcome: Cell<&'static str>,
     is_settled: bool,
 }
 
@@ -101,6 +104,7 @@ impl Attempt {
                 last_byte: None,
                 request_id: None,
                 billed: Billed::Maybe,
+                outcome: Cell::new("dropped"),
                 is_settled: false,
             }
         })
@@ -152,6 +156,7 @@ impl Attempt {
                 let (id, label) = (self.request_id.as_deref(), error.label());
                 record.trace().head(self.call, id, Some(label));
                 self.billed = billed_for_error(&error);
+                self.outcome.set(error.label());
                 self.state = State::Over;
                 Poll::Ready(Err(error))
             }
@@ -226,6 +231,8 @@ impl Attempt {
     /// Counts the fault that ended it.
     pub fn note_fault(&self, fault: Fault) {
         let record = self.shared.ledger.record();
+        self.outcome
+            .set(fault_label(fault).unwrap_or("shutting_down"));
         if let Fault::Unusable(reason) = fault {
             let id = record.request_id();
             tracing::warn!(
@@ -239,8 +246,12 @@ impl Attempt {
         }
     }
 
-    /// Ends it, and gives what read it, if anything came.
-    pub fn end(mut self, billed: Billed) -> Option<Reader> {
+    /// Ends it, and gives what read it, if anything came. `outcome` says how it went where no fault
+    /// was noted.
+    pub fn end(mut self, billed: Billed, outcome: Option<&'static str>) -> Option<Reader> {
+        if let Some(outcome) = outcome {
+            self.outcome.set(outcome);
+        }
         if let Some(reader) = &self.reader {
             // A cost that cannot be one says nothing about what will be charged.
             self.billed = match reader.has_unsound_cost() {
@@ -264,12 +275,37 @@ impl Attempt {
         })
     }
 
-    fn settle(&mut self) {
-        if !std::mem::replace(&mut self.is_settled, true) {
-            let usage = self.usage();
-            self.shared.ledger.settle(self.choice, self.billed, usage);
-            self.shared.ledger.record().trace().ended(self.call);
+    /// Tokens of it alone.
+    fn own_usage(&self) -> Usage {
+        match &self.reader {
+            Some(reader) => reader.own_usage(),
+            None => Usage {
+                prompt: self.reading.prompt_tokens,
+                ..Usage::default()
+            },
         }
+    }
+
+    fn settle(&mut self) {
+        if std::mem::replace(&mut self.is_settled, true) {
+            return;
+        }
+        let usage = self.usage();
+        let (ledger, place) = (&self.shared.ledger, &self.shared.place);
+        let ended = Ended {
+            choice: self.choice,
+            is_reask: self.before.is_some(),
+            billed: self.billed,
+            own: self.own_usage(),
+            model: place.model.clone(),
+            upstream: place.upstream.word(),
+            outcome: self.outcome.get(),
+            duration: self.started.elapsed(),
+            fal_request_id: self.request_id.take(),
+            planned: ledger.planned(),
+        };
+        ledger.settle(ended, usage);
+        ledger.record().trace().ended(self.call);
     }
 }
 

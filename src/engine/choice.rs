@@ -148,7 +148,7 @@ impl Choice {
             self.break_off(fault, &mut sink, count);
         }
         if let Some(finish) = sink.finish.take() {
-            self.end_attempt(Billed::Yes);
+            self.end_attempt(Billed::Yes, Some("ok"));
             self.finish(finish, &mut sink, count);
         }
         has_progress | self.poll_counting(context, &mut sink)
@@ -220,7 +220,7 @@ impl Choice {
         sink: &mut ChoiceSink<'_>,
         count: Option<&TokenCount>,
     ) {
-        let reader = self.end_attempt(Billed::Yes);
+        let reader = self.end_attempt(Billed::Yes, fault_label(unmet.fault));
         // Silence is no answer for a model that had more to say when it was asked again.
         let before = self.instead.take().filter(|instead| !instead.is_empty());
         self.instead = unmet.instead.clone().or(before);
@@ -259,7 +259,7 @@ impl Choice {
         if let Some(attempt) = &self.attempt {
             attempt.note_fault(fault);
         }
-        self.end_attempt(billed_for_fault(fault));
+        self.end_attempt(billed_for_fault(fault), None);
         let fault = self.unmet.take().unwrap_or(fault);
         self.settle(fault, sink, count);
     }
@@ -294,12 +294,12 @@ impl Choice {
     }
 
     /// Ends the attempt, and keeps what is to be known of it.
-    fn end_attempt(&mut self, billed: Billed) -> Option<Reader> {
+    fn end_attempt(&mut self, billed: Billed, outcome: Option<&'static str>) -> Option<Reader> {
         let attempt = self.attempt.take()?;
         if let Some(id) = attempt.request_id() {
             self.request_id = Some(id.to_owned());
         }
-        let mut reader = attempt.end(billed)?;
+        let mut reader = attempt.end(billed, outcome)?;
         let leniencies = reader.leniencies();
         for kind in &leniencies {
             let counted = &self.shared.engine.metrics.mended;

@@ -2,16 +2,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::price;
 use crate::access::limits::Hold;
 use crate::access::purses::Allowance;
 use crate::budget::Spending;
-use crate::budget::spending::CallPrice;
+use crate::budget::spending::{Amounts, CallPrice};
+use crate::observe::calls::{Call, CallKind, CallQueue, Payer, Tokens};
 use crate::observe::record::{Record, Settlement};
 use crate::translate::cost::Cost;
-use crate::translate::reading::Usage;
+use crate::translate::reading::{Usage, UsageSource};
 
 /// Whether a call is paid for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,13 +46,42 @@ pub struct Ledger {
     calls: Cell<u32>,
     calls_left: Cell<u32>,
     billed: Cell<Billed>,
-    /// How many calls are, or may be, paid for.
-    billed_calls: Cell<u32>,
-    /// What a call may cost at most, by the plan that is run.
-    price: Cell<CallPrice>,
+    /// What is known of every call by the plan that is run.
+    planned: Cell<Planned>,
     /// Tokens of each choice, all its attempts together.
     usage: RefCell<Vec<Usage>>,
+    ended: RefCell<Vec<Ended>>,
     grant: RefCell<Option<Grant>>,
+    /// Where the calls are told that have ended.
+    calls_to: Arc<CallQueue>,
+}
+
+/// What a plan says of each of its calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Planned {
+    /// What one may cost at most.
+    pub price: CallPrice,
+    /// Whether the catalogue has the model.
+    pub is_known_model: bool,
+    /// Whether it stands in for a plan that was refused.
+    pub is_fallback: bool,
+}
+
+/// A call that has ended, and what it came to.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub choice: usize,
+    pub is_reask: bool,
+    pub billed: Billed,
+    /// What the call alone came to.
+    pub own: Usage,
+    pub model: String,
+    pub upstream: &'static str,
+    /// `ok`, or why it is not.
+    pub outcome: &'static str,
+    pub duration: Duration,
+    pub fal_request_id: Option<String>,
+    pub planned: Planned,
 }
 
 /// What was taken of a caller's limits and budgets for a request.
@@ -60,20 +91,28 @@ pub struct Grant {
     pub allowance: Option<Allowance>,
     /// When the limits' time began.
     pub since: Instant,
+    pub payer: Payer,
 }
 
 impl Ledger {
     /// An account for this many choices and at most this many calls.
-    pub fn new(record: Record, choices: u32, max_calls: u32, grant: Option<Grant>) -> Rc<Self> {
+    pub fn new(
+        record: Record,
+        choices: u32,
+        max_calls: u32,
+        grant: Option<Grant>,
+        calls_to: Arc<CallQueue>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             record,
             calls: Cell::new(0),
             calls_left: Cell::new(max_calls),
             billed: Cell::new(Billed::No),
-            billed_calls: Cell::new(0),
-            price: Cell::default(),
+            planned: Cell::default(),
             usage: RefCell::new(vec![Usage::NOTHING; choices as usize]),
+            ended: RefCell::default(),
             grant: RefCell::new(grant),
+            calls_to,
         })
     }
 
@@ -87,10 +126,13 @@ impl Ledger {
         self.calls_left.get() >= wanted
     }
 
-    /// What each call may cost at most that is made from now on. Calls of an earlier plan were not
-    /// paid for, or there would be no other.
-    pub(super) fn priced(&self, price: CallPrice) {
-        self.price.set(price);
+    /// What holds for each call that is made from now on.
+    pub(super) fn plans(&self, planned: Planned) {
+        self.planned.set(planned);
+    }
+
+    pub(super) fn planned(&self) -> Planned {
+        self.planned.get()
     }
 
     /// Whether the caller's budgets have room for a plan that may cost so much, in place of the one
@@ -118,21 +160,32 @@ impl Ledger {
     }
 
     /// Writes down what a call came to. `usage` is that of its choice with all that came before.
-    pub fn settle(&self, choice: usize, billed: Billed, usage: Usage) {
+    pub(super) fn settle(&self, ended: Ended, usage: Usage) {
+        let (choice, billed) = (ended.choice, ended.billed);
+        if billed != Billed::No || self.calls_to.is_on() {
+            self.ended.borrow_mut().push(ended);
+        }
         if billed == Billed::No {
             return;
         }
         self.billed.set(self.billed.get().max(billed));
-        self.billed_calls
-            .set(self.billed_calls.get().saturating_add(1));
-        self.correct(choice, usage);
+        self.set_usage(choice, usage);
+    }
+
+    fn set_usage(&self, choice: usize, usage: Usage) {
+        if let Some(kept) = self.usage.borrow_mut().get_mut(choice) {
+            *kept = usage;
+        }
     }
 
     /// Puts counted tokens in the place of estimated ones.
     pub fn correct(&self, choice: usize, usage: Usage) {
-        if let Some(kept) = self.usage.borrow_mut().get_mut(choice) {
-            *kept = usage;
-        }
+        self.set_usage(choice, usage);
+        let mut ended = self.ended.borrow_mut();
+        let own = ended
+            .iter_mut()
+            .filter(|call| call.choice == choice && call.billed != Billed::No);
+        share_out(usage, own.map(|call| &mut call.own).collect());
     }
 
     /// Tokens of a choice so far.
@@ -170,16 +223,148 @@ impl Drop for Ledger {
             prompt_tokens: total.prompt,
             completion_tokens: total.completion,
         });
-        let Some(grant) = self.grant.get_mut().take() else {
-            return;
-        };
-        let tokens = total.prompt.saturating_add(total.completion);
-        if let Some(hold) = grant.hold {
-            hold.settle(tokens, grant.since.elapsed());
+        let grant = self.grant.get_mut().take();
+        let payer = grant.as_ref().map(|grant| grant.payer.clone());
+        let ended = std::mem::take(self.ended.get_mut());
+        let spent = ended.iter().filter(|call| call.billed != Billed::No);
+        let spent = spent.fold(Spending::default(), |sum, call| sum.and(&call.spent()));
+        if let Some(Grant {
+            hold,
+            allowance,
+            since,
+            ..
+        }) = grant
+        {
+            if let Some(hold) = hold {
+                let tokens = total.prompt.saturating_add(total.completion);
+                hold.settle(tokens, since.elapsed());
+            }
+            if let Some(allowance) = allowance {
+                allowance.settle(&spent);
+            }
         }
-        if let Some(allowance) = grant.allowance {
-            let (price, calls) = (self.price.get(), self.billed_calls.get());
-            allowance.settle(&price::spent(&price, calls, self.cost(), tokens));
+        if self.calls_to.is_on() {
+            self.tell(payer.unwrap_or_default(), ended);
+        }
+    }
+}
+
+impl Ledger {
+    /// Tells the calls of the request to whoever keeps them.
+    fn tell(&self, payer: Payer, ended: Vec<Ended>) {
+        let mut is_counted = false;
+        let calls = ended.into_iter().map(|call| {
+            let counts = call.billed != Billed::No && !is_counted;
+            is_counted |= counts;
+            call.told(&self.record, payer.clone(), counts)
+        });
+        self.calls_to.push(calls);
+    }
+}
+
+impl Ended {
+    /// What a call that is, or may be, paid for is charged. Where it is not known, it is taken to
+    /// have cost as much as it could.
+    fn spent(&self) -> Spending {
+        let is_certain = self.billed == Billed::Yes;
+        let tokens = self.own.prompt.saturating_add(self.own.completion);
+        price::spent(
+            &self.planned.price,
+            self.own.cost.filter(|_| is_certain),
+            tokens,
+        )
+    }
+
+    fn told(self, record: &Record, payer: Payer, counts_request: bool) -> Call {
+        let is_billed = self.billed != Billed::No;
+        let spent = match is_billed {
+            true => self.spent().all,
+            false => Amounts::default(),
+        };
+        let own = if is_billed { self.own } else { Usage::NOTHING };
+        let kind = match (self.is_reask, self.choice) {
+            (true, _) => CallKind::Reask,
+            (false, 1..) => CallKind::Choice,
+            (false, 0) if self.planned.is_fallback => CallKind::Fallback,
+            (false, 0) => CallKind::First,
+        };
+        Call {
+            payer,
+            face: record.route(),
+            kind,
+            is_known_model: self.planned.is_known_model || is_billed,
+            model: self.model,
+            upstream: self.upstream,
+            tokens: Tokens {
+                input: own.prompt,
+                cached: own.cached,
+                output: own.completion,
+                reasoning: own.reasoning,
+                is_estimated: own.source == UsageSource::Estimated,
+            },
+            units: spent.units.0,
+            dollars: spent.dollars.0,
+            is_premium: self.planned.price.is_premium,
+            billed: self.billed.label(),
+            counts_request,
+            outcome: self.outcome,
+            duration_ms: u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX),
+            request_id: record.request_id().to_owned(),
+            fal_request_id: self.fal_request_id.unwrap_or_default(),
+        }
+    }
+}
+
+/// Shares out what was counted for several calls together: each keeps what it was thought to have
+/// had, as far as there is so much, and the last has the rest.
+fn share_out(counted: Usage, mut calls: Vec<&mut Usage>) {
+    let Some(last) = calls.pop() else {
+        return;
+    };
+    let mut rest = counted;
+    let take = |rest: &mut u64, own: &mut u64| {
+        *own = (*own).min(*rest);
+        *rest = rest.saturating_sub(*own);
+    };
+    for own in calls {
+        take(&mut rest.prompt, &mut own.prompt);
+        take(&mut rest.cached, &mut own.cached);
+        take(&mut rest.completion, &mut own.completion);
+        take(&mut rest.reasoning, &mut own.reasoning);
+        own.source = counted.source;
+    }
+    *last = Usage {
+        cost: last.cost,
+        ..rest
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(prompt: u64, completion: u64) -> Usage {
+        Usage {
+            prompt,
+            completion,
+            source: UsageSource::Estimated,
+            ..Usage::NOTHING
+        }
+    }
+
+    #[test]
+    fn what_is_counted_for_all_calls_is_what_they_have_together() {
+        for counted in [usage(100, 50), usage(15, 3), usage(0, 0)] {
+            let mut calls = [usage(10, 20), usage(30, 5), usage(1, 1)];
+            let exact = Usage {
+                source: UsageSource::Counted,
+                ..counted
+            };
+            share_out(exact, calls.iter_mut().collect());
+            let sum = |of: fn(&Usage) -> u64| calls.iter().map(of).sum::<u64>();
+            assert_eq!(sum(|call| call.prompt), counted.prompt);
+            assert_eq!(sum(|call| call.completion), counted.completion);
+            assert!(calls.iter().all(|call| call.source == UsageSource::Counted));
         }
     }
 }

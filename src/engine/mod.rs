@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::observe::calls::CallQueue;
 use crate::observe::metrics::Metrics;
 use crate::translate::key::Secret;
 use crate::translate::reading;
@@ -51,6 +52,8 @@ pub struct Engine {
     pub observed: Arc<observed::Observed>,
     /// What came of tools and schemas that were seen before.
     pub terms: Arc<terms::KnownTerms>,
+    /// Where calls are told once they have ended.
+    pub calls: Arc<CallQueue>,
     /// Counts tokens, where they are counted rather than estimated.
     pub counter: Option<Arc<count::TokenCounter>>,
     /// Cancelled when a shutdown stops waiting for running answers.

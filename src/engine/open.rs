@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 use super::Engine;
 use super::attempt::Shared;
 use super::failure::{Failure, another_model_may_do};
-use super::ledger::{Grant, Ledger};
+use super::ledger::{Grant, Ledger, Planned};
 use super::observed::{Lengths, Longest, ObservedPlace};
 use super::price::{plan_price, plan_worst_case};
 use super::run::Run;
@@ -138,12 +139,14 @@ pub async fn open<'a>(
         plan.choices,
         settings.max_calls,
         grant,
+        Arc::clone(&order.engine.calls),
     );
     let total = Instant::now() + settings.total;
     let mut walk = Walk {
         ledger: Rc::clone(&ledger),
         total,
         uploads: Uploads::default(),
+        is_fallback: false,
         order: &order,
     };
     let broken_off = |fault| match ledger.calls() {
@@ -191,6 +194,8 @@ struct Walk<'w, 'o, 'a> {
     ledger: Rc<Ledger>,
     total: Instant,
     uploads: Uploads,
+    /// Whether it has left the model or the upstream that was to answer.
+    is_fallback: bool,
 }
 
 impl<'a> Walk<'_, '_, 'a> {
@@ -222,6 +227,7 @@ impl<'a> Walk<'_, '_, 'a> {
                     self.tell_of_price(&next);
                 }
                 (target, plan) = (Cow::Owned(around), next);
+                self.is_fallback = true;
                 order.engine.metrics.fallbacks.inc();
                 continue;
             }
@@ -247,6 +253,7 @@ impl<'a> Walk<'_, '_, 'a> {
                 return Err(failure);
             };
             (target, plan) = (as_planned(model, &next), next);
+            self.is_fallback = true;
             may_shorten = true;
             changes_left = MAX_CHANGES;
             order.engine.metrics.fallbacks.inc();
@@ -265,7 +272,11 @@ impl<'a> Walk<'_, '_, 'a> {
     /// answers before the others are paid for.
     async fn call(&mut self, plan: &mut Plan<'a>, goes_first: bool) -> Result<Run, Failure> {
         let (engine, fal, fal_key) = (self.order.engine, self.order.fal, self.order.fal_key);
-        self.ledger.priced(plan_price(plan));
+        self.ledger.plans(Planned {
+            price: plan_price(plan),
+            is_known_model: plan.card.is_some(),
+            is_fallback: self.is_fallback,
+        });
         let settings = engine.settings;
         let first_byte = settings.first_byte(plan.call.is_stream());
         if let Some(threshold) = settings.upload_threshold {

@@ -78,22 +78,14 @@ fn price(upstream: UpstreamId, card: Option<&ModelInfo>, plan: &Plan<'_>) -> Cal
     }
 }
 
-/// What the calls of one request came to. Where it is not known what they cost, each is taken to
-/// have cost as much as it could.
-pub(super) fn spent(
-    price: &CallPrice,
-    billed_calls: u32,
-    cost: Option<Cost>,
-    tokens: u64,
-) -> Spending {
-    if billed_calls == 0 {
-        return Spending::default();
-    }
+/// What a call came to that is, or may be, paid for. Where it is not known what it cost, it is taken
+/// to have cost as much as it could.
+pub(super) fn spent(price: &CallPrice, cost: Option<Cost>, tokens: u64) -> Spending {
     let costs = match cost {
         Some(cost) => amounts(cost),
         None => Amounts {
-            units: price.units.times(billed_calls),
-            dollars: price.dollars.times(billed_calls),
+            units: price.units,
+            dollars: price.dollars,
             ..Amounts::default()
         },
     };
@@ -151,17 +143,16 @@ mod tests {
             is_premium: true,
             ..CallPrice::default()
         };
-        let maybe = spent(&price, 3, None, 40);
-        assert_eq!(maybe.premium.units, Amount(30_000));
+        let maybe = spent(&price, None, 40);
+        assert_eq!(maybe.premium.units, Amount(10_000));
         assert_eq!(
             (maybe.all.dollars, maybe.all.tokens),
-            (Amount(21), Amount(40))
+            (Amount(7), Amount(40))
         );
-        let known = spent(&price, 3, Some(Cost::of_units(1)), 40);
+        let known = spent(&price, Some(Cost::of_units(1)), 40);
         assert_eq!(
             (known.all.units, known.all.requests),
             (Amount(1000), Amount(1))
         );
-        assert_eq!(spent(&price, 0, None, 40), Spending::default());
     }
 }

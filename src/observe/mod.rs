@@ -3,6 +3,7 @@
 //! Knows the settings of the log and nothing else of this crate. Nothing in here ever holds a
 //! key, and nothing but [`trace`], when somebody asks for it, a prompt or an answer.
 
+pub mod calls;
 mod json_lines;
 mod lines;
 pub mod logging;

@@ -134,6 +134,11 @@ impl Record {
         &self.0.request_id
     }
 
+    /// Which API the request came to.
+    pub fn route(&self) -> &'static str {
+        self.0.route.get()
+    }
+
     /// Where the request is taken down for people to look at.
     pub fn trace(&self) -> &Trace {
         &self.0.trace

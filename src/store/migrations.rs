@@ -30,6 +30,12 @@ pub const MIGRATIONS: &[Migration] = &[
         "responses",
         include_str!("migrations/0003_responses.sql"),
     ),
+    Migration {
+        number: 4,
+        name: "ledger",
+        sqlite: include_str!("migrations/0004_ledger_sqlite.sql"),
+        postgres: include_str!("migrations/0004_ledger_postgres.sql"),
+    },
 ];
 
 /// A step that both engines take with the same words.

@@ -5,6 +5,7 @@
 //! when it waits. Modules keep their own tables, which [`migrations`] makes.
 
 pub mod error;
+pub mod ledger;
 pub mod migrations;
 #[cfg(feature = "postgres")]
 mod postgres;

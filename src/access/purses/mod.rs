@@ -67,6 +67,7 @@ pub struct Entry {
 /// What a request has taken. Whatever is not settled is given back when it is dropped.
 #[derive(Debug)]
 pub struct Allowance {
+    at: Timestamp,
     parts: Vec<(Arc<Purse>, Timestamp, Amount)>,
 }
 
@@ -162,6 +163,7 @@ impl Purses {
     fn take(&self, purses: &[Arc<Purse>], worst: &Spending) -> Result<Allowance, Arc<Purse>> {
         let now = self.now();
         let mut allowance = Allowance {
+            at: now,
             parts: Vec::with_capacity(purses.len()),
         };
         for purse in purses {
@@ -222,6 +224,11 @@ impl Purses {
 }
 
 impl Allowance {
+    /// When it was taken, on the store's clock: in which windows it counts.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
     /// Takes what is missing to a larger amount, as far as it is at hand; whether all of it was.
     pub fn grow(&mut self, worst: &Spending) -> bool {
         let mut parts = self.parts.iter_mut();

@@ -114,8 +114,13 @@ impl Meter {
         self.reported.is_some_and(|told| told.has_unsound_cost)
     }
 
-    /// Tokens so far, as the upstream tells them, or else estimated.
+    /// Tokens so far, with those of earlier attempts, as the upstream tells them, or else estimated.
     pub fn usage(&self) -> Usage {
+        self.before.and(self.own_usage())
+    }
+
+    /// Tokens of this attempt alone.
+    pub fn own_usage(&self) -> Usage {
         let told = self.reported.unwrap_or_default();
         let own = match told.tokens {
             Some(tokens) => Usage {
@@ -136,10 +141,10 @@ impl Meter {
                 }
             }
         };
-        self.before.and(Usage {
+        Usage {
             cost: told.cost.or(self.price),
             ..own
-        })
+        }
     }
 
     /// Why an answer that ran to its end has ended.

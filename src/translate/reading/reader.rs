@@ -90,6 +90,11 @@ impl Reader {
         self.answer.meter.usage()
     }
 
+    /// The same, without earlier attempts at the same answer.
+    pub fn own_usage(&self) -> Usage {
+        self.answer.meter.own_usage()
+    }
+
     /// Keeps what the model writes until [`take_texts`](Self::take_texts), for those who count its
     /// tokens exactly.
     pub fn keep_texts(&mut self) {

@@ -2,6 +2,7 @@
 
 mod engines;
 mod files;
+mod ledger;
 #[cfg(feature = "postgres")]
 mod lines;
 mod responses;

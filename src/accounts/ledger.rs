@@ -1,0 +1,239 @@
+//! Brings calls that have ended into the ledger.
+//!
+//! One task writes them in batches: when one is full, and else every second. While the store cannot be
+//! written to, calls wait in memory, as many as are allowed; beyond that they are lost, which is
+//! counted and said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Purses;
+use crate::observe::calls::CallQueue;
+use crate::observe::metrics::Metrics;
+use crate::store::ledger::{Batch, Ledger};
+use crate::store::{Database, StoreError};
+
+/// How often calls are written that are less than a batch.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a store that has failed is left alone.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long the store has for one batch.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long all that waits has at the end of the process.
+const LAST_PATIENCE: Duration = Duration::from_millis(2500);
+/// How often a batch is tried that the store refuses for what is in it.
+const MAX_REFUSALS: u32 = 3;
+/// How often is looked for what is too old.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// How long what is in the ledger is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    pub rows: Duration,
+    /// `None` for ever.
+    pub sums: Option<Duration>,
+}
+
+/// Writes the ledger of one gateway.
+pub struct LedgerWriter {
+    queue: Arc<CallQueue>,
+    ledger: Ledger,
+    metrics: Arc<Metrics>,
+    /// Tells this process from all others, earlier ones included.
+    gateway: Arc<str>,
+    /// The last batch, and the last row in it.
+    batch: i64,
+    row: i64,
+    /// What is being written, until it is.
+    pending: Option<Arc<Batch>>,
+    refusals: u32,
+    is_down: bool,
+}
+
+impl LedgerWriter {
+    /// A writer for the process of this name.
+    pub fn new(
+        queue: Arc<CallQueue>,
+        store: Database,
+        metrics: Arc<Metrics>,
+        gateway: Arc<str>,
+    ) -> Self {
+        Self {
+            queue,
+            ledger: Ledger::new(store),
+            metrics,
+            gateway,
+            batch: 0,
+            row: 0,
+            pending: None,
+            refusals: 0,
+            is_down: false,
+        }
+    }
+
+    /// Writes until it is told to stop, and then all that is left.
+    pub async fn write(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.queue.is_full() => {}
+                () = sleep(TICK) => {}
+            }
+            self.write_all(PATIENCE).await;
+            if self.is_down {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = sleep(PAUSE) => {}
+                }
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Writes what waits, until there is nothing left or the store fails.
+    async fn write_all(&mut self, patience: Duration) {
+        loop {
+            self.tell_of_lost();
+            let Some(batch) = self.next() else { return };
+            let written = self.ledger.write(&batch, Instant::now() + patience).await;
+            self.metrics
+                .ledger_waiting
+                .set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
+            match written {
+                Ok(()) => self.is_written(batch.calls.len()),
+                Err(error) => return self.is_refused(&batch, &error),
+            }
+        }
+    }
+
+    /// The batch that is to be written now.
+    fn next(&mut self) -> Option<Arc<Batch>> {
+        if self.pending.is_none() {
+            let calls = self.queue.take();
+            if calls.is_empty() {
+                return None;
+            }
+            self.batch = self.batch.saturating_add(1);
+            let first_row = self.row.saturating_add(1);
+            let count = i64::try_from(calls.len()).unwrap_or(i64::MAX);
+            self.row = self.row.saturating_add(count);
+            self.pending = Some(Arc::new(Batch {
+                gateway: Arc::clone(&self.gateway),
+                number: self.batch,
+                first_row,
+                calls,
+            }));
+        }
+        self.pending.clone()
+    }
+
+    fn is_written(&mut self, calls: usize) {
+        self.pending = None;
+        self.refusals = 0;
+        let written = u64::try_from(calls).unwrap_or(u64::MAX);
+        self.metrics
+            .ledger_rows
+            .with_label_values(&["written"])
+            .inc_by(written);
+        if std::mem::take(&mut self.is_down) {
+            tracing::info!("the ledger is written again");
+        }
+    }
+
+    /// A batch that the store does not take for what is in it would hold up all that come after it.
+    fn is_refused(&mut self, batch: &Batch, error: &StoreError) {
+        self.metrics
+            .store_failures
+            .with_label_values(&[error.label()])
+            .inc();
+        if matches!(error, StoreError::Failed(_)) {
+            self.refusals += 1;
+        }
+        if self.refusals >= MAX_REFUSALS {
+            (self.pending, self.refusals) = (None, 0);
+            self.count_lost(batch.calls.len() as u64);
+            tracing::error!(%error, calls = batch.calls.len(), "the store does not take these calls: the ledger lacks them");
+        } else if !std::mem::replace(&mut self.is_down, true) {
+            tracing::error!(%error, "the ledger cannot be written: calls wait in memory, at most ledger.max_waiting of them");
+        }
+    }
+
+    /// Says that calls have found no room.
+    fn tell_of_lost(&self) {
+        let lost = self.queue.take_lost();
+        if lost > 0 {
+            self.count_lost(lost);
+            tracing::error!(
+                calls = lost,
+                "more calls have ended than may wait for the store: the ledger lacks them"
+            );
+        }
+    }
+
+    fn count_lost(&self, calls: u64) {
+        self.metrics
+            .ledger_rows
+            .with_label_values(&["lost"])
+            .inc_by(calls);
+    }
+
+    /// Writes what is left, as far as there is time, and says what it could not.
+    async fn finish(mut self) {
+        let deadline = Instant::now() + LAST_PATIENCE;
+        while Instant::now() < deadline {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let _ = timeout_at(deadline, self.write_all(rest)).await;
+            if self.pending.is_none() && self.queue.is_empty() {
+                return;
+            }
+            sleep(PAUSE.min(rest)).await;
+        }
+        let pending = self.pending.as_ref().map_or(0, |batch| batch.calls.len());
+        let lost = pending.saturating_add(self.queue.len()) as u64;
+        self.count_lost(lost);
+        tracing::error!(
+            calls = lost,
+            "the process ends, and the store could not be written to: the ledger may lack these calls"
+        );
+    }
+}
+
+/// Deletes what is too old, until the service stops. Several gateways may do so on one store.
+pub async fn keep_ledger_short(
+    store: Database,
+    purses: Arc<Purses>,
+    retention: impl Fn() -> Retention,
+    stop: CancellationToken,
+) {
+    let ledger = Ledger::new(store);
+    loop {
+        loop {
+            // As the store's clock has it, which the rows go by.
+            let now = purses.now().as_millisecond();
+            let Retention { rows, sums } = retention();
+            let sums = sums.map(|sums| before(now, sums));
+            match ledger.sweep(before(now, rows), sums, now).await {
+                Ok(true) => tokio::task::yield_now().await,
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "what is over cannot be deleted from the ledger; it is tried again");
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(SWEEP) => {}
+        }
+    }
+}
+
+fn before(now: i64, span: Duration) -> i64 {
+    let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    now.saturating_sub(span)
+        .max(Timestamp::UNIX_EPOCH.as_millisecond())
+}

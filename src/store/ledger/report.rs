@@ -1,0 +1,232 @@
+//! Sums of the ledger over spans of time, by whatever is asked for.
+
+use tokio::time::Instant;
+
+use super::Ledger;
+use crate::store::{Row, StoreError, Transaction};
+
+/// What is asked of the ledger.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The spans that are summed up each by itself, in their order and without overlaps. Sums by the
+    /// hour belong to the span in which their hour begins.
+    pub spans: Vec<Span>,
+    /// What else is told apart.
+    pub by: Vec<Dimension>,
+    /// Only these; empty for all.
+    pub keys: Vec<String>,
+    pub projects: Vec<String>,
+    pub models: Vec<String>,
+    /// How many lines are wanted, and how many before them are not.
+    pub most: i64,
+    pub skipped: i64,
+    pub source: Source,
+}
+
+/// A span of time, in milliseconds since 1970; the end is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub start: i64,
+    pub end: i64,
+}
+
+/// Out of what sums are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// The sums by the hour: all that was ever called, fast.
+    #[default]
+    Hours,
+    /// The rows, as long as they are kept: for spans that begin or end within an hour.
+    Rows,
+}
+
+/// What calls are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    Key,
+    Project,
+    Model,
+    Upstream,
+    Face,
+    Premium,
+}
+
+/// One line of a report. What was not told apart is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The beginning of its span.
+    pub start: i64,
+    pub key: Option<String>,
+    pub project: Option<String>,
+    pub model: Option<String>,
+    pub upstream: Option<String>,
+    pub face: Option<String>,
+    pub is_premium: Option<bool>,
+    pub sums: Sums,
+}
+
+/// What calls came to together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub calls: i64,
+    /// Requests with a call that is, or may be, paid for.
+    pub requests: i64,
+    /// Calls that may be paid for, and what they are then; in the other sums too.
+    pub maybe: i64,
+    pub maybe_units: i64,
+    pub maybe_dollars: i64,
+    /// Calls that did not bring an answer.
+    pub failed: i64,
+    /// Calls whose tokens are estimated.
+    pub estimated: i64,
+    pub tokens_in: i64,
+    /// Of these, what providers had read before.
+    pub tokens_cached: i64,
+    pub tokens_out: i64,
+    /// Of these, what models thought.
+    pub tokens_reasoning: i64,
+    /// Thousandths of a unit of fal's.
+    pub units: i64,
+    /// Billionths of a dollar.
+    pub dollars: i64,
+    /// How long the calls took, all together.
+    pub duration_ms: i64,
+}
+
+/// The statement for one engine and one source: how spans come out of the first value, and names out
+/// of three others, which are lists in JSON.
+macro_rules! sums {
+    ($spans:literal, $keys:literal, $projects:literal, $models:literal, $source:literal) => {
+        concat!(
+            "with span as (", $spans, ") \
+             select starts, \
+             case when $2 = 1 then key else null end, \
+             case when $3 = 1 then project else null end, \
+             case when $4 = 1 then model else null end, \
+             case when $5 = 1 then upstream else null end, \
+             case when $6 = 1 then face else null end, \
+             case when $7 = 1 then premium else null end, \
+             cast(sum(calls) as bigint), cast(sum(requests) as bigint), cast(sum(maybe) as bigint), \
+             cast(sum(maybe_units) as bigint), cast(sum(maybe_dollars) as bigint), \
+             cast(sum(failed) as bigint), cast(sum(estimated) as bigint), \
+             cast(sum(tokens_in) as bigint), cast(sum(tokens_cached) as bigint), \
+             cast(sum(tokens_out) as bigint), cast(sum(tokens_reasoning) as bigint), \
+             cast(sum(units) as bigint), cast(sum(dollars) as bigint), \
+             cast(sum(duration_ms) as bigint) \
+             from span join ", $source, " as calls on time >= starts and time < ends \
+             where (cast($8 as text) = '[]' or key in (", $keys, ")) \
+             and (cast($9 as text) = '[]' or project in (", $projects, ")) \
+             and (cast($10 as text) = '[]' or model in (", $models, ")) \
+             group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7 limit $11 offset $12"
+        )
+    };
+    (sqlite $source:literal) => {
+        sums!(
+            "select value ->> 0 as starts, value ->> 1 as ends \
+             from json_each($1)",
+            "select value from json_each($8)",
+            "select value from json_each($9)",
+            "select value from json_each($10)",
+            $source
+        )
+    };
+    (postgres $source:literal) => {
+        sums!(
+            "select cast(value ->> 0 as bigint) as starts, cast(value ->> 1 as bigint) as ends \
+             from jsonb_array_elements(cast(cast($1 as text) as jsonb))",
+            "select jsonb_array_elements_text(cast(cast($8 as text) as jsonb))",
+            "select jsonb_array_elements_text(cast(cast($9 as text) as jsonb))",
+            "select jsonb_array_elements_text(cast(cast($10 as text) as jsonb))",
+            $source
+        )
+    };
+    (hours $engine:ident) => {
+        sums!($engine "(select hour as time, * from usage_hour)")
+    };
+    (rows $engine:ident) => {
+        sums!($engine "(select at as time, key, project, model, upstream, face, premium, \
+            1 as calls, requests, case when billed = 'maybe' then 1 else 0 end as maybe, \
+            case when billed = 'maybe' then units else 0 end as maybe_units, \
+            case when billed = 'maybe' then dollars else 0 end as maybe_dollars, \
+            case when outcome = 'ok' then 0 else 1 end as failed, estimated, tokens_in, tokens_cached, \
+            tokens_out, tokens_reasoning, units, dollars, duration_ms from ledger)")
+    };
+}
+
+impl Ledger {
+    /// The lines of a report, by their spans and names. There are no lines for spans without calls.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn report(
+        &self,
+        report: &Report,
+        deadline: Instant,
+    ) -> Result<Vec<Found>, StoreError> {
+        let report = report.clone();
+        let read = async move |transaction: &Transaction<'_>| {
+            let sql = match (transaction.is_postgres(), report.source) {
+                (false, Source::Hours) => sums!(hours sqlite),
+                (false, Source::Rows) => sums!(rows sqlite),
+                (true, Source::Hours) => sums!(hours postgres),
+                (true, Source::Rows) => sums!(rows postgres),
+            };
+            let spans = report.spans.iter().map(|span| [span.start, span.end]);
+            let spans = json(&spans.collect::<Vec<_>>());
+            let names = [&report.keys, &report.projects, &report.models].map(json);
+            let is_by = |dimension| i64::from(report.by.contains(&dimension)).into();
+            let [keys, projects, models] = &names;
+            let values = [
+                (&spans).into(),
+                is_by(Dimension::Key),
+                is_by(Dimension::Project),
+                is_by(Dimension::Model),
+                is_by(Dimension::Upstream),
+                is_by(Dimension::Face),
+                is_by(Dimension::Premium),
+                keys.into(),
+                projects.into(),
+                models.into(),
+                report.most.into(),
+                report.skipped.into(),
+            ];
+            let rows = transaction.query(sql, &values).await?;
+            rows.into_iter().map(Found::of).collect()
+        };
+        self.database.read(deadline, read).await
+    }
+}
+
+fn json<T: serde::Serialize>(values: &Vec<T>) -> String {
+    serde_json::to_string(values).unwrap_or_default()
+}
+
+impl Found {
+    fn of(mut row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            start: row.integer(0)?,
+            key: row.optional_text(1)?,
+            project: row.optional_text(2)?,
+            model: row.optional_text(3)?,
+            upstream: row.optional_text(4)?,
+            face: row.optional_text(5)?,
+            is_premium: row.optional_integer(6)?.map(|premium| premium != 0),
+            sums: Sums {
+                calls: row.integer(7)?,
+                requests: row.integer(8)?,
+                maybe: row.integer(9)?,
+                maybe_units: row.integer(10)?,
+                maybe_dollars: row.integer(11)?,
+                failed: row.integer(12)?,
+                estimated: row.integer(13)?,
+                tokens_in: row.integer(14)?,
+                tokens_cached: row.integer(15)?,
+                tokens_out: row.integer(16)?,
+                tokens_reasoning: row.integer(17)?,
+                units: row.integer(18)?,
+                dollars: row.integer(19)?,
+                duration_ms: row.integer(20)?,
+            },
+        })
+    }
+}
