@@ -3,6 +3,7 @@
 mod balance;
 mod refresh;
 mod reload;
+mod roster;
 mod sweep;
 
 use std::fmt::Debug;
@@ -190,6 +191,7 @@ impl Application {
     pub async fn run(self) -> io::Result<()> {
         actix_web::rt::spawn(sweep::keep_up(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(refresh::keep_up(Arc::clone(&self.gateway)));
+        actix_web::rt::spawn(roster::keep_up(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(keep_books(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(keep_ledger_short(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(balance::keep_up(self.gateway));

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use fal_gateway::cli::args::{Cli, Command, KeysCommand};
 use fal_gateway::cli::{
-    chat, check, completions, demo, doctor, emulator, eval, explain, health, init, keys, launch,
-    man, models, serve, store, terminal,
+    accounts, chat, check, completions, demo, doctor, emulator, eval, explain, health, init, keys,
+    launch, man, models, serve, store, terminal,
 };
 use fal_gateway::observe::logging;
 
@@ -40,9 +40,11 @@ fn run(command: Command, out: &mut impl Write) -> io::Result<u8> {
         Command::Doctor(args) => doctor::doctor(&args, out),
         Command::Health(args) => health::health(&args, out),
         Command::Keys(args) => match args.command {
-            KeysCommand::New { name } => keys::new_key(name.as_deref(), out),
             KeysCommand::Hash => keys::hash_key(&mut io::stdin().lock(), out),
+            command => accounts::keys(command, out),
         },
+        Command::Projects(args) => accounts::projects(args.command, out),
+        Command::Replicas(args) => accounts::replicas(&args.overrides.to_sources(), out),
         Command::Store(args) => store::store(&args.command, &args.overrides.to_sources(), out),
         Command::Launch(args) => launch::launch(&args, out),
         Command::Init(args) if args.file.as_os_str() == "-" => init::print_template(out),

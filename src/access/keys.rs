@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::ModelRules;
 use super::limits::{Limiter, Limiters, Owner, RateLimits};
 use super::purses::{Purse, Purses};
+use super::roster::Roster;
 use crate::config::{Config, Key, KeyHash, Scope};
 
 /// The keys that open the gateway.
@@ -29,6 +30,8 @@ use crate::config::{Config, Key, KeyHash, Scope};
 #[derive(Debug, Default)]
 pub struct ClientKeys {
     by_hash: HashMap<[u8; 32], Entry>,
+    /// Whether there were keys once, also where none of them opens any more.
+    asks_for_keys: bool,
 }
 
 /// A key under one of its hashes.
@@ -43,6 +46,8 @@ struct Entry {
 #[derive(Debug)]
 pub struct ClientKey {
     pub id: ClientKeyId,
+    /// Whether it stands in the store rather than in the file.
+    pub is_stored: bool,
     project: Option<Arc<Project>>,
     /// None for all.
     scopes: Option<Vec<Scope>>,
@@ -58,7 +63,7 @@ pub struct ClientKey {
 /// What several keys have in common.
 #[derive(Debug)]
 pub struct Project {
-    name: Arc<str>,
+    pub name: Arc<str>,
     models: ModelRules,
     disabled: bool,
     limiter: Option<Arc<Limiter>>,
@@ -87,47 +92,75 @@ impl ClientKeys {
             let key = Arc::new(ClientKey::unlimited(ClientKeyId::of(hash)));
             (*hash.sha256(), Entry { key, until: None })
         });
+        let by_hash: HashMap<_, _> = entries.collect();
         Self {
-            by_hash: entries.collect(),
+            asks_for_keys: !by_hash.is_empty(),
+            by_hash,
         }
     }
 
-    /// All client keys that are configured, with their limits and budgets from now on.
-    pub fn of(config: &Config, limiters: &Limiters, purses: &Purses) -> Self {
+    /// All client keys of the file and of the store, with their limits and budgets from now on. A key
+    /// of the store whose project is not there opens nothing.
+    pub fn of(config: &Config, roster: &Roster, limiters: &Limiters, purses: &Purses) -> Self {
         let mut keys = Self::new(&config.auth.keys);
-        let projects: BTreeMap<&str, Arc<Project>> = config
-            .projects
-            .iter()
-            .map(|project| {
-                (
-                    project.name.as_str(),
-                    Arc::new(Project::of(project, limiters, purses)),
-                )
+        let stored = roster.projects.values().map(|stored| {
+            let is_closed = stored.archived_at.is_some();
+            (&stored.project, is_closed)
+        });
+        let configured = config.projects.iter().map(|project| (project, false));
+        // Those of the file come last, and hold.
+        let projects: BTreeMap<&str, Arc<Project>> = stored
+            .chain(configured)
+            .map(|(project, is_closed)| {
+                let mut known = Project::of(project, limiters, purses);
+                known.disabled |= is_closed;
+                (project.name.as_str(), Arc::new(known))
             })
             .collect();
+        let project_of = |key: &Key| {
+            let name = key.project.as_deref();
+            name.map(|name| projects.get(name).cloned())
+        };
         for key in &config.keys {
-            let project = key.project.as_deref().and_then(|name| projects.get(name));
-            let known = Arc::new(ClientKey::of(key, project.cloned(), limiters, purses));
-            if let Some(hash) = &key.previous_hash {
-                let entry = Entry {
-                    key: Arc::clone(&known),
-                    until: key.previous_until,
-                };
-                keys.by_hash.insert(*hash.sha256(), entry);
-            }
-            let entry = Entry {
-                key: known,
-                until: None,
-            };
-            keys.by_hash.insert(*key.hash.sha256(), entry);
+            let project = project_of(key).flatten();
+            let known = ClientKey::of(key, project, limiters, purses);
+            keys.add(key, known);
         }
+        for stored in roster.beside(config).0 {
+            let key = &stored.key;
+            let (project, is_lost) = match project_of(key) {
+                None => (None, false),
+                Some(project) => (project.clone(), project.is_none()),
+            };
+            let mut known = ClientKey::of(key, project, limiters, purses);
+            known.is_stored = true;
+            known.disabled |= is_lost;
+            keys.add(key, known);
+        }
+        keys.asks_for_keys |= !keys.by_hash.is_empty() || !roster.is_empty();
         keys
     }
 
-    /// Whether no key is configured. Then no key verifies either: whether
-    /// callers without a key are served is the operator's choice, not ours.
+    fn add(&mut self, key: &Key, known: ClientKey) {
+        let known = Arc::new(known);
+        if let Some(hash) = &key.previous_hash {
+            let entry = Entry {
+                key: Arc::clone(&known),
+                until: key.previous_until,
+            };
+            self.by_hash.insert(*hash.sha256(), entry);
+        }
+        let entry = Entry {
+            key: known,
+            until: None,
+        };
+        self.by_hash.insert(*key.hash.sha256(), entry);
+    }
+
+    /// Whether there was never a key. Then no key verifies either: whether callers without a key are
+    /// served is the operator's choice, not ours.
     pub fn is_empty(&self) -> bool {
-        self.by_hash.is_empty()
+        !self.asks_for_keys
     }
 
     /// The key that was presented, if it is one of ours and opens at this time.
@@ -159,6 +192,7 @@ impl ClientKey {
     fn unlimited(id: ClientKeyId) -> Self {
         Self {
             id,
+            is_stored: false,
             project: None,
             scopes: None,
             models: None,
@@ -190,6 +224,7 @@ impl ClientKey {
             limiters: own.into_iter().chain(shared).collect(),
             purses,
             project,
+            is_stored: false,
             scopes: Some(key.scopes.clone()),
             models: Some(ModelRules::new(&key.models, key.premium)),
             expires: key.expires,
@@ -358,7 +393,8 @@ mod tests {
     fn configured(text: &str) -> ClientKeys {
         let sources = Sources::default().with_file("keys.toml", text);
         let config = Config::load(&sources).unwrap();
-        ClientKeys::of(&config, &Limiters::default(), &Purses::default())
+        let roster = Roster::default();
+        ClientKeys::of(&config, &roster, &Limiters::default(), &Purses::default())
     }
 
     #[test]

@@ -7,6 +7,8 @@ pub mod known;
 pub mod limits;
 pub mod models;
 pub mod purses;
+pub mod roster;
+pub mod secret;
 pub mod shares;
 
 pub use failures::Failures;
@@ -15,4 +17,5 @@ pub use known::{KeyPrint, KnownKeys};
 pub use limits::{Limiter, Limiters};
 pub use models::ModelRules;
 pub use purses::Purses;
+pub use roster::Roster;
 pub use shares::{Holder, Seat, Shares};

@@ -4,7 +4,9 @@
 //! else writes there. What the store decides is decided by [`crate::budget::books`]; `tables` only
 //! loads rows, locks them, and writes them back.
 
+pub mod keys;
 mod ledger;
+pub mod presence;
 mod tables;
 
 pub use ledger::{LedgerWriter, Retention, keep_ledger_short};
@@ -19,9 +21,9 @@ use crate::access::purses::{Page, Purses};
 use crate::store::{Database, StoreError};
 use tables::Row;
 
-/// How often news are told without anybody waiting for it. The ledger is written once a second beside
-/// it, so that a gateway keeps to four transactions a second.
-const TICK: Duration = Duration::from_millis(350);
+/// How often news are told without anybody waiting for it. The ledger is written and changed keys are
+/// asked for once a second beside it, so that a gateway keeps to four transactions a second.
+const TICK: Duration = Duration::from_millis(500);
 /// How long a store that has failed is left alone.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long the store has for one transaction. Nobody waits as long: who does is told before that

@@ -316,7 +316,7 @@ async fn sweep_window(
 }
 
 /// The time on the store's clock, in milliseconds since 1970.
-async fn now_ms(transaction: &Transaction<'_>) -> Result<i64, StoreError> {
+pub(super) async fn now_ms(transaction: &Transaction<'_>) -> Result<i64, StoreError> {
     if !transaction.is_postgres() {
         return Ok(Timestamp::now().as_millisecond());
     }

@@ -16,7 +16,7 @@ use crate::access::{ClientKey, ClientKeys, KeyPrint, KnownKeys, Refused};
 use crate::config::Scope;
 use crate::engine::terms::TermsOwner;
 use crate::translate::plan::Target;
-use crate::translate::problem::{Problem, ProblemKind};
+use crate::translate::problem::{Problem, ProblemKind, Source};
 use crate::upstream::FalKey;
 
 /// Headers that hold nothing but a key, as other APIs have them. They go before `Authorization`.
@@ -81,6 +81,15 @@ impl Denial {
 }
 
 impl Access {
+    /// Whether there are client keys, or may be.
+    pub fn knows_keys(&self) -> bool {
+        match self {
+            Self::Keys { .. } => true,
+            Self::Open { .. } => false,
+            Self::PassThrough { clients } => !clients.is_empty(),
+        }
+    }
+
     /// The gateway's own fal key, if it has one.
     pub fn own_fal_key(&self) -> Option<&FalKey> {
         match self {
@@ -176,9 +185,15 @@ impl Context {
     pub fn admit(&self, request: &HttpRequest, scope: Scope) -> Result<Caller, ApiError> {
         let mut caller = match self.snapshot.access.admit(request.headers()) {
             Ok(caller) => caller,
+            // It may be one of the store's.
+            Err(_) if !self.gateway.knows_roster() => return Err(keys_unknown()),
             Err(Denial::WrongKey(error)) => return Err(self.count_failure(request, error)),
             Err(denial) => return Err(denial.into_error()),
         };
+        let is_stored = caller.key.as_ref().is_some_and(|key| key.is_stored);
+        if is_stored && self.gateway.is_roster_stale(&self.snapshot.config.auth) {
+            return Err(keys_unknown());
+        }
         if let Some(key) = caller.key.as_ref().filter(|key| !key.is_for(scope)) {
             return Err(missing_scope(key, scope));
         }
@@ -364,6 +379,20 @@ fn model_not_allowed(key: &ClientKey, model: &str) -> ApiError {
     );
     let problem = Problem::new(ProblemKind::Forbidden, "model_not_found", message);
     problem.about("model").into()
+}
+
+/// While nobody knows which keys there are.
+fn keys_unknown() -> ApiError {
+    let problem = Problem::new(
+        ProblemKind::Overloaded,
+        "store_unavailable",
+        "The gateway cannot reach the store with its keys. Nothing was sent; try again in a second.",
+    );
+    ApiError::from(Problem {
+        source: Source::Gateway,
+        retry_after_s: Some(1),
+        ..problem
+    })
 }
 
 fn missing_scope(key: &ClientKey, scope: Scope) -> ApiError {

@@ -4,9 +4,9 @@
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -14,8 +14,9 @@ use super::auth::Caller;
 use super::console::Door;
 use super::repeated::PaidFailures;
 use super::snapshot::{Lasting, Snapshot};
-use crate::access::{Failures, Holder, KnownKeys, Purses, Seat, Shares};
-use crate::config::{Captured, Config};
+use crate::access::roster::News;
+use crate::access::{Failures, Holder, KnownKeys, Purses, Roster, Seat, Shares};
+use crate::config::{self, Captured, Config};
 use crate::console::sessions::Sessions;
 use crate::observe::calls::CallQueue;
 use crate::observe::metrics::Metrics;
@@ -35,6 +36,12 @@ pub struct Gateway {
     /// Held while another snapshot is made out of what there is.
     replacing: Mutex<()>,
     lasting: Lasting,
+    /// How far the keys of the store are known.
+    known: watch::Sender<Known>,
+    /// What was said to contradict the file.
+    contradictions: Mutex<Vec<String>>,
+    /// Told when somebody has changed them here.
+    keys_changed: Notify,
     /// When the limits' time began.
     pub since: Instant,
     /// Wrong keys, by the address that showed them.
@@ -56,6 +63,17 @@ pub struct Gateway {
     idle: Notify,
 }
 
+/// How far the keys of the store are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// The store is being asked for the first time.
+    Awaited,
+    /// It was asked in vain.
+    Not,
+    /// It was asked at this time.
+    Since(Instant),
+}
+
 /// The moments of a shutdown.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
@@ -74,6 +92,8 @@ pub struct Shutdown {
 pub enum BuildError {
     #[error("fal.key holds characters that no HTTP header can carry")]
     FalKey,
+    #[error("{0}")]
+    Contradiction(String),
     #[error("cannot set up metrics")]
     Metrics(#[from] prometheus::Error),
     #[error("the system gives no random numbers")]
@@ -117,9 +137,16 @@ impl Gateway {
     pub fn new(config: Config) -> Result<Self, BuildError> {
         let lasting = Lasting::new(&config)?;
         let snapshot = Snapshot::new(config, 1, &lasting)?;
+        let known = match snapshot.config.has_store() {
+            true => Known::Awaited,
+            false => Known::Since(Instant::now()),
+        };
         let gateway = Self {
             lasting,
             id: Uuid::now_v7().simple().to_string().into(),
+            known: watch::Sender::new(known),
+            contradictions: Mutex::default(),
+            keys_changed: Notify::new(),
             since: Instant::now(),
             failures: Failures::default(),
             paid_failures: PaidFailures::default(),
@@ -144,7 +171,9 @@ impl Gateway {
     /// See [`BuildError`]; the old settings hold then.
     pub fn replace(&self, config: Config) -> Result<u64, BuildError> {
         let _alone = self.replacing.lock();
-        let version = self.snapshot().version.saturating_add(1);
+        let running = self.snapshot();
+        self.refuse_contradictions(&running.config, &config)?;
+        let version = running.version.saturating_add(1);
         self.put(config, version)?;
         Ok(version)
     }
@@ -166,9 +195,114 @@ impl Gateway {
         put
     }
 
+    /// Has requests that begin from now on know what has changed in the store. The settings are the
+    /// same, and so is their number.
+    ///
+    /// # Errors
+    /// See [`BuildError`]; what was known before holds then.
+    pub fn take_news(&self, news: News) -> Result<(), BuildError> {
+        let _alone = self.replacing.lock();
+        let old = self.lasting.roster();
+        let next = match &old {
+            Some(old) if !news.is_all => old.with(news),
+            Some(_) | None => Roster::default().with(news),
+        };
+        self.lasting.set_roster(Some(Arc::new(next)));
+        let current = self.snapshot();
+        let put = self.put(current.config.clone(), current.version);
+        if put.is_err() {
+            self.lasting.set_roster(old);
+        }
+        put
+    }
+
+    /// The keys and projects of the store, as far as they are known.
+    pub fn roster(&self) -> Arc<Roster> {
+        self.lasting.roster().unwrap_or_default()
+    }
+
+    /// The last change of them that is known; less than any where none is.
+    pub fn roster_revision(&self) -> i64 {
+        let roster = self.lasting.roster();
+        roster.map_or(-1, |roster| roster.revision)
+    }
+
+    /// Says when the store was asked that has now told which keys it has.
+    pub fn keys_heard(&self, asked: Instant) {
+        self.known.send_replace(Known::Since(asked));
+    }
+
+    /// Says that the store has not told which keys it has.
+    pub fn keys_unheard(&self) {
+        self.known.send_if_modified(|known| {
+            let is_first = *known == Known::Awaited;
+            if is_first {
+                *known = Known::Not;
+            }
+            is_first
+        });
+    }
+
+    /// Has the store asked soon which keys it has now.
+    pub fn want_keys(&self) {
+        self.keys_changed.notify_one();
+    }
+
+    /// Waits until somebody wants to know which keys the store has now.
+    pub async fn keys_wanted(&self) {
+        self.keys_changed.notified().await;
+    }
+
+    /// Waits at the start until the store has told which keys it has, or has failed to.
+    pub async fn until_keys_are_known(&self) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        if *self.known.borrow() != Known::Awaited {
+            return;
+        }
+        let mut known = self.known.subscribe();
+        let told = known.wait_for(|known| *known != Known::Awaited);
+        let _ = tokio::time::timeout(PATIENCE, told).await;
+    }
+
+    /// Whether the store has told which keys it has, if there is one.
+    pub fn knows_roster(&self) -> bool {
+        matches!(*self.known.borrow(), Known::Since(_))
+    }
+
+    /// Whether that is so long ago that its keys are not taken any more.
+    pub fn is_roster_stale(&self, settings: &config::Auth) -> bool {
+        let most = settings.max_staleness;
+        let known = *self.known.borrow();
+        matches!(known, Known::Since(asked) if asked.elapsed() > most)
+    }
+
     /// What the public lists say of models.
     pub fn lists(&self) -> Arc<PublicLists> {
         self.lasting.lists()
+    }
+
+    /// A key of the store must not lose its place to a file by mistake. What contradicted the store
+    /// before the file was read again stays as it is.
+    fn refuse_contradictions(&self, running: &Config, new: &Config) -> Result<(), BuildError> {
+        let roster = self.roster();
+        let (_, before) = roster.beside(running);
+        let (_, mut sentences) = roster.beside(new);
+        sentences.retain(|sentence| !before.contains(sentence));
+        match sentences.is_empty() {
+            true => Ok(()),
+            false => Err(BuildError::Contradiction(sentences.join("\n"))),
+        }
+    }
+
+    /// Says once what contradicts the file.
+    fn tell_contradictions(&self, config: &Config) {
+        let (_, sentences) = self.roster().beside(config);
+        let told = self.contradictions.lock();
+        let mut told = told.unwrap_or_else(PoisonError::into_inner);
+        for sentence in sentences.iter().filter(|sentence| !told.contains(sentence)) {
+            tracing::error!("{sentence}");
+        }
+        *told = sentences;
     }
 
     fn put(&self, config: Config, version: u64) -> Result<(), BuildError> {
@@ -178,8 +312,9 @@ impl Gateway {
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        *current = snapshot;
+        *current = Arc::clone(&snapshot);
         drop(current);
+        self.tell_contradictions(&snapshot.config);
         self.lasting.limiters.prune();
         self.lasting.purses.prune();
         Ok(())

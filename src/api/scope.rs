@@ -80,6 +80,7 @@ pub async fn enter(
         // The connection is closed in a moment, and drops this.
         return std::future::pending().await;
     }
+    worker.gateway.until_keys_are_known().await;
     let context = Context::of(&worker);
     let gateway = &context.gateway;
     paths::correct(&mut request);

@@ -12,7 +12,7 @@ use super::auth::{Access, presented_key};
 use super::catalogue::changes;
 use super::gateway::{BuildError, Shutdown};
 use super::lists;
-use crate::access::{ClientKeys, Limiters, Purses};
+use crate::access::{ClientKeys, Limiters, Purses, Roster};
 use crate::config::{self, Config, MissingFinal, Prefer, UsageCount, WhenGone};
 use crate::engine::count::TokenCounter;
 use crate::engine::observed::Observed;
@@ -75,6 +75,8 @@ pub struct Lasting {
     pub responses: Responses,
     /// What the public lists say of models.
     lists: RwLock<Arc<PublicLists>>,
+    /// The keys and projects of the store; `None` before they are known.
+    roster: RwLock<Option<Arc<Roster>>>,
     /// What keys are derived with where the operator has set nothing for it.
     drawn_secret: Secret,
 }
@@ -106,6 +108,7 @@ impl Lasting {
             responses: Responses::new(store.clone(), config.store.most_bytes()),
             store,
             lists: RwLock::new(Arc::new(kept.unwrap_or_default())),
+            roster: RwLock::default(),
             drawn_secret: Secret::new(drawn.expose()),
         })
     }
@@ -116,6 +119,18 @@ impl Lasting {
     pub fn lists(&self) -> Arc<PublicLists> {
         let lists = self.lists.read();
         Arc::clone(&lists.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The keys and projects of the store, if they are known.
+    pub fn roster(&self) -> Option<Arc<Roster>> {
+        let roster = self.roster.read();
+        roster.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has every snapshot from now on know these keys and projects of the store.
+    pub fn set_roster(&self, roster: Option<Arc<Roster>>) {
+        let held = self.roster.write();
+        *held.unwrap_or_else(PoisonError::into_inner) = roster;
     }
 
     /// Has every snapshot from now on know what these lists say.
@@ -170,10 +185,15 @@ impl Snapshot {
 fn access(config: &Config, lasting: &Lasting) -> Result<Access, BuildError> {
     let fal = config.fal.key.as_ref().map(FalKey::new);
     let fal = fal.map(|key| key.ok_or(BuildError::FalKey)).transpose()?;
-    let clients = ClientKeys::of(config, &lasting.limiters, &lasting.purses);
+    let roster = lasting.roster();
+    let may_have_keys = config.has_store() && !config.auth.allow_unauthenticated;
+    // Nobody comes in without a key before it is known whether there are any.
+    let is_closed = may_have_keys && (roster.is_none() || config.beyond().is_some());
+    let roster = roster.unwrap_or_default();
+    let clients = ClientKeys::of(config, &roster, &lasting.limiters, &lasting.purses);
     Ok(match fal {
         None => Access::PassThrough { clients },
-        Some(fal) if clients.is_empty() => Access::Open { fal },
+        Some(fal) if clients.is_empty() && !is_closed => Access::Open { fal },
         Some(fal) => Access::Keys { clients, fal },
     })
 }

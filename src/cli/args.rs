@@ -3,6 +3,8 @@
 //! Only their form is known here. What an address or URL may look like is the
 //! business of the settings, which judge flags like any other source.
 
+mod accounts;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -11,6 +13,11 @@ use clap_complete::Shell;
 use secrecy::SecretString;
 
 use crate::config::{Dialect, Override, Sources};
+
+pub use accounts::{
+    KeysArgs, KeysCommand, NewKeyArgs, ProjectsArgs, ProjectsCommand, ReplicasArgs, Rules,
+    SecretArgs,
+};
 
 /// OpenAI's and Anthropic's APIs in front of fal.ai's language models.
 #[derive(Debug, Parser)]
@@ -64,8 +71,12 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Ask a running gateway whether it takes requests; exit with 1 if it does not.
     Health(HealthArgs),
-    /// Make or hash a client key.
+    /// Make, list, change and take back client keys.
     Keys(KeysArgs),
+    /// List, add, change and close projects, to which keys belong.
+    Projects(ProjectsArgs),
+    /// List the gateways on the store.
+    Replicas(ReplicasArgs),
     /// Look at the store, or bring its tables up to date.
     Store(StoreArgs),
     /// Start a client that is pointed at a running gateway; without a name, list the clients.
@@ -409,25 +420,6 @@ pub struct HealthArgs {
     /// Configuration file [default: fal-gateway.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct KeysArgs {
-    #[command(subcommand)]
-    pub command: KeysCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum KeysCommand {
-    /// Make a client key; it is shown once, and only its hash is configured.
-    New {
-        /// What the key goes by in logs
-        #[arg(long, value_name = "N")]
-        name: Option<String>,
-    },
-    /// Print the hash of a key read from standard input.
-    #[command(after_help = "Example:\n  fal-gateway keys hash < key.txt")]
-    Hash,
 }
 
 #[derive(Debug, Args)]

@@ -2,9 +2,10 @@
 
 use std::io::{self, BufRead, Write};
 
-use ring::rand::{SecureRandom, SystemRandom};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::check::BAD_SETTINGS;
+use crate::access::secret;
 use crate::config::KeyHash;
 
 /// Prints a new key, and the line that lets it in.
@@ -14,7 +15,8 @@ use crate::config::KeyHash;
 /// Those of writing, and of a system without randomness.
 pub fn new_key(name: Option<&str>, out: &mut impl Write) -> io::Result<u8> {
     let key = random_key()?;
-    let hash = KeyHash::of(&key);
+    let key = key.expose_secret();
+    let hash = KeyHash::of(key);
     let Some(hash) = (match name {
         Some(name) => hash.named(name),
         None => Some(hash),
@@ -60,14 +62,12 @@ pub fn hash_key(input: &mut impl BufRead, out: &mut impl Write) -> io::Result<u8
     Ok(0)
 }
 
-/// 256 random bits in hex behind a prefix that secret scanners can look for.
-fn random_key() -> io::Result<String> {
-    let mut bytes = [0u8; 32];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| io::Error::other("the system has no randomness to offer"))?;
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("sk-fg-{digits}"))
+/// A new key.
+///
+/// # Errors
+/// When the system has no randomness.
+pub(super) fn random_key() -> io::Result<SecretString> {
+    secret::draw().ok_or_else(|| io::Error::other("the system has no randomness to offer"))
 }
 
 #[cfg(test)]
@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn no_two_keys_are_equal() {
-        let pair = [(); 2].map(|()| random_key().expect("the system has randomness"));
-        assert_ne!(pair.first(), pair.last());
+        let draw = || random_key().expect("the system has randomness");
+        assert_ne!(draw().expose_secret(), draw().expose_secret());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What `fal-gateway` can be told to do, one file per command.
 
+pub mod accounts;
 pub mod args;
 pub mod chat;
 pub mod check;

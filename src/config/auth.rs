@@ -1,10 +1,11 @@
 //! Who may call, as far as the operator says: hashes of client keys.
 
 use std::fmt;
+use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 
-use super::kinds::{Count, HashedKey, List, Optional, Switch, ZeroMeansNone};
+use super::kinds::{Count, HashedKey, List, Optional, Span, Switch, ZeroMeansNone};
 use super::settings::settings;
 
 settings! {
@@ -18,6 +19,9 @@ settings! {
         /// Wrong keys from one address in a minute, after which only keys that are known to be right
         /// are let in from there, and others get status 429; `0` for no limit.
         max_failures: Option<usize>, ZeroMeansNone(Count(0, 1_000_000)), default "20", reload live;
+        /// How long keys of the store are taken after it was last reached; longer than this it may be
+        /// that one was revoked. Keys of the file are always taken.
+        max_staleness: Duration, Span("2s", "24h"), default "5m", reload live;
         /// Spend `fal.key` for anyone who can connect: allows listening beyond this machine
         /// without client keys, for instance behind a proxy that checks callers.
         allow_unauthenticated: bool, Switch, default "false", flag "--open", reload restart;

@@ -270,7 +270,9 @@ fn key_in_file(text: &str) -> Option<SecretString> {
 
 fn refuse_giving_credit_away(config: &Config, reader: &mut Reader) {
     let pays = config.fal.key.is_some() || config.fal.key_file.is_some();
-    let asks_nobody = config.client_keys() == 0 && !config.auth.allow_unauthenticated;
+    // Keys of a store are asked for even where there are none yet.
+    let asks_nobody =
+        config.client_keys() == 0 && !config.has_store() && !config.auth.allow_unauthenticated;
     if let Some((setting, listen)) = config.beyond().filter(|_| pays && asks_nobody) {
         reader.contradiction(
             setting,

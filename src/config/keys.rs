@@ -1,9 +1,12 @@
 //! Client keys with what they may do, and the projects that they belong to.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 use jiff::Timestamp;
+use serde_json::json;
 
+use super::auth::is_key_name;
 use super::kinds::{
     Budget, Choice, Count, KeyName, List, Moment, Optional, Pattern, PlainHash, Switch,
 };
@@ -79,6 +82,59 @@ record! {
     }
 }
 
+impl Key {
+    /// All fields but the hashes, as [`Key::of_json`] reads them.
+    pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
+        let scopes: Vec<_> = self.scopes.iter().map(|scope| scope.word()).collect();
+        object([
+            ("name", json!(self.name)),
+            ("project", json!(self.project)),
+            ("scopes", json!(scopes)),
+            ("models", texts(&self.models)),
+            ("premium", json!(self.premium)),
+            ("requests_per_minute", json!(self.requests_per_minute)),
+            ("tokens_per_minute", json!(self.tokens_per_minute)),
+            ("concurrency", json!(self.concurrency)),
+            ("budgets", texts(&self.budgets)),
+            ("expires", json!(self.expires.map(|at| at.to_string()))),
+            (
+                "previous_until",
+                json!(self.previous_until.map(|at| at.to_string())),
+            ),
+            ("disabled", json!(self.disabled)),
+        ])
+    }
+}
+
+impl Project {
+    /// All fields, as [`Project::of_json`] reads them.
+    pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
+        object([
+            ("name", json!(self.name)),
+            ("models", texts(&self.models)),
+            ("premium", json!(self.premium)),
+            ("requests_per_minute", json!(self.requests_per_minute)),
+            ("tokens_per_minute", json!(self.tokens_per_minute)),
+            ("concurrency", json!(self.concurrency)),
+            ("budgets", texts(&self.budgets)),
+            ("disabled", json!(self.disabled)),
+        ])
+    }
+}
+
+fn object<const N: usize>(
+    fields: [(&str, serde_json::Value); N],
+) -> serde_json::Map<String, serde_json::Value> {
+    let fields = fields.into_iter();
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn texts(items: &[impl ToString]) -> serde_json::Value {
+    items.iter().map(ToString::to_string).collect()
+}
+
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -108,6 +164,19 @@ pub struct ModelPattern {
     pub excludes: bool,
     /// The id, in which `*` stands for any letters.
     pub text: String,
+}
+
+/// As it can be read again.
+impl fmt::Display for ModelPattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.excludes { "!" } else { "" };
+        write!(formatter, "{sign}{}", self.text)
+    }
+}
+
+/// Whether a text can be the name of a key or a project.
+pub fn can_name(text: &str) -> bool {
+    is_key_name(text)
 }
 
 /// Reports keys and projects that do not go together; each sentence names both places.
@@ -174,17 +243,24 @@ fn refuse_equal_budgets(config: &Config, reader: &mut Reader) {
     let projects = config.projects.iter();
     let projects = projects.map(|one| ("project", &one.name, &one.budgets, &one.origin));
     for (what, name, budgets, origin) in keys.chain(projects) {
-        let mut known: HashMap<String, &Terms> = HashMap::new();
-        for terms in budgets {
-            if let Some(first) = known.insert(terms.name(), terms) {
-                let sentence = format!(
-                    "the {what} `{name}` has the budgets `{first}` and `{terms}`, which count the \
-                     same; keep one of them."
-                );
-                reader.complain(origin, sentence);
-            }
+        for (first, second) in equal_budgets(budgets) {
+            let sentence = format!(
+                "the {what} `{name}` has the budgets `{first}` and `{second}`, which count the same; \
+                 keep one of them."
+            );
+            reader.complain(origin, sentence);
         }
     }
+}
+
+/// Pairs of budgets that count the same in the same time.
+pub fn equal_budgets(budgets: &[Terms]) -> Vec<(&Terms, &Terms)> {
+    let mut known: HashMap<String, &Terms> = HashMap::new();
+    let pairs = budgets.iter().filter_map(|terms| {
+        let first = known.insert(terms.name(), terms)?;
+        Some((first, terms))
+    });
+    pairs.collect()
 }
 
 fn refuse_equal_names(config: &Config, reader: &mut Reader) {

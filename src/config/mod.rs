@@ -54,7 +54,7 @@ pub use console::{Captured, Console};
 pub use egress::{CaFile, Proxy};
 pub use fal::{Fal, MissingFinal, Prefer, Upstream, WhenGone};
 pub use fold::Fold;
-pub use keys::{Key, ModelPattern, Project, Scope};
+pub use keys::{Key, ModelPattern, Project, Scope, can_name, equal_budgets};
 pub use ledger::Ledger;
 pub use limits::{Limits, Overflow};
 pub use models::{AddedModel, AddedPrice, Models, Thinking, UnknownModel};
@@ -187,6 +187,11 @@ impl Config {
             _ => Err(problems),
         };
         Inspection { effective, outcome }
+    }
+
+    /// Whether a store is named, which may hold keys.
+    pub fn has_store(&self) -> bool {
+        self.store.path.is_some() || self.store.url.is_some()
     }
 
     /// How many client keys there are.

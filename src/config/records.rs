@@ -27,15 +27,15 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Looks at one item of a list; none if it is no table, or has a field that is not known.
+    /// Looks at a table that goes by this name in problems; none if it is no table, or has a field
+    /// that is not known.
     pub(super) fn open(
+        name: String,
         section: &str,
-        at: usize,
         value: &'a Value,
         known: &[&'static str],
         problems: &mut Problems,
     ) -> Option<Self> {
-        let name = format!("entry {} of {section}", at + 1);
         let origin = origin_of(value).unwrap_or_default();
         let ValueKind::Table(fields) = &value.kind else {
             problems.add(
@@ -82,6 +82,36 @@ impl<'a> Record<'a> {
             }
         }
     }
+}
+
+/// A table as a store or a request has it. What is null is as if it were not there.
+pub(super) fn table_of_json(
+    fields: &serde_json::Map<String, serde_json::Value>,
+    origin: &str,
+) -> Value {
+    let given = fields.iter().filter(|(_, value)| !value.is_null());
+    let fields = given.map(|(name, value)| (name.clone(), value_of_json(value, origin)));
+    let fields: Map<String, Value> = fields.collect();
+    Value::new(Some(&origin.to_owned()), ValueKind::Table(fields))
+}
+
+fn value_of_json(json: &serde_json::Value, origin: &str) -> Value {
+    use serde_json::Value as Json;
+    let kind = match json {
+        Json::Null => ValueKind::Nil,
+        Json::Bool(switch) => ValueKind::Boolean(*switch),
+        // A number that no setting takes stays text, and is refused as such.
+        Json::Number(number) => number
+            .as_i64()
+            .map_or_else(|| ValueKind::String(number.to_string()), ValueKind::I64),
+        Json::String(text) => ValueKind::String(text.clone()),
+        Json::Array(items) => {
+            let items = items.iter().map(|item| value_of_json(item, origin));
+            ValueKind::Array(items.collect())
+        }
+        Json::Object(fields) => return table_of_json(fields, origin),
+    };
+    Value::new(Some(&origin.to_owned()), kind)
 }
 
 /// A field as the reference shows it.
@@ -136,15 +166,42 @@ macro_rules! record {
                 }
             }
 
-            /// Reads every field before giving up, so that all problems are found.
+            /// Reads one item of the list in a file.
             pub(super) fn read(
                 at: usize,
                 value: &::config::Value,
                 problems: &mut $crate::config::Problems,
             ) -> Option<Self> {
+                let name = format!("entry {} of {}", at + 1, $section);
+                Self::read_as(name, value, problems)
+            }
+
+            /// Reads what a store or a request has in JSON, under the names that the file has for
+            /// the fields. `name` is what it goes by in problems, `origin` where it stands.
+            ///
+            /// # Errors
+            /// All that is wrong with it.
+            pub fn of_json(
+                name: String,
+                origin: &str,
+                fields: &::serde_json::Map<String, ::serde_json::Value>,
+            ) -> Result<Self, $crate::config::Problems> {
+                let mut problems = $crate::config::Problems::default();
+                let value = $crate::config::records::table_of_json(fields, origin);
+                let read = Self::read_as(name, &value, &mut problems);
+                read.ok_or(problems)
+            }
+
+            /// Reads every field before giving up, so that all problems are found.
+            fn read_as(
+                name: String,
+                value: &::config::Value,
+                problems: &mut $crate::config::Problems,
+            ) -> Option<Self> {
                 const FIELDS: &[&str] = &[$(stringify!($field)),+];
-                let record =
-                    $crate::config::records::Record::open($section, at, value, FIELDS, problems)?;
+                let record = $crate::config::records::Record::open(
+                    name, $section, value, FIELDS, problems,
+                )?;
                 $(let $field = record.field(
                     stringify!($field), &$kind, None$(.or(Some($default)))?, problems,
                 );)+

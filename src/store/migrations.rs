@@ -36,6 +36,7 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0004_ledger_sqlite.sql"),
         postgres: include_str!("migrations/0004_ledger_postgres.sql"),
     },
+    same(5, "keys", include_str!("migrations/0005_keys.sql")),
 ];
 
 /// A step that both engines take with the same words.

@@ -359,6 +359,18 @@ impl Row {
         }
     }
 
+    /// Bytes or nothing, taken out of the row.
+    ///
+    /// # Errors
+    /// When the column holds something else.
+    pub fn optional_bytes(&mut self, column: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.0.get_mut(column) {
+            Some(Cell::Bytes(bytes)) => Ok(Some(std::mem::take(bytes))),
+            Some(Cell::Null) => Ok(None),
+            _ => Err(unexpected(column)),
+        }
+    }
+
     /// Bytes, taken out of the row.
     ///
     /// # Errors

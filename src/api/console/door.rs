@@ -51,7 +51,7 @@ impl Door {
             return Self::Key;
         }
         let is_for_one = config.beyond().is_none()
-            && config.client_keys() == 0
+            && !snapshot.access.knows_keys()
             && !config.auth.allow_unauthenticated
             && config.server.public_hosts.is_empty()
             && config.server.trusted_proxies.is_empty();

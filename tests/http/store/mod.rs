@@ -2,6 +2,7 @@
 
 mod engines;
 mod files;
+mod keys;
 mod ledger;
 #[cfg(feature = "postgres")]
 mod lines;

@@ -1,0 +1,62 @@
+//! What gateways on one store know of each other.
+
+use super::keys;
+use super::tables::now_ms;
+use crate::access::roster::News;
+use crate::store::{StoreError, Transaction};
+
+/// How recently a gateway was heard that counts as there, in milliseconds. On a file it says so less
+/// often.
+pub const LIVE_MS: i64 = 45_000;
+
+/// A gateway, as the store knows it.
+#[derive(Clone, Debug)]
+pub struct Presence {
+    pub id: String,
+    /// Its version.
+    pub program: String,
+    /// How long ago it was heard, in milliseconds.
+    pub silent_ms: i64,
+    /// What it says of itself, in JSON; empty for one of an earlier version.
+    pub state: String,
+}
+
+/// Says that a gateway is there, and gives what has changed in keys and projects since a number.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn beat(
+    transaction: &Transaction<'_>,
+    gateway: &str,
+    state: &str,
+    since: i64,
+) -> Result<Option<News>, StoreError> {
+    let now = now_ms(transaction).await?;
+    let seen = "insert into gateway (id, program, seen_at, state) values ($1, $2, $3, $4) \
+                on conflict (id) do update set seen_at = excluded.seen_at, state = excluded.state";
+    let version = env!("CARGO_PKG_VERSION");
+    let values = [gateway.into(), version.into(), now.into(), state.into()];
+    transaction.execute(seen, &values).await?;
+    keys::news(transaction, since).await
+}
+
+/// The gateways that are there.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn present(transaction: &Transaction<'_>) -> Result<Vec<Presence>, StoreError> {
+    let now = now_ms(transaction).await?;
+    let sql = "select id, program, seen_at, coalesce(state, '') from gateway \
+               where seen_at > $1 order by id limit 1000";
+    let rows = transaction.query(sql, &[(now - LIVE_MS).into()]).await?;
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(Presence {
+                id: row.text(0)?,
+                program: row.text(1)?,
+                silent_ms: now - row.integer(2)?,
+                state: row.text(3)?,
+            })
+        })
+        .collect()
+}
