@@ -15,6 +15,7 @@ use crate::support::FAL_KEY;
 const CHAT: &str = "/v1/chat/completions";
 const COMPLETIONS: &str = "/v1/completions";
 const RESPONSES: &str = "/v1/responses";
+const MESSAGES: &str = "/v1/messages";
 
 /// fal's limits, short enough to be met.
 const IMPATIENT: &str = "[fal]\nfirst_byte_timeout = \"300ms\"\nidle_timeout = \"300ms\"\n";
@@ -114,6 +115,28 @@ fn good_inputs() -> Vec<Value> {
     ]
 }
 
+fn good_messages() -> Vec<Value> {
+    let saying = |text: &str| json!({"model": "openai/gpt-4o-mini", "max_tokens": 2000, "messages": [{"role": "user", "content": text}]});
+    let look = json!({"name": "look", "input_schema": {"type": "object"}});
+    vec![
+        saying("echo hi"),
+        saying("/emulate empty"),
+        with(saying("long 200"), json!({"max_tokens": 5})),
+        with(
+            saying("echo abcdef"),
+            json!({"stop_sequences": ["cd"], "system": "Be brief."}),
+        ),
+        with(
+            saying("reason"),
+            json!({"thinking": {"type": "enabled", "budget_tokens": 1024}}),
+        ),
+        with(
+            saying("Look"),
+            json!({"tools": [look], "tool_choice": {"type": "any"}}),
+        ),
+    ]
+}
+
 #[actix_web::test]
 async fn answers_fit_whole_and_streamed() {
     let judge = Judge::new();
@@ -152,6 +175,15 @@ async fn answers_fit_whole_and_streamed() {
                 let answer = send(world.post(RESPONSES, &request)).await;
                 assert_eq!(answer.status, 200, "{request}: {:?}", answer.body);
                 judge.judge("POST", RESPONSES, &answer);
+            }
+        }
+        for request in good_messages() {
+            let faults = judge.schema_faults("MessageRequest", &request);
+            assert!(faults.is_empty(), "{request}: {faults:?}");
+            for request in [request.clone(), streamed(&request)] {
+                let answer = send(world.post(MESSAGES, &request)).await;
+                assert_eq!(answer.status, 200, "{request}: {:?}", answer.body);
+                judge.judge("POST", MESSAGES, &answer);
             }
         }
         what_fal_was_asked_fits_its_description(&world).await;

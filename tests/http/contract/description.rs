@@ -129,7 +129,7 @@ impl Judge {
         let media = &response["content"][media_type];
         assert!(media.is_object(), "{what}: {media_type:?} is not described");
         match media_type {
-            "text/event-stream" => self.judge_stream(what, &media["x-sse-event"], answer),
+            "text/event-stream" => self.judge_stream(what, self.data_of_events(media), answer),
             "application/json" => {
                 let body = answer.json();
                 let faults = self.faults(&media["schema"], &body);
@@ -142,6 +142,19 @@ impl Judge {
             }
             _ => {}
         }
+    }
+
+    /// The schema of the JSON in a stream's events.
+    #[track_caller]
+    fn data_of_events<'v>(&'v self, media: &'v Value) -> &'v Value {
+        let event = self.resolve(&media["itemSchema"]);
+        let forms = match event["anyOf"].as_array() {
+            Some(forms) => forms.as_slice(),
+            None => std::slice::from_ref(event),
+        };
+        let mut data = forms.iter().map(|form| &form["properties"]["data"]);
+        let described = data.find_map(|data| data.get("contentSchema"));
+        described.expect("the data of events is described")
     }
 
     /// Each frame, and the one ending: `[DONE]` or an error, and nothing after it.
@@ -172,9 +185,12 @@ impl Judge {
             let chunk: Value = serde_json::from_str(data).unwrap();
             let faults = self.faults(event, &chunk);
             assert!(faults.is_empty(), "{what}: {faults:#?} in {chunk:#}");
-            // Events with names end like all others, also after an error.
+            // Those of `/v1/responses` end with `[DONE]` also after an error.
             match name {
-                Some(name) => assert_eq!(chunk["type"], name, "{what}"),
+                Some(name) => {
+                    assert_eq!(chunk["type"], name, "{what}");
+                    ended = name == "message_stop" || chunk.get("request_id").is_some();
+                }
                 None => ended = chunk.get("error").is_some(),
             }
         }
