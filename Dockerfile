@@ -12,7 +12,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 # No shell, no package manager: the program, glibc and certificates.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /usr/local/bin/fal-gateway /usr/local/bin/fal-gateway
-USER nonroot
+# `nonroot`, by its number, which a cluster can check.
+USER 65532:65532
 EXPOSE 3250
 # Inside a container nobody could reach 127.0.0.1. With a fal key the program then asks for client
 # keys, and says so if there are none.

@@ -159,7 +159,7 @@ fn the_unit_takes_rights_away_and_keeps_the_key_out_of_the_environment() {
 fn the_image_runs_as_nobody_and_its_build_sees_no_more_than_it_needs() {
     let dockerfile = file("Dockerfile");
     let last_stage = dockerfile.rsplit("\nFROM ").next().unwrap();
-    assert!(last_stage.contains("USER nonroot"));
+    assert!(last_stage.contains("USER 65532:65532"));
     assert!(last_stage.contains("EXPOSE 3250"));
     let ignored = file(".dockerignore");
     for path in ["target", ".git", ".env", "**/node_modules"] {
