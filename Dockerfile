@@ -1,4 +1,6 @@
 # syntax=docker/dockerfile:1
+# The base images are named by their versions; whoever publishes the image pins them by digest, as with
+# `docker buildx imagetools inspect rust:1.95-bookworm`, and renews the digests with each release.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 # Two platforms may be built at once, and share no folder.
