@@ -63,6 +63,7 @@ struct Other {
 enum Purpose {
     Metrics,
     Console,
+    Admin,
 }
 
 /// Why the service cannot start.
@@ -124,6 +125,7 @@ impl Application {
                 address,
             });
         }
+        others.extend(serve_operators(&gateway, connections)?);
         Ok(Self {
             gateway,
             address,
@@ -145,6 +147,11 @@ impl Application {
     /// The address of the listener for the console, if it has one of its own.
     pub fn console_address(&self) -> Option<SocketAddr> {
         self.address_for(Purpose::Console)
+    }
+
+    /// The address of the listener for operators, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.address_for(Purpose::Admin)
     }
 
     fn address_for(&self, purpose: Purpose) -> Option<SocketAddr> {
@@ -207,6 +214,7 @@ impl ShutdownHandle {
     pub async fn stop(&self) {
         let stopping = self.gateway.stopping();
         stopping.announced.cancel();
+        self.gateway.set_reader(None);
         let drain = self.gateway.snapshot().config.server.drain_timeout;
         if tokio::time::timeout(drain, self.gateway.until_idle())
             .await
@@ -465,6 +473,40 @@ fn serve_metrics(
     };
     let builder = Server::build().workers(1);
     listener(builder, gateway, listen, connections, app)
+}
+
+/// A listener for operators, where there is to be one. Where nobody has named its address and the
+/// usual one is taken, as by a second gateway on the machine, there is none.
+fn serve_operators(
+    gateway: &Arc<Gateway>,
+    connections: usize,
+) -> Result<Option<Other>, StartError> {
+    let Some((listen, is_named)) = gateway.snapshot().config.admin_listen() else {
+        return Ok(None);
+    };
+    let shared = gateway.clone();
+    let app = move || {
+        App::new()
+            .app_data(ThinData(worker(&shared, false)))
+            .wrap(from_fn(scope::enter))
+            .configure(api::admin::routes)
+    };
+    let builder = Server::build().workers(1);
+    match listener(builder, gateway, listen, connections, app) {
+        Ok((server, address)) => Ok(Some(Other {
+            purpose: Purpose::Admin,
+            server,
+            address,
+        })),
+        Err(error) if !is_named => {
+            tracing::warn!(%error, "operators are not served: {listen} is not free; name another address in admin.listen");
+            Ok(None)
+        }
+        Err(source) => Err(StartError::Bind {
+            address: listen,
+            source,
+        }),
+    }
 }
 
 /// As many as the framework starts when nothing is said.

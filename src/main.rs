@@ -7,7 +7,7 @@ use clap::Parser;
 use fal_gateway::cli::args::{Cli, Command, KeysCommand};
 use fal_gateway::cli::{
     accounts, chat, check, completions, demo, doctor, emulator, eval, explain, health, init, keys,
-    launch, man, models, serve, store, terminal,
+    launch, man, models, reload, serve, store, terminal,
 };
 use fal_gateway::observe::logging;
 
@@ -44,6 +44,7 @@ fn run(command: Command, out: &mut impl Write) -> io::Result<u8> {
             command => accounts::keys(command, out),
         },
         Command::Projects(args) => accounts::projects(args.command, out),
+        Command::Reload(args) => reload::reload(&args, out),
         Command::Replicas(args) => accounts::replicas(&args.overrides.to_sources(), out),
         Command::Store(args) => store::store(&args.command, &args.overrides.to_sources(), out),
         Command::Launch(args) => launch::launch(&args, out),

@@ -1,6 +1,7 @@
 //! Who may call, and how much of what is scarce they may hold. Knows the settings, but nothing of
 //! HTTP, OpenAI or fal.
 
+pub mod admin;
 pub mod failures;
 pub mod keys;
 pub mod known;
@@ -11,6 +12,7 @@ pub mod roster;
 pub mod secret;
 pub mod shares;
 
+pub use admin::{AdminKey, AdminKeys};
 pub use failures::Failures;
 pub use keys::{ClientKey, ClientKeyId, ClientKeys, Refused};
 pub use known::{KeyPrint, KnownKeys};

@@ -5,6 +5,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+
 use crate::config::{Config, DatabaseUrl, Key, KeyHash, Project};
 
 /// What the store holds. It never changes; news make another one.
@@ -136,6 +139,10 @@ impl<'c> Taken<'c> {
         if let Some(admin) = &config.auth.admin_key {
             hashes.insert(admin.sha256(), "auth.admin_key".to_owned());
         }
+        for admin in &config.admin_keys {
+            let place = format!("{} (the admin key `{}`)", admin.origin, admin.name);
+            hashes.insert(admin.hash.sha256(), place);
+        }
         for key in &config.keys {
             for hash in std::iter::once(&key.hash).chain(&key.previous_hash) {
                 let place = format!("{} (the key `{}`)", key.origin, key.name);
@@ -177,6 +184,54 @@ pub fn stands_in_file(config: &Config, key: &Key) -> Option<String> {
 pub fn place_in_file(config: &Config, name: &str) -> Option<String> {
     let taken = Taken::of(config);
     taken.names.get(name).map(|origin| (*origin).to_owned())
+}
+
+/// A key of the file as operators see it.
+pub fn shown_file_key(key: &Key) -> Json {
+    let mut fields = key.to_json();
+    fields.insert("origin".to_owned(), key.origin.as_str().into());
+    Json::Object(fields)
+}
+
+/// A project of the file as operators see it.
+pub fn shown_file_project(project: &Project) -> Json {
+    let mut fields = project.to_json();
+    fields.insert("origin".to_owned(), project.origin.as_str().into());
+    Json::Object(fields)
+}
+
+impl StoredKey {
+    /// As operators see it: everything but the hashes.
+    pub fn shown(&self) -> Json {
+        let mut fields = self.key.to_json();
+        fields.extend([
+            ("origin".to_owned(), json!("store")),
+            ("hint".to_owned(), json!(self.hint)),
+            ("created_at".to_owned(), shown_time(Some(self.created_at))),
+            ("revoked_at".to_owned(), shown_time(self.revoked_at)),
+            ("revision".to_owned(), json!(self.revision)),
+        ]);
+        Json::Object(fields)
+    }
+}
+
+impl StoredProject {
+    /// As operators see it.
+    pub fn shown(&self) -> Json {
+        let mut fields = self.project.to_json();
+        fields.extend([
+            ("origin".to_owned(), json!("store")),
+            ("created_at".to_owned(), shown_time(Some(self.created_at))),
+            ("archived_at".to_owned(), shown_time(self.archived_at)),
+            ("revision".to_owned(), json!(self.revision)),
+        ]);
+        Json::Object(fields)
+    }
+}
+
+fn shown_time(at: Option<i64>) -> Json {
+    let at = at.and_then(|at| Timestamp::from_millisecond(at).ok());
+    json!(at.map(|at| at.to_string()))
 }
 
 /// What the store is called in messages.

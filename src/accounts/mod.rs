@@ -4,6 +4,7 @@
 //! else writes there. What the store decides is decided by [`crate::budget::books`]; `tables` only
 //! loads rows, locks them, and writes them back.
 
+pub mod books;
 pub mod keys;
 mod ledger;
 pub mod presence;

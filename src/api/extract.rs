@@ -67,6 +67,29 @@ pub async fn json_body(
     Ok((body, held))
 }
 
+/// Reads a JSON object of a kind that is always small.
+///
+/// # Errors
+/// As [`json_body`], and 400 for what is no object.
+pub async fn small_object(
+    headers: &HeaderMap,
+    payload: Payload,
+    context: &Context,
+) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
+    const MOST: usize = 64 * 1024;
+    refuse_media_type(headers)?;
+    let settings = &context.snapshot.config;
+    let mut held = context.gateway.hold(settings.limits.max_body_memory);
+    let collecting = collect(payload, MOST, &mut held);
+    let collected = timeout(settings.server.body_timeout, collecting).await;
+    let body = collected.map_err(|_| too_slow())??;
+    let text = if body.is_empty() { b"{}" } else { &body[..] };
+    serde_json::from_slice(text).map_err(|_| {
+        let message = "The body is no JSON object.";
+        ApiError::refusal(ProblemKind::Invalid, "invalid_json", message)
+    })
+}
+
 /// Most bodies come in one piece, which is handed on as it is.
 async fn collect(
     mut payload: Payload,

@@ -3,10 +3,10 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -38,6 +38,8 @@ pub struct Gateway {
     lasting: Lasting,
     /// How far the keys of the store are known.
     known: watch::Sender<Known>,
+    /// Who reads the settings again.
+    reader: Mutex<Option<mpsc::Sender<ReloadOrder>>>,
     /// What was said to contradict the file.
     contradictions: Mutex<Vec<String>>,
     /// Told when somebody has changed them here.
@@ -62,6 +64,13 @@ pub struct Gateway {
     /// Told when the last request that was being served is done.
     idle: Notify,
 }
+
+/// What came of reading the settings again: their number, and what needs a restart; or why the old
+/// ones hold.
+pub type ReloadOutcome = Result<(u64, Vec<&'static str>), String>;
+
+/// The order to read the settings again, and who wants to know what came of it.
+pub type ReloadOrder = Option<oneshot::Sender<ReloadOutcome>>;
 
 /// How far the keys of the store are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +154,7 @@ impl Gateway {
             lasting,
             id: Uuid::now_v7().simple().to_string().into(),
             known: watch::Sender::new(known),
+            reader: Mutex::default(),
             contradictions: Mutex::default(),
             keys_changed: Notify::new(),
             since: Instant::now(),
@@ -251,6 +261,33 @@ impl Gateway {
     /// Waits until somebody wants to know which keys the store has now.
     pub async fn keys_wanted(&self) {
         self.keys_changed.notified().await;
+    }
+
+    /// Waits until a change is known here too, but not for long.
+    pub async fn until_known(&self, revision: i64) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let mut known = self.known.subscribe();
+        self.want_keys();
+        let told =
+            async { while self.roster_revision() < revision && known.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(PATIENCE, told).await;
+    }
+
+    /// Has the settings read again; `None` where nobody reads them.
+    pub async fn reload(&self) -> Option<ReloadOutcome> {
+        let (tell, told) = oneshot::channel();
+        self.reader()?.send(Some(tell)).ok()?;
+        told.await.ok()
+    }
+
+    fn reader(&self) -> Option<mpsc::Sender<ReloadOrder>> {
+        let reader = self.reader.lock();
+        reader.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Names who reads the settings again; `None` for nobody any more.
+    pub fn set_reader(&self, reader: Option<mpsc::Sender<ReloadOrder>>) {
+        *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = reader;
     }
 
     /// Waits at the start until the store has told which keys it has, or has failed to.

@@ -6,6 +6,7 @@
 //! [`error::ApiError`].
 
 pub mod address;
+pub mod admin;
 pub mod answer;
 pub mod auth;
 pub mod budget;

@@ -116,6 +116,7 @@ pub fn label(path: &str) -> &'static str {
         "/v1/models" => "models",
         "/healthz" | "/livez" | "/readyz" => "health",
         "/metrics" => "metrics",
+        path if path.starts_with("/admin/") || path.starts_with("/v1/organization/") => "admin",
         path if assets::is_console(path) => "console",
         path if path.len() > "/v1/models/".len() && path.starts_with("/v1/models/") => "models",
         _ => "other",
@@ -192,6 +193,17 @@ pub fn unknown(request: &HttpRequest, context: &Context) -> ApiError {
 /// Always.
 pub async fn only_metrics(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     Err(not_found(&request, "Only GET /metrics is served here."))
+}
+
+/// The answer to a path that is not served where only operators are.
+///
+/// # Errors
+/// Always.
+pub async fn only_operators(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Err(not_found(
+        &request,
+        "Only /admin/v1 and /v1/organization are served here.",
+    ))
 }
 
 fn not_found(request: &HttpRequest, cure: &str) -> ApiError {

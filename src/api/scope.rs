@@ -254,7 +254,7 @@ fn admit(
     }
     strangers::refuse(request, context, route)?;
     match route {
-        "health" | "metrics" | "console" => Ok(None),
+        "health" | "metrics" | "console" | "admin" => Ok(None),
         // They get their place when their body has come, but are refused before it where possible.
         route if paths::takes_body(route) => {
             refuse_at_the_end(&context.gateway)?;

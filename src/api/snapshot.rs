@@ -12,7 +12,7 @@ use super::auth::{Access, presented_key};
 use super::catalogue::changes;
 use super::gateway::{BuildError, Shutdown};
 use super::lists;
-use crate::access::{ClientKeys, Limiters, Purses, Roster};
+use crate::access::{AdminKeys, ClientKeys, Limiters, Purses, Roster};
 use crate::config::{self, Config, MissingFinal, Prefer, UsageCount, WhenGone};
 use crate::engine::count::TokenCounter;
 use crate::engine::observed::Observed;
@@ -45,7 +45,7 @@ pub struct Snapshot {
     pub version: u64,
     pub config: Config,
     pub access: Access,
-    pub admin_keys: ClientKeys,
+    pub admin_keys: AdminKeys,
     pub catalogue: Catalogue,
     /// What may be asked of fal.
     pub plan_limits: PlanLimits,
@@ -153,7 +153,7 @@ impl Snapshot {
         Ok(Self {
             version,
             access: access(&config, lasting)?,
-            admin_keys: ClientKeys::new(&config.auth.admin_key),
+            admin_keys: AdminKeys::of(&config),
             catalogue: Catalogue::new(changes(&config.models, lasting.lists())),
             plan_limits: plan_limits(&config, secret),
             face: face(&config),
@@ -162,12 +162,13 @@ impl Snapshot {
         })
     }
 
-    /// Whether the headers show the admin key.
+    /// Whether the headers show an admin key that may do everything.
     pub fn is_admin(&self, headers: &HeaderMap) -> bool {
         let key = presented_key(headers).ok().flatten();
         key.is_some_and(|key| {
             let key = key.expose_secret();
-            self.admin_keys.verify(key, Timestamp::now()).is_ok()
+            let known = self.admin_keys.verify(key, Timestamp::now());
+            known.is_some_and(|key| key.is_chief())
         })
     }
 

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use actix_web::HttpRequest;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, HOST, HeaderMap, HeaderValue, ORIGIN,
@@ -41,8 +42,8 @@ pub fn refuse(request: &ServiceRequest, context: &Context, route: &str) -> Resul
             is_local && !any_host && host(request).is_some_and(is_domain)
         }
         "metrics" => true,
-        // Its own guard is stricter.
-        "console" => false,
+        // Their own guards are stricter.
+        "console" | "admin" => false,
         _ => !any_host,
     };
     // A preflight brings no key, costs nothing and learns what its own page may do.
@@ -97,6 +98,22 @@ fn is_known_host(request: &ServiceRequest, snapshot: &Snapshot) -> bool {
     let is_address =
         !matches!(snapshot.access, Access::Open { .. }) && bare.parse::<IpAddr>().is_ok();
     is_address || is_ours(name, snapshot)
+}
+
+/// Whether a request calls the gateway by an address, which no page can make its own, or by a name
+/// that it is known under.
+pub(super) fn is_called_by_address_or_name(request: &HttpRequest, snapshot: &Snapshot) -> bool {
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    let header = || text(request.headers().get(HOST)?);
+    let Some(host) = authority.or_else(header) else {
+        return request.version() < Version::HTTP_11;
+    };
+    let name = without_port(host);
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().is_ok() || is_ours(name, snapshot)
 }
 
 /// Whether a host is a name that a page in the Internet can have.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use crate::api::gateway::{BuildError, Gateway};
+use crate::api::gateway::{BuildError, Gateway, ReloadOrder};
 use crate::config::{Config, Problems, Sources};
 
 /// How often the files are looked at. What is found has to be the same twice before it is read, so
@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Reloader {
-    orders: Sender<()>,
+    orders: Sender<ReloadOrder>,
 }
 
 /// Where settings are read again, and what is done to them then.
@@ -45,6 +45,7 @@ impl Reloader {
     /// When the system gives no thread.
     pub(super) fn start(gateway: Arc<Gateway>, source: Source) -> io::Result<Self> {
         let (orders, taken) = mpsc::channel();
+        gateway.set_reader(Some(Sender::clone(&orders)));
         let watches = gateway.snapshot().config.server.watch;
         let mut desk = Desk {
             seen: Files::of(&gateway.snapshot().config),
@@ -59,7 +60,7 @@ impl Reloader {
                     false => taken.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 };
                 match order {
-                    Ok(()) => desk.read(),
+                    Ok(order) => desk.read(order),
                     Err(RecvTimeoutError::Timeout) => desk.look(),
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
@@ -74,7 +75,7 @@ impl Reloader {
     /// Has the settings read again soon. The log says what comes of it.
     pub fn reload(&self) {
         // The other end lives as long as this one, unless the thread has met a bug.
-        let _ = self.orders.send(());
+        let _ = self.orders.send(None);
     }
 }
 
@@ -95,21 +96,22 @@ impl Desk {
         if now == self.seen {
             self.changed = None;
         } else if self.changed.as_ref() == Some(&now) {
-            self.read();
+            self.read(None);
         } else {
             self.changed = Some(now);
         }
     }
 
-    /// Reads the settings, and says what came of it. All of them are taken up or none.
-    fn read(&mut self) {
+    /// Reads the settings, and says what came of it, also to whoever asked. All of them are taken up
+    /// or none.
+    fn read(&mut self, asked: ReloadOrder) {
         let running = self.gateway.snapshot();
         // Files that change from here on are read once more.
         let before = Files::of(&running.config);
         let outcome = self.take_up(&running.config);
         let reloads = &self.gateway.metrics().config_reloads;
-        match outcome {
-            Ok(version) => {
+        match &outcome {
+            Ok((version, _)) => {
                 reloads.with_label_values(&["applied"]).inc();
                 tracing::info!(version, "settings taken up");
             }
@@ -119,6 +121,10 @@ impl Desk {
                 tracing::error!(%error, version, "settings not taken up, the old ones hold");
             }
         }
+        if let Some(asked) = asked {
+            // Whoever asked may have gone.
+            let _ = asked.send(outcome.map_err(|error| error.to_string()));
+        }
         let names_the_same = Files::of(&self.gateway.snapshot().config);
         self.seen = match names_the_same.paths().eq(before.paths()) {
             true => before,
@@ -127,7 +133,7 @@ impl Desk {
         self.changed = None;
     }
 
-    fn take_up(&self, running: &Config) -> Result<u64, ReloadError> {
+    fn take_up(&self, running: &Config) -> Result<(u64, Vec<&'static str>), ReloadError> {
         let sources = self.source.sources.again();
         let mut config = Config::load(&sources)?;
         (self.source.adapt)(&mut config);
@@ -142,7 +148,7 @@ impl Desk {
             let settings = kept.join(", ");
             tracing::warn!(%settings, "these settings have changed and need a restart; until then they keep their old values");
         }
-        Ok(version)
+        Ok((version, kept))
     }
 }
 

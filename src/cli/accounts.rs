@@ -18,12 +18,12 @@ use super::store::exit_code;
 use super::terminal::tell;
 use crate::access::Roster;
 use crate::access::roster::{
-    StoredKey, StoredProject, place_in_file, place_of_store, stands_in_file,
+    StoredKey, place_in_file, place_of_store, shown_file_key, shown_file_project, stands_in_file,
 };
 use crate::access::secret::Secret;
 use crate::accounts::keys::{self as tables, Condition, Edit, Outcome, ProjectChange, Refusal};
 use crate::accounts::presence;
-use crate::config::{Config, Key, Project, Sources, can_name};
+use crate::config::{Config, Key, Sources, can_name};
 use crate::store::{Database, StoreError, Transaction};
 
 /// How long a command waits for the store.
@@ -313,7 +313,7 @@ impl Desk {
         out: &mut impl Write,
     ) -> Result<(), Failure> {
         let stored = self.edited(name, edit)?;
-        writeln!(out, "{}", pretty(&shown_key(&stored)))?;
+        writeln!(out, "{}", pretty(&stored.shown()))?;
         self.say("key", name, done, stored.revision);
         Ok(())
     }
@@ -351,7 +351,7 @@ impl Desk {
         let stored = self.write(async move |transaction| {
             tables::put_project(transaction, &owned, change, &condition).await
         })?;
-        writeln!(out, "{}", pretty(&shown_project(&stored)))?;
+        writeln!(out, "{}", pretty(&stored.shown()))?;
         self.say("project", name, done, stored.revision);
         Ok(())
     }
@@ -375,8 +375,8 @@ impl Desk {
         let lines = self.config.auth.keys.iter().filter(|_| project.is_none());
         let lines = lines.filter_map(|line| line.name());
         let lines = lines.map(|name| json!({"name": name, "origin": "file"}));
-        let of_file = self.config.keys.iter().map(file_key);
-        let stored = roster.keys.values().map(|stored| shown_key(stored));
+        let of_file = self.config.keys.iter().map(shown_file_key);
+        let stored = roster.keys.values().map(|stored| stored.shown());
         let all = lines.chain(of_file.chain(stored).filter(|key| {
             let belongs = key.get("project").and_then(Json::as_str);
             project.is_none_or(|wanted| belongs == Some(wanted))
@@ -399,8 +399,8 @@ impl Desk {
     fn show(&self, name: &str, out: &mut impl Write) -> Result<(), Failure> {
         let of_file = self.config.keys.iter().find(|key| key.name == name);
         let roster = self.roster()?;
-        let stored = || roster.keys.get(name).map(|stored| shown_key(stored));
-        let shown = of_file.map(file_key).or_else(stored);
+        let stored = || roster.keys.get(name).map(|stored| stored.shown());
+        let shown = of_file.map(shown_file_key).or_else(stored);
         let shown = shown.ok_or_else(|| Failure::Refused(no_such("key", name)))?;
         writeln!(out, "{}", pretty(&shown))?;
         Ok(())
@@ -408,8 +408,8 @@ impl Desk {
 
     fn list_projects(&self, out: &mut impl Write) -> Result<(), Failure> {
         let roster = self.roster()?;
-        let of_file = self.config.projects.iter().map(file_project);
-        let stored = roster.projects.values().map(|stored| shown_project(stored));
+        let of_file = self.config.projects.iter().map(shown_file_project);
+        let stored = roster.projects.values().map(|stored| stored.shown());
         for project in of_file.chain(stored) {
             writeln!(out, "{project}")?;
         }
@@ -461,57 +461,6 @@ fn hand_over(
 
 fn pretty(shown: &Json) -> String {
     serde_json::to_string_pretty(shown).unwrap_or_default()
-}
-
-fn file_key(key: &Key) -> Json {
-    let mut fields = key.to_json();
-    fields.insert("origin".to_owned(), key.origin.as_str().into());
-    Json::Object(fields)
-}
-
-fn file_project(project: &Project) -> Json {
-    let mut fields = project.to_json();
-    fields.insert("origin".to_owned(), project.origin.as_str().into());
-    Json::Object(fields)
-}
-
-fn shown_key(stored: &StoredKey) -> Json {
-    let mut fields = stored.key.to_json();
-    let time = |at: i64| {
-        Timestamp::from_millisecond(at)
-            .ok()
-            .map(|at| at.to_string())
-    };
-    fields.extend([
-        ("origin".to_owned(), json!("store")),
-        ("hint".to_owned(), json!(stored.hint)),
-        ("created_at".to_owned(), json!(time(stored.created_at))),
-        (
-            "revoked_at".to_owned(),
-            json!(stored.revoked_at.and_then(time)),
-        ),
-        ("revision".to_owned(), json!(stored.revision)),
-    ]);
-    Json::Object(fields)
-}
-
-fn shown_project(stored: &StoredProject) -> Json {
-    let mut fields = stored.project.to_json();
-    let time = |at: i64| {
-        Timestamp::from_millisecond(at)
-            .ok()
-            .map(|at| at.to_string())
-    };
-    fields.extend([
-        ("origin".to_owned(), json!("store")),
-        ("created_at".to_owned(), json!(time(stored.created_at))),
-        (
-            "archived_at".to_owned(),
-            json!(stored.archived_at.and_then(time)),
-        ),
-        ("revision".to_owned(), json!(stored.revision)),
-    ]);
-    Json::Object(fields)
 }
 
 /// One line of the list.

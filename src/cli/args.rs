@@ -15,8 +15,8 @@ use secrecy::SecretString;
 use crate::config::{Dialect, Override, Sources};
 
 pub use accounts::{
-    KeysArgs, KeysCommand, NewKeyArgs, ProjectsArgs, ProjectsCommand, ReplicasArgs, Rules,
-    SecretArgs,
+    KeysArgs, KeysCommand, NewKeyArgs, ProjectsArgs, ProjectsCommand, ReloadArgs, ReplicasArgs,
+    Rules, SecretArgs,
 };
 
 /// OpenAI's and Anthropic's APIs in front of fal.ai's language models.
@@ -75,6 +75,8 @@ pub enum Command {
     Keys(KeysArgs),
     /// List, add, change and close projects, to which keys belong.
     Projects(ProjectsArgs),
+    /// Have a running gateway read its settings again, and say what comes of it.
+    Reload(ReloadArgs),
     /// List the gateways on the store.
     Replicas(ReplicasArgs),
     /// Look at the store, or bring its tables up to date.

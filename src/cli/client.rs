@@ -208,6 +208,26 @@ impl Client {
     }
 }
 
+/// Gives an order that has no body; the status and the body of the answer, or nothing if nobody
+/// answers in time.
+pub async fn order(
+    url: &str,
+    key: Option<&SecretString>,
+    patience: Duration,
+    is_own: bool,
+) -> Option<(u16, Value)> {
+    let http = builder(url).timeout(patience);
+    let http = http.tls_danger_accept_invalid_certs(is_own).build().ok()?;
+    let mut request = http.post(url).header("content-type", "application/json");
+    if let Some(key) = key {
+        request = request.bearer_auth(key.expose_secret());
+    }
+    let response = request.send().await.ok()?;
+    let status = response.status().as_u16();
+    let body = response.bytes().await.ok()?;
+    Some((status, serde_json::from_slice(&body).unwrap_or_default()))
+}
+
 /// The status with which `url` answers within `patience`; `None` when nobody does. The certificate of
 /// `is_own` listener need not be for the address that it is asked under, and nothing is told to it.
 pub async fn status_of(url: &str, patience: Duration, is_own: bool) -> Option<u16> {

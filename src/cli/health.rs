@@ -64,7 +64,7 @@ pub fn health(args: &HealthArgs, out: &mut impl Write) -> io::Result<u8> {
 }
 
 /// The address under which a listener is reached from its own machine.
-fn from_here(listen: SocketAddr) -> SocketAddr {
+pub(super) fn from_here(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -18,6 +18,7 @@ pub mod keys;
 pub mod launch;
 pub mod man;
 pub mod models;
+pub mod reload;
 pub mod serve;
 pub mod signals;
 pub mod store;

@@ -141,5 +141,7 @@ fn announce(application: &Application, file: Option<&ConfigFile>) {
     let settings = file.map(|file| file.full_path().display().to_string());
     let console = application.console_address();
     let console = console.map(|address| format!("{scheme}://{address}/"));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), api = %url, console, fal, callers = %who, settings, store, "serving");
+    let admin = application.admin_address();
+    let admin = admin.map(|address| format!("{scheme}://{address}/admin/v1"));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), api = %url, console, admin, fal, callers = %who, settings, store, "serving");
 }

@@ -13,7 +13,7 @@ use super::kinds::{FalKey, Found, Kind};
 use super::problem::{Problems, did_you_mean, nearest};
 use super::reader::Reader;
 use super::sources::reason;
-use super::{Config, Secrecy, Upstream, UsageCount, keys, trust};
+use super::{Config, Secrecy, Upstream, UsageCount, admin, keys, trust};
 
 /// Reports contradictions, and fetches the fal key from its file.
 pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
@@ -40,6 +40,7 @@ pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
         refuse_equal_keys(config, reader);
     }
     keys::refuse_contradictions(config, reader);
+    admin::refuse_contradictions(config, reader);
     if reader.trusts(&["models.aliases"]) {
         refuse_dangling_names(config, reader);
         refuse_alias_cycles(&config.models.aliases, reader);

@@ -287,6 +287,16 @@ fn refuse_equal_hashes(config: &Config, reader: &mut Reader) {
     if let Some(admin) = &config.auth.admin_key {
         places.insert(admin.sha256(), "auth.admin_key".to_owned());
     }
+    for key in &config.admin_keys {
+        if let Some(first) = places.insert(key.hash.sha256(), key.origin.clone()) {
+            let sentence = format!(
+                "the admin key `{}` has the same hash as the key in {first}; make another with \
+                 `fal-gateway keys new --for-file`.",
+                key.name
+            );
+            reader.complain(&key.origin, sentence);
+        }
+    }
     for key in &config.keys {
         for hash in std::iter::once(&key.hash).chain(&key.previous_hash) {
             if let Some(first) = places.insert(hash.sha256(), key.origin.clone()) {

@@ -14,6 +14,7 @@
 //! This module knows nothing of HTTP, OpenAI, fal's formats or the shipped
 //! model catalogue, and uses no other folder of this crate.
 
+mod admin;
 mod auth;
 mod capabilities;
 mod compat;
@@ -47,6 +48,7 @@ mod toml_file;
 mod tools;
 mod trust;
 
+pub use admin::{Admin, AdminKey, AdminScope};
 pub use auth::{Auth, KeyHash};
 pub use capabilities::{Capabilities, Capability, Figures, read_capabilities, write_capabilities};
 pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
@@ -98,6 +100,9 @@ pub struct Config {
     pub keys: Vec<Key>,
     /// What keys belong to.
     pub projects: Vec<Project>,
+    pub admin: Admin,
+    /// Keys of operators.
+    pub admin_keys: Vec<AdminKey>,
     pub console: Console,
     /// What clients are spoken to in TLS with.
     pub tls: Option<Tls>,
@@ -211,6 +216,7 @@ impl Config {
         self.keys.clear();
         self.projects.clear();
         self.metrics.listen = None;
+        self.admin.enabled = false;
         self.console.listen = None;
         self.models.refresh = None;
         self.store.path = None;
@@ -260,6 +266,8 @@ impl Config {
         let metrics = Metrics::read(reader);
         let keys = reader.records("keys", Key::read);
         let projects = reader.records("projects", Project::read);
+        let admin = Admin::read(reader);
+        let admin_keys = reader.records("admin_keys", AdminKey::read);
         let console = Console::read(reader);
         let store = Store::read(reader);
         let responses = Responses::read(reader);
@@ -279,6 +287,8 @@ impl Config {
             metrics: metrics?,
             keys: keys?,
             projects: projects?,
+            admin: admin?,
+            admin_keys: admin_keys?,
             console: console?,
             tls: None,
             store: store?,

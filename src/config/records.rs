@@ -12,8 +12,13 @@ use super::settings::{Reload, Section, Setting};
 
 /// All lists of tables, in the order of the reference.
 pub fn records() -> &'static [Section] {
-    static RECORDS: LazyLock<Vec<Section>> =
-        LazyLock::new(|| vec![super::Key::section(), super::Project::section()]);
+    static RECORDS: LazyLock<Vec<Section>> = LazyLock::new(|| {
+        vec![
+            super::Key::section(),
+            super::Project::section(),
+            super::AdminKey::section(),
+        ]
+    });
     &RECORDS
 }
 

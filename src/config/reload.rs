@@ -67,6 +67,7 @@ impl Config {
         self.log.keep(&running.log, &mut kept);
         self.metrics.keep(&running.metrics, &mut kept);
         self.console.keep(&running.console, &mut kept);
+        self.admin.keep(&running.admin, &mut kept);
         self.store.keep(&running.store, &mut kept);
         self.responses.keep(&running.responses, &mut kept);
         self.ledger.keep(&running.ledger, &mut kept);
@@ -83,6 +84,10 @@ impl Config {
             } else {
                 "keys"
             });
+        }
+        if self.admin_keys.is_empty() && !running.admin_keys.is_empty() {
+            self.admin_keys.clone_from(&running.admin_keys);
+            kept.push("admin_keys");
         }
         if self.auth.admin_key.is_none() && running.auth.admin_key.is_some() {
             self.auth.admin_key.clone_from(&running.auth.admin_key);

@@ -116,6 +116,7 @@ pub fn sections() -> &'static [Section] {
             super::Log::section(),
             super::Metrics::section(),
             super::Console::section(),
+            super::Admin::section(),
             super::Store::section(),
             super::Responses::section(),
             super::Ledger::section(),

@@ -41,6 +41,10 @@ pub enum ProblemKind {
     NotFound,
     /// The path is served under another method.
     WrongMethod,
+    /// It does not go together with what is there.
+    Conflict,
+    /// What is there was changed meanwhile.
+    Stale,
     /// The head or the body did not come in time.
     TooSlow,
     TooLarge,
@@ -89,6 +93,8 @@ impl ProblemKind {
             Self::NotFound => 404,
             Self::WrongMethod => 405,
             Self::TooSlow => 408,
+            Self::Conflict => 409,
+            Self::Stale => 412,
             Self::TooLarge => 413,
             Self::MediaType => 415,
             Self::RateLimited | Self::TooManyRequests | Self::TooManyTokens | Self::NoBalance => {

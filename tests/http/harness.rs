@@ -75,6 +75,7 @@ impl Gateway {
             .with_file("fal-gateway.toml", settings)
             .with_env("FAL_GATEWAY__FAL__URL", fal.url())
             .with_env("FAL_GATEWAY__FAL__REST_URL", format!("{}/rest", fal.url()))
+            .with_env("FAL_GATEWAY__ADMIN__ENABLED", "false")
             .with_flag("--listen", "127.0.0.1:0");
         let mut config = Config::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
         change(&mut config);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use secrecy::SecretString;
 
 use super::Overrides;
 
@@ -179,6 +180,23 @@ pub enum ProjectsCommand {
         #[command(flatten)]
         overrides: Overrides,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct ReloadArgs {
+    /// URL of the gateway's listener for operators [default: that of the settings]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Admin key
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "FAL_GATEWAY_ADMIN_KEY",
+        hide_env_values = true
+    )]
+    pub key: Option<SecretString>,
+    #[command(flatten)]
+    pub overrides: Overrides,
 }
 
 #[derive(Debug, Args)]

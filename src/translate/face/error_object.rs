@@ -62,6 +62,8 @@ fn type_of(kind: ProblemKind) -> &'static str {
         | ProblemKind::Forbidden
         | ProblemKind::NotFound
         | ProblemKind::WrongMethod
+        | ProblemKind::Conflict
+        | ProblemKind::Stale
         | ProblemKind::TooSlow
         | ProblemKind::TooLarge
         | ProblemKind::HeadTooLarge

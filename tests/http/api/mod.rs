@@ -4,6 +4,7 @@
 //! connection or for a line of a record, each with a limit, and order is forced by gates: fal's
 //! stand-in goes on only when the test has seen what it waits for.
 
+mod admin;
 mod agents;
 mod attempts;
 mod base_url;

@@ -22,6 +22,7 @@ pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
     pub(crate) metrics_address: Option<SocketAddr>,
     pub(crate) console_address: Option<SocketAddr>,
+    pub(crate) admin_address: Option<SocketAddr>,
     stopper: ShutdownHandle,
     finished: Mutex<mpsc::Receiver<()>>,
 }
@@ -34,6 +35,8 @@ impl Setup {
             .set("server.listen", "127.0.0.1:0")
             .set("server.workers", "1")
             .set("server.drain_timeout", "0s")
+            // Its usual address is one for the whole machine.
+            .set("admin.enabled", "false")
     }
 
     pub(crate) fn set(self, setting: &str, value: &str) -> Self {
@@ -71,6 +74,7 @@ impl Setup {
                     application.address(),
                     application.metrics_address(),
                     application.console_address(),
+                    application.admin_address(),
                     application.stopper(),
                 ))
                 .unwrap();
@@ -79,11 +83,13 @@ impl Setup {
             // Nobody may be waiting any more.
             let _ = end.send(());
         });
-        let (address, metrics_address, console_address, stopper) = told.recv().unwrap();
+        let (address, metrics_address, console_address, admin_address, stopper) =
+            told.recv().unwrap();
         TestGateway {
             address,
             metrics_address,
             console_address,
+            admin_address,
             stopper,
             finished: Mutex::new(finished),
         }

@@ -57,6 +57,12 @@ impl Call {
             .header("content-length", &length)
     }
 
+    /// With this JSON.
+    pub(crate) fn json(self, body: &Value) -> Self {
+        let call = self.header("content-type", "application/json");
+        call.body(body.to_string())
+    }
+
     /// The head, with whatever length it claims.
     pub(crate) fn head(&self) -> Vec<u8> {
         let headers = self

@@ -80,6 +80,8 @@ fn type_of(kind: ProblemKind) -> &'static str {
         ProblemKind::Internal | ProblemKind::BadUpstream | ProblemKind::Unavailable => "api_error",
         ProblemKind::Invalid
         | ProblemKind::WrongMethod
+        | ProblemKind::Conflict
+        | ProblemKind::Stale
         | ProblemKind::TooSlow
         | ProblemKind::HeadTooLarge
         | ProblemKind::MediaType

@@ -1,0 +1,141 @@
+//! What all changes have in common: the store, its refusals, and a line of the log for each.
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::http::header::{ETAG, HeaderValue, IF_MATCH};
+use serde_json::Value as Json;
+
+use super::door::Operator;
+use crate::accounts::keys::{Condition, Outcome, Refusal};
+use crate::api::context::Context;
+use crate::api::error::ApiError;
+use crate::config::can_name;
+use crate::store::Transaction;
+use crate::translate::problem::{Problem, ProblemKind};
+
+/// Changes something in the store; gives what it is afterwards, when this gateway knows it too.
+///
+/// # Errors
+/// 400, 404, 409 and 412 for what is refused, 503 where the store fails.
+pub(super) async fn write<T: Send + Revised + 'static>(
+    context: &Context,
+    work: impl AsyncFnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
+) -> Result<T, ApiError> {
+    let store = context.gateway.store();
+    if store.is_in_memory() {
+        return Err(conflict(
+            "no_store",
+            "There is no store for keys and projects: set store.path or store.url, and restart.",
+        ));
+    }
+    let done = store.write(store.deadline(), work).await;
+    let done = done.map_err(|error| context.store_failed(&error))?;
+    let done = done.map_err(refused)?;
+    context.gateway.until_known(done.revision()).await;
+    Ok(done)
+}
+
+/// Something with the number of its last change.
+pub(super) trait Revised {
+    fn revision(&self) -> i64;
+}
+
+impl Revised for crate::access::roster::StoredKey {
+    fn revision(&self) -> i64 {
+        self.revision
+    }
+}
+
+impl Revised for crate::access::roster::StoredProject {
+    fn revision(&self) -> i64 {
+        self.revision
+    }
+}
+
+/// What a change depends on: the revision of `If-Match`, and the projects of the file.
+///
+/// # Errors
+/// 400 for an `If-Match` that is no revision.
+pub(super) fn condition(request: &HttpRequest, context: &Context) -> Result<Condition, ApiError> {
+    let wanted = request.headers().get(IF_MATCH).map(|value| {
+        let text = value.to_str().unwrap_or_default().trim();
+        (text != "*").then(|| text.trim_matches('"').parse::<i64>())
+    });
+    let revision = match wanted.flatten() {
+        None => None,
+        Some(Ok(revision)) => Some(revision),
+        Some(Err(_)) => {
+            let cure = "It takes the ETag of an earlier answer.";
+            return Err(ApiError::invalid_header("if-match", cure));
+        }
+    };
+    let projects = context.snapshot.config.projects.iter();
+    Ok(Condition {
+        revision,
+        file_projects: projects.map(|project| project.name.clone()).collect(),
+    })
+}
+
+/// An answer with its revision in `ETag`.
+pub(super) fn answer(shown: &Json, revision: i64) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{revision}\"")) {
+        response.insert_header((ETAG, tag));
+    }
+    response.json(shown)
+}
+
+/// A line of the log for something that was done.
+pub(super) fn note(operator: &Operator, action: &str, object: &str, revision: i64) {
+    let operator = operator.name.as_str();
+    tracing::info!(operator, action, object, revision, "administered");
+}
+
+/// A name out of a path, if it can be one.
+///
+/// # Errors
+/// 404 for what can name nothing.
+pub(super) fn named<'n>(what: &str, name: &'n str) -> Result<&'n str, ApiError> {
+    match can_name(name) {
+        true => Ok(name),
+        false => Err(unknown(what)),
+    }
+}
+
+pub(super) fn unknown(what: &str) -> ApiError {
+    let message = format!("There is no {what} of this name.");
+    ApiError::refusal(ProblemKind::NotFound, "not_found", message)
+}
+
+/// What stands in the file is changed there.
+pub(super) fn managed_by_file(what: &str, name: &str, place: &str) -> ApiError {
+    let message = format!("The {what} '{name}' stands in {place}. Change it there.");
+    conflict("managed_by_file", message)
+}
+
+pub(super) fn conflict(code: &'static str, message: impl Into<Box<str>>) -> ApiError {
+    // SDKs repeat a 409 by themselves, which would change nothing.
+    ApiError::from(Problem {
+        should_retry: Some(false),
+        ..Problem::new(ProblemKind::Conflict, code, message)
+    })
+}
+
+fn refused(refusal: Refusal) -> ApiError {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::Unknown(_) => {
+            let message = format!("There is no such thing: {message}.");
+            ApiError::refusal(ProblemKind::NotFound, "not_found", message)
+        }
+        Refusal::Taken(_) => conflict("already_exists", message),
+        Refusal::Stale(revision) => ApiError::refusal(
+            ProblemKind::Stale,
+            "revision_mismatch",
+            format!(
+                "It was changed meanwhile, and has the ETag \"{revision}\" now. Read it again."
+            ),
+        ),
+        Refusal::Invalid(_) => ApiError::refusal(ProblemKind::Invalid, "invalid_value", message),
+    }
+}

@@ -1,0 +1,120 @@
+//! What operators look at, and the order to read settings again.
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value as Json, json};
+
+use super::desk::conflict;
+use super::door::enter;
+use super::pages;
+use crate::accounts::{books, presence};
+use crate::api::context::Context;
+use crate::api::error::ApiError;
+use crate::config::AdminScope;
+
+/// `GET /admin/v1/budgets`: what is used of each budget in the window that holds, in whole units.
+///
+/// # Errors
+/// Those of the door, 400 for a page that cannot be, 503 where the store fails.
+pub(super) async fn budgets(
+    request: HttpRequest,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    const MOST: usize = 1000;
+    enter(&request, &context, AdminScope::Read)?;
+    let wanted = pages::wanted(request.query_string())?;
+    let owner = pages::parameter(request.query_string(), "owner").unwrap_or_default();
+    let store = context.gateway.store();
+    let read = store.read(store.deadline(), async move |transaction| {
+        books::windows(transaction, &owner).await
+    });
+    let windows = read.await.map_err(|error| context.store_failed(&error))?;
+    let items = windows.iter().map(|window| {
+        let id = format!("{}/{}", window.owner, window.budget);
+        (id, window.shown())
+    });
+    Ok(HttpResponse::Ok().json(pages::page(items, &wanted, MOST)))
+}
+
+/// `GET /admin/v1/replicas`: the gateways on the store.
+///
+/// # Errors
+/// Those of the door, and 503 where the store fails.
+pub(super) async fn replicas(
+    request: HttpRequest,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    enter(&request, &context, AdminScope::Read)?;
+    let store = context.gateway.store();
+    let present = store.read(store.deadline(), async |transaction| {
+        presence::present(transaction).await
+    });
+    let present = present
+        .await
+        .map_err(|error| context.store_failed(&error))?;
+    let own = &*context.gateway.id;
+    let shown = present.iter().map(|gateway| {
+        let state: Json = serde_json::from_str(&gateway.state).unwrap_or_default();
+        json!({
+            "id": gateway.id,
+            "is_this": gateway.id == own,
+            "version": gateway.program,
+            "heard_ms_ago": gateway.silent_ms,
+            "state": state,
+        })
+    });
+    let data: Vec<Json> = shown.collect();
+    Ok(HttpResponse::Ok().json(json!({"object": "list", "has_more": false, "data": data})))
+}
+
+/// `GET /admin/v1/settings`: which settings hold, where each comes from, and what deserves a second
+/// look. Secrets are masked.
+///
+/// # Errors
+/// Those of the door.
+pub(super) async fn settings(
+    request: HttpRequest,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    enter(&request, &context, AdminScope::Read)?;
+    let snapshot = &context.snapshot;
+    let rows = snapshot.config.effective.iter();
+    let rows = rows.map(|row| json!({"key": row.key, "value": row.shown, "origin": row.origin}));
+    let mut warnings = snapshot.config.warnings();
+    warnings.extend(context.gateway.roster().beside(&snapshot.config).1);
+    Ok(HttpResponse::Ok().json(json!({
+        "version": snapshot.version,
+        "keys_revision": context.gateway.roster_revision(),
+        "settings": rows.collect::<Vec<_>>(),
+        "warnings": warnings,
+    })))
+}
+
+/// `POST /admin/v1/reload`: reads the settings again, all of them or none.
+///
+/// # Errors
+/// Those of the door; 409 with what is wrong where the old ones hold.
+pub(super) async fn reload(
+    request: HttpRequest,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    let operator = enter(&request, &context, AdminScope::Reload)?;
+    let operator = operator.name.as_str();
+    match context.gateway.reload().await {
+        None => Err(conflict(
+            "no_settings",
+            "There are no settings here that could be read again.",
+        )),
+        Some(Err(problems)) => {
+            tracing::warn!(operator, action = "reload", "administered, in vain");
+            let message = format!("The settings are not taken up, the old ones hold. {problems}");
+            Err(conflict("settings_refused", message))
+        }
+        Some(Ok((version, needs_restart))) => {
+            tracing::info!(operator, action = "reload", version, "administered");
+            Ok(HttpResponse::Ok().json(json!({
+                "version": version,
+                "needs_restart": needs_restart,
+            })))
+        }
+    }
+}

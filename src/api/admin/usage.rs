@@ -1,0 +1,299 @@
+//! Usage and costs out of the ledger, in the shapes of OpenAI's organisation API (source: its
+//! reference, "Usage").
+
+use actix_web::web::Path;
+use actix_web::{HttpRequest, HttpResponse};
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+
+use super::door::enter;
+use super::keys::invalid;
+use super::organization::DEFAULT_PROJECT;
+use crate::api::context::Context;
+use crate::api::error::ApiError;
+use crate::config::AdminScope;
+use crate::store::ledger::{Dimension, Found, Ledger, Report, Source, Span};
+
+/// The most lines of one answer.
+const MOST_LINES: i64 = 50_000;
+
+/// How wide buckets are, and how many an answer has: if nothing is said, and at most.
+#[derive(Clone, Copy, Debug)]
+struct Width {
+    seconds: i64,
+    usual: i64,
+    most: i64,
+}
+
+const MINUTE: Width = width(60, 60, 1440);
+const HOUR: Width = width(60 * 60, 24, 168);
+const DAY: Width = width(24 * 60 * 60, 7, 31);
+/// Costs come by the day, and more of them at once.
+const COSTS: Width = width(24 * 60 * 60, 7, 180);
+
+const fn width(seconds: i64, usual: i64, most: i64) -> Width {
+    Width {
+        seconds,
+        usual,
+        most,
+    }
+}
+
+/// `GET /v1/organization/usage/{kind}`. All that is served counts as completions.
+///
+/// # Errors
+/// Those of the door, 400 for parameters that cannot be, 503 where the store fails.
+pub(super) async fn usage(
+    request: HttpRequest,
+    kind: Path<String>,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    enter(&request, &context, AdminScope::Read)?;
+    let query = Query::of(request.query_string());
+    let width = match query.one("bucket_width").as_deref() {
+        None | Some("1d") => DAY,
+        Some("1h") => HOUR,
+        Some("1m") => MINUTE,
+        Some(_) => {
+            return Err(invalid(
+                "bucket_width",
+                "Invalid 'bucket_width': 1m, 1h or 1d.",
+            ));
+        }
+    };
+    let buckets = Buckets::of(&query, width)?;
+    if kind.as_str() != "completions" {
+        return Ok(HttpResponse::Ok().json(buckets.page(&[], shown_usage)));
+    }
+    let found = report(&context, &query, &buckets).await?;
+    Ok(HttpResponse::Ok().json(buckets.page(&found, shown_usage)))
+}
+
+/// `GET /v1/organization/costs`.
+///
+/// # Errors
+/// As [`usage`].
+pub(super) async fn costs(
+    request: HttpRequest,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    enter(&request, &context, AdminScope::Read)?;
+    let query = Query::of(request.query_string());
+    let buckets = Buckets::of(&query, COSTS)?;
+    let found = report(&context, &query, &buckets).await?;
+    Ok(HttpResponse::Ok().json(buckets.page(&found, shown_cost)))
+}
+
+async fn report(
+    context: &Context,
+    query: &Query,
+    buckets: &Buckets,
+) -> Result<Vec<Found>, ApiError> {
+    let mut by = Vec::new();
+    for name in query.all("group_by") {
+        match name.as_str() {
+            "project_id" => by.push(Dimension::Project),
+            "api_key_id" => by.push(Dimension::Key),
+            "model" | "line_item" => by.push(Dimension::Model),
+            // Nothing is told apart by these here.
+            "user_id" | "batch" | "service_tier" => {}
+            _ => return Err(invalid("group_by", "Invalid 'group_by'.")),
+        }
+    }
+    let projects = query.all("project_ids").into_iter();
+    let in_ledger = |name: String| {
+        if name == DEFAULT_PROJECT {
+            String::new()
+        } else {
+            name
+        }
+    };
+    let report = Report {
+        spans: buckets.spans.clone(),
+        by,
+        keys: query.all("api_key_ids"),
+        projects: projects.map(in_ledger).collect(),
+        models: query.all("models"),
+        most: MOST_LINES,
+        skipped: 0,
+        source: match buckets.width.seconds {
+            60 => Source::Rows,
+            _ => Source::Hours,
+        },
+    };
+    let ledger = Ledger::new(context.gateway.store().clone());
+    let found = ledger.report(&report, context.gateway.store().deadline());
+    found.await.map_err(|error| context.store_failed(&error))
+}
+
+/// The spans of time that are asked for.
+struct Buckets {
+    width: Width,
+    spans: Vec<Span>,
+    /// Where the next page begins, in seconds since 1970.
+    next: Option<i64>,
+}
+
+impl Buckets {
+    /// # Errors
+    /// 400 for times and numbers that cannot be.
+    fn of(query: &Query, width: Width) -> Result<Self, ApiError> {
+        let start = query
+            .number("start_time")?
+            .ok_or_else(|| invalid("start_time", "Missing 'start_time': seconds since 1970."))?;
+        let now = Timestamp::now().as_second();
+        let end = query.number("end_time")?.unwrap_or(now.saturating_add(1));
+        let limit = query.number("limit")?.unwrap_or(width.usual);
+        if !(1..=width.most).contains(&limit) {
+            let message = format!("Invalid 'limit': 1 to {}.", width.most);
+            return Err(invalid("limit", &message));
+        }
+        let page = query.number("page")?;
+        let first = page.unwrap_or(start).div_euclid(width.seconds);
+        let last = end.saturating_sub(1).div_euclid(width.seconds);
+        let starts = (0..limit).map(|at| first.saturating_add(at));
+        let spans = starts
+            .take_while(|bucket| *bucket <= last)
+            .map(|bucket| Span {
+                start: bucket.saturating_mul(width.seconds).saturating_mul(1000),
+                end: bucket
+                    .saturating_add(1)
+                    .saturating_mul(width.seconds)
+                    .saturating_mul(1000),
+            });
+        let spans: Vec<Span> = spans.collect();
+        let next = first.saturating_add(limit);
+        Ok(Self {
+            width,
+            spans,
+            next: (next <= last).then(|| next.saturating_mul(width.seconds)),
+        })
+    }
+
+    /// The answer; buckets in which nothing was called are in it too.
+    fn page(&self, found: &[Found], shown: fn(&Found) -> Json) -> Json {
+        let mut rest = found;
+        let buckets = self.spans.iter().map(|span| {
+            let count = rest
+                .iter()
+                .take_while(|one| one.start == span.start)
+                .count();
+            let (own, others) = rest.split_at(count);
+            rest = others;
+            json!({
+                "object": "bucket",
+                "start_time": span.start / 1000,
+                "end_time": span.end / 1000,
+                "results": own.iter().map(shown).collect::<Vec<_>>(),
+            })
+        });
+        json!({
+            "object": "page",
+            "data": buckets.collect::<Vec<_>>(),
+            "has_more": self.next.is_some(),
+            "next_page": self.next.map(|next| next.to_string()),
+        })
+    }
+}
+
+fn shown_usage(found: &Found) -> Json {
+    let sums = &found.sums;
+    json!({
+        "object": "organization.usage.completions.result",
+        "input_tokens": sums.tokens_in,
+        "input_cached_tokens": sums.tokens_cached,
+        "output_tokens": sums.tokens_out,
+        "input_audio_tokens": 0,
+        "output_audio_tokens": 0,
+        "num_model_requests": sums.calls,
+        "project_id": project_id(found),
+        "user_id": null,
+        "api_key_id": found.key,
+        "model": found.model,
+        "batch": null,
+        "service_tier": null,
+        "x_units": thousandths(sums.units),
+        "x_estimated_requests": sums.estimated,
+    })
+}
+
+fn shown_cost(found: &Found) -> Json {
+    let sums = &found.sums;
+    json!({
+        "object": "organization.costs.result",
+        "amount": {"value": billionths(sums.dollars), "currency": "usd"},
+        "line_item": found.model,
+        "project_id": project_id(found),
+        "api_key_id": found.key,
+        "quantity": thousandths(sums.units),
+        "quantity_unit": "fal_units",
+        "x_maybe": {"value": billionths(sums.maybe_dollars), "currency": "usd"},
+    })
+}
+
+/// Requests without a project belong to the default one.
+fn project_id(found: &Found) -> Option<&str> {
+    let project = found.project.as_deref();
+    project.map(|name| {
+        if name.is_empty() {
+            DEFAULT_PROJECT
+        } else {
+            name
+        }
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number to be shown")]
+fn thousandths(amount: i64) -> f64 {
+    amount as f64 / 1e3
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number to be shown")]
+fn billionths(amount: i64) -> f64 {
+    amount as f64 / 1e9
+}
+
+/// Parameters, of which lists come as `group_by[]=a&group_by[]=b`, `group_by=a&group_by=b` or
+/// `group_by=a,b`.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn of(text: &str) -> Self {
+        let pairs = url::form_urlencoded::parse(text.as_bytes());
+        let pairs = pairs.map(|(name, value)| {
+            let name = name.strip_suffix("[]").unwrap_or(&name);
+            (name.to_owned(), value.into_owned())
+        });
+        Self(pairs.collect())
+    }
+
+    fn one(&self, wanted: &str) -> Option<String> {
+        let found = self.0.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.clone())
+    }
+
+    fn all(&self, wanted: &str) -> Vec<String> {
+        let values = self.0.iter().filter(|(name, _)| name == wanted);
+        let values = values.flat_map(|(_, value)| value.split(','));
+        values
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// # Errors
+    /// 400 for what is no whole number.
+    fn number(&self, wanted: &str) -> Result<Option<i64>, ApiError> {
+        let number = self
+            .one(wanted)
+            .map(|text| text.parse().ok().filter(|n: &i64| *n >= 0));
+        match number {
+            None => Ok(None),
+            Some(Some(number)) => Ok(Some(number)),
+            Some(None) => {
+                let message = format!("Invalid '{wanted}': it takes a whole number.");
+                Err(invalid(wanted, &message))
+            }
+        }
+    }
+}

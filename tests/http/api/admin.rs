@@ -1,0 +1,399 @@
+//! The API for operators, on a listener of its own.
+
+use fal_gateway::config::KeyHash;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Answer, Call, Emulated, Raw, Setup, TestGateway, question, until};
+
+const ADMIN: &str = "sk-admin";
+const READER: &str = "sk-reader";
+
+/// A gateway with a store and two admin keys, one of which may only look.
+fn served(fal: &Emulated, folder: &TempDir, file: &str) -> TestGateway {
+    setup(fal, folder, file).start()
+}
+
+fn setup(fal: &Emulated, folder: &TempDir, file: &str) -> Setup {
+    let (admin, reader) = (KeyHash::of(ADMIN), KeyHash::of(READER));
+    let text = format!(
+        "{file}\n[auth]\nadmin_key = \"{admin}\"\nmax_failures = 0\n\
+         [[admin_keys]]\nname = \"reader\"\nhash = \"{reader}\"\nscopes = [\"read\"]\n"
+    );
+    let path = folder.path().join("store.db").display().to_string();
+    fal.setup()
+        .file(&text)
+        .set("store.path", &path)
+        .set("admin.enabled", "true")
+        .set("admin.listen", "127.0.0.1:0")
+}
+
+fn send(gateway: &TestGateway, call: &Call) -> Answer {
+    let mut raw = Raw::connect(gateway.admin_address.unwrap());
+    raw.send(&call.to_bytes());
+    raw.answer()
+}
+
+fn call(method: &str, path: &str, key: &str) -> Call {
+    Call::new(method, path).header("authorization", &format!("Bearer {key}"))
+}
+
+fn ask(gateway: &TestGateway, method: &str, path: &str, body: &Value) -> Answer {
+    let mut call = call(method, path, ADMIN);
+    if !body.is_null() {
+        call = call.json(body);
+    }
+    send(gateway, &call)
+}
+
+fn get(gateway: &TestGateway, path: &str) -> Value {
+    let answer = ask(gateway, "GET", path, &Value::Null);
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    answer.json()
+}
+
+fn chat(gateway: &TestGateway, key: &str) -> u16 {
+    let call = Call::chat(&question("hi", false));
+    gateway
+        .call(&call.header("authorization", &format!("Bearer {key}")))
+        .status
+}
+
+#[test]
+fn a_key_is_made_changed_replaced_and_taken_back() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = served(&fal, &folder, "");
+    let other = served(&fal, &folder, "");
+    let fields = json!({"name": "ci", "budgets": ["5 req/total"], "requests_per_minute": 100});
+    let made = ask(&gateway, "POST", "/admin/v1/keys", &fields);
+    assert_eq!(made.status, 200, "{}", made.text());
+    let (tag, made) = (made.header("etag").unwrap().to_owned(), made.json());
+    let secret = made["secret"].as_str().unwrap().to_owned();
+    assert_eq!(made["budgets"], json!(["5 requests/total"]));
+    // Here at once, and on the other gateway soon.
+    assert_eq!(chat(&gateway, &secret), 200);
+    until("the other takes it", || {
+        (chat(&other, &secret) == 200).then_some(())
+    });
+    let shown = get(&gateway, "/admin/v1/keys/ci");
+    assert_eq!(
+        (&shown["secret"], &shown["name"]),
+        (&Value::Null, &json!("ci"))
+    );
+    let again = ask(&gateway, "POST", "/admin/v1/keys", &fields);
+    assert_eq!(
+        (again.status, again.header("x-should-retry")),
+        (409, Some("false"))
+    );
+    // The last writer wins, unless he says what he has read.
+    let path = "/admin/v1/keys/ci";
+    let patch = |fields: &Value, tag: &str| {
+        send(
+            &gateway,
+            &call("PATCH", path, ADMIN)
+                .header("if-match", tag)
+                .json(fields),
+        )
+    };
+    assert_eq!(patch(&json!({"disabled": true}), &tag).status, 200);
+    assert_eq!(patch(&json!({"premium": false}), &tag).status, 412);
+    assert_eq!(chat(&gateway, &secret), 401);
+    let changed = ask(&gateway, "PATCH", path, &json!({"disabled": null})).json();
+    assert_eq!(changed["disabled"], false);
+    let rotated = ask(
+        &gateway,
+        "POST",
+        "/admin/v1/keys/ci/rotate",
+        &json!({"grace_seconds": 0}),
+    );
+    let next = rotated.json()["secret"].as_str().unwrap().to_owned();
+    assert_eq!((chat(&gateway, &secret), chat(&gateway, &next)), (401, 200));
+    let books = until("what was spent is in the books", || {
+        let books = get(&gateway, "/admin/v1/budgets?owner=key/ci");
+        (books["data"][0]["used"] == 3.0).then_some(books)
+    });
+    assert_eq!(books["data"][0]["limit"], 5.0);
+    assert_eq!(ask(&gateway, "DELETE", path, &Value::Null).status, 200);
+    assert_eq!(chat(&gateway, &next), 401);
+    until("the other refuses it", || {
+        (chat(&other, &next) == 401).then_some(())
+    });
+    let replicas = get(&gateway, "/admin/v1/replicas");
+    assert!(
+        replicas["data"].as_array().unwrap().len() >= 2,
+        "{replicas}"
+    );
+}
+
+#[test]
+fn whoever_brings_a_hash_may_repeat_himself_and_lists_have_pages() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = served(&fal, &folder, "[[projects]]\nname = \"filed\"\n");
+    for name in ["a", "b", "c"] {
+        let hash = KeyHash::of(&format!("sk-{name}")).to_string();
+        let fields = json!({"name": name, "hash": hash, "project": "filed"});
+        for _ in 0..2 {
+            let made = ask(&gateway, "POST", "/admin/v1/keys", &fields);
+            assert_eq!((made.status, &made.json()["secret"]), (200, &Value::Null));
+        }
+        assert_eq!(chat(&gateway, &format!("sk-{name}")), 200);
+    }
+    let page = get(&gateway, "/admin/v1/keys?limit=2");
+    assert_eq!(
+        (&page["has_more"], &page["last_id"]),
+        (&json!(true), &json!("b"))
+    );
+    let rest = get(&gateway, "/admin/v1/keys?limit=2&after=b");
+    assert_eq!(
+        (&rest["has_more"], &rest["data"][0]["name"]),
+        (&json!(false), &json!("c"))
+    );
+    for (method, path, body, status, said) in [
+        (
+            "POST",
+            "/admin/v1/projects",
+            json!({"name": "filed"}),
+            409,
+            "fal-gateway.toml:",
+        ),
+        (
+            "POST",
+            "/admin/v1/keys",
+            json!({"name": "x", "rpm": 5}),
+            400,
+            "rpm",
+        ),
+        (
+            "POST",
+            "/admin/v1/keys",
+            json!({"name": "x", "budgets": ["0/day"]}),
+            400,
+            "nothing",
+        ),
+        (
+            "POST",
+            "/admin/v1/keys",
+            json!({"name": "'; drop table access_key"}),
+            400,
+            "name",
+        ),
+        (
+            "PATCH",
+            "/admin/v1/keys/a",
+            json!({"name": "z"}),
+            400,
+            "name",
+        ),
+        (
+            "PATCH",
+            "/admin/v1/keys/'--",
+            json!({"premium": true}),
+            404,
+            "key",
+        ),
+        ("GET", "/admin/v1/keys?limit=x", Value::Null, 400, "limit"),
+        ("GET", "/v1/models", Value::Null, 404, "/admin/v1"),
+    ] {
+        let answer = ask(&gateway, method, path, &body);
+        assert_eq!(answer.status, status, "{path} {body}: {}", answer.text());
+        assert!(
+            answer.text().contains(said),
+            "{path} {body}: {}",
+            answer.text()
+        );
+    }
+}
+
+#[test]
+fn nobody_comes_in_who_is_no_operator() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = served(&fal, &folder, "");
+    let client = ask(&gateway, "POST", "/admin/v1/keys", &json!({"name": "ci"})).json();
+    let client = client["secret"].as_str().unwrap();
+    let keys = "/admin/v1/keys";
+    for (what, call, status) in [
+        ("nobody", Call::get(keys), 401),
+        ("a client", call("GET", keys, client), 401),
+        ("a reader reads", call("GET", keys, READER), 200),
+        (
+            "a reader writes",
+            call("POST", keys, READER).json(&json!({"name": "x"})),
+            403,
+        ),
+        (
+            "a reader reloads",
+            call("POST", "/admin/v1/reload", READER),
+            403,
+        ),
+        (
+            "a page",
+            call("GET", keys, ADMIN).header("origin", "http://127.0.0.1:3252"),
+            403,
+        ),
+        (
+            "a page",
+            call("GET", keys, ADMIN).header("sec-fetch-site", "same-origin"),
+            403,
+        ),
+        (
+            "a form",
+            call("POST", keys, ADMIN).header("content-type", "text/plain"),
+            415,
+        ),
+    ] {
+        assert_eq!(send(&gateway, &call).status, status, "{what}");
+    }
+    let mut foreign = Raw::connect(gateway.admin_address.unwrap());
+    let head = format!(
+        "GET {keys} HTTP/1.1\r\nhost: evil.example\r\nauthorization: Bearer {ADMIN}\r\n\r\n"
+    );
+    foreign.send(head.as_bytes());
+    assert_eq!(foreign.answer().status, 403, "a foreign name");
+    // Neither side opens the other.
+    assert_eq!(chat(&gateway, ADMIN), 401);
+    assert_eq!(gateway.call(&call("GET", keys, ADMIN)).status, 404);
+}
+
+#[test]
+fn what_is_described_is_served_to_operators_alone() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = served(&fal, &folder, "");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/admin.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, paths) = text.split_once("\npaths:\n").unwrap();
+    let (mut path, mut asked) = ("", 0);
+    for line in paths.lines() {
+        let name = line.trim_start().split(':').next().unwrap();
+        match line.len() - line.trim_start().len() {
+            2 => path = name,
+            4 if name != "parameters" => {
+                let place = path.replace(['{', '}'], "");
+                let call = Call::new(&name.to_uppercase(), &place).json(&json!({}));
+                let status = send(&gateway, &call).status;
+                assert_eq!(status, 401, "{name} {path}");
+                asked += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(asked > 30, "{asked}");
+}
+
+#[test]
+fn without_an_admin_key_one_person_administers_until_there_are_clients() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("store.db").display().to_string();
+    let gateway = fal
+        .setup()
+        .set("store.path", &path)
+        .set("admin.enabled", "true")
+        .set("admin.listen", "127.0.0.1:0")
+        .start();
+    let make = |name: &str| {
+        let call = Call::new("POST", "/admin/v1/keys").json(&json!({"name": name}));
+        send(&gateway, &call).status
+    };
+    assert_eq!((make("first"), make("second")), (200, 401));
+}
+
+#[test]
+fn openais_organisation_is_the_projects_and_keys_that_there_are() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = served(&fal, &folder, "");
+    let base = "/v1/organization/projects";
+    let made = ask(&gateway, "POST", base, &json!({"name": "web"})).json();
+    assert_eq!(
+        (&made["id"], &made["status"]),
+        (&json!("web"), &json!("active"))
+    );
+    let accounts = format!("{base}/web/service_accounts");
+    let account = ask(&gateway, "POST", &accounts, &json!({"name": "bot"})).json();
+    let secret = account["api_key"]["value"].as_str().unwrap();
+    assert_eq!(chat(&gateway, secret), 200);
+    let keys = get(&gateway, &format!("{base}/web/api_keys"));
+    assert_eq!(keys["data"][0]["owner"]["service_account"]["name"], "bot");
+    assert!(!keys.to_string().contains(secret));
+    let limits = json!({"max_requests_per_1_minute": 90});
+    let limits = ask(
+        &gateway,
+        "POST",
+        &format!("{base}/web/rate_limits/rl-all"),
+        &limits,
+    )
+    .json();
+    assert_eq!(limits["max_requests_per_1_minute"], 90);
+    let limit = json!({"threshold_amount": 1250, "currency": "USD", "interval": "month"});
+    let path = format!("{base}/web/spend_limit");
+    assert_eq!(
+        ask(&gateway, "POST", &path, &limit).json()["threshold_amount"],
+        1250
+    );
+    let project = get(&gateway, "/admin/v1/projects/web");
+    assert_eq!(project["budgets"], json!(["12.5 usd/month"]));
+    assert_eq!(
+        ask(&gateway, "DELETE", &path, &Value::Null).json()["deleted"],
+        true
+    );
+    assert_eq!(ask(&gateway, "GET", &path, &Value::Null).status, 404);
+    let day = "/v1/organization/usage/completions?start_time=1700000000&limit=31&page=";
+    let since = jiff_now() - 3600;
+    let usage = until("the call is in the ledger", || {
+        let query = format!("{day}{since}&group_by[]=api_key_id&group_by=project_id,model");
+        let page = get(&gateway, &query);
+        let results = page["data"]
+            .as_array()?
+            .iter()
+            .flat_map(|one| one["results"].as_array().unwrap());
+        results.last().cloned()
+    });
+    assert_eq!(
+        (&usage["api_key_id"], &usage["project_id"]),
+        (&json!("bot"), &json!("web"))
+    );
+    assert_eq!(
+        (&usage["num_model_requests"], &usage["x_units"]),
+        (&json!(1), &json!(1.0))
+    );
+    let costs = get(
+        &gateway,
+        &format!("/v1/organization/costs?start_time={since}"),
+    );
+    let costs = costs["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|one| one["results"].as_array().unwrap());
+    let cost = costs.last().unwrap();
+    assert_eq!(
+        (&cost["quantity"], &cost["quantity_unit"]),
+        (&json!(1.0), &json!("fal_units"))
+    );
+    let deleted = ask(
+        &gateway,
+        "DELETE",
+        &format!("{base}/web/api_keys/bot"),
+        &Value::Null,
+    )
+    .json();
+    assert_eq!(
+        (&deleted["id"], &deleted["deleted"]),
+        (&json!("bot"), &json!(true))
+    );
+    assert_eq!(chat(&gateway, secret), 401);
+    assert_eq!(
+        ask(
+            &gateway,
+            "POST",
+            &format!("{base}/web/archive"),
+            &Value::Null
+        )
+        .json()["status"],
+        "archived"
+    );
+    assert_eq!(get(&gateway, base)["data"].as_array().unwrap().len(), 1);
+}
+
+fn jiff_now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.unwrap().as_secs()).unwrap()
+}
