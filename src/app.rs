@@ -32,6 +32,7 @@ use crate::access::{Holder, Shares};
 use crate::accounts::{self, Keeper, LedgerWriter, Retention};
 use crate::api;
 use crate::api::address;
+use crate::api::background;
 use crate::api::connection::{Guarded, Wire};
 use crate::api::gateway::{BuildError, Gateway, Worker};
 use crate::api::scope;
@@ -201,6 +202,7 @@ impl Application {
         actix_web::rt::spawn(roster::keep_up(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(keep_books(Arc::clone(&self.gateway)));
         actix_web::rt::spawn(keep_ledger_short(Arc::clone(&self.gateway)));
+        actix_web::rt::spawn(background::keep_up(worker(&self.gateway, false)));
         actix_web::rt::spawn(balance::keep_up(self.gateway));
         let others = self.others.into_iter().map(|other| other.server);
         let servers = std::iter::once(self.server).chain(others);
@@ -216,12 +218,12 @@ impl ShutdownHandle {
         stopping.announced.cancel();
         self.gateway.set_reader(None);
         let drain = self.gateway.snapshot().config.server.drain_timeout;
-        if tokio::time::timeout(drain, self.gateway.until_idle())
-            .await
-            .is_err()
-        {
+        let done = futures::future::join(self.gateway.until_idle(), self.gateway.jobs.until_idle());
+        if tokio::time::timeout(drain, done).await.is_err() {
             stopping.enforced.cancel();
-            let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.gateway.until_idle()).await;
+            let handed_back = background::hand_back(&self.gateway, CLOSING_TIMEOUT);
+            let idle = tokio::time::timeout(CLOSING_TIMEOUT, self.gateway.until_idle());
+            let _ = futures::future::join(handed_back, idle).await;
         }
         stopping.spent.cancel();
         let _ = tokio::time::timeout(BOOKS_TIMEOUT, stopping.settled.cancelled()).await;

@@ -176,19 +176,38 @@ impl ClientKeys {
         let entry = found
             .filter(|_| !presented.is_empty())
             .ok_or(Refused::Unknown)?;
-        let is_over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
-        if is_over(entry.until) || is_over(entry.key.expires) {
+        if entry.until.is_some_and(|end| end <= now) {
             return Err(Refused::Expired);
         }
-        let project = entry.key.project.as_ref();
-        match entry.key.disabled || project.is_some_and(|project| project.disabled) {
-            true => Err(Refused::Disabled),
-            false => Ok(&entry.key),
-        }
+        entry.key.opens(now).map(|()| &entry.key)
+    }
+
+    /// The key of this name, if it opens at this time: for what its holder has begun before.
+    ///
+    /// # Errors
+    /// Why it does not open.
+    pub fn named(&self, name: &str, now: Timestamp) -> Result<&Arc<ClientKey>, Refused> {
+        let mut entries = self.by_hash.values();
+        let entry = entries.find(|entry| entry.key.id.as_str() == name);
+        let key = &entry.ok_or(Refused::Unknown)?.key;
+        key.opens(now).map(|()| key)
     }
 }
 
 impl ClientKey {
+    /// # Errors
+    /// Why it opens nothing at this time.
+    fn opens(&self, now: Timestamp) -> Result<(), Refused> {
+        if self.expires.is_some_and(|end| end <= now) {
+            return Err(Refused::Expired);
+        }
+        let project = self.project.as_ref();
+        match self.disabled || project.is_some_and(|project| project.disabled) {
+            true => Err(Refused::Disabled),
+            false => Ok(()),
+        }
+    }
+
     fn unlimited(id: ClientKeyId) -> Self {
         Self {
             id,

@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use actix_web::http::header::HeaderMap;
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::auth::{Caller, presented_key};
+use super::background::{self, Beginning};
 use super::budget;
 use super::context::Context;
 use super::error::ApiError;
@@ -26,7 +28,7 @@ use super::snapshot::{Snapshot, preference};
 use super::state::{self, Keeper, Recalled};
 use crate::access::purses::Allowance;
 use crate::config::Scope;
-use crate::engine::{self, Audience, Grant, Order, Run};
+use crate::engine::{self, Audience, Engine, Grant, Order, Run};
 use crate::observe::calls::Payer;
 use crate::observe::record::Record;
 use crate::translate::ask::{Ask, Delivery};
@@ -36,7 +38,7 @@ use crate::translate::face::objects::{ResponseMeta, UsageChunk};
 use crate::translate::face::rules::parse_priority;
 use crate::translate::face::{Face, Reading};
 use crate::translate::notes::Notes;
-use crate::translate::plan::{Plan, PlanLimits, candidates};
+use crate::translate::plan::{Plan, PlanLimits, Target, candidates};
 use crate::translate::problem::Problem;
 use crate::translate::routing::{Reason, Rule};
 use crate::translate::upstream::UpstreamId;
@@ -79,46 +81,40 @@ async fn answer<F: Face>(
     let (mut ask, face) = reading.finish(&past.found, &snapshot.face)?;
     scope.keeps(held.split(face.kept_bytes()));
     refuse_long_text(&ask, bytes, snapshot)?;
-    read_path_and_headers(&mut ask, request)?;
-    let plan_limits = plan_limits(snapshot, request)?;
-    let (target, others) = candidates(&ask, &snapshot.catalogue, &plan_limits)?;
-    let (target, others) = caller.allowed(target, others)?;
-    ask.terms = snapshot.engine.terms.of(&ask, &caller.terms_owner())?;
+    read_path(&mut ask, request);
+    let wish = Wish::of(&mut ask, request.headers(), snapshot, &caller)?;
+    let room = wish.plan_limits.room;
     let memory = Rc::new(held);
-    let mut order = Order {
-        engine: &snapshot.engine,
-        fal: &context.fal,
-        fal_key: &caller.fal_key,
-        ask: &ask,
-        target,
-        others,
-        plan_limits: &plan_limits,
-        record: &scope.record,
-        memory: memory.clone(),
-        grant: None,
-    };
+    let record = &scope.record;
+    let mut order = wish.order((context, &snapshot.engine), &caller, &ask, record, &memory);
     let plan = order.plan()?;
-    record_model(&plan, snapshot, &scope);
+    record_model(&plan, snapshot, record);
     if has_flag(request, "x-gateway-explain", "true") {
-        let explanation = explain(&plan, &snapshot.engine.apps, &plan_limits.room);
+        let explanation = explain(&plan, &snapshot.engine.apps, &room);
         return Ok(HttpResponse::Ok().json(explanation));
     }
     let repeat = repeat_key::<F>(request, context, &caller, &body)?;
-    let allowance = budget::take(request, context, &caller, &order, &plan).await?;
-    let hold = quota::take(request, context, &caller, &plan)?;
-    let at = allowance.as_ref().map(Allowance::at);
-    order.grant = Some(Grant {
-        hold,
-        since: context.gateway.since,
-        payer: payer(context, &caller, at),
-        allowance,
-    });
+    let grant = grant(request, context, &caller, &order, &plan).await?;
+    if face.is_background() {
+        let beginning = Beginning {
+            context: context.clone(),
+            headers: request.headers().clone(),
+            head: head::<F>(&plan, record),
+            notes: plan.notes,
+            grant,
+            repeat,
+            past: Rc::clone(&past),
+            memory: Rc::clone(&memory),
+        };
+        return background::create(&face, caller, body.clone(), beginning).await;
+    }
+    order.grant = Some(grant);
     let reporter = reporter::<F>(context, &caller, &scope.record, repeat);
     let opened = engine::open(order, plan).await;
     let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
     context.learn_of_key(&caller, opened.as_ref().err());
     let (run, plan) = opened.map_err(ApiError::from)?;
-    record_model(&plan, snapshot, &scope);
+    record_model(&plan, snapshot, &scope.record);
     let shows_notes =
         snapshot.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
     let promised = Promised::by::<F>(plan, &scope.record, shows_notes);
@@ -130,8 +126,37 @@ async fn answer<F: Face>(
     }
 }
 
+/// The model may stand in the path.
+fn read_path(ask: &mut Ask<'_>, request: &HttpRequest) {
+    if let Some(Deployment(model)) = request.extensions().get::<Deployment>() {
+        ask.model = Some(Cow::Owned(model.clone()));
+    }
+}
+
+/// Takes a request's share of what its caller may ask for and spend.
+///
+/// # Errors
+/// There is too little left of it.
+async fn grant(
+    request: &HttpRequest,
+    context: &Context,
+    caller: &Caller,
+    order: &Order<'_, '_>,
+    plan: &Plan<'_>,
+) -> Result<Grant, ApiError> {
+    let allowance = budget::take(request, context, caller, order, plan).await?;
+    let hold = quota::take(request, context, caller, plan)?;
+    let at = allowance.as_ref().map(Allowance::at);
+    Ok(Grant {
+        hold,
+        since: context.gateway.since,
+        payer: payer(context, caller, at),
+        allowance,
+    })
+}
+
 /// Who pays, and since when.
-fn payer(context: &Context, caller: &Caller, at: Option<Timestamp>) -> Payer {
+pub(super) fn payer(context: &Context, caller: &Caller, at: Option<Timestamp>) -> Payer {
     let key = caller.key.as_ref();
     let at = at.unwrap_or_else(|| context.gateway.purses().now());
     Payer {
@@ -162,7 +187,7 @@ fn keeper<F: Face>(
     })
 }
 
-fn reporter<F: Face>(
+pub(super) fn reporter<F: Face>(
     context: &Context,
     caller: &Caller,
     record: &Record,
@@ -285,11 +310,11 @@ pub(super) fn refuse_long_text(
 }
 
 /// The model that answers; a fallback may have taken the place of the one that was asked for.
-fn record_model(plan: &Plan<'_>, snapshot: &Snapshot, scope: &scope::Scope) {
+pub(super) fn record_model(plan: &Plan<'_>, snapshot: &Snapshot, record: &Record) {
     let because = plan.notes.because.map(Reason::word);
-    scope.record.upstream(plan.upstream.word(), because);
+    record.upstream(plan.upstream.word(), because);
     let model = plan.call.model();
-    scope.record.model(model, snapshot.model_label(model));
+    record.model(model, snapshot.model_label(model));
 }
 
 async fn whole<F: Face>(
@@ -352,7 +377,7 @@ async fn stream<F: Face>(
     respond::stream(response, run, answering, &promised.notes, reporter, scope).await
 }
 
-fn head<F: Face>(plan: &Plan<'_>, record: &Record) -> ResponseMeta {
+pub(super) fn head<F: Face>(plan: &Plan<'_>, record: &Record) -> ResponseMeta {
     ResponseMeta {
         id: new_id::<F>(),
         created_unix_s: unix_s(),
@@ -398,13 +423,65 @@ fn has_flag(request: &HttpRequest, name: &str, value: &str) -> bool {
         .is_some_and(|given| given == value)
 }
 
-/// The model may stand in the path, and fal's `priority` can be asked for by header, for clients
-/// whose body cannot be changed.
-fn read_path_and_headers(ask: &mut Ask<'_>, request: &HttpRequest) -> Result<(), ApiError> {
-    if let Some(Deployment(model)) = request.extensions().get::<Deployment>() {
-        ask.model = Some(Cow::Owned(model.clone()));
+/// Whom a request is for, and within what limits.
+pub(super) struct Wish<'a> {
+    pub target: Target<'a>,
+    /// The models to fall back on.
+    pub others: Vec<Target<'a>>,
+    pub plan_limits: PlanLimits,
+}
+
+impl<'a> Wish<'a> {
+    /// Reads the headers that mean something, and looks for the models that the caller may ask.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(super) fn of(
+        ask: &mut Ask<'a>,
+        headers: &HeaderMap,
+        snapshot: &'a Snapshot,
+        caller: &Caller,
+    ) -> Result<Self, ApiError> {
+        read_priority(ask, headers)?;
+        let plan_limits = plan_limits(snapshot, headers)?;
+        let (target, others) = candidates(ask, &snapshot.catalogue, &plan_limits)?;
+        let (target, others) = caller.allowed(target, others)?;
+        ask.terms = snapshot.engine.terms.of(ask, &caller.terms_owner())?;
+        Ok(Self {
+            target,
+            others,
+            plan_limits,
+        })
     }
-    let Some(value) = request.headers().get("x-fal-priority") else {
+
+    /// What is to be run for it, directly and without limits.
+    pub(super) fn order<'o>(
+        &'o self,
+        (context, engine): (&'o Context, &'o Engine),
+        caller: &'o Caller,
+        ask: &'o Ask<'a>,
+        record: &'o Record,
+        memory: &Rc<MemoryPermit>,
+    ) -> Order<'o, 'a> {
+        Order {
+            engine,
+            fal: &context.fal,
+            fal_key: &caller.fal_key,
+            ask,
+            target: self.target.clone(),
+            others: self.others.clone(),
+            plan_limits: &self.plan_limits,
+            record,
+            memory: memory.clone(),
+            grant: None,
+            carrier: None,
+        }
+    }
+}
+
+/// fal's `priority` can be asked for by header, for clients whose body cannot be changed.
+fn read_priority(ask: &mut Ask<'_>, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(value) = headers.get("x-fal-priority") else {
         return Ok(());
     };
     let priority = value.to_str().ok().and_then(parse_priority);
@@ -415,9 +492,9 @@ fn read_path_and_headers(ask: &mut Ask<'_>, request: &HttpRequest) -> Result<(),
 }
 
 /// `x-gateway-strict: true` or `false` overrides the setting for one request.
-fn plan_limits(snapshot: &Snapshot, request: &HttpRequest) -> Result<PlanLimits, ApiError> {
+fn plan_limits(snapshot: &Snapshot, headers: &HeaderMap) -> Result<PlanLimits, ApiError> {
     let mut plan_limits = snapshot.plan_limits.clone();
-    if let Some(strict) = request.headers().get("x-gateway-strict") {
+    if let Some(strict) = headers.get("x-gateway-strict") {
         plan_limits.strict = match strict.as_bytes() {
             b"true" => true,
             b"false" => false,
@@ -429,7 +506,7 @@ fn plan_limits(snapshot: &Snapshot, request: &HttpRequest) -> Result<PlanLimits,
             }
         };
     }
-    if let Some(rule) = asked_route(snapshot, request)? {
+    if let Some(rule) = asked_route(snapshot, headers)? {
         plan_limits.routing.rule = rule;
     }
     Ok(plan_limits)
@@ -442,10 +519,10 @@ fn plan_limits(snapshot: &Snapshot, request: &HttpRequest) -> Result<PlanLimits,
 /// that there is not.
 pub(super) fn asked_route(
     snapshot: &Snapshot,
-    request: &HttpRequest,
+    headers: &HeaderMap,
 ) -> Result<Option<Rule>, ApiError> {
     const NAME: &str = "x-gateway-upstream";
-    let Some(wanted) = request.headers().get(NAME) else {
+    let Some(wanted) = headers.get(NAME) else {
         return Ok(None);
     };
     let fal = &snapshot.config.fal;

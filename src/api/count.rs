@@ -52,7 +52,7 @@ async fn count<F: CountsTokens>(
     let (mut ask, _) = reading.finish(&past.found, &snapshot.face)?;
     refuse_long_text(&ask, bytes, snapshot)?;
     let mut plan_limits = snapshot.plan_limits.clone();
-    if let Some(rule) = asked_route(snapshot, request)? {
+    if let Some(rule) = asked_route(snapshot, request.headers())? {
         plan_limits.routing.rule = rule;
     }
     let (target, others) = candidates(&ask, &snapshot.catalogue, &plan_limits)?;

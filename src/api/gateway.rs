@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::auth::Caller;
+use super::background::jobs::Jobs;
 use super::console::Door;
 use super::repeated::PaidFailures;
 use super::snapshot::{Lasting, Snapshot};
@@ -54,6 +55,8 @@ pub struct Gateway {
     pub known_keys: KnownKeys,
     /// Who has opened the console.
     pub sessions: Sessions,
+    /// Responses that are made in the background.
+    pub jobs: Arc<Jobs>,
     /// Requests whose body does not come at once.
     awaiting: Arc<Shares>,
     /// Requests that are served under keys which fal has not accepted yet.
@@ -162,6 +165,7 @@ impl Gateway {
             paid_failures: PaidFailures::default(),
             known_keys: KnownKeys::default(),
             sessions: Sessions::default(),
+            jobs: Arc::default(),
             awaiting: Arc::default(),
             newcomers: Arc::default(),
             inflight: AtomicUsize::new(0),

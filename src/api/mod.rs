@@ -9,6 +9,7 @@ pub mod address;
 pub mod admin;
 pub mod answer;
 pub mod auth;
+pub mod background;
 pub mod budget;
 mod catalogue;
 pub mod connection;
@@ -72,6 +73,10 @@ pub fn routes(config: &mut ServiceConfig) {
             "/v1/responses/{id}",
             web::to(responses::retrieve),
             web::to(responses::delete),
+        ))
+        .service(post(
+            "/v1/responses/{id}/cancel",
+            web::to(responses::cancel),
         ))
         .service(get(
             "/v1/responses/{id}/input_items",

@@ -23,7 +23,7 @@ const KEPT: Duration = Duration::from_secs(60);
 const MAX_KEPT: usize = 1000;
 
 /// Headers that change what a request asks for.
-const MEANT: [&str; 3] = ["x-gateway-upstream", "x-gateway-strict", "x-fal-priority"];
+pub const MEANT: [&str; 3] = ["x-gateway-upstream", "x-gateway-strict", "x-fal-priority"];
 
 /// What a request is recognized by: who sends it, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

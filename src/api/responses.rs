@@ -2,7 +2,10 @@
 
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
 
+use super::auth::Caller;
+use super::background;
 use super::context::Context;
 use super::error::ApiError;
 use super::extract;
@@ -23,11 +26,23 @@ pub async fn retrieve(
     id: Path<String>,
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
-    let owner = enter(&request, &context).await?;
+    let (owner, caller) = enter(&request, &context).await?;
     let query = Query::of(&request)?;
     let found = context.gateway.responses().get(&owner, &id).await;
-    let json = found.map_err(|error| context.store_failed(&error))?;
-    let json = json.ok_or_else(|| not_found(&id))?;
+    let found = found.map_err(|error| context.store_failed(&error))?;
+    let found = found.ok_or_else(|| not_found(&id))?;
+    if found.is_running() {
+        if query.stream {
+            return Err(invalid(
+                "stream",
+                "The response is still being made, and it has no events before its end.",
+            ));
+        }
+        if caller.brought_fal_key {
+            background::go_on(&context, caller, &id).await;
+        }
+    }
+    let json = found.json;
     let copies = if query.stream { REPLAY_COPIES } else { 1 };
     let mut held = context
         .gateway
@@ -57,7 +72,8 @@ pub async fn delete(
     id: Path<String>,
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
-    let owner = enter(&request, &context).await?;
+    let (owner, caller) = enter(&request, &context).await?;
+    background::cancel(&context, &owner, &caller, &id).await?;
     let deleted = context.gateway.responses().delete(&owner, &id).await;
     match deleted.map_err(|error| context.store_failed(&error))? {
         true => Ok(HttpResponse::Ok().json(serde_json::json!({
@@ -69,6 +85,40 @@ pub async fn delete(
     }
 }
 
+/// `POST /v1/responses/{id}/cancel`. One that has ended stays as it is.
+///
+/// # Errors
+/// As [`retrieve`], and 400 for a response that somebody waits for.
+pub async fn cancel(
+    request: HttpRequest,
+    id: Path<String>,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    let (owner, caller) = enter(&request, &context).await?;
+    background::cancel(&context, &owner, &caller, &id).await?;
+    let found = context.gateway.responses().get(&owner, &id).await;
+    let found = found.map_err(|error| context.store_failed(&error))?;
+    let json = found.ok_or_else(|| not_found(&id))?.json;
+    let kept: Kept = serde_json::from_str(&json).map_err(|_| Problem::bug(false))?;
+    match kept.background {
+        true => Ok(HttpResponse::Ok()
+            .content_type("application/json")
+            .body(json)),
+        false => {
+            let message = "Cannot cancel a response that was not made in the background.";
+            let problem = Problem::new(ProblemKind::Invalid, "invalid_value", message);
+            Err(problem.about("response_id").into())
+        }
+    }
+}
+
+/// What is looked for in a response.
+#[derive(Deserialize)]
+struct Kept {
+    #[serde(default)]
+    background: bool,
+}
+
 /// `GET /v1/responses/{id}/input_items`.
 ///
 /// # Errors
@@ -78,7 +128,7 @@ pub async fn input_items(
     id: Path<String>,
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
-    let owner = enter(&request, &context).await?;
+    let (owner, _) = enter(&request, &context).await?;
     let page = Query::of(&request)?.page;
     let items = context.gateway.responses().input_items(&owner, &id, page);
     let items = items.await.map_err(|error| context.store_failed(&error))?;
@@ -90,9 +140,9 @@ pub async fn input_items(
 }
 
 /// Lets somebody in who asks for what is his.
-async fn enter(request: &HttpRequest, context: &Context) -> Result<Owner, ApiError> {
+async fn enter(request: &HttpRequest, context: &Context) -> Result<(Owner, Caller), ApiError> {
     let caller = context.admit(request, Scope::Inference)?;
-    context.owner(&caller).await
+    Ok((context.owner(&caller).await?, caller))
 }
 
 /// The same whether there never was one, it is gone, or it is somebody else's.

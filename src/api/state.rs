@@ -14,7 +14,7 @@ use super::extract;
 use super::gateway::MemoryPermit;
 use crate::store::StoreError;
 use crate::store::responses::{Chain, Continued, Kept, NewItem, NewResponse, Owner};
-use crate::translate::face::responses::parse::{no_previous, too_long};
+use crate::translate::face::responses::parse::{no_answer, no_previous, too_long};
 use crate::translate::face::state::{Past, Record, RecordItem, Wanted};
 use crate::translate::problem::{Problem, ProblemKind};
 use crate::translate::rejection::{Cause, Rejection};
@@ -85,7 +85,7 @@ fn was_deleted(id: &str) -> Rejection {
 
 /// What a request refers to, and what was found of it.
 pub struct Recalled {
-    wanted: Wanted,
+    pub wanted: Wanted,
     pub found: Past,
 }
 
@@ -133,6 +133,9 @@ pub async fn look_up(
                 items,
             },
             Chain::NoResponse => return Err(no_previous(previous.unwrap_or_default()).into()),
+            Chain::NoAnswer { is_running } => {
+                return Err(no_answer(previous.unwrap_or_default(), is_running).into());
+            }
             Chain::Deleted(id) => return Err(was_deleted(&id).into()),
             Chain::TooLong => return Err(too_long().into()),
         };
@@ -188,7 +191,7 @@ impl Keeper {
     }
 }
 
-fn new_items(items: Vec<RecordItem>) -> Vec<NewItem> {
+pub(super) fn new_items(items: Vec<RecordItem>) -> Vec<NewItem> {
     let items = items.into_iter();
     items
         .map(|RecordItem { id, body }| NewItem { id, body })

@@ -176,6 +176,9 @@ pub struct Overrides {
     /// Base URL of fal
     #[arg(long, value_name = "URL")]
     pub fal_url: Option<String>,
+    /// Base URL of fal's queue
+    #[arg(long, value_name = "URL")]
+    pub fal_queue_url: Option<String>,
     /// Base URL of fal's storage and account endpoints
     #[arg(long, value_name = "URL")]
     pub fal_rest_url: Option<String>,
@@ -203,6 +206,7 @@ impl Overrides {
         [
             ("--listen", &self.listen),
             ("--fal-url", &self.fal_url),
+            ("--fal-queue-url", &self.fal_queue_url),
             ("--fal-rest-url", &self.fal_rest_url),
             ("--fal-upstream", &self.fal_upstream),
             ("--fal-app", &self.fal_app),

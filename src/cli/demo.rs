@@ -94,12 +94,14 @@ pub fn start_emulator() -> io::Result<Running> {
 /// Makes a configuration use an emulated fal, and nothing but it.
 pub fn point_at(config: &mut Config, emulator: &str) {
     let at = |path: &str| Url::parse(&format!("{emulator}{path}"));
-    if let (Ok(url), Ok(rest_url)) = (at(""), at("/rest")) {
+    if let (Ok(url), Ok(queue_url), Ok(rest_url)) = (at(""), at("/queue"), at("/rest")) {
         config.fal.url = url;
+        config.fal.queue_url = queue_url;
         config.fal.rest_url = rest_url;
         config.fal.key = Some(SecretString::from(DEMO_KEY));
         let origin = "the emulator";
         config.show("fal.url", emulator, origin);
+        config.show("fal.queue_url", &format!("{emulator}/queue"), origin);
         config.show("fal.rest_url", &format!("{emulator}/rest"), origin);
         config.show("fal.key", "set", origin);
     }

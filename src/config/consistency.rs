@@ -165,6 +165,7 @@ pub(super) fn refuse_leading_keys_away(config: &Config, reader: &mut Reader) {
     let shown = file.path.display().to_string();
     for (setting, url) in [
         ("fal.url", &config.fal.url),
+        ("fal.queue_url", &config.fal.queue_url),
         ("fal.rest_url", &config.fal.rest_url),
         ("fal.platform_url", &config.fal.platform_url),
     ] {

@@ -18,6 +18,8 @@ settings! {
     pub struct Fal in "fal" {
         /// Base URL of fal's synchronous and streaming endpoints.
         url: Url, BaseUrl, default "https://fal.run", flag "--fal-url", reload restart;
+        /// Base URL of fal's queue, which works on responses that are made in the background.
+        queue_url: Url, BaseUrl, default "https://queue.fal.run", flag "--fal-queue-url", reload restart;
         /// Base URL of fal's storage and account endpoints.
         rest_url: Url, BaseUrl, default "https://rest.fal.ai", flag "--fal-rest-url", reload restart;
         /// Base URL of fal's platform API, which tells what models there are and, to an admin key,

@@ -31,10 +31,30 @@ pub struct Shared {
     pub is_stream: bool,
     /// Whether fal may keep what is sent and answered.
     pub may_be_kept: bool,
+    /// How calls reach fal, where they do not go to it directly.
+    pub carrier: Option<Rc<dyn Carrier>>,
     pub first_byte: Duration,
     pub ledger: Rc<Ledger>,
     /// Whether the texts are kept, for whoever counts their tokens.
     pub keeps_texts: bool,
+}
+
+/// Another way to fal than its direct endpoints.
+pub trait Carrier {
+    /// Makes a call, and waits for its answer for as long as it takes. The future ends with the answer,
+    /// or with what keeps it from coming.
+    fn carry<'c>(&'c self, call: Call<'c>) -> LocalBoxFuture<'c, Result<Answer, UpstreamError>>;
+
+    /// Whether somebody else goes on with the request, and settles what it comes to.
+    fn is_handed_over(&self) -> bool;
+}
+
+/// A call that is to be carried.
+#[derive(Clone, Debug)]
+pub struct Call<'c> {
+    pub choice: usize,
+    pub model: &'c str,
+    pub post: Post<'c>,
 }
 
 /// A call and its answer. Dropping it drops the call; it is settled then, if it was not before.
@@ -89,7 +109,19 @@ impl Attempt {
                     may_be_kept: own.may_be_kept,
                     input,
                 };
-                own.fal.call(post, &own.fal_key, own.first_byte).await
+                match &own.carrier {
+                    None => own.fal.call(post, &own.fal_key, own.first_byte).await,
+                    Some(carrier) => {
+                        let model = own.place.model.as_str();
+                        carrier
+                            .carry(Call {
+                                choice,
+                                model,
+                                post,
+                            })
+                            .await
+                    }
+                }
             };
             Self {
                 shared: Rc::clone(shared),
@@ -290,8 +322,13 @@ impl Attempt {
         if std::mem::replace(&mut self.is_settled, true) {
             return;
         }
-        let usage = self.usage();
         let (ledger, place) = (&self.shared.ledger, &self.shared.place);
+        ledger.record().trace().ended(self.call);
+        let carrier = self.shared.carrier.as_ref();
+        if carrier.is_some_and(|carrier| carrier.is_handed_over()) {
+            return;
+        }
+        let usage = self.usage();
         let ended = Ended {
             choice: self.choice,
             is_reask: self.before.is_some(),
@@ -305,7 +342,6 @@ impl Attempt {
             planned: ledger.planned(),
         };
         ledger.settle(ended, usage);
-        ledger.record().trace().ended(self.call);
     }
 }
 

@@ -35,6 +35,7 @@ use crate::translate::key::Secret;
 use crate::translate::reading;
 use crate::translate::upstream::Apps;
 
+pub use attempt::{Call, Carrier};
 pub use failure::Failure;
 pub use ledger::Grant;
 pub use open::{Order, open};

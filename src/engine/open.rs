@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Engine;
-use super::attempt::Shared;
+use super::attempt::{Carrier, Shared};
 use super::failure::{Failure, another_model_may_do};
 use super::ledger::{Grant, Ledger, Planned};
 use super::observed::{Lengths, Longest, ObservedPlace};
@@ -43,6 +43,8 @@ pub struct Order<'o, 'a> {
     pub memory: Rc<dyn Any>,
     /// What was taken of the caller's limits for it, if there are any.
     pub grant: Option<Grant>,
+    /// How its calls reach fal, where they do not go to it directly.
+    pub carrier: Option<Rc<dyn Carrier>>,
 }
 
 impl<'a> Order<'_, 'a> {
@@ -302,6 +304,7 @@ impl<'a> Walk<'_, '_, 'a> {
             place,
             is_stream: plan.call.is_stream(),
             may_be_kept: settings.may_be_kept && self.order.ask.may_be_kept,
+            carrier: self.order.carrier.clone(),
             first_byte,
             ledger: Rc::clone(&self.ledger),
             keeps_texts: count.is_some(),

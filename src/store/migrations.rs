@@ -37,6 +37,7 @@ pub const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("migrations/0004_ledger_postgres.sql"),
     },
     same(5, "keys", include_str!("migrations/0005_keys.sql")),
+    same(6, "jobs", include_str!("migrations/0006_jobs.sql")),
 ];
 
 /// A step that both engines take with the same words.

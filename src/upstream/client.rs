@@ -32,8 +32,10 @@ pub struct FalClient {
     storage: Storage,
     /// fal's URL without a slash at its end.
     url: String,
+    /// The same of fal's queue.
+    pub(super) queue_url: String,
     connect_attempts: usize,
-    idle_timeout: Duration,
+    pub(super) idle_timeout: Duration,
 }
 
 /// A fal key as a header value that no log shows.
@@ -99,6 +101,18 @@ pub struct Answer {
     body: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>>>>,
 }
 
+impl Answer {
+    /// The same answer, whose body has been read, to the request of this id.
+    pub(super) fn of_queue(self, request_id: &str, body: Bytes) -> Self {
+        let body = futures::stream::once(std::future::ready(Ok(body)));
+        Self {
+            request_id: Some(request_id.to_owned()),
+            body: Box::pin(body),
+            ..self
+        }
+    }
+}
+
 impl Stream for Answer {
     type Item = Result<Bytes, UpstreamError>;
 
@@ -118,8 +132,10 @@ impl FalClient {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(settings: &config::Fal) -> Result<Self, reqwest::Error> {
-        let http = build_http(settings, &[&settings.url, &settings.rest_url])?;
+        let urls = [&settings.url, &settings.queue_url, &settings.rest_url];
+        let http = build_http(settings, &urls)?;
         Ok(Self {
+            queue_url: settings.queue_url.as_str().trim_end_matches('/').to_owned(),
             storage: Storage::new(settings, http.clone()),
             http,
             url: settings.url.as_str().trim_end_matches('/').to_owned(),
@@ -145,11 +161,22 @@ impl FalClient {
     ) -> Result<Answer, UpstreamError> {
         let url = self.url_of(&post);
         let url = url.ok_or(UpstreamError::Unreachable(Obstacle::Address))?;
+        let build = || request(url.clone(), post.clone(), key);
+        let response = self.send(build, first_byte).await?;
+        self.accept(response, key).await
+    }
+
+    /// Sends a request and waits for the head of what comes back; tried again only while nothing
+    /// has been sent.
+    pub(super) async fn send(
+        &self,
+        build: impl Fn() -> Request,
+        limit: Duration,
+    ) -> Result<Response, UpstreamError> {
         let mut attempt = 1;
         loop {
-            let request = request(url.clone(), post.clone(), key);
-            match tokio::time::timeout(first_byte, self.http.execute(request)).await {
-                Ok(Ok(response)) => return self.accept(response, key).await,
+            match tokio::time::timeout(limit, self.http.execute(build())).await {
+                Ok(Ok(response)) => return Ok(response),
                 Err(_) => return Err(UpstreamError::TimedOut),
                 Ok(Err(error)) => match classify(&error) {
                     UpstreamError::Unreachable(_) if attempt < self.connect_attempts => {
@@ -167,7 +194,11 @@ impl FalClient {
     }
 
     /// Looks at the head of a response and decides how its body is to be read.
-    async fn accept(&self, response: Response, key: &FalKey) -> Result<Answer, UpstreamError> {
+    pub(super) async fn accept(
+        &self,
+        response: Response,
+        key: &FalKey,
+    ) -> Result<Answer, UpstreamError> {
         let request_id = text_header(response.headers(), "x-fal-request-id");
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {

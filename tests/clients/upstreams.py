@@ -28,7 +28,7 @@ class Upstream:
         fal = f"http://{self.emulator}"
         settings = folder / "fal-gateway.toml"
         settings.write_text(SETTINGS)
-        hosts = ["--fal-url", fal, "--fal-rest-url", f"{fal}/rest"]
+        hosts = ["--fal-url", fal, "--fal-queue-url", f"{fal}/queue", "--fal-rest-url", f"{fal}/rest"]
         self.gateway = self._start("serve", "/readyz", "--config", str(settings), *hosts)
 
     def calls(self, marker: str) -> list[dict]:

@@ -74,6 +74,10 @@ impl Gateway {
         let sources = sources
             .with_file("fal-gateway.toml", settings)
             .with_env("FAL_GATEWAY__FAL__URL", fal.url())
+            .with_env(
+                "FAL_GATEWAY__FAL__QUEUE_URL",
+                format!("{}/queue", fal.url()),
+            )
             .with_env("FAL_GATEWAY__FAL__REST_URL", format!("{}/rest", fal.url()))
             .with_env("FAL_GATEWAY__ADMIN__ENABLED", "false")
             .with_flag("--listen", "127.0.0.1:0");

@@ -131,7 +131,7 @@ def body_faults(exchange: Exchange) -> list[str]:
         return found + message_faults(document)
     if exchange.path.endswith("/completions"):
         return model_faults(Completion, exchange.body) + schema_faults("completion.response", document)
-    if exchange.path.endswith("/responses"):
+    if exchange.path.endswith("/responses") or "/responses/" in exchange.path:
         return response_faults(document)
     if exchange.path.endswith("/models"):
         return list_faults(document)

@@ -27,6 +27,8 @@ pub enum Chain {
     },
     /// There is no such response.
     NoResponse,
+    /// It is still being made, or nothing came of it.
+    NoAnswer { is_running: bool },
     /// A response before it was deleted: this one.
     Deleted(String),
     /// What came before has grown too long.
@@ -83,14 +85,19 @@ async fn walk(
     id: &str,
     most: i64,
 ) -> Result<Result<Vec<String>, Chain>, StoreError> {
-    let last = "select response.depth, response.chain_bytes from response \
+    let last = "select response.depth, response.chain_bytes, response.status from response \
                 join thread on thread.id = response.thread \
                 where response.id = $1 and response.owner = $2 and response.deleted_at is null \
                 and thread.expires_at > $3";
     let values = [id.into(), owner.into(), now().into()];
-    let Some(row) = transaction.first(last, &values).await? else {
+    let Some(mut row) = transaction.first(last, &values).await? else {
         return Ok(Err(Chain::NoResponse));
     };
+    match row.text(2)?.as_str() {
+        "queued" | "in_progress" => return Ok(Err(Chain::NoAnswer { is_running: true })),
+        "failed" | "cancelled" => return Ok(Err(Chain::NoAnswer { is_running: false })),
+        _ => {}
+    }
     let (depth, bytes) = (row.integer(0)?, row.integer(1)?);
     if depth.saturating_add(1) >= MAX_DEPTH || bytes > most {
         return Ok(Err(Chain::TooLong));

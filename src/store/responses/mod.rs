@@ -6,6 +6,7 @@
 
 mod chain;
 mod items;
+mod jobs;
 mod put;
 mod room;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use chain::{Chain, Continued};
 pub use items::{Listing, Order, Page};
+pub use jobs::{Begun, Cancelled, End, Job, NewJob, Sent, Submission};
 pub use put::{Kept, NewItem, NewResponse};
 
 use jiff::Timestamp;
@@ -49,6 +51,21 @@ impl<'v> From<&'v Owner> for Value<'v> {
     }
 }
 
+/// A response as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// In its API's words.
+    pub status: String,
+    pub json: String,
+}
+
+impl Stored {
+    /// Whether it is still being made.
+    pub fn is_running(&self) -> bool {
+        matches!(self.status.as_str(), "queued" | "in_progress")
+    }
+}
+
 /// The responses in a database.
 #[derive(Clone, Debug)]
 pub struct Responses {
@@ -66,15 +83,15 @@ impl Responses {
         }
     }
 
-    /// The JSON of a response.
+    /// A response.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn get(&self, owner: &Owner, id: &str) -> Result<Option<String>, StoreError> {
+    pub async fn get(&self, owner: &Owner, id: &str) -> Result<Option<Stored>, StoreError> {
         let (owner, id) = (owner.clone(), id.to_owned());
         let deadline = self.database.deadline();
         let read = async move |transaction: &Transaction<'_>| {
-            let found = "select head, tail from response \
+            let found = "select head, tail, status from response \
                          where id = $1 and owner = $2 and deleted_at is null and expires_at > $3";
             let values = [(&id).into(), (&owner).into(), now().into()];
             let Some(mut row) = transaction.first(found, &values).await? else {
@@ -82,7 +99,10 @@ impl Responses {
             };
             let (head, tail) = (row.text(0)?, row.text(1)?);
             let items = items::bodies(transaction, &id, OUTPUT).await?;
-            Ok(Some([head, items.join(","), tail].concat()))
+            Ok(Some(Stored {
+                status: row.text(2)?,
+                json: [head, items.join(","), tail].concat(),
+            }))
         };
         self.database.read(deadline, read).await
     }

@@ -49,13 +49,17 @@ const ROW: usize = 160;
 impl NewResponse {
     /// What its items take up.
     fn item_bytes(&self) -> usize {
-        let items = self.input.iter().chain(&self.output);
-        items.map(|item| item.body.len() + ROW).sum()
+        bytes_of(&self.input) + bytes_of(&self.output)
     }
 
     fn bytes(&self) -> usize {
         self.item_bytes() + self.head.len() + self.tail.len() + 2 * ROW
     }
+}
+
+/// What items take up.
+pub(super) fn bytes_of(items: &[NewItem]) -> usize {
+    items.iter().map(|item| item.body.len() + ROW).sum()
 }
 
 /// Where a response stands in its thread.
@@ -75,21 +79,34 @@ impl Responses {
         let (owner, max_bytes) = (owner.clone(), self.max_bytes);
         let deadline = self.database.deadline();
         let write = async move |transaction: &Transaction<'_>| {
-            let Some(place) = place(transaction, &owner, &new).await? else {
-                return Ok(Kept::NoParent);
-            };
-            let bytes = i64::try_from(new.bytes()).unwrap_or(i64::MAX);
-            if !room::make(transaction, &owner, bytes, max_bytes, &place.thread).await? {
-                return Ok(Kept::NoRoom);
-            }
-            insert(transaction, &owner, &new, &place, bytes).await?;
-            insert_items(transaction, &owner, &new).await?;
-            // Last, because other transactions of this owner wait for it.
-            room::take(transaction, &owner, bytes).await?;
-            Ok(Kept::Yes)
+            let kept = keep(transaction, &owner, &new, 0, max_bytes).await?;
+            Ok(kept.err().unwrap_or(Kept::Yes))
         };
         self.database.write(deadline, write).await
     }
+}
+
+/// Keeps a response and so many bytes that go with it. Gives its thread, or why it is not kept.
+pub(super) async fn keep(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    new: &NewResponse,
+    besides: i64,
+    max_bytes: i64,
+) -> Result<Result<String, Kept>, StoreError> {
+    let Some(place) = place(transaction, owner, new).await? else {
+        return Ok(Err(Kept::NoParent));
+    };
+    let bytes = i64::try_from(new.bytes()).unwrap_or(i64::MAX);
+    let all = bytes.saturating_add(besides);
+    if !room::make(transaction, owner, all, max_bytes, &place.thread).await? {
+        return Ok(Err(Kept::NoRoom));
+    }
+    insert(transaction, owner, new, &place, bytes, all).await?;
+    insert_items(transaction, owner, new).await?;
+    // Last, because other transactions of this owner wait for it.
+    room::take(transaction, owner, all).await?;
+    Ok(Ok(place.thread))
 }
 
 async fn place(
@@ -126,6 +143,7 @@ async fn insert(
     new: &NewResponse,
     place: &Place,
     bytes: i64,
+    with_all_besides: i64,
 ) -> Result<(), StoreError> {
     let expires_at = after(new.retention);
     let thread = "insert into thread (id, owner, expires_at, bytes) values ($1, $2, $3, $4) \
@@ -135,7 +153,7 @@ async fn insert(
         (&place.thread).into(),
         owner.into(),
         expires_at.into(),
-        bytes.into(),
+        with_all_besides.into(),
     ];
     transaction.execute(thread, &values).await?;
     let response = "insert into response (id, owner, thread, parent, depth, chain_bytes, status, \
@@ -165,9 +183,26 @@ async fn insert_items(
 ) -> Result<(), StoreError> {
     let mut rows = item_rows(owner, &new.id, INPUT, &new.input);
     rows.extend(item_rows(owner, &new.id, OUTPUT, &new.output));
+    insert_rows(transaction, &rows).await
+}
+
+/// Keeps what a response has said that is kept already.
+pub(super) async fn insert_output(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    response: &str,
+    output: &[NewItem],
+) -> Result<(), StoreError> {
+    insert_rows(transaction, &item_rows(owner, response, OUTPUT, output)).await
+}
+
+async fn insert_rows(
+    transaction: &Transaction<'_>,
+    rows: &[[Value<'_>; 6]],
+) -> Result<(), StoreError> {
     let item = "insert into item (response, direction, position, id, owner, body) \
                 values ($1, $2, $3, $4, $5, $6)";
-    transaction.execute_each(item, &rows).await
+    transaction.execute_each(item, rows).await
 }
 
 /// A row for each item, in the order of the columns.

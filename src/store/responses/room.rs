@@ -1,5 +1,5 @@
 //! How much room responses take up, and what goes when there is no more: whole threads, those first
-//! that would end first.
+//! that would end first. A thread in which something is being made stays.
 
 use super::{Owner, now};
 use crate::store::error::StoreError;
@@ -37,6 +37,7 @@ pub(super) async fn make(
     let (mut of_own, mut of_all) = (over(own, most / 2), over(all, most));
     if of_own > 0 {
         let first = "select id, owner from thread where owner = $1 and id <> $2 \
+                     and not exists (select 1 from job where job.thread = thread.id) \
                      order by expires_at limit $3";
         let values = [owner.into(), thread.into(), AT_ONCE.into()];
         for _ in 0..MAX_ROUNDS {
@@ -49,7 +50,9 @@ pub(super) async fn make(
         }
     }
     if of_all > 0 && of_own <= 0 {
-        let first = "select id, owner from thread where id <> $1 order by expires_at limit $2";
+        let first = "select id, owner from thread where id <> $1 \
+                     and not exists (select 1 from job where job.thread = thread.id) \
+                     order by expires_at limit $2";
         let values = [thread.into(), AT_ONCE.into()];
         for _ in 0..MAX_ROUNDS {
             let oldest = transaction.query(first, &values).await?;
@@ -86,7 +89,8 @@ async fn evict(
 
 /// Deletes some threads whose time is over. Whether there may be more of them.
 pub(super) async fn sweep(transaction: &Transaction<'_>) -> Result<bool, StoreError> {
-    let over = "select id, owner from thread where expires_at <= $1 limit $2";
+    let over = "select id, owner from thread where expires_at <= $1 \
+                and not exists (select 1 from job where job.thread = thread.id) limit $2";
     let threads = transaction
         .query(over, &[now().into(), AT_ONCE.into()])
         .await?;

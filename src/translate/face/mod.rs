@@ -26,7 +26,7 @@ use super::problem::Problem;
 use super::rejection::Rejection;
 
 /// A public API: how it reads a request and writes the answer to it. A value of it is one request.
-pub trait Face: Sized {
+pub trait Face: Sized + 'static {
     /// What its ids begin with.
     const ID_PREFIX: &'static str;
     /// Whether its ids must not be guessable, because answers are asked for by them.
@@ -67,6 +67,16 @@ pub trait Face: Sized {
 
     /// The answer is not kept after all, and says so.
     fn forget(&mut self) {}
+
+    /// Whether the answer is made while nobody waits for it.
+    fn is_background(&self) -> bool {
+        false
+    }
+
+    /// Such an answer as it is kept before anything of it is there.
+    fn record_begun(&self, _: &ResponseMeta) -> Option<Record> {
+        None
+    }
 
     /// A whole answer as it is kept.
     fn record(&self, _: &ResponseMeta, _: &WholeAnswer) -> Option<Record> {

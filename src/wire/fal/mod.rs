@@ -2,5 +2,6 @@
 
 pub mod any_llm;
 pub mod error;
+pub mod queue;
 pub mod storage;
 pub mod usage;

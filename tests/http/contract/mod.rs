@@ -6,7 +6,7 @@
 
 mod answers;
 mod container;
-mod description;
+pub(crate) mod description;
 mod eval;
 mod fates;
 mod naming;

@@ -1,8 +1,10 @@
 //! The store: the same tests on each of its engines.
 
+mod background;
 mod engines;
 mod files;
 mod keys;
+mod killed;
 mod ledger;
 #[cfg(feature = "postgres")]
 mod lines;

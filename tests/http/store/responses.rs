@@ -5,41 +5,52 @@ use serde_json::{Value, json};
 use super::{Place, places};
 use crate::support::{Answer, Call, Emulated, Setup, TestGateway, until};
 
-fn with(setup: Setup, place: &Place) -> Setup {
+pub(super) fn with(setup: Setup, place: &Place) -> Setup {
     let settings = place.settings().into_iter();
     settings.fold(setup, |setup, (name, value)| setup.set(name, &value))
 }
 
 /// Runs a test against a gateway on each engine.
-fn on_each(test: impl Fn(&Emulated, &TestGateway)) {
+pub(super) fn on_each(test: impl Fn(&Emulated, &TestGateway)) {
     on_each_with(|setup| setup, test);
 }
 
-fn on_each_with(settings: impl Fn(Setup) -> Setup, test: impl Fn(&Emulated, &TestGateway)) {
+pub(super) fn on_each_with(
+    settings: impl Fn(Setup) -> Setup,
+    test: impl Fn(&Emulated, &TestGateway),
+) {
     let (_folder, places) = places();
     for place in places {
         let fal = Emulated::start();
         let gateway = with(settings(fal.setup()), &place).start();
+        ready(&gateway);
         test(&fal, &gateway);
     }
 }
 
-fn request(input: Value) -> Value {
+/// Waits until the gateway has heard of its store.
+fn ready(gateway: &TestGateway) {
+    until("a gateway that is ready", || {
+        (get(gateway, "resp_none").status != 503).then_some(())
+    });
+}
+
+pub(super) fn request(input: Value) -> Value {
     json!({"model": "openai/gpt-4o-mini", "input": input})
 }
 
-fn continuing(previous: &str, input: Value) -> Value {
+pub(super) fn continuing(previous: &str, input: Value) -> Value {
     let mut request = request(input);
     request["previous_response_id"] = previous.into();
     request
 }
 
-fn post(body: &Value) -> Call {
+pub(super) fn post(body: &Value) -> Call {
     let call = Call::new("POST", "/v1/responses").header("content-type", "application/json");
     call.body(body.to_string())
 }
 
-fn create(gateway: &TestGateway, body: &Value) -> Value {
+pub(super) fn create(gateway: &TestGateway, body: &Value) -> Value {
     let answer = gateway.call(&post(body));
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()
@@ -51,15 +62,15 @@ fn prompt(fal: &Emulated) -> String {
     prompt.as_str().unwrap().to_owned()
 }
 
-fn id(response: &Value) -> String {
+pub(super) fn id(response: &Value) -> String {
     response["id"].as_str().unwrap().to_owned()
 }
 
-fn get(gateway: &TestGateway, id: &str) -> Answer {
+pub(super) fn get(gateway: &TestGateway, id: &str) -> Answer {
     gateway.get(&format!("/v1/responses/{id}"))
 }
 
-fn delete(gateway: &TestGateway, id: &str) -> Answer {
+pub(super) fn delete(gateway: &TestGateway, id: &str) -> Answer {
     gateway.call(&Call::new("DELETE", &format!("/v1/responses/{id}")))
 }
 
@@ -302,6 +313,7 @@ fn what_is_anothers_is_not_there() {
                     ("GET", ""),
                     ("GET", "?stream=true"),
                     ("GET", "/input_items"),
+                    ("POST", "/cancel"),
                     ("DELETE", ""),
                 ];
                 let paths = paths

@@ -49,7 +49,7 @@ impl Emulated {
 
     /// A gateway in front of this emulator.
     pub(crate) fn setup(&self) -> Setup {
-        Setup::towards(&self.url())
+        Setup::towards(&self.url()).set("fal.queue_url", &format!("{}/queue", self.url()))
     }
 
     fn page(&self, path: &str) -> Value {

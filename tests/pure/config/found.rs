@@ -165,6 +165,7 @@ fn a_found_file_cannot_send_the_key_away() {
         ("url", "https://fal.run.example.com"),
         ("url", "https://evilfal.run"),
         ("url", "https://192.0.2.1"),
+        ("queue_url", "https://queue.example.com"),
         ("rest_url", "https://rest.example.com"),
     ] {
         let folder = folder_with(&format!("[fal]\n{setting} = \"{url}\"\n"));

@@ -79,3 +79,26 @@ test('the deltas of a stream', async () => {
   assert.ok(deltas.length > 5);
   assert.equal(events.at(-1).response.output_text ?? deltas.map(({ delta }) => delta).join(''), deltas.map(({ delta }) => delta).join(''));
 });
+
+describe('responses in the background', () => {
+  const isRunning = ({ status }) => status === 'queued' || status === 'in_progress';
+
+  test('one is asked for until it is there', async () => {
+    const marker = newMarker();
+    let response = await client.responses.create({ model, input: `echo Hello ${marker}`, background: true });
+    assert.deepEqual([response.status, response.background, response.output], ['queued', true, []]);
+    for (let tries = 0; isRunning(response) && tries < 200; tries += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      response = await client.responses.retrieve(response.id);
+    }
+    assert.equal(response.status, 'completed');
+    assert.ok(response.output_text.startsWith('Hello'));
+    assert.equal((await calls(marker)).length, 1);
+  });
+
+  test('one is called off', async () => {
+    const { id } = await client.responses.create({ model, input: 'echo Hello /emulate hang', background: true });
+    assert.equal((await client.responses.cancel(id)).status, 'cancelled');
+    assert.equal((await client.responses.retrieve(id)).status, 'cancelled');
+  });
+});

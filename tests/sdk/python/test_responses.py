@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import openai
 import pytest
@@ -230,3 +231,36 @@ def test_a_stream_that_breaks_raises_after_the_text_that_came(client, emulator, 
     assert "abcdefghijklmnopqrstuvwxyz".startswith(text) and text
     assert caught.value.code == "upstream_disconnected"
     assert len(emulator.calls(marker)) == 1
+
+
+def until_ended(client, response):
+    """Asks again and again, as OpenAI's guide does."""
+    for _ in range(200):
+        if response.status not in ("queued", "in_progress"):
+            return response
+        time.sleep(0.1)
+        response = client.responses.retrieve(response.id)
+    raise AssertionError(f"still {response.status}")
+
+
+def test_a_response_in_the_background_is_asked_for_until_it_is_there(client, emulator, marker):
+    begun = client.responses.create(model=MODEL, input=f"echo Hello {marker}", background=True)
+    assert (begun.status, begun.background, begun.output) == ("queued", True, [])
+    done = until_ended(client, begun)
+    assert (done.status, done.error) == ("completed", None)
+    assert done.output_text.startswith("Hello")
+    assert len(emulator.calls(marker)) == 1
+
+
+def test_a_response_in_the_background_is_called_off(client):
+    begun = client.responses.create(model=MODEL, input="echo Hello /emulate hang", background=True)
+    assert client.responses.cancel(begun.id).status == "cancelled"
+    assert client.responses.cancel(begun.id).status == "cancelled"
+    assert client.responses.retrieve(begun.id).status == "cancelled"
+
+
+def test_a_response_in_the_background_that_fails_says_why(client):
+    begun = client.responses.create(model=MODEL, input="echo Hello /emulate error:crash_500", background=True)
+    failed = until_ended(client, begun)
+    assert failed.status == "failed"
+    assert failed.error.code and failed.error.message

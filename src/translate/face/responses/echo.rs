@@ -26,10 +26,7 @@ const REPEATED: [(&str, &str); 11] = [
 ];
 
 /// Fields that say the same in every response: fal has no such controls.
-const ALWAYS: &str = concat!(
-    r#","top_logprobs":0,"frequency_penalty":0.0,"presence_penalty":0.0"#,
-    r#","background":false,"user":null"#
-);
+const ALWAYS: &str = r#","top_logprobs":0,"frequency_penalty":0.0,"presence_penalty":0.0"#;
 
 /// The `reasoning` of a request that says nothing of it.
 const NO_REASONING: &str = r#"{"effort":null,"summary":null}"#;
@@ -43,6 +40,8 @@ pub struct Echo {
     brief: Vec<u8>,
     /// Whether the response says that it is kept.
     pub is_kept: bool,
+    /// Whether the response is made while nobody waits for it.
+    pub is_background: bool,
     /// When the response was complete, in seconds since 1970: the same wherever it is written.
     completed_unix_s: OnceCell<u64>,
 }
@@ -52,6 +51,7 @@ impl Echo {
     pub fn of(draft: &Draft<'_>, is_kept: bool) -> Self {
         let mut echo = Self {
             is_kept,
+            is_background: is_background(draft),
             ..Self::default()
         };
         for (name, otherwise) in REPEATED {
@@ -66,8 +66,12 @@ impl Echo {
         echo.member("tool_choice", &tool_choice(draft), "\"auto\"");
         let tools = tools(draft.kept("tools").map(|field| field.value));
         echo.member("tools", &tools, "[]");
-        echo.all.extend_from_slice(ALWAYS.as_bytes());
-        echo.brief.extend_from_slice(ALWAYS.as_bytes());
+        let is_background = echo.is_background;
+        for out in [&mut echo.all, &mut echo.brief] {
+            out.extend_from_slice(ALWAYS.as_bytes());
+            let rest = format!(r#","background":{is_background},"user":null"#);
+            out.extend_from_slice(rest.as_bytes());
+        }
         echo
     }
 
@@ -111,6 +115,12 @@ impl Echo {
             out.extend_from_slice(value.as_bytes());
         }
     }
+}
+
+/// Whether a request asks for a response that is made while nobody waits for it.
+pub fn is_background(draft: &Draft<'_>) -> bool {
+    let field = draft.kept("background");
+    field.is_some_and(|field| field.value.get() == "true")
 }
 
 /// The tier that was taken, in OpenAI's words.

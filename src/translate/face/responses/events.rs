@@ -430,7 +430,7 @@ impl FrameWriter for ResponseEvents {
 /// The code of a response that has failed (source: OpenAI's `ResponseErrorCode`, and what Codex
 /// does with each). Clients repeat what is called a failure of the server; `invalid_prompt` ends a
 /// turn and is shown with its message.
-fn ending_code(problem: &Problem) -> &'static str {
+pub(super) fn ending_code(problem: &Problem) -> &'static str {
     match (problem.code, problem.kind) {
         ("context_length_exceeded", _) => "context_length_exceeded",
         (_, ProblemKind::NoBalance) => "insufficient_quota",

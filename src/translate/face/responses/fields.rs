@@ -184,16 +184,13 @@ pub fn refused_state<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     )))
 }
 
-/// Work goes on only while the request does.
-pub fn background<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    if field.is_empty() {
-        return Ok(Found::NoEffect);
+pub fn background<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    let asked: bool = field.parse("true or false")?;
+    draft.keep(field);
+    match asked {
+        true => Ok(Found::Emulated),
+        false => Ok(Found::NoEffect),
     }
-    Err(field.unsupported(format!(
-        "Unsupported parameter: '{}' is not available here. Leave it out, and stream an answer that \
-         takes long.",
-        field.name
-    )))
 }
 
 pub fn previous_response_id<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {

@@ -15,6 +15,7 @@ pub mod output;
 pub mod parameters;
 pub mod parse;
 pub mod replay;
+pub mod restated;
 pub mod tools;
 
 use echo::Echo;
@@ -84,6 +85,22 @@ impl Face for Responses {
 
     fn forget(&mut self) {
         self.echo.is_kept = false;
+    }
+
+    fn is_background(&self) -> bool {
+        self.echo.is_background
+    }
+
+    fn record_begun(&self, head: &ResponseMeta) -> Option<Record> {
+        let shown = Shown {
+            status: Status::Queued,
+            output: &[],
+            usage: None,
+            error: None,
+            is_brief: false,
+        };
+        let nothing = Output::new(&head.id);
+        Some(output::record(head, &shown, &self.echo, &nothing))
     }
 
     fn record(&self, head: &ResponseMeta, answer: &WholeAnswer) -> Option<Record> {

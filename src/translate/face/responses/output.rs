@@ -13,6 +13,8 @@ use crate::translate::reading::{Call, FinishReason, Usage};
 /// How far an item or a response has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// Nothing has begun yet.
+    Queued,
     InProgress,
     Completed,
     /// It broke off at `max_output_tokens`.
@@ -20,6 +22,7 @@ pub enum Status {
     /// The upstream has cut it off for what it says.
     Filtered,
     Failed,
+    Cancelled,
 }
 
 impl Status {
@@ -36,10 +39,12 @@ impl Status {
 
     pub fn name(self) -> &'static str {
         match self {
+            Self::Queued => "queued",
             Self::InProgress => "in_progress",
             Self::Completed => "completed",
             Self::Incomplete | Self::Filtered => "incomplete",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
     }
 }

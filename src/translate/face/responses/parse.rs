@@ -119,6 +119,7 @@ pub fn finish<'a>(
             .kept("store")
             .is_none_or(|field| field.value.get() != "false");
     let echo = Echo::of(&draft, is_kept);
+    refuse_what_background_lacks(&echo, keeps, draft.stream)?;
     let mut toolbox = Toolbox::default();
     if let Some(raw) = draft.tools {
         toolbox.read(raw, "tools", &mut draft.members)?;
@@ -168,6 +169,34 @@ pub fn finish<'a>(
     ask.sampling.max_tokens_name = "max_output_tokens";
     let names = toolbox.names;
     Ok((ask, Responses { echo, names }))
+}
+
+/// Who asks for a response later must find it.
+fn refuse_what_background_lacks(
+    echo: &Echo,
+    keeps: bool,
+    is_stream: bool,
+) -> Result<(), Rejection> {
+    if !echo.is_background {
+        return Ok(());
+    }
+    let refuse = |param: &str, message: &str| Err(Rejection::invalid(param, message));
+    if !keeps {
+        let message = "Invalid 'background': no response is kept here (`responses.store` is off), and one that is \
+                       made in the background could never be read. Leave it out.";
+        return refuse("background", message);
+    }
+    if !echo.is_kept {
+        let message = "Invalid 'store': a response that is made in the background has to be kept, or it could \
+                       never be read. Leave 'store' out.";
+        return refuse("store", message);
+    }
+    if is_stream {
+        let message = "Invalid 'stream': a response that is made in the background cannot be streamed. Leave one \
+                       of them out.";
+        return refuse("stream", message);
+    }
+    Ok(())
 }
 
 /// The response that a request continues.
@@ -227,6 +256,17 @@ pub fn too_long() -> Rejection {
         "previous_response_id",
         "The conversation before this request has grown too long. Begin a new one without 'previous_response_id'.",
     )
+}
+
+/// The refusal to continue a response without an answer.
+pub fn no_answer(id: &str, is_running: bool) -> Rejection {
+    let why = match is_running {
+        true => "is still being made. Wait until its status is completed.",
+        false => "has failed or was cancelled. Continue the one before it.",
+    };
+    let id = shortened(id);
+    let message = format!("Invalid 'previous_response_id': the response '{id}' {why}");
+    Rejection::invalid("previous_response_id", message)
 }
 
 /// The refusal of a response that there is not, or that belongs to somebody else.

@@ -32,10 +32,26 @@ pub fn replay(json: &str, starting_after: Option<u64>) -> Option<Vec<u8>> {
     let last = match response.get("status")?.as_str()? {
         "incomplete" => "response.incomplete",
         "failed" => "response.failed",
+        "cancelled" => {
+            events.push(event("error", cancelled()));
+            return Some(write(events, starting_after));
+        }
         _ => "response.completed",
     };
     events.push(event(last, json!({"response": response})));
     Some(write(events, starting_after))
+}
+
+/// The end of a response that was cancelled, for which there is no event of its own: clients raise on
+/// this one in either form.
+fn cancelled() -> Value {
+    const MESSAGE: &str = "The response was cancelled.";
+    json!({
+        "code": "cancelled",
+        "message": MESSAGE,
+        "param": null,
+        "error": {"message": MESSAGE, "type": "invalid_request_error", "param": null, "code": "cancelled"},
+    })
 }
 
 type Event = (&'static str, Map<String, Value>);

@@ -1,0 +1,328 @@
+//! The way of a job's calls to fal: through its queue, each of them once.
+//!
+//! A call is written down, then made, then written down as made. Where a job is done again, its calls
+//! are recognized by their choice and their model and not made again. One that was written down and
+//! not written down as made may be in the queue or not; it is never made again either, and the job
+//! fails.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+
+use super::cancel_calls;
+use super::jobs::Running;
+use crate::api::gateway::Gateway;
+use crate::engine::{Call, Carrier};
+use crate::store::StoreError;
+use crate::store::responses::{Sent, Submission};
+use crate::translate::face::responses::output::Status;
+use crate::translate::face::responses::restated::restated;
+use crate::translate::problem::Problem;
+use crate::upstream::{Answer, FalClient, FalKey, Post, Progress, QueueId, UpstreamError};
+
+/// The pauses between two looks at a call: the first, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How many looks in a row may fail. fal is away at times, but not for ever.
+const MAX_FAILED_LOOKS: usize = 60;
+/// The same where fal says that it does not know the request or the key.
+const MAX_REFUSED_LOOKS: usize = 3;
+/// How often something is written to the store before that is given up.
+const STORE_TRIES: usize = 5;
+
+/// What went wrong besides what fal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// A call was begun, and nobody knows whether fal has it.
+    Unknown,
+    /// What has been asked so far is not what would be asked now.
+    Changed,
+    /// Nothing more may be spent.
+    Unaffordable,
+    /// The store could not be written to, so nothing was sent.
+    Store,
+}
+
+/// Tells who waits for a job to begin whether it has, or what keeps it from that.
+pub(super) type Told = oneshot::Sender<Result<(), Problem>>;
+
+/// Carries the calls of one job.
+pub(super) struct QueueCarrier {
+    pub gateway: Arc<Gateway>,
+    pub fal: Rc<FalClient>,
+    pub key: FalKey,
+    pub running: Running,
+    /// The most bytes of an answer.
+    pub max_answer: usize,
+    pub deadline: Instant,
+    /// Whether calls may be made that were not made before.
+    pub may_spend: Cell<bool>,
+    /// The calls that were made before, and not asked for again yet.
+    pub before: RefCell<Vec<Submission>>,
+    pub next: Cell<i64>,
+    /// The response as it was begun, until it is known to be worked on.
+    pub begun: RefCell<Option<String>>,
+    /// Who waits for the first call to be in the queue.
+    pub told: RefCell<Option<Told>>,
+    /// The calls that fal works on.
+    pub open: RefCell<Vec<(String, QueueId)>>,
+    pub trouble: Cell<Option<Trouble>>,
+}
+
+impl Carrier for QueueCarrier {
+    fn carry<'c>(&'c self, call: Call<'c>) -> LocalBoxFuture<'c, Result<Answer, UpstreamError>> {
+        async move {
+            let app = call.post.app;
+            let id = match self.recall(&call)? {
+                Some(id) => id,
+                None => self.submit(&call).await?,
+            };
+            if let Some(told) = self.told.take() {
+                let _ = told.send(Ok(()));
+            }
+            self.open.borrow_mut().push((app.to_owned(), id.clone()));
+            self.wait(app, &id).await?;
+            let answer = self.fetch(app, &id).await;
+            self.open.borrow_mut().retain(|(_, open)| *open != id);
+            answer
+        }
+        .boxed_local()
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.running.is_handed_over()
+    }
+}
+
+impl QueueCarrier {
+    /// The same call, if it was made before.
+    fn recall(&self, call: &Call<'_>) -> Result<Option<QueueId>, UpstreamError> {
+        let choice = i64::try_from(call.choice).unwrap_or(i64::MAX);
+        let mut before = self.before.borrow_mut();
+        // fal never had those, so they may be made.
+        before.retain(|made| !(made.choice == choice && made.is_refused));
+        let is_same = |made: &Submission| {
+            made.choice == choice
+                && (made.app.as_str(), made.path.as_str()) == (call.post.app, call.post.path)
+                && made.model == call.model
+        };
+        let Some(at) = before.iter().position(is_same) else {
+            return match before.iter().any(|made| made.choice == choice) {
+                true => Err(self.fail(Trouble::Changed)),
+                false if !self.may_spend.get() => Err(self.fail(Trouble::Unaffordable)),
+                false => Ok(None),
+            };
+        };
+        let id = before.remove(at).request_id;
+        match id.as_deref().and_then(QueueId::new) {
+            Some(id) => Ok(Some(id)),
+            None => Err(self.fail(Trouble::Unknown)),
+        }
+    }
+
+    fn fail(&self, trouble: Trouble) -> UpstreamError {
+        self.trouble.set(Some(trouble));
+        match trouble {
+            Trouble::Unknown | Trouble::Changed => UpstreamError::Disconnected,
+            Trouble::Unaffordable | Trouble::Store => UpstreamError::ConnectTimedOut,
+        }
+    }
+
+    async fn submit(&self, call: &Call<'_>) -> Result<QueueId, UpstreamError> {
+        let position = self.next.replace(self.next.get().saturating_add(1));
+        let written = Submission {
+            position,
+            choice: i64::try_from(call.choice).unwrap_or(i64::MAX),
+            app: call.post.app.to_owned(),
+            path: call.post.path.to_owned(),
+            model: call.model.to_owned(),
+            request_id: None,
+            is_refused: false,
+        };
+        let (responses, running) = (self.gateway.responses(), &self.running);
+        let is_ours = with_patience(|| {
+            responses.intend(running.gateway(), running.response(), written.clone())
+        });
+        match is_ours.await {
+            Ok(true) => {}
+            Ok(false) => return self.lost().await,
+            Err(_) => return Err(self.fail(Trouble::Store)),
+        }
+        // In a task of its own: whoever drops the job must not lose what becomes of the call.
+        let sending = Sending {
+            gateway: Arc::clone(&self.gateway),
+            fal: Rc::clone(&self.fal),
+            key: self.key.clone(),
+            running: running.clone(),
+            app: written.app,
+            path: written.path,
+            may_be_kept: call.post.may_be_kept,
+            input: call.post.input.clone(),
+            limit: self.deadline.saturating_duration_since(Instant::now()),
+            position,
+        };
+        let sent = actix_web::rt::spawn(sending.send()).await;
+        match sent.unwrap_or(Err(UpstreamError::Disconnected)) {
+            Ok(Some(id)) => Ok(id),
+            Ok(None) => self.lost().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The job is somebody else's now.
+    async fn lost<T>(&self) -> T {
+        self.running.leave();
+        std::future::pending().await
+    }
+
+    /// Looks again and again until a call is done.
+    async fn wait(&self, app: &str, id: &QueueId) -> Result<(), UpstreamError> {
+        let mut pause = FIRST_PAUSE;
+        let (mut failed, mut refused) = (0_usize, 0_usize);
+        loop {
+            sleep(jittered(pause)).await;
+            pause = pause.saturating_mul(3).div_f32(2.0).min(LONGEST_PAUSE);
+            match self.fal.progress(app, id, &self.key).await {
+                Ok(Progress::Done) => return Ok(()),
+                Ok(progress) => {
+                    (failed, refused) = (0, 0);
+                    if progress == Progress::Running {
+                        self.note_running().await;
+                    }
+                }
+                Err(UpstreamError::Refused(refusal)) if refusal.status < 429 => {
+                    refused = refused.saturating_add(1);
+                }
+                Err(_) => failed = failed.saturating_add(1),
+            }
+            if refused >= MAX_REFUSED_LOOKS || failed >= MAX_FAILED_LOOKS {
+                return Err(gone(id));
+            }
+        }
+    }
+
+    /// Has the response say that it is worked on.
+    async fn note_running(&self) {
+        let begun = self.begun.take();
+        let begun = begun.and_then(|json| restated(&json, Status::InProgress, None));
+        if let Some((head, _)) = begun {
+            let (gateway, response) = (self.running.gateway(), self.running.response());
+            let responses = self.gateway.responses();
+            // It is told in time or not; the end is what counts.
+            let _ = responses
+                .restate(gateway, response, Status::InProgress.name(), head)
+                .await;
+        }
+    }
+
+    async fn fetch(&self, app: &str, id: &QueueId) -> Result<Answer, UpstreamError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..MAX_FAILED_LOOKS {
+            match self.fal.result(app, id, &self.key, self.max_answer).await {
+                Err(UpstreamError::Refused(refusal))
+                    if refusal.status == 404 && refusal.said.is_none() =>
+                {
+                    // The queue has forgotten it, which is no word of the model's.
+                    return Err(gone(id));
+                }
+                Err(
+                    UpstreamError::Unreachable(_)
+                    | UpstreamError::ConnectTimedOut
+                    | UpstreamError::TimedOut
+                    | UpstreamError::Disconnected,
+                ) => {
+                    sleep(jittered(pause)).await;
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(gone(id))
+    }
+}
+
+/// A call on its way into the queue.
+struct Sending {
+    gateway: Arc<Gateway>,
+    fal: Rc<FalClient>,
+    key: FalKey,
+    /// Keeps a stop waiting until it is known what became of the call.
+    running: Running,
+    app: String,
+    path: String,
+    may_be_kept: bool,
+    input: bytes::Bytes,
+    limit: Duration,
+    position: i64,
+}
+
+impl Sending {
+    /// Makes the call and writes down what becomes of it. `None` where the job is somebody else's by
+    /// then.
+    async fn send(self) -> Result<Option<QueueId>, UpstreamError> {
+        let post = Post {
+            app: &self.app,
+            path: &self.path,
+            is_stream: false,
+            may_be_kept: self.may_be_kept,
+            input: self.input.clone(),
+        };
+        let outcome = self.fal.submit(post, &self.key, self.limit).await;
+        let sent = match &outcome {
+            Ok(id) => Sent::As(id.as_str().to_owned()),
+            Err(
+                UpstreamError::Refused(_)
+                | UpstreamError::Unreachable(_)
+                | UpstreamError::ConnectTimedOut,
+            ) => Sent::Refused,
+            // Nobody knows, which is what is written down already.
+            Err(_) => return outcome.map(Some),
+        };
+        let (gateway, response) = (self.running.gateway(), self.running.response());
+        let responses = self.gateway.responses();
+        let written =
+            with_patience(|| responses.sent(gateway, response, self.position, sent.clone()));
+        match (written.await, outcome) {
+            (_, Err(error)) => Err(error),
+            (Ok(false), Ok(id)) => {
+                cancel_calls(&self.fal, &self.key, &[(self.app, id)]).await;
+                Ok(None)
+            }
+            // While this process lives, it knows the id.
+            (_, Ok(id)) => Ok(Some(id)),
+        }
+    }
+}
+
+/// fal no longer tells anything of a call. It may have been paid for, so it is no refusal.
+fn gone(id: &QueueId) -> UpstreamError {
+    let reason = "the queue does not tell what became of the request";
+    UpstreamError::UnusableHead(reason, Some(id.as_str().to_owned()))
+}
+
+/// Does something with the store again while that is busy or away, for a moment.
+async fn with_patience<T, F: Future<Output = Result<T, StoreError>>>(
+    work: impl Fn() -> F,
+) -> Result<T, StoreError> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..STORE_TRIES {
+        match work().await {
+            Err(StoreError::Busy | StoreError::Gone(_)) => sleep(pause).await,
+            outcome => return outcome,
+        }
+        pause = pause.saturating_mul(2);
+    }
+    work().await
+}
+
+/// A fifth more or less, so that jobs that began together do not look together for ever.
+fn jittered(pause: Duration) -> Duration {
+    let [drawn, ..] = uuid::Uuid::new_v4().into_bytes();
+    pause.mul_f32(0.8 + 0.4 * f32::from(drawn) / 255.0)
+}

@@ -1,0 +1,367 @@
+//! The work on one response in the background: what a request does, from its body to the answer that
+//! is kept.
+
+use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::HeaderMap;
+use actix_web::web::Bytes;
+use futures::FutureExt;
+use tokio::time::{Instant, sleep};
+
+use super::cancel_calls;
+use super::carrier::{QueueCarrier, Told, Trouble};
+use super::create::until;
+use super::jobs::Running;
+use super::terms::Terms;
+use crate::access::purses::Allowance;
+use crate::api::answer::{Wish, head, payer, record_model, reporter};
+use crate::api::auth::Caller;
+use crate::api::context::Context;
+use crate::api::error::{self, ApiError};
+use crate::api::gateway::MemoryPermit;
+use crate::api::repeated::RepeatKey;
+use crate::api::respond;
+use crate::api::state::{self, Recalled, new_items};
+use crate::engine::{self, Carrier, Engine, Grant, Order, Settings, price};
+use crate::observe::record::Record;
+use crate::store::StoreError;
+use crate::store::responses::{self as kept, End, Owner, Submission};
+use crate::translate::face::objects::ResponseMeta;
+use crate::translate::face::responses::output::Status;
+use crate::translate::face::responses::restated::restated;
+use crate::translate::face::{Face, Reading, state::Record as KeptRecord};
+use crate::translate::key::Secret;
+use crate::translate::plan::Plan;
+use crate::translate::problem::{Problem, ProblemKind, Source};
+
+/// A job in hand.
+pub(super) struct Job {
+    pub context: Context,
+    pub caller: Caller,
+    pub owner: Owner,
+    pub terms: Terms,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// The JSON of the response as it was begun.
+    pub begun: String,
+    pub created_unix_s: u64,
+    pub deadline: Instant,
+    /// What the request refers to, if that was looked up.
+    pub past: Option<Rc<Recalled>>,
+    pub memory: Rc<MemoryPermit>,
+    /// What was taken of the caller's limits for it. Without it, another process took it and is gone.
+    pub grant: Option<Grant>,
+    pub repeat: Option<RepeatKey>,
+    /// What was asked of fal before.
+    pub before: Vec<Submission>,
+    pub told: Option<Told>,
+    pub running: Running,
+}
+
+impl Job {
+    /// A job that was taken over. None where there is no room for it now; it stays in the store then.
+    pub(super) async fn of(
+        context: &Context,
+        caller: Caller,
+        job: kept::Job,
+        running: Running,
+    ) -> Option<Self> {
+        running.is_stored();
+        let body = Bytes::from(job.body);
+        let mut memory = context
+            .gateway
+            .hold(context.snapshot.config.limits.max_body_memory);
+        if !memory.grow_to(body.len()) {
+            return None;
+        }
+        let responses = context.gateway.responses();
+        let begun = responses.get(&job.owner, &job.response).await.ok()??.json;
+        let terms: Terms = serde_json::from_str(&job.terms).ok()?;
+        Some(Self {
+            context: context.clone(),
+            caller,
+            owner: job.owner,
+            headers: terms.headers(),
+            terms,
+            body,
+            begun,
+            created_unix_s: u64::try_from(job.created_at / 1000).unwrap_or(0),
+            deadline: Instant::now() + until(job.deadline),
+            past: None,
+            memory: Rc::new(memory),
+            grant: None,
+            repeat: None,
+            before: job.submissions,
+            told: None,
+            running,
+        })
+    }
+}
+
+/// Makes a response and keeps what comes of it, unless the job is called off or taken away.
+pub(super) async fn work<F: Face>(mut job: Job) {
+    let metrics = Arc::clone(job.context.gateway.metrics());
+    let record = Record::start(metrics, job.terms.request_id.clone(), "background");
+    record.client(job.caller.address);
+    if let Some(key) = &job.terms.key {
+        record.key(key);
+    }
+    let carrier = Rc::new(carrier(&mut job));
+    let running = job.running.clone();
+    let making = AssertUnwindSafe(make::<F>(&mut job, &carrier, &record)).catch_unwind();
+    let outcome = tokio::select! {
+        outcome = making => outcome,
+        () = running.until_left() => {
+            record.status(200);
+            record.complete();
+            if running.is_handed_over() && carrier.gateway.store().is_in_memory() {
+                // There is nobody who could go on with it.
+                let open = carrier.open.take();
+                cancel_calls(&carrier.fal, &carrier.key, &open).await;
+            }
+            return;
+        }
+    };
+    let outcome = outcome.unwrap_or_else(|_| {
+        job.context.gateway.metrics().panics.inc();
+        tracing::error!("a response in the background ended in a bug of the gateway");
+        Err(Problem::bug(record.has_called_fal()))
+    });
+    let outcome = outcome.map_err(|problem| match carrier.trouble.get() {
+        Some(trouble) => said(trouble),
+        None => problem,
+    });
+    if let Err(problem) = &outcome {
+        let (code, source) = error::label(problem);
+        record.error(code, source);
+    }
+    record.status(200);
+    record.complete();
+    drop(record);
+    if outcome.is_err() {
+        let open = carrier.open.take();
+        cancel_calls(&carrier.fal, &carrier.key, &open).await;
+    }
+    match (outcome, carrier.told.take()) {
+        (Err(problem), Some(told)) => {
+            // Whoever asked for it still waits, and is told instead.
+            let (responses, id) = (job.context.gateway.responses(), job.running.response());
+            let _ = responses.undo(&job.owner, id).await;
+            let _ = told.send(Err(problem));
+        }
+        (Err(problem), None) => fail(&job, &problem).await,
+        (Ok(record), _) => keep(&job, record).await,
+    }
+}
+
+fn carrier(job: &mut Job) -> QueueCarrier {
+    let before = std::mem::take(&mut job.before);
+    let last = before.last().map_or(-1, |call| call.position);
+    QueueCarrier {
+        gateway: Arc::clone(&job.context.gateway),
+        fal: Rc::clone(&job.context.fal),
+        key: job.caller.fal_key.clone(),
+        running: job.running.clone(),
+        max_answer: job.context.snapshot.config.fal.max_answer,
+        deadline: job.deadline,
+        may_spend: Cell::new(true),
+        before: RefCell::new(before),
+        next: Cell::new(last.saturating_add(1)),
+        begun: RefCell::new(Some(job.begun.clone())),
+        told: RefCell::new(job.told.take()),
+        open: RefCell::default(),
+        trouble: Cell::new(None),
+    }
+}
+
+/// The walk of a request, with calls that are carried.
+async fn make<F: Face>(
+    job: &mut Job,
+    carrier: &Rc<QueueCarrier>,
+    record: &Record,
+) -> Result<KeptRecord, Problem> {
+    let context = job.context.clone();
+    let snapshot = &context.snapshot;
+    let body = job.body.clone();
+    let reading = F::read(&body, &snapshot.face)?;
+    let past = match &job.past {
+        Some(past) => Rc::clone(past),
+        None => {
+            let found = state::look_up(&context, &job.caller, reading.wanted()).await;
+            found.map_err(plain)?
+        }
+    };
+    let (mut ask, face) = reading.finish(&past.found, &snapshot.face)?;
+    let mut wish = Wish::of(&mut ask, &job.headers, snapshot, &job.caller).map_err(plain)?;
+    let secret = Secret::of_text(&job.terms.secret);
+    wish.plan_limits.guide.secret = secret;
+    let engine = engine(&snapshot.engine, secret, job.deadline);
+    let (grant, repeat) = (job.grant.take(), job.repeat.take());
+    let mut order = wish.order((&context, &engine), &job.caller, &ask, record, &job.memory);
+    order.carrier = Some(Rc::clone(carrier) as Rc<dyn Carrier>);
+    let plan = order.plan()?;
+    record_model(&plan, snapshot, record);
+    order.grant = match grant {
+        Some(grant) => Some(grant),
+        None => Some(take_again(job, &order, &plan, carrier).await),
+    };
+    let reporter = reporter::<F>(&context, &job.caller, record, repeat);
+    let opened = engine::open(order, plan).await;
+    let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
+    context.learn_of_key(&job.caller, opened.as_ref().err());
+    let (mut run, plan) = opened?;
+    record_model(&plan, snapshot, record);
+    let meta = ResponseMeta {
+        id: job.running.response().to_owned(),
+        created_unix_s: job.created_unix_s,
+        ..head::<F>(&plan, record)
+    };
+    let mut ignored = HttpResponse::Ok();
+    let answer = respond::read_whole(&mut run, plan.choices, &reporter, &mut ignored).await;
+    let answer = answer.map_err(plain)?;
+    let kept = face.record(&meta, &answer);
+    kept.ok_or_else(|| Problem::bug(true))
+}
+
+fn plain(error: ApiError) -> Problem {
+    *error.problem
+}
+
+/// The engine for a job: it has the time that the job has, its own secret, and is stopped by nobody
+/// but the job.
+fn engine(engine: &Engine, secret: Secret, deadline: Instant) -> Engine {
+    let left = deadline.saturating_duration_since(Instant::now());
+    Engine {
+        settings: Settings {
+            first_byte: Some(left),
+            total: left,
+            secret,
+            ..engine.settings
+        },
+        stop: tokio_util::sync::CancellationToken::new(),
+        ..engine.clone()
+    }
+}
+
+/// Takes from the budgets what a job may cost that another process has begun. Its limits by the minute
+/// were taken then. Where a budget has too little left, the calls that were made are still read, since
+/// they are paid for, and none is added.
+async fn take_again(
+    job: &Job,
+    order: &Order<'_, '_>,
+    plan: &Plan<'_>,
+    carrier: &QueueCarrier,
+) -> Grant {
+    let gateway = &job.context.gateway;
+    let mut allowance = None;
+    let purses = job.caller.key.as_ref().map(|key| key.purses());
+    if let Some(purses) = purses.filter(|purses| !purses.is_empty()) {
+        let worst = price::worst_case(order, plan);
+        allowance = gateway.purses().admit(purses, &worst).await.ok();
+        carrier.may_spend.set(allowance.is_some());
+    }
+    let at = allowance.as_ref().map(Allowance::at);
+    Grant {
+        hold: None,
+        since: gateway.since,
+        payer: payer(&job.context, &job.caller, at),
+        allowance,
+    }
+}
+
+/// What the owner of a response is told of trouble with its calls.
+fn said(trouble: Trouble) -> Problem {
+    match trouble {
+        Trouble::Unknown => Problem::not_repeatable(
+            "submission_interrupted",
+            "The gateway was interrupted while it handed this request to fal, and nobody knows whether fal has it. It \
+             was not sent a second time. Send a new request.",
+        ),
+        Trouble::Changed => Problem::not_repeatable(
+            "settings_changed",
+            "The gateway's settings changed while this response was made, and what was asked of fal is not what would be \
+             asked now. Send a new request.",
+        ),
+        Trouble::Unaffordable => Problem {
+            source: Source::Gateway,
+            ..Problem::new(
+                ProblemKind::NoBalance,
+                "insufficient_quota",
+                "The budget had too little left to go on with this response.",
+            )
+        },
+        Trouble::Store => Problem {
+            source: Source::Gateway,
+            retry_after_s: Some(1),
+            ..Problem::new(
+                ProblemKind::Overloaded,
+                "store_unavailable",
+                "The gateway could not write down that it was about to ask fal, so it did not ask.",
+            )
+        },
+    }
+}
+
+/// Keeps the answer.
+async fn keep(job: &Job, record: KeptRecord) {
+    let end = End {
+        status: record.status,
+        head: record.head,
+        tail: record.tail,
+        output: new_items(record.output),
+        retention: job.context.snapshot.config.responses.retention,
+    };
+    if let Err(StoreError::Full) = finish(job, end).await {
+        let problem = Problem::not_repeatable(
+            "response_too_large",
+            "There is no room for the answer among what the gateway keeps.",
+        );
+        fail(job, &problem).await;
+    }
+}
+
+/// Has the response say that nothing came of it, and why.
+async fn fail(job: &Job, problem: &Problem) {
+    let Some((head, tail)) = restated(&job.begun, Status::Failed, Some(problem)) else {
+        return;
+    };
+    let end = End {
+        status: Status::Failed.name(),
+        head,
+        tail,
+        output: Vec::new(),
+        retention: job.context.snapshot.config.responses.retention,
+    };
+    let _ = finish(job, end).await;
+}
+
+/// Ends the job in the store, for as long as that takes.
+///
+/// # Errors
+/// There is no room, or the store refuses for good.
+async fn finish(job: &Job, end: End) -> Result<(), StoreError> {
+    const LONGEST: Duration = Duration::from_secs(10);
+    let mut pause = Duration::from_millis(200);
+    loop {
+        let responses = job.context.gateway.responses();
+        let (gateway, response) = (job.running.gateway(), job.running.response());
+        match responses.finish(gateway, response, end.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(StoreError::Busy | StoreError::Gone(_)) => {}
+            Err(StoreError::Full) => return Err(StoreError::Full),
+            Err(error) => {
+                tracing::error!(%error, kind = error.label(), "a response is not kept");
+                return Err(error);
+            }
+        }
+        tokio::select! {
+            () = sleep(pause) => pause = pause.saturating_mul(2).min(LONGEST),
+            () = job.running.until_left() => return Ok(()),
+        }
+    }
+}
