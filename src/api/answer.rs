@@ -2,6 +2,7 @@
 //! What sets the APIs apart is their [`Face`].
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::http::header::HeaderMap;
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -19,6 +21,9 @@ use super::context::Context;
 use super::error::ApiError;
 use super::extract;
 use super::gateway::MemoryPermit;
+use super::held::Hold;
+use super::idempotency::{self, Claim};
+use super::outliving::Outliving;
 use super::paths::Deployment;
 use super::quota;
 use super::repeated::RepeatKey;
@@ -52,12 +57,34 @@ pub async fn create<F: Face>(
     payload: Payload,
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
-    let scope = scope::scope(&request);
+    let claim = OnceCell::new();
+    if !idempotency::is_asked(&request) {
+        return attempt::<F>(&request, payload, &context, &claim).await;
+    }
+    let once = async move {
+        let outcome = attempt::<F>(&request, payload, &context, &claim).await;
+        match claim.into_inner() {
+            Some(claim) => claim.settle::<F>(outcome).await,
+            None => outcome,
+        }
+    };
+    let mut outcome = Outliving::new(stream::once(once));
+    let outcome = outcome.next().await;
+    outcome.unwrap_or_else(|| Err(Problem::bug(true).into()))
+}
+
+async fn attempt<F: Face>(
+    request: &HttpRequest,
+    payload: Payload,
+    context: &Context,
+    claim: &OnceCell<Claim>,
+) -> Result<HttpResponse, ApiError> {
+    let scope = scope::scope(request);
     let record = scope.as_ref().map(|scope| &scope.record);
     scope::catch_panic(
         &context.gateway,
         record,
-        answer::<F>(&request, payload, &context),
+        answer::<F>(request, payload, context, claim),
     )
     .await
 }
@@ -66,6 +93,7 @@ async fn answer<F: Face>(
     request: &HttpRequest,
     payload: Payload,
     context: &Context,
+    claim: &OnceCell<Claim>,
 ) -> Result<HttpResponse, ApiError> {
     let snapshot = &context.snapshot;
     let Heard {
@@ -75,6 +103,9 @@ async fn answer<F: Face>(
         mut held,
     } = hear(request, payload, context).await?;
     take_down(request, &body, snapshot, &scope.record);
+    if let Some(answer) = idempotency::begin(request, context, &caller, &body, claim).await? {
+        return Ok(answer);
+    }
     let reading = F::read(&body, &snapshot.face)?;
     let past = state::look_up(context, &caller, reading.wanted()).await?;
     let bytes = past.hold_with(&body, &mut held)?;
@@ -94,6 +125,7 @@ async fn answer<F: Face>(
         return Ok(HttpResponse::Ok().json(explanation));
     }
     let repeat = repeat_key::<F>(request, context, &caller, &body)?;
+    let hold = past.hold(context, &caller, face.is_kept()).await?;
     let grant = grant(request, context, &caller, &order, &plan).await?;
     if face.is_background() {
         let beginning = Beginning {
@@ -119,7 +151,7 @@ async fn answer<F: Face>(
         snapshot.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
     let promised = Promised::by::<F>(plan, &scope.record, shows_notes);
     drop(ask);
-    let keeper = keeper(&face, context, caller, body, (past, memory));
+    let keeper = keeper(&face, context, caller, body, (past, hold, memory));
     match promised.delivery {
         Delivery::Whole => whole((face, keeper), promised, run, reporter, &scope).await,
         Delivery::Stream { .. } => stream((face, keeper), promised, run, reporter, scope).await,
@@ -175,13 +207,14 @@ fn keeper<F: Face>(
     context: &Context,
     caller: Caller,
     body: Bytes,
-    (past, memory): (Rc<Recalled>, Rc<MemoryPermit>),
+    (past, hold, memory): (Rc<Recalled>, Option<Hold>, Rc<MemoryPermit>),
 ) -> Option<Keeper> {
     face.is_kept().then(|| Keeper {
         context: context.clone(),
         caller,
         body,
         past,
+        hold,
         record_input: F::record_input,
         _memory: memory,
     })
@@ -407,12 +440,10 @@ fn take_down(request: &HttpRequest, body: &[u8], snapshot: &Snapshot, record: &R
 
 /// An id of 128 bits that tells when it was made, or one of 192 that tells nothing.
 fn new_id<F: Face>() -> String {
-    if !F::IDS_ARE_SECRET {
-        return format!("{}{}", F::ID_PREFIX, Uuid::now_v7().simple());
+    match F::IDS_ARE_SECRET {
+        false => format!("{}{}", F::ID_PREFIX, Uuid::now_v7().simple()),
+        true => state::secret_id(F::ID_PREFIX),
     }
-    let [one, other] = [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.simple().to_string());
-    let rest = other.get(..16).unwrap_or_default();
-    format!("{}{one}{rest}", F::ID_PREFIX)
 }
 
 /// Whether a header says exactly this.

@@ -22,7 +22,7 @@ pub const FAL_REQUEST_ID: HeaderName = HeaderName::from_static("x-fal-request-id
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Says that an answer is one that was given before, and what it is.
-const REPLAYED: HeaderName = HeaderName::from_static("x-gateway-replayed");
+pub const REPLAYED: HeaderName = HeaderName::from_static("x-gateway-replayed");
 
 /// A refusal or failure as the caller gets it.
 #[derive(Clone, Debug)]

@@ -12,17 +12,23 @@ pub mod auth;
 pub mod background;
 pub mod budget;
 mod catalogue;
+pub mod completions;
 pub mod connection;
 pub mod console;
 pub mod context;
+pub mod conversations;
 pub mod count;
 pub mod describe;
 pub mod error;
 pub mod extract;
 pub mod gateway;
 pub mod health;
+pub mod held;
+pub mod idempotency;
 pub mod lists;
 pub mod models;
+pub mod outliving;
+pub mod pages;
 pub mod paths;
 pub mod quota;
 pub mod repeated;
@@ -46,42 +52,27 @@ use crate::translate::face::responses::Responses;
 
 /// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`, except
 /// those of [`unsupported`], which only refuse, and of [`console`], which serve its own page alone.
+#[rustfmt::skip]
 pub fn routes(config: &mut ServiceConfig) {
     let get = |path, served| only("GET", path, served);
     let post = |path, served| only("POST", path, served);
     config
-        .service(post(
-            "/v1/chat/completions",
-            web::to(answer::create::<Chat>),
-        ))
-        .service(post(
-            "/v1/completions",
-            web::to(answer::create::<Completions>),
-        ))
+        .service(get_or_post("/v1/chat/completions", web::to(completions::list), web::to(answer::create::<Chat>)))
+        .service(get_or_post_or_delete("/v1/chat/completions/{id}", web::to(completions::retrieve), web::to(completions::update), web::to(completions::delete)))
+        .service(get("/v1/chat/completions/{id}/messages", web::to(completions::messages)))
+        .service(post("/v1/completions", web::to(answer::create::<Completions>)))
         .service(post("/v1/messages", web::to(answer::create::<Messages>)))
-        .service(post(
-            "/v1/messages/count_tokens",
-            web::to(count::count_tokens::<Messages>),
-        ))
+        .service(post("/v1/messages/count_tokens", web::to(count::count_tokens::<Messages>)))
         .service(post("/v1/responses", web::to(answer::create::<Responses>)))
-        .service(post(
-            "/v1/responses/input_tokens",
-            web::to(count::count_tokens::<Responses>),
-        ))
+        .service(post("/v1/responses/input_tokens", web::to(count::count_tokens::<Responses>)))
         .configure(unsupported::ahead)
-        .service(get_or_delete(
-            "/v1/responses/{id}",
-            web::to(responses::retrieve),
-            web::to(responses::delete),
-        ))
-        .service(post(
-            "/v1/responses/{id}/cancel",
-            web::to(responses::cancel),
-        ))
-        .service(get(
-            "/v1/responses/{id}/input_items",
-            web::to(responses::input_items),
-        ))
+        .service(get_or_delete("/v1/responses/{id}", web::to(responses::retrieve), web::to(responses::delete)))
+        .service(post("/v1/responses/{id}/cancel", web::to(responses::cancel)))
+        .service(get("/v1/responses/{id}/input_items", web::to(responses::input_items)))
+        .service(post("/v1/conversations", web::to(conversations::create)))
+        .service(get_or_post_or_delete("/v1/conversations/{id}", web::to(conversations::retrieve), web::to(conversations::update), web::to(conversations::delete)))
+        .service(get_or_post("/v1/conversations/{id}/items", web::to(conversations::items), web::to(conversations::add_items)))
+        .service(get_or_delete("/v1/conversations/{id}/items/{item}", web::to(conversations::item), web::to(conversations::delete_item)))
         .service(get("/v1/models", web::to(models::list)))
         .service(get("/v1/models/{id:.+}", web::to(models::retrieve)))
         .service(get("/healthz", web::to(health::live)))
@@ -104,12 +95,27 @@ pub fn metrics_routes(config: &mut ServiceConfig) {
 
 /// A path under which something can be read, and deleted.
 fn get_or_delete(path: &str, read: Route, delete: Route) -> Resource {
-    let refused =
-        move |request: HttpRequest| ready(scope::wrong_method(&request, "GET, HEAD, DELETE"));
+    served_as("GET, HEAD, DELETE", path, read).route(delete.guard(guard::Delete()))
+}
+
+/// A path under which something can be read, and added.
+fn get_or_post(path: &str, read: Route, add: Route) -> Resource {
+    served_as("GET, HEAD, POST", path, read).route(add.guard(guard::Post()))
+}
+
+/// A path under which something can be read, changed, and deleted.
+fn get_or_post_or_delete(path: &str, read: Route, change: Route, delete: Route) -> Resource {
+    served_as("GET, HEAD, POST, DELETE", path, read)
+        .route(change.guard(guard::Post()))
+        .route(delete.guard(guard::Delete()))
+}
+
+/// A path under which something can be read; the other methods are to be added.
+fn served_as(allowed: &'static str, path: &str, read: Route) -> Resource {
+    let refused = move |request: HttpRequest| ready(scope::wrong_method(&request, allowed));
     let reads = guard::fn_guard(|context| matches!(context.head().method.as_str(), "GET" | "HEAD"));
     resource(path)
         .route(read.guard(reads))
-        .route(delete.guard(guard::Delete()))
         .default_service(web::to(refused))
 }
 

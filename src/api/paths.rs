@@ -113,22 +113,32 @@ pub fn label(path: &str) -> &'static str {
         "/v1/messages/count_tokens" => "count_tokens",
         "/v1/responses" => "responses",
         "/v1/responses/input_tokens" => "input_tokens",
+        "/v1/conversations" => "conversations",
         "/v1/models" => "models",
         "/healthz" | "/livez" | "/readyz" => "health",
         "/metrics" => "metrics",
         path if path.starts_with("/admin/") || path.starts_with("/v1/organization/") => "admin",
         path if assets::is_console(path) => "console",
+        path if path.starts_with("/v1/conversations/") => "conversations",
+        path if path.starts_with("/v1/chat/completions/") => "stored_chat",
         path if path.len() > "/v1/models/".len() && path.starts_with("/v1/models/") => "models",
         _ => "other",
     }
 }
 
-/// Whether a route, by its label, takes a body, asks for a key before it reads it, and gets its
-/// place when it is there.
+/// Whether a route, by its label, takes a body under `POST`, asks for a key before it reads it, and gets
+/// its place when it is there.
 pub fn takes_body(label: &str) -> bool {
     matches!(
         label,
-        "chat" | "completions" | "messages" | "count_tokens" | "responses" | "input_tokens"
+        "chat"
+            | "completions"
+            | "messages"
+            | "count_tokens"
+            | "responses"
+            | "input_tokens"
+            | "conversations"
+            | "stored_chat"
     )
 }
 

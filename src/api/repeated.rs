@@ -42,11 +42,16 @@ struct Kept {
     since: Instant,
 }
 
+/// What the headers say that change what a request asks for.
+pub fn said_by_headers(headers: &HeaderMap) -> [Option<&[u8]>; 3] {
+    MEANT.map(|name| headers.get(name).map(HeaderValue::as_bytes))
+}
+
 impl PaidFailures {
     /// The key of a request with these headers and this body; `None` where it is not JSON.
     pub fn key(&self, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Option<RepeatKey> {
         let meaning = fingerprint(body, &self.hasher)?;
-        let said = MEANT.map(|name| headers.get(name).map(HeaderValue::as_bytes));
+        let said = said_by_headers(headers);
         let client = caller.key.as_ref().map(|key| key.id.as_str());
         let owner = (client, caller.fal_key.print());
         Some(RepeatKey(self.hasher.hash_one((owner, said, meaning))))

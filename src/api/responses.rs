@@ -9,8 +9,9 @@ use super::background;
 use super::context::Context;
 use super::error::ApiError;
 use super::extract;
+use super::pages::{PageQuery, invalid, list_json};
 use crate::config::Scope;
-use crate::store::responses::{Listing, Order, Owner, Page};
+use crate::store::responses::{Order, Owner};
 use crate::translate::face::responses::replay::replay;
 use crate::translate::problem::{Problem, ProblemKind};
 
@@ -27,7 +28,7 @@ pub async fn retrieve(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, caller) = enter(&request, &context).await?;
-    let query = Query::of(&request)?;
+    let query = PageQuery::of(&request, Order::NewestFirst)?;
     let found = context.gateway.responses().get(&owner, &id).await;
     let found = found.map_err(|error| context.store_failed(&error))?;
     let found = found.ok_or_else(|| not_found(&id))?;
@@ -129,7 +130,7 @@ pub async fn input_items(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     let (owner, _) = enter(&request, &context).await?;
-    let page = Query::of(&request)?.page;
+    let page = PageQuery::of(&request, Order::NewestFirst)?.page;
     let items = context.gateway.responses().input_items(&owner, &id, page);
     let items = items.await.map_err(|error| context.store_failed(&error))?;
     let items = items.ok_or_else(|| not_found(&id))?;
@@ -140,7 +141,10 @@ pub async fn input_items(
 }
 
 /// Lets somebody in who asks for what is his.
-async fn enter(request: &HttpRequest, context: &Context) -> Result<(Owner, Caller), ApiError> {
+pub(super) async fn enter(
+    request: &HttpRequest,
+    context: &Context,
+) -> Result<(Owner, Caller), ApiError> {
     let caller = context.admit(request, Scope::Inference)?;
     Ok((context.owner(&caller).await?, caller))
 }
@@ -154,76 +158,4 @@ fn not_found(id: &str) -> ApiError {
         .collect();
     let message = format!("Response with id '{shown}' not found.");
     ApiError::refusal(ProblemKind::NotFound, "response_not_found", message)
-}
-
-/// What a request asks for behind its path.
-#[derive(Debug)]
-struct Query {
-    stream: bool,
-    /// The number of the last event that is not wanted.
-    starting_after: Option<u64>,
-    page: Page,
-}
-
-impl Query {
-    /// Reads what is known; the rest is let pass, as OpenAI does.
-    fn of(request: &HttpRequest) -> Result<Self, ApiError> {
-        let mut query = Self {
-            stream: false,
-            starting_after: None,
-            page: Page {
-                limit: 20,
-                order: Order::NewestFirst,
-                after: None,
-            },
-        };
-        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
-            match name.as_ref() {
-                "stream" => query.stream = value == "true",
-                "starting_after" => {
-                    let number = value.parse();
-                    query.starting_after = Some(number.map_err(|_| {
-                        invalid(&name, "It must be the sequence number of an event.")
-                    })?);
-                }
-                "after" => query.page.after = Some(value.into_owned()),
-                "order" => {
-                    query.page.order = match value.as_ref() {
-                        "asc" => Order::OldestFirst,
-                        "desc" => Order::NewestFirst,
-                        _ => return Err(invalid(&name, "It must be asc or desc.")),
-                    };
-                }
-                "limit" => {
-                    let limit = value.parse().ok().filter(|limit| (1..=100).contains(limit));
-                    query.page.limit = limit
-                        .ok_or_else(|| invalid(&name, "It must be a number from 1 to 100."))?;
-                }
-                _ => {}
-            }
-        }
-        Ok(query)
-    }
-}
-
-fn invalid(name: &str, cure: &str) -> ApiError {
-    let message = format!("Invalid '{name}'. {cure}");
-    let problem = Problem::new(ProblemKind::Invalid, "invalid_value", message);
-    problem.about(name).into()
-}
-
-fn list_json(listing: &Listing) -> String {
-    let bodies: Vec<&str> = listing
-        .items
-        .iter()
-        .map(|(_, body)| body.as_str())
-        .collect();
-    let id = |item: Option<&(String, String)>| serde_json::json!(item.map(|(id, _)| id));
-    format!(
-        "{{\"object\":\"list\",\"data\":[{}],\"first_id\":{},\"last_id\":{},\"has_more\":{}}}",
-        bodies.join(","),
-        id(listing.items.first()),
-        id(listing.items.last()),
-        listing.has_more
-    )
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use actix_http::ConnectionType;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::Version;
 use actix_web::http::header::{
     CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
@@ -256,7 +257,7 @@ fn admit(
     match route {
         "health" | "metrics" | "console" | "admin" => Ok(None),
         // They get their place when their body has come, but are refused before it where possible.
-        route if paths::takes_body(route) => {
+        route if paths::takes_body(route) && *request.method() == Method::POST => {
             refuse_at_the_end(&context.gateway)?;
             match is_full(context) {
                 true => Err(overloaded()),
@@ -282,7 +283,7 @@ fn is_full(context: &Context) -> bool {
     context.gateway.inflight() >= context.snapshot.config.limits.max_inflight
 }
 
-fn refuse_at_the_end(gateway: &Gateway) -> Result<(), ApiError> {
+pub(super) fn refuse_at_the_end(gateway: &Gateway) -> Result<(), ApiError> {
     match gateway.stopping().announced.is_cancelled() {
         false => Ok(()),
         true => Err(unavailable(

@@ -6,16 +6,18 @@ use std::rc::Rc;
 use actix_web::web::Bytes;
 use ring::hmac;
 use ring::rand::SystemRandom;
+use uuid::Uuid;
 
 use super::auth::Caller;
 use super::context::Context;
 use super::error::ApiError;
 use super::extract;
 use super::gateway::MemoryPermit;
+use super::held::Hold;
 use crate::store::StoreError;
-use crate::store::responses::{Chain, Continued, Kept, NewItem, NewResponse, Owner};
-use crate::translate::face::responses::parse::{no_answer, no_previous, too_long};
-use crate::translate::face::state::{Past, Record, RecordItem, Wanted};
+use crate::store::responses::{Chain, Continued, Kept, NewCompletion, NewItem, NewResponse, Owner};
+use crate::translate::face::responses::parse::{no_answer, no_conversation, no_previous, too_long};
+use crate::translate::face::state::{Past, Record, RecordItem, RecordKind, Wanted};
 use crate::translate::problem::{Problem, ProblemKind};
 use crate::translate::rejection::{Cause, Rejection};
 
@@ -61,7 +63,8 @@ impl Context {
         .into()
     }
 
-    fn note_store_failure(&self, kind: &str) {
+    /// Counts a failure of the store.
+    pub fn note_store_failure(&self, kind: &str) {
         let failures = &self.gateway.metrics().store_failures;
         failures.with_label_values(&[kind]).inc();
     }
@@ -83,10 +86,22 @@ fn was_deleted(id: &str) -> Rejection {
     )
 }
 
+fn in_conversation(previous: &str, conversation: &str) -> Rejection {
+    Rejection::invalid(
+        "previous_response_id",
+        format!(
+            "The response '{previous}' was made in the conversation '{conversation}', which holds what was said before. \
+             Go on with 'conversation' instead of 'previous_response_id'."
+        ),
+    )
+}
+
 /// What a request refers to, and what was found of it.
 pub struct Recalled {
     pub wanted: Wanted,
     pub found: Past,
+    /// The state of its conversation.
+    version: i64,
 }
 
 impl Recalled {
@@ -112,11 +127,12 @@ pub async fn look_up(
     caller: &Caller,
     wanted: Wanted,
 ) -> Result<Rc<Recalled>, ApiError> {
-    let mut found = Past::default();
+    let (mut found, mut state) = (Past::default(), 0);
     if !wanted.is_empty() {
         let owner = context.owner(caller).await?;
         let continued = Continued {
             previous: wanted.previous.clone(),
+            conversation: wanted.conversation.clone(),
             items: wanted.items.clone(),
         };
         let max_bytes = context.snapshot.config.server.max_body;
@@ -126,21 +142,67 @@ pub async fn look_up(
             .before(&owner, continued, max_bytes)
             .await;
         let previous = wanted.previous.as_deref();
+        let conversation = wanted.conversation.as_deref();
         found = match chain.map_err(|error| context.store_failed(&error))? {
-            Chain::Found { before, items } => Past {
-                has_previous: previous.is_some(),
+            Chain::Found {
                 before,
                 items,
-            },
+                version,
+            } => {
+                state = version;
+                Past {
+                    has_previous: previous.is_some(),
+                    has_conversation: conversation.is_some(),
+                    before,
+                    items,
+                }
+            }
+            Chain::NoConversation => {
+                return Err(no_conversation(conversation.unwrap_or_default()).into());
+            }
+            Chain::InConversation(conversation) => {
+                let previous = previous.unwrap_or_default();
+                return Err(in_conversation(previous, &conversation).into());
+            }
             Chain::NoResponse => return Err(no_previous(previous.unwrap_or_default()).into()),
             Chain::NoAnswer { is_running } => {
                 return Err(no_answer(previous.unwrap_or_default(), is_running).into());
             }
             Chain::Deleted(id) => return Err(was_deleted(&id).into()),
-            Chain::TooLong => return Err(too_long().into()),
+            Chain::TooLong => {
+                return Err(too_long(match conversation {
+                    Some(_) => "conversation",
+                    None => "previous_response_id",
+                })
+                .into());
+            }
         };
     }
-    Ok(Rc::new(Recalled { wanted, found }))
+    Ok(Rc::new(Recalled {
+        wanted,
+        found,
+        version: state,
+    }))
+}
+
+impl Recalled {
+    /// Holds the conversation that the request goes on with, for its answer, if that is to be kept.
+    ///
+    /// # Errors
+    /// 400 while another response is made in it, or where it has changed since it was read; 404 where
+    /// it is gone, 503 where the store fails.
+    pub async fn hold(
+        &self,
+        context: &Context,
+        caller: &Caller,
+        is_kept: bool,
+    ) -> Result<Option<Hold>, ApiError> {
+        let Some(id) = self.wanted.conversation.as_ref().filter(|_| is_kept) else {
+            return Ok(None);
+        };
+        let owner = context.owner(caller).await?;
+        Hold::take(context, owner, id, self.version).await.map(Some)
+    }
 }
 
 /// Keeps the answer to one request.
@@ -149,6 +211,8 @@ pub struct Keeper {
     pub caller: Caller,
     pub body: Bytes,
     pub past: Rc<Recalled>,
+    /// The conversation that the answer is added to.
+    pub hold: Option<Hold>,
     /// How the face makes items of the body.
     pub record_input: fn(&[u8], &Past, &str) -> Vec<RecordItem>,
     /// What the body takes up is held as long as the body is.
@@ -162,38 +226,66 @@ impl Keeper {
         let Ok(owner) = context.owner(&self.caller).await else {
             return false;
         };
+        let retention = context.snapshot.config.responses.retention;
+        let input = new_items((self.record_input)(&self.body, &self.past.found, id));
+        if let RecordKind::ChatCompletion { model, metadata } = record.kind {
+            let new = NewCompletion {
+                id: id.to_owned(),
+                model,
+                metadata,
+                body: record.head,
+                messages: input,
+                retention,
+            };
+            let put = context
+                .gateway
+                .responses()
+                .put_completion(&owner, new)
+                .await;
+            return is_kept(context, put);
+        }
         let new = NewResponse {
             id: id.to_owned(),
             parent: self.past.wanted.previous.clone(),
+            conversation: self.hold.as_ref().map(Hold::joined),
             status: record.status,
             head: record.head,
             tail: record.tail,
-            input: new_items((self.record_input)(&self.body, &self.past.found, id)),
+            input,
             output: new_items(record.output),
-            retention: context.snapshot.config.responses.retention,
+            retention,
         };
-        match context.gateway.responses().put(&owner, new).await {
-            Ok(Kept::Yes) => true,
-            Ok(Kept::NoRoom) => {
-                context.note_store_failure("no_room");
-                false
-            }
-            Ok(Kept::NoParent) => {
-                context.note_store_failure("no_parent");
-                false
-            }
-            Err(error) => {
-                context.note_store_failure(error.label());
-                tracing::error!(%error, kind = error.label(), "a response is not kept");
-                false
-            }
-        }
+        let put = context.gateway.responses().put(&owner, new).await;
+        is_kept(context, put)
     }
 }
 
+/// Whether it is, and if not, who is told why.
+fn is_kept(context: &Context, put: Result<Kept, StoreError>) -> bool {
+    let why = match put {
+        Ok(Kept::Yes) => return true,
+        Ok(Kept::NoRoom) => "no_room",
+        Ok(Kept::NoParent) => "no_parent",
+        Err(error) => {
+            tracing::error!(%error, kind = error.label(), "an answer is not kept");
+            error.label()
+        }
+    };
+    context.note_store_failure(why);
+    false
+}
+
+/// Items as the store takes them.
 pub(super) fn new_items(items: Vec<RecordItem>) -> Vec<NewItem> {
     let items = items.into_iter();
     items
         .map(|RecordItem { id, body }| NewItem { id, body })
         .collect()
+}
+
+/// An id of 192 bits that nobody guesses and that tells nothing.
+pub fn secret_id(prefix: &str) -> String {
+    let [one, other] = [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.simple().to_string());
+    let rest = other.get(..16).unwrap_or_default();
+    format!("{prefix}{one}{rest}")
 }

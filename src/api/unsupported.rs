@@ -43,7 +43,7 @@ const COMPACTION: Endpoint = endpoint(
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
     endpoint("/v1/responses/{id}", "This part of the Responses API", USE_RESPONSES),
-    endpoint("/v1/conversations", "The Conversations API", USE_RESPONSES),
+    endpoint("/v1/conversations/{id}", "This part of the Conversations API", USE_RESPONSES),
     endpoint("/v1/assistants", "The Assistants API", USE_CHAT),
     endpoint("/v1/threads", "The Assistants API", USE_CHAT),
     endpoint("/v1/realtime", "The Realtime API", "Use POST /v1/chat/completions with \"stream\": true."),

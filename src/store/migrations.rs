@@ -38,6 +38,21 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     same(5, "keys", include_str!("migrations/0005_keys.sql")),
     same(6, "jobs", include_str!("migrations/0006_jobs.sql")),
+    same(
+        7,
+        "conversations",
+        include_str!("migrations/0007_conversations.sql"),
+    ),
+    same(
+        8,
+        "idempotency",
+        include_str!("migrations/0008_idempotency.sql"),
+    ),
+    same(
+        9,
+        "chat_completions",
+        include_str!("migrations/0009_chat_completions.sql"),
+    ),
 ];
 
 /// A step that both engines take with the same words.

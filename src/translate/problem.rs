@@ -47,6 +47,8 @@ pub enum ProblemKind {
     Stale,
     /// The head or the body did not come in time.
     TooSlow,
+    /// Another request stands in the way.
+    Mismatch,
     TooLarge,
     /// The head is too large.
     HeadTooLarge,
@@ -97,6 +99,7 @@ impl ProblemKind {
             Self::Stale => 412,
             Self::TooLarge => 413,
             Self::MediaType => 415,
+            Self::Mismatch => 422,
             Self::RateLimited | Self::TooManyRequests | Self::TooManyTokens | Self::NoBalance => {
                 429
             }
@@ -203,7 +206,7 @@ impl Problem {
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         let kind = match rejection.cause {
-            Cause::UnknownModel | Cause::UnknownItem => ProblemKind::NotFound,
+            Cause::UnknownModel | Cause::NotKept(_) => ProblemKind::NotFound,
             _ => ProblemKind::Invalid,
         };
         Self {

@@ -29,8 +29,8 @@ pub enum Cause {
     UnsupportedParameter,
     UnsupportedValue,
     UnknownModel,
-    /// An item that is named and not kept.
-    UnknownItem,
+    /// Something that is named and not kept, by its code.
+    NotKept(&'static str),
     /// Too long, which a shorter conversation would cure.
     ContextLengthExceeded,
     /// Too long, whatever is left out of the conversation.
@@ -50,11 +50,10 @@ impl Cause {
             Self::UnsupportedParameter => "unsupported_parameter",
             Self::UnsupportedValue => "unsupported_value",
             Self::UnknownModel => "model_not_found",
-            Self::UnknownItem => "item_not_found",
             Self::ContextLengthExceeded => "context_length_exceeded",
             Self::StringAboveMaxLength => "string_above_max_length",
             Self::InvalidImage => "invalid_image_url",
-            Self::OfFace(code) => code,
+            Self::NotKept(code) | Self::OfFace(code) => code,
         }
     }
 }

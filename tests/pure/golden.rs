@@ -251,8 +251,8 @@ fn missing_in_table(face: Face) -> Vec<String> {
 /// Rows whose effect cannot be seen in the notes: `messages` is folded, which has cases of its
 /// own, and so have `prompt`, `input` and `system`; `parallel_tool_calls` says nothing as long as there are no
 /// tools; `metadata` and `cache_control` are sent by clients with every request; and nothing is kept
-/// here that `previous_response_id` could lead to.
-pub(crate) const WITHOUT_A_NOTE: [&str; 8] = [
+/// here that `previous_response_id` or `conversation` could lead to.
+pub(crate) const WITHOUT_A_NOTE: [&str; 9] = [
     "messages",
     "prompt",
     "input",
@@ -261,6 +261,7 @@ pub(crate) const WITHOUT_A_NOTE: [&str; 8] = [
     "metadata",
     "cache_control",
     "previous_response_id",
+    "conversation",
 ];
 
 fn shows_its_fate(face: Face, row: &Parameter, text: &str) -> Result<(), String> {

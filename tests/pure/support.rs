@@ -7,7 +7,7 @@ use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 use fal_gateway::engine::{Audience, Failure};
 use fal_gateway::translate::face::answer::{StreamedAnswer, WholeAnswer};
 use fal_gateway::translate::face::chat::messages::MessageLimits;
-use fal_gateway::translate::face::chat::parse::parse;
+use fal_gateway::translate::face::chat::parse::parse_kept;
 use fal_gateway::translate::face::chat::write::{
     self, CallStyle, ChatChunks, ReasoningField, Style,
 };
@@ -119,7 +119,7 @@ impl Face {
         capabilities: &PlanLimits,
     ) -> Result<(Plan<'a>, Option<String>), Rejection> {
         let (ask, echo) = match self {
-            Self::Chat => (parse(body, &MESSAGE_LIMITS)?, None),
+            Self::Chat => (parse_kept(body, &MESSAGE_LIMITS, true)?.0, None),
             Self::Completions => {
                 let request = completions::parse::parse(body, &[])?;
                 (request.ask, request.echo)

@@ -28,10 +28,21 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from openai.types import Completion, Model
-from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
+from openai.types.chat import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionDeleted,
+    ChatCompletionMessage,
+)
 from openai.types.chat.chat_completion import Choice
 from openai.types.completion_choice import CompletionChoice
-from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.conversations import Conversation, ConversationDeletedResource, Message
+from openai.types.responses import (
+    Response,
+    ResponseFunctionToolCallItem,
+    ResponseFunctionToolCallOutputItem,
+    ResponseStreamEvent,
+)
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 # Fields that OpenAI does not have and that clients read from us all the same: the reasoning text, under both names,
@@ -126,6 +137,8 @@ def body_faults(exchange: Exchange) -> list[str]:
         return [f"the body is not JSON: {error}"]
     if exchange.status >= 400:
         return error_faults(document)
+    if "/conversations" in exchange.path or is_stored_chat(exchange):
+        return kept_faults(exchange, document)
     if exchange.path.endswith("/chat/completions"):
         found = model_faults(ChatCompletion, exchange.body) + schema_faults("chat-completion.response", document)
         return found + message_faults(document)
@@ -138,6 +151,44 @@ def body_faults(exchange: Exchange) -> list[str]:
     if "/models/" in exchange.path:
         return model_faults(Model, exchange.body, any_extra=True) + schema_faults("model", document)
     return ["no rule for this path; add one"]
+
+
+def is_stored_chat(exchange: Exchange) -> bool:
+    """Whether it is about completions that are kept."""
+    return "/chat/completions/" in exchange.path or (
+        exchange.method == "GET" and exchange.path.endswith("/chat/completions")
+    )
+
+
+def kept_faults(exchange: Exchange, document: dict) -> list[str]:
+    """What is kept comes as single objects, and in lists of these."""
+    kinds = {
+        "conversation": Conversation,
+        "conversation.deleted": ConversationDeletedResource,
+        "chat.completion.deleted": ChatCompletionDeleted,
+    }
+    if document.get("object") in kinds:
+        return model_faults(kinds[document["object"]], exchange.body)
+    items = document["data"] if document.get("object") == "list" else [document]
+    found = []
+    if document.get("object") == "list" and set(document) != {"object", "data", "first_id", "last_id", "has_more"}:
+        found.append(f"a list has the members {sorted(document)}")
+    for item in items:
+        if exchange.path.endswith("/messages"):
+            # The SDK's type has the role of answers alone.
+            found += [] if {"id", "role", "content", "content_parts"} <= set(item) else [f"a message is {sorted(item)}"]
+        elif is_stored_chat(exchange):
+            found += model_faults(ChatCompletion, dumped(item), any_extra=True) + message_faults(item)
+        elif item["type"] in ITEM_KINDS:
+            found += model_faults(ITEM_KINDS[item["type"]], dumped(item))
+    return found
+
+
+ITEM_KINDS = {
+    "message": Message,
+    "function_call": ResponseFunctionToolCallItem,
+    "function_call_output": ResponseFunctionToolCallOutputItem,
+}
 
 
 def response_faults(response: dict) -> list[str]:

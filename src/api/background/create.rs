@@ -124,6 +124,7 @@ fn response(context: &Context, id: &str, past: &Recalled, begun: Record) -> NewR
     NewResponse {
         id: id.to_owned(),
         parent: past.wanted.previous.clone(),
+        conversation: None,
         status: begun.status,
         head: begun.head,
         tail: begun.tail,

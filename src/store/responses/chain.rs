@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::items::by_id;
-use super::{MAX_DEPTH, Owner, Responses, now, texts};
+use super::{MAX_DEPTH, Owner, Responses, conversations, now, texts};
 use crate::store::error::StoreError;
 use crate::store::sql::Transaction;
 
@@ -12,6 +12,8 @@ use crate::store::sql::Transaction;
 pub struct Continued {
     /// The response that it continues.
     pub previous: Option<String>,
+    /// The conversation that it goes on with.
+    pub conversation: Option<String>,
     /// Items that it names by their ids.
     pub items: Vec<String>,
 }
@@ -24,7 +26,14 @@ pub enum Chain {
         before: Vec<String>,
         /// The JSON of the items that were named, by their ids, as far as they are there.
         items: BTreeMap<String, String>,
+        /// The state of the conversation.
+        version: i64,
     },
+    /// There is no such conversation.
+    NoConversation,
+    /// The response, or one before it, was made in this conversation, which holds what was said
+    /// before.
+    InConversation(String),
     /// There is no such response.
     NoResponse,
     /// It is still being made, or nothing came of it.
@@ -50,12 +59,18 @@ impl Responses {
         let most = i64::try_from(max_bytes).unwrap_or(i64::MAX);
         let deadline = self.database.deadline();
         let read = async move |transaction: &Transaction<'_>| {
-            let before = match &continued.previous {
-                None => Vec::new(),
-                Some(previous) => match walk(transaction, &owner, previous, most).await? {
-                    Ok(before) => before,
-                    Err(why) => return Ok(why),
-                },
+            let before = match (&continued.previous, &continued.conversation) {
+                (Some(previous), _) => walk(transaction, &owner, previous, most)
+                    .await?
+                    .map(|before| (before, 0)),
+                (None, Some(conversation)) => {
+                    conversations::all(transaction, &owner, conversation, most).await?
+                }
+                (None, None) => Ok((Vec::new(), 0)),
+            };
+            let (before, version) = match before {
+                Ok(before) => before,
+                Err(why) => return Ok(why),
             };
             let mut items = BTreeMap::new();
             let mut bytes = 0_i64;
@@ -72,7 +87,11 @@ impl Responses {
                 }
                 items.insert(id, body);
             }
-            Ok(Chain::Found { before, items })
+            Ok(Chain::Found {
+                before,
+                items,
+                version,
+            })
         };
         self.database.read(deadline, read).await
     }
@@ -102,17 +121,22 @@ async fn walk(
     if depth.saturating_add(1) >= MAX_DEPTH || bytes > most {
         return Ok(Err(Chain::TooLong));
     }
-    let links = "with recursive chain (id, parent, deleted_at) as ( \
-                     select id, parent, deleted_at from response where id = $1 and owner = $2 \
+    let links = "with recursive chain (id, parent, deleted_at, conversation) as ( \
+                     select id, parent, deleted_at, conversation from response \
+                     where id = $1 and owner = $2 \
                      union all \
-                     select response.id, response.parent, response.deleted_at from response \
+                     select response.id, response.parent, response.deleted_at, \
+                     response.conversation from response \
                      join chain on response.id = chain.parent where response.owner = $2) \
-                 select id, parent, deleted_at from chain";
+                 select id, parent, deleted_at, conversation from chain";
     let mut links = transaction.query(links, &[id.into(), owner.into()]).await?;
     let is_whole = i64::try_from(links.len()).is_ok_and(|count| count == depth.saturating_add(1));
     for row in &mut links {
         if row.optional_integer(2)?.is_some() {
             return Ok(Err(Chain::Deleted(row.text(0)?)));
+        }
+        if let Some(conversation) = row.optional_text(3)? {
+            return Ok(Err(Chain::InConversation(conversation)));
         }
     }
     if !is_whole {

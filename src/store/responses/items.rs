@@ -2,7 +2,7 @@
 
 use super::{INPUT, Owner, Responses, now, texts};
 use crate::store::error::StoreError;
-use crate::store::sql::{Transaction, Value};
+use crate::store::sql::{Row, Transaction, Value};
 
 /// Which part of a list is wanted.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Responses {
     }
 }
 
-async fn list(
+pub(super) async fn list(
     transaction: &Transaction<'_>,
     response: &str,
     page: &Page,
@@ -84,15 +84,36 @@ async fn list(
              order by position desc limit $4"
         }
     };
-    let one_more = page.limit.saturating_add(1);
-    let values = [response.into(), INPUT.into(), begin.into(), one_more.into()];
-    let rows = transaction.query(rows, &values).await?.into_iter();
-    let items = rows.map(|mut row| Ok((row.text(0)?, row.text(1)?)));
-    let mut items = items.collect::<Result<Vec<_>, StoreError>>()?;
-    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let has_more = items.len() > limit;
-    items.truncate(limit);
-    Ok(Some(Listing { items, has_more }))
+    let values = [
+        response.into(),
+        INPUT.into(),
+        begin.into(),
+        page.one_more().into(),
+    ];
+    let rows = transaction.query(rows, &values).await?;
+    Listing::of(rows, page).map(Some)
+}
+
+impl Page {
+    /// How many rows tell whether there are more of them than the page has.
+    pub(super) fn one_more(&self) -> i64 {
+        self.limit.saturating_add(1)
+    }
+}
+
+impl Listing {
+    /// A page of rows with an id and a JSON each, of which there is [one more](Page::one_more) if
+    /// there are more.
+    pub(super) fn of(rows: Vec<Row>, page: &Page) -> Result<Self, StoreError> {
+        let items = rows
+            .into_iter()
+            .map(|mut row| Ok((row.text(0)?, row.text(1)?)));
+        let mut items = items.collect::<Result<Vec<_>, StoreError>>()?;
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        Ok(Self { items, has_more })
+    }
 }
 
 /// The JSON of all items of a response in one direction.
@@ -119,6 +140,13 @@ pub(super) async fn by_id(
                  where item.owner = $1 and item.id = $2 and thread.expires_at > $3 \
                  order by item.direction desc, response.created_at desc limit 1";
     let values: [Value<'_>; 3] = [owner.into(), id.into(), now().into()];
-    let row = transaction.first(found, &values).await?;
+    if let Some(mut row) = transaction.first(found, &values).await? {
+        return row.text(0).map(Some);
+    }
+    let in_conversation = "select conversation_item.body from conversation_item \
+                           join thread on thread.id = conversation_item.conversation \
+                           where conversation_item.owner = $1 and conversation_item.id = $2 \
+                           and thread.expires_at > $3 limit 1";
+    let row = transaction.first(in_conversation, &values).await?;
     row.map(|mut row| row.text(0)).transpose()
 }

@@ -5,6 +5,9 @@
 //! keeps all of them longer, so that a conversation never loses its beginning before its end.
 
 mod chain;
+mod completions;
+mod conversations;
+mod idempotency;
 mod items;
 mod jobs;
 mod put;
@@ -13,9 +16,12 @@ mod room;
 use std::time::Duration;
 
 pub use chain::{Chain, Continued};
+pub use completions::{Filter, NewCompletion, Search};
+pub use conversations::{Added, Conversation, Locked, MAX_ITEMS};
+pub use idempotency::{Claimed, KeptAnswer, Keyed};
 pub use items::{Listing, Order, Page};
 pub use jobs::{Begun, Cancelled, End, Job, NewJob, Sent, Submission};
-pub use put::{Kept, NewItem, NewResponse};
+pub use put::{Joined, Kept, NewItem, NewResponse};
 
 use jiff::Timestamp;
 
@@ -40,14 +46,15 @@ impl Owner {
         Self(name.into())
     }
 
-    fn as_str(&self) -> &str {
+    /// The name.
+    pub fn name(&self) -> &str {
         &self.0
     }
 }
 
 impl<'v> From<&'v Owner> for Value<'v> {
     fn from(owner: &'v Owner) -> Self {
-        Self::Text(owner.as_str())
+        Self::Text(owner.name())
     }
 }
 

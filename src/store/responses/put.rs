@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{INPUT, OUTPUT, Owner, Responses, after, now, room};
+use super::{INPUT, OUTPUT, Owner, Responses, after, conversations, now, room};
 use crate::store::error::StoreError;
 use crate::store::sql::{Transaction, Value};
 
@@ -12,6 +12,8 @@ pub struct NewResponse {
     pub id: String,
     /// The response that it continues.
     pub parent: Option<String>,
+    /// The conversation that its items are added to.
+    pub conversation: Option<Joined>,
     /// In its API's words.
     pub status: &'static str,
     /// Its JSON before the items of its output, and behind them.
@@ -23,6 +25,14 @@ pub struct NewResponse {
     pub output: Vec<NewItem>,
     /// How long it and what came before it shall be kept.
     pub retention: Duration,
+}
+
+/// A conversation that a response adds to, and who holds it meanwhile.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    pub id: String,
+    /// As it was [locked](Responses::lock_conversation).
+    pub holder: String,
 }
 
 /// An item of it.
@@ -39,12 +49,12 @@ pub enum Kept {
     Yes,
     /// There is no room for it, even where others made room.
     NoRoom,
-    /// The response that it continues has gone meanwhile.
+    /// The response or the conversation that it continues has gone meanwhile.
     NoParent,
 }
 
 /// What a row takes up besides its texts, about.
-const ROW: usize = 160;
+pub(super) const ROW: usize = 160;
 
 impl NewResponse {
     /// What its items take up.
@@ -99,13 +109,28 @@ pub(super) async fn keep(
     };
     let bytes = i64::try_from(new.bytes()).unwrap_or(i64::MAX);
     let all = bytes.saturating_add(besides);
-    if !room::make(transaction, owner, all, max_bytes, &place.thread).await? {
+    let mut taken = all;
+    let joined = new.conversation.as_ref();
+    if let Some(Joined { id, holder }) = joined {
+        if !conversations::is_held(transaction, owner, id, holder, new.retention).await? {
+            return Ok(Err(Kept::NoParent));
+        }
+        taken = taken.saturating_add(place.chain_bytes);
+    }
+    let stays = joined.map_or(&place.thread, |joined| &joined.id);
+    if !room::make(transaction, owner, taken, max_bytes, stays).await? {
         return Ok(Err(Kept::NoRoom));
+    }
+    if let Some(Joined { id, .. }) = joined {
+        let items = [new.input.as_slice(), new.output.as_slice()].concat();
+        if !conversations::append(transaction, owner, id, &items).await? {
+            return Ok(Err(Kept::NoRoom));
+        }
     }
     insert(transaction, owner, new, &place, bytes, all).await?;
     insert_items(transaction, owner, new).await?;
     // Last, because other transactions of this owner wait for it.
-    room::take(transaction, owner, all).await?;
+    room::take(transaction, owner, taken).await?;
     Ok(Ok(place.thread))
 }
 
@@ -157,8 +182,8 @@ async fn insert(
     ];
     transaction.execute(thread, &values).await?;
     let response = "insert into response (id, owner, thread, parent, depth, chain_bytes, status, \
-                    created_at, expires_at, bytes, head, tail) \
-                    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+                    created_at, expires_at, bytes, head, tail, conversation) \
+                    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     let values = [
         (&new.id).into(),
         owner.into(),
@@ -172,6 +197,10 @@ async fn insert(
         bytes.into(),
         (&new.head).into(),
         (&new.tail).into(),
+        new.conversation
+            .as_ref()
+            .map(|joined| joined.id.as_str())
+            .into(),
     ];
     transaction.execute(response, &values).await.map(drop)
 }
@@ -181,9 +210,18 @@ async fn insert_items(
     owner: &Owner,
     new: &NewResponse,
 ) -> Result<(), StoreError> {
-    let mut rows = item_rows(owner, &new.id, INPUT, &new.input);
-    rows.extend(item_rows(owner, &new.id, OUTPUT, &new.output));
-    insert_rows(transaction, &rows).await
+    insert_input(transaction, owner, &new.id, &new.input).await?;
+    insert_rows(transaction, &item_rows(owner, &new.id, OUTPUT, &new.output)).await
+}
+
+/// Keeps what a response, or whatever has this id, was asked.
+pub(super) async fn insert_input(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    id: &str,
+    input: &[NewItem],
+) -> Result<(), StoreError> {
+    insert_rows(transaction, &item_rows(owner, id, INPUT, input)).await
 }
 
 /// Keeps what a response has said that is kept already.

@@ -1,7 +1,7 @@
 //! How much room responses take up, and what goes when there is no more: whole threads, those first
 //! that would end first. A thread in which something is being made stays.
 
-use super::{Owner, now};
+use super::{Owner, completions, conversations, idempotency, now};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, Transaction};
 
@@ -36,7 +36,7 @@ pub(super) async fn make(
     let over = |taken: i64, limit: i64| taken.saturating_add(bytes).saturating_sub(limit);
     let (mut of_own, mut of_all) = (over(own, most / 2), over(all, most));
     if of_own > 0 {
-        let first = "select id, owner from thread where owner = $1 and id <> $2 \
+        let first = "select id, owner from thread where owner = $1 and id <> $2 and bytes > 0 \
                      and not exists (select 1 from job where job.thread = thread.id) \
                      order by expires_at limit $3";
         let values = [owner.into(), thread.into(), AT_ONCE.into()];
@@ -50,7 +50,7 @@ pub(super) async fn make(
         }
     }
     if of_all > 0 && of_own <= 0 {
-        let first = "select id, owner from thread where id <> $1 \
+        let first = "select id, owner from thread where id <> $1 and bytes > 0 \
                      and not exists (select 1 from job where job.thread = thread.id) \
                      order by expires_at limit $2";
         let values = [thread.into(), AT_ONCE.into()];
@@ -100,7 +100,7 @@ pub(super) async fn sweep(transaction: &Transaction<'_>) -> Result<bool, StoreEr
 }
 
 /// Deletes a thread, unless somebody else does at this moment. Tells how many bytes that frees.
-async fn delete(
+pub(super) async fn delete(
     transaction: &Transaction<'_>,
     thread: &str,
     owner: &Owner,
@@ -114,6 +114,9 @@ async fn delete(
     transaction
         .execute("delete from response where thread = $1", &[thread.into()])
         .await?;
+    conversations::clear(transaction, thread).await?;
+    idempotency::clear(transaction, thread).await?;
+    completions::clear(transaction, thread).await?;
     let bytes = row.integer(0)?;
     give_back(transaction, owner, bytes).await?;
     Ok(bytes)

@@ -174,8 +174,12 @@ pub trait FrameWriter {
     /// What comes last in a choice.
     fn close(&mut self, out: &mut Vec<u8>, choice: usize, reason: FinishReason);
     /// The answer as it is kept, once every choice is closed; none where it is not to be kept.
-    fn record(&self, _usage: Usage) -> Option<Record> {
+    fn record(&self, _usage: Usage, _whole: &WholeAnswer) -> Option<Record> {
         None
+    }
+    /// Whether it needs the whole answer for that.
+    fn needs_whole(&self) -> bool {
+        false
     }
     /// The answer is not kept after all, and says so from here on.
     fn forget(&mut self) {}
@@ -191,6 +195,8 @@ pub struct StreamedAnswer<W> {
     writer: W,
     out: Vec<u8>,
     choices: Vec<StreamedChoice>,
+    /// The same as a whole, where it is kept so.
+    whole: Option<WholeAnswer>,
     /// Whether the end is written by [`end`](Self::end) alone.
     holds_end: bool,
     has_ended: bool,
@@ -210,6 +216,7 @@ impl<W: FrameWriter> StreamedAnswer<W> {
             writer,
             out: Vec::with_capacity(1024),
             choices: vec![StreamedChoice::default(); choices as usize],
+            whole: None,
             holds_end: false,
             has_ended: false,
         }
@@ -218,6 +225,10 @@ impl<W: FrameWriter> StreamedAnswer<W> {
     /// The same stream, whose end waits to be asked for: something has to be done before it.
     pub fn holding_its_end(mut self) -> Self {
         self.holds_end = true;
+        if self.writer.needs_whole() {
+            let choices = u32::try_from(self.choices.len()).unwrap_or(u32::MAX);
+            self.whole = Some(WholeAnswer::new(choices));
+        }
         self
     }
 
@@ -253,7 +264,9 @@ impl<W: FrameWriter> StreamedAnswer<W> {
 
     /// The answer as it is kept, where it is to be.
     pub fn record(&self) -> Option<Record> {
-        self.writer.record(self.usage())
+        let none = WholeAnswer::new(0);
+        let whole = self.whole.as_ref().unwrap_or(&none);
+        self.writer.record(self.usage(), whole)
     }
 
     /// The answer is not kept after all.
@@ -321,6 +334,9 @@ impl<W: FrameWriter> AnswerSink for StreamedAnswer<W> {
     fn event(&mut self, choice: usize, event: Event<'_>) {
         if self.has_ended {
             return;
+        }
+        if let Some(whole) = &mut self.whole {
+            whole.event(choice, event);
         }
         if !matches!(event, Event::Failed(_) | Event::Unmet(_) | Event::Mended(_)) {
             self.begin(choice);

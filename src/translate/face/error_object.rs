@@ -62,12 +62,13 @@ fn type_of(kind: ProblemKind) -> &'static str {
         | ProblemKind::Forbidden
         | ProblemKind::NotFound
         | ProblemKind::WrongMethod
-        | ProblemKind::Conflict
         | ProblemKind::Stale
         | ProblemKind::TooSlow
         | ProblemKind::TooLarge
         | ProblemKind::HeadTooLarge
         | ProblemKind::MediaType
+        | ProblemKind::Conflict
+        | ProblemKind::Mismatch
         | ProblemKind::Final => INVALID_REQUEST,
     }
 }

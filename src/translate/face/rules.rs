@@ -4,7 +4,7 @@
 //! are never refused, because clients send them by default.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -361,6 +361,35 @@ pub fn ignored<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
         true => Found::NoEffect,
         false => Found::Ignored,
     })
+}
+
+/// How many pairs `metadata` may have, and how many letters their keys and values.
+const MAX_PAIRS: usize = 16;
+const LONGEST_KEY: usize = 64;
+const LONGEST_VALUE: usize = 512;
+
+/// How many pairs of metadata there are.
+///
+/// # Errors
+/// What OpenAI refuses: what is no object of strings, too many pairs, or too long ones.
+pub fn refuse_bad_metadata(field: &Field<'_>) -> Result<usize, Rejection> {
+    const EXPECTED: &str = "an object of strings such as {\"topic\": \"demo\"}";
+    let pairs: BTreeMap<Text<'_>, Text<'_>> = field.parse(EXPECTED)?;
+    let letters = |text: &Text<'_>| text.as_str().chars().count();
+    if pairs.len() > MAX_PAIRS {
+        return Err(field.invalid(format!(
+            "Invalid 'metadata': at most {MAX_PAIRS} pairs are possible. Send fewer."
+        )));
+    }
+    let is_long = |(key, value): (&Text<'_>, &Text<'_>)| {
+        letters(key) > LONGEST_KEY || letters(value) > LONGEST_VALUE
+    };
+    if pairs.iter().any(is_long) {
+        return Err(field.invalid(format!(
+            "Invalid 'metadata': a key may have {LONGEST_KEY} characters and a value {LONGEST_VALUE}. Shorten them."
+        )));
+    }
+    Ok(pairs.len())
 }
 
 /// Nothing is stored here; what fal may keep is another matter.

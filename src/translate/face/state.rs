@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 pub struct Wanted {
     /// The id of the response that it continues.
     pub previous: Option<String>,
+    /// The id of the conversation that it goes on with.
+    pub conversation: Option<String>,
     /// Items that it names by their ids.
     pub items: Vec<String>,
 }
@@ -15,7 +17,7 @@ pub struct Wanted {
 impl Wanted {
     /// Whether it refers to nothing.
     pub fn is_empty(&self) -> bool {
-        self.previous.is_none() && self.items.is_empty()
+        self.previous.is_none() && self.conversation.is_none() && self.items.is_empty()
     }
 }
 
@@ -24,6 +26,8 @@ impl Wanted {
 pub struct Past {
     /// Whether the response that the request continues was looked for and found.
     pub has_previous: bool,
+    /// The same of the conversation that it goes on with.
+    pub has_conversation: bool,
     /// The JSON of what was said before the request, the oldest first.
     pub before: Vec<String>,
     /// The JSON of items, by their ids.
@@ -34,6 +38,7 @@ impl Past {
     /// Nothing.
     pub const NONE: &'static Self = &Self {
         has_previous: false,
+        has_conversation: false,
         before: Vec::new(),
         items: BTreeMap::new(),
     };
@@ -57,6 +62,21 @@ pub struct Record {
     pub head: String,
     pub tail: String,
     pub output: Vec<RecordItem>,
+    /// What it is kept as.
+    pub kind: RecordKind,
+}
+
+/// The kinds of answers that are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RecordKind {
+    #[default]
+    Response,
+    /// All of it is in the head, but for the brace at its end.
+    ChatCompletion {
+        model: String,
+        /// A JSON object of strings.
+        metadata: String,
+    },
 }
 
 /// An item of an answer or of a request.

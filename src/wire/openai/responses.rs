@@ -99,6 +99,12 @@ objects! {
         "name" => name: Text<'a>,
     }
 
+    /// A conversation that is kept.
+    "an object such as {\"id\": \"conv_...\"}"
+    pub struct ConversationName<'a> {
+        "id" => id: Text<'a>,
+    }
+
     /// `text`.
     "an object such as {\"format\": {\"type\": \"text\"}}"
     pub struct TextOptions<'a> {

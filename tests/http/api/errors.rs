@@ -187,7 +187,7 @@ fn paths_and_methods_that_are_not_served_get_an_error_of_openais_form() {
         ("GET", "/v1/completions/", "404 invalid_request_error unknown_url"),
         ("GET", "/v1/chat/completions/../../../etc/passwd", "404 invalid_request_error unknown_url"),
         ("GET", "/v1/%0d%0aset-cookie:x=1/%1b[31m", "404 invalid_request_error unknown_url"),
-        ("GET", chat, "405 invalid_request_error method_not_allowed"),
+        ("GET", "/v1/completions", "405 invalid_request_error method_not_allowed"),
         ("DELETE", chat, "405 invalid_request_error method_not_allowed"),
         ("OPTIONS", chat, "405 invalid_request_error method_not_allowed"),
         ("TRACE", chat, "405 invalid_request_error method_not_allowed"),

@@ -17,8 +17,8 @@ async fn an_endpoint_that_is_not_here_says_so_and_what_to_do_instead() {
         ("POST", "/v1/responses/compact", "Compaction", "a summary"),
         (
             "POST",
-            "/v1/conversations",
-            "Conversations API",
+            "/v1/conversations/conv_1/compact",
+            "This part of the Conversations API",
             "'previous_response_id'",
         ),
         (

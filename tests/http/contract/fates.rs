@@ -159,6 +159,10 @@ async fn each_field_meets_the_fate_that_is_written() {
                     first.json()["id"].clone()
                 }
                 "background" => true.into(),
+                "conversation" => {
+                    let made = send(world.post("/v1/conversations", &json!({}))).await;
+                    made.json()["id"].clone()
+                }
                 name => telling_value(&face, name),
             };
             assert!(!value.is_null(), "no telling value for {what}");

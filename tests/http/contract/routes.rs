@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::contract::description::{Judge, METHODS};
 use crate::contract::file;
-use crate::harness::{Gateway, send};
+use crate::harness::{Gateway, asking, send, with};
 
 /// The routes as `api::routes` lists them: `.service(get("/path", ...))`.
 fn routes_in_the_code() -> BTreeSet<(String, String)> {
@@ -28,11 +28,28 @@ fn routes_in_the_code() -> BTreeSet<(String, String)> {
 
 /// A path that leads to something.
 async fn concrete(world: &Gateway, path: &str) -> String {
-    if !path.starts_with("/v1/responses/") {
-        return path.replace("{id}", "openai/gpt-4o-mini");
+    let made = async |path: &str, body: Value| {
+        let made = send(world.post(path, &body)).await.json();
+        made["id"].as_str().unwrap_or("none").to_owned()
+    };
+    if path.starts_with("/v1/conversations/") {
+        let item = json!({"id": "msg_mine", "type": "message", "role": "user", "content": "hi"});
+        let id = made("/v1/conversations", json!({ "items": [item] })).await;
+        return path.replace("{id}", &id).replace("{item}", "msg_mine");
     }
-    let made = send(world.post("/v1/responses", &json!({"input": "echo hi"}))).await;
-    path.replace("{id}", made.json()["id"].as_str().unwrap_or("resp_none"))
+    if path.starts_with("/v1/responses/") {
+        let id = made("/v1/responses", json!({"input": "echo hi"})).await;
+        return path.replace("{id}", &id);
+    }
+    if path.starts_with("/v1/chat/completions/") {
+        let id = made(
+            "/v1/chat/completions",
+            with(asking("echo hi"), json!({"store": true})),
+        )
+        .await;
+        return path.replace("{id}", &id);
+    }
+    path.replace("{id}", "openai/gpt-4o-mini")
 }
 
 #[test]

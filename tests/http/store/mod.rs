@@ -1,10 +1,14 @@
 //! The store: the same tests on each of its engines.
 
 mod background;
+mod completions;
+mod conversations;
 mod engines;
 mod files;
+mod idempotency;
 mod keys;
 mod killed;
+mod kills;
 mod ledger;
 #[cfg(feature = "postgres")]
 mod lines;

@@ -57,7 +57,7 @@ pub(super) fn create(gateway: &TestGateway, body: &Value) -> Value {
 }
 
 /// What fal was asked last.
-fn prompt(fal: &Emulated) -> String {
+pub(super) fn prompt(fal: &Emulated) -> String {
     let prompt = fal.ended()["body"]["prompt"].clone();
     prompt.as_str().unwrap().to_owned()
 }
@@ -75,7 +75,7 @@ pub(super) fn delete(gateway: &TestGateway, id: &str) -> Answer {
 }
 
 /// The data of the events of a stream.
-fn events(body: &str) -> Vec<Value> {
+pub(super) fn events(body: &str) -> Vec<Value> {
     let data = body.lines().filter_map(|line| line.strip_prefix("data: "));
     data.filter(|data| *data != "[DONE]")
         .map(|data| serde_json::from_str(data).unwrap())

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use fal_gateway::app::{Application, ShutdownHandle};
 use fal_gateway::config::{Config, Sources};
@@ -64,6 +65,9 @@ impl Setup {
     }
 
     pub(crate) fn start(self) -> TestGateway {
+        let has_server = self
+            .variables()
+            .any(|(name, _)| name.ends_with("STORE__URL"));
         let (tell, told) = mpsc::channel();
         let (end, finished) = mpsc::channel();
         thread::spawn(move || {
@@ -85,14 +89,20 @@ impl Setup {
         });
         let (address, metrics_address, console_address, admin_address, stopper) =
             told.recv().unwrap();
-        TestGateway {
+        let gateway = TestGateway {
             address,
             metrics_address,
             console_address,
             admin_address,
             stopper,
             finished: Mutex::new(finished),
+        };
+        // It does not know who may come before it has met the server, if it is there.
+        let patience = Instant::now() + Duration::from_secs(5);
+        while has_server && Instant::now() < patience && gateway.get("/v1/models").status == 503 {
+            thread::sleep(Duration::from_millis(5));
         }
+        gateway
     }
 }
 

@@ -1,16 +1,19 @@
 //! The chat face: `POST /v1/chat/completions`.
 
 pub mod format;
+pub mod kept;
 pub mod messages;
 pub mod parameters;
 pub mod parse;
 pub mod tools;
 pub mod write;
 
+use kept::Kept;
 use write::{CallStyle, ChatChunks, Style};
 
 use super::answer::WholeAnswer;
 use super::objects::{ResponseMeta, UsageChunk};
+use super::state::{Past, Record, RecordItem};
 use super::{Face, FaceSettings, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::notes::Notes;
@@ -20,6 +23,7 @@ use crate::translate::rejection::Rejection;
 /// A chat completion request.
 pub struct Chat {
     style: Style,
+    kept: Option<Kept>,
 }
 
 impl Face for Chat {
@@ -34,7 +38,8 @@ impl Face for Chat {
     type Reading<'a> = (Ask<'a>, Self);
 
     fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
-        let ask = parse::parse(body, &settings.messages)?;
+        let keeps = settings.keeps_responses;
+        let (ask, kept) = parse::parse_kept(body, &settings.messages, keeps)?;
         let speaks_of_functions = ask.tools.as_ref().is_some_and(|offer| offer.as_functions);
         let style = Style {
             reasoning_field: settings.reasoning_field,
@@ -43,7 +48,20 @@ impl Face for Chat {
                 false => CallStyle::Tools,
             },
         };
-        Ok((ask, Self { style }))
+        Ok((ask, Self { style, kept }))
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    fn record(&self, head: &ResponseMeta, answer: &WholeAnswer) -> Option<Record> {
+        let kept = self.kept.as_ref()?;
+        kept.record(head, write::to_json(head, answer, self.style, None))
+    }
+
+    fn record_input(body: &[u8], _: &Past, completion: &str) -> Vec<RecordItem> {
+        kept::record_messages(body, completion)
     }
 
     fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
@@ -56,6 +74,6 @@ impl Face for Chat {
         usage: UsageChunk,
         notes: Option<&Notes>,
     ) -> ChatChunks {
-        ChatChunks::new(head, self.style, usage, notes)
+        ChatChunks::new(head, self.style, usage, notes).keeping(self.kept)
     }
 }

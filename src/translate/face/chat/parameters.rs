@@ -4,6 +4,7 @@
 //! and after them the extensions that real clients send. A field without a row is ignored and
 //! named in `x-gateway-ignored`.
 
+use super::kept;
 use crate::translate::draft::Fate::{Emulated, Forwarded, Ignored, Refused};
 use crate::translate::draft::{Draft, Field, Found, Parameter, row};
 use crate::translate::face::rules;
@@ -42,8 +43,8 @@ pub const PARAMETERS: &[Parameter] = &[
     row("seed", Ignored, "fal has no seed", rules::seed),
     row("verbosity", Ignored, "fal has no such control", rules::ignored_string),
     row("prediction", Ignored, "it would only make the answer come sooner", rules::ignored),
-    row("store", Ignored, "nothing is stored here; false tells fal, too, to keep nothing of the request", rules::store),
-    row("metadata", Ignored, "there is no stored completion to attach it to", rules::ignored),
+    row("store", Emulated, "true keeps the completion and its messages, for `responses.retention`; false tells fal, too, to keep nothing of the request", kept::store),
+    row("metadata", Ignored, "without `store` there is no completion to attach it to; with it, at most 16 pairs of strings", kept::metadata),
     row("user", Ignored, "fal has no end-user field", rules::ignored_string),
     row("safety_identifier", Ignored, "fal has no end-user field", rules::ignored_string),
     row("prompt_cache_key", Ignored, "fal has no prompt cache to steer", rules::ignored_string),

@@ -3,6 +3,7 @@
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::kept::Kept;
 use super::messages::{self, MessageLimits};
 use super::parameters::PARAMETERS;
 use super::{format, tools};
@@ -30,7 +31,21 @@ pub const NAMES: FieldNames = FieldNames {
 /// Whatever OpenAI's API would call malformed, and whatever the table refuses. The refusal names
 /// the parameter and the cure; it repeats nothing out of a prompt.
 pub fn parse<'a>(body: &'a [u8], limits: &MessageLimits) -> Result<Ask<'a>, Rejection> {
+    parse_kept(body, limits, false).map(|(ask, _)| ask)
+}
+
+/// The same, and as what the completion is to be kept, where it is; `keeps` says whether that is
+/// possible.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_kept<'a>(
+    body: &'a [u8],
+    limits: &MessageLimits,
+    keeps: bool,
+) -> Result<(Ask<'a>, Option<Kept>), Rejection> {
     let mut draft = Draft::read(body, PARAMETERS, &limits.ignore)?;
+    let kept = Kept::of(&mut draft, keeps)?;
     let raw = draft.messages.ok_or_else(|| missing_messages(&draft))?;
     let tools = tools::offer(&mut draft)?;
     let format = format::answer_format(&mut draft)?;
@@ -40,13 +55,14 @@ pub fn parse<'a>(body: &'a [u8], limits: &MessageLimits) -> Result<Ask<'a>, Reje
         last_image,
         thoughts,
     } = messages::parse(messages, limits, &mut draft.members)?;
-    Ok(Ask {
+    let ask = Ask {
         tools,
         format,
         last_image,
         thoughts,
         ..draft.into_ask(conversation, &NAMES)
-    })
+    };
+    Ok((ask, kept))
 }
 
 /// Messages are counted before they are read, because each takes many times the memory of its text.

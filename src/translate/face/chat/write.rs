@@ -3,11 +3,13 @@
 
 use std::io::Write;
 
+use super::kept::Kept;
 use crate::translate::face::answer::{FrameWriter, WholeAnswer, WholeChoice};
 use crate::translate::face::calls::{call_id, pieces};
 use crate::translate::face::objects::{
     self, ChunkFrame, ResponseMeta, UsageChunk, reason_name, write_json,
 };
+use crate::translate::face::state::Record;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
 use crate::translate::reading::{Call, FinishReason, Usage};
@@ -105,7 +107,10 @@ fn message<'c>(
 #[derive(Debug)]
 pub struct ChatChunks {
     frame: ChunkFrame,
-    id: String,
+    head: ResponseMeta,
+    /// As what the completion is kept, if it is.
+    kept: Option<Kept>,
+    is_forgotten: bool,
     style: Style,
     reasoning_fields: &'static [&'static str],
 }
@@ -119,7 +124,9 @@ impl ChatChunks {
     ) -> Self {
         Self {
             frame: ChunkFrame::new(head, "chat.completion.chunk", usage, notes),
-            id: head.id.clone(),
+            head: head.clone(),
+            kept: None,
+            is_forgotten: false,
             style,
             reasoning_fields: match style.reasoning_field {
                 ReasoningField::Both => &["reasoning_content", "reasoning"],
@@ -127,6 +134,11 @@ impl ChatChunks {
                 ReasoningField::Reasoning => &["reasoning"],
             },
         }
+    }
+
+    /// The same, of a completion that is kept, if it is.
+    pub fn keeping(self, kept: Option<Kept>) -> Self {
+        Self { kept, ..self }
     }
 
     fn write(
@@ -187,7 +199,7 @@ impl FrameWriter for ChatChunks {
     /// The id and name first, then the arguments in pieces that are JSON when they are joined.
     fn call(&mut self, out: &mut Vec<u8>, choice: usize, call: &Call) {
         let (id, style, index) = (
-            call_id("call_", &self.id, choice, call.index),
+            call_id("call_", &self.head.id, choice, call.index),
             self.style,
             call.index,
         );
@@ -236,6 +248,19 @@ impl FrameWriter for ChatChunks {
         );
     }
 
+    fn record(&self, _: Usage, whole: &WholeAnswer) -> Option<Record> {
+        let kept = self.kept.as_ref()?;
+        kept.record(&self.head, to_json(&self.head, whole, self.style, None))
+    }
+
+    fn needs_whole(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    fn forget(&mut self) {
+        self.is_forgotten = true;
+    }
+
     fn mended(&mut self, names: &[&'static str]) {
         self.frame.note_mended(names);
     }
@@ -246,6 +271,10 @@ impl FrameWriter for ChatChunks {
     }
 
     fn end(&mut self, out: &mut Vec<u8>, usage: Usage) {
+        // The head has said otherwise, and no member of a chunk could take it back.
+        if self.is_forgotten {
+            out.extend_from_slice(b": this completion is not stored\n\n");
+        }
         self.frame.write_end(out, usage);
     }
 }

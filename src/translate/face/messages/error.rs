@@ -80,11 +80,12 @@ fn type_of(kind: ProblemKind) -> &'static str {
         ProblemKind::Internal | ProblemKind::BadUpstream | ProblemKind::Unavailable => "api_error",
         ProblemKind::Invalid
         | ProblemKind::WrongMethod
-        | ProblemKind::Conflict
         | ProblemKind::Stale
         | ProblemKind::TooSlow
         | ProblemKind::HeadTooLarge
         | ProblemKind::MediaType
+        | ProblemKind::Conflict
+        | ProblemKind::Mismatch
         | ProblemKind::Final => "invalid_request_error",
     }
 }

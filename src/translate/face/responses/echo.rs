@@ -1,12 +1,15 @@
 //! What a response repeats of its request.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use super::fields::conversation_id;
 use crate::translate::ask::Priority;
 use crate::translate::draft::Draft;
+use crate::translate::face::objects::write_json;
 use crate::wire::openai::responses::{ReasoningRequest, TextOptions, ToolChoice};
 use crate::wire::text::Text;
 
@@ -42,6 +45,8 @@ pub struct Echo {
     pub is_kept: bool,
     /// Whether the response is made while nobody waits for it.
     pub is_background: bool,
+    /// The conversation that it is added to if it is kept.
+    conversation: Option<String>,
     /// When the response was complete, in seconds since 1970: the same wherever it is written.
     completed_unix_s: OnceCell<u64>,
 }
@@ -52,6 +57,10 @@ impl Echo {
         let mut echo = Self {
             is_kept,
             is_background: is_background(draft),
+            conversation: draft
+                .kept("conversation")
+                .and_then(|field| conversation_id(&field).ok())
+                .map(Cow::into_owned),
             ..Self::default()
         };
         for (name, otherwise) in REPEATED {
@@ -73,6 +82,11 @@ impl Echo {
             out.extend_from_slice(rest.as_bytes());
         }
         echo
+    }
+
+    /// Whether the response is to be added to a conversation.
+    pub fn has_conversation(&self) -> bool {
+        self.conversation.is_some()
     }
 
     /// When the response was complete, which it is now at the latest.
@@ -101,6 +115,12 @@ impl Echo {
         let kept: &[u8] = if self.is_kept { b"true" } else { b"false" };
         out.extend_from_slice(b",\"store\":");
         out.extend_from_slice(kept);
+        if let Some(id) = &self.conversation {
+            out.extend_from_slice(b",\"conversation\":");
+            // What was not added to it does not belong to it.
+            let named = self.is_kept.then(|| BTreeMap::from([("id", id)]));
+            write_json(out, &named);
+        }
     }
 
     fn member(&mut self, name: &str, value: &str, otherwise: &str) {

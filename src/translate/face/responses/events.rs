@@ -9,7 +9,7 @@ use std::io::Write;
 use super::echo::Echo;
 use super::exposed::Names;
 use super::output::{self, CallItem, Output, Shown, Status, write_response};
-use crate::translate::face::answer::FrameWriter;
+use crate::translate::face::answer::{FrameWriter, WholeAnswer};
 use crate::translate::face::error_object;
 use crate::translate::face::objects::{ResponseMeta, noted, write_json};
 use crate::translate::face::state::Record;
@@ -357,7 +357,7 @@ impl FrameWriter for ResponseEvents {
         self.done(out, &item);
     }
 
-    fn record(&self, usage: Usage) -> Option<Record> {
+    fn record(&self, usage: Usage, _: &WholeAnswer) -> Option<Record> {
         let shown = Shown {
             status: self.status,
             output: &[],

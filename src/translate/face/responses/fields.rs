@@ -1,7 +1,7 @@
 //! Rules for the fields that only this API has, or that it has in a form of its own (source:
 //! OpenAI's `CreateResponse`).
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
@@ -9,16 +9,11 @@ use crate::translate::draft::{Draft, Field, Found};
 use crate::translate::face::rules;
 use crate::translate::rejection::Rejection;
 use crate::wire::openai::responses::{
-    ReasoningRequest, ResponseStreamOptions, TextFormat, TextOptions,
+    ConversationName, ReasoningRequest, ResponseStreamOptions, TextFormat, TextOptions,
 };
 use crate::wire::text::Text;
 
 type Outcome = Result<Found, Rejection>;
-
-/// How many pairs `metadata` may have, and how many letters their keys and values.
-const MAX_PAIRS: usize = 16;
-const LONGEST_KEY: usize = 64;
-const LONGEST_VALUE: usize = 512;
 
 /// What is read later, with other fields.
 pub fn kept<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
@@ -126,26 +121,11 @@ pub fn service_tier<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
 }
 
 pub fn metadata<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    const EXPECTED: &str = "an object of strings such as {\"topic\": \"demo\"}";
-    let pairs: BTreeMap<Text<'a>, Text<'a>> = field.parse(EXPECTED)?;
-    let letters = |text: &Text<'_>| text.as_str().chars().count();
-    if pairs.len() > MAX_PAIRS {
-        return Err(field.invalid(format!(
-            "Invalid 'metadata': at most {MAX_PAIRS} pairs are possible. Send fewer."
-        )));
-    }
-    let is_long = |(key, value): (&Text<'_>, &Text<'_>)| {
-        letters(key) > LONGEST_KEY || letters(value) > LONGEST_VALUE
-    };
-    if pairs.iter().any(is_long) {
-        return Err(field.invalid(format!(
-            "Invalid 'metadata': a key may have {LONGEST_KEY} characters and a value {LONGEST_VALUE}. Shorten them."
-        )));
-    }
+    let pairs = rules::refuse_bad_metadata(field)?;
     draft.keep(field);
-    Ok(match pairs.is_empty() {
-        true => Found::NoEffect,
-        false => Found::Emulated,
+    Ok(match pairs {
+        0 => Found::NoEffect,
+        _ => Found::Emulated,
     })
 }
 
@@ -175,13 +155,21 @@ pub fn include<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     Ok(found)
 }
 
-/// Conversations that are kept by themselves are not there.
-pub fn refused_state<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
-    Err(field.unsupported(format!(
-        "Unsupported parameter: '{}' is not available here. Continue a response with \
-         'previous_response_id', or send the whole conversation in 'input'.",
-        field.name
-    )))
+/// A conversation that is kept, by its id.
+pub fn conversation<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    conversation_id(field)?;
+    draft.keep(field);
+    Ok(Found::Emulated)
+}
+
+/// The id of the conversation that a field names, as a text or in an object.
+pub fn conversation_id<'a>(field: &Field<'a>) -> Result<Cow<'a, str>, Rejection> {
+    const EXPECTED: &str = "the id of a conversation, or an object such as {\"id\": \"conv_...\"}";
+    let Text(id) = match field.value.get().starts_with('{') {
+        true => field.parse::<ConversationName<'a>>(EXPECTED)?.id,
+        false => field.parse(EXPECTED)?,
+    };
+    Ok(id)
 }
 
 pub fn background<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {

@@ -31,10 +31,16 @@ pub fn record_items(body: &[u8], past: &Past, response: &str) -> Vec<RecordItem>
         body.push('}');
         return vec![RecordItem { id, body }];
     }
-    let items: Vec<&RawValue> = serde_json::from_str(input).unwrap_or_default();
+    record_list(input, past, &seed)
+}
+
+/// The items of a JSON list, those in it that only name others replaced by these. Items without an id
+/// get one that comes of `seed`.
+pub fn record_list(items: &str, past: &Past, seed: &str) -> Vec<RecordItem> {
+    let items: Vec<&RawValue> = serde_json::from_str(items).unwrap_or_default();
     let items = items.into_iter().enumerate();
     items
-        .filter_map(|(at, item)| record_item(item.get(), past, &seed, at))
+        .filter_map(|(at, item)| record_item(item.get(), past, seed, at))
         .collect()
 }
 
@@ -58,7 +64,7 @@ fn record_item(json: &str, past: &Past, seed: &str, at: usize) -> Option<RecordI
     push_json(&mut body, &id);
     body.push_str(",\"type\":");
     push_json(&mut body, kind);
-    if is_message
+    if has_status(kind)
         && !fields
             .iter()
             .any(|(name, value)| name == "status" && value.get() != "null")
@@ -80,6 +86,18 @@ fn record_item(json: &str, past: &Past, seed: &str, at: usize) -> Option<RecordI
     }
     body.push('}');
     Some(RecordItem { id, body })
+}
+
+/// Whether items of a kind say how far they have come.
+fn has_status(kind: &str) -> bool {
+    matches!(
+        kind,
+        "message"
+            | "function_call"
+            | "function_call_output"
+            | "custom_tool_call"
+            | "custom_tool_call_output"
+    )
 }
 
 /// What a text is called in messages of this role.

@@ -31,6 +31,8 @@ pub struct Builder<'a, 'l> {
     called: HashMap<Cow<'a, str>, Cow<'a, str>>,
     /// The calls that have no output so far.
     open_calls: HashSet<Cow<'a, str>>,
+    /// Whether what was said before is not known, so that outputs may come without their calls.
+    is_excerpt: bool,
 }
 
 impl<'a, 'l> Builder<'a, 'l> {
@@ -48,6 +50,19 @@ impl<'a, 'l> Builder<'a, 'l> {
             turns: Vec::new(),
             called: HashMap::new(),
             open_calls: HashSet::new(),
+            is_excerpt: false,
+        }
+    }
+
+    /// For items whose conversation is elsewhere, and which are only to be judged.
+    pub fn of_excerpt(
+        names: &'l Names,
+        limits: &'l MessageLimits,
+        members: &'l mut Members,
+    ) -> Self {
+        Self {
+            is_excerpt: true,
+            ..Self::new(None, names, limits, members)
         }
     }
 
@@ -207,7 +222,8 @@ impl<'a, 'l> Builder<'a, 'l> {
         );
         let id = item.call_id.or(item.id.filter(|_| is_program));
         let Text(call_id) = id.ok_or_else(|| Rejection::missing(format!("{path}.call_id")))?;
-        let Some(name) = self.called.get(&call_id).cloned() else {
+        let name = self.called.get(&call_id).cloned();
+        let Some(name) = name.or_else(|| self.is_excerpt.then(Cow::default)) else {
             let path = format!("{path}.call_id");
             let message = format!(
                 "Invalid '{path}': no item before it is a call of this id. Put the call before its output."

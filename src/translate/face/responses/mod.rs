@@ -4,6 +4,7 @@
 //! they come to be, with a number on each event, and ends with the whole object.
 
 pub mod content;
+pub mod conversations;
 pub mod echo;
 pub mod events;
 pub mod exposed;

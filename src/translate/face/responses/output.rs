@@ -7,7 +7,7 @@ use super::echo::Echo;
 use super::exposed::{Exposed, Names, custom_input};
 use crate::translate::face::calls::call_id;
 use crate::translate::face::objects::{ResponseMeta, write_json};
-use crate::translate::face::state::{Record, RecordItem};
+use crate::translate::face::state::{Record, RecordItem, RecordKind};
 use crate::translate::reading::{Call, FinishReason, Usage};
 
 /// How far an item or a response has come.
@@ -308,6 +308,7 @@ pub fn record(head: &ResponseMeta, shown: &Shown<'_>, echo: &Echo, output: &Outp
         head: text(before),
         tail: text(behind),
         output: output.each().collect(),
+        kind: RecordKind::Response,
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use serde::de::IgnoredAny;
 
 use super::echo::Echo;
+use super::fields::conversation_id;
 use super::items::{Builder, is_reference};
 use super::parameters::PARAMETERS;
 use super::tools::Toolbox;
@@ -47,6 +48,9 @@ pub struct Reading<'a> {
 /// the parameter and the cure; it repeats nothing out of a prompt.
 pub fn read<'a>(body: &'a [u8], limits: &MessageLimits) -> Result<Reading<'a>, Rejection> {
     let draft = Draft::read(body, PARAMETERS, &limits.ignore)?;
+    if let (Some(_), Some(_)) = (previous(&draft), conversation(&draft)) {
+        return Err(two_pasts());
+    }
     let input = read_input(draft.kept("input"), limits)?;
     refuse_named_twice(&input)?;
     Ok(Reading { draft, input })
@@ -61,14 +65,19 @@ fn refuse_named_twice(input: &Input<'_>) -> Result<(), Rejection> {
     let references = items.iter().filter(|item| is_reference(item));
     for Text(id) in references.filter_map(|item| item.id.as_ref()) {
         if !named.insert(id.as_ref()) {
-            let message = format!(
-                "Duplicate item found with id '{}'. Remove duplicate items from your input and try again.",
-                shortened(id)
-            );
-            return Err(Rejection::invalid("input", message));
+            return Err(duplicate(id));
         }
     }
     Ok(())
+}
+
+/// The refusal of an item that is there already.
+pub fn duplicate(id: &str) -> Rejection {
+    let message = format!(
+        "Duplicate item found with id '{}'. Remove duplicate items from your input and try again.",
+        shortened(id)
+    );
+    Rejection::invalid("input", message)
 }
 
 /// What a request refers to.
@@ -81,6 +90,7 @@ pub fn wanted(reading: &Reading<'_>) -> Wanted {
     let ids = references.filter_map(|item| item.id.as_ref());
     Wanted {
         previous: previous(&reading.draft).map(Cow::into_owned),
+        conversation: conversation(&reading.draft).map(Cow::into_owned),
         items: ids.map(|Text(id)| id.to_string()).collect(),
     }
 }
@@ -111,6 +121,10 @@ pub fn finish<'a>(
     if let Some(previous) = previous(&draft).filter(|_| !past.has_previous) {
         return Err(no_previous(&previous));
     }
+    let conversation = conversation(&draft);
+    if let Some(conversation) = conversation.as_ref().filter(|_| !past.has_conversation) {
+        return Err(no_conversation(conversation));
+    }
     if !keeps {
         draft.notes.unkept();
     }
@@ -120,21 +134,7 @@ pub fn finish<'a>(
             .is_none_or(|field| field.value.get() != "false");
     let echo = Echo::of(&draft, is_kept);
     refuse_what_background_lacks(&echo, keeps, draft.stream)?;
-    let mut toolbox = Toolbox::default();
-    if let Some(raw) = draft.tools {
-        toolbox.read(raw, "tools", &mut draft.members)?;
-    }
-    if let Input::Items(items) = &input {
-        for (at, item) in items
-            .iter()
-            .enumerate()
-            .filter(|(_, item)| brings_tools(item))
-        {
-            if let Some(raw) = item.tools {
-                toolbox.read(raw, &format!("input[{at}].tools"), &mut draft.members)?;
-            }
-        }
-    }
+    let mut toolbox = toolbox(&mut draft, &input)?;
     let tools = toolbox.offer(&mut draft)?;
     let format = format::answer_format(&mut draft)?;
     let instructions = draft.kept("instructions");
@@ -143,8 +143,12 @@ pub fn finish<'a>(
         .transpose()?;
     let instructions = instructions.map(|Text(text)| text);
     let mut builder = Builder::new(instructions, &toolbox.names, limits, &mut draft.members);
-    for item in recalled(past, &input, limits)? {
-        builder.add("previous_response_id", item)?;
+    let before = match conversation {
+        Some(_) => "conversation",
+        None => "previous_response_id",
+    };
+    for item in recalled(past, &input, limits, before)? {
+        builder.add(before, item)?;
     }
     match input {
         Input::None => {}
@@ -191,12 +195,36 @@ fn refuse_what_background_lacks(
                        never be read. Leave 'store' out.";
         return refuse("store", message);
     }
+    if echo.has_conversation() {
+        let message = "Invalid 'conversation': a response that is made in the background cannot be made in a conversation. \
+                       Use 'previous_response_id', or leave 'background' out.";
+        return refuse("conversation", message);
+    }
     if is_stream {
         let message = "Invalid 'stream': a response that is made in the background cannot be streamed. Leave one \
                        of them out.";
         return refuse("stream", message);
     }
     Ok(())
+}
+
+/// The tools that a request brings, in their own field and in its input.
+fn toolbox<'a>(draft: &mut Draft<'a>, input: &Input<'a>) -> Result<Toolbox<'a>, Rejection> {
+    let mut toolbox = Toolbox::default();
+    if let Some(raw) = draft.tools {
+        toolbox.read(raw, "tools", &mut draft.members)?;
+    }
+    let items: &[InputItem<'a>] = match input {
+        Input::Items(items) => items,
+        Input::None | Input::Text(_) => &[],
+    };
+    let bringing = items.iter().enumerate();
+    for (at, item) in bringing.filter(|(_, item)| brings_tools(item)) {
+        if let Some(raw) = item.tools {
+            toolbox.read(raw, &format!("input[{at}].tools"), &mut draft.members)?;
+        }
+    }
+    Ok(toolbox)
 }
 
 /// The response that a request continues.
@@ -206,11 +234,36 @@ fn previous<'a>(draft: &Draft<'a>) -> Option<Cow<'a, str>> {
     Some(id)
 }
 
+/// The conversation that a request goes on with.
+fn conversation<'a>(draft: &Draft<'a>) -> Option<Cow<'a, str>> {
+    conversation_id(&draft.kept("conversation")?).ok()
+}
+
+/// Items that come to a conversation must be told from those that are there.
+fn refuse_there(before: &[InputItem<'_>], input: &Input<'_>) -> Result<(), Rejection> {
+    let Input::Items(items) = input else {
+        return Ok(());
+    };
+    let mut seen: HashSet<&str> = ids(before).collect();
+    match ids(items).find(|id| !seen.insert(id)) {
+        None => Ok(()),
+        Some(id) => Err(duplicate(id)),
+    }
+}
+
+fn ids<'i>(items: &'i [InputItem<'_>]) -> impl Iterator<Item = &'i str> {
+    items
+        .iter()
+        .filter_map(|item| item.id.as_ref())
+        .map(Text::as_str)
+}
+
 /// The items from before the request.
 fn recalled<'a>(
     past: &'a Past,
     input: &Input<'_>,
     limits: &MessageLimits,
+    field: &'static str,
 ) -> Result<Vec<InputItem<'a>>, Rejection> {
     let new = match input {
         Input::Items(items) => items.len(),
@@ -219,9 +272,14 @@ fn recalled<'a>(
     let texts = past.before.iter().chain(past.items.values());
     let values: usize = texts.map(|json| count_values(json)).sum();
     if past.before.len().saturating_add(new) > limits.max_messages || values > MAX_VALUES {
-        return Err(too_long());
+        return Err(too_long(field));
     }
-    past.before.iter().map(|json| kept_item(json)).collect()
+    let kept = past.before.iter().map(|json| kept_item(json, field));
+    let before = kept.collect::<Result<Vec<_>, _>>()?;
+    if past.has_conversation {
+        refuse_there(&before, input)?;
+    }
+    Ok(before)
 }
 
 /// An item, or the one that it names.
@@ -231,7 +289,7 @@ fn referred<'a>(item: InputItem<'a>, past: &'a Past) -> Result<InputItem<'a>, Re
     }
     let id = item.id.as_ref().map_or("", Text::as_str);
     match past.items.get(id) {
-        Some(json) => kept_item(json),
+        Some(json) => kept_item(json, "input"),
         // What was thought before is shown to nobody, so nothing is lost with it.
         None if id.starts_with("rs_") => Ok(InputItem {
             kind: Some(Text("reasoning".into())),
@@ -242,19 +300,39 @@ fn referred<'a>(item: InputItem<'a>, past: &'a Past) -> Result<InputItem<'a>, Re
 }
 
 /// An item that was kept as it was sent, or as it was written here.
-fn kept_item(json: &str) -> Result<InputItem<'_>, Rejection> {
+fn kept_item<'a>(json: &'a str, field: &'static str) -> Result<InputItem<'a>, Rejection> {
     serde_json::from_str(json).map_err(|_| {
-        let message = "Invalid 'previous_response_id': what was kept of it cannot be read.";
-        Rejection::invalid("previous_response_id", message)
+        let message = format!("Invalid '{field}': what was kept of it cannot be read.");
+        Rejection::invalid(field, message)
     })
 }
 
-/// More than a conversation can be.
-pub fn too_long() -> Rejection {
+/// More than a conversation can be; `field` names it.
+pub fn too_long(field: &'static str) -> Rejection {
     Rejection::of(
         Cause::ContextLengthExceeded,
+        field,
+        format!(
+            "The conversation before this request has grown too long. Begin a new one without this '{field}'."
+        ),
+    )
+}
+
+/// What was said before is what one of them names, and not both.
+fn two_pasts() -> Rejection {
+    Rejection::of(
+        Cause::OfFace("mutually_exclusive_parameters"),
         "previous_response_id",
-        "The conversation before this request has grown too long. Begin a new one without 'previous_response_id'.",
+        "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. Ensure you are only providing one of them.",
+    )
+}
+
+/// The refusal of a conversation that there is not, or that belongs to somebody else.
+pub fn no_conversation(id: &str) -> Rejection {
+    Rejection::of(
+        Cause::NotKept("conversation_not_found"),
+        "conversation",
+        format!("Conversation with id '{}' not found.", shortened(id)),
     )
 }
 
@@ -280,7 +358,7 @@ pub fn no_previous(id: &str) -> Rejection {
 
 fn no_item(id: &str) -> Rejection {
     Rejection::of(
-        Cause::UnknownItem,
+        Cause::NotKept("item_not_found"),
         "input",
         format!(
             "Item with id '{}' not found. Items are not kept when `store` is false; send the item itself \

@@ -1,0 +1,312 @@
+//! Chat completions that are kept, with the messages that they answer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::put::{Kept, NewItem, ROW, insert_input};
+use super::{Listing, Order, Owner, Page, Responses, after, items, now, room};
+use crate::store::error::StoreError;
+use crate::store::sql::{Row, Transaction, Value};
+
+/// How many completions a search looks at.
+const MOST_SEARCHED: usize = 50_000;
+/// How many of them at once.
+const AT_ONCE: i64 = 500;
+
+/// A completion that is to be kept.
+#[derive(Clone, Debug)]
+pub struct NewCompletion {
+    pub id: String,
+    pub model: String,
+    /// A JSON object of strings.
+    pub metadata: String,
+    /// Its JSON, without the metadata and the brace behind it.
+    pub body: String,
+    pub messages: Vec<NewItem>,
+    pub retention: Duration,
+}
+
+/// Which completions are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub model: Option<String>,
+    /// Pairs that the metadata has to hold, all of them.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Filter {
+    fn lets_through(&self, metadata: &str) -> bool {
+        if self.metadata.is_empty() {
+            return true;
+        }
+        let has: BTreeMap<String, String> = serde_json::from_str(metadata).unwrap_or_default();
+        self.metadata
+            .iter()
+            .all(|(name, value)| has.get(name) == Some(value))
+    }
+}
+
+/// What a search has found.
+#[derive(Debug)]
+pub enum Search {
+    Found(Listing),
+    /// There is no completion behind which the page could begin.
+    NotThere,
+    /// There are too many completions to look through.
+    TooMany,
+}
+
+impl Responses {
+    /// Keeps a completion. Once this gives [`Kept::Yes`] it can be asked for.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn put_completion(
+        &self,
+        owner: &Owner,
+        new: NewCompletion,
+    ) -> Result<Kept, StoreError> {
+        let (owner, max_bytes) = (owner.clone(), self.max_bytes);
+        let deadline = self.database.deadline();
+        let write = async move |transaction: &Transaction<'_>| {
+            let messages: usize = new.messages.iter().map(|item| item.body.len() + ROW).sum();
+            let bytes = messages + new.body.len() + new.metadata.len() + 2 * ROW;
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            if !room::make(transaction, &owner, bytes, max_bytes, &new.id).await? {
+                return Ok(Kept::NoRoom);
+            }
+            let thread =
+                "insert into thread (id, owner, expires_at, bytes) values ($1, $2, $3, $4)";
+            let values: [Value<'_>; 4] = [
+                (&new.id).into(),
+                (&owner).into(),
+                after(new.retention).into(),
+                bytes.into(),
+            ];
+            transaction.execute(thread, &values).await?;
+            let completion = "insert into chat_completion (id, owner, created_at, model, metadata, body) \
+                              values ($1, $2, $3, $4, $5, $6)";
+            let values: [Value<'_>; 6] = [
+                (&new.id).into(),
+                (&owner).into(),
+                now().into(),
+                (&new.model).into(),
+                (&new.metadata).into(),
+                (&new.body).into(),
+            ];
+            transaction.execute(completion, &values).await?;
+            insert_input(transaction, &owner, &new.id, &new.messages).await?;
+            room::take(transaction, &owner, bytes).await?;
+            Ok(Kept::Yes)
+        };
+        self.database.write(deadline, write).await
+    }
+
+    /// The JSON of a completion.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn completion(&self, owner: &Owner, id: &str) -> Result<Option<String>, StoreError> {
+        let (owner, id) = (owner.clone(), id.to_owned());
+        let deadline = self.database.deadline();
+        let read = async move |transaction: &Transaction<'_>| json(transaction, &owner, &id).await;
+        self.database.read(deadline, read).await
+    }
+
+    /// Gives a completion other metadata, which is a JSON object of strings.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn update_completion(
+        &self,
+        owner: &Owner,
+        id: &str,
+        metadata: String,
+    ) -> Result<Option<String>, StoreError> {
+        let (owner, id) = (owner.clone(), id.to_owned());
+        let deadline = self.database.deadline();
+        let write = async move |transaction: &Transaction<'_>| {
+            let update = "update chat_completion set metadata = $1 where id = $2 and owner = $3";
+            let values = [(&metadata).into(), (&id).into(), (&owner).into()];
+            transaction.execute(update, &values).await?;
+            json(transaction, &owner, &id).await
+        };
+        self.database.write(deadline, write).await
+    }
+
+    /// Deletes a completion, with the messages that it answers. Whether there was one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn delete_completion(&self, owner: &Owner, id: &str) -> Result<bool, StoreError> {
+        let (owner, id) = (owner.clone(), id.to_owned());
+        let deadline = self.database.deadline();
+        let write = async move |transaction: &Transaction<'_>| {
+            if json(transaction, &owner, &id).await?.is_none() {
+                return Ok(false);
+            }
+            Ok(room::delete(transaction, &id, &owner).await? > 0)
+        };
+        self.database.write(deadline, write).await
+    }
+
+    /// A page of the messages that a completion answers.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn completion_messages(
+        &self,
+        owner: &Owner,
+        id: &str,
+        page: Page,
+    ) -> Result<Option<Listing>, StoreError> {
+        let (owner, id) = (owner.clone(), id.to_owned());
+        let deadline = self.database.deadline();
+        let read = async move |transaction: &Transaction<'_>| match json(transaction, &owner, &id)
+            .await?
+        {
+            Some(_) => items::list(transaction, &id, &page).await,
+            None => Ok(None),
+        };
+        self.database.read(deadline, read).await
+    }
+
+    /// A page of the completions that a filter lets through.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn completions(
+        &self,
+        owner: &Owner,
+        filter: Filter,
+        page: Page,
+    ) -> Result<Search, StoreError> {
+        let owner = owner.clone();
+        let deadline = self.database.deadline();
+        let read = async move |transaction: &Transaction<'_>| {
+            search(transaction, &owner, &filter, &page).await
+        };
+        self.database.read(deadline, read).await
+    }
+}
+
+async fn json(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    id: &str,
+) -> Result<Option<String>, StoreError> {
+    let found = "select chat_completion.body, chat_completion.metadata from chat_completion \
+                 join thread on thread.id = chat_completion.id \
+                 where chat_completion.id = $1 and chat_completion.owner = $2 \
+                 and thread.expires_at > $3";
+    let values = [id.into(), owner.into(), now().into()];
+    let row = transaction.first(found, &values).await?;
+    row.map(|mut row| Ok(with_metadata(&row.text(0)?, &row.text(1)?)))
+        .transpose()
+}
+
+fn with_metadata(body: &str, metadata: &str) -> String {
+    format!("{body},\"metadata\":{metadata}}}")
+}
+
+/// Looks through an owner's completions, some at a time.
+async fn search(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Search, StoreError> {
+    let mut place = match &page.after {
+        None if page.order == Order::OldestFirst => (i64::MIN, String::new()),
+        None => (i64::MAX, String::new()),
+        Some(after) => {
+            let place = "select created_at from chat_completion where id = $1 and owner = $2";
+            let values = [after.into(), owner.into()];
+            match transaction.first(place, &values).await? {
+                Some(row) => (row.integer(0)?, after.clone()),
+                None => return Ok(Search::NotThere),
+            }
+        }
+    };
+    let mut found = Vec::new();
+    let wanted = usize::try_from(page.one_more()).unwrap_or(usize::MAX);
+    let mut searched = 0_usize;
+    loop {
+        let rows = some_behind(transaction, owner, filter, page.order, &place).await?;
+        let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < AT_ONCE);
+        searched = searched.saturating_add(rows.len());
+        for mut row in rows {
+            let id = row.text(0)?;
+            place = (row.integer(1)?, id.clone());
+            if found.len() < wanted && filter.lets_through(&row.text(2)?) {
+                found.push(id);
+            }
+        }
+        if found.len() >= wanted || is_last {
+            break;
+        }
+        if searched >= MOST_SEARCHED {
+            return Ok(Search::TooMany);
+        }
+    }
+    let has_more = found.len() >= wanted;
+    found.truncate(wanted.saturating_sub(1));
+    let mut listing = Listing {
+        items: Vec::new(),
+        has_more,
+    };
+    for id in found {
+        if let Some(json) = json(transaction, owner, &id).await? {
+            listing.items.push((id, json));
+        }
+    }
+    Ok(Search::Found(listing))
+}
+
+/// The id, time and metadata of the next completions behind a place.
+async fn some_behind(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    filter: &Filter,
+    order: Order,
+    (created_at, id): &(i64, String),
+) -> Result<Vec<Row>, StoreError> {
+    let rows = match order {
+        Order::OldestFirst => {
+            "select chat_completion.id, chat_completion.created_at, chat_completion.metadata \
+             from chat_completion join thread on thread.id = chat_completion.id \
+             where chat_completion.owner = $1 and thread.expires_at > $2 \
+             and ($3 = '' or chat_completion.model = $3) \
+             and (chat_completion.created_at, chat_completion.id) > ($4, $5) \
+             order by chat_completion.created_at, chat_completion.id limit $6"
+        }
+        Order::NewestFirst => {
+            "select chat_completion.id, chat_completion.created_at, chat_completion.metadata \
+             from chat_completion join thread on thread.id = chat_completion.id \
+             where chat_completion.owner = $1 and thread.expires_at > $2 \
+             and ($3 = '' or chat_completion.model = $3) \
+             and (chat_completion.created_at, chat_completion.id) < ($4, $5) \
+             order by chat_completion.created_at desc, chat_completion.id desc limit $6"
+        }
+    };
+    let model = filter.model.as_deref().unwrap_or_default();
+    let values: [Value<'_>; 6] = [
+        owner.into(),
+        now().into(),
+        model.into(),
+        (*created_at).into(),
+        id.into(),
+        AT_ONCE.into(),
+    ];
+    transaction.query(rows, &values).await
+}
+
+/// Deletes what a thread holds of a completion.
+pub(super) async fn clear(transaction: &Transaction<'_>, thread: &str) -> Result<(), StoreError> {
+    let gone = "delete from chat_completion where id = $1 returning id";
+    if transaction.first(gone, &[thread.into()]).await?.is_some() {
+        let messages = "delete from item where response = $1";
+        transaction.execute(messages, &[thread.into()]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! `Idempotency-Key`, on every engine and every paid route.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::places;
+use super::responses::{on_each, with};
+use crate::support::{
+    Answer, Call, Emulated, ScriptedUpstream, one_and_two_later, question, until,
+};
+
+/// Every paid route, with a request that says this.
+fn routes(text: &str) -> [(&'static str, Value); 4] {
+    let messages = json!([{"role": "user", "content": text}]);
+    [
+        ("/v1/chat/completions", question(text, false)),
+        ("/v1/completions", json!({"prompt": text})),
+        (
+            "/v1/responses",
+            json!({"model": "openai/gpt-4o-mini", "input": text}),
+        ),
+        (
+            "/v1/messages",
+            json!({"model": "openai/gpt-4o-mini", "max_tokens": 100, "messages": messages}),
+        ),
+    ]
+}
+
+fn keyed(key: &str, path: &str, body: &Value) -> Call {
+    let call = Call::new("POST", path).header("content-type", "application/json");
+    call.header("idempotency-key", key).body(body.to_string())
+}
+
+fn chat(key: &str, text: &str) -> Call {
+    keyed(key, "/v1/chat/completions", &question(text, false))
+}
+
+fn replayed(answer: &Answer) -> Option<&str> {
+    answer.header("x-gateway-replayed")
+}
+
+#[test]
+fn a_request_with_a_key_is_worked_on_once() {
+    on_each(|fal, gateway| {
+        let mut calls = 0;
+        for (path, body) in routes("echo hi") {
+            for stream in [false, true] {
+                let mut body = body.clone();
+                body["stream"] = stream.into();
+                let key = format!("key-{calls}");
+                let first = gateway.call(&keyed(&key, path, &body));
+                assert_eq!(
+                    (first.status, replayed(&first)),
+                    (200, None),
+                    "{}",
+                    first.text()
+                );
+                calls += 1;
+                // Another spelling is the same request.
+                let spelt =
+                    keyed(&key, path, &body).body(serde_json::to_string_pretty(&body).unwrap());
+                for again in [keyed(&key, path, &body), spelt] {
+                    let again = gateway.call(&again);
+                    assert_eq!(
+                        (again.status, replayed(&again)),
+                        (200, Some("answer")),
+                        "{path}"
+                    );
+                    assert_eq!(again.text(), first.text(), "{path}");
+                    for name in ["content-type", "x-fal-request-id", "x-gateway-usage"] {
+                        assert_eq!(again.header(name), first.header(name), "{path} {name}");
+                    }
+                }
+                assert_eq!(fal.count(), calls, "{path}");
+            }
+        }
+        let (first, second) = (
+            gateway.ask(&question("echo hi", false)),
+            gateway.ask(&question("echo hi", false)),
+        );
+        assert_ne!(
+            first.json()["id"],
+            second.json()["id"],
+            "without a key nothing is the same"
+        );
+    });
+}
+
+#[test]
+fn a_key_belongs_to_its_request_and_its_caller() {
+    let hash = |key: &str| fal_gateway::config::KeyHash::of(key).to_string();
+    let keys = format!("alice:{},bob:{}", hash("sk-alice"), hash("sk-bob"));
+    super::responses::on_each_with(
+        |setup| setup.set("auth.keys", &keys),
+        |fal, gateway| {
+            let by = |key: &str, call: Call| {
+                gateway.call(&call.header("authorization", &format!("Bearer {key}")))
+            };
+            let first = by("sk-alice", chat("mine", "echo hi"));
+            assert_eq!(first.status, 200);
+            let others = [
+                chat("mine", "echo ho"),
+                keyed("mine", "/v1/completions", &json!({"prompt": "echo hi"})),
+                chat("mine", "echo hi").header("x-fal-priority", "latency"),
+            ];
+            for other in others {
+                let refused = by("sk-alice", other);
+                assert_eq!(
+                    refused.verdict(),
+                    "422 invalid_request_error idempotency_mismatch"
+                );
+            }
+            assert_eq!(fal.count(), 1);
+            let foreign = by("sk-bob", chat("mine", "echo ho"));
+            assert_eq!((foreign.status, replayed(&foreign)), (200, None));
+            for bad in ["", "two words", &"k".repeat(256)] {
+                let refused = by("sk-alice", chat(bad, "echo hi"));
+                assert_eq!(
+                    refused.verdict(),
+                    "400 invalid_request_error invalid_value",
+                    "{bad:?}"
+                );
+            }
+            assert_eq!(
+                by("sk-alice", chat(&"k".repeat(255), "echo hi")).status,
+                200
+            );
+        },
+    );
+}
+
+#[test]
+fn what_failed_for_nothing_is_tried_again_and_what_was_paid_for_is_told_again() {
+    on_each(|fal, gateway| {
+        let free = chat("free", "/emulate status:500\nhi");
+        let paid = chat("paid", "Hi /emulate error200");
+        let first = gateway.call(&free);
+        assert_eq!(first.status, 502, "{}", first.text());
+        let calls = fal.count();
+        assert_eq!(gateway.call(&free).status, 502);
+        assert!(fal.count() > calls, "it is tried again");
+        let first = gateway.call(&paid);
+        let calls = fal.count();
+        let again = gateway.call(&paid);
+        assert_eq!(
+            (again.status, replayed(&again)),
+            (first.status, Some("failure"))
+        );
+        assert_eq!(again.header("x-should-retry"), Some("false"));
+        assert_eq!(again.error()["code"], first.error()["code"]);
+        assert_eq!(fal.count(), calls);
+        // What is refused before anything is sent leaves no trace.
+        let refused = keyed("mended", "/v1/chat/completions", &json!({"messages": []}));
+        assert_eq!(gateway.call(&refused).status, 400);
+        assert_eq!(gateway.call(&chat("mended", "echo hi")).status, 200);
+    });
+}
+
+/// Whoever repeats a request while it runs gets its answer, and so does who has left and comes back.
+#[test]
+fn a_request_that_runs_is_joined_and_outlives_its_client() {
+    let (_folder, places) = places();
+    for place in places {
+        for stream in [false, true] {
+            let fal = ScriptedUpstream::start(one_and_two_later());
+            let gateway = with(fal.setup(), &place).start();
+            let call = keyed(
+                &format!("k-{stream}"),
+                "/v1/chat/completions",
+                &question("hi", stream),
+            );
+            let first = gateway.open(&call);
+            fal.until_requests(1);
+            thread::scope(|scope| {
+                let joined = scope.spawn(|| gateway.call(&call));
+                drop(first);
+                until("the client has left", || {
+                    fal.seen()
+                        .iter()
+                        .all(|seen| seen.closed.is_none())
+                        .then_some(())
+                });
+                fal.open_gate();
+                let joined = joined.join().unwrap();
+                assert_eq!((joined.status, replayed(&joined)), (200, Some("answer")));
+                assert!(joined.text().contains("two"), "{}", joined.text());
+            });
+            assert_eq!(fal.requests(), 1);
+            if stream {
+                let text = gateway.call(&call).text();
+                assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_is_known_after_a_restart() {
+    let (_folder, places) = places();
+    for place in places.into_iter().skip(1) {
+        let fal = Emulated::start();
+        let call = chat("k", "echo hi");
+        let first = with(fal.setup(), &place).start();
+        let answer = first.call(&call);
+        first.begin_stop();
+        first.finished();
+        let second = with(fal.setup(), &place).start();
+        let again = second.call(&call);
+        assert_eq!(
+            (again.text(), replayed(&again)),
+            (answer.text(), Some("answer"))
+        );
+        assert_eq!(fal.count(), 1);
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_kept_is_delivered_and_never_paid_for_again() {
+    let (_folder, places) = places();
+    for place in places {
+        let fal = Emulated::start();
+        let setup = with(fal.setup(), &place).set("store.max_bytes", "64KiB");
+        let gateway = setup.start();
+        let call = chat("large", &format!("echo {}", "word ".repeat(10_000)));
+        assert_eq!(gateway.call(&call).status, 200);
+        let again = gateway.call(&call);
+        assert_eq!(
+            again.verdict(),
+            "409 invalid_request_error idempotency_answer_lost"
+        );
+        assert_eq!(again.header("x-should-retry"), Some("false"));
+        assert_eq!(fal.count(), 1);
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn without_the_store_nothing_is_sent_for_a_key() {
+    use crate::support::{PostgresServer, Relay};
+    let (line, url) = Relay::to(&PostgresServer::database());
+    let fal = Emulated::start();
+    let setup = fal.setup().set("store.timeout", "300ms");
+    let gateway = setup.set("store.url", &url).start();
+    until("the store is met", || {
+        (gateway.call(&chat("first", "echo hi")).status == 200).then_some(())
+    });
+    let calls = fal.count();
+    for trouble in [Relay::stall as fn(&Relay), Relay::cut] {
+        trouble(&line);
+        let refused = gateway.call(&chat("second", "echo hi"));
+        assert_eq!(refused.verdict(), "503 server_error store_unavailable");
+        assert_eq!(gateway.ask(&question("echo hi", false)).status, 200);
+        line.flow();
+    }
+    assert_eq!(fal.count(), calls + 2);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn two_gateways_work_on_a_request_once() {
+    let (_folder, mut places) = places();
+    let place = places.pop().unwrap();
+    let fal = ScriptedUpstream::start(one_and_two_later());
+    let start = || with(fal.setup(), &place).start();
+    let gateways = [start(), start()];
+    let call = keyed("k", "/v1/chat/completions", &question("hi", false));
+    thread::scope(|scope| {
+        let answers = gateways
+            .each_ref()
+            .map(|gateway| scope.spawn(|| gateway.call(&call)));
+        fal.until_requests(1);
+        fal.open_gate();
+        let [one, other] = answers.map(|answer| answer.join().unwrap().json());
+        assert_eq!(one, other);
+    });
+    assert_eq!(fal.requests(), 1);
+}
