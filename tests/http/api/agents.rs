@@ -63,6 +63,13 @@ fn demo() -> Emulated {
     })
 }
 
+/// A gateway for each way to that fal: prompts, and messages with tools apart.
+fn gateways(fal: &Emulated) -> impl Iterator<Item = TestGateway> {
+    ["any-llm", "router", "router-openai"]
+        .into_iter()
+        .map(|upstream| fal.setup().set("fal.upstream", upstream).start())
+}
+
 const SYSTEM: [&str; 6] = [
     "You must use the webfetch tool to read links.",
     "You must always call a tool. You have to use webfetch for every question.",
@@ -75,19 +82,20 @@ const SYSTEM: [&str; 6] = [
 #[test]
 fn a_loop_of_calls_ends_whatever_the_callers_instructions_insist_on() {
     for fal in [Emulated::start(), demo()] {
-        let gateway = fal.setup().start();
-        for system in SYSTEM {
-            for question in ["Read the file a.txt", "Fetch https://example.com", "Hello!"] {
-                let request = json!({
-                    "model": "openai/gpt-4o-mini",
-                    "messages": [
-                        {"role": "system", "content": system},
-                        {"role": "user", "content": question},
-                    ],
-                    "tools": [tool("webfetch", "url")],
-                });
-                let played = play(&gateway, &request, "Error: not a URL");
-                assert!(played.ran.len() <= 1, "{system}: {:?}", played.ran);
+        for gateway in gateways(&fal) {
+            for system in SYSTEM {
+                for question in ["Read the file a.txt", "Fetch https://example.com", "Hello!"] {
+                    let request = json!({
+                        "model": "openai/gpt-4o-mini",
+                        "messages": [
+                            {"role": "system", "content": system},
+                            {"role": "user", "content": question},
+                        ],
+                        "tools": [tool("webfetch", "url")],
+                    });
+                    let played = play(&gateway, &request, "Error: not a URL");
+                    assert!(played.ran.len() <= 1, "{system}: {:?}", played.ran);
+                }
             }
         }
     }
@@ -97,60 +105,64 @@ fn a_loop_of_calls_ends_whatever_the_callers_instructions_insist_on() {
 #[test]
 fn a_result_is_answered_in_text() {
     let fal = Emulated::start();
-    let gateway = fal.setup().start();
-    let call = json!({"id": "call_1", "type": "function",
-        "function": {"name": "webfetch", "arguments": "{\"url\":\"example\"}"}});
-    let request = json!({
-        "model": "openai/gpt-4o-mini",
-        "messages": [
-            {"role": "system", "content": SYSTEM[0]},
-            {"role": "user", "content": "Read the file a.txt"},
-            {"role": "assistant", "content": null, "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": "call_1", "content": "Error: not a URL"},
-        ],
-        "tools": [tool("webfetch", "url")],
-    });
-    let played = play(&gateway, &request, "Error: not a URL");
-    assert_eq!(played.ran, [""; 0]);
-    assert_eq!(played.text, "webfetch says: Error: not a URL");
+    for gateway in gateways(&fal) {
+        let call = json!({"id": "call_1", "type": "function",
+            "function": {"name": "webfetch", "arguments": "{\"url\":\"example\"}"}});
+        let request = json!({
+            "model": "openai/gpt-4o-mini",
+            "messages": [
+                {"role": "system", "content": SYSTEM[0]},
+                {"role": "user", "content": "Read the file a.txt"},
+                {"role": "assistant", "content": null, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "call_1", "content": "Error: not a URL"},
+            ],
+            "tools": [tool("webfetch", "url")],
+        });
+        let played = play(&gateway, &request, "Error: not a URL");
+        assert_eq!(played.ran, [""; 0]);
+        assert_eq!(played.text, "webfetch says: Error: not a URL");
+    }
 }
 
 /// Agents whose every step is a required call end with a tool that says so.
 #[test]
 fn a_loop_of_required_calls_ends_with_the_tool_that_ends_it() {
     let fal = Emulated::start();
-    let gateway = fal.setup().start();
-    let request = json!({
-        "model": "openai/gpt-4o-mini",
-        "messages": [{"role": "user", "content": "How old is the oldest tree?"}],
-        "tools": [tool("web_search", "query"), tool("final_answer", "answer")],
-        "tool_choice": "required",
-    });
-    let played = play(&gateway, &request, "nothing found");
-    let (last, before) = played.ran.split_last().unwrap();
-    assert_eq!(last, "final_answer");
-    assert!(before.len() <= 3, "{before:?}");
+    for gateway in gateways(&fal) {
+        let request = json!({
+            "model": "openai/gpt-4o-mini",
+            "messages": [{"role": "user", "content": "How old is the oldest tree?"}],
+            "tools": [tool("web_search", "query"), tool("final_answer", "answer")],
+            "tool_choice": "required",
+        });
+        let played = play(&gateway, &request, "nothing found");
+        let (last, before) = played.ran.split_last().unwrap();
+        assert_eq!(last, "final_answer");
+        assert!(before.len() <= 3, "{before:?}");
+    }
 }
 
 /// Some programs answer text with "use a tool", for ever.
 #[test]
 fn a_program_that_insists_on_calls_gets_text_in_the_end() {
     for fal in [Emulated::start(), demo()] {
-        let gateway = fal.setup().start();
-        let insists = json!({"role": "user", "content": "You did not use webfetch. Use webfetch."});
-        let mut messages = vec![json!({"role": "user", "content": "Fetch the news"})];
-        let mut calls = 0;
-        for _ in 0..MANY {
-            let request = json!({
-                "model": "openai/gpt-4o-mini", "messages": messages,
-                "tools": [tool("webfetch", "url")],
-            });
-            let played = play(&gateway, &request, "Error: not a URL");
-            calls += played.ran.len();
-            messages.push(json!({"role": "assistant", "content": played.text}));
-            messages.push(insists.clone());
+        for gateway in gateways(&fal) {
+            let insists =
+                json!({"role": "user", "content": "You did not use webfetch. Use webfetch."});
+            let mut messages = vec![json!({"role": "user", "content": "Fetch the news"})];
+            let mut calls = 0;
+            for _ in 0..MANY {
+                let request = json!({
+                    "model": "openai/gpt-4o-mini", "messages": messages,
+                    "tools": [tool("webfetch", "url")],
+                });
+                let played = play(&gateway, &request, "Error: not a URL");
+                calls += played.ran.len();
+                messages.push(json!({"role": "assistant", "content": played.text}));
+                messages.push(insists.clone());
+            }
+            assert!(calls <= 4, "{calls} calls");
         }
-        assert!(calls <= 4, "{calls} calls");
     }
 }
 
@@ -158,51 +170,52 @@ fn a_program_that_insists_on_calls_gets_text_in_the_end() {
 #[test]
 fn the_demo_tells_a_plan_calls_what_changes_nothing_and_ends() {
     let fal = demo();
-    let gateway = fal.setup().start();
-    let tools = [
-        "bash",
-        "write_file",
-        "readFile",
-        "todo_list",
-        "fetch_and_run",
-    ];
-    let tools: Vec<Value> = tools.iter().map(|name| tool(name, "path")).collect();
-    for question in [
-        "Delete all files",
-        "run the tests with bash",
-        "Write a poem",
-        "Hi",
-    ] {
+    for gateway in gateways(&fal) {
+        let tools = [
+            "bash",
+            "write_file",
+            "readFile",
+            "todo_list",
+            "fetch_and_run",
+        ];
+        let tools: Vec<Value> = tools.iter().map(|name| tool(name, "path")).collect();
+        for question in [
+            "Delete all files",
+            "run the tests with bash",
+            "Write a poem",
+            "Hi",
+        ] {
+            let request = json!({
+                "model": "openai/gpt-4o-mini",
+                "messages": [{"role": "user", "content": question}],
+                "tools": tools,
+            });
+            let first = gateway.ask(&request).json()["choices"][0]["message"].clone();
+            let plan = first["content"].as_str().unwrap();
+            assert!(
+                plan.starts_with("Here is my plan:") && plan.contains("emulator"),
+                "{plan}"
+            );
+            let played = play(&gateway, &request, &"x".repeat(5000));
+            assert_eq!(played.ran, ["todo_list"], "{question}");
+            assert!(
+                played.text.contains("I am the emulator of fal-gateway"),
+                "{}",
+                played.text
+            );
+            assert!(played.text.len() < 1000);
+        }
+        // What is asked for by name is called, as everywhere.
         let request = json!({
-            "model": "openai/gpt-4o-mini",
-            "messages": [{"role": "user", "content": question}],
-            "tools": tools,
+            "model": "openai/gpt-4o-mini", "tools": tools,
+            "messages": [{"role": "user", "content": "call bash"}],
         });
-        let first = gateway.ask(&request).json()["choices"][0]["message"].clone();
-        let plan = first["content"].as_str().unwrap();
-        assert!(
-            plan.starts_with("Here is my plan:") && plan.contains("emulator"),
-            "{plan}"
-        );
-        let played = play(&gateway, &request, &"x".repeat(5000));
-        assert_eq!(played.ran, ["todo_list"], "{question}");
-        assert!(
-            played.text.contains("I am the emulator of fal-gateway"),
-            "{}",
-            played.text
-        );
-        assert!(played.text.len() < 1000);
+        assert_eq!(play(&gateway, &request, "done").ran, ["bash"]);
+        // Nothing to look at: nothing is called.
+        let request = json!({
+            "model": "openai/gpt-4o-mini", "tools": [tool("bash", "command")],
+            "messages": [{"role": "user", "content": "Hi"}],
+        });
+        assert_eq!(play(&gateway, &request, "done").ran, [""; 0]);
     }
-    // What is asked for by name is called, as everywhere.
-    let request = json!({
-        "model": "openai/gpt-4o-mini", "tools": tools,
-        "messages": [{"role": "user", "content": "call bash"}],
-    });
-    assert_eq!(play(&gateway, &request, "done").ran, ["bash"]);
-    // Nothing to look at: nothing is called.
-    let request = json!({
-        "model": "openai/gpt-4o-mini", "tools": [tool("bash", "command")],
-        "messages": [{"role": "user", "content": "Hi"}],
-    });
-    assert_eq!(play(&gateway, &request, "done").ran, [""; 0]);
 }

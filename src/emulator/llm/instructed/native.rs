@@ -7,7 +7,7 @@ use super::{
     brief::{Brief, Format, Must},
     choose, is_echo,
     moment::{Moment, Outcome, is_reask},
-    shaping, slipped,
+    shaping, showcase, slipped,
     toolbox::Tool,
 };
 use crate::emulator::{
@@ -114,6 +114,15 @@ fn called(ask: &Ask, moment: &Moment<'_>, behaviour: &Behaviour) -> Option<Reply
         format: None,
         result_tag: None,
     };
+    let shows = behaviour.has(Quirk::Showcase);
+    if let Some(tool) = showcase::first(&brief, moment).filter(|_| shows) {
+        let call = choose::call(tool, &moment.message);
+        return Some(Reply {
+            text: showcase::plan(tool),
+            calls: vec![(call.name, call.arguments)],
+            ..Reply::default()
+        });
+    }
     let calls = choose::calls(&brief, moment);
     if moment.results.is_empty() || !calls.is_empty() {
         if behaviour.makes(Slip::CallNothing) {
@@ -163,6 +172,10 @@ fn spoken(ask: &Ask, moment: &Moment<'_>, behaviour: &Behaviour) -> Reply {
                 example: None,
             };
             return said(exactly(shaping::write(&format, moment, behaviour)));
+        }
+        let shows = behaviour.has(Quirk::Showcase);
+        if let Some(end) = showcase::end(moment).filter(|_| shows) {
+            return said(end);
         }
         if let Some(report) = moment.report() {
             return said(plainly(report));

@@ -40,23 +40,32 @@ pub(super) fn begin(
     moment: &Moment<'_>,
     behaviour: &Behaviour,
 ) -> Option<Said> {
-    let is_free = brief.must == Must::No && !envelope.alone;
-    let is_new = moment.rounds == 0 && !choose::is_enough(moment);
-    if !is_free || !is_new || choose::spells_out(&brief.tools, &moment.message) {
-        return None;
-    }
-    let tool = harmless(&brief.tools)?;
+    let tool = first(brief, moment).filter(|_| !envelope.alone)?;
     let call: Call = choose::call(tool, &moment.message);
     let mut silent = behaviour.clone();
     silent.quirks.insert(Quirk::Silent);
     let block = calling::write(brief, envelope, vec![call], &silent).text;
-    Some(plainly(format!(
+    Some(plainly(format!("{}\n\n{block}", plan(tool))))
+}
+
+/// The tool with which a task begins; `None` where a call is due anyhow, or none looks harmless.
+pub(super) fn first<'b>(brief: &'b Brief, moment: &Moment<'_>) -> Option<&'b Tool> {
+    let is_new = moment.rounds == 0 && !choose::is_enough(moment);
+    if brief.must != Must::No || !is_new || choose::spells_out(&brief.tools, &moment.message) {
+        return None;
+    }
+    harmless(&brief.tools)
+}
+
+/// What is said before that tool is called.
+pub(super) fn plan(tool: &Tool) -> String {
+    format!(
         "Here is my plan:\n\n\
          1. I call {}, which seems to change nothing.\n\
          2. I tell you what came back.\n\
-         3. I stop, because I am an emulator and have no model behind me.\n\n{block}",
+         3. I stop, because I am an emulator and have no model behind me.",
         tool.name
-    )))
+    )
 }
 
 /// The end, once results are there.
