@@ -166,3 +166,41 @@ fn the_image_runs_as_nobody_and_its_build_sees_no_more_than_it_needs() {
         assert!(ignored.lines().any(|line| line == path), "{path}");
     }
 }
+
+/// What a pod is given, with what its Secret would hold.
+#[test]
+fn the_settings_of_the_overlays_are_good() {
+    let container = |path: &str| yaml(path)["spec"]["template"]["spec"]["containers"][0].clone();
+    for overlay in ["team", "service"] {
+        let folder = format!("deploy/kubernetes/overlays/{overlay}");
+        let mut sources = Sources::default()
+            .with_file(
+                "fal-gateway.toml",
+                file(&format!("{folder}/fal-gateway.toml")),
+            )
+            .with_env("FAL_KEY", "id:secret");
+        let base = container("deploy/kubernetes/base/deployment.yaml");
+        let patch = container(&format!("{folder}/deployment.yaml"));
+        let lists = [&base, &patch]
+            .into_iter()
+            .filter_map(|c| c["env"].as_array());
+        for variable in lists.flatten() {
+            let name = variable["name"].as_str().unwrap();
+            let value = match (name, variable["value"].as_str()) {
+                ("FAL_GATEWAY__FAL__KEY_FILE", _) => continue,
+                ("FAL_GATEWAY__STORE__URL", None) => "postgresql://user:word@db.example.com/books",
+                ("FAL_GATEWAY_KEYS", None) => "sk-one",
+                (_, value) => value.unwrap(),
+            };
+            sources = sources.with_env(name, value);
+        }
+        let config = Config::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(config.server.listen.to_string(), "0.0.0.0:3250");
+        assert!(config.metrics.listen.is_some());
+        assert_eq!(config.store.path.is_some(), overlay == "team");
+        assert_eq!(config.store.url.is_some(), overlay == "service");
+        assert!(!config.auth.allow_unauthenticated);
+        let arguments = strings(&base["args"]);
+        assert_understood(&arguments);
+    }
+}
