@@ -44,6 +44,12 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
                 "no fal key: answers come from the built-in emulator, nothing leaves this machine"
             );
         }
+        if cfg!(first_look) {
+            tracing::warn!(
+                "this program was built for a quick first look and is not optimised; \
+                 cargo build --profile dist makes one to serve with"
+            );
+        }
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
