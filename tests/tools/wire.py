@@ -125,6 +125,33 @@ def header_faults(exchange: Exchange) -> list[str]:
     return found
 
 
+# --- what operators are told ---
+
+
+def organization_faults(document) -> list[str]:
+    # Not every suite has an openai-python that knows these.
+    from openai.types.admin import organization
+    from openai.types.admin.organization import projects
+
+    models = {
+        "organization.project": organization.Project,
+        "organization.project.api_key": projects.ProjectAPIKey,
+        "organization.project.api_key.deleted": projects.APIKeyDeleteResponse,
+        "organization.project.service_account": projects.ProjectServiceAccount,
+        "project.spend_limit": projects.ProjectSpendLimit,
+        "project.spend_limit.deleted": projects.ProjectSpendLimitDeleted,
+    }
+    kind = document.get("object")
+    if kind == "list":
+        return [fault for item in document["data"] for fault in organization_faults(item)]
+    # Limits that are not set are null here; what pages of usage hold, their tests look at.
+    if kind in ("page", "project.rate_limit"):
+        return []
+    if kind not in models:
+        return [f"no rule for the object {kind!r}; add one"]
+    return model_faults(models[kind], json.dumps(document).encode(), any_extra=True)
+
+
 # --- whole bodies ---
 
 
@@ -139,6 +166,8 @@ def body_faults(exchange: Exchange) -> list[str]:
         return error_faults(document)
     if "/conversations" in exchange.path or is_stored_chat(exchange):
         return kept_faults(exchange, document)
+    if "/organization/" in exchange.path:
+        return organization_faults(document)
     if exchange.path.endswith("/chat/completions"):
         found = model_faults(ChatCompletion, exchange.body) + schema_faults("chat-completion.response", document)
         return found + message_faults(document)
