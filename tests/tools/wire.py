@@ -46,8 +46,8 @@ from openai.types.responses import (
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 # Fields that OpenAI does not have and that clients read from us all the same: the reasoning text, under both names,
-# and what an answer cost.
-OUR_FIELDS = {"reasoning_content", "reasoning", "cost"}
+# what an answer cost, and what is known of its usage only at its end.
+OUR_FIELDS = {"reasoning_content", "reasoning", "cost", "gateway"}
 
 # Fields that OpenAI's description requires although the SDK's models let them be absent.
 REQUIRED_FIELDS = {

@@ -23,7 +23,7 @@ def test_completion(settings, sent, marker):
     assert answer.choices[0].message.content == "through LiteLLM"
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
-    assert sent().body == {"model": MODEL, "system_prompt": marker, "prompt": "echo through LiteLLM"}
+    assert (sent().system_prompt, sent().prompt) == (marker, "echo through LiteLLM")
 
 
 def test_stream(settings, sent, marker):
@@ -33,7 +33,7 @@ def test_stream(settings, sent, marker):
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices[0].finish_reason] == ["stop"]
     [usage] = [chunk.usage for chunk in chunks if getattr(chunk, "usage", None)]
     assert usage.prompt_tokens > 0 and usage.completion_tokens > 0
-    assert sent().path == "/fal-ai/any-llm/stream"
+    assert sent().streams
 
 
 async def test_async_completion(settings, sent, marker):
@@ -55,21 +55,22 @@ def test_a_conversation_with_parameters(settings, sent, marker):
     assert answer.choices[0].message.content == "third"
     body = sent().body
     assert (body["temperature"], body["max_tokens"]) == (0.5, 60)
-    assert body["prompt"].find("first") < body["prompt"].find("second") < body["prompt"].find("echo third")
+    prompt = sent().prompt
+    assert prompt.find("first") < prompt.find("second") < prompt.find("echo third")
 
 
 def test_an_image(settings, sent, marker):
     image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
     messages = [system(marker), user([{"type": "text", "text": "echo seen"}, image])]
     answer = litellm.completion(**settings | {"model": f"openai/{SEES}"}, messages=messages)
-    assert answer.choices[0].message.content == "seen\n[image 1]"
-    assert sent().body["image_urls"] == [f"data:image/png;base64,{PNG}"]
+    assert answer.choices[0].message.content.startswith("seen")
+    assert sent().image_urls == [f"data:image/png;base64,{PNG}"]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_reasoning(settings, sent, marker, stream):
     answer = litellm.completion(
-        **settings,
+        **settings | {"model": f"openai/{SEES}"},
         messages=[system(marker), user("reason")],
         reasoning_effort="high",
         allowed_openai_params=["reasoning_effort"],
@@ -80,7 +81,7 @@ def test_reasoning(settings, sent, marker, stream):
     else:
         thoughts = answer.choices[0].message.reasoning_content
     assert thoughts.strip()
-    assert sent().body["reasoning"] is True
+    assert sent().reasoning is True
 
 
 def test_several_choices(settings, emulator, marker):
@@ -96,7 +97,7 @@ def test_several_choices(settings, emulator, marker):
         ("hello", {"model": "openai/gpt-4oo"}, litellm.NotFoundError, 0),
         ("hello /emulate error:rate_limit", {}, litellm.RateLimitError, 1),
         ("hello /emulate error:no_balance", {}, litellm.RateLimitError, 1),
-        ("hello /emulate null_output", {}, litellm.BadRequestError, 1),
+        ("hello /emulate error200", {}, litellm.BadRequestError, 1),
     ],
     ids=["refused", "unknown model", "rate limit", "no balance", "unusable"],
 )

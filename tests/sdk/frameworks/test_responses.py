@@ -51,7 +51,7 @@ def index(gateway_url):
 def test_llamaindex_chats(index, sent, marker):
     messages = [ChatMessage(role="system", content=marker), ChatMessage(role="user", content="echo from the index")]
     assert index.chat(messages).message.content == "from the index"
-    assert sent().body["system_prompt"] == marker
+    assert sent().system_prompt == marker
 
 
 def test_llamaindex_streams(index):
@@ -149,7 +149,7 @@ async def test_pydantic_ai_thinks_and_goes_on(agent, emulator, marker):
     first = await agent().run("reason", model_settings=settings)
     second = await agent().run("echo and on", message_history=first.all_messages(), model_settings=settings)
     assert second.output == "and on"
-    prompt = emulator.calls(marker)[-1].body["prompt"]
+    prompt = emulator.calls(marker)[-1].prompt
     assert first.output in prompt
 
 

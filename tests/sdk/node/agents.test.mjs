@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { Agent, OpenAIResponsesModel, run, setTracingDisabled, tool } from '@openai/agents';
 import { z } from 'zod';
 
-import { calls, newMarker } from './support/emulator.mjs';
+import { calls, newMarker, told } from './support/emulator.mjs';
 import { model } from './support/environment.mjs';
 
 setTracingDisabled(true);
@@ -63,7 +63,7 @@ test('a second run knows the first', async () => {
   const input = [...first.history, { role: 'user', content: 'echo hello again' }];
   const second = await run(agent(marker), input);
   assert.equal(second.finalOutput, 'hello again');
-  assert.match((await calls(marker)).at(-1).body.prompt, /My name is Ada\./);
+  assert.match(told((await calls(marker)).at(-1)).prompt, /My name is Ada\./);
 });
 
 for (const stream of [false, true]) {

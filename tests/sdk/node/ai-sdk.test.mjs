@@ -9,8 +9,8 @@ import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { APICallError, generateText, streamText } from 'ai';
 
-import { calls, newMarker, onlyCall, outcome } from './support/emulator.mjs';
-import { gatewayKey, gatewayUrl, keyedGatewayUrl, model } from './support/environment.mjs';
+import { calls, newMarker, onlyCall, outcome, told } from './support/emulator.mjs';
+import { gatewayKey, gatewayUrl, keyedGatewayUrl, model, sees } from './support/environment.mjs';
 
 const compatible = (settings) => createOpenAICompatible({ name: 'fal', baseURL: gatewayUrl, apiKey: 'demo', ...settings });
 const openai = (settings) => createOpenAI({ baseURL: gatewayUrl, apiKey: 'demo', ...settings });
@@ -20,7 +20,6 @@ const providers = {
   'openai.chat': (name = model, settings) => openai(settings).chat(name),
 };
 
-const sees = 'google/gemini-2.5-flash';
 const pngBytes = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==',
   'base64',
@@ -67,9 +66,9 @@ for (const [name, languageModel] of Object.entries(providers)) {
         ],
       });
       assert.equal(answer.text, 'third');
-      const { body } = await onlyCall(marker);
-      assert.ok(body.system_prompt.startsWith(`Be brief. ${marker}`));
-      assert.equal(body.max_tokens, 55);
+      const sent = told(await onlyCall(marker));
+      assert.ok(sent.system_prompt.startsWith(`Be brief. ${marker}`));
+      assert.equal(sent.max_tokens, 55);
     });
 
     test('an answer is one call with its usage', async () => {
@@ -77,8 +76,8 @@ for (const [name, languageModel] of Object.entries(providers)) {
       const answer = await generateText({ model: languageModel(), instructions: marker, prompt: 'echo counted once' });
       assert.equal(answer.text, 'counted once');
       assert.equal(answer.usage.totalTokens, answer.usage.inputTokens + answer.usage.outputTokens);
-      const { body } = await onlyCall(marker);
-      assert.deepEqual(body, { model, system_prompt: marker, prompt: 'echo counted once' });
+      const { system_prompt: instructions, prompt } = told(await onlyCall(marker));
+      assert.deepEqual([instructions, prompt], [marker, 'echo counted once']);
     });
 
     test('a stream is one call with its usage', async () => {
@@ -86,7 +85,7 @@ for (const [name, languageModel] of Object.entries(providers)) {
       const parts = await partsOf({ model: languageModel(), instructions: marker, prompt: 'echo counted once' });
       assert.equal(textOf(parts), 'counted once');
       assert.ok(parts.find((part) => part.type === 'finish').totalUsage.outputTokens > 0);
-      assert.equal((await onlyCall(marker)).path, '/fal-ai/any-llm/stream');
+      assert.ok(told(await onlyCall(marker)).streams);
     });
 
     const images = [['bytes', pngBytes, `data:image/png;base64,${pngBytes.toString('base64')}`]];
@@ -101,10 +100,10 @@ for (const [name, languageModel] of Object.entries(providers)) {
           const content = [{ type: 'text', text: `echo ${marker}` }, { type: 'image', image }];
           const options = { model: languageModel(sees), messages: [{ role: 'user', content }] };
           const text = way === 'stream' ? textOf(await partsOf(options)) : (await generateText(options)).text;
-          assert.equal(text, `${marker}\n[image 1]`);
-          const { body, path } = await onlyCall(marker);
-          assert.equal(path, `/fal-ai/any-llm/vision${way === 'stream' ? '/stream' : ''}`);
-          assert.deepEqual(body.image_urls, [address]);
+          assert.ok(text.startsWith(marker), text);
+          const { image_urls: shown, streams } = told(await onlyCall(marker));
+          assert.equal(streams, way === 'stream');
+          assert.deepEqual(shown, [address]);
         });
       }
     }
@@ -183,7 +182,7 @@ for (const [name, languageModel] of Object.entries(providers)) {
 test('reasoning is one call, and comes before the text', async () => {
   const marker = newMarker();
   const parts = await partsOf({
-    model: compatible()(model),
+    model: compatible()(sees),
     instructions: marker,
     prompt: 'reason',
     providerOptions: { fal: { reasoningEffort: 'high' } },
@@ -191,11 +190,11 @@ test('reasoning is one call, and comes before the text', async () => {
   const lastThought = parts.findLastIndex(({ type }) => type === 'reasoning-delta');
   const firstWord = parts.findIndex(({ type }) => type === 'text-delta');
   assert.ok(lastThought >= 0 && lastThought < firstWord, `${lastThought} and ${firstWord}`);
-  assert.equal((await onlyCall(marker)).body.reasoning, true);
+  assert.equal(told(await onlyCall(marker)).reasoning, true);
 });
 
 test('reasoning is shown by the provider that reads it', async () => {
-  const options = { model: compatible()(model), prompt: 'reason', providerOptions: { fal: { reasoningEffort: 'high' } } };
+  const options = { model: compatible()(sees), prompt: 'reason', providerOptions: { fal: { reasoningEffort: 'high' } } };
   const whole = await generateText(options);
   assert.ok(whole.reasoningText.trim());
   const parts = await partsOf(options);

@@ -6,10 +6,9 @@ import { describe, test } from 'node:test';
 import OpenAI from 'openai';
 
 import { ask, assistant, bothWays, client, system, user } from './support/client.mjs';
-import { calls, newMarker, onlyCall } from './support/emulator.mjs';
-import { model } from './support/environment.mjs';
+import { calls, newMarker, onlyCall, testAnyLlm, told } from './support/emulator.mjs';
+import { isAnyLlm, sees } from './support/environment.mjs';
 
-const sees = 'google/gemini-2.5-flash';
 const url = 'https://example.com/cat.png';
 const png =
   'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==';
@@ -37,10 +36,11 @@ for (const [way, stream] of bothWays) {
         user([image(jpeg), text('echo a bird')]),
       ];
       await ask(messages, { model: sees, stream });
-      const { body, path } = await onlyCall(marker);
-      assert.equal(path, `/fal-ai/any-llm/vision${stream ? '/stream' : ''}`);
-      assert.deepEqual(body.image_urls, [url, png, jpeg]);
-      assertInOrder(body.prompt, `A cat: ${marker}\n[image 1]\nand a dog:\n[image 2]`, 'Lovely.', '[image 3]\necho a bird');
+      const { prompt, image_urls: shown, streams } = told(await onlyCall(marker));
+      assert.equal(streams, stream);
+      assert.deepEqual(shown, [url, png, jpeg]);
+      const marks = isAnyLlm ? ['\n[image 1]', '\n[image 2]', '[image 3]\n'] : ['', '', ''];
+      assertInOrder(prompt, `A cat: ${marker}${marks[0]}\nand a dog:${marks[1]}`, 'Lovely.', `${marks[2]}echo a bird`);
     });
 
     test('are not for a model that cannot see', async () => {
@@ -78,14 +78,14 @@ for (const [way, stream] of bothWays) {
   });
 
   describe(`history, ${way}`, () => {
-    test('a last message of the assistant is continued', async () => {
+    testAnyLlm('a last message of the assistant is continued', async () => {
       const marker = newMarker();
       await ask([user(`How many? ${marker}`), assistant('The answer is ')], { stream });
       const { body } = await onlyCall(marker);
       assert.ok(body.prompt.endsWith('\n\nThe answer is '));
     });
 
-    test('tool calls and their results are told, though no tools are offered', async () => {
+    testAnyLlm('tool calls and their results are told, though no tools are offered', async () => {
       const marker = newMarker();
       const call = { id: 'call_1', type: 'function', function: { name: 'get_weather', arguments: '{"city": "Paris"}' } };
       const result = { role: 'tool', tool_call_id: 'call_1', content: 'sunny' };
@@ -103,12 +103,11 @@ for (const [way, stream] of bothWays) {
       test(`a refusal in a ${where} is something that was said`, async () => {
         const marker = newMarker();
         await ask([user(marker), refusal, user('echo fine')], { stream });
-        const { body } = await onlyCall(marker);
-        assertInOrder(body.prompt, marker, 'I will not.', 'echo fine');
+        assertInOrder(told(await onlyCall(marker)).prompt, marker, 'I will not.', 'echo fine');
       });
     }
 
-    test('a header says how a conversation was written', async () => {
+    testAnyLlm('a header says how a conversation was written', async () => {
       const { headers } = await ask([user('a'), assistant('b'), user('echo c')], { stream });
       assert.match(headers.get('x-gateway-fold'), /^record; turns=3$/);
     });
@@ -118,11 +117,11 @@ for (const [way, stream] of bothWays) {
 test('an answer can be sent back as it came', async () => {
   const marker = newMarker();
   const messages = [system(marker), user('reason')];
-  const completion = await client.chat.completions.create({ model, messages, reasoning_effort: 'high' });
+  const completion = await client.chat.completions.create({ model: sees, messages, reasoning_effort: 'high' });
   const { message } = completion.choices[0];
   const { choices } = await ask([...messages, message, user('echo heard')]);
   assert.equal(choices[0].text, 'heard');
-  const prompt = (await calls(marker)).at(-1).body.prompt;
+  const { prompt } = told((await calls(marker)).at(-1));
   assert.ok(prompt.includes(message.content));
   assert.ok(!prompt.includes(message.reasoning_content));
 });

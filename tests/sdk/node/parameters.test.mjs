@@ -1,14 +1,14 @@
 // Every row of the gateway's table of request fields, with openai-node. The cases are those of the Python suite, which
-// also explains them: ../python/test_parameters.py.
+// also explains them: ../python/test_parameters.py. What it tells is true of any-llm.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { describe, test } from 'node:test';
+import { describe } from 'node:test';
 
 import OpenAI from 'openai';
 
 import { ask, bothWays, user } from './support/client.mjs';
-import { calls, newMarker } from './support/emulator.mjs';
+import { calls, newMarker, testAnyLlm as test } from './support/emulator.mjs';
 import { model } from './support/environment.mjs';
 
 const cases = JSON.parse(readFileSync(new URL('../parameters.json', import.meta.url), 'utf8'));

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from openai.types.chat import ChatCompletionChunk
 
 MODEL = "openai/gpt-4o-mini"
-# Reads images, which the one above does not.
+# Reads images and thinks when it is told to, which the one above does not.
 SEES = "google/gemini-2.5-flash"
 
 

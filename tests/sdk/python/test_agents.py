@@ -37,7 +37,7 @@ def agent(async_client, marker):
 async def test_a_run(agent, emulator, marker):
     result = await Runner.run(agent(), "echo from an agent")
     assert result.final_output == "from an agent"
-    assert emulator.only_call(marker).body["system_prompt"].startswith(f"Help. {marker}")
+    assert emulator.only_call(marker).system_prompt.startswith(f"Help. {marker}")
 
 
 async def test_a_tool_loop(agent, emulator, marker):
@@ -57,7 +57,7 @@ async def test_a_second_run_knows_the_first(agent, emulator, marker):
     first = await Runner.run(agent(), "My name is Ada.")
     second = await Runner.run(agent(), [*first.to_input_list(), {"role": "user", "content": "echo hello again"}])
     assert second.final_output == "hello again"
-    prompt = emulator.calls(marker)[-1].body["prompt"]
+    prompt = emulator.calls(marker)[-1].prompt
     assert prompt.find("My name is Ada.") < prompt.find(first.final_output) < prompt.find("echo hello again")
 
 

@@ -48,11 +48,11 @@ def test_the_prompt_reaches_fal_verbatim(complete, emulator, marker):
     """As LlamaIndex writes a chat."""
     prompt = f"user: {marker}\nassistant: "
     complete(prompt, temperature=0.1)
-    body = emulator.only_call(marker).body
-    assert body["prompt"] == prompt
-    assert body.get("system_prompt") is None
-    assert body.get("max_tokens") is None
-    assert body["temperature"] == 0.1
+    sent = emulator.only_call(marker)
+    assert sent.prompt == prompt
+    assert sent.system_prompt is None
+    assert sent.body.get("max_tokens") is None
+    assert sent.body["temperature"] == 0.1
 
 
 async def test_async_completion_and_stream(async_client):

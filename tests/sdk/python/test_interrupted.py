@@ -37,7 +37,7 @@ def test_a_broken_stream_raises_after_the_text_that_came(stream, fault):
 def test_a_broken_stream_is_not_repeated(client, emulator, marker):
     read_until_it_breaks(
         client.chat.completions.create(
-            model=MODEL, messages=[system(marker), user("echo abcdefghij /emulate drop:1 size:5")], stream=True
+            model=MODEL, messages=[system(marker), user("echo abcdefghijklmno /emulate drop:2 size:5")], stream=True
         )
     )
     assert len(emulator.calls(marker)) == 1
@@ -45,7 +45,7 @@ def test_a_broken_stream_is_not_repeated(client, emulator, marker):
 
 async def test_a_broken_stream_raises_in_the_async_client(async_client):
     stream = await async_client.chat.completions.create(
-        model=MODEL, messages=[user("echo abcdefghij /emulate drop:1 size:5")], stream=True
+        model=MODEL, messages=[user("echo abcdefghijklmno /emulate drop:2 size:5")], stream=True
     )
     with pytest.raises(openai.APIError):
         async for _ in stream:
@@ -53,7 +53,7 @@ async def test_a_broken_stream_raises_in_the_async_client(async_client):
 
 
 def test_the_stream_helper_raises_too(client):
-    messages = [user("echo abcdefghij /emulate drop:1 size:5")]
+    messages = [user("echo abcdefghijklmno /emulate drop:2 size:5")]
     with pytest.raises(openai.APIError), client.chat.completions.stream(model=MODEL, messages=messages) as stream:
         stream.until_done()
 

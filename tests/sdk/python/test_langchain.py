@@ -35,9 +35,9 @@ def test_usage_metadata(chat_model):
 def test_a_conversation_with_instructions(chat_model, emulator, marker):
     messages = [SystemMessage(f"Be brief. {marker}"), HumanMessage("hi"), AIMessage("hello"), HumanMessage("echo bye")]
     assert chat_model.invoke(messages).content == "bye"
-    body = emulator.only_call(marker).body
-    assert body["system_prompt"].startswith(f"Be brief. {marker}")
-    assert body["prompt"].find("hi") < body["prompt"].find("hello") < body["prompt"].find("echo bye")
+    sent = emulator.only_call(marker)
+    assert sent.system_prompt.startswith(f"Be brief. {marker}")
+    assert sent.prompt.find("hi") < sent.prompt.find("hello") < sent.prompt.find("echo bye")
 
 
 def test_stream(chat_model):
@@ -82,7 +82,7 @@ def test_max_tokens_reaches_fal(gateway_url, served, emulator, marker):
 
 def test_a_broken_stream_raises(chat_model):
     with pytest.raises(openai.APIError):
-        list(chat_model.stream("echo abcdefghij /emulate drop:1 size:5"))
+        list(chat_model.stream("echo abcdefghijklmno /emulate drop:2 size:5"))
 
 
 def test_a_refusal_raises(gateway_url, served):
@@ -94,7 +94,8 @@ def test_an_answer_is_one_call_with_its_usage(chat_model, emulator, marker):
     message = chat_model.invoke([SystemMessage(marker), HumanMessage("echo counted once")])
     assert message.content == "counted once"
     assert message.usage_metadata["output_tokens"] > 0
-    assert emulator.only_call(marker).body == {"model": MODEL, "system_prompt": marker, "prompt": "echo counted once"}
+    sent = emulator.only_call(marker)
+    assert (sent.body["model"], sent.system_prompt, sent.prompt) == (MODEL, marker, "echo counted once")
 
 
 def test_a_stream_is_one_call_with_its_usage(chat_model, emulator, marker):
@@ -102,7 +103,7 @@ def test_a_stream_is_one_call_with_its_usage(chat_model, emulator, marker):
     assert "".join(chunk.content for chunk in chunks) == " ".join(map(str, range(1, 31)))
     [usage] = [chunk.usage_metadata for chunk in chunks if chunk.usage_metadata]
     assert usage["input_tokens"] > 0 and usage["output_tokens"] > 0
-    assert emulator.only_call(marker).path == "/fal-ai/any-llm/stream"
+    assert emulator.only_call(marker).streams
 
 
 def test_a_batch_is_one_call_each(chat_model, emulator, marker):
@@ -125,10 +126,10 @@ def test_a_batch_is_one_call_each(chat_model, emulator, marker):
 def test_image_blocks(gateway_url, served, emulator, marker, block, address, streaming):
     model = ChatOpenAI(model=SEES, base_url=gateway_url, api_key="demo", streaming=streaming)
     message = model.invoke([HumanMessage([{"type": "text", "text": f"echo {marker}"}, block])])
-    assert message.content == f"{marker}\n[image 1]"
+    assert message.content.startswith(marker)
     call = emulator.only_call(marker)
-    assert call.path == "/fal-ai/any-llm/vision" + ("/stream" if streaming else "")
-    assert call.body["image_urls"] == [address]
+    assert call.streams == streaming
+    assert call.image_urls == [address]
 
 
 def test_stop_and_temperature(chat_model, emulator, marker):

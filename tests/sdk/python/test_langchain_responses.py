@@ -9,7 +9,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-from conversation import MODEL
+from conversation import MODEL, SEES
 
 PARIS = 'call get_weather {"city": "Paris"}'
 
@@ -30,7 +30,7 @@ def get_weather(city: str) -> str:
 @pytest.fixture
 def chat_model(served, gateway_url):
     def chat_model(**settings) -> ChatOpenAI:
-        return ChatOpenAI(model=MODEL, base_url=gateway_url, api_key="demo", use_responses_api=True, **settings)
+        return ChatOpenAI(base_url=gateway_url, api_key="demo", use_responses_api=True, **{"model": MODEL, **settings})
 
     return chat_model
 
@@ -69,13 +69,13 @@ def test_an_object(chat_model, method):
 
 
 def test_what_was_thought_is_shown_and_sent_back(chat_model, emulator, marker):
-    model = chat_model(reasoning={"effort": "high", "summary": "auto"}, output_version="responses/v1")
+    model = chat_model(model=SEES, reasoning={"effort": "high", "summary": "auto"}, output_version="responses/v1")
     asked = HumanMessage(f"reason {marker}")
     first = model.invoke([asked])
     assert [block["type"] for block in first.content] == ["reasoning", "text"]
     second = model.invoke([asked, first, HumanMessage("echo and on")])
     assert second.text == "and on"
-    assert first.text in emulator.calls(marker)[-1].body["prompt"]
+    assert first.text in emulator.calls(marker)[-1].prompt
 
 
 def test_a_failure_that_was_paid_for_is_not_repeated(chat_model, emulator, marker):

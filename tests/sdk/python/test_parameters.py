@@ -99,6 +99,7 @@ def test_every_row_of_the_gateway_s_table_has_a_case():
     assert [(name, fate.lower()) for name, fate in rows] == [(case["field"], case["fate"]) for case in CASES]
 
 
+@pytest.mark.any_llm
 @pytest.mark.parametrize(("case", "stream"), both_ways(cases("forwarded", "emulated", "ignored")))
 def test_a_field_that_is_taken(send, emulator, marker, case, stream):
     headers, text = send(case["request"], asked(case, marker), stream)
@@ -110,6 +111,7 @@ def test_a_field_that_is_taken(send, emulator, marker, case, stream):
     assert_only_reached(emulator, marker, case, stream)
 
 
+@pytest.mark.any_llm
 @pytest.mark.parametrize(("case", "stream"), both_ways(cases("refused")))
 def test_a_field_that_is_refused(send, emulator, marker, case, stream):
     with pytest.raises(openai.BadRequestError) as caught:
@@ -120,6 +122,7 @@ def test_a_field_that_is_refused(send, emulator, marker, case, stream):
     assert emulator.calls(marker) == []
 
 
+@pytest.mark.any_llm
 @pytest.mark.parametrize(
     ("case", "stream"), both_ways(cases("forwarded", "emulated", "ignored", "refused", having="neutral"))
 )
@@ -131,6 +134,7 @@ def test_a_value_that_says_nothing_is_neither_refused_nor_noted(send, emulator, 
     assert_only_reached(emulator, marker, {}, stream)
 
 
+@pytest.mark.any_llm
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_null_means_absent_in_every_field(send, emulator, marker, stream):
     nulls = {case["field"]: None for case in CASES if case["field"] not in ("messages", "model", "stream")}
@@ -153,6 +157,7 @@ def test_null_messages_are_missing(client):
     assert caught.value.param == "messages"
 
 
+@pytest.mark.any_llm
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_unknown_fields_are_noted_under_their_own_names(send, emulator, marker, stream):
     fields = {"mirostat": 2, "cache_control": {"type": "ephemeral"}, "x-odd": [1]}
@@ -175,6 +180,7 @@ def test_a_long_list_of_unknown_fields_is_cut_with_its_length(send):
     assert len(headers["x-gateway-ignored"]) < 4096
 
 
+@pytest.mark.any_llm
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_fields_of_all_kinds_at_once(send, emulator, marker, stream):
     fields = {
@@ -203,6 +209,7 @@ def test_fields_of_all_kinds_at_once(send, emulator, marker, stream):
 NOTED_WHEN_IGNORED = [case for case in cases("ignored") if case.values[0].get("header", True)]
 
 
+@pytest.mark.any_llm
 @pytest.mark.parametrize(("case", "stream"), both_ways(NOTED_WHEN_IGNORED))
 def test_strict_mode_refuses_what_would_be_ignored(send, emulator, marker, case, stream):
     with pytest.raises(openai.BadRequestError) as caught:
@@ -219,6 +226,7 @@ def test_strict_mode_refuses_unknown_fields(send, emulator, marker):
     assert emulator.calls(marker) == []
 
 
+@pytest.mark.any_llm
 @pytest.mark.parametrize(("case", "stream"), both_ways(cases("forwarded", "emulated")))
 def test_strict_mode_leaves_fields_alone_that_are_kept(send, marker, case, stream):
     _, text = send(case["request"], asked(case, marker), stream, headers={"x-gateway-strict": "true"})
@@ -231,12 +239,14 @@ def test_strict_mode_leaves_values_alone_that_say_nothing(send, marker, case):
     assert send({case["field"]: case["neutral"]}, f"echo {marker}", headers=headers)[1] == marker
 
 
+@pytest.mark.any_llm
 def test_strict_mode_can_be_declined(send):
     headers, text = send({"top_p": 0.5}, "echo lenient", headers={"x-gateway-strict": "false"})
     assert text == "lenient"
     assert named(headers, "x-gateway-ignored") == ["top_p"]
 
 
+@pytest.mark.any_llm
 @pytest.mark.parametrize("value", ["TRUE", "1", "yes", "maybe"])
 def test_strict_mode_is_never_switched_off_by_a_word_that_is_not_false(send, emulator, marker, value):
     """Who asks for strictness in other words must not get leniency; as with fal's priority, the header is refused."""
@@ -253,12 +263,14 @@ def test_usage_in_a_stream_is_not_called_emulated_where_there_is_no_stream(send)
 # --- fal's priority ---
 
 
+@pytest.mark.any_llm
 @pytest.mark.parametrize("priority", ["latency", "throughput"])
 def test_the_priority_header_reaches_fal(send, emulator, marker, priority):
     send({}, f"echo {marker}", headers={"x-fal-priority": priority})
     assert emulator.only_call(marker).body["priority"] == priority
 
 
+@pytest.mark.any_llm
 @pytest.mark.parametrize(
     ("tier", "priority"), [("flex", "throughput"), ("priority", "latency"), ("fast", "latency"), ("default", None)]
 )
@@ -267,6 +279,7 @@ def test_service_tiers_are_fal_s_priorities(send, emulator, marker, tier, priori
     assert emulator.only_call(marker).body.get("priority") == priority
 
 
+@pytest.mark.any_llm
 def test_the_header_wins_over_the_body_and_fal_s_own_word_over_the_tier(send, emulator, marker):
     fields = {"priority": "throughput", "service_tier": "priority"}
     send(fields, f"echo {marker} first")

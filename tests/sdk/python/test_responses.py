@@ -89,7 +89,7 @@ def test_an_answer_that_breaks_off_is_incomplete(client, stream):
 
 @BOTH_WAYS
 def test_a_summary_of_what_was_thought(respond):
-    response = respond("reason", reasoning={"effort": "high", "summary": "auto"}, include=["reasoning.encrypted_content"])
+    response = respond("reason", model=SEES, reasoning={"effort": "high", "summary": "auto"}, include=["reasoning.encrypted_content"])
     thought, message = response.output
     assert thought.type == "reasoning" and thought.summary[0].text.strip()
     assert thought.summary[0].text not in message.content[0].text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import openai
 import pytest
 
-from conversation import MODEL, finish_reasons, reasoning_of, system, text_of, user
+from conversation import MODEL, SEES, finish_reasons, reasoning_of, system, text_of, user
 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
@@ -73,6 +73,7 @@ def test_an_answer_without_a_match_is_whole(cut, text, stop, stream):
     assert cut(f"echo {text}\n/emulate size:1", stop, stream) == (text, "stop")
 
 
+@pytest.mark.any_llm
 @BOTH_WAYS
 @pytest.mark.parametrize("stop", [" 20 ", ["x", "y", "z", " 20 "]], ids=["one", "four"])
 def test_the_rest_is_not_waited_for(cut, emulator, marker, stop, stream):
@@ -83,6 +84,7 @@ def test_the_rest_is_not_waited_for(cut, emulator, marker, stop, stream):
     assert emulator.ended(emulator.only_call(marker)).outcome == "hung_up"
 
 
+@pytest.mark.any_llm
 @BOTH_WAYS
 def test_a_match_at_the_very_start_drops_the_call_too(cut, emulator, marker, stream):
     assert cut("count 2000 /emulate gap:10ms size:1", "1", stream, before=[system(marker)]) == ("", "stop")
@@ -92,7 +94,7 @@ def test_a_match_at_the_very_start_drops_the_call_too(cut, emulator, marker, str
 def test_a_text_that_may_become_a_match_is_held_back_and_nothing_else(client):
     """What cannot be a match any more goes out at once, not when the answer ends."""
     stream = client.chat.completions.create(
-        model=MODEL, messages=[user("echo abcdefgh<EN /emulate size:2 stall:4")], stream=True, stop="<END>"
+        model=MODEL, messages=[user("echo abcdefgh<EN /emulate size:2 stall:5")], stream=True, stop="<END>"
     )
     text = ""
     for chunk in stream:
@@ -107,7 +109,7 @@ def test_a_text_that_may_become_a_match_is_held_back_and_nothing_else(client):
 def test_the_reasoning_is_not_searched(client, stream):
     """The emulator's reasoning repeats the message, sequence and all."""
     answer = client.chat.completions.create(
-        model=MODEL, messages=[user("echo safe")], stop="message", stream=stream, reasoning_effort="high"
+        model=SEES, messages=[user("echo safe")], stop="message", stream=stream, reasoning_effort="high"
     )
     if stream:
         chunks = list(answer)

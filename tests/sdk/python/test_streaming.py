@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conversation import MODEL, finish_reasons, reasoning_of, system, text_of, user
+from conversation import MODEL, SEES, finish_reasons, reasoning_of, system, text_of, user
 
 
 def test_the_deltas_add_up_to_the_answer(stream):
@@ -80,7 +80,7 @@ def test_streamed_usage_equals_whole_usage(ask, stream):
 
 
 def test_reasoning_precedes_the_answer(stream):
-    chunks = list(stream("reason", reasoning_effort="medium"))
+    chunks = list(stream("reason", model=SEES, reasoning_effort="medium"))
     assert reasoning_of(chunks).strip()
     assert reasoning_of(chunks, "reasoning") == reasoning_of(chunks)
     thinking = [index for index, chunk in enumerate(chunks) if reasoning_of([chunk])]

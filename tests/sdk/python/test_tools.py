@@ -180,8 +180,8 @@ def test_allowed_tools_may_be_left_alone(answer):
 def test_a_tool_that_is_not_allowed_is_not_told_of(client, emulator, marker):
     choice = allowed("auto", "get_time")
     client.chat.completions.create(model=MODEL, messages=[user(f"echo {marker}")], tools=TOOLS, tool_choice=choice)
-    instructions = emulator.only_call(marker).body["system_prompt"]
-    assert "get_time" in instructions and "book_room" not in instructions
+    told = json.dumps(emulator.only_call(marker).body)
+    assert "get_time" in told and "book_room" not in told
 
 
 @pytest.mark.parametrize(
@@ -356,6 +356,7 @@ def test_an_example_in_a_fence_counts_where_a_call_is_required(answer, emulator,
     emulator.only_call(marker)
 
 
+@pytest.mark.any_llm
 def test_an_example_in_a_fence_is_no_call(answer):
     completion = answer(f"{PARIS}\n/emulate tool:quote", tools=TOOLS)
     assert calls_of(completion) == []

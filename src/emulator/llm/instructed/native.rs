@@ -167,10 +167,7 @@ fn told(ask: &Ask, behaviour: &Behaviour) -> Option<Reply> {
 fn spoken(ask: &Ask, moment: &Moment<'_>, behaviour: &Behaviour) -> Reply {
     if moment.reasks > 0 || !is_echo(&moment.message) {
         if let Some(schema) = &ask.schema {
-            let format = Format {
-                schema: schema.clone(),
-                example: None,
-            };
+            let format = format(ask, schema);
             return said(exactly(shaping::write(&format, moment, behaviour)));
         }
         let shows = behaviour.has(Quirk::Showcase);
@@ -196,6 +193,17 @@ fn spoken(ask: &Ask, moment: &Moment<'_>, behaviour: &Behaviour) -> Reply {
         message: &moment.message,
     };
     said(commands::answer(&ask.input, &conversation))
+}
+
+/// The JSON that is wanted: where any object would do, the one that the instructions describe.
+fn format(ask: &Ask, schema: &Value) -> Format {
+    let instructions = ask.input.system_prompt.as_deref().unwrap_or_default();
+    let is_free = *schema == Value::Bool(true);
+    let described = Brief::read(instructions).format.filter(|_| is_free);
+    described.unwrap_or_else(|| Format {
+        schema: schema.clone(),
+        example: None,
+    })
 }
 
 /// What is to be answered: the user's last message that is no complaint about a reply, and what

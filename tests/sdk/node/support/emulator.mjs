@@ -4,10 +4,39 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
-import { emulatorUrl } from './environment.mjs';
+import { test } from 'node:test';
+
+import { emulatorUrl, isAnyLlm } from './environment.mjs';
 
 /** A word that no other test and no earlier run has put into a conversation. */
 export const newMarker = () => `marker-${randomUUID()}`;
+
+/** A test that holds for any-llm alone, because it is about the prompt or the fields that any-llm takes. */
+export const testAnyLlm = isAnyLlm ? test : () => {};
+
+/**
+ * What a request to fal says, told in one way for all upstreams: a conversation in messages reads as its texts one
+ * after another.
+ */
+export function told({ body, path }) {
+  if (!body.messages) return { ...body, streams: path.endsWith('/stream') };
+  const firstTurn = body.messages.findIndex(({ role }) => role !== 'system');
+  const parts = body.messages.flatMap(({ content }) => (typeof content === 'string' ? [] : (content ?? [])));
+  return {
+    ...body,
+    system_prompt: body.messages.slice(0, firstTurn).flatMap(texts).join('\n\n'),
+    prompt: body.messages.slice(firstTurn).flatMap(texts).join('\n'),
+    image_urls: parts.filter(({ type }) => type === 'image_url').map((part) => part.image_url.url),
+    reasoning: body.reasoning && body.reasoning.enabled !== false && body.reasoning.effort !== 'none',
+    streams: body.stream === true,
+  };
+}
+
+const texts = ({ content, tool_calls: calls = [], tool_call_id: id }) => [
+  ...(id ? [id] : []),
+  ...(typeof content === 'string' ? [content] : (content ?? []).flatMap(({ text }) => text ?? [])),
+  ...calls.flatMap((call) => [call.function.name, call.function.arguments, call.id]),
+];
 
 /** The requests that hold the marker, oldest first. */
 export async function calls(marker) {

@@ -8,6 +8,11 @@ export const emulatorUrl = required('EMULATOR_URL');
 export const python = required('PYTHON');
 
 export const model = 'openai/gpt-4o-mini';
+/** Reads images, and thinks when it is told to. */
+export const sees = 'google/gemini-2.5-flash';
+
+/** Whether the gateway asks any-llm, which takes a prompt and fields of its own. */
+export const isAnyLlm = (process.env.GATEWAY_UPSTREAM ?? 'any-llm') === 'any-llm';
 
 function required(name) {
   const value = process.env[name];
