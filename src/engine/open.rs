@@ -24,7 +24,7 @@ use crate::translate::model::PicoDollars;
 use crate::translate::plan::{Plan, PlanLimits, Target, plan};
 use crate::translate::reading::{Fault, UsageSource};
 use crate::translate::rejection::Rejection;
-use crate::translate::routing::Lost;
+use crate::translate::routing::{Lost, Reason};
 use crate::translate::upstream::{InputShape, UpstreamId};
 use crate::upstream::{FalClient, FalKey, Lacking, RefusalKind, UpstreamError};
 
@@ -279,6 +279,9 @@ impl<'a> Walk<'_, '_, 'a> {
             is_known_model: plan.card.is_some(),
             is_fallback: self.is_fallback,
         });
+        // Whatever comes of it, it comes of this upstream.
+        let because = plan.notes.because.map(Reason::word);
+        self.order.record.upstream(plan.upstream.word(), because);
         let settings = engine.settings;
         let first_byte = settings.first_byte(plan.call.is_stream());
         if let Some(threshold) = settings.upload_threshold {

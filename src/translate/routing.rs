@@ -329,13 +329,13 @@ fn choose(
         Preference::Cost if has_flat => match is_cheaper_on_any_llm(ask, card, plan_limits) {
             Some(true) => (UpstreamId::AnyLlm, Reason::Cost),
             Some(false) => (first, Reason::Cost),
-            None => (first, Reason::Native),
+            None => (first, left_out),
         },
         Preference::Native if is_native => (first, Reason::Native),
         Preference::Native | Preference::Flat | Preference::Cost => (first, left_out),
     };
-    let is_free = upstream == first && is_native;
-    match ask.is_text && is_free && candidates.has(UpstreamId::Router) {
+    // Whatever takes messages has a face for prompts beside it, with the same models.
+    match ask.is_text && upstream == UpstreamId::RouterOpenai {
         true => (UpstreamId::Router, Reason::Text),
         false => (upstream, because),
     }
