@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use fal_gateway::translate::draft::{Fate, Parameter};
 use fal_gateway::translate::face::{chat, completions, messages, responses};
+use fal_gateway::translate::fates;
+use fal_gateway::translate::upstream::UpstreamId;
 use serde_json::{Value, json};
 
 use crate::contract::description::{Judge, document};
@@ -14,7 +16,7 @@ use crate::harness::{Gateway, asking, send, with};
 pub(crate) struct Face {
     pub(crate) path: &'static str,
     /// The schema of its requests.
-    schema: &'static str,
+    pub(crate) schema: &'static str,
     pub(crate) table: &'static [Parameter],
     /// The least request.
     least: fn() -> Value,
@@ -49,6 +51,17 @@ pub(crate) const RESPONSES: Face = Face {
     least: || json!({"input": "echo hi"}),
 };
 
+pub(crate) const FACES: [Face; 4] = [CHAT, COMPLETIONS, MESSAGES, RESPONSES];
+
+/// What becomes of a field on an upstream: first where the model takes it, then where it does not.
+pub(crate) fn fate_on(row: &Parameter, upstream: UpstreamId) -> String {
+    let fates = fates::on(row, upstream);
+    match fates.unless {
+        None => name(fates.fate).to_owned(),
+        Some((_, otherwise)) => format!("{}, or {}", name(fates.fate), name(otherwise)),
+    }
+}
+
 pub(crate) fn name(fate: Fate) -> &'static str {
     match fate {
         Fate::Forwarded => "forwarded",
@@ -62,7 +75,7 @@ pub(crate) fn name(fate: Fate) -> &'static str {
 fn the_description_says_of_each_field_what_the_tables_say() {
     let document = document();
     let text = |value: &Value| value.as_str().unwrap_or("nothing").to_owned();
-    for face in [CHAT, COMPLETIONS, MESSAGES, RESPONSES] {
+    for face in FACES {
         let rows = face.table.iter();
         let in_code: BTreeMap<_, _> = rows
             .map(|row| {

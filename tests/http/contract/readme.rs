@@ -8,12 +8,11 @@ use clap::Parser;
 use fal_gateway::cli::args::Cli;
 use fal_gateway::config::{self, Config, Sources};
 use fal_gateway::translate::draft::{Fate, Parameter};
-use fal_gateway::translate::fates;
 use fal_gateway::translate::upstream::UpstreamId;
 use serde_json::Value;
 
 use crate::contract::description::{Judge, document};
-use crate::contract::fates::{CHAT, COMPLETIONS, Face, MESSAGES, RESPONSES, name};
+use crate::contract::fates::{CHAT, COMPLETIONS, FACES, Face, MESSAGES, RESPONSES, fate_on, name};
 use crate::contract::{eval, file, recipes};
 
 /// The fields of a chat request by what becomes of them.
@@ -63,13 +62,51 @@ fn in_one_table(face: &Face) -> String {
     page
 }
 
-/// What becomes of a field on an upstream: first where the model takes it, then where it does not.
-fn fate_on(row: &Parameter, upstream: UpstreamId) -> String {
-    let fates = fates::on(row, upstream);
-    match fates.unless {
-        None => name(fates.fate).to_owned(),
-        Some((_, otherwise)) => format!("{}, or {}", name(fates.fate), name(otherwise)),
+const DESCRIPTION: &str = "openapi/openapi.yaml";
+
+/// The description of the API with what becomes of each field on each upstream, where that differs.
+fn with_fates_by_upstream(description: &str) -> String {
+    let (mut face, mut row) = (None, None);
+    let mut written = String::new();
+    for line in description.lines() {
+        if line.trim_start().starts_with("x-gateway-fates:") {
+            continue;
+        }
+        written += line;
+        written += "\n";
+        if let Some(schema) = key(line, 4) {
+            face = FACES.iter().find(|face| face.schema == schema);
+        }
+        if let Some(field) = key(line, 8) {
+            let table = face.map_or(&[][..], |face| face.table);
+            row = table.iter().find(|row| row.name == field);
+        }
+        if line.starts_with("          x-gateway-fate: ")
+            && let Some(row) = row
+        {
+            written += &by_upstream(row);
+        }
     }
+    written
+}
+
+/// The name of the YAML mapping that begins in a line, so many spaces deep.
+fn key(line: &str, indent: usize) -> Option<&str> {
+    let (spaces, rest) = line.split_at_checked(indent)?;
+    let is_there = spaces.trim().is_empty() && !rest.starts_with(' ');
+    rest.strip_suffix(':').filter(|_| is_there)
+}
+
+fn by_upstream(row: &Parameter) -> String {
+    let fates = UpstreamId::ALL.map(|upstream| fate_on(row, upstream));
+    if fates.iter().all(|fate| fate == name(row.fate)) {
+        return String::new();
+    }
+    let told = UpstreamId::ALL.iter().zip(&fates);
+    let told: Vec<String> = told
+        .map(|(upstream, fate)| format!("{upstream}: \"{fate}\""))
+        .collect();
+    format!("          x-gateway-fates: {{{}}}\n", told.join(", "))
 }
 
 /// Compares what stands between two markers of a page with what belongs there, or writes it.
@@ -105,6 +142,15 @@ fn the_generated_parts_are_up_to_date() {
     generated("docs/responses.md", "response-fields", &responses);
     generated("docs/configuration.md", "settings", &config::reference());
     generated("docs/speed.md", "speed", &file("bench/RESULTS.md"));
+    let description = file(DESCRIPTION);
+    let wanted = with_fates_by_upstream(&description);
+    match std::env::var_os("UPDATE_README") {
+        Some(_) => std::fs::write(root().join(DESCRIPTION), wanted).unwrap(),
+        None => assert!(
+            description == wanted,
+            "{DESCRIPTION} is behind; UPDATE_README=1 cargo test --test http up_to_date writes it"
+        ),
+    }
 }
 
 /// By itself, since it takes all of the evaluation.
