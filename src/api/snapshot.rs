@@ -262,6 +262,10 @@ fn face(config: &Config) -> FaceSettings {
                 .collect(),
             images: image::ImageLimits {
                 max_images: config.limits.max_images,
+                excess: match config.images.excess {
+                    config::ImageExcess::DropOldest => image::Excess::DropOldest,
+                    config::ImageExcess::Refuse => image::Excess::Refuse,
+                },
                 max_image_bytes: config.limits.max_image_bytes,
                 allow_http: config.images.http,
             },

@@ -35,9 +35,27 @@ settings! {
         /// Images sent as data URIs larger than this many bytes are uploaded to fal's storage
         /// first; unset for never.
         upload_threshold: Option<usize>, Optional(Size("1", "1GiB")), reload live;
+        /// What happens to more images than `limits.max_images`: `drop_oldest` leaves out the oldest
+        /// ones, with a note and a text in their place, but none since the last reply; `refuse`
+        /// refuses the request.
+        excess: ImageExcess, Choice(ImageExcess::WORDS), default "drop_oldest", reload live;
         /// Accept `http://` image URLs too.
         http: bool, Switch, default "false", reload live;
     }
+}
+
+/// What happens to more images than a request may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageExcess {
+    /// The oldest are left out.
+    DropOldest,
+    /// The request is refused.
+    Refuse,
+}
+
+impl ImageExcess {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("drop_oldest", Self::DropOldest), ("refuse", Self::Refuse)];
 }
 
 /// The field of the answer that carries a model's reasoning.

@@ -34,7 +34,7 @@ settings! {
         /// What happens to a conversation that is too long: `error` refuses it, `shift` moves
         /// text to where there is room, `drop_oldest` leaves out its oldest turns.
         overflow: Overflow, Choice(Overflow::WORDS), default "error", reload live;
-        /// Images in one request.
+        /// Images in one request; `images.excess` says what happens to more.
         max_images: usize, Count(1, 10_000), default "16", reload live;
         /// Largest image sent inside a request, in bytes after decoding.
         max_image_bytes: usize, Size("1", "1GiB"), default "10MiB", reload live;

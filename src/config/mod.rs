@@ -51,7 +51,7 @@ mod trust;
 pub use admin::{Admin, AdminKey, AdminScope};
 pub use auth::{Auth, KeyHash};
 pub use capabilities::{Capabilities, Capability, Figures, read_capabilities, write_capabilities};
-pub use compat::{Compat, Images, ReasoningField, Usage, UsageCount};
+pub use compat::{Compat, ImageExcess, Images, ReasoningField, Usage, UsageCount};
 pub use console::{Captured, Console};
 pub use egress::{CaFile, Proxy};
 pub use fal::{Fal, MissingFinal, Prefer, Upstream, WhenGone};

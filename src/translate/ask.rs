@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::image::{Excess, ImageLimits};
 use super::notes::Notes;
 use super::terms::Terms;
 use super::tools::ToolSet;
@@ -58,6 +59,17 @@ pub struct Ask<'a> {
     pub reasons_if_able: bool,
     /// What comes of the tools and the schema, where somebody has seen the same before.
     pub terms: Option<Arc<Terms>>,
+}
+
+impl Ask<'_> {
+    /// Leaves the oldest images out where there are more than the limits allow, and notes it.
+    pub fn within(mut self, limits: &ImageLimits) -> Self {
+        let drops = limits.excess == Excess::DropOldest;
+        if drops && self.conversation.leave_out_oldest_images(limits.max_images) {
+            self.notes.ignored(self.names.image);
+        }
+        self
+    }
 }
 
 /// What an API calls the fields that problems speak of.
@@ -264,13 +276,34 @@ impl Conversation<'_> {
                 continue;
             }
             has_left_out = true;
-            for part in std::mem::take(&mut turn.parts) {
-                match part {
-                    Part::Text(text) => push_text(&mut turn.parts, text),
-                    Part::Image(_) => push_text(&mut turn.parts, OMITTED_IMAGE.into()),
-                    Part::ToolCall(call) => turn.parts.push(Part::ToolCall(call)),
-                }
+            let mut all = usize::MAX;
+            turn.leave_out_images(&mut all);
+        }
+        has_left_out
+    }
+
+    /// Leaves the oldest images out where there are more than `most`, with a text in their place, but
+    /// none that came since the last reply. Whether there were any to leave out.
+    ///
+    /// They go by halves of what is possible, so that the next messages of a conversation leave its
+    /// beginning as it is, which providers have cached.
+    pub fn leave_out_oldest_images(&mut self, most: usize) -> bool {
+        let count = |turns: &[Turn<'_>]| turns.iter().map(Turn::images).sum::<usize>();
+        let reply = self
+            .turns
+            .iter()
+            .rposition(|turn| matches!(turn.speaker, Speaker::Assistant { .. }));
+        let (before, _) = self.turns.split_at(reply.map_or(0, |at| at + 1));
+        let (all, old) = (count(&self.turns), count(before));
+        let step = (most / 2).max(1);
+        let mut left = all.saturating_sub(most).div_ceil(step) * step;
+        left = left.min(old);
+        let has_left_out = left > 0;
+        for turn in &mut self.turns {
+            if left == 0 {
+                break;
             }
+            turn.leave_out_images(&mut left);
         }
         has_left_out
     }
@@ -321,8 +354,30 @@ pub fn join<'a>(before: Cow<'a, str>, between: &str, text: &str) -> Cow<'a, str>
 
 impl Turn<'_> {
     fn has_image(&self) -> bool {
-        let is_image = |part: &Part<'_>| matches!(part, Part::Image(_));
-        self.parts.iter().any(is_image)
+        self.images() > 0
+    }
+
+    fn images(&self) -> usize {
+        let is_image = |part: &&Part<'_>| matches!(part, Part::Image(_));
+        self.parts.iter().filter(is_image).count()
+    }
+
+    /// Puts a text in the place of its first images, `left` at most, and takes their number from
+    /// `left`.
+    fn leave_out_images(&mut self, left: &mut usize) {
+        if !self.has_image() {
+            return;
+        }
+        for part in std::mem::take(&mut self.parts) {
+            match part {
+                Part::Text(text) => push_text(&mut self.parts, text),
+                Part::Image(_) if *left > 0 => {
+                    *left -= 1;
+                    push_text(&mut self.parts, OMITTED_IMAGE.into());
+                }
+                part => self.parts.push(part),
+            }
+        }
     }
 
     fn texts(&self) -> impl Iterator<Item = &str> {

@@ -19,14 +19,40 @@ use data_uri::MEDIA_TYPES;
 pub struct ImageLimits {
     /// Images in one request.
     pub max_images: usize,
+    /// What becomes of more of them.
+    pub excess: Excess,
     /// Bytes of one image sent as a data URI, decoded.
     pub max_image_bytes: usize,
     /// Whether plain `http:` addresses are passed on.
     pub allow_http: bool,
 }
 
-/// Accepts the address of the request's `count`th image, found at `path`, and gives it as fal
-/// understands it.
+/// What becomes of more images than a request may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excess {
+    /// The oldest are left out, but for those that came since the last reply: an agent that sends all
+    /// that it has ever seen would be refused from its first image too many on, for good.
+    DropOldest,
+    /// The request is refused.
+    Refuse,
+}
+
+/// Counts the images of a conversation while it is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImageCount {
+    all: usize,
+    since_reply: usize,
+}
+
+impl ImageCount {
+    /// The assistant has replied to the images so far.
+    pub fn replied(&mut self) {
+        self.since_reply = 0;
+    }
+}
+
+/// Accepts the address of the request's next image, found at `path`, and gives it as fal understands
+/// it.
 ///
 /// # Errors
 /// Too many images, a data URI that is malformed, too large or of another type, an address that is
@@ -34,7 +60,7 @@ pub struct ImageLimits {
 pub fn accept<'a>(
     url: Cow<'a, str>,
     path: &str,
-    count: usize,
+    count: &mut ImageCount,
     limits: &ImageLimits,
 ) -> Result<Cow<'a, str>, Rejection> {
     let refuse = |message: String| {
@@ -44,7 +70,13 @@ pub fn accept<'a>(
             format!("Invalid image at '{path}': {message}"),
         )
     };
-    if count > limits.max_images {
+    count.all = count.all.saturating_add(1);
+    count.since_reply = count.since_reply.saturating_add(1);
+    let counted = match limits.excess {
+        Excess::DropOldest => count.since_reply,
+        Excess::Refuse => count.all,
+    };
+    if counted > limits.max_images {
         let most = limits.max_images;
         return Err(refuse(format!(
             "a request may hold at most {most} images. Send fewer."

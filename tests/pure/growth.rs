@@ -18,12 +18,13 @@ use fal_gateway::translate::json::{
     Schema, TextMember, count_values, object_of_texts, parse_arguments,
 };
 use fal_gateway::translate::plan::{PlanLimits, candidates, plan};
+use fal_gateway::translate::reading::{Format, Reader, ReaderLimits};
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::upstream::{Apps, UpstreamId};
 use serde_json::{Value, json};
 
 use crate::clock::cpu_time;
-use crate::support::{CAPABILITIES, CATALOGUE, through};
+use crate::support::{CAPABILITIES, CATALOGUE, Heard, through};
 
 const KIB: usize = 1024;
 /// Twice the text may take 2.3 times as long, and these are three times twice.
@@ -36,6 +37,7 @@ const LIMITS: MessageLimits = MessageLimits {
     ignore: Vec::new(),
     images: image::ImageLimits {
         max_images: 10_000,
+        excess: image::Excess::DropOldest,
         max_image_bytes: 1024,
         allow_http: false,
     },
@@ -365,6 +367,58 @@ fn holding_an_answer_against_a_schema_takes_time_in_proportion_to_it() {
 }
 
 /// The longest list that operators make.
+/// What stands in a chunk's `delta`, and how often it comes in a piece of this size.
+type Deltas = (&'static str, fn(usize) -> Value);
+
+const DELTAS: [Deltas; 6] = [
+    ("text", |_| json!({ "content": "words " })),
+    (
+        "text with escapes",
+        |_| json!({ "content": "\"\u{1f388}\"\n" }),
+    ),
+    ("thoughts", |_| json!({ "reasoning": "words " })),
+    (
+        "blocks of thoughts",
+        |_| json!({ "reasoning_details": [{ "type": "reasoning.text", "text": "words ", "index": 0 }] }),
+    ),
+    ("pieces of one call", |at| {
+        let arguments = if at == 0 { "{\"a\":\"" } else { "words " };
+        json!({ "tool_calls": [{ "index": 0, "function": { "name": "look", "arguments": arguments } }] })
+    }),
+    ("text and thoughts in turn", |at| match at % 2 {
+        0 => json!({ "content": "words " }),
+        _ => json!({ "reasoning": "words " }),
+    }),
+];
+
+#[test]
+fn reading_a_native_answer_takes_time_in_proportion_to_it() {
+    let body =
+        request(json!({ "stream": true, "tools": [tool("look", &json!({ "type": "object" }))] }));
+    let native = through(UpstreamId::RouterOpenai, &CAPABILITIES);
+    let ask = parse(body.as_bytes(), &LIMITS).unwrap();
+    let (target, others) = candidates(&ask, &CATALOGUE, &native).unwrap();
+    let recipe = plan(&ask, &target, &others, &native).unwrap().reading;
+    for (what, delta) in DELTAS {
+        grows_in_proportion(what, |bytes| {
+            let limits = ReaderLimits {
+                max_event: 1 << 20,
+                max_object: 1 << 26,
+                accept_missing_final: true,
+            };
+            let mut reader = Reader::new(&recipe, Format::Events, limits);
+            let mut heard = Heard::default();
+            for at in 0..bytes / 8 {
+                let chunk = json!({ "choices": [{ "index": 0, "delta": delta(at), "finish_reason": null }] });
+                reader.feed(format!("data: {chunk}\n\n").as_bytes());
+                reader.read(&mut heard);
+            }
+            reader.finish(&mut heard);
+            assert_eq!(heard.endings.len(), 1);
+        });
+    }
+}
+
 #[test]
 fn reading_settings_takes_time_in_proportion_to_the_keys() {
     grows_in_proportion("the keys of a settings file", |size| {

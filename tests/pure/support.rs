@@ -49,6 +49,7 @@ pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
     ignore: Vec::new(),
     images: image::ImageLimits {
         max_images: 3,
+        excess: image::Excess::DropOldest,
         max_image_bytes: 96,
         allow_http: false,
     },

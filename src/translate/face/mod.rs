@@ -15,6 +15,7 @@ pub mod objects;
 pub mod responses;
 pub mod rules;
 pub mod state;
+pub mod thoughts;
 
 use answer::{FrameWriter, WholeAnswer};
 use objects::{ResponseMeta, UsageChunk};

@@ -46,6 +46,9 @@ pub enum ContentBlock<'a> {
         thinking: &'a str,
         signature: &'a str,
     },
+    RedactedThinking {
+        data: String,
+    },
     Text {
         text: Cow<'a, str>,
     },

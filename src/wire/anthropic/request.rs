@@ -32,10 +32,11 @@ objects! {
         "content" => content: Option<&'a RawValue>,
         "is_error" => is_error: Option<bool>,
         "citations" => citations: Option<&'a RawValue>,
-        /// What was thought before is not shown to models, so nothing of it is read.
+        /// The text of what was thought before is not shown to models, so nothing of it is read; `data`
+        /// may be what a model wants to have back.
         "thinking" => thinking: Option<IgnoredAny>,
         "signature" => signature: Option<IgnoredAny>,
-        "data" => data: Option<IgnoredAny>,
+        "data" => data: Option<&'a RawValue>,
         /// Nothing is cached here, and who has called is told by the id.
         "cache_control" => cache_control: Option<IgnoredAny>,
         "caller" => caller: Option<IgnoredAny>,

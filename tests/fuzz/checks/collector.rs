@@ -27,6 +27,7 @@ pub(crate) const MESSAGE_LIMITS: MessageLimits = MessageLimits {
     ignore: Vec::new(),
     images: image::ImageLimits {
         max_images: 4,
+        excess: image::Excess::DropOldest,
         max_image_bytes: 4096,
         allow_http: false,
     },
@@ -109,7 +110,13 @@ const STRICT: &str =
     r#"{"type": "function", "function": {"name": "find", "strict": true, "parameters": SCHEMA}}"#;
 const SCHEMA: &str = r#"{"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}, "required": ["city"]}"#;
 
-static READINGS: LazyLock<Vec<Recipe>> = LazyLock::new(|| {
+static READINGS: LazyLock<Vec<Recipe>> = LazyLock::new(|| readings(UpstreamId::AnyLlm));
+static NATIVE_READINGS: LazyLock<Vec<Recipe>> =
+    LazyLock::new(|| readings(UpstreamId::RouterOpenai));
+static ROUTER_READINGS: LazyLock<Vec<Recipe>> = LazyLock::new(|| readings(UpstreamId::Router));
+
+/// How answers are read that come through this upstream, one reading for each wish.
+fn readings(upstream: UpstreamId) -> Vec<Recipe> {
     let wishes = WISHES.iter().map(|wish| {
         let wish = wish.replace("LOOSE", LOOSE).replace("STRICT", STRICT);
         let wish = wish.replace("SCHEMA", SCHEMA);
@@ -118,20 +125,32 @@ static READINGS: LazyLock<Vec<Recipe>> = LazyLock::new(|| {
             false => format!(r#"{{"messages": [{{"role": "user", "content": "Hi"}}], {wish}}}"#),
         };
         let ask = parse(body.as_bytes(), &MESSAGE_LIMITS).expect("the request is sound");
-        let capabilities = capabilities(None, Overflow::Error);
+        let capabilities = PlanLimits {
+            routing: Routing::fixed(upstream),
+            ..capabilities(None, Overflow::Error)
+        };
         let (target, others) =
             plan::candidates(&ask, &CATALOGUE, &capabilities).expect("the model is known");
         let plan = plan::plan(&ask, &target, &others, &capabilities);
         plan.expect("the request can be served").reading
     });
     wishes.collect()
-});
+}
 
 /// The first byte chooses what was asked for, the rest is the model's. `KEY` in it becomes the
 /// key of the conversation, which a model has been shown.
 pub(crate) fn asked(data: &[u8]) -> (&'static Recipe, Vec<u8>) {
+    asked_through(UpstreamId::AnyLlm, data)
+}
+
+/// The same for an answer that comes through this upstream.
+pub(crate) fn asked_through(upstream: UpstreamId, data: &[u8]) -> (&'static Recipe, Vec<u8>) {
     let (choice, rest) = data.split_first().unwrap_or((&b'a', &[]));
-    let readings = READINGS.as_slice();
+    let readings = match upstream {
+        UpstreamId::AnyLlm => READINGS.as_slice(),
+        UpstreamId::Router => ROUTER_READINGS.as_slice(),
+        UpstreamId::RouterOpenai => NATIVE_READINGS.as_slice(),
+    };
     let index = usize::from(choice.wrapping_sub(b'a')) % readings.len();
     let reading = &readings[index];
     (reading, keyed(rest, &reading.contract))

@@ -52,4 +52,5 @@ mod terminal;
 mod terms;
 mod tls;
 mod upstream;
+mod upstreams;
 mod versions;

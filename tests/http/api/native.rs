@@ -261,6 +261,73 @@ fn blocks_of_reasoning_come_with_calls_and_go_back_unchanged() {
     assert_eq!(answer.header("x-gateway-ignored"), None);
 }
 
+/// Callers of this API send all blocks of a message back, whether or not they understand them.
+#[test]
+fn blocks_of_reasoning_go_back_unchanged_through_messages_too() {
+    let fal = Emulated::start();
+    let gateway = native(fal.setup()).start();
+    let ask = |body: &Value| {
+        let call = Call::new("POST", "/v1/messages").header("content-type", "application/json");
+        gateway.call(&call.body(body.to_string()))
+    };
+    let parameters = json!({ "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"] });
+    let tool = json!({ "name": "get_weather", "description": "The weather in a city.", "input_schema": parameters });
+    let mut body = json!({
+        "model": "google/gemini-2.5-flash", "max_tokens": 4000, "tools": [tool],
+        "thinking": { "type": "enabled", "budget_tokens": 1024 },
+        "messages": [{ "role": "user", "content": "What is the weather in Oslo?" }],
+    });
+    let content = ask(&body).json()["content"].clone();
+    let kinds: Vec<&str> = content
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|block| block["type"].as_str().unwrap())
+        .collect();
+    assert!(
+        kinds.ends_with(&["redacted_thinking", "tool_use"]),
+        "{kinds:?}"
+    );
+    let id = content.as_array().unwrap().last().unwrap()["id"].clone();
+    let result = json!({ "type": "tool_result", "tool_use_id": id, "content": "rain" });
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({ "role": "assistant", "content": content }));
+    messages.push(json!({ "role": "user", "content": [result] }));
+    let answer = ask(&body).json();
+    let said = answer["content"].as_array().unwrap().last().unwrap();
+    assert_eq!(said["text"], "get_weather says: rain");
+    // The stand-in refuses blocks whose signature is not that of their text.
+    let sent = fal.requests(2).pop().unwrap()["body"].clone();
+    let details = &sent["messages"][1]["reasoning_details"];
+    assert!(
+        details[0]["signature"].is_string() && details[0]["text"].is_string(),
+        "{sent}"
+    );
+    // Somebody else's are not taken for them.
+    body["messages"][1]["content"][0] =
+        json!({ "type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix" });
+    body["messages"][1]["content"][kinds.len() - 2] =
+        json!({ "type": "redacted_thinking", "data": "fal-gateway.1.!" });
+    assert_eq!(ask(&body).status, 200);
+    let sent = fal.requests(3).pop().unwrap()["body"].clone();
+    assert!(sent["messages"][1]["reasoning_details"].is_null(), "{sent}");
+    // In a stream they are a block of their own, which begins and ends before the call.
+    body["messages"].as_array_mut().unwrap().truncate(1);
+    body["stream"] = true.into();
+    let stream = ask(&body).text();
+    let at = |part: &str| {
+        stream
+            .find(part)
+            .unwrap_or_else(|| panic!("no {part} in {stream}"))
+    };
+    let sealed = at(r#""type":"redacted_thinking","data":"fal-gateway.1."#);
+    let call = at(r#""type":"tool_use""#);
+    assert!(
+        sealed < call && stream[sealed..call].contains("content_block_stop"),
+        "{stream}"
+    );
+}
+
 #[test]
 fn a_stop_sequence_ends_the_answer_whether_or_not_the_upstream_heeds_it() {
     let heedless = stream(&[

@@ -12,13 +12,12 @@ use serde_json::value::RawValue;
 
 use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn, join, push_text};
 use crate::translate::face::files::{self, FileContent};
-use crate::translate::image;
+use crate::translate::face::thoughts;
+use crate::translate::image::{self, ImageCount};
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
-use crate::wire::list::List;
 use crate::wire::openai::message::ToolCall as RequestToolCall;
 use crate::wire::openai::message::{Content, ContentPart, FunctionCall, ImageUrl, RequestMessage};
-use crate::wire::openrouter::answer::ReasoningDetail;
 use crate::wire::text::Text;
 
 /// How much of everything a request may hold, and what of it is let pass.
@@ -60,7 +59,7 @@ pub fn parse<'a>(
     let mut builder = Builder {
         limits,
         members,
-        images: 0,
+        images: ImageCount::default(),
         last_image: None,
         thoughts: Vec::new(),
         instructions: None,
@@ -83,7 +82,7 @@ pub fn parse<'a>(
 struct Builder<'a, 'l> {
     limits: &'l MessageLimits,
     members: &'l mut Members,
-    images: usize,
+    images: ImageCount,
     last_image: Option<String>,
     thoughts: Vec<(usize, Box<RawValue>)>,
     instructions: Option<Cow<'a, str>>,
@@ -102,7 +101,8 @@ impl<'a> Builder<'a, '_> {
         }
         let speaker = self.speaker(&path, &message)?;
         self.note_members(&speaker, &message);
-        let thoughts = message.reasoning_details.and_then(reasoning_blocks);
+        let thoughts = message.reasoning_details;
+        let thoughts = thoughts.and_then(|raw| thoughts::blocks(raw.get()));
         let calls = calls(
             &path,
             message.tool_calls,
@@ -133,6 +133,9 @@ impl<'a> Builder<'a, '_> {
             speaker => {
                 let at = self.turns.len();
                 let is_reply = matches!(speaker, Speaker::Assistant { .. });
+                if is_reply {
+                    self.images.replied();
+                }
                 self.thoughts
                     .extend(thoughts.filter(|_| is_reply).map(|blocks| (at, blocks)));
                 self.turns.push(Turn { speaker, parts });
@@ -313,8 +316,7 @@ impl<'a> Builder<'a, '_> {
         path: String,
         url: Cow<'a, str>,
     ) -> Result<(), Rejection> {
-        self.images += 1;
-        let url = image::accept(url, &path, self.images, &self.limits.images)?;
+        let url = image::accept(url, &path, &mut self.images, &self.limits.images)?;
         out.push(Part::Image(url));
         self.last_image = Some(path);
         Ok(())
@@ -389,15 +391,6 @@ impl<'a> Builder<'a, '_> {
 
 /// How blocks of reasoning are named among what has no effect.
 const REASONING_DETAILS: &str = "reasoning_details";
-
-/// Blocks of reasoning as they came, as far as they are known; `None` where there are none.
-fn reasoning_blocks(raw: &RawValue) -> Option<Box<RawValue>> {
-    const MAX_BLOCKS: usize = 256;
-    let blocks: List<ReasoningDetail, MAX_BLOCKS> = serde_json::from_str(raw.get()).ok()?;
-    let is_whole = !blocks.items.is_empty() && !blocks.is_cut();
-    let json = serde_json::value::to_raw_value(&blocks.items).ok();
-    json.filter(|_| is_whole)
-}
 
 /// Whether a user says nothing but white space in a turn.
 fn is_blank(turn: &Turn<'_>) -> bool {

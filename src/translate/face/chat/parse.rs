@@ -62,7 +62,7 @@ pub fn parse_kept<'a>(
         thoughts,
         ..draft.into_ask(conversation, &NAMES)
     };
-    Ok((ask, kept))
+    Ok((ask.within(&limits.images), kept))
 }
 
 /// Messages are counted before they are read, because each takes many times the memory of its text.

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use crate::translate::ask::{Part, push_text};
 use crate::translate::draft::read_at;
 use crate::translate::face::attached::between_lines;
-use crate::translate::image::{self, DataUri};
+use crate::translate::face::thoughts::unseal;
+use crate::translate::image::{self, DataUri, ImageCount};
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::anthropic::request::{Block, Content, Source};
@@ -24,11 +25,13 @@ const PATH: &str = "messages[].content[]";
 /// Reads the blocks of one request.
 pub struct Reader<'a, 'l> {
     images: &'l image::ImageLimits,
-    image_count: usize,
+    image_count: ImageCount,
     pub members: &'l mut Members,
     /// Where the last image stands.
     pub last_image: Option<String>,
     pub loaded_tools: HashSet<Cow<'a, str>>,
+    /// The blocks of reasoning that the message holds, which its model wants to have back.
+    pub thoughts: Option<Box<RawValue>>,
     /// Whether this is the message that the answer would be about.
     pub is_last_message: bool,
     /// Whether the message holds the result of a tool.
@@ -39,10 +42,11 @@ impl<'a, 'l> Reader<'a, 'l> {
     pub fn new(images: &'l image::ImageLimits, members: &'l mut Members) -> Self {
         Self {
             images,
-            image_count: 0,
+            image_count: ImageCount::default(),
             members,
             last_image: None,
             loaded_tools: HashSet::new(),
+            thoughts: None,
             is_last_message: false,
             is_among_results: false,
         }
@@ -81,6 +85,11 @@ impl<'a, 'l> Reader<'a, 'l> {
         }
     }
 
+    /// The assistant has replied to the images so far.
+    pub fn replied(&mut self) {
+        self.image_count.replied();
+    }
+
     /// A block of the assistant's that is no call.
     pub fn assistants_block(
         &mut self,
@@ -89,8 +98,16 @@ impl<'a, 'l> Reader<'a, 'l> {
         block: Block<'a>,
     ) -> Result<(), Rejection> {
         match block.kind.as_str() {
-            // Models are not shown what was thought before, so that nobody's signature matters.
-            "thinking" | "redacted_thinking" => Ok(()),
+            // Models are not shown what was thought before, so that nobody's signature matters. But
+            // there are some that want their own thoughts back as they were.
+            "thinking" => Ok(()),
+            "redacted_thinking" => {
+                let data = block.data.map(RawValue::get);
+                let sealed = data.and_then(|data| serde_json::from_str::<Text<'_>>(data).ok());
+                let blocks = sealed.and_then(|Text(sealed)| unseal(&sealed));
+                self.thoughts = blocks.or(self.thoughts.take());
+                Ok(())
+            }
             "document" => Err(unsupported(
                 path,
                 "an assistant's message cannot hold a document. Move it into a user message.",
@@ -208,8 +225,7 @@ impl<'a, 'l> Reader<'a, 'l> {
                 ));
             }
         };
-        self.image_count += 1;
-        let url = image::accept(url, path, self.image_count, self.images)?;
+        let url = image::accept(url, path, &mut self.image_count, self.images)?;
         parts.push(Part::Image(url));
         self.last_image = Some(path.to_owned());
         Ok(())

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::blocks::Reader;
 use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn, join};
@@ -28,6 +29,8 @@ pub struct History<'a> {
     pub last_image: Option<String>,
     /// The tools that a search has found.
     pub loaded_tools: HashSet<Cow<'a, str>>,
+    /// The blocks of reasoning of the assistant's messages, by their turns.
+    pub thoughts: Vec<(usize, Box<RawValue>)>,
 }
 
 /// What Claude Code's first system block begins with on foreign hosts. It is no instruction, and
@@ -60,6 +63,7 @@ pub fn read<'a>(
         instructions: None,
         turns: Vec::with_capacity(list.len()),
         has_reply: false,
+        thoughts: Vec::new(),
         called: HashMap::new(),
         reader: Reader::new(&settings.messages.images, members),
     };
@@ -77,6 +81,7 @@ pub fn read<'a>(
 struct Builder<'a, 'l> {
     instructions: Option<Cow<'a, str>>,
     turns: Vec<Turn<'a>>,
+    thoughts: Vec<(usize, Box<RawValue>)>,
     /// Whether the assistant has said anything yet.
     has_reply: bool,
     /// The tool that each call so far has named, by the call's id.
@@ -232,6 +237,10 @@ impl<'a> Builder<'a, '_> {
             }
         }
         self.has_reply = true;
+        self.reader.replied();
+        let thoughts = self.reader.thoughts.take().filter(|_| !parts.is_empty());
+        let at = self.turns.len();
+        self.thoughts.extend(thoughts.map(|blocks| (at, blocks)));
         self.push(Speaker::Assistant { name: None }, parts);
         Ok(())
     }
@@ -275,6 +284,7 @@ impl<'a> Builder<'a, '_> {
             },
             last_image: self.reader.last_image,
             loaded_tools: self.reader.loaded_tools,
+            thoughts: self.thoughts,
         })
     }
 

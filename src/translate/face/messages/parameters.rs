@@ -31,7 +31,7 @@ pub const PARAMETERS: &[Parameter] = &[
     row("mcp_servers", Refused, "an empty list is fine; nothing is run here for the model", rules::unless_empty),
     row("compaction", Refused, "an answer would be taken for a summary", rules::unless_empty),
     row("inference_geo", Refused, "fal does not say where a model runs", rules::unless_empty),
-    row("context_management", Ignored, "clients shorten conversations themselves; `clear_thinking` says nothing, since thoughts of earlier turns are never sent on", fields::context_management),
+    row("context_management", Ignored, "clients shorten conversations themselves; `clear_thinking` says nothing, since the texts of earlier thoughts are never sent on", fields::context_management),
     row("top_p", Ignored, "1 says nothing", rules::top_p),
     row("top_k", Ignored, "fal has no such control", rules::top_k),
     row("metadata", Ignored, "fal has no end-user field; named nowhere, since clients send it with every request", fields::said_nothing),

@@ -72,8 +72,10 @@ pub fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Reje
         tools,
         format,
         last_image: history.last_image,
+        thoughts: history.thoughts,
         ..ask
-    })
+    }
+    .within(&settings.messages.images))
 }
 
 /// A model's name without what clients add to it: the prefix of the list, and the mark of a larger

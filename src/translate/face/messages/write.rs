@@ -13,6 +13,7 @@ use super::error;
 use crate::translate::face::answer::{FrameWriter, Segment, WholeAnswer, WholeChoice};
 use crate::translate::face::calls::{call_id, pieces};
 use crate::translate::face::objects::{ResponseMeta, write_json};
+use crate::translate::face::thoughts::seal;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
 use crate::translate::reading::{self, Call, FinishReason};
@@ -56,6 +57,7 @@ pub fn to_json(
 fn content<'c>(head: &ResponseMeta, choice: &'c WholeChoice) -> Vec<ContentBlock<'c>> {
     let mut content = Vec::new();
     let mut calls = choice.calls.iter();
+    let mut blocks = choice.reasoning_blocks.as_deref();
     let (mut text_from, mut thinking_from) = (0, 0);
     for said in &choice.order {
         match *said {
@@ -73,11 +75,16 @@ fn content<'c>(head: &ResponseMeta, choice: &'c WholeChoice) -> Vec<ContentBlock
                 });
                 thinking_from = to;
             }
-            Segment::Call => content.extend(calls.next().map(|call| ContentBlock::ToolUse {
-                id: call_id(CALL_PREFIX, &head.id, 0, call.index),
-                name: &call.name,
-                input: input(call),
-            })),
+            Segment::Call => {
+                // They come with calls alone, and before them.
+                let sealed = blocks.take().map(seal);
+                content.extend(sealed.map(|data| ContentBlock::RedactedThinking { data }));
+                content.extend(calls.next().map(|call| ContentBlock::ToolUse {
+                    id: call_id(CALL_PREFIX, &head.id, 0, call.index),
+                    name: &call.name,
+                    input: input(call),
+                }));
+            }
             Segment::Refusal => {
                 push_text(&mut content, choice.refusal.as_deref().unwrap_or_default())
             }
@@ -274,6 +281,24 @@ impl FrameWriter for MessageEvents {
         }
         self.enter(out, Kind::Thinking);
         self.delta(out, "thinking_delta", "thinking", text);
+    }
+
+    fn reasoning_blocks(&mut self, out: &mut Vec<u8>, _: usize, blocks: &str) {
+        self.leave(out);
+        self.begin(out);
+        let index = self.index;
+        write_event(out, "content_block_start", |out| {
+            let _ = write!(
+                out,
+                ",\"index\":{index},\"content_block\":{{\"type\":\"redacted_thinking\",\"data\":"
+            );
+            write_json(out, &seal(blocks));
+            out.push(b'}');
+        });
+        write_event(out, "content_block_stop", |out| {
+            let _ = write!(out, ",\"index\":{index}");
+        });
+        self.index += 1;
     }
 
     /// Even a call without arguments has a piece of them, or a client reads none at all.

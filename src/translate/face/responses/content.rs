@@ -8,7 +8,7 @@ use crate::translate::ask::{Part, push_text};
 use crate::translate::draft::read_at;
 use crate::translate::face::chat::messages::MessageLimits;
 use crate::translate::face::files::{self, FileContent};
-use crate::translate::image;
+use crate::translate::image::{self, ImageCount};
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::object::Unknown;
@@ -19,7 +19,7 @@ use crate::wire::text::Text;
 /// Reads contents, and counts their images.
 pub struct Parts<'l> {
     limits: &'l MessageLimits,
-    images: usize,
+    images: ImageCount,
     /// Where the last image stands.
     pub last_image: Option<String>,
 }
@@ -28,9 +28,14 @@ impl<'l> Parts<'l> {
     pub fn new(limits: &'l MessageLimits) -> Self {
         Self {
             limits,
-            images: 0,
+            images: ImageCount::default(),
             last_image: None,
         }
+    }
+
+    /// The assistant has replied to the images so far.
+    pub fn replied(&mut self) {
+        self.images.replied();
     }
 
     /// Reads the content at `path`.
@@ -119,8 +124,7 @@ impl<'l> Parts<'l> {
         path: String,
         url: Cow<'a, str>,
     ) -> Result<(), Rejection> {
-        self.images += 1;
-        let url = image::accept(url, &path, self.images, &self.limits.images)?;
+        let url = image::accept(url, &path, &mut self.images, &self.limits.images)?;
         out.push(Part::Image(url));
         self.last_image = Some(path);
         Ok(())

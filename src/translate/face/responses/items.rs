@@ -127,6 +127,9 @@ impl<'a, 'l> Builder<'a, 'l> {
         match speaker {
             Speaker::System if self.turns.is_empty() => self.instruct(path, parts),
             speaker => {
+                if matches!(speaker, Speaker::Assistant { .. }) {
+                    self.parts.replied();
+                }
                 self.turns.push(Turn { speaker, parts });
                 Ok(())
             }
@@ -201,6 +204,7 @@ impl<'a, 'l> Builder<'a, 'l> {
     fn push_call(&mut self, call: ToolCall<'a>) {
         self.called.insert(call.id.clone(), call.name.clone());
         self.open_calls.insert(call.id.clone());
+        self.parts.replied();
         match self.turns.last_mut() {
             Some(Turn {
                 speaker: Speaker::Assistant { .. },

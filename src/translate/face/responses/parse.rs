@@ -171,6 +171,7 @@ pub fn finish<'a>(
         ..draft.into_ask(conversation, &NAMES)
     };
     ask.sampling.max_tokens_name = "max_output_tokens";
+    let ask = ask.within(&limits.images);
     let names = toolbox.names;
     Ok((ask, Responses { echo, names }))
 }
