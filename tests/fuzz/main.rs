@@ -103,12 +103,23 @@ fn golden(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
         .flat_map(|folder| files(folder, ".json"))
         .map(|(path, case)| (path, request_of(&case)))
         .collect(),
-        "events" => files("tests/golden/reading", ".fal.sse")
+        "chunks" | "events" | "router" => files("tests/golden/reading", ".fal.sse")
             .into_iter()
+            .filter(|(path, _)| kind_of(path) == name)
             .zip((b'a'..=b'p').cycle())
             .map(|((path, stream), asked)| (path, [&[asked][..], &stream].concat()))
             .collect(),
         _ => Vec::new(),
+    }
+}
+
+/// The target that a golden stream is of the kind of.
+fn kind_of(path: &Path) -> &'static str {
+    let name = path.file_name().and_then(|name| name.to_str());
+    match name.and_then(|name| name.split_once('-')) {
+        Some(("native", _)) => "chunks",
+        Some(("router", _)) => "router",
+        _ => "events",
     }
 }
 
@@ -152,7 +163,7 @@ macro_rules! fuzzed {
     };
 }
 
-fuzzed!(calls config events fold json object request schema);
+fuzzed!(calls chunks config events fold json object request router schema);
 
 /// A target that is added in one place would be missed in the others.
 #[test]

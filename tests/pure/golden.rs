@@ -6,7 +6,8 @@
 //!   byte for byte. Beside it lie `<case>.openai.sse` and `<case>.whole.json`, what the caller gets,
 //!   and `<case>.request.json` where the request matters. Cases called `notes-...` are answered with
 //!   the notes in the body. The key of the conversation is `7K2Q` in all of them.
-//! - Cases called `native-...` are about the upstream that takes messages, all others about any-llm.
+//! - Cases called `native-...` are about the upstream that takes messages, those called `router-...`
+//!   about the router's prompts, all others about any-llm.
 //! - `tests/golden/completions/plan` and `tests/golden/completions/reading` are the same for
 //!   `POST /v1/completions`.
 //! - `tests/golden/messages/plan` and `tests/golden/messages/reading` are the same for
@@ -137,9 +138,10 @@ fn every_request_is_explained_as_its_file_says() {
 
 /// The upstream that a case of this name is about.
 fn upstream_of(case: &str) -> UpstreamId {
-    match case.starts_with("native-") {
-        true => UpstreamId::RouterOpenai,
-        false => UpstreamId::AnyLlm,
+    match case.split_once('-') {
+        Some(("native", _)) => UpstreamId::RouterOpenai,
+        Some(("router", _)) => UpstreamId::Router,
+        _ => UpstreamId::AnyLlm,
     }
 }
 

@@ -33,6 +33,7 @@ mod messages;
 mod nested;
 mod parsing;
 mod prices;
+mod prompts;
 mod reading;
 mod repeating;
 mod responses;

@@ -3,15 +3,31 @@
 
 use fal_gateway::translate::plan::Recipe;
 use fal_gateway::translate::reading::{Format, ReaderLimits};
+use fal_gateway::translate::upstream::UpstreamId;
 
-use super::collector::{self, Arrival, Heard, LIMITS, asked, chance};
+use super::collector::{self, Arrival, Heard, LIMITS, asked_through, chance};
 
 /// Beyond these a byte at a time, or a space more for each event, would only be slow.
 const MAX_SINGLY: usize = 4096;
 const MAX_LINES: usize = 256;
 
+/// any-llm's events.
 pub(crate) fn check(data: &[u8]) {
-    let (reading, bytes) = asked(data);
+    check_through(UpstreamId::AnyLlm, data);
+}
+
+/// Those of the router's prompt faces.
+pub(crate) fn check_router(data: &[u8]) {
+    check_through(UpstreamId::Router, data);
+}
+
+/// The chunks of a chat completion.
+pub(crate) fn check_chunks(data: &[u8]) {
+    check_through(UpstreamId::RouterOpenai, data);
+}
+
+fn check_through(upstream: UpstreamId, data: &[u8]) {
+    let (reading, bytes) = asked_through(upstream, data);
     let mut rng = chance(data);
     let limits = ReaderLimits {
         max_event: [1 << 24, 300, 60][rng.usize(..3)],

@@ -19,13 +19,15 @@ mod unfold;
 pub(crate) type Check = fn(&[u8]);
 
 /// Every target by its name, which is also that of its seeds and of its program in `fuzz/`.
-pub(crate) const TARGETS: [(&str, Check); 8] = [
+pub(crate) const TARGETS: [(&str, Check); 10] = [
     ("calls", calls::check),
+    ("chunks", events::check_chunks),
     ("config", config::check),
     ("events", events::check),
     ("fold", fold::check),
     ("json", json::check),
     ("object", object::check),
     ("request", request::check),
+    ("router", events::check_router),
     ("schema", schema::check),
 ];
