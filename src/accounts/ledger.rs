@@ -18,7 +18,7 @@ use crate::store::ledger::{Batch, Ledger};
 use crate::store::{Database, StoreError};
 
 /// How often calls are written that are less than a batch.
-const TICK: Duration = Duration::from_secs(1);
+pub const LEDGER_EVERY: Duration = Duration::from_secs(1);
 /// How long a store that has failed is left alone.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long the store has for one batch.
@@ -81,7 +81,7 @@ impl LedgerWriter {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.queue.is_full() => {}
-                () = sleep(TICK) => {}
+                () = sleep(LEDGER_EVERY) => {}
             }
             self.write_all(PATIENCE).await;
             if self.is_down {

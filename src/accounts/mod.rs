@@ -10,7 +10,7 @@ mod ledger;
 pub mod presence;
 mod tables;
 
-pub use ledger::{LedgerWriter, Retention, keep_ledger_short};
+pub use ledger::{LEDGER_EVERY, LedgerWriter, Retention, keep_ledger_short};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use tables::Row;
 
 /// How often news are told without anybody waiting for it. The ledger is written and changed keys are
 /// asked for once a second beside it, so that a gateway keeps to four transactions a second.
-const TICK: Duration = Duration::from_millis(500);
+pub const BOOKS_EVERY: Duration = Duration::from_millis(500);
 /// How long a store that has failed is left alone.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long the store has for one transaction. Nobody waits as long: who does is told before that
@@ -32,6 +32,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// How often leases are looked for whose gateways are gone.
 const SWEEP: Duration = Duration::from_secs(10);
+
+/// How often is looked for what nobody needs any more.
+const TIDYING: Duration = Duration::from_secs(3600);
 
 /// How many windows one transaction is about, so that it ends within its time.
 const AT_ONCE: usize = 32;
@@ -60,11 +63,12 @@ impl Keeper {
     /// Keeps the books until it is told to stop, and gives back then what is in hand.
     pub async fn keep(mut self, stop: CancellationToken) {
         let mut next_sweep = Instant::now() + SWEEP;
+        let mut next_tidying = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.purses.wanted() => {}
-                () = sleep(TICK) => {}
+                () = sleep(BOOKS_EVERY) => {}
             }
             self.beat(false).await;
             if self.is_down {
@@ -72,6 +76,9 @@ impl Keeper {
             } else if next_sweep <= Instant::now() && !self.purses.is_empty() {
                 next_sweep = Instant::now() + SWEEP;
                 self.sweep().await;
+            } else if next_tidying <= Instant::now() && !self.purses.is_empty() {
+                next_tidying = Instant::now() + TIDYING;
+                self.tidy().await;
             }
         }
         let _ = timeout(PATIENCE, self.beat(true)).await;
@@ -95,7 +102,7 @@ impl Keeper {
         let gateway = Arc::clone(&self.gateway);
         let written = self
             .store
-            .write(Instant::now() + PATIENCE, async move |transaction| {
+            .write_durably(Instant::now() + PATIENCE, async move |transaction| {
                 tables::report(transaction, &gateway, &rows).await
             });
         match written.await {
@@ -117,7 +124,7 @@ impl Keeper {
     async fn sweep(&mut self) {
         let swept = self
             .store
-            .write(Instant::now() + PATIENCE, async move |transaction| {
+            .write_durably(Instant::now() + PATIENCE, async move |transaction| {
                 tables::sweep(transaction).await
             });
         match swept.await {
@@ -127,6 +134,23 @@ impl Keeper {
                 "gateways have gone without giving back what they had drawn of budgets; it counts as spent"
             ),
             Err(error) => self.is_down(&error),
+        }
+    }
+
+    /// Forgets what nobody needs any more: windows that are long over, and what gateways held that are
+    /// long gone.
+    async fn tidy(&mut self) {
+        loop {
+            let tidied = self
+                .store
+                .write(Instant::now() + PATIENCE, async move |transaction| {
+                    tables::tidy(transaction).await
+                });
+            match tidied.await {
+                Ok(true) => tokio::task::yield_now().await,
+                Ok(false) => return,
+                Err(error) => return self.is_down(&error),
+            }
         }
     }
 

@@ -15,6 +15,14 @@ use crate::store::{StoreError, Transaction, Value};
 const LEASE_MS: i64 = 60_000;
 /// How recently a gateway was heard that counts as one of several.
 const LIVE_MS: i64 = 5_000;
+/// After which time nobody is expected to come back who was cut off. What he held is charged for good
+/// then; should he come after all, what he spent counts once more.
+const GONE_MS: i64 = 31 * DAY_MS;
+/// For how long windows are remembered that are over.
+const OVER_MS: i64 = 92 * DAY_MS;
+const DAY_MS: i64 = 86_400_000;
+/// How many rows of a table are deleted at once.
+const AT_ONCE: i64 = 500;
 /// For how long others are asked to give back what they do not need.
 const SHORT_MS: i64 = 3_000;
 
@@ -313,6 +321,34 @@ async fn sweep_window(
     };
     keep(transaction, &row, &stored).await?;
     Ok(charged)
+}
+
+/// Deletes some of what nobody needs any more; whether there may be more of it.
+///
+/// # Errors
+/// See [`StoreError`].
+pub(super) async fn tidy(transaction: &Transaction<'_>) -> Result<bool, StoreError> {
+    let now = now_ms(transaction).await?;
+    let leases = "delete from budget_lease where (owner, budget, start_at, gateway) in \
+                  (select owner, budget, start_at, gateway from budget_lease \
+                  where charged = 1 and expires_at < $1 limit $2)";
+    // No lease is left of them by then that was not charged.
+    let windows = "delete from budget_window where (owner, budget, start_at) in \
+                   (select owner, budget, start_at from budget_window \
+                   where end_at < $1 and leased = 0 limit $2)";
+    let gateways = "delete from gateway where id in \
+                    (select id from gateway where seen_at < $1 limit $2)";
+    let mut has_more = false;
+    for (sql, age) in [
+        (leases, GONE_MS),
+        (windows, OVER_MS),
+        (gateways, GONE_MS + DAY_MS),
+    ] {
+        let values = [(now - age).into(), AT_ONCE.into()];
+        let deleted = transaction.execute(sql, &values).await?;
+        has_more |= i64::try_from(deleted).unwrap_or(i64::MAX) >= AT_ONCE;
+    }
+    Ok(has_more)
 }
 
 /// The time on the store's clock, in milliseconds since 1970.

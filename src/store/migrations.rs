@@ -53,6 +53,11 @@ pub const MIGRATIONS: &[Migration] = &[
         "chat_completions",
         include_str!("migrations/0009_chat_completions.sql"),
     ),
+    same(
+        10,
+        "old windows",
+        include_str!("migrations/0010_old_windows.sql"),
+    ),
 ];
 
 /// A step that both engines take with the same words.

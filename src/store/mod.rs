@@ -14,6 +14,7 @@ mod secrets;
 pub mod sql;
 mod sqlite;
 pub mod status;
+pub mod windows;
 mod work;
 
 pub use error::StoreError;
@@ -108,6 +109,19 @@ impl Database {
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         work::submit(self.queue(Mode::Write), Mode::Write, deadline, work).await
+    }
+
+    /// The same, for what may not be forgotten even when the machine loses its power in the next
+    /// moment. PostgreSQL forgets nothing in any case; SQLite waits for the disk.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_durably<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        work::submit(self.queue(Mode::Durable), Mode::Durable, deadline, work).await
     }
 
     /// Does a transaction that only reads.

@@ -89,7 +89,7 @@ impl Sqlite {
         let Threads { writer, reader, .. } = &*self.threads;
         match mode {
             Mode::Read => reader.as_ref().unwrap_or(writer),
-            Mode::Write => writer,
+            Mode::Write | Mode::Durable => writer,
         }
     }
 }
@@ -117,7 +117,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(START)?;
     connection.pragma_update(None, "auto_vacuum", "incremental")?;
     connection.pragma_update(None, "journal_mode", "wal")?;
-    // In a crash of the machine the last commits may be lost, and nothing else.
+    // In a crash of the machine the last commits may be lost, and nothing else; those that may not
+    // be are done with more care.
     connection.pragma_update(None, "synchronous", "normal")?;
     prepare(&connection)?;
     Ok(connection)
@@ -172,9 +173,17 @@ fn run(connection: &Connection, work: Work) {
     let (mode, (run, done)) = (work.mode, work.into_parts());
     let outcome = without_panic(|| {
         connection.busy_timeout(patience)?;
+        wait_for_the_disk(connection, mode == Mode::Durable)?;
         perform(connection, mode, |transaction| now(run(transaction)))
     });
     let _ = done.send(outcome);
+}
+
+/// Whether commits from now on are on the disk when they are done (source:
+/// sqlite.org/pragma.html#pragma_synchronous).
+fn wait_for_the_disk(connection: &Connection, waits: bool) -> Result<(), StoreError> {
+    let level = if waits { "full" } else { "normal" };
+    Ok(connection.pragma_update(None, "synchronous", level)?)
 }
 
 /// Does something in a transaction.
@@ -185,7 +194,7 @@ fn perform<T>(
 ) -> Result<T, StoreError> {
     let behavior = match mode {
         Mode::Read => TransactionBehavior::Deferred,
-        Mode::Write => TransactionBehavior::Immediate,
+        Mode::Write | Mode::Durable => TransactionBehavior::Immediate,
     };
     let open = rusqlite::Transaction::new_unchecked(connection, behavior)?;
     let value = run(&Transaction::sqlite(&open))?;

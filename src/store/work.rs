@@ -32,6 +32,8 @@ pub(super) struct Work {
 pub(super) enum Mode {
     Read,
     Write,
+    /// Writes, and is not lost when the machine loses its power right after it.
+    Durable,
 }
 
 /// Has work done by the engine at the other end of `queue`, and waits for its result.

@@ -62,7 +62,7 @@ impl Ledger {
             write_rows(transaction, &batch).await?;
             add_sums(transaction, &batch).await
         };
-        self.database.write(deadline, write).await
+        self.database.write_durably(deadline, write).await
     }
 }
 

@@ -453,3 +453,61 @@ fn without_a_store_or_switched_off_there_is_no_ledger() {
     gateway.finished();
     assert_eq!(rows(&place.open()), []);
 }
+
+/// Rows of windows, leases and gateways that are long over go; what still counts stays.
+#[test]
+fn what_budgets_no_longer_need_is_forgotten() {
+    let (_folder, places) = places();
+    for place in places {
+        if matches!(place, Place::Memory) {
+            continue;
+        }
+        let database = place.open();
+        let now = jiff::Timestamp::now().as_millisecond();
+        let put = async move |transaction: &Transaction<'_>| {
+            let window = "insert into budget_window (owner, budget, start_at, end_at, wanted, bound, \
+                          used, leased, beyond, short_until) values ('key/a', 'units/day/UTC', $1, $2, \
+                          9, 9, 1, $3, 0, 0)";
+            let lease = "insert into budget_lease (owner, budget, start_at, gateway, drawn, spent, \
+                         returned, charged, expires_at) values ('key/a', 'units/day/UTC', $1, 'g', 1, 0, \
+                         0, $2, $1)";
+            let gateway = "insert into gateway (id, program, seen_at) values ($1, '0', $2)";
+            for (days, leased, charged) in [(100, 0, 1), (99, 1, 0), (40, 0, 1), (20, 0, 1)] {
+                let start = now - days * DAY;
+                let values = [start.into(), (start + DAY).into(), leased.into()];
+                transaction.execute(window, &values).await?;
+                transaction
+                    .execute(lease, &[start.into(), charged.into()])
+                    .await?;
+            }
+            transaction
+                .execute(gateway, &["old".into(), (now - 40 * DAY).into()])
+                .await?;
+            transaction
+                .execute(gateway, &["new".into(), (now - DAY).into()])
+                .await
+        };
+        run(database.write(soon(), put)).unwrap();
+        let fal = Emulated::start();
+        let gateway = settings(&place, fal.setup(), &keys()).start();
+        assert_eq!(
+            gateway.call(&chat("ci", &question("hi", false))).status,
+            200
+        );
+        let old = "select count(*) from gateway where id = 'old'";
+        until("a clean store", || {
+            (count(&database, old) == 0).then_some(())
+        });
+        let windows = "select count(*) from budget_window where owner = 'key/a'";
+        let leases = "select count(*) from budget_lease where owner = 'key/a'";
+        assert_eq!(
+            (count(&database, windows), count(&database, leases)),
+            (3, 2),
+            "{place:?}"
+        );
+        assert_eq!(
+            count(&database, "select count(*) from gateway where id = 'new'"),
+            1
+        );
+    }
+}
