@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use secrecy::SecretString;
 
+use super::usage::{BudgetsArgs, ExportArgs, UsageArgs};
 use crate::config::{Dialect, Override, Sources};
 
 pub use accounts::{
@@ -81,6 +82,11 @@ pub enum Command {
     Replicas(ReplicasArgs),
     /// Look at the store, or bring its tables up to date.
     Store(StoreArgs),
+    /// Show what was called and spent, out of the store.
+    #[command(after_help = USAGE_EXAMPLES)]
+    Usage(UsageArgs),
+    /// Show what is used and left of budgets, out of the store.
+    Budgets(BudgetsArgs),
     /// Start a client that is pointed at a running gateway; without a name, list the clients.
     #[command(after_help = LAUNCH_EXAMPLES)]
     Launch(LaunchArgs),
@@ -139,6 +145,14 @@ Examples:
 
 Options of this command stand before the client's own arguments; what follows them goes to the
 client. Your own settings of the client are not changed.";
+
+const USAGE_EXAMPLES: &str = "\
+Examples:
+  fal-gateway usage                                  (the last 30 days, by day)
+  fal-gateway usage --by key,model --since 7d
+  fal-gateway usage --by month,project --since 2026-01-01 --zone Europe/Amsterdam --csv
+
+Sums are kept by the hour: an hour counts where it begins.";
 
 const MAN_EXAMPLES: &str = "\
 Example:
@@ -444,6 +458,8 @@ pub enum StoreCommand {
     Migrate,
     /// Read all of it and name what is damaged; if anything is, exit with 1.
     Check,
+    /// Print the rows of the ledger, one for each call to fal.
+    Export(ExportArgs),
 }
 
 #[derive(Debug, Args)]

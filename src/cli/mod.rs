@@ -20,6 +20,8 @@ pub mod man;
 pub mod models;
 pub mod reload;
 pub mod serve;
+pub mod sheet;
 pub mod signals;
 pub mod store;
 pub mod terminal;
+pub mod usage;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::args::StoreCommand;
 use super::check::BAD_SETTINGS;
 use super::terminal::tell;
+use super::usage;
 use crate::config::{self, Config, Sources};
 use crate::store::status::Status;
 use crate::store::{Database, StoreError, migrations};
@@ -21,6 +22,9 @@ const UNUSABLE: u8 = 1;
 /// # Errors
 /// Those of writing.
 pub fn store(command: &StoreCommand, sources: &Sources, out: &mut impl Write) -> io::Result<u8> {
+    if let StoreCommand::Export(args) = command {
+        return usage::export(args, sources, out);
+    }
     let settings = match Config::load(sources) {
         Ok(config) => config.store,
         Err(problems) => {
@@ -67,7 +71,8 @@ enum Outcome {
 
 async fn run(command: &StoreCommand, settings: &config::Store) -> Result<Outcome, StoreError> {
     match command {
-        StoreCommand::Status => {
+        // Exporting prints as it reads, and is not done here.
+        StoreCommand::Status | StoreCommand::Export(_) => {
             let status = Database::open_as_it_is(settings)?.status().await;
             status.map(Outcome::Status)
         }
