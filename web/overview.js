@@ -15,11 +15,13 @@ import { plot, share } from './plot.js';
 
 const SPANS = [['15', '15 min'], ['60', '1 h'], ['1440', '24 h']];
 const EVERY_MS = 5000;
+const USAGE_EVERY_MS = 60_000;
 
 open(() => {
   let minutes = new URLSearchParams(location.search).get('minutes') ?? '60';
   const since = h('span', { class: 'faint' });
   const body = h('div', { class: 'stack' }, h('p', { class: 'faint' }, 'Reading…'));
+  const kept = h('div', { class: 'stack' });
   const trouble = h('div', { class: 'gone' });
   const buttons = SPANS.map(([id, title]) => h('button', { type: 'button', onclick: () => { minutes = id ?? ''; history.replaceState(null, '', `?minutes=${minutes}`); refresh(); } }, title));
 
@@ -35,11 +37,21 @@ open(() => {
     }
   }
 
+  async function readUsage() {
+    try {
+      kept.replaceChildren(...usage(await ask('usage')));
+    } catch {
+      // The other numbers say that the gateway does not answer.
+    }
+  }
+
   setInterval(() => { if (!document.hidden) refresh(); }, EVERY_MS);
+  setInterval(() => { if (!document.hidden) readUsage(); }, USAGE_EVERY_MS);
   refresh();
+  readUsage();
   return h('main', { class: 'pad' },
     h('div', { class: 'hd' }, h('h1', {}, 'Overview'), since, h('div', { class: 'end' }, h('div', { class: 'seg', role: 'group', 'aria-label': 'Span' }, buttons))),
-    trouble, body);
+    trouble, body, kept);
 });
 
 /** @param {number} seconds */
@@ -89,6 +101,25 @@ function content(found, minutes) {
       key => [count(key.requests), count(key.failed), `~${short(key.prompt_tokens)}`, `~${short(key.completion_tokens)}`, cost(key)], '')] : [],
     errorTable(errors),
   ];
+}
+
+/** What the ledger says of the last days. @param {any} found @returns {HTMLElement[]} */
+function usage(found) {
+  if (!found.kept) return [];
+  if (!found.known) return [h('p', { class: 'small faint' }, 'The store does not answer, so nothing is shown by day and by key.')];
+  const days = /** @type {Sums[]} */ (found.days);
+  const spent = days.map(({ dollars }) => dollars);
+  const total = spent.reduce((sum, dollars) => sum + dollars, 0);
+  const drawn = plot(`Dollars a day in the last ${days.length} days, $${total.toPrecision(3)} together`, [{ kind: 'bars', colour: '--l1', values: spent }],
+    value => (value === 0 ? '0' : `$${Number(value.toPrecision(2))}`), days.map(({ name }) => name.slice(5)));
+  const heads = ['Requests', 'Failed calls', 'In', 'Out', 'Units', 'Dollars'];
+  const cells = (/** @type {Sums} */ row) => [count(row.requests), count(row.failed), `~${short(row.prompt_tokens)}`, `~${short(row.completion_tokens)}`,
+    count(Math.round(row.units * 1000) / 1000), `$${row.dollars < 0.01 ? Number(row.dollars.toPrecision(2)) : row.dollars.toFixed(2)}`];
+  const since = `last ${days.length} days, from the ledger`;
+  const busy = days.filter(({ calls }) => calls > 0).reverse();
+  return [card('Dollars a day (UTC)', [['units at the list price', 'c-l1']], drawn),
+    table('By day', 'Day', busy, heads, cells, 'Nothing was called yet.', since),
+    table('By key', 'Key', found.keys.map((/** @type {Sums} */ row) => ({ ...row, name: row.name || 'no key' })), heads, cells, 'Nothing was called yet.', since)];
 }
 
 /** Minutes of a long span are drawn together, so that bars stay wide enough to be seen. @param {Sums[]} all @param {number} minutes */
@@ -141,12 +172,12 @@ function timesPlot(all, minutes) {
 
 /**
  * @param {string} title @param {string} first @param {Sums[]} rows @param {string[]} heads
- * @param {(row: Sums) => string[]} cells @param {string} empty
+ * @param {(row: Sums) => string[]} cells @param {string} empty @param {string} [since]
  */
-function table(title, first, rows, heads, cells, empty) {
+function table(title, first, rows, heads, cells, empty, since = 'since the start') {
   const most = rows.reduce((sum, row) => sum + row.requests, 0);
   const body = rows.map(row => h('tr', {}, h('td', { class: 'm' }, modelName(row.name)), h('td', {}, share(row.requests / Math.max(1, most))), cells(row).map(cell => h('td', { class: 'r' }, cell))));
-  return h('section', { class: 'card' }, h('header', {}, h('h2', {}, title), h('span', { class: 'faint small' }, 'since the start')),
+  return h('section', { class: 'card' }, h('header', {}, h('h2', {}, title), h('span', { class: 'faint small' }, since)),
     rows.length === 0 ? h('p', { class: 'soft in' }, empty) : h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': title },
       h('table', { class: 't' }, h('thead', {}, h('tr', {}, h('th', {}, first), h('th', {}, 'Share'), heads.map(head => h('th', { class: 'r' }, head)))), h('tbody', {}, body))));
 }

@@ -3,6 +3,7 @@
 pub mod data;
 pub mod door;
 pub mod pages;
+pub mod usage;
 
 use actix_web::web::{self, ServiceConfig};
 
@@ -34,6 +35,7 @@ pub fn routes(config: &mut ServiceConfig) {
             web::to(data::capture),
         ))
         .service(only("GET", "/console/v1/overview", web::to(data::overview)))
+        .service(only("GET", "/console/v1/usage", web::to(usage::usage)))
         .service(
             web::resource("/console/v1/session")
                 .route(web::post().to(data::open_session))
