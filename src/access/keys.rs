@@ -256,6 +256,16 @@ impl ClientKey {
         self.project.as_ref().map(|project| &project.name)
     }
 
+    /// When it ends, if it does.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    /// What it is for; none for all.
+    pub fn scopes(&self) -> Option<&[Scope]> {
+        self.scopes.as_deref()
+    }
+
     /// What limits the key, in the order in which it is asked.
     pub fn limiters(&self) -> &[Arc<Limiter>] {
         &self.limiters

@@ -140,7 +140,31 @@ impl Limiters {
     }
 }
 
+/// The limits of one owner, and what is left of them at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub requests: Option<Left>,
+    pub tokens: Option<Left>,
+    pub concurrency: Option<u64>,
+    /// How many requests are running.
+    pub running: u64,
+}
+
 impl Limiter {
+    /// How much is left, without taking anything.
+    pub fn standing(&self, now: Duration) -> Standing {
+        let mut state = self.state();
+        let now = now.max(state.newest());
+        state.requests.forget(now);
+        state.tokens.forget(now);
+        Standing {
+            requests: state.left(Kind::Requests, now),
+            tokens: state.left(Kind::Tokens, now),
+            concurrency: state.limits.concurrency,
+            running: state.running,
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

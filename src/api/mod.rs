@@ -28,6 +28,7 @@ pub mod idempotency;
 pub mod lists;
 pub mod models;
 pub mod outliving;
+pub mod own_key;
 pub mod pages;
 pub mod paths;
 pub mod quota;
@@ -75,6 +76,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get_or_delete("/v1/conversations/{id}/items/{item}", web::to(conversations::item), web::to(conversations::delete_item)))
         .service(get("/v1/models", web::to(models::list)))
         .service(get("/v1/models/{id:.+}", web::to(models::retrieve)))
+        .service(get("/v1/key", web::to(own_key::show)))
         .service(get("/healthz", web::to(health::live)))
         .service(get("/livez", web::to(health::live)))
         .service(get("/readyz", web::to(health::ready)))

@@ -115,6 +115,7 @@ pub fn label(path: &str) -> &'static str {
         "/v1/responses/input_tokens" => "input_tokens",
         "/v1/conversations" => "conversations",
         "/v1/models" => "models",
+        "/v1/key" => "key",
         "/healthz" | "/livez" | "/readyz" => "health",
         "/metrics" => "metrics",
         path if path.starts_with("/admin/") || path.starts_with("/v1/organization/") => "admin",

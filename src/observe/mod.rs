@@ -17,6 +17,13 @@ pub mod trace;
 fn is_for_a_model(route: &str) -> bool {
     !matches!(
         route,
-        "health" | "metrics" | "console" | "models" | "count_tokens" | "input_tokens" | "other"
+        "health"
+            | "metrics"
+            | "console"
+            | "models"
+            | "key"
+            | "count_tokens"
+            | "input_tokens"
+            | "other"
     )
 }

@@ -123,6 +123,12 @@ impl Purse {
         }
     }
 
+    /// The window of a moment.
+    pub fn span(&self, now: Timestamp) -> Span {
+        let state = self.state();
+        state.terms.period.span(now, state.terms.zone.zone())
+    }
+
     /// What the budget is.
     pub fn terms(&self) -> Terms {
         self.state().terms.clone()
