@@ -20,6 +20,7 @@ mod config;
 mod cutting;
 mod echoes;
 mod fates;
+mod fleet;
 mod folding;
 mod forgery;
 mod forms;

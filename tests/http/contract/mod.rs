@@ -17,7 +17,7 @@ mod routes;
 use std::path::Path;
 
 /// A file of the repository.
-fn file(path: &str) -> String {
+pub(crate) fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

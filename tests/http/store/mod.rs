@@ -5,6 +5,7 @@ mod completions;
 mod conversations;
 mod engines;
 mod files;
+mod guide;
 mod idempotency;
 mod keys;
 mod killed;
@@ -12,7 +13,9 @@ mod kills;
 mod ledger;
 #[cfg(feature = "postgres")]
 mod lines;
+mod reports;
 mod responses;
+mod rounds;
 
 use fal_gateway::config::{Config, Sources};
 use fal_gateway::store::Database;

@@ -1,0 +1,243 @@
+//! What an operator and a caller are told of what was spent: `fal-gateway usage`, `budgets`, `store
+//! export`, and `GET /v1/key`.
+
+use std::process::{Command, Output};
+
+use fal_gateway::config::KeyHash;
+use serde_json::{Value, json};
+
+use super::{Place, places};
+use crate::contract::description::Judge;
+use crate::support::{Answer, Call, Emulated, TestGateway, question, until};
+
+fn keys() -> String {
+    let [ci, other] = ["ci", "other"].map(KeyHash::of);
+    format!(
+        "[[keys]]\nname = \"ci\"\nhash = \"{ci}\"\nproject = \"@web\"\nexpires = 2099-01-31\n\
+         requests_per_minute = 60\nconcurrency = 4\nscopes = [\"inference\"]\n\
+         budgets = [\"100/day\", \"5 usd/month Europe/Amsterdam soft\"]\n\
+         [[keys]]\nname = \"other\"\nhash = \"{other}\"\n\
+         [[projects]]\nname = \"@web\"\nbudgets = [\"10 req/total\"]\n"
+    )
+}
+
+fn chat(key: &str, body: &Value) -> Call {
+    Call::chat(body).header("authorization", &format!("Bearer {key}"))
+}
+
+fn own_key(gateway: &TestGateway, key: &str) -> Answer {
+    gateway.call(&Call::get("/v1/key").header("authorization", &format!("Bearer {key}")))
+}
+
+fn tool(place: &Place, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fal-gateway"));
+    command.args(arguments).env_clear();
+    for (name, value) in place.settings() {
+        let variable = name.to_uppercase().replace('.', "__");
+        command.env(format!("FAL_GATEWAY__{variable}"), value);
+    }
+    command.current_dir(std::env::temp_dir()).output().unwrap()
+}
+
+fn printed(place: &Place, arguments: &[&str]) -> String {
+    let output = tool(place, arguments);
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {complaint}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_was_spent_is_shown_to_the_operator_and_to_the_caller() {
+    let (_folder, places) = places();
+    for place in places {
+        if matches!(place, Place::Memory) {
+            continue;
+        }
+        let fal = Emulated::start();
+        let setup = place.settings().into_iter();
+        let setup = setup.fold(fal.setup().file(&keys()), |setup, (name, value)| {
+            setup.set(name, &value)
+        });
+        let gateway = setup.start();
+        for number in 0..3 {
+            assert_eq!(
+                gateway
+                    .call(&chat("ci", &question("hi", number == 1)))
+                    .status,
+                200
+            );
+        }
+        let mut premium = question("hi", false);
+        premium["model"] = "anthropic/claude-sonnet-4.5".into();
+        assert_eq!(gateway.call(&chat("other", &premium)).status, 200);
+        let shown = until("the ledger", || {
+            let answer = own_key(&gateway, "ci");
+            (answer.json()["data"]["usage"]["today"]["requests"] == 3).then_some(answer)
+        });
+        let judge = Judge::new();
+        assert_eq!(judge.schema_faults("OwnKey", &shown.json()), [""; 0]);
+        let data = &shown.json()["data"];
+        assert_eq!(
+            (&data["label"], &data["project"]),
+            (&json!("ci"), &json!("@web"))
+        );
+        assert_eq!(data["expires_at"], "2099-01-31T00:00:00Z");
+        assert_eq!(data["scopes"], json!(["inference"]));
+        assert_eq!(data["limits"][0]["requests_per_minute"]["limit"], 60);
+        assert_eq!(data["limits"][0]["requests_per_minute"]["remaining"], 57);
+        let budgets: Vec<_> = data["budgets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|budget| {
+                (
+                    budget["owner"].as_str().unwrap(),
+                    budget["used"].clone(),
+                    budget["remaining"].clone(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            budgets,
+            [
+                ("key/ci", json!(3.0), json!(97.0)),
+                ("key/ci", json!(0.003), json!(4.997)),
+                ("project/@web", json!(3.0), json!(7.0)),
+            ]
+        );
+        assert_eq!(data["usage"]["month"]["usd"], 0.003);
+        assert!(!shown.text().contains("sha256"));
+        let other = own_key(&gateway, "other").json();
+        assert_eq!(other["data"]["usage"]["today"]["units"], 10.0);
+        assert_eq!(
+            (&other["data"]["budgets"], &other["data"]["limits"]),
+            (&json!([]), &json!([]))
+        );
+        assert_eq!(own_key(&gateway, "nobody").status, 401);
+        assert_eq!(gateway.get("/v1/key").status, 401);
+        gateway.begin_stop();
+        gateway.finished();
+
+        let by_key = printed(&place, &["usage", "--by", "key,project", "--csv"]);
+        let lines: Vec<&str> = by_key.lines().collect();
+        assert!(
+            lines[0].starts_with("key,project,calls,requests,failed,"),
+            "{by_key}"
+        );
+        assert!(lines[1].starts_with("ci,'@web,3,3,0,"), "{by_key}");
+        assert!(lines[1].ends_with(",3,0.003,0,0"), "{by_key}");
+        assert!(lines[2].starts_with("other,,1,1,0,"), "{by_key}");
+        let by_day = printed(
+            &place,
+            &[
+                "usage",
+                "--ndjson",
+                "--by",
+                "month,model",
+                "--zone",
+                "Asia/Kolkata",
+            ],
+        );
+        let calls: i64 = by_day
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["calls"]
+                    .as_i64()
+                    .unwrap()
+            })
+            .sum();
+        assert_eq!(calls, 4);
+        let table = printed(&place, &["usage"]);
+        assert_eq!(table.lines().count(), 2, "{table}");
+        let rows = printed(
+            &place,
+            &["store", "export", "--format", "ndjson", "--since", "1d"],
+        );
+        let rows: Vec<Value> = rows
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(rows.len(), 4);
+        assert_eq!(
+            (&rows[0]["key"], &rows[0]["billed"]),
+            (&json!("ci"), &json!("yes"))
+        );
+        assert_eq!(rows[3]["units"], 10.0);
+        let csv = printed(&place, &["store", "export"]);
+        assert_eq!(csv.lines().count(), 5, "{csv}");
+        let budgets = printed(&place, &["budgets", "--format", "csv"]);
+        assert!(
+            budgets.contains("key/ci,units/day/UTC,100,3,97,"),
+            "{budgets}"
+        );
+        assert!(
+            budgets.contains("key/ci,usd/month/Europe/Amsterdam,,0.003,,"),
+            "{budgets}"
+        );
+        assert!(
+            budgets.contains("project/@web,requests/total/UTC,10,3,7,"),
+            "{budgets}"
+        );
+        for wrong in [
+            &["usage", "--by", "day,month"][..],
+            &["usage", "--since", "soon"],
+            &["usage", "--zone", "Nowhere/Else"],
+            &["usage", "--by", "hour", "--since", "2001-01-01"],
+        ] {
+            let refused = tool(&place, wrong);
+            assert_eq!(refused.status.code(), Some(2), "{wrong:?}");
+            assert!(!refused.stderr.is_empty());
+        }
+    }
+}
+
+#[test]
+fn without_a_store_it_is_said_and_the_key_is_shown_all_the_same() {
+    let refused = tool(&Place::Memory, &["usage"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let answer = gateway.get("/v1/key");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["data"]["label"], Value::Null);
+    let hash = KeyHash::of("ci");
+    let keyed = format!("[[keys]]\nname = \"ci\"\nhash = \"{hash}\"\n");
+    let gateway = fal.setup().file(&keyed).start();
+    let data = &own_key(&gateway, "ci").json()["data"];
+    assert_eq!(
+        (&data["label"], &data["usage"]),
+        (&json!("ci"), &Value::Null)
+    );
+}
+
+#[test]
+fn the_console_shows_the_last_days_and_the_keys() {
+    let (folder, _) = places();
+    let place = Place::File(folder.path().join("console.sqlite"));
+    let fal = Emulated::start();
+    let setup = place.settings().into_iter();
+    let gateway = setup
+        .fold(fal.setup(), |setup, (name, value)| setup.set(name, &value))
+        .start();
+    let usage = Call::get("/console/v1/usage");
+    assert_eq!(gateway.call(&usage).status, 403);
+    let usage = usage.header("x-console", "1");
+    assert_eq!(gateway.ask(&question("hi", false)).status, 200);
+    let shown = until("the ledger", || {
+        let shown = gateway.call(&usage).json();
+        (shown["keys"][0]["requests"] == 1).then_some(shown)
+    });
+    let days = shown["days"].as_array().unwrap();
+    assert_eq!(
+        (days.len(), &days[29]["requests"]),
+        (30, &json!(1)),
+        "{shown}"
+    );
+    assert_eq!(
+        (&days[29]["units"], &days[0]["calls"]),
+        (&json!(1.0), &json!(0))
+    );
+    assert_eq!(shown["keys"][0]["name"], "");
+    let without = fal.setup().start();
+    assert_eq!(without.call(&usage).json(), json!({"kept": false}));
+}

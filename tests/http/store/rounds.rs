@@ -1,0 +1,198 @@
+//! Rounds of budgets: two gateways, a crowd, a line that stalls or is cut, and in the end nothing that
+//! was overspent. `FAL_GATEWAY_ROUNDS=10000` runs as many, which takes about half an hour.
+
+use std::fmt::Write as _;
+use std::thread;
+
+use fal_gateway::config::KeyHash;
+use fal_gateway::store::Transaction;
+
+use super::{Place, places, run};
+use crate::support::{Call, Emulated, Setup, TestGateway, question};
+
+/// How many rounds there are where nothing is said.
+const ROUNDS: usize = 24;
+
+fn rounds() -> usize {
+    let said = std::env::var("FAL_GATEWAY_ROUNDS").ok();
+    said.and_then(|said| said.parse().ok()).unwrap_or(ROUNDS)
+}
+
+/// Numbers that look like chance, the same in each run (source: Marsaglia, "Xorshift RNGs").
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % most
+    }
+}
+
+/// A key with a budget of its own for each round.
+fn keys(limits: &[u64]) -> String {
+    let mut text = String::new();
+    for (round, limit) in limits.iter().enumerate() {
+        let hash = KeyHash::of(&format!("k{round}"));
+        let unit = ["", " req"][round % 2];
+        writeln!(
+            text,
+            "[[keys]]\nname = \"k{round}\"\nhash = \"{hash}\"\nbudgets = [\"{limit}{unit}/day\"]"
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// Asks so often at once, at both gateways, in whole and as streams, and leaves some of the streams.
+fn crowd(gateways: [&TestGateway; 2], key: &str, count: u64, dice: &mut Dice) {
+    let ways: Vec<u64> = (0..count).map(|_| dice.below(6)).collect();
+    thread::scope(|scope| {
+        for (at, way) in ways.iter().enumerate() {
+            let gateway = gateways[at % 2];
+            scope.spawn(move || {
+                let text = if *way == 5 {
+                    "hi /emulate error:internal"
+                } else {
+                    "hi"
+                };
+                let body = question(text, *way % 2 == 0);
+                let call = Call::chat(&body).header("authorization", &format!("Bearer {key}"));
+                match way {
+                    4 => gateway.open(&call).reset(),
+                    _ => assert_ne!(gateway.call(&call).status, 401),
+                }
+            });
+        }
+    });
+}
+
+#[cfg(feature = "postgres")]
+type Line = crate::support::Relay;
+#[cfg(not(feature = "postgres"))]
+type Line = ();
+
+/// Does something to the line of one gateway.
+#[cfg(feature = "postgres")]
+fn disturb(line: Option<&Line>, dice: &mut Dice) {
+    let Some(line) = line else { return };
+    match dice.below(6) {
+        0 => line.stall(),
+        1 => line.cut(),
+        _ => line.flow(),
+    }
+}
+
+#[cfg(not(feature = "postgres"))]
+fn disturb(_: Option<&Line>, _: &mut Dice) {}
+
+#[cfg(feature = "postgres")]
+fn line_to(place: &Place) -> (Option<Line>, Place) {
+    match place {
+        Place::Server(url) => {
+            let (line, over) = Line::to(url);
+            (Some(line), Place::Server(over))
+        }
+        place => (None, place.clone()),
+    }
+}
+
+#[cfg(not(feature = "postgres"))]
+fn line_to(place: &Place) -> (Option<Line>, Place) {
+    (None, place.clone())
+}
+
+#[test]
+fn whatever_happens_in_a_round_nothing_is_overspent() {
+    let (_folder, places) = places();
+    for place in places {
+        if matches!(place, Place::Memory) {
+            continue;
+        }
+        let mut dice = Dice(0x5eed_0fa1);
+        let limits: Vec<u64> = (0..rounds()).map(|_| 1 + dice.below(9)).collect();
+        let text = keys(&limits);
+        let fal = Emulated::start();
+        let (line, over) = line_to(&place);
+        let start = |place: &Place| {
+            let settings = place.settings().into_iter();
+            let setup: Setup = settings.fold(fal.setup().file(&text), |setup, (name, value)| {
+                setup.set(name, &value)
+            });
+            setup.set("store.timeout", "1s").start()
+        };
+        let (one, other) = (start(&over), start(&place));
+        for round in 0..limits.len() {
+            disturb(line.as_ref(), &mut dice);
+            let count = 4 + dice.below(12);
+            crowd([&one, &other], &format!("k{round}"), count, &mut dice);
+        }
+        #[cfg(feature = "postgres")]
+        if let Some(line) = &line {
+            line.flow();
+        }
+        // A gateway that was cut off needs a moment until it tries again.
+        let hi = Call::chat(&question("hi", false)).header("authorization", "Bearer k0");
+        one.call(&hi);
+        for gateway in [one, other] {
+            gateway.begin_stop();
+            gateway.finished();
+        }
+        assert_eq!(overspent(&place, &limits), [0usize; 0], "{place:?}");
+        let asked = fal.requests(1).last().unwrap()["id"].as_i64().unwrap();
+        assert_eq!(rows(&place), asked, "{place:?}");
+    }
+}
+
+/// How many calls are in the ledger.
+fn rows(place: &Place) -> i64 {
+    let soon = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let counted = place.open();
+    let count = async |transaction: &Transaction<'_>| {
+        let row = transaction
+            .first("select count(*) from ledger", &[])
+            .await?;
+        row.unwrap().integer(0)
+    };
+    run(counted.read(soon, count)).unwrap()
+}
+
+/// The rounds in which more was used than allowed, or in which the ledger says something else than the
+/// budget.
+fn overspent(place: &Place, limits: &[u64]) -> Vec<usize> {
+    let database = place.open();
+    let sums = run(database.read(
+        tokio::time::Instant::now() + std::time::Duration::from_secs(60),
+        async |transaction: &Transaction<'_>| {
+            let sql = "select owner, budget, used, leased, beyond, \
+                       cast(coalesce(sum(units), 0) as bigint), \
+                       cast(coalesce(sum(requests), 0) as bigint) \
+                       from budget_window left join ledger on 'key/' || ledger.key = owner \
+                       group by owner, budget, used, leased, beyond";
+            let rows = transaction.query(sql, &[]).await?;
+            rows.into_iter()
+                .map(|mut row| {
+                    let (owner, budget) = (row.text(0)?, row.text(1)?);
+                    let numbers = [row.integer(2)?, row.integer(3)?, row.integer(4)?];
+                    Ok((owner, budget, numbers, [row.integer(5)?, row.integer(6)?]))
+                })
+                .collect::<Result<Vec<_>, fal_gateway::store::StoreError>>()
+        },
+    ))
+    .unwrap();
+    let mut wrong = Vec::new();
+    for (owner, budget, [used, leased, beyond], [units, requests]) in sums {
+        let round: usize = owner.trim_start_matches("key/k").parse().unwrap();
+        let one = if budget.starts_with("units") { 1000 } else { 1 };
+        let in_ledger = if one == 1 { requests } else { units };
+        let limit = i64::try_from(limits[round]).unwrap() * one;
+        if used > limit || leased != 0 || beyond != 0 || in_ledger != used {
+            eprintln!(
+                "{owner} {budget}: limit {limit}, used {used}, leased {leased}, beyond {beyond}, ledger {in_ledger}"
+            );
+            wrong.push(round);
+        }
+    }
+    wrong
+}
