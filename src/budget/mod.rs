@@ -22,12 +22,14 @@
 
 pub mod amount;
 pub mod books;
+pub mod pace;
 pub mod period;
 pub mod pocket;
 pub mod spending;
 pub mod terms;
 
 pub use amount::{Amount, Unit};
+pub use pace::Pace;
 pub use period::{Period, Span};
 pub use pocket::Pocket;
 pub use spending::Spending;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Entry, Overdrawn, Page, PurseId};
 use crate::budget::books::{Answer, Report};
 use crate::budget::pocket::Waiting;
-use crate::budget::{Amount, Pocket, Span, Spending, Terms};
+use crate::budget::{Amount, Pace, Pocket, Span, Spending, Terms};
 
 /// How long what the books have said is taken for true.
 const FRESH: Duration = Duration::from_secs(1);
@@ -51,9 +51,9 @@ struct Open {
     pocket: Pocket,
     /// What the books know.
     reported: Option<(Report, Instant)>,
-    /// What was taken since the books were asked last, and about as much as is taken in a second.
-    recent: Amount,
-    pace: Amount,
+    /// How fast it is spent, in times since it was opened.
+    pace: Pace,
+    opened_at: Instant,
     used_at: Instant,
 }
 
@@ -145,7 +145,7 @@ impl Purse {
             true => open.pocket.take_anyway(amount),
             false => open.pocket.take(amount).then_some(())?,
         }
-        open.recent += amount;
+        open.pace.take(amount);
         open.used_at = Instant::now();
         Some((open.span.start, amount))
     }
@@ -349,8 +349,8 @@ impl State {
             span,
             pocket: Pocket::default(),
             reported: None,
-            recent: Amount::ZERO,
-            pace: Amount::ZERO,
+            pace: Pace::default(),
+            opened_at: Instant::now(),
             used_at: Instant::now(),
         })
     }
@@ -376,7 +376,7 @@ impl Open {
         if gives_back || self.used_at.elapsed() > KEPT {
             self.pocket.empty();
         }
-        let pace = Amount(self.pace.0 / 2) + self.recent;
+        let pace = self.pace.a_second(self.opened_at.elapsed());
         let liking = if gives_back { Amount::ZERO } else { pace };
         let report = self.pocket.report(waiting, liking);
         let is_news = match &self.reported {
@@ -388,11 +388,7 @@ impl Open {
                 !is_told || is_due || !report.need.is_zero() || !report.liking.is_zero()
             }
         };
-        is_news.then(|| {
-            self.recent = Amount::ZERO;
-            self.pace = pace;
-            report
-        })
+        is_news.then_some(report)
     }
 
     fn is_clear(&self) -> bool {
