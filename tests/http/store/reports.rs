@@ -58,7 +58,7 @@ fn what_was_spent_is_shown_to_the_operator_and_to_the_caller() {
         let setup = setup.fold(fal.setup().file(&keys()), |setup, (name, value)| {
             setup.set(name, &value)
         });
-        let gateway = setup.start();
+        let gateway = setup.set("auth.max_failures", "0").start();
         for number in 0..3 {
             assert_eq!(
                 gateway
@@ -72,7 +72,9 @@ fn what_was_spent_is_shown_to_the_operator_and_to_the_caller() {
         assert_eq!(gateway.call(&chat("other", &premium)).status, 200);
         let shown = until("the ledger", || {
             let answer = own_key(&gateway, "ci");
-            (answer.json()["data"]["usage"]["today"]["requests"] == 3).then_some(answer)
+            let data = &answer.json()["data"];
+            let is_told = data["usage"]["today"]["requests"] == 3;
+            (is_told && data["budgets"][2]["used"] == 3.0).then_some(answer)
         });
         let judge = Judge::new();
         assert_eq!(judge.schema_faults("OwnKey", &shown.json()), [""; 0]);
@@ -113,6 +115,16 @@ fn what_was_spent_is_shown_to_the_operator_and_to_the_caller() {
             (&other["data"]["budgets"], &other["data"]["limits"]),
             (&json!([]), &json!([]))
         );
+        let stored = printed(
+            &place,
+            &["keys", "new", "--name", "stored", "--budget", "5/day"],
+        );
+        let stored = until("the new key", || {
+            let answer = own_key(&gateway, stored.trim());
+            (answer.status == 200).then(|| answer.json())
+        });
+        assert_eq!(stored["data"]["label"], "stored");
+        assert_eq!(stored["data"]["budgets"][0]["remaining"], 5.0);
         assert_eq!(own_key(&gateway, "nobody").status, 401);
         assert_eq!(gateway.get("/v1/key").status, 401);
         gateway.begin_stop();
