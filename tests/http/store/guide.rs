@@ -52,6 +52,7 @@ fn follow(title: &str, replaced: (&str, &str)) -> usize {
         shell.env_clear().env("PATH", path);
         shell.env("FAL_GATEWAY__FAL__URL", fal.url());
         shell.env("FAL_GATEWAY__SERVER__LISTEN", &address);
+        shell.env("FAL_GATEWAY__ADMIN__LISTEN", "127.0.0.1:0");
         shell.env("FAL_KEY", FAL_KEY).env("OPENAI_API_KEY", "123");
         shell.stdin(Stdio::null());
         shell
