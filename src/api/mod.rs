@@ -59,8 +59,8 @@ pub fn routes(config: &mut ServiceConfig) {
     let post = |path, served| only("POST", path, served);
     config
         .service(get_or_post("/v1/chat/completions", web::to(completions::list), web::to(answer::create::<Chat>)))
-        .service(get_or_post_or_delete("/v1/chat/completions/{id}", web::to(completions::retrieve), web::to(completions::update), web::to(completions::delete)))
-        .service(get("/v1/chat/completions/{id}/messages", web::to(completions::messages)))
+        .service(get_or_post_or_delete("/v1/chat/completions/{id:chatcmpl-[^/]*}", web::to(completions::retrieve), web::to(completions::update), web::to(completions::delete)))
+        .service(get("/v1/chat/completions/{id:chatcmpl-[^/]*}/messages", web::to(completions::messages)))
         .service(post("/v1/completions", web::to(answer::create::<Completions>)))
         .service(post("/v1/messages", web::to(answer::create::<Messages>)))
         .service(post("/v1/messages/count_tokens", web::to(count::count_tokens::<Messages>)))

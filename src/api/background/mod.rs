@@ -1,10 +1,10 @@
 //! Responses that are made while nobody waits for them.
 //!
 //! A request becomes a job in the store and is worked on in a task of its own, with calls that go
-//! through fal's queue ([`carrier`]). The task does what a request does: it reads the body, plans, runs
-//! the plan, and keeps the answer ([`work`]). Whatever it asks of fal is written down first, so another
+//! through fal's queue (`carrier`). The task does what a request does: it reads the body, plans, runs
+//! the plan, and keeps the answer (`work`). Whatever it asks of fal is written down first, so another
 //! gateway, or this one after a crash, does all of it again and finds its calls already made
-//! ([`watch`]). [`jobs`] are the tasks of this process.
+//! (`watch`). [`jobs`] are the tasks of this process.
 
 mod carrier;
 mod create;

@@ -10,7 +10,7 @@ async fn an_endpoint_that_is_not_here_says_so_and_what_to_do_instead() {
     let cases = [
         (
             "POST",
-            "/v1/responses/resp_1/cancel",
+            "/v1/responses/resp_1/rerun",
             "This part of the Responses API",
             "'previous_response_id'",
         ),
