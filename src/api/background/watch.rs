@@ -36,7 +36,8 @@ pub async fn keep_up(worker: Worker) {
             () = spent.cancelled() => return,
         }
         renew(gateway).await;
-        if !gateway.stopping().announced.is_cancelled() {
+        // Until the store's keys are known, a key that asked for a response only seems to be gone.
+        if gateway.knows_roster() && !gateway.stopping().announced.is_cancelled() {
             take_over(&worker).await;
         }
     }
