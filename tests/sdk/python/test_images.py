@@ -198,10 +198,10 @@ def test_an_address_that_fal_shall_not_be_given_is_refused_with_its_place(show, 
 
 @BOTH_WAYS
 def test_too_many_images_are_refused_with_the_place_of_the_first_too_many(show, emulator, marker, stream):
-    many = [image(f"https://example.com/{number}.png") for number in range(10)]
+    many = [image(f"https://example.com/{number}.png") for number in range(20)]
     with pytest.raises(openai.BadRequestError) as caught:
-        show([user([text(marker), *many]), assistant("More?"), user([text("Yes:"), *many])], stream)
-    assert caught.value.param == "messages[2].content[7]"
+        show([user("Look:"), assistant("At what?"), user([text(marker), *many])], stream)
+    assert caught.value.param == "messages[2].content[17]"
     assert "16" in caught.value.message
     assert emulator.calls(marker) == []
 
