@@ -1,6 +1,7 @@
 //! `fal-gateway reload`: has a running gateway read its settings again.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -21,8 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// When the output cannot be written.
 pub fn reload(args: &ReloadArgs, out: &mut impl Write) -> io::Result<u8> {
-    let url = match &args.url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
+    let (url, is_own) = match &args.url {
+        Some(url) => (url.trim_end_matches('/').to_owned(), false),
         None => match Config::load(&args.overrides.to_sources()) {
             Ok(config) => {
                 let scheme = if config.tls.is_some() {
@@ -36,7 +37,8 @@ pub fn reload(args: &ReloadArgs, out: &mut impl Write) -> io::Result<u8> {
                     );
                     return Ok(BAD_SETTINGS);
                 };
-                format!("{scheme}://{}", from_here(listen))
+                let address = from_here(listen);
+                (format!("{scheme}://{address}"), is_own(address))
             }
             Err(problems) => {
                 tell(problems);
@@ -45,7 +47,7 @@ pub fn reload(args: &ReloadArgs, out: &mut impl Write) -> io::Result<u8> {
         },
     };
     let target = format!("{url}/admin/v1/reload");
-    let ordered = order(&target, args.key.as_ref(), TIMEOUT, args.url.is_none());
+    let ordered = order(&target, args.key.as_ref(), TIMEOUT, is_own);
     let Some((status, answer)) = actix_web::rt::System::new().block_on(ordered) else {
         tell(format_args!("fal-gateway: nobody answers at {url}"));
         return Ok(1);
@@ -60,4 +62,31 @@ pub fn reload(args: &ReloadArgs, out: &mut impl Write) -> io::Result<u8> {
         message.unwrap_or("the order was refused")
     ));
     Ok(if status == 409 { BAD_SETTINGS } else { 1 })
+}
+
+/// Whether whoever listens there needs no valid certificate to be told an admin key. Beyond this
+/// machine it may be anybody.
+fn is_own(address: SocketAddr) -> bool {
+    address.ip().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_told_a_key_without_a_valid_certificate() {
+        for (listen, expected) in [
+            ("127.0.0.1:3252", true),
+            ("0.0.0.0:3252", true),
+            ("[::]:3252", true),
+            ("[::1]:3252", true),
+            ("10.0.0.5:3252", false),
+            ("192.0.2.1:3252", false),
+            ("[2001:db8::1]:3252", false),
+        ] {
+            let address = from_here(listen.parse().unwrap());
+            assert_eq!(is_own(address), expected, "{listen}");
+        }
+    }
 }
