@@ -25,7 +25,8 @@ pub struct Shown {
     beyond: Amount,
 }
 
-/// The windows that hold now, of one owner, or where that is empty of all.
+/// The windows that hold now, of one owner, or where that is empty of all, in the order of their
+/// [ids](Shown::id).
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -49,11 +50,16 @@ pub async fn windows(transaction: &Transaction<'_>, owner: &str) -> Result<Vec<S
         })
     });
     let mut shown = shown.collect::<Result<Vec<_>, StoreError>>()?;
-    shown.sort_by(|one, other| (&one.owner, &one.budget).cmp(&(&other.owner, &other.budget)));
+    shown.sort_by_cached_key(Shown::id);
     Ok(shown)
 }
 
 impl Shown {
+    /// What tells it from the others, such as `key/ci/units/day/UTC`.
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.owner, self.budget)
+    }
+
     /// Whether nothing is left of it.
     pub fn is_spent(&self) -> bool {
         self.used >= self.limit

@@ -28,10 +28,7 @@ pub(super) async fn budgets(
         books::windows(transaction, &owner).await
     });
     let windows = read.await.map_err(|error| context.store_failed(&error))?;
-    let items = windows.iter().map(|window| {
-        let id = format!("{}/{}", window.owner, window.budget);
-        (id, window.shown())
-    });
+    let items = windows.iter().map(|window| (window.id(), window.shown()));
     Ok(HttpResponse::Ok().json(pages::page(items, &wanted, MOST)))
 }
 

@@ -15,7 +15,7 @@ use crate::config::AdminScope;
 use crate::store::ledger::{Dimension, Found, Ledger, Report, Source, Span};
 
 /// The most lines of one answer.
-const MOST_LINES: i64 = 50_000;
+const MOST_LINES: usize = 50_000;
 
 /// How wide buckets are, and how many an answer has: if nothing is said, and at most.
 #[derive(Clone, Copy, Debug)]
@@ -61,11 +61,11 @@ pub(super) async fn usage(
             ));
         }
     };
-    let buckets = Buckets::of(&query, width)?;
+    let mut buckets = Buckets::of(&query, width)?;
     if kind.as_str() != "completions" {
         return Ok(HttpResponse::Ok().json(buckets.page(&[], shown_usage)));
     }
-    let found = report(&context, &query, &buckets).await?;
+    let found = report(&context, &query, &mut buckets).await?;
     Ok(HttpResponse::Ok().json(buckets.page(&found, shown_usage)))
 }
 
@@ -79,15 +79,15 @@ pub(super) async fn costs(
 ) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
     let query = Query::of(request.query_string());
-    let buckets = Buckets::of(&query, COSTS)?;
-    let found = report(&context, &query, &buckets).await?;
+    let mut buckets = Buckets::of(&query, COSTS)?;
+    let found = report(&context, &query, &mut buckets).await?;
     Ok(HttpResponse::Ok().json(buckets.page(&found, shown_cost)))
 }
 
 async fn report(
     context: &Context,
     query: &Query,
-    buckets: &Buckets,
+    buckets: &mut Buckets,
 ) -> Result<Vec<Found>, ApiError> {
     let mut by = Vec::new();
     for name in query.all("group_by") {
@@ -114,7 +114,8 @@ async fn report(
         keys: query.all("api_key_ids"),
         projects: projects.map(in_ledger).collect(),
         models: query.all("models"),
-        most: MOST_LINES,
+        // One more, to know whether there are any.
+        most: i64::try_from(MOST_LINES.saturating_add(1)).unwrap_or(i64::MAX),
         skipped: 0,
         source: match buckets.width.seconds {
             60 => Source::Rows,
@@ -123,7 +124,9 @@ async fn report(
     };
     let ledger = Ledger::new(context.gateway.store().clone());
     let found = ledger.report(&report, context.gateway.store().deadline());
-    found.await.map_err(|error| context.store_failed(&error))
+    let mut found = found.await.map_err(|error| context.store_failed(&error))?;
+    buckets.leave_out_what_is_too_much(&mut found)?;
+    Ok(found)
 }
 
 /// The spans of time that are asked for.
@@ -168,6 +171,28 @@ impl Buckets {
             spans,
             next: (next <= last).then(|| next.saturating_mul(width.seconds)),
         })
+    }
+
+    /// Where there are more lines than an answer has, it ends before the bucket that they reach into,
+    /// and the next page begins with that.
+    ///
+    /// # Errors
+    /// 400 where that is the first one.
+    fn leave_out_what_is_too_much(&mut self, found: &mut Vec<Found>) -> Result<(), ApiError> {
+        let Some(first) = found.get(MOST_LINES).map(|beyond| beyond.start) else {
+            return Ok(());
+        };
+        found.retain(|one| one.start < first);
+        self.spans.retain(|span| span.start < first);
+        self.next = Some(first / 1000);
+        if self.spans.is_empty() {
+            let message = format!(
+                "A bucket has more than {MOST_LINES} results. Group by less, ask for narrower \
+                 buckets, or for some keys, projects or models alone."
+            );
+            return Err(invalid("group_by", &message));
+        }
+        Ok(())
     }
 
     /// The answer; buckets in which nothing was called are in it too.
