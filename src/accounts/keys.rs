@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::tables::now_ms;
 use crate::access::roster::{News, StoredKey, StoredProject};
 use crate::access::secret::Secret;
+use crate::budget::{Period, Terms, Unit};
 use crate::config::{Key, KeyHash, Problems, Project, equal_budgets};
 use crate::store::{Row, StoreError, Transaction, Value};
 
@@ -26,6 +27,9 @@ pub enum Refusal {
     /// The name is taken, for ever: what was kept and spent under it belongs to its first owner.
     #[error("{0}")]
     Taken(String),
+    /// Somebody would lose what he still uses.
+    #[error("{0}")]
+    InUse(String),
     #[error("it was changed meanwhile: it has revision {0} now")]
     Stale(i64),
     #[error("{0}")]
@@ -41,6 +45,8 @@ pub enum Edit {
     Rotate {
         secret: Secret,
         grace: SignedDuration,
+        /// Whether a secret that is taken still after an earlier rotation may end at once.
+        ends_previous: bool,
     },
     /// It never opens again.
     Revoke,
@@ -55,12 +61,25 @@ pub struct Condition {
     pub file_projects: Vec<String>,
 }
 
+/// Rows that have changed, as the store has them. Whoever wants to know what they say
+/// [reads](Self::read) them when the transaction is over: many take longer than one may last.
+#[derive(Debug)]
+pub struct UnreadNews {
+    revision: i64,
+    is_all: bool,
+    keys: Vec<Row>,
+    projects: Vec<Row>,
+}
+
 /// What has changed after a number; `None` if nothing has. All that there is, where a number is
 /// asked for that this store has not reached, or never can.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn news(transaction: &Transaction<'_>, since: i64) -> Result<Option<News>, StoreError> {
+pub async fn news(
+    transaction: &Transaction<'_>,
+    since: i64,
+) -> Result<Option<UnreadNews>, StoreError> {
     let revision = number(transaction).await?;
     if revision == since {
         return Ok(None);
@@ -68,28 +87,43 @@ pub async fn news(transaction: &Transaction<'_>, since: i64) -> Result<Option<Ne
     // It was set back to an earlier state.
     let is_all = since < 0 || since > revision;
     let since = if is_all { -1 } else { since };
-    let mut news = News {
+    let keys = "select name, definition, hash, previous_hash, hint, created_at, revoked_at, revision \
+                from access_key where revision > $1";
+    let projects = "select name, definition, created_at, archived_at, revision from access_project \
+                    where revision > $1";
+    Ok(Some(UnreadNews {
         revision,
         is_all,
-        ..News::default()
-    };
-    let sql = "select name, definition, hash, previous_hash, hint, created_at, revoked_at, revision \
-               from access_key where revision > $1";
-    for row in transaction.query(sql, &[since.into()]).await? {
-        match key_of(row)? {
-            Ok(key) => news.keys.push(key),
-            Err((name, why)) => news.unreadable.push((format!("key/{name}"), why)),
+        keys: transaction.query(keys, &[since.into()]).await?,
+        projects: transaction.query(projects, &[since.into()]).await?,
+    }))
+}
+
+impl UnreadNews {
+    /// What the rows say.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn read(self) -> Result<News, StoreError> {
+        let mut news = News {
+            revision: self.revision,
+            is_all: self.is_all,
+            ..News::default()
+        };
+        for row in self.keys {
+            match key_of(row)? {
+                Ok(key) => news.keys.push(key),
+                Err((name, why)) => news.unreadable.push((format!("key/{name}"), why)),
+            }
         }
-    }
-    let sql = "select name, definition, created_at, archived_at, revision from access_project \
-               where revision > $1";
-    for row in transaction.query(sql, &[since.into()]).await? {
-        match project_of(row)? {
-            Ok(project) => news.projects.push(project),
-            Err((name, why)) => news.unreadable.push((format!("project/{name}"), why)),
+        for row in self.projects {
+            match project_of(row)? {
+                Ok(project) => news.projects.push(project),
+                Err((name, why)) => news.unreadable.push((format!("project/{name}"), why)),
+            }
         }
+        Ok(news)
     }
-    Ok(Some(news))
 }
 
 /// Adds a key that is not there yet.
@@ -137,6 +171,45 @@ pub async fn edit_key(
     edit: Edit,
     condition: &Condition,
 ) -> Outcome<StoredKey> {
+    match edit {
+        Edit::Revoke => revoke_key(transaction, name, condition).await,
+        Edit::Rotate {
+            secret,
+            grace,
+            ends_previous,
+        } => {
+            let ends_previous = ends_previous || !grace.is_positive();
+            let rotate = |stored: &mut StoredKey, now| match in_use(&stored.key, now) {
+                Some(refusal) if !ends_previous => Err(refusal),
+                _ => {
+                    rotate(stored, secret, grace, now);
+                    Ok(())
+                }
+            };
+            change_key(transaction, name, condition, true, rotate).await
+        }
+        Edit::Fields(fields) => {
+            // What only closes a key is never refused for what else is wrong with it.
+            let only_closes =
+                fields.len() == 1 && fields.get("disabled") == Some(&Json::Bool(true));
+            let change = |stored: &mut StoredKey, _| {
+                stored.key = edited(&stored.key, fields)?;
+                Ok(())
+            };
+            change_key(transaction, name, condition, !only_closes, change).await
+        }
+    }
+}
+
+/// Changes a key that can be read; `has_to_fit` says whether it has to go together with what else is
+/// in the store.
+async fn change_key(
+    transaction: &Transaction<'_>,
+    name: &str,
+    condition: &Condition,
+    has_to_fit: bool,
+    change: impl FnOnce(&mut StoredKey, i64) -> Result<(), Refusal>,
+) -> Outcome<StoredKey> {
     let revision = next(transaction).await?;
     let Some(mut stored) = find_key(transaction, name).await? else {
         return Ok(Err(Refusal::Unknown(format!("the key `{name}`"))));
@@ -145,35 +218,84 @@ pub async fn edit_key(
         return Ok(Err(refusal));
     }
     if stored.revoked_at.is_some() {
-        return Ok(match edit {
-            Edit::Revoke => Ok(stored),
-            _ => Err(Refusal::Invalid(format!(
-                "The key `{name}` is revoked, for good. Make another."
-            ))),
-        });
+        return Ok(Err(Refusal::Invalid(format!(
+            "The key `{name}` is revoked, for good. Make another."
+        ))));
     }
     let now = now_ms(transaction).await?;
-    match edit {
-        Edit::Revoke => stored.revoked_at = Some(now),
-        Edit::Rotate { secret, grace } => {
-            stored.hint = secret.hint;
-            let before = std::mem::replace(&mut stored.key.hash, secret.hash);
-            let until = Timestamp::from_millisecond(now).ok();
-            let until = until.and_then(|now| now.checked_add(grace).ok());
-            stored.key.previous_hash = Some(before).filter(|_| grace.is_positive());
-            stored.key.previous_until = until.filter(|_| grace.is_positive());
-        }
-        Edit::Fields(fields) => match edited(&stored.key, fields) {
-            Ok(key) => stored.key = key,
-            Err(refusal) => return Ok(Err(refusal)),
-        },
+    if let Err(refusal) = change(&mut stored, now) {
+        return Ok(Err(refusal));
     }
     stored.revision = revision;
-    if let Some(refusal) = unfit(transaction, &stored.key, condition).await? {
+    if has_to_fit && let Some(refusal) = unfit(transaction, &stored.key, condition).await? {
         return Ok(Err(refusal));
     }
     put_key(transaction, &stored).await?;
     Ok(Ok(stored))
+}
+
+/// Takes a key back for good, whether or not this program can read the rest of its row.
+async fn revoke_key(
+    transaction: &Transaction<'_>,
+    name: &str,
+    condition: &Condition,
+) -> Outcome<StoredKey> {
+    let next = next(transaction).await?;
+    let sql = "select hint, created_at, revoked_at, revision, hash from access_key where name = $1";
+    let Some(mut row) = transaction.first(sql, &[name.into()]).await? else {
+        return Ok(Err(Refusal::Unknown(format!("the key `{name}`"))));
+    };
+    let before = row.integer(3)?;
+    if let Some(refusal) = stale(condition, before) {
+        return Ok(Err(refusal));
+    }
+    let (revoked_at, revision) = match row.optional_integer(2)? {
+        Some(earlier) => (earlier, before),
+        None => (now_ms(transaction).await?, next),
+    };
+    let sql = "update access_key set revoked_at = $2, revision = $3 where name = $1";
+    let values = [name.into(), revoked_at.into(), revision.into()];
+    transaction.execute(sql, &values).await?;
+    match find_key(transaction, name).await {
+        Ok(Some(stored)) => return Ok(Ok(stored)),
+        Ok(None) | Err(StoreError::Corrupt(_)) => {}
+        Err(error) => return Err(error),
+    }
+    // What can be said of a row that cannot be read.
+    let hash = hash_of(&row.bytes(4)?).unwrap_or_else(|| KeyHash::of(""));
+    let (hint, created_at) = (row.text(0)?, row.integer(1)?);
+    let mut fields = Map::new();
+    fields.insert("name".to_owned(), name.into());
+    Ok(read_key(fields, &hash, None).map(|key| StoredKey {
+        key,
+        hint,
+        created_at,
+        revoked_at: Some(revoked_at),
+        revision,
+    }))
+}
+
+fn rotate(stored: &mut StoredKey, secret: Secret, grace: SignedDuration, now: i64) {
+    stored.hint = secret.hint;
+    let before = std::mem::replace(&mut stored.key.hash, secret.hash);
+    let until = Timestamp::from_millisecond(now).ok();
+    let until = until.and_then(|now| now.checked_add(grace).ok());
+    stored.key.previous_hash = Some(before).filter(|_| grace.is_positive());
+    stored.key.previous_until = until.filter(|_| grace.is_positive());
+}
+
+/// Why a key is not rotated now: clients may still use its secret from before the last rotation, and
+/// a key has only one such.
+fn in_use(key: &Key, now: i64) -> Option<Refusal> {
+    let until = key.previous_until?;
+    (until.as_millisecond() > now).then(|| {
+        let name = &key.name;
+        Refusal::InUse(format!(
+            "The key `{name}` was rotated not long ago: its secret from before is taken until \
+             {until}, and would end at once. Rotate it later, without a grace, or with \
+             `end_previous` (`--end-previous`)."
+        ))
+    })
 }
 
 /// Adds a project, or gives one other fields; with `archive` it is closed for good.
@@ -214,6 +336,15 @@ pub async fn put_project(
             let before = stored.as_ref().map(|stored| stored.project.to_json());
             read_project(merged(before.unwrap_or_default(), fields, name))
         }
+        ProjectChange::SpendLimit(terms) => {
+            let before = stored.as_ref().map(|stored| &stored.project);
+            let budgets = before.map_or(&[][..], |project| &project.budgets).iter();
+            let others = budgets.filter(|terms| !is_spend_limit(terms));
+            let budgets: Vec<String> = others.map(ToString::to_string).chain(terms).collect();
+            let mut fields = before.map(Project::to_json).unwrap_or_default();
+            fields.insert("budgets".to_owned(), budgets.into());
+            read_project(fields)
+        }
         ProjectChange::Archive => {
             if let Some(stored) = &mut stored {
                 stored.archived_at.get_or_insert(now);
@@ -241,7 +372,15 @@ pub async fn put_project(
 pub enum ProjectChange {
     Add(Map<String, Json>),
     Fields(Map<String, Json>),
+    /// Another [spend limit](is_spend_limit) or none, beside its other budgets.
+    SpendLimit(Option<String>),
     Archive,
+}
+
+/// Whether a budget is what OpenAI's organisation API calls a spend limit.
+pub fn is_spend_limit(terms: &Terms) -> bool {
+    let is_plain = !terms.is_soft && !terms.only_premium && terms.zone.name() == "UTC";
+    is_plain && terms.unit == Unit::Dollars && terms.period == Period::Month
 }
 
 fn stale(condition: &Condition, revision: i64) -> Option<Refusal> {
@@ -335,11 +474,7 @@ fn read_project(fields: Map<String, Json>) -> Result<Project, Refusal> {
     Ok(project)
 }
 
-fn refuse_equal_budgets(
-    what: &str,
-    name: &str,
-    budgets: &[crate::budget::Terms],
-) -> Result<(), Refusal> {
+fn refuse_equal_budgets(what: &str, name: &str, budgets: &[Terms]) -> Result<(), Refusal> {
     let pair = equal_budgets(budgets).into_iter().next();
     let Some((first, second)) = pair else {
         return Ok(());

@@ -1,8 +1,7 @@
 //! What gateways on one store know of each other.
 
-use super::keys;
+use super::keys::{self, UnreadNews};
 use super::tables::now_ms;
-use crate::access::roster::News;
 use crate::store::{StoreError, Transaction};
 
 /// How recently a gateway was heard that counts as there, in milliseconds. On a file it says so less
@@ -30,7 +29,7 @@ pub async fn beat(
     gateway: &str,
     state: &str,
     since: i64,
-) -> Result<Option<News>, StoreError> {
+) -> Result<Option<UnreadNews>, StoreError> {
     let now = now_ms(transaction).await?;
     let seen = "insert into gateway (id, program, seen_at, state) values ($1, $2, $3, $4) \
                 on conflict (id) do update set seen_at = excluded.seen_at, state = excluded.state";

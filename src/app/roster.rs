@@ -7,14 +7,18 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::accounts::{keys, presence};
+use crate::accounts::keys::{self, UnreadNews};
+use crate::accounts::presence;
 use crate::api::gateway::Gateway;
-use crate::store::StoreError;
+use crate::store::{StoreError, Transaction};
 
 /// How often the store is asked what has changed.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long the store has for the answer.
 const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long it has at most at the start, when it tells of all keys there are: twice as long after each
+/// time that it had too little.
+const FIRST_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a gateway on a file says that it is there, in beats. On a server it does so each time.
 const QUIET_BEATS: u32 = 20;
 
@@ -24,10 +28,19 @@ pub(super) async fn keep_up(gateway: Arc<Gateway>) {
         return;
     }
     let stopping = gateway.stopping().announced.clone();
+    let mut listener = Listener {
+        gateway: Arc::clone(&gateway),
+        first_patience: PATIENCE,
+        is_mute: false,
+    };
     let (mut is_down, mut beats) = (false, 0_u32);
     loop {
         let tells = gateway.store().is_shared() || beats.is_multiple_of(QUIET_BEATS);
-        match hear(&gateway, tells).await {
+        let heard = tokio::select! {
+            () = stopping.cancelled() => return,
+            heard = listener.hear(tells) => heard,
+        };
+        match heard {
             Ok(()) if std::mem::take(&mut is_down) => {
                 tracing::info!("the keys of the store are read again");
             }
@@ -48,33 +61,83 @@ pub(super) async fn keep_up(gateway: Arc<Gateway>) {
     }
 }
 
-async fn hear(gateway: &Gateway, tells: bool) -> Result<(), StoreError> {
-    let since = gateway.roster_revision();
-    let deadline = Instant::now() + PATIENCE;
-    let asked = std::time::Instant::now();
-    let store = gateway.store();
-    let news = if tells {
-        let (id, state) = (gateway.id.clone(), state(gateway));
-        let beat = store.write(deadline, async move |transaction| {
-            presence::beat(transaction, &id, &state, since).await
-        });
-        beat.await?
-    } else {
-        let look = store.read(deadline, async move |transaction| {
-            keys::news(transaction, since).await
-        });
-        look.await?
-    };
-    if let Some(news) = news {
-        for (name, why) in &news.unreadable {
-            tracing::error!(%name, %why, "a row of the store cannot be read, and opens nothing");
+/// Asks the store what has changed.
+struct Listener {
+    gateway: Arc<Gateway>,
+    /// How long the store has while no key of it is known.
+    first_patience: Duration,
+    /// Whether this gateway could not say last that it is there.
+    is_mute: bool,
+}
+
+impl Listener {
+    async fn hear(&mut self, tells: bool) -> Result<(), StoreError> {
+        if self.gateway.roster_revision() < 0 {
+            let patience = self.first_patience;
+            self.first_patience = FIRST_PATIENCE.min(patience * 2);
+            self.look(patience).await?;
+            self.first_patience = PATIENCE;
         }
-        if let Err(error) = gateway.take_news(news) {
-            tracing::error!(%error, "what has changed in the store cannot be taken up");
+        // A store that takes nothing more may still be read.
+        if tells && self.tell().await {
+            return Ok(());
         }
+        self.look(PATIENCE).await
     }
-    gateway.keys_heard(asked);
-    Ok(())
+
+    /// Asks without a word of this gateway.
+    async fn look(&self, patience: Duration) -> Result<(), StoreError> {
+        let asked = std::time::Instant::now();
+        let since = self.gateway.roster_revision();
+        let look = async move |transaction: &Transaction<'_>| keys::news(transaction, since).await;
+        let deadline = Instant::now() + patience;
+        let news = self.gateway.store().read(deadline, look).await?;
+        self.take(news, asked).await
+    }
+
+    /// Says that this gateway is there, and asks; whether both could be done.
+    async fn tell(&mut self) -> bool {
+        let asked = std::time::Instant::now();
+        let (since, id) = (self.gateway.roster_revision(), self.gateway.id.clone());
+        let state = state(&self.gateway);
+        let beat = async move |transaction: &Transaction<'_>| {
+            presence::beat(transaction, &id, &state, since).await
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let told = match self.gateway.store().write(deadline, beat).await {
+            Ok(news) => self.take(news, asked).await,
+            Err(error) => Err(error),
+        };
+        let was_mute = std::mem::replace(&mut self.is_mute, told.is_err());
+        match &told {
+            Err(error) if !was_mute => {
+                tracing::warn!(%error, "this gateway cannot say in the store that it is there");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        told.is_ok()
+    }
+
+    /// Takes up what the store has told.
+    async fn take(
+        &self,
+        news: Option<UnreadNews>,
+        asked: std::time::Instant,
+    ) -> Result<(), StoreError> {
+        if let Some(news) = news {
+            // Many keys take a while to read, and other tasks share this thread.
+            let read = tokio::task::spawn_blocking(|| news.read()).await;
+            let news = read.map_err(|error| StoreError::Failed(error.to_string()))??;
+            for (name, why) in &news.unreadable {
+                tracing::error!(%name, %why, "a row of the store cannot be read, and opens nothing");
+            }
+            if let Err(error) = self.gateway.take_news(news) {
+                tracing::error!(%error, "what has changed in the store cannot be taken up");
+            }
+        }
+        self.gateway.keys_heard(asked);
+        Ok(())
+    }
 }
 
 /// What this gateway tells the others of itself.

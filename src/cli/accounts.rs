@@ -21,7 +21,9 @@ use crate::access::roster::{
     StoredKey, place_in_file, place_of_store, shown_file_key, shown_file_project, stands_in_file,
 };
 use crate::access::secret::Secret;
-use crate::accounts::keys::{self as tables, Condition, Edit, Outcome, ProjectChange, Refusal};
+use crate::accounts::keys::{
+    self as tables, Condition, Edit, Outcome, ProjectChange, Refusal, UnreadNews,
+};
 use crate::accounts::presence;
 use crate::config::{Config, Key, Sources, can_name};
 use crate::store::{Database, StoreError, Transaction};
@@ -84,9 +86,11 @@ pub fn keys(command: KeysCommand, out: &mut impl Write) -> io::Result<u8> {
         KeysCommand::Rotate {
             name,
             grace,
+            end_previous,
             secret,
             overrides,
-        } => Desk::open(&overrides).and_then(|desk| desk.rotate(&name, &grace, &secret, out)),
+        } => Desk::open(&overrides)
+            .and_then(|desk| desk.rotate(&name, (&grace, end_previous), &secret, out)),
         KeysCommand::Disable { name, overrides } => Desk::open(&overrides)
             .and_then(|desk| desk.edit(&name, disabled(true), "disabled", out)),
         KeysCommand::Enable { name, overrides } => Desk::open(&overrides)
@@ -235,6 +239,7 @@ impl Desk {
 
     fn roster(&self) -> Result<Roster, Failure> {
         let news = self.read(async |transaction| tables::news(transaction, -1).await)?;
+        let news = news.map(UnreadNews::read).transpose()?;
         Ok(Roster::default().with(news.unwrap_or_default()))
     }
 
@@ -286,7 +291,7 @@ impl Desk {
     fn rotate(
         &self,
         name: &str,
-        grace: &str,
+        (grace, ends_previous): (&str, bool),
         secret: &SecretArgs,
         out: &mut impl Write,
     ) -> Result<(), Failure> {
@@ -298,6 +303,7 @@ impl Desk {
         let edit = Edit::Rotate {
             secret: Secret::of(plain.expose_secret()),
             grace,
+            ends_previous,
         };
         let stored = self.edited(name, edit)?;
         hand_over(&plain, file.as_mut(), out)?;

@@ -10,29 +10,98 @@ use crate::accounts::keys::{Condition, Outcome, Refusal};
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::config::can_name;
-use crate::store::Transaction;
-use crate::translate::problem::{Problem, ProblemKind};
+use crate::store::{StoreError, Transaction};
+use crate::translate::problem::{Problem, ProblemKind, Source};
 
-/// Changes something in the store; gives what it is afterwards, when this gateway knows it too.
+/// Something that an operator does, for its line of the log.
+pub(super) struct Deed {
+    operator: String,
+    action: &'static str,
+    object: String,
+}
+
+impl Operator {
+    /// What this operator does to an object of this name.
+    pub(super) fn deed(&self, action: &'static str, object: &str) -> Deed {
+        Deed {
+            operator: self.name.clone(),
+            action,
+            object: object.escape_debug().to_string(),
+        }
+    }
+}
+
+impl Deed {
+    fn note<T: Revised>(&self, done: &Result<Result<T, Refusal>, StoreError>) {
+        let Self {
+            operator,
+            action,
+            object,
+        } = self;
+        match done {
+            Ok(Ok(done)) => {
+                let revision = done.revision();
+                tracing::info!(operator, action, object, revision, "administered");
+            }
+            Err(error) if is_uncertain(error) => {
+                tracing::warn!(operator, action, object, "administered, or not: look");
+            }
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+}
+
+/// Changes something in the store; gives what it is afterwards, when this gateway knows it too. The
+/// change goes on, and is noted, where nobody waits for it any more.
 ///
 /// # Errors
 /// 400, 404, 409 and 412 for what is refused, 503 where the store fails.
 pub(super) async fn write<T: Send + Revised + 'static>(
     context: &Context,
+    deed: Deed,
     work: impl AsyncFnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let store = context.gateway.store();
+    let store = context.gateway.store().clone();
     if store.is_in_memory() {
         return Err(conflict(
             "no_store",
             "There is no store for keys and projects: set store.path or store.url, and restart.",
         ));
     }
-    let done = store.write(store.deadline(), work).await;
-    let done = done.map_err(|error| context.store_failed(&error))?;
+    let doing = actix_web::rt::spawn(async move {
+        let done = store.write(store.deadline(), work).await;
+        deed.note(&done);
+        done
+    });
+    let done = doing.await.map_err(|_| Problem::bug(false))?;
+    let done = done.map_err(|error| failed(context, &error))?;
     let done = done.map_err(refused)?;
     context.gateway.until_known(done.revision()).await;
     Ok(done)
+}
+
+/// Whether a change may have been made all the same.
+fn is_uncertain(error: &StoreError) -> bool {
+    matches!(error, StoreError::Busy | StoreError::Gone(_))
+}
+
+/// The refusal for a change that the store has not confirmed. A client that repeats it by itself
+/// might replace a secret that nobody has seen.
+fn failed(context: &Context, error: &StoreError) -> ApiError {
+    let refusal = context.store_failed(error);
+    if !is_uncertain(error) {
+        return refusal;
+    }
+    ApiError::from(Problem {
+        source: Source::Gateway,
+        should_retry: Some(false),
+        ..Problem::new(
+            ProblemKind::Unavailable,
+            "store_unavailable",
+            "The store has not confirmed the change, which may have been made all the same. Look at \
+             what is there before you repeat it.",
+        )
+    })
 }
 
 /// Something with the number of its last change.
@@ -85,12 +154,6 @@ pub(super) fn answer(shown: &Json, revision: i64) -> HttpResponse {
     response.json(shown)
 }
 
-/// A line of the log for something that was done.
-pub(super) fn note(operator: &Operator, action: &str, object: &str, revision: i64) {
-    let operator = operator.name.as_str();
-    tracing::info!(operator, action, object, revision, "administered");
-}
-
 /// A name out of a path, if it can be one.
 ///
 /// # Errors
@@ -129,6 +192,7 @@ fn refused(refusal: Refusal) -> ApiError {
             ApiError::refusal(ProblemKind::NotFound, "not_found", message)
         }
         Refusal::Taken(_) => conflict("already_exists", message),
+        Refusal::InUse(_) => conflict("secret_in_use", message),
         Refusal::Stale(revision) => ApiError::refusal(
             ProblemKind::Stale,
             "revision_mismatch",

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value as Json, json};
 
-use super::desk::{answer, condition, conflict, managed_by_file, named, note, unknown, write};
+use super::desk::{answer, condition, conflict, managed_by_file, named, unknown, write};
 use super::door::{Operator, enter};
 use super::pages;
 use crate::access::roster::{StoredKey, place_in_file, shown_file_key, stands_in_file};
@@ -136,12 +136,12 @@ pub(super) async fn add(
         return Err(conflict("managed_by_file", sentence));
     }
     let condition = condition(request, context)?;
-    let stored = write(context, async move |transaction| {
+    let name = fields.get("name").and_then(Json::as_str);
+    let deed = operator.deed("keys.create", name.unwrap_or_default());
+    write(context, deed, async move |transaction| {
         tables::add_key(transaction, fields, &secret, &condition).await
     })
-    .await?;
-    note(operator, "keys.create", &stored.key.name, stored.revision);
-    Ok(stored)
+    .await
 }
 
 /// The key of this name, if it has this hash and was not taken back.
@@ -200,7 +200,8 @@ pub(super) async fn revoke(
 /// still.
 ///
 /// # Errors
-/// As [`change`].
+/// As [`change`]; 409 where that would end the secret from before an earlier rotation, unless
+/// `grace_seconds` is 0 or `end_previous` true.
 pub(super) async fn rotate(
     request: HttpRequest,
     name: Path<String>,
@@ -217,10 +218,19 @@ pub(super) async fn rotate(
         let message = "Invalid 'grace_seconds': it takes whole seconds, up to a year.";
         invalid("grace_seconds", message)
     })?;
+    let ends_previous = match fields.get("end_previous") {
+        None | Some(Json::Null) => false,
+        Some(Json::Bool(given)) => *given,
+        Some(_) => {
+            let message = "Invalid 'end_previous': it takes true or false.";
+            return Err(invalid("end_previous", message));
+        }
+    };
     let plain = secret::draw().ok_or_else(|| Problem::bug(false))?;
     let edit = Edit::Rotate {
         secret: Secret::of(plain.expose_secret()),
         grace: SignedDuration::from_secs(grace),
+        ends_previous,
     };
     let stored = edited(&request, &context, &operator, &name, edit, "keys.rotate").await?;
     let mut shown = stored.shown();
@@ -240,19 +250,18 @@ pub(super) async fn edited(
     operator: &Operator,
     name: &str,
     edit: Edit,
-    action: &str,
+    action: &'static str,
 ) -> Result<StoredKey, ApiError> {
     let name = named("key", name)?.to_owned();
     if let Some(place) = place_in_file(&context.snapshot.config, &name) {
         return Err(managed_by_file("key", &name, &place));
     }
     let condition = condition(request, context)?;
-    let stored = write(context, async move |transaction| {
+    let deed = operator.deed(action, &name);
+    write(context, deed, async move |transaction| {
         tables::edit_key(transaction, &name, edit, &condition).await
     })
-    .await?;
-    note(operator, action, &stored.key.name, stored.revision);
-    Ok(stored)
+    .await
 }
 
 pub(super) fn invalid(parameter: &str, message: &str) -> ApiError {

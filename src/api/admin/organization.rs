@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value as Json, json};
 
-use super::desk::{conflict, managed_by_file, unknown};
+use super::desk::{conflict, unknown};
 use super::door::enter;
 use super::keys::{add, edited, invalid};
 use super::projects::changed;
@@ -17,11 +17,10 @@ use crate::access::Roster;
 use crate::access::roster::StoredProject;
 use crate::access::secret::{self, Secret};
 use crate::accounts::books;
-use crate::accounts::keys::{Edit, ProjectChange};
+use crate::accounts::keys::{Edit, ProjectChange, is_spend_limit};
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::extract;
-use crate::budget::{Period, Terms, Unit};
 use crate::config::{AdminScope, Key, Project};
 use crate::translate::problem::Problem;
 
@@ -467,12 +466,6 @@ async fn change_rate_limit(
     Ok(HttpResponse::Ok().json(shown_limits(&stored.project)))
 }
 
-/// Whether a budget is what OpenAI calls a spend limit.
-fn is_spend_limit(terms: &Terms) -> bool {
-    let is_plain = !terms.is_soft && !terms.only_premium && terms.zone.name() == "UTC";
-    is_plain && terms.unit == Unit::Dollars && terms.period == Period::Month
-}
-
 async fn shown_spend_limit(context: &Context, project: &Project) -> Result<Json, ApiError> {
     let terms = project.budgets.iter().find(|terms| is_spend_limit(terms));
     let terms = terms.ok_or_else(|| unknown("spend limit"))?;
@@ -557,23 +550,11 @@ async fn put_spend_limit(
 ) -> Result<StoredProject, ApiError> {
     let operator = enter(request, context, AdminScope::Keys)?;
     let roster = context.gateway.roster();
-    let stored = match Found::of(context, &roster, name)? {
-        Found::Stored(stored) => stored,
-        Found::File(project) => return Err(managed_by_file("project", name, &project.origin)),
-        Found::Default => {
-            let message = "The default project has no limits. Make a project.";
-            return Err(conflict("no_project", message));
-        }
-    };
-    let others = stored
-        .project
-        .budgets
-        .iter()
-        .filter(|terms| !is_spend_limit(terms));
-    let budgets: Vec<String> = others.map(ToString::to_string).chain(terms).collect();
-    let mut fields = Map::new();
-    fields.insert("budgets".to_owned(), json!(budgets));
-    let change = ProjectChange::Fields(fields);
+    if matches!(Found::of(context, &roster, name)?, Found::Default) {
+        let message = "The default project has no limits. Make a project.";
+        return Err(conflict("no_project", message));
+    }
+    let change = ProjectChange::SpendLimit(terms);
     changed(request, context, &operator, name, change, "projects.change").await
 }
 

@@ -6,7 +6,7 @@ use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value as Json;
 
-use super::desk::{answer, condition, managed_by_file, named, note, unknown, write};
+use super::desk::{answer, condition, managed_by_file, named, unknown, write};
 use super::door::{Operator, enter};
 use super::keys::invalid;
 use super::pages;
@@ -141,7 +141,7 @@ pub(super) async fn changed(
     operator: &Operator,
     name: &str,
     change: ProjectChange,
-    action: &str,
+    action: &'static str,
 ) -> Result<StoredProject, ApiError> {
     let name = match &change {
         // What is wrong with a new name is told in full.
@@ -153,10 +153,9 @@ pub(super) async fn changed(
         return Err(managed_by_file("project", name, &project.origin));
     }
     let (name, condition) = (name.to_owned(), condition(request, context)?);
-    let stored = write(context, async move |transaction| {
+    let deed = operator.deed(action, &name);
+    write(context, deed, async move |transaction| {
         tables::put_project(transaction, &name, change, &condition).await
     })
-    .await?;
-    note(operator, action, &stored.project.name, stored.revision);
-    Ok(stored)
+    .await
 }

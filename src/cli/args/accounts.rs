@@ -61,6 +61,9 @@ pub enum KeysCommand {
         /// How long the old secret is still taken: 24h, 7d; 0s for not at all
         #[arg(long, value_name = "TIME", default_value = "24h")]
         grace: String,
+        /// Rotate although an older secret is still taken, which ends now
+        #[arg(long)]
+        end_previous: bool,
         #[command(flatten)]
         secret: SecretArgs,
         #[command(flatten)]

@@ -205,6 +205,88 @@ fn whoever_brings_a_hash_may_repeat_himself_and_lists_have_pages() {
 }
 
 #[test]
+fn a_second_rotation_does_not_end_the_secret_that_clients_use_unasked() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = served(&fal, &folder, "");
+    let made = ask(&gateway, "POST", "/admin/v1/keys", &json!({"name": "ci"})).json();
+    let first = made["secret"].as_str().unwrap();
+    let rotate = |fields: Value| ask(&gateway, "POST", "/admin/v1/keys/ci/rotate", &fields);
+    assert_eq!(rotate(json!({"grace_seconds": 3600})).status, 200);
+    for fields in [
+        json!({}),
+        json!({"grace_seconds": 60, "end_previous": false}),
+    ] {
+        let again = rotate(fields);
+        assert_eq!(
+            (again.status, again.header("x-should-retry")),
+            (409, Some("false"))
+        );
+        assert_eq!(again.error()["code"], "secret_in_use");
+    }
+    assert_eq!(rotate(json!({"end_previous": "yes"})).status, 400);
+    assert_eq!(chat(&gateway, first), 200);
+    let second = rotate(json!({"end_previous": true})).json();
+    let second = second["secret"].as_str().unwrap();
+    assert_eq!((chat(&gateway, first), chat(&gateway, second)), (401, 200));
+    assert_eq!(rotate(json!({"grace_seconds": 0})).status, 200);
+    assert_eq!(chat(&gateway, second), 401);
+    assert_eq!(rotate(json!({})).status, 200, "nothing ends by that");
+}
+
+#[test]
+fn pages_of_budgets_lack_none() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = served(&fal, &folder, "");
+    // In the order of owners `a` comes first, and in that of ids the last of these.
+    for name in ["a", "a-b", "a.c"] {
+        let fields = json!({"name": name, "budgets": ["5 requests/total"]});
+        let made = ask(&gateway, "POST", "/admin/v1/keys", &fields).json();
+        assert_eq!(chat(&gateway, made["secret"].as_str().unwrap()), 200);
+    }
+    until("all are in the books", || {
+        let all = get(&gateway, "/admin/v1/budgets");
+        (all["data"].as_array()?.len() == 3).then_some(())
+    });
+    let (mut after, mut owners) = (String::new(), Vec::new());
+    loop {
+        let page = get(
+            &gateway,
+            &format!("/admin/v1/budgets?limit=1&after={after}"),
+        );
+        owners.push(page["data"][0]["owner"].as_str().unwrap().to_owned());
+        after = page["last_id"].as_str().unwrap().to_owned();
+        if page["has_more"] == false {
+            break;
+        }
+    }
+    assert_eq!(owners, ["key/a-b", "key/a.c", "key/a"]);
+}
+
+#[test]
+fn a_spend_limit_leaves_budgets_alone_that_another_gateway_has_just_set() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let (one, other) = (served(&fal, &folder, ""), served(&fal, &folder, ""));
+    let (own, path) = (
+        "/admin/v1/projects/web",
+        "/v1/organization/projects/web/spend_limit",
+    );
+    let made = ask(&one, "POST", "/admin/v1/projects", &json!({"name": "web"}));
+    assert_eq!(made.status, 200);
+    until("the other knows the project", || {
+        (ask(&other, "GET", own, &Value::Null).status == 200).then_some(())
+    });
+    for count in 1..=5 {
+        let budget = format!("{count} requests/total");
+        let set = ask(&one, "PATCH", own, &json!({"budgets": [budget]}));
+        assert_eq!(set.status, 200, "{}", set.text());
+        let limit = ask(&other, "POST", path, &json!({"threshold_amount": 1250}));
+        assert_eq!(limit.status, 200, "{}", limit.text());
+        let budgets = get(&other, own)["budgets"].clone();
+        assert_eq!(budgets, json!([budget, "12.5 usd/month"]));
+    }
+}
+
+#[test]
 fn nobody_comes_in_who_is_no_operator() {
     let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
     let gateway = served(&fal, &folder, "");
@@ -391,6 +473,43 @@ fn openais_organisation_is_the_projects_and_keys_that_there_are() {
         "archived"
     );
     assert_eq!(get(&gateway, base)["data"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_bucket_of_usage_is_whole_or_on_the_next_page() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = setup(&fal, &folder, "").set("store.timeout", "30s").start();
+    let store = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    let day = 86_400;
+    let (first, second) = (20_000 * day, 20_001 * day);
+    for (start, keys) in [(first, 10), (second, 50_001)] {
+        store
+            .execute_batch(&format!(
+                "insert into usage_hour with recursive counted (n) as \
+                 (select 1 union all select n + 1 from counted where n < {keys}) \
+                 select {start}000, 'key-' || n, '', 'm', 'any-llm', 'chat', 0, \
+                 1, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1000, 0, 5 from counted"
+            ))
+            .unwrap();
+    }
+    let end = second + day;
+    let usage = |start: i64, rest: &str| {
+        let path = "/v1/organization/usage/completions";
+        let path = format!("{path}?start_time={start}&end_time={end}{rest}");
+        ask(&gateway, "GET", &path, &Value::Null)
+    };
+    let page = usage(first, "&group_by=api_key_id").json();
+    assert_eq!(page["data"].as_array().unwrap().len(), 1);
+    assert_eq!(page["data"][0]["results"].as_array().unwrap().len(), 10);
+    assert_eq!(page["has_more"], true);
+    assert_eq!(page["next_page"], second.to_string());
+    let too_much = usage(first, &format!("&group_by=api_key_id&page={second}"));
+    assert_eq!(too_much.status, 400);
+    assert_eq!(too_much.error()["param"], "group_by");
+    let all = usage(first, "").json();
+    let counted = |at: usize| all["data"][at]["results"][0]["num_model_requests"].clone();
+    assert_eq!((counted(0), counted(1)), (json!(10), json!(50_001)));
+    assert_eq!(all["has_more"], false);
 }
 
 fn jiff_now() -> i64 {

@@ -135,6 +135,9 @@ fn a_key_holds_everywhere_soon_and_so_does_its_end() {
         let next = shared.command("keys rotate ci --grace 1h");
         soon(&both, next.trim(), "200");
         soon(&both, &key, "200");
+        let again = shared.refused("", &["keys", "rotate", "ci"]);
+        assert!(again.contains("--end-previous"), "{again}");
+        soon(&both, &key, "200");
         let last = shared.command("keys rotate ci --grace 0s");
         soon(&both, last.trim(), "200");
         soon(&both, &key, UNKNOWN);
@@ -376,4 +379,96 @@ fn a_row_that_cannot_be_read_opens_nothing() {
         .unwrap();
     soon(&[&gateway], &bad, UNKNOWN);
     assert_eq!(ask(&gateway, &good).status, 200);
+    // It can be taken back all the same, and stays so once a later version reads it.
+    let revoked: Value = serde_json::from_str(&shared.command("keys revoke bad")).unwrap();
+    assert!(revoked["revoked_at"].is_string(), "{revoked}");
+    store
+        .execute_batch(
+            "begin immediate; update access_change set number = number + 1; \
+             update access_key set definition = '{\"name\":\"bad\"}', \
+             revision = (select number from access_change) where name = 'bad'; commit;",
+        )
+        .unwrap();
+    let shown: Value = serde_json::from_str(&shared.command("keys show bad")).unwrap();
+    assert_eq!(shown["revoked_at"], revoked["revoked_at"]);
+    assert_eq!(ask(&gateway, &bad).status, 401);
+}
+
+#[test]
+fn a_key_is_closed_by_whoever_does_not_know_its_project() {
+    let shared = Shared::each().remove(0);
+    let file = "[[projects]]\nname = \"web\"\n";
+    for name in ["ci", "dev"] {
+        let words = ["keys", "new", "--name", name, "--project", "web"];
+        let made = shared.command_with(file, &words);
+        assert!(made.status.success(), "{made:?}");
+    }
+    let refused = shared.refused("", &["keys", "limit", "ci", "--rpm", "5"]);
+    assert!(refused.contains("the project `web`"), "{refused}");
+    let shown = |words: &str| serde_json::from_str::<Value>(&shared.command(words)).unwrap();
+    assert_eq!(shown("keys disable ci")["disabled"], true);
+    let refused = shared.refused("", &["keys", "enable", "ci"]);
+    assert!(refused.contains("the project `web`"), "{refused}");
+    for name in ["ci", "dev"] {
+        let revoked = shown(&format!("keys revoke {name}"));
+        assert!(revoked["revoked_at"].is_string(), "{revoked}");
+    }
+}
+
+#[test]
+fn many_keys_are_taken_up_at_the_start() {
+    let shared = Shared::each().remove(0);
+    let key = shared.key("ci", "");
+    let Place::File(path) = &shared.place else {
+        unreachable!("the first one is a file");
+    };
+    let store = rusqlite::Connection::open(path).unwrap();
+    store
+        .execute_batch(
+            "begin immediate; update access_change set number = number + 1; \
+             insert into access_key (name, definition, hash, hint, created_at, revision) \
+             with recursive counted (n) as \
+             (select 1 union all select n + 1 from counted where n < 20000) \
+             select 'many-' || n, '{\"name\":\"many-' || n || '\"}', randomblob(32), 'hint', 0, \
+             (select number from access_change) from counted; commit;",
+        )
+        .unwrap();
+    let fal = Emulated::start();
+    let gateway = shared.gateway(&fal);
+    until("the key opens", || {
+        (ask(&gateway, &key).status == 200).then_some(())
+    });
+    assert_eq!(ask(&gateway, "other").status, 401);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_server_that_takes_nothing_more_is_still_read() {
+    let shared = Shared::each().remove(1);
+    let (fal, key) = (Emulated::start(), shared.key("ci", ""));
+    let gateway = shared
+        .put(fal.setup())
+        .set("auth.max_staleness", "2s")
+        .start();
+    soon(&[&gateway], &key, "200");
+    let store = shared.place.open();
+    for sql in [
+        "create function no_room() returns trigger language plpgsql as \
+         $$ begin raise exception 'no room' using errcode = '53100'; end $$",
+        "create trigger no_room before insert or update on gateway execute function no_room()",
+    ] {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let done = store.write(deadline, async move |transaction| {
+            transaction.execute(sql, &[]).await
+        });
+        super::run(done).unwrap();
+    }
+    // For longer than keys are taken without word of them.
+    let begun = Instant::now();
+    until("the time is over", || {
+        assert_eq!(ask(&gateway, &key).status, 200);
+        (begun.elapsed() > Duration::from_secs(4)).then_some(())
+    });
+    shared.command("keys revoke ci");
+    soon(&[&gateway], &key, UNKNOWN);
 }
