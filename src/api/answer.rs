@@ -33,6 +33,7 @@ use super::snapshot::{Snapshot, preference};
 use super::state::{self, Keeper, Recalled};
 use crate::access::purses::Allowance;
 use crate::config::Scope;
+use crate::engine::price::dearest_call;
 use crate::engine::{self, Audience, Engine, Grant, Order, Run};
 use crate::observe::calls::Payer;
 use crate::observe::record::Record;
@@ -128,6 +129,7 @@ async fn answer<F: Face>(
     let hold = past.hold(context, &caller, face.is_kept()).await?;
     let grant = grant(request, context, &caller, &order, &plan).await?;
     if face.is_background() {
+        let price = (dearest_call(&order, &plan), plan.reading.prompt_tokens);
         let beginning = Beginning {
             context: context.clone(),
             headers: request.headers().clone(),
@@ -135,6 +137,7 @@ async fn answer<F: Face>(
             notes: plan.notes,
             grant,
             repeat,
+            price,
             past: Rc::clone(&past),
             memory: Rc::clone(&memory),
         };

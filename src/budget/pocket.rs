@@ -37,7 +37,7 @@ impl Pocket {
         is_there
     }
 
-    /// Takes it whether it is there or not, where a budget only counts.
+    /// Takes it whether it is there or not: where a budget only counts, and for calls that were made.
     pub fn take_anyway(&mut self, worst: Amount) {
         self.held += worst;
     }

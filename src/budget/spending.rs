@@ -1,5 +1,7 @@
 //! What a request may cost at most, and what it did cost, in everything that a budget can count.
 
+use serde::{Deserialize, Serialize};
+
 use super::amount::{Amount, Unit};
 use super::terms::Terms;
 
@@ -20,7 +22,7 @@ pub struct Spending {
 }
 
 /// What a call may cost at most.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct CallPrice {
     pub units: Amount,
     pub dollars: Amount,

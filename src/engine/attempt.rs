@@ -45,7 +45,7 @@ pub trait Carrier {
     /// or with what keeps it from coming.
     fn carry<'c>(&'c self, call: Call<'c>) -> LocalBoxFuture<'c, Result<Answer, UpstreamError>>;
 
-    /// Whether somebody else goes on with the request, and settles what it comes to.
+    /// Whether somebody else goes on with the request, and settles what all its calls come to.
     fn is_handed_over(&self) -> bool;
 }
 
@@ -326,6 +326,7 @@ impl Attempt {
         ledger.record().trace().ended(self.call);
         let carrier = self.shared.carrier.as_ref();
         if carrier.is_some_and(|carrier| carrier.is_handed_over()) {
+            ledger.hand_over();
             return;
         }
         let usage = self.usage();

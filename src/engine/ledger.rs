@@ -172,6 +172,13 @@ impl Ledger {
         self.set_usage(choice, usage);
     }
 
+    /// Forgets all calls: somebody else reads and settles them, those that have ended as well.
+    pub(super) fn hand_over(&self) {
+        self.ended.borrow_mut().clear();
+        self.usage.borrow_mut().fill(Usage::NOTHING);
+        self.billed.set(Billed::No);
+    }
+
     fn set_usage(&self, choice: usize, usage: Usage) {
         if let Some(kept) = self.usage.borrow_mut().get_mut(choice) {
             *kept = usage;

@@ -30,6 +30,18 @@ pub fn worst_case(order: &Order<'_, '_>, plan: &Plan<'_>) -> Spending {
     Spending::worst(others.chain([plan_price(plan)]), calls)
 }
 
+/// What one call of a request may cost at most, whichever of its models it goes to.
+pub fn dearest_call(order: &Order<'_, '_>, plan: &Plan<'_>) -> CallPrice {
+    let others = order.others.iter();
+    let others = others.map(|target: &Target<'_>| price(target.route.upstream, target.card, plan));
+    others.fold(plan_price(plan), |one, other| CallPrice {
+        units: one.units.max(other.units),
+        dollars: one.dollars.max(other.dollars),
+        tokens: one.tokens.max(other.tokens),
+        is_premium: one.is_premium || other.is_premium,
+    })
+}
+
 /// What a plan may cost at most.
 pub(super) fn plan_worst_case(plan: &Plan<'_>, settings: &Settings) -> Spending {
     Spending::worst([plan_price(plan)], most_calls(plan, settings))
@@ -80,7 +92,7 @@ fn price(upstream: UpstreamId, card: Option<&ModelInfo>, plan: &Plan<'_>) -> Cal
 
 /// What a call came to that is, or may be, paid for. Where it is not known what it cost, it is taken
 /// to have cost as much as it could.
-pub(super) fn spent(price: &CallPrice, cost: Option<Cost>, tokens: u64) -> Spending {
+pub fn spent(price: &CallPrice, cost: Option<Cost>, tokens: u64) -> Spending {
     let costs = match cost {
         Some(cost) => amounts(cost),
         None => Amounts {

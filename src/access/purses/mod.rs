@@ -174,6 +174,29 @@ impl Purses {
         Ok(allowance)
     }
 
+    /// Takes what calls may cost that were made already, whether it is there or not: it is on fal's
+    /// bill, and what is beyond a budget is counted as that.
+    pub fn take_anyway(&self, purses: &[Arc<Purse>], worst: &Spending) -> Allowance {
+        let at = self.now();
+        let take = |purse: &Arc<Purse>| {
+            let (start, amount) = purse.take_anyway(at, worst);
+            (Arc::clone(purse), start, amount)
+        };
+        Allowance {
+            at,
+            parts: purses.iter().map(take).collect(),
+        }
+    }
+
+    /// The budgets of these owners, such as `key/ci`.
+    pub fn of(&self, owners: &[String]) -> Vec<Arc<Purse>> {
+        let all = self.all();
+        let of = all
+            .values()
+            .filter(|purse| owners.iter().any(|owner| **owner == *purse.id.owner));
+        of.cloned().collect()
+    }
+
     /// What the store's clock shows, as far as that is known.
     pub fn now(&self) -> Timestamp {
         let clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);

@@ -150,6 +150,16 @@ impl Purse {
         Some((open.span.start, amount))
     }
 
+    /// The same, whether it is at hand or not.
+    pub(super) fn take_anyway(&self, now: Timestamp, worst: &Spending) -> (Timestamp, Amount) {
+        let mut state = self.state();
+        let amount = worst.counted_by(&state.terms);
+        let open = state.open(now);
+        open.pocket.take_anyway(amount);
+        open.used_at = Instant::now();
+        (open.span.start, amount)
+    }
+
     /// Takes more from a window for a request that has taken something of it before.
     pub(super) fn take_more(&self, start: Timestamp, taken: &mut Amount, worst: &Spending) -> bool {
         let mut state = self.state();

@@ -96,7 +96,7 @@ impl Carrier for QueueCarrier {
     }
 
     fn is_handed_over(&self) -> bool {
-        self.running.is_handed_over()
+        self.running.is_handed_over() && !self.gateway.store().is_in_memory()
     }
 }
 
@@ -113,10 +113,14 @@ impl QueueCarrier {
                 && made.model == call.model
         };
         let Some(at) = before.iter().position(is_same) else {
-            return match before.iter().any(|made| made.choice == choice) {
-                true => Err(self.fail(Trouble::Changed)),
-                false if !self.may_spend.get() => Err(self.fail(Trouble::Unaffordable)),
-                false => Ok(None),
+            return match before.iter().position(|made| made.choice == choice) {
+                Some(other) => {
+                    // Whoever gets this error settles it.
+                    let _ = before.remove(other);
+                    Err(self.fail(Trouble::Changed))
+                }
+                None if !self.may_spend.get() => Err(self.fail(Trouble::Unaffordable)),
+                None => Ok(None),
             };
         };
         let id = before.remove(at).request_id;

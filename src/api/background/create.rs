@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::terms::Terms;
 use super::work::{Job, work};
-use super::{LEASE, cancel_soon, made};
+use super::{LEASE, cancel_soon, made, unread};
 use crate::api::auth::Caller;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
@@ -20,6 +20,7 @@ use crate::api::repeated::RepeatKey;
 use crate::api::respond;
 use crate::api::scope;
 use crate::api::state::{Recalled, new_items};
+use crate::budget::spending::CallPrice;
 use crate::engine::Grant;
 use crate::store::StoreError;
 use crate::store::responses::{Begun, Cancelled, Kept, NewJob, NewResponse, Owner};
@@ -40,6 +41,8 @@ pub struct Beginning {
     pub notes: Notes,
     pub grant: Grant,
     pub repeat: Option<RepeatKey>,
+    /// What one call may cost at most, and the tokens of its prompt.
+    pub price: (CallPrice, u64),
     pub past: Rc<Recalled>,
     pub memory: Rc<MemoryPermit>,
 }
@@ -62,6 +65,7 @@ pub async fn create<F: Face>(
         notes,
         grant,
         repeat,
+        price,
         past,
         memory,
     } = beginning;
@@ -69,7 +73,7 @@ pub async fn create<F: Face>(
         .record_begun(&head)
         .ok_or_else(|| Problem::bug(false))?;
     let json = [begun.head.as_str(), &begun.tail].concat();
-    let terms = Terms::of(&caller, &headers, &head.request_id);
+    let terms = Terms::of(&caller, &headers, &head.request_id, price);
     let owner = context.owner(&caller).await?;
     let running = context.gateway.jobs.start(&head.id);
     let running = running.ok_or_else(scope::overloaded)?;
@@ -233,8 +237,12 @@ async fn call_off(
     {
         Cancelled::NoResponse => Ok(false),
         Cancelled::Before => Ok(true),
-        Cancelled::Now(calls) => {
+        Cancelled::Now { calls, unheld } => {
             context.gateway.jobs.leave(response);
+            let terms = unheld.and_then(|terms| serde_json::from_str(&terms).ok());
+            if let Some(terms) = terms {
+                unread::charge(context, &terms, &calls);
+            }
             cancel_soon(context, key, made(&calls));
             Ok(true)
         }

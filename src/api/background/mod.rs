@@ -4,12 +4,14 @@
 //! through fal's queue (`carrier`). The task does what a request does: it reads the body, plans, runs
 //! the plan, and keeps the answer (`work`). Whatever it asks of fal is written down first, so another
 //! gateway, or this one after a crash, does all of it again and finds its calls already made
-//! (`watch`). [`jobs`] are the tasks of this process.
+//! (`watch`). What nobody reads any more is charged all the same (`unread`). [`jobs`] are the tasks
+//! of this process.
 
 mod carrier;
 mod create;
 pub mod jobs;
 mod terms;
+mod unread;
 mod watch;
 mod work;
 

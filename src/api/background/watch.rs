@@ -142,9 +142,10 @@ async fn give_up(context: &Context, job: &kept::Job, problem: &Problem) {
         retention: context.snapshot.config.responses.retention,
     };
     // Where the store is away, the next look finds the job again.
-    let _ = responses
-        .finish(context.gateway.jobs.id(), &job.response, end)
-        .await;
+    let ended = responses.finish(context.gateway.jobs.id(), &job.response, end);
+    if let (Ok(true), Ok(terms)) = (ended.await, serde_json::from_str(&job.terms)) {
+        super::unread::charge(context, &terms, &job.submissions);
+    }
 }
 
 /// Leaves all jobs of this process to others, and waits a moment for the calls that are on their way

@@ -13,12 +13,11 @@ use actix_web::web::Bytes;
 use futures::FutureExt;
 use tokio::time::{Instant, sleep};
 
-use super::cancel_calls;
 use super::carrier::{QueueCarrier, Told, Trouble};
 use super::create::until;
 use super::jobs::Running;
 use super::terms::Terms;
-use crate::access::purses::Allowance;
+use super::{cancel_calls, made, unread};
 use crate::api::answer::{Wish, head, payer, record_model, reporter};
 use crate::api::auth::Caller;
 use crate::api::context::Context;
@@ -120,7 +119,7 @@ pub(super) async fn work<F: Face>(mut job: Job) {
             record.status(200);
             record.complete();
             if running.is_handed_over() && carrier.gateway.store().is_in_memory() {
-                // There is nobody who could go on with it.
+                // There is nobody who could go on with it, or settle it.
                 let open = carrier.open.take();
                 cancel_calls(&carrier.fal, &carrier.key, &open).await;
             }
@@ -143,8 +142,10 @@ pub(super) async fn work<F: Face>(mut job: Job) {
     record.status(200);
     record.complete();
     drop(record);
+    let before = carrier.before.take();
+    unread::charge(&job.context, &job.terms, &before);
     if outcome.is_err() {
-        let open = carrier.open.take();
+        let open = [carrier.open.take(), made(&before)].concat();
         cancel_calls(&carrier.fal, &carrier.key, &open).await;
     }
     match (outcome, carrier.told.take()) {
@@ -249,8 +250,8 @@ fn engine(engine: &Engine, secret: Secret, deadline: Instant) -> Engine {
 }
 
 /// Takes from the budgets what a job may cost that another process has begun. Its limits by the minute
-/// were taken then. Where a budget has too little left, the calls that were made are still read, since
-/// they are paid for, and none is added.
+/// were taken then. Where a budget has too little left, or nobody can tell, the calls that were made are
+/// still read and charged, since they are paid for, and none is added.
 async fn take_again(
     job: &Job,
     order: &Order<'_, '_>,
@@ -262,10 +263,11 @@ async fn take_again(
     let purses = job.caller.key.as_ref().map(|key| key.purses());
     if let Some(purses) = purses.filter(|purses| !purses.is_empty()) {
         let worst = price::worst_case(order, plan);
-        allowance = gateway.purses().admit(purses, &worst).await.ok();
-        carrier.may_spend.set(allowance.is_some());
+        let admitted = gateway.purses().admit(purses, &worst).await;
+        carrier.may_spend.set(admitted.is_ok());
+        allowance = Some(admitted.unwrap_or_else(|_| gateway.purses().take_anyway(purses, &worst)));
     }
-    let at = allowance.as_ref().map(Allowance::at);
+    let at = allowance.as_ref().map(|allowance| allowance.at());
     Grant {
         hold: None,
         since: gateway.since,

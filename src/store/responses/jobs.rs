@@ -91,8 +91,13 @@ pub struct End {
 /// What came of a cancellation.
 #[derive(Clone, Debug)]
 pub enum Cancelled {
-    /// It was being made, and is not any more; this is what fal was asked for it.
-    Now(Vec<Submission>),
+    /// It was being made, and is not any more.
+    Now {
+        /// What fal was asked for it.
+        calls: Vec<Submission>,
+        /// The terms of its job where that was left to whoever would take it.
+        unheld: Option<String>,
+    },
     /// It had ended before.
     Before,
     NoResponse,
@@ -314,9 +319,9 @@ impl Responses {
                 return Ok(Cancelled::NoResponse);
             };
             let take = "delete from job where response = $1 and owner = $2 \
-                        returning owner, thread, bytes";
+                        returning owner, thread, bytes, lease_by, terms";
             let values = [(&response).into(), (&owner).into()];
-            let Some(row) = transaction.first(take, &values).await? else {
+            let Some(mut row) = transaction.first(take, &values).await? else {
                 return Ok(Cancelled::Before);
             };
             let calls = calls(transaction, &response).await?;
@@ -329,8 +334,10 @@ impl Responses {
                 output: Vec::new(),
                 retention,
             };
+            let is_held = !row.text(3)?.is_empty();
+            let unheld = (!is_held).then(|| row.text(4)).transpose()?;
             close(transaction, row, &response, &end, most).await?;
-            Ok(Cancelled::Now(calls))
+            Ok(Cancelled::Now { calls, unheld })
         };
         self.database.write(deadline, write).await
     }

@@ -55,7 +55,7 @@ fn asked(fal: &Emulated, method: &str) -> Vec<String> {
         .collect()
 }
 
-fn cancellations(fal: &Emulated) -> usize {
+pub(super) fn cancellations(fal: &Emulated) -> usize {
     let asked = asked(fal, "PUT");
     asked
         .iter()
@@ -305,10 +305,59 @@ fn a_response_that_could_never_be_read_is_not_begun() {
         assert_eq!(refused.status, 400, "{}", refused.text());
         assert_eq!(refused.error()["param"], field);
     }
+    let made = gateway.call(
+        &Call::new("POST", "/v1/conversations")
+            .header("content-type", "application/json")
+            .body("{}"),
+    );
+    let conversation = id(&made.json());
+    for value in [json!(conversation), json!({"id": conversation})] {
+        let mut body = background("Hello");
+        body["conversation"] = value;
+        let refused = gateway.call(&post(&body));
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert_eq!(refused.error()["param"], "conversation");
+    }
+    let items = gateway.get(&format!("/v1/conversations/{conversation}/items"));
+    assert_eq!(items.json()["data"], json!([]));
     let gateway = fal.setup().set("responses.store", "false").start();
     let refused = gateway.call(&post(&background("Hello")));
     assert_eq!(refused.error()["param"], "background");
     assert_eq!(fal.count(), 0);
+}
+
+#[test]
+fn a_response_with_an_idempotency_key_is_begun_once() {
+    on_each(|fal, gateway| {
+        let keyed = |key: &str, input: &str| {
+            gateway.call(&post(&background(input)).header("idempotency-key", key))
+        };
+        let first = keyed("one", "Hello /emulate latency:1s");
+        assert_eq!(first.status, 200, "{}", first.text());
+        let begun = id(&first.json());
+        let again = keyed("one", "Hello /emulate latency:1s");
+        assert_eq!(again.text(), first.text());
+        assert_eq!(again.header("x-gateway-replayed"), Some("answer"));
+        assert_eq!(ended(gateway, &begun)["status"], "completed");
+        // What was told first is told again, also when there is more to tell.
+        assert_eq!(
+            keyed("one", "Hello /emulate latency:1s").text(),
+            first.text()
+        );
+        let other = keyed("one", "Hello");
+        assert_eq!(
+            other.verdict(),
+            "422 invalid_request_error idempotency_mismatch"
+        );
+        assert_eq!(submissions(fal).len(), 1);
+        // What fal refused at once cost nothing and is tried again.
+        for tries in 2..4 {
+            let refused = keyed("two", "Hello /emulate error:auth");
+            assert!(refused.status >= 400, "{}", refused.text());
+            assert_eq!(refused.header("x-gateway-replayed"), None);
+            assert_eq!(submissions(fal).len(), tries);
+        }
+    });
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{Place, places};
 use crate::support::{Answer, Call, Emulated, Process, Raw, ScriptedUpstream, Setup, Step, until};
 
 /// Places that outlive a process.
-fn lasting() -> (tempfile::TempDir, Vec<Place>) {
+pub(super) fn lasting() -> (tempfile::TempDir, Vec<Place>) {
     let (folder, mut places) = places();
     places.retain(|place| !matches!(place, Place::Memory));
     (folder, places)

@@ -20,7 +20,7 @@ use crate::support::{Answer, Call, Emulated, Setup, TestGateway, question, until
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
-fn soon() -> Instant {
+pub(super) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
@@ -64,7 +64,7 @@ fn batch(number: i64, first_row: i64, calls: Vec<Ended>) -> Arc<Batch> {
     })
 }
 
-fn rows(database: &Database) -> Vec<StoredCall> {
+pub(super) fn rows(database: &Database) -> Vec<StoredCall> {
     let ledger = Ledger::new(database.clone());
     let from = RowPlace::default();
     let read = ledger.rows(&from, i64::MAX, 10_000, soon());

@@ -6,6 +6,7 @@ mod conversations;
 mod engines;
 mod files;
 mod guide;
+mod handed_over;
 mod idempotency;
 mod keys;
 mod killed;
