@@ -299,7 +299,8 @@ impl Ended {
             payer,
             face: record.route(),
             kind,
-            is_known_model: self.planned.is_known_model || is_billed,
+            // A call that may have been paid for proves nothing: its caller may have hung up on purpose.
+            is_known_model: self.planned.is_known_model || self.billed == Billed::Yes,
             model: self.model,
             upstream: self.upstream,
             tokens: Tokens {
