@@ -179,24 +179,30 @@ async fn add_sums(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), St
         tokens_reasoning = usage_hour.tokens_reasoning + excluded.tokens_reasoning, \
         units = usage_hour.units + excluded.units, dollars = usage_hour.dollars + excluded.dollars, \
         duration_ms = usage_hour.duration_ms + excluded.duration_ms";
-    for (group, Totals(totals)) in &sums {
-        let names = [
-            group.hour.into(),
-            group.key.into(),
-            group.project.into(),
-            group.model.into(),
-            group.upstream.into(),
-            group.face.into(),
-            group.premium.into(),
-        ];
-        let totals = totals.iter().map(|total| Value::Integer(*total));
-        let values: Vec<Value<'_>> = names.into_iter().chain(totals).collect();
-        transaction.execute(sql, &values).await?;
-    }
-    Ok(())
+    let rows: Vec<[Value<'_>; 21]> = sums
+        .iter()
+        .map(|(group, totals)| group.row(totals))
+        .collect();
+    transaction.execute_each(sql, &rows).await
 }
 
 impl<'c> Group<'c> {
+    /// With its sums, in the order of the columns.
+    fn row(&self, Totals(totals): &Totals) -> [Value<'c>; 21] {
+        let names: [Value<'c>; 7] = [
+            self.hour.into(),
+            self.key.into(),
+            self.project.into(),
+            self.model.into(),
+            self.upstream.into(),
+            self.face.into(),
+            self.premium.into(),
+        ];
+        let totals = totals.map(Value::Integer);
+        let mut values = names.into_iter().chain(totals);
+        std::array::from_fn(|_| values.next().unwrap_or(Value::Null))
+    }
+
     fn of(call: &'c Call, model: &'c str) -> Self {
         let at = call.payer.at_ms;
         Self {
