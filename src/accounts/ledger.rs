@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Purses;
-use crate::observe::calls::CallQueue;
+use crate::observe::calls::{BATCH, CallQueue};
 use crate::observe::metrics::Metrics;
 use crate::store::ledger::{Batch, Ledger};
 use crate::store::{Database, StoreError};
@@ -83,7 +83,11 @@ impl LedgerWriter {
                 () = self.queue.is_full() => {}
                 () = sleep(LEDGER_EVERY) => {}
             }
-            self.write_all(PATIENCE).await;
+            // What is being written when the process ends is written again, and counted but once.
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.write_while(BATCH, PATIENCE) => {}
+            }
             if self.is_down {
                 tokio::select! {
                     () = stop.cancelled() => break,
@@ -94,8 +98,9 @@ impl LedgerWriter {
         self.finish().await;
     }
 
-    /// Writes what waits, until there is nothing left or the store fails.
-    async fn write_all(&mut self, patience: Duration) {
+    /// Writes a batch, and more as long as so many calls wait, until the store fails. What is less
+    /// than that waits for more, so that a busy gateway does not write every call by itself.
+    async fn write_while(&mut self, least: usize, patience: Duration) {
         loop {
             self.tell_of_lost();
             let Some(batch) = self.next() else { return };
@@ -106,6 +111,9 @@ impl LedgerWriter {
             match written {
                 Ok(()) => self.is_written(batch.calls.len()),
                 Err(error) => return self.is_refused(&batch, &error),
+            }
+            if self.queue.len() < least {
+                return;
             }
         }
     }
@@ -186,11 +194,11 @@ impl LedgerWriter {
         let deadline = Instant::now() + LAST_PATIENCE;
         while Instant::now() < deadline {
             let rest = deadline.saturating_duration_since(Instant::now());
-            let _ = timeout_at(deadline, self.write_all(rest)).await;
+            let _ = timeout_at(deadline, self.write_while(1, rest)).await;
             if self.pending.is_none() && self.queue.is_empty() {
                 return;
             }
-            sleep(PAUSE.min(rest)).await;
+            sleep_until(deadline.min(Instant::now() + PAUSE)).await;
         }
         let pending = self.pending.as_ref().map_or(0, |batch| batch.calls.len());
         let lost = pending.saturating_add(self.queue.len()) as u64;

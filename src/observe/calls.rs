@@ -153,7 +153,10 @@ impl CallQueue {
 
     /// Waits until a batch is full.
     pub async fn is_full(&self) {
-        self.full.notified().await;
+        // It may have been told of a batch that has been taken meanwhile.
+        while self.len() < BATCH {
+            self.full.notified().await;
+        }
     }
 
     /// Takes a batch out, the oldest calls first.
