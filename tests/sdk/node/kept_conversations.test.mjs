@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { Agent, OpenAIConversationsSession, OpenAIResponsesModel, run, setTracingDisabled, tool } from '@openai/agents';
 import { z } from 'zod';
 
-import { calls, newMarker } from './support/emulator.mjs';
+import { calls, newMarker, told } from './support/emulator.mjs';
 import { model } from './support/environment.mjs';
 
 setTracingDisabled(true);
@@ -43,7 +43,7 @@ test('a session remembers', async () => {
   assert.match(first.finalOutput, /sunny in Paris/);
   const second = await run(helper, 'echo hello again', { session });
   assert.equal(second.finalOutput, 'hello again');
-  const prompt = (await calls(marker)).at(-1).body.prompt;
+  const prompt = told((await calls(marker)).at(-1)).prompt;
   assert.match(prompt, /sunny in Paris/);
   assert.ok((await session.getItems()).length >= 5);
 });
@@ -53,5 +53,5 @@ test('a run goes on in a conversation', async () => {
   const { id: conversationId } = await client.conversations.create();
   await run(agent(marker), 'My name is Ada.', { conversationId });
   await run(agent(marker), 'echo hello', { conversationId });
-  assert.match((await calls(marker)).at(-1).body.prompt, /My name is Ada/);
+  assert.match(told((await calls(marker)).at(-1)).prompt, /My name is Ada/);
 });

@@ -35,7 +35,7 @@ def test_responses_in_a_conversation(client, emulator, marker, stream):
         response = client.responses.create(**request)
     assert response.output_text == "hello"
     assert response.conversation.id == conversation.id
-    assert marker in emulator.only_call(marker).body["prompt"]
+    assert marker in emulator.only_call(marker).prompt
     items = list(client.conversations.items.list(conversation.id, order="asc", limit=2))
     assert texts(items) == [f"My name is Ada. {marker}", "echo hello", "hello"]
     assert all(isinstance(item, Message) for item in items)
@@ -67,7 +67,7 @@ async def test_a_session_remembers(async_client, emulator, marker):
     assert "sunny in Paris" in first.final_output
     second = await Runner.run(agent, "echo hello again", session=session)
     assert second.final_output == "hello again"
-    prompt = emulator.calls(marker)[-1].body["prompt"]
+    prompt = emulator.calls(marker)[-1].prompt
     assert "sunny in Paris" in prompt
     kinds = [item["type"] for item in await session.get_items()]
     assert kinds[0] == "message" and {"function_call", "function_call_output"} <= set(kinds)
@@ -82,6 +82,6 @@ async def test_a_run_goes_on_in_a_conversation(async_client, emulator, marker):
     conversation = await async_client.conversations.create()
     await Runner.run(agent, "My name is Ada.", conversation_id=conversation.id)
     await Runner.run(agent, "echo hello", conversation_id=conversation.id)
-    assert "My name is Ada." in emulator.calls(marker)[-1].body["prompt"]
+    assert "My name is Ada." in emulator.calls(marker)[-1].prompt
     items = await async_client.conversations.items.list(conversation.id)
     assert len(items.data) == 4
