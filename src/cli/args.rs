@@ -526,7 +526,7 @@ mod tests {
 
     #[test]
     fn every_flag_that_the_settings_name_exists_and_arrives() {
-        let line = "fal-gateway serve --listen a --fal-url b --fal-rest-url d \
+        let line = "fal-gateway serve --listen a --fal-url b --fal-rest-url d --fal-queue-url h \
                     --fal-upstream c --fal-app e --open --log-level f --log-format g";
         let Command::Serve(serve) = Cli::parse_from(line.split_whitespace()).command else {
             unreachable!("serve was asked for");
