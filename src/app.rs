@@ -255,7 +255,7 @@ async fn keep_ledger_short(gateway: Arc<Gateway>) {
     if gateway.store().is_in_memory() {
         return;
     }
-    let (store, purses) = (gateway.store().clone(), Arc::clone(gateway.purses()));
+    let store = gateway.store().clone();
     let stop = gateway.stopping().announced.clone();
     let retention = || {
         let settings = &gateway.snapshot().config.ledger;
@@ -264,7 +264,7 @@ async fn keep_ledger_short(gateway: Arc<Gateway>) {
             sums: settings.keep_sums,
         }
     };
-    accounts::keep_ledger_short(store, purses, retention, stop).await;
+    accounts::keep_ledger_short(store, retention, stop).await;
 }
 
 /// A listener for the API, with the console or without it.

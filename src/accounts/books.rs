@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use super::tables::now_ms;
 use crate::budget::{Amount, Unit};
 use crate::store::{StoreError, Transaction};
 
@@ -31,7 +30,7 @@ pub struct Shown {
 /// # Errors
 /// See [`StoreError`].
 pub async fn windows(transaction: &Transaction<'_>, owner: &str) -> Result<Vec<Shown>, StoreError> {
-    let now = now_ms(transaction).await?;
+    let now = transaction.now_ms().await?;
     let sql = "select owner, budget, start_at, end_at, wanted, used, leased, beyond from budget_window \
                where ($1 = '' or owner = $1) and start_at <= $2 and (end_at is null or end_at > $2) \
                order by owner, budget limit $3";

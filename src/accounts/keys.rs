@@ -6,7 +6,6 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value as Json};
 
-use super::tables::now_ms;
 use crate::access::roster::{News, StoredKey, StoredProject};
 use crate::access::secret::Secret;
 use crate::budget::{Period, Terms, Unit};
@@ -149,7 +148,7 @@ pub async fn add_key(
     }
     let stored = StoredKey {
         hint: secret.hint.clone(),
-        created_at: now_ms(transaction).await?,
+        created_at: transaction.now_ms().await?,
         revoked_at: None,
         revision,
         key,
@@ -222,7 +221,7 @@ async fn change_key(
             "The key `{name}` is revoked, for good. Make another."
         ))));
     }
-    let now = now_ms(transaction).await?;
+    let now = transaction.now_ms().await?;
     if let Err(refusal) = change(&mut stored, now) {
         return Ok(Err(refusal));
     }
@@ -251,7 +250,7 @@ async fn revoke_key(
     }
     let (revoked_at, revision) = match row.optional_integer(2)? {
         Some(earlier) => (earlier, before),
-        None => (now_ms(transaction).await?, next),
+        None => (transaction.now_ms().await?, next),
     };
     let sql = "update access_key set revoked_at = $2, revision = $3 where name = $1";
     let values = [name.into(), revoked_at.into(), revision.into()];
@@ -310,7 +309,7 @@ pub async fn put_project(
 ) -> Outcome<StoredProject> {
     let revision = next(transaction).await?;
     let found = find_project(transaction, name).await?;
-    let now = now_ms(transaction).await?;
+    let now = transaction.now_ms().await?;
     let mut stored = match (found, &change) {
         (Some(_), ProjectChange::Add(_)) => {
             return Ok(Err(Refusal::Taken(format!(

@@ -7,11 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Purses;
 use crate::observe::calls::{BATCH, CallQueue};
 use crate::observe::metrics::Metrics;
 use crate::store::ledger::{Batch, Ledger};
@@ -213,18 +211,14 @@ impl LedgerWriter {
 /// Deletes what is too old, until the service stops. Several gateways may do so on one store.
 pub async fn keep_ledger_short(
     store: Database,
-    purses: Arc<Purses>,
     retention: impl Fn() -> Retention,
     stop: CancellationToken,
 ) {
     let ledger = Ledger::new(store);
     loop {
         loop {
-            // As the store's clock has it, which the rows go by.
-            let now = purses.now().as_millisecond();
             let Retention { rows, sums } = retention();
-            let sums = sums.map(|sums| before(now, sums));
-            match ledger.sweep(before(now, rows), sums, now).await {
+            match ledger.sweep(rows, sums).await {
                 Ok(true) => tokio::task::yield_now().await,
                 Ok(false) => break,
                 Err(error) => {
@@ -238,10 +232,4 @@ pub async fn keep_ledger_short(
             () = sleep(SWEEP) => {}
         }
     }
-}
-
-fn before(now: i64, span: Duration) -> i64 {
-    let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-    now.saturating_sub(span)
-        .max(Timestamp::UNIX_EPOCH.as_millisecond())
 }

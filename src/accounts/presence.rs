@@ -1,7 +1,8 @@
 //! What gateways on one store know of each other.
 
+use jiff::Timestamp;
+
 use super::keys::{self, UnreadNews};
-use super::tables::now_ms;
 use crate::store::{StoreError, Transaction};
 
 /// How recently a gateway was heard that counts as there, in milliseconds. On a file it says so less
@@ -20,7 +21,8 @@ pub struct Presence {
     pub state: String,
 }
 
-/// Says that a gateway is there, and gives what has changed in keys and projects since a number.
+/// Says that a gateway is there, and gives the time on the store's clock, and what has changed in keys
+/// and projects since a number.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -29,14 +31,17 @@ pub async fn beat(
     gateway: &str,
     state: &str,
     since: i64,
-) -> Result<Option<UnreadNews>, StoreError> {
-    let now = now_ms(transaction).await?;
+) -> Result<(Timestamp, Option<UnreadNews>), StoreError> {
+    let now = transaction.now_ms().await?;
     let seen = "insert into gateway (id, program, seen_at, state) values ($1, $2, $3, $4) \
                 on conflict (id) do update set seen_at = excluded.seen_at, state = excluded.state";
     let version = env!("CARGO_PKG_VERSION");
     let values = [gateway.into(), version.into(), now.into(), state.into()];
     transaction.execute(seen, &values).await?;
-    keys::news(transaction, since).await
+    let news = keys::news(transaction, since).await?;
+    let clock = Timestamp::from_millisecond(now);
+    let clock = clock.map_err(|error| StoreError::Failed(error.to_string()))?;
+    Ok((clock, news))
 }
 
 /// The gateways that are there.
@@ -44,7 +49,7 @@ pub async fn beat(
 /// # Errors
 /// See [`StoreError`].
 pub async fn present(transaction: &Transaction<'_>) -> Result<Vec<Presence>, StoreError> {
-    let now = now_ms(transaction).await?;
+    let now = transaction.now_ms().await?;
     let sql = "select id, program, seen_at, coalesce(state, '') from gateway \
                where seen_at > $1 order by id limit 1000";
     let rows = transaction.query(sql, &[(now - LIVE_MS).into()]).await?;

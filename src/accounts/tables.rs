@@ -53,7 +53,7 @@ pub(super) async fn report(
     gateway: &str,
     rows: &[Row],
 ) -> Result<(Timestamp, Vec<Entry>), StoreError> {
-    let now = now_ms(transaction).await?;
+    let now = transaction.now_ms().await?;
     let seen = "insert into gateway (id, program, seen_at) values ($1, $2, $3) \
                 on conflict (id) do update set seen_at = excluded.seen_at";
     let version = env!("CARGO_PKG_VERSION");
@@ -253,7 +253,7 @@ async fn keep_lease(
 /// # Errors
 /// See [`StoreError`].
 pub(super) async fn sweep(transaction: &Transaction<'_>) -> Result<usize, StoreError> {
-    let now = now_ms(transaction).await?;
+    let now = transaction.now_ms().await?;
     let sql = "select distinct owner, budget, start_at from budget_lease \
                where charged = 0 and expires_at < $1 order by owner, budget, start_at limit 16";
     let found = transaction.query(sql, &[now.into()]).await?;
@@ -328,7 +328,7 @@ async fn sweep_window(
 /// # Errors
 /// See [`StoreError`].
 pub(super) async fn tidy(transaction: &Transaction<'_>) -> Result<bool, StoreError> {
-    let now = now_ms(transaction).await?;
+    let now = transaction.now_ms().await?;
     let leases = "delete from budget_lease where (owner, budget, start_at, gateway) in \
                   (select owner, budget, start_at, gateway from budget_lease \
                   where charged = 1 and expires_at < $1 limit $2)";
@@ -349,15 +349,4 @@ pub(super) async fn tidy(transaction: &Transaction<'_>) -> Result<bool, StoreErr
         has_more |= i64::try_from(deleted).unwrap_or(i64::MAX) >= AT_ONCE;
     }
     Ok(has_more)
-}
-
-/// The time on the store's clock, in milliseconds since 1970.
-pub(super) async fn now_ms(transaction: &Transaction<'_>) -> Result<i64, StoreError> {
-    if !transaction.is_postgres() {
-        return Ok(Timestamp::now().as_millisecond());
-    }
-    let sql = "select cast(extract(epoch from clock_timestamp()) * 1000 as bigint)";
-    let row = transaction.first(sql, &[]).await?;
-    let row = row.ok_or_else(|| StoreError::Failed("the store has no clock".to_owned()))?;
-    row.integer(0)
 }

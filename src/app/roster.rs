@@ -105,7 +105,10 @@ impl Listener {
         };
         let deadline = Instant::now() + PATIENCE;
         let told = match self.gateway.store().write(deadline, beat).await {
-            Ok(news) => self.take(news, asked).await,
+            Ok((clock, news)) => {
+                self.gateway.purses().set_clock(clock);
+                self.take(news, asked).await
+            }
             Err(error) => Err(error),
         };
         let was_mute = std::mem::replace(&mut self.is_mute, told.is_err());

@@ -1,5 +1,7 @@
 //! How long the ledger is kept: what is older goes, in pieces.
 
+use std::time::Duration;
+
 use super::Ledger;
 use super::write::DAY;
 use crate::store::{StoreError, Transaction};
@@ -10,15 +12,18 @@ const AT_ONCE: i64 = 2000;
 const WRITERS: i64 = 7 * DAY;
 
 impl Ledger {
-    /// Deletes some of what is older than these times, which are milliseconds since 1970. Whether
-    /// there may be more of it. On PostgreSQL whole days of rows go at once, when all of a day is
-    /// over.
+    /// Deletes some of the rows, and of the sums where these are not kept for ever, that are older
+    /// than this by the store's clock. Whether there may be more of it. On PostgreSQL whole days of
+    /// rows go at once, when all of a day is over.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn sweep(&self, rows: i64, sums: Option<i64>, now: i64) -> Result<bool, StoreError> {
+    pub async fn sweep(&self, rows: Duration, sums: Option<Duration>) -> Result<bool, StoreError> {
         let deadline = self.database.deadline();
         let sweep = async move |transaction: &Transaction<'_>| {
+            // A gateway whose own clock is wrong may not delete what the others still keep.
+            let now = transaction.now_ms().await?;
+            let rows = before(now, rows);
             let writers = "delete from ledger_writer where seen_at < $1";
             transaction
                 .execute(writers, &[(now - WRITERS).into()])
@@ -28,12 +33,17 @@ impl Ledger {
                 false => delete_rows(transaction, rows).await?,
             };
             if let Some(sums) = sums {
-                has_more |= delete_sums(transaction, sums).await?;
+                has_more |= delete_sums(transaction, before(now, sums)).await?;
             }
             Ok(has_more)
         };
         self.database.write(deadline, sweep).await
     }
+}
+
+fn before(now: i64, span: Duration) -> i64 {
+    let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    now.saturating_sub(span).max(0)
 }
 
 async fn delete_rows(transaction: &Transaction<'_>, before: i64) -> Result<bool, StoreError> {

@@ -5,17 +5,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fal_gateway::accounts::{LEDGER_EVERY, LedgerWriter};
 use fal_gateway::config::KeyHash;
-use fal_gateway::observe::calls::{Call as Ended, CallKind, Payer, Tokens};
+use fal_gateway::observe::calls::{Call as Ended, CallKind, CallQueue, Payer, Tokens};
+use fal_gateway::observe::metrics::Metrics;
 use fal_gateway::store::ledger::{
     Batch, Dimension, Found, Ledger, Place as RowPlace, Report, Source, Span, StoredCall, Sums,
 };
 use fal_gateway::store::{Database, Transaction};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{Place, places, run};
-use crate::support::{Answer, Call, Emulated, Setup, TestGateway, question, until};
+use crate::support::{Answer, Call, Emulated, Process, Setup, TestGateway, question, until};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -242,12 +245,18 @@ fn what_is_too_old_goes_in_pieces_and_the_sums_stay() {
     for place in places {
         let database = place.open();
         let ledger = Ledger::new(database.clone());
+        // Some midnight by the store's clock, and how long ago the days after it began.
+        let now =
+            run(database.read(soon(), async |transaction| transaction.now_ms().await)).unwrap();
+        let first = (now.div_euclid(DAY) - 40) * DAY;
+        let age = |day: i64| Duration::from_millis((now - first - day * DAY).unsigned_abs());
         for day in 0..5 {
-            let calls = (0..1500).map(|_| ended(day * DAY + 7, "ci", "m", 1000, "yes"));
+            let at = first + day * DAY + HOUR;
+            let calls = (0..1500).map(|_| ended(at, "ci", "m", 1000, "yes"));
             write(&database, &batch(day + 1, day * 1500 + 1, calls.collect()));
         }
         let mut pieces = 1;
-        while run(ledger.sweep(3 * DAY, None, 5 * DAY)).unwrap() {
+        while run(ledger.sweep(age(3), None)).unwrap() {
             pieces += 1;
         }
         assert_eq!(
@@ -260,15 +269,15 @@ fn what_is_too_old_goes_in_pieces_and_the_sums_stay() {
         );
         assert_eq!(count(&database, "select count(*) from ledger"), 3000);
         assert_eq!(
-            report(&database, &[], &[(0, 9 * DAY)], Source::Hours)[0]
+            report(&database, &[], &[(0, first + 9 * DAY)], Source::Hours)[0]
                 .sums
                 .calls,
             7500
         );
-        while run(ledger.sweep(9 * DAY, Some(4 * DAY), 20 * DAY)).unwrap() {}
+        while run(ledger.sweep(age(9), Some(age(4)))).unwrap() {}
         assert_eq!(count(&database, "select count(*) from ledger"), 0);
         assert_eq!(
-            report(&database, &[], &[(0, 9 * DAY)], Source::Hours)[0]
+            report(&database, &[], &[(0, first + 9 * DAY)], Source::Hours)[0]
                 .sums
                 .calls,
             1500
@@ -412,6 +421,9 @@ fn the_ledger_agrees_with_what_fal_was_asked_and_with_the_budgets() {
     }
 }
 
+const WRITTEN: &str = "fal_gateway_ledger_rows_total{outcome=\"written\"}";
+const LOST: &str = "fal_gateway_ledger_rows_total{outcome=\"lost\"}";
+
 /// Whoever holds the file lets nobody write. Requests go on, and nothing is lost as long as there is
 /// room; beyond it the loss is counted.
 #[test]
@@ -420,24 +432,130 @@ fn while_the_store_fails_calls_wait_and_what_has_no_room_is_counted() {
     let place = Place::File(folder.path().join("store.sqlite"));
     let fal = Emulated::start();
     let setup = settings(&place, fal.setup(), "").set("ledger.max_waiting", "500");
-    let gateway = setup.start();
+    let gateway = setup
+        .set("limits.max_n", "60")
+        .set("limits.max_calls", "60")
+        .start();
     assert_eq!(gateway.ask(&question("hi", false)).status, 200);
-    let written = "fal_gateway_ledger_rows_total{outcome=\"written\"}";
-    gateway.until_metric(written, 1.0);
+    gateway.until_metric(WRITTEN, 1.0);
     let Place::File(path) = &place else { return };
     let other = rusqlite::Connection::open(path).unwrap();
     other.execute_batch("begin exclusive").unwrap();
+    let mut several = question("hi", false);
+    several["n"] = 60.into();
     for _ in 0..20 {
-        assert_eq!(gateway.ask(&question("hi", false)).status, 200);
+        assert_eq!(gateway.ask(&several).status, 200);
     }
-    assert_eq!(gateway.metric(written), 1.0);
+    assert_eq!(gateway.metric(WRITTEN), 1.0);
     other.execute_batch("rollback").unwrap();
-    gateway.until_metric(written, 21.0);
-    let lost = "fal_gateway_ledger_rows_total{outcome=\"lost\"}";
-    assert_eq!(gateway.metric(lost), 0.0);
-    until("all rows", || {
-        (rows(&place.open()).len() == 21).then_some(())
+    let lost = until("every call is written or counted as lost", || {
+        let (written, lost) = (gateway.metric(WRITTEN), gateway.metric(LOST));
+        (written + lost == 1201.0).then_some(lost)
     });
+    // As many wait as may, and at most a batch of 500 is being written.
+    assert!((200.0..=700.0).contains(&lost), "{lost}");
+    assert_eq!(rows(&place.open()).len() as f64, 1201.0 - lost);
+}
+
+/// Nobody waits for a store that holds up the end of the process, and what it costs is said.
+#[test]
+fn a_stop_says_what_a_store_that_fails_has_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let place = Place::File(path.clone());
+    let fal = Emulated::start();
+    let setup = place.settings().into_iter();
+    let setup = setup.fold(fal.setup(), |setup, (name, value)| setup.set(name, &value));
+    let (mut process, address) = Process::serving(&setup);
+    let ask = || {
+        let mut asking = process.connect(address);
+        asking.send(&Call::chat(&question("hi", false)).to_bytes());
+        asking.answer().status
+    };
+    // It lets nobody in before it has read the keys of the store.
+    until("an answer", || (ask() == 200).then_some(()));
+    let other = rusqlite::Connection::open(path).unwrap();
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
+    other.execute_batch("begin exclusive").unwrap();
+    assert_eq!(ask(), 200);
+    // So that it is in the midst of writing.
+    std::thread::sleep(LEDGER_EVERY + Duration::from_millis(500));
+    process.signal("TERM");
+    process.exit();
+    let log = process.log();
+    assert!(log.contains("the ledger may lack these calls"), "{log}");
+}
+
+/// However many calls end one after another, the store is asked once a second, and once more for each
+/// full batch.
+#[test]
+fn a_busy_gateway_does_not_write_each_call_by_itself() {
+    let (_folder, places) = places();
+    for place in places {
+        let database = place.open();
+        // A server's tables are made when it is first asked.
+        assert_eq!(rows(&database), []);
+        let (queue, stop) = (Arc::new(CallQueue::default()), CancellationToken::new());
+        queue.allow(50_000);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let calls = Arc::clone(&queue);
+        let writer = LedgerWriter::new(calls, database.clone(), metrics, "gate".into());
+        let begun = Instant::now();
+        let pushed = run(async {
+            let load = async {
+                let mut pushed = 0;
+                let mut tick = tokio::time::interval(Duration::from_millis(2));
+                while begun.elapsed() < Duration::from_millis(2500) {
+                    tick.tick().await;
+                    queue.push([ended(DAY, "ci", "m", 1000, "yes")]);
+                    pushed += 1;
+                }
+                stop.cancel();
+                pushed
+            };
+            tokio::join!(load, writer.write(stop.clone())).0
+        });
+        let seconds = i64::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+        let batches = count(&database, "select batch from ledger_writer");
+        // The last is the one at the end.
+        let most = seconds + pushed / 500 + 1;
+        assert!(
+            batches <= most,
+            "{batches} of {most} for {pushed} calls, {place:?}"
+        );
+        assert!(batches > 0, "{place:?}");
+    }
+}
+
+/// Whoever hangs up after each question with an invented model does not make the sums grow.
+#[test]
+fn invented_models_that_nobody_served_are_one_in_the_sums() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::File(folder.path().join("store.sqlite"));
+    let fal = Emulated::start();
+    let gateway = settings(&place, fal.setup(), "").start();
+    for number in 0..3 {
+        let mut body = question("hi\n/emulate hang", true);
+        body["model"] = format!("a/invented-{number}").into();
+        let left = gateway.open(&Call::chat(&body));
+        fal.requests(number + 1);
+        left.reset();
+    }
+    gateway.until_metric(WRITTEN, 3.0);
+    let database = place.open();
+    let bills: BTreeSet<String> = rows(&database).into_iter().map(|row| row.billed).collect();
+    assert_eq!(bills, BTreeSet::from(["maybe".to_owned()]));
+    let found = report(
+        &database,
+        &[Dimension::Model],
+        &[(0, i64::MAX)],
+        Source::Hours,
+    );
+    let models: Vec<_> = found
+        .iter()
+        .filter_map(|line| line.model.as_deref())
+        .collect();
+    assert_eq!((models, found[0].sums.maybe), (vec!["other"], 3));
 }
 
 #[test]
