@@ -131,6 +131,12 @@ fn announce(application: &Application, file: Option<&ConfigFile>) {
     let fal = config.fal.url.host_str().unwrap_or_default();
     let who = match (&config.fal.key, config.client_keys()) {
         (None, _) => "callers bring their own fal key".to_owned(),
+        (Some(_), 0) if config.has_store() => {
+            "the keys of the store; while it has none, anyone who can connect".to_owned()
+        }
+        (Some(_), keys) if config.has_store() => {
+            format!("{keys} client keys, and those of the store")
+        }
         (Some(_), 0) => "anyone who can connect may use the fal key".to_owned(),
         (Some(_), keys) => format!("{keys} client keys"),
     };
