@@ -50,7 +50,7 @@ enum Seen {
 /// `1`, `I` and `L` in both cases are alike; no letter of a key has more likes.
 const MAX_FIRSTS: usize = 5;
 /// Bytes that are looked at together, which takes about as long as one by itself.
-const STRIDE: usize = 16;
+const STRIDE: usize = 32;
 
 /// As many characters are remembered; the letters of one script fit.
 const REMEMBERED: u32 = 1024;
@@ -135,26 +135,34 @@ impl Likeness {
     /// How many bytes at the beginning of a text neither begin a key nor spell anything out. Most of
     /// a text is like that, and need not be looked at one by one.
     fn dull(&self, text: &[u8]) -> usize {
-        let strides = text.chunks_exact(STRIDE);
-        let is_dull = |stride: &&[u8]| {
+        // Each byte beside the one behind it.
+        let (heres, _) = text.as_chunks::<STRIDE>();
+        let (nexts, _) = text.get(1..).unwrap_or_default().as_chunks::<STRIDE>();
+        let is_dull = |(here, next): &(&[u8; STRIDE], &[u8; STRIDE])| {
             // Without an early end, so that the compiler compares all of them at once.
-            !stride
-                .iter()
-                .fold(false, |any, byte| any | self.is_notable(*byte))
+            let pairs = here.iter().zip(next.iter());
+            pairs.fold(0, |any, (byte, next)| any | self.notable(*byte, *next)) == 0
         };
-        let skipped = strides.take_while(is_dull).count().saturating_mul(STRIDE);
+        let strides = heres.iter().zip(nexts).take_while(is_dull);
+        let skipped = strides.count().saturating_mul(STRIDE);
         let rest = text.get(skipped..).unwrap_or_default();
-        let next = rest.iter().position(|byte| self.is_notable(*byte));
+        let behind = rest.iter().skip(1).copied().chain([0]);
+        let next = rest
+            .iter()
+            .zip(behind)
+            .position(|(byte, next)| self.notable(*byte, next) != 0);
         skipped.saturating_add(next.unwrap_or(rest.len()))
     }
 
-    /// Whether a byte may begin a key or an escape, or belongs to a character beyond ASCII.
-    fn is_notable(&self, byte: u8) -> bool {
-        let may_begin = self
-            .firsts
-            .iter()
-            .fold(false, |any, first| any | (byte == *first));
-        may_begin | (byte >= 0x80) | (byte == b'&') | (byte == b'\\') | (byte == b'%')
+    /// Not zero if a byte may begin a key or an escape, or belongs to a character beyond ASCII. What
+    /// follows a backslash tells most of them from escapes by number.
+    fn notable(&self, byte: u8, next: u8) -> u8 {
+        let small = next | 0x20;
+        let is_number = u8::from(small == b'u') | u8::from(small == b'x');
+        let is_escape = u8::from(byte == b'\\') & is_number;
+        let is_other = u8::from(byte == b'&') | u8::from(byte == b'%') | (byte & 0x80);
+        let begins = |any, first: &u8| any | u8::from(byte == *first);
+        self.firsts.iter().fold(is_escape | is_other, begins)
     }
 
     /// Takes one more character; `state` has a bit for each place up to which the last characters
@@ -336,6 +344,8 @@ mod tests {
                 ("1K2Q", "lk2q"),
                 ("0K2Q", "OK2Q"),
                 ("7K2Q", "%37k2q"),
+                ("7K2Q", "\\x37k2q"),
+                ("7K2Q", "\\U0037k2q"),
             ] {
                 let text = format!("{before}{spelt}{before}{spelt}{before}");
                 let found = Likeness::of(key).count(&text);
