@@ -43,7 +43,7 @@ impl Plain {
     /// Adds a text behind those before.
     pub fn add(&mut self, text: &str) {
         self.is_line_start = true;
-        let mut rest = text;
+        let mut rest = self.add_usual(text);
         while let Some(letter) = rest.chars().next() {
             let after = rest.get(letter.len_utf8()..).unwrap_or_default();
             rest = match letter {
@@ -53,10 +53,30 @@ impl Plain {
                 '/' if after.starts_with('*') => after_comment(after),
                 letter => {
                     self.put(letter);
-                    after
+                    self.add_usual(after)
                 }
             };
         }
+    }
+
+    /// Adds the beginning of a text that stays as it is but for its capitals, all at once, since most
+    /// of a text is like that. Gives what follows.
+    fn add_usual<'t>(&mut self, text: &'t str) -> &'t str {
+        let mut before = self.out.bytes().next_back();
+        let stays = |byte: &u8| {
+            let stays = is_usual_byte(*byte) || (*byte == b' ' && before != Some(b' '));
+            before = Some(*byte);
+            stays
+        };
+        let length = text.bytes().take_while(stays).count();
+        let (usual, rest) = text.split_at_checked(length).unwrap_or(("", text));
+        let from = self.out.len();
+        self.out.push_str(usual);
+        if let Some(added) = self.out.get_mut(from..) {
+            added.make_ascii_lowercase();
+        }
+        self.is_line_start &= matches!(usual, "" | " ");
+        rest
     }
 
     /// The plain form of all that was added.
@@ -163,6 +183,26 @@ fn usual(letter: char) -> char {
         (Some(form), None) => form,
         _ => letter,
     }
+}
+
+/// Whether a byte is a character of ASCII that has one meaning wherever it stands.
+fn is_usual_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'_' | b'.'
+                | b','
+                | b':'
+                | b';'
+                | b'='
+                | b'('
+                | b')'
+                | b'{'
+                | b'}'
+                | b'['
+                | b']'
+                | b'<'
+        )
 }
 
 /// Whether a character is a quotation mark, or cannot be seen (Unicode's `Cf`, and combining marks).

@@ -23,6 +23,9 @@ const NEAR: usize = 48;
 const MAX_VALUE: usize = 512;
 /// Members, attributes and labels that name a tool.
 const NAMING: [&str; 6] = ["name", "tool", "tool_name", "function", "invoke", "action"];
+/// What may stand around a name in one word with it.
+const BEFORE_NAME: &str = "functions.";
+const BEHIND_NAME: &str = ".call";
 
 /// What of the offered tools' calls was said before.
 #[derive(Clone, Debug, Default)]
@@ -49,10 +52,7 @@ impl Quoted {
         if names.is_empty() {
             return quoted;
         }
-        let names: HashMap<String, &str> = names
-            .iter()
-            .map(|name| (name.to_ascii_lowercase(), *name))
-            .collect();
+        let names = Names::new(names);
         let mut joined = Plain::default();
         let others = conversation.turns.iter().filter(is_others);
         others.flat_map(words).for_each(|text| joined.add(text));
@@ -84,7 +84,7 @@ impl Quoted {
     }
 
     /// Takes note of what looks like calls in a text.
-    fn add(&mut self, text: &str, names: &HashMap<String, &str>) {
+    fn add(&mut self, text: &str, names: &Names<'_>) {
         let mut plain = Plain::default();
         plain.add(text);
         for (text, name, at) in places(&plain.into_text(), names) {
@@ -102,9 +102,86 @@ impl Quoted {
     }
 }
 
+/// The names of the offered tools, as they stand in plain texts.
+struct Names<'n> {
+    by_word: HashMap<String, &'n str>,
+    /// No word that names a tool is longer, in bytes.
+    longest_word: usize,
+}
+
+impl<'n> Names<'n> {
+    fn new(names: &[&'n str]) -> Self {
+        let longest = names.iter().map(|name| name.len()).max();
+        let around = BEFORE_NAME.len() + BEHIND_NAME.len();
+        Self {
+            by_word: names
+                .iter()
+                .map(|name| (name.to_ascii_lowercase(), *name))
+                .collect(),
+            longest_word: longest.unwrap_or_default().saturating_add(around),
+        }
+    }
+
+    /// The tool that a word names.
+    fn get(&self, word: &str) -> Option<&'n str> {
+        if word.len() > self.longest_word {
+            return None;
+        }
+        let name = word.strip_prefix(BEFORE_NAME).unwrap_or(word);
+        let name = name.strip_suffix(BEHIND_NAME).unwrap_or(name);
+        self.by_word.get(name).copied()
+    }
+
+    /// Whether a plain text may hold places that look like calls, with its spaces or without: there
+    /// are none unless a name stands beside one of a few signs. Looks at the signs alone.
+    fn may_be_called_in(&self, spaced: &str) -> bool {
+        let mut close = String::new();
+        let is_beside = |(at, sign): (usize, char)| match sign {
+            '(' | '{' => self.ends(spaced.get(..at).unwrap_or_default()),
+            '>' | '|' | ']' | '=' | ':' => {
+                let behind = spaced.get(at.saturating_add(1)..).unwrap_or_default();
+                let behind = behind.trim_start_matches(' ');
+                self.get(word_at(behind, 0)).is_some() || self.begins_close(behind, &mut close)
+            }
+            _ => false,
+        };
+        let bytes = spaced.bytes().enumerate();
+        bytes
+            .map(|(at, byte)| (at, char::from(byte)))
+            .any(is_beside)
+    }
+
+    /// Whether a text ends with a word that names a tool.
+    fn ends(&self, text: &str) -> bool {
+        let end = last(text, self.longest_word.saturating_add(1));
+        let word = end.trim_end_matches(is_word_letter);
+        let word = end.get(word.len()..).unwrap_or_default();
+        self.get(word).is_some()
+    }
+
+    /// Whether a text begins with a word that names a tool once its spaces are gone.
+    fn begins_close(&self, text: &str, close: &mut String) -> bool {
+        close.clear();
+        for letter in text.chars().filter(|letter| *letter != ' ') {
+            if !is_word_letter(letter) {
+                break;
+            }
+            close.push(letter);
+            if close.len() > self.longest_word {
+                return false;
+            }
+        }
+        self.get(close).is_some()
+    }
+}
+
 /// The places in a plain text that look like calls, each with the text that it is a place in: with
 /// spaces and without, since either hides some of them.
-fn places<'n>(spaced: &str, names: &HashMap<String, &'n str>) -> Vec<(Rc<str>, &'n str, usize)> {
+fn places<'n>(spaced: &str, names: &Names<'n>) -> Vec<(Rc<str>, &'n str, usize)> {
+    // Hardly any text names a tool, and this is soon seen.
+    if !names.may_be_called_in(spaced) {
+        return Vec::new();
+    }
     let close: String = spaced.chars().filter(|letter| *letter != ' ').collect();
     let texts: [(Rc<str>, bool); 2] = [(spaced.into(), true), (close.into(), false)];
     let found = texts.iter().flat_map(|(text, has_spaces)| {
@@ -126,25 +203,19 @@ fn words<'c>(turn: &'c Turn<'_>) -> impl Iterator<Item = &'c str> {
 }
 
 /// The known names that stand in a plain text as names of calls do, and where.
-fn names_in<'n>(
-    text: &str,
-    has_spaces: bool,
-    names: &HashMap<String, &'n str>,
-) -> Vec<(&'n str, usize)> {
+fn names_in<'n>(text: &str, has_spaces: bool, names: &Names<'n>) -> Vec<(&'n str, usize)> {
     let mut found = Vec::new();
     let mut words: [&str; 2] = ["", ""];
     let mut from = 0;
     while let Some(start) = next_word(text, from) {
         let word = word_at(text, start);
         from = start.saturating_add(word.len());
-        let name = word.strip_prefix("functions.").unwrap_or(word);
-        let name = name.strip_suffix(".call").unwrap_or(name);
-        if let Some(name) = names.get(name) {
+        if let Some(name) = names.get(word) {
             let before = text.get(..start).unwrap_or_default().trim_end();
             let after = text.get(from..).unwrap_or_default();
             let is_followed = has_spaces && after.starts_with(['(', '{']);
             if is_followed || follows_naming(before, words) {
-                found.push((*name, start));
+                found.push((name, start));
             }
         }
         words = [words[1], word];
@@ -231,5 +302,39 @@ impl Leaves {
     fn push(&mut self, value: &str) {
         self.length = self.length.saturating_add(value.len());
         self.values.push(value.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Names, names_in};
+
+    /// All texts of so many of these pieces.
+    fn texts(pieces: &[&str], count: usize) -> Vec<String> {
+        (0..count).fold(vec![String::new()], |texts, _| {
+            let longer = texts.iter().flat_map(|text| {
+                let longer = pieces.iter().map(|piece| format!("{text}{piece}"));
+                longer.collect::<Vec<_>>()
+            });
+            longer.collect()
+        })
+    }
+
+    #[test]
+    fn no_text_is_passed_over_that_looks_like_a_call() {
+        let names = Names::new(&["run", "go"]);
+        let pieces = [
+            "run", "g", "o", " ", "{name:", "(", "=", ".call", "]", "\u{e9}",
+        ];
+        let mut calls = 0;
+        for spaced in texts(&pieces, 5) {
+            let close = spaced.replace(' ', "");
+            let is_called = !names_in(&spaced, true, &names).is_empty()
+                || !names_in(&close, false, &names).is_empty();
+            calls += usize::from(is_called);
+            assert!(!is_called || names.may_be_called_in(&spaced), "{spaced}");
+        }
+        assert!(calls > 1000, "{calls}");
+        assert!(!names.may_be_called_in("to run: that is to go (far), or not to"));
     }
 }
