@@ -37,6 +37,9 @@ pub struct KnownTerms {
 
 #[derive(Debug)]
 struct Kept {
+    /// A hash of the owner and of the lengths of all texts.
+    lengths: u64,
+    /// A hash of the owner and of the texts.
     hash: u64,
     owner: TermsOwner,
     source: Source,
@@ -50,35 +53,46 @@ impl KnownTerms {
     /// # Errors
     /// Like those of [`Terms::of`].
     pub fn of(&self, ask: &Ask<'_>, owner: &TermsOwner) -> Result<Option<Arc<Terms>>, Rejection> {
-        let Some(source) = Source::of(ask) else {
+        let Some(lengths) = Source::lengths(ask) else {
             return Ok(None);
         };
-        let hash = self.hashes.hash_one((owner, &source));
-        if let Some(known) = self.find(hash)
-            && known.owner == *owner
-            && known.source == source
-        {
+        let lengths = self.hashes.hash_one((owner, lengths));
+        // To compare them takes too long to do under the lock.
+        let same = self.alike(lengths).into_iter();
+        let mut same = same.filter(|known| known.owner == *owner && known.source.is_of(ask));
+        if let Some(known) = same.next() {
+            self.use_again(&known);
             return Ok(Some(Arc::clone(&known.terms)));
         }
         let terms = Arc::new(Terms::of(ask)?);
-        self.keep(Kept {
-            hash,
-            owner: owner.clone(),
-            bytes: terms.memory(&source),
-            source,
-            terms: Arc::clone(&terms),
-        });
+        if let Some(source) = Source::of(ask) {
+            self.keep(Kept {
+                lengths,
+                hash: self.hashes.hash_one((owner, &source)),
+                owner: owner.clone(),
+                bytes: terms.memory(&source),
+                source,
+                terms: Arc::clone(&terms),
+            });
+        }
         Ok(Some(terms))
     }
 
-    /// What is kept under a hash, which becomes the one that was used last. What it is of has still to
-    /// be compared, which takes too long to do under the lock.
-    fn find(&self, hash: u64) -> Option<Arc<Kept>> {
+    /// What is kept of texts that have these lengths, the one that was used last first: no more than
+    /// a caller's share, since the caller is in the hash.
+    fn alike(&self, lengths: u64) -> Vec<Arc<Kept>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = kept.iter().rev().filter(|known| known.lengths == lengths);
+        alike.cloned().collect()
+    }
+
+    /// Makes what is kept the one that was used last.
+    fn use_again(&self, used: &Arc<Kept>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|known| known.hash == hash)?;
-        let known = kept.remove(at)?;
-        kept.push_back(Arc::clone(&known));
-        Some(known)
+        let at = kept.iter().position(|known| Arc::ptr_eq(known, used));
+        if let Some(known) = at.and_then(|at| kept.remove(at)) {
+            kept.push_back(known);
+        }
     }
 
     /// Keeps terms, in the place of the caller's oldest where his share is used up, or else of the

@@ -66,28 +66,55 @@ impl fmt::Debug for Source {
 impl Source {
     /// What the terms of a request depend on; `None` where there are neither tools nor a schema.
     pub fn of(ask: &Ask<'_>) -> Option<Self> {
-        let tools = ask.tools.iter().flat_map(|offer| &offer.tools);
-        let schema = match &ask.format {
-            AnswerFormat::JsonSchema(wanted) => Some(wanted),
-            AnswerFormat::Text | AnswerFormat::JsonObject => None,
-        };
-        if ask.tools.is_none() && schema.is_none() {
-            return None;
-        }
         let mut bytes = Vec::new();
-        for tool in tools {
-            add_tool(&mut bytes, tool);
-        }
-        if let Some(wanted) = schema {
-            add(&mut bytes, Some(wanted.path));
-            add(&mut bytes, Some(wanted.schema.get()));
-            bytes.push(wanted.strict.into());
+        for text in texts(ask)? {
+            bytes.extend_from_slice(&length(text).to_le_bytes());
+            bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
         }
         Some(Self(bytes.into()))
     }
+
+    /// Whether this is what the terms of a request depend on.
+    pub fn is_of(&self, ask: &Ask<'_>) -> bool {
+        let mut rest = self.0.as_ref();
+        for text in texts(ask).into_iter().flatten() {
+            let behind = rest.strip_prefix(&length(text).to_le_bytes());
+            let behind =
+                behind.and_then(|rest| rest.strip_prefix(text.unwrap_or_default().as_bytes()));
+            let Some(behind) = behind else { return false };
+            rest = behind;
+        }
+        rest.is_empty()
+    }
+
+    /// How long the texts are that the terms of a request depend on, in bytes: that alone tells most
+    /// of them apart. `None` where there are neither tools nor a schema.
+    pub fn lengths(ask: &Ask<'_>) -> Option<Vec<u64>> {
+        Some(texts(ask)?.map(length).collect())
+    }
 }
 
-fn add_tool(bytes: &mut Vec<u8>, tool: &Tool<'_>) {
+/// The texts that terms depend on, or the lack of them.
+fn texts<'t>(ask: &'t Ask<'_>) -> Option<impl Iterator<Item = Option<&'t str>>> {
+    let schema = match &ask.format {
+        AnswerFormat::JsonSchema(wanted) => Some(wanted),
+        AnswerFormat::Text | AnswerFormat::JsonObject => None,
+    };
+    if ask.tools.is_none() && schema.is_none() {
+        return None;
+    }
+    let tools = ask.tools.iter().flat_map(|offer| &offer.tools);
+    let schema = schema.map(|wanted| {
+        [
+            Some(wanted.path),
+            Some(wanted.schema.get()),
+            said(wanted.strict),
+        ]
+    });
+    Some(tools.flat_map(of_tool).chain(schema.into_iter().flatten()))
+}
+
+fn of_tool<'t>(tool: &'t Tool<'_>) -> [Option<&'t str>; 5] {
     let Tool {
         path,
         name,
@@ -95,16 +122,21 @@ fn add_tool(bytes: &mut Vec<u8>, tool: &Tool<'_>) {
         parameters,
         strict,
     } = tool;
-    add(bytes, Some(path));
-    add(bytes, Some(name));
-    add(bytes, description.as_deref());
-    add(bytes, parameters.map(RawValue::get));
-    bytes.push((*strict).into());
+    [
+        Some(path),
+        Some(name),
+        description.as_deref(),
+        parameters.map(RawValue::get),
+        said(*strict),
+    ]
 }
 
-/// Adds a text behind its length, so that no two lists of texts become one, or the lack of it.
-fn add(bytes: &mut Vec<u8>, text: Option<&str>) {
-    let length = text.map_or(u64::MAX, |text| text.len() as u64);
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+fn said(strict: bool) -> Option<&'static str> {
+    strict.then_some("strict")
+}
+
+/// The length of a text, or what no text has where it is lacking, so that no two lists of texts
+/// become one.
+fn length(text: Option<&str>) -> u64 {
+    text.map_or(u64::MAX, |text| text.len() as u64)
 }
