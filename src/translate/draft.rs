@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,7 +15,7 @@ use super::ask::{
     AnswerFormat, Ask, Conversation, Delivery, Effort, FieldNames, FinerSampling, Priority,
     Reasoning, Sampling,
 };
-use super::json::count_values;
+use super::json::Extent;
 use super::notes::{Members, Notes, shortened};
 use super::rejection::{Cause, Rejection};
 use crate::wire::openai::fields::{DUPLICATE_FIELD, Fields, TOO_MANY_FIELDS};
@@ -168,10 +168,11 @@ impl<'a> Draft<'a> {
             if value.get() == "null" {
                 continue;
             }
-            if nested_deeper_than(MAX_DEPTH, value.get()) {
+            let extent = Extent::of(value.get());
+            if extent.depth > MAX_DEPTH {
                 return Err(too_deep());
             }
-            values = values.saturating_add(count_values(value.get()));
+            values = values.saturating_add(extent.values);
             if values > MAX_VALUES {
                 return Err(too_many_values());
             }
@@ -473,6 +474,11 @@ fn describe(reason: &str) -> String {
 /// With `path` as the place.
 pub fn refuse_lone_surrogates(value: &RawValue, path: &str) -> Result<(), Rejection> {
     let mut rest = value.get();
+    // Hardly any text spells out halves of pairs, whole ones included.
+    let may_have = |half: &[u8]| memmem::find(rest.as_bytes(), half).is_some();
+    if !may_have(br"\ud") && !may_have(br"\uD") {
+        return Ok(());
+    }
     while let Some((_, escape)) = rest.split_once('\\') {
         let unit = code_unit(escape);
         let after = unit.map_or(1, |_| 5);
@@ -515,38 +521,4 @@ fn too_deep() -> Rejection {
     Rejection::json(format!(
         "The request body is nested deeper than {MAX_DEPTH} levels. Flatten it."
     ))
-}
-
-/// Whether brackets outside strings are nested deeper than `limit`. Reads each byte once, strings
-/// at the speed of a search, and needs no stack, so no input can exhaust it.
-fn nested_deeper_than(limit: usize, json: &str) -> bool {
-    let mut depth = 0usize;
-    let mut rest = json.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = match byte {
-            b'"' => after_string(after),
-            _ => after,
-        };
-        match byte {
-            b'[' | b'{' => depth = depth.saturating_add(1),
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > limit {
-            return true;
-        }
-    }
-    false
-}
-
-/// What follows the string whose inside begins here.
-fn after_string(mut inside: &[u8]) -> &[u8] {
-    loop {
-        let end = memchr2(b'"', b'\\', inside).unwrap_or(inside.len());
-        let skipped = match inside.get(end) {
-            Some(b'\\') => end.saturating_add(2),
-            _ => return inside.get(end.saturating_add(1)..).unwrap_or_default(),
-        };
-        inside = inside.get(skipped..).unwrap_or_default();
-    }
 }
