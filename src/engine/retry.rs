@@ -233,7 +233,11 @@ mod tests {
             variant: Variant::Plain,
             stream: true,
         };
-        Call::Prompt(PromptCall { endpoint, input })
+        Call::Prompt(PromptCall {
+            endpoint,
+            input,
+            known: None,
+        })
     }
 
     #[test]

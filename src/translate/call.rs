@@ -1,9 +1,11 @@
 //! A call to an upstream: where it goes below the application, and what it says.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::known_text::KnownText;
 use super::native::sizes;
 use super::upstream::UpstreamId;
 use crate::wire::fal::any_llm::AnyLlmInput;
@@ -26,6 +28,9 @@ pub struct PromptCall<'a> {
     #[serde(skip)]
     pub endpoint: Endpoint,
     pub input: AnyLlmInput<'a>,
+    /// What the system prompt may hold that earlier ones held too.
+    #[serde(skip)]
+    pub known: Option<Arc<KnownText>>,
 }
 
 /// The routes of a prompt application, below its path.
@@ -55,6 +60,40 @@ impl Endpoint {
             (Variant::Enterprise, false) => "/enterprise",
             (Variant::Enterprise, true) => "/enterprise/stream",
         }
+    }
+}
+
+impl PromptCall<'_> {
+    /// The input's JSON, where a part of the system prompt is known, which is escaped already.
+    fn to_json_knowing(&self) -> Option<Vec<u8>> {
+        let input = &self.input;
+        let known = self.known.as_ref()?;
+        let [before, known, after] = known.escaped_within(input.system_prompt.as_deref()?)?;
+        let prompt = serde_json::to_string(&input.prompt).ok()?;
+        let others = AnyLlmInput {
+            prompt: Cow::Borrowed(""),
+            system_prompt: None,
+            model: Cow::Borrowed(&input.model),
+            image_urls: input
+                .image_urls
+                .iter()
+                .map(|url| Cow::Borrowed(&**url))
+                .collect(),
+            ..*input
+        };
+        let others = serde_json::to_vec(&others).ok()?;
+        let members = others.strip_prefix(b"{\"prompt\":\"\"")?;
+        let parts = [
+            b"{\"prompt\":",
+            prompt.as_bytes(),
+            b",\"system_prompt\":\"",
+            before.as_bytes(),
+            known.as_bytes(),
+            after.as_bytes(),
+            b"\"",
+            members,
+        ];
+        Some(parts.concat())
     }
 }
 
@@ -93,8 +132,12 @@ impl<'a> Call<'a> {
 
     /// The input's JSON.
     pub fn to_json(&self) -> Vec<u8> {
+        let knowing = match self {
+            Self::Prompt(call) => call.to_json_knowing(),
+            Self::Chat(_) => None,
+        };
         // Nothing in it could fail to be JSON.
-        serde_json::to_vec(self).unwrap_or_default()
+        knowing.unwrap_or_else(|| serde_json::to_vec(self).unwrap_or_default())
     }
 
     /// Its texts, for those who count them: what is asked, and the instructions.
@@ -137,6 +180,43 @@ impl<'a> Call<'a> {
         match self {
             Self::Prompt(call) => call.input.image_urls.iter_mut().collect(),
             Self::Chat(request) => sizes::images_mut(request),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_written_the_same_whether_a_part_of_it_is_known_or_not() {
+        let known = Arc::new(KnownText::new("{\"name\": \"a\"}\n".to_owned()));
+        for system_prompt in [
+            Some("x \"\"\n{\"name\": \"a\"}\nlast"),
+            Some("none of it"),
+            None,
+        ] {
+            let call = |known| {
+                Call::Prompt(PromptCall {
+                    endpoint: Endpoint {
+                        variant: Variant::Vision,
+                        stream: true,
+                    },
+                    input: AnyLlmInput {
+                        prompt: "\"prompt\"".into(),
+                        system_prompt: system_prompt.map(Cow::Borrowed),
+                        model: "a/b".into(),
+                        temperature: Some(0.5),
+                        max_tokens: Some(7),
+                        reasoning: Some(true),
+                        priority: None,
+                        image_urls: vec!["https://x/y".into()],
+                    },
+                    known,
+                })
+            };
+            let json = call(Some(Arc::clone(&known))).to_json();
+            assert_eq!(json, call(None).to_json(), "{system_prompt:?}");
         }
     }
 }

@@ -7,8 +7,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use super::ask::{AnswerFormat, Conversation, Delivery};
 use super::contract::{Contract, FormatContract, KnownTool, Schemas, ToolContract};
 use super::json::{self, Schema};
@@ -222,17 +220,11 @@ impl<'g> Guide<'g> {
     where
         'g: 't,
     {
-        let tools = self.tools.into_iter().flat_map(|offer| &offer.tools);
-        let tools = tools.flat_map(|tool| {
-            let parameters = tool.parameters.map(RawValue::get);
-            [
-                Some(tool.name.as_ref()),
-                tool.description.as_deref(),
-                parameters,
-            ]
+        let tools = self.tools.map(|offer| match self.terms {
+            Some(terms) => terms.tools(offer),
+            None => offer.digest(),
         });
-        let start = instructions.into_iter().chain(tools.flatten());
-        Keys::new(self.secret, start, texts)
+        Keys::new(self.secret, instructions, texts).and(tools)
     }
 }
 

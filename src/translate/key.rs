@@ -16,7 +16,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use ring::digest::{SHA256, digest};
+use ring::digest::{self, SHA256, digest};
 use ring::hmac::{self, HMAC_SHA256};
 
 use super::likeness::{Found, Likeness};
@@ -84,6 +84,28 @@ impl fmt::Display for MarkerKey {
     }
 }
 
+/// What stands for texts that many keys depend on, so that they are read once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextsDigest([u8; 32]);
+
+impl TextsDigest {
+    pub fn of<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
+        let mut context = digest::Context::new(&SHA256);
+        spell(texts, |bytes| context.update(bytes));
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        Self(bytes)
+    }
+}
+
+/// Spells texts out with their lengths, so that moving a border makes a difference.
+fn spell<'t>(texts: impl IntoIterator<Item = &'t str>, mut write: impl FnMut(&[u8])) {
+    for text in texts {
+        write(&(text.len() as u64).to_le_bytes());
+        write(text.as_bytes());
+    }
+}
+
 /// The keys that may be taken, best first, without an end.
 ///
 /// The first few depend on the start alone. Those after them depend on all texts, so that nobody
@@ -92,6 +114,8 @@ impl fmt::Display for MarkerKey {
 pub struct Keys<'t> {
     secret: Secret,
     start: Vec<&'t str>,
+    /// Belongs to the start.
+    digest: Option<TextsDigest>,
     rest: Vec<&'t str>,
     round: u64,
 }
@@ -106,9 +130,16 @@ impl<'t> Keys<'t> {
         Self {
             secret,
             start: start.into_iter().collect(),
+            digest: None,
             rest: rest.into_iter().collect(),
             round: 0,
         }
+    }
+
+    /// The keys for what begins with these texts too.
+    pub fn and(mut self, digest: Option<TextsDigest>) -> Self {
+        self.digest = digest;
+        self
     }
 
     /// The next key.
@@ -121,11 +152,13 @@ impl<'t> Keys<'t> {
         };
         let mut context = hmac::Context::with_key(&hmac::Key::new(HMAC_SHA256, &self.secret.0));
         context.update(&round.to_le_bytes());
-        // Texts with their lengths, so that moving a border changes the key.
-        for text in self.start.iter().chain(rest) {
-            context.update(&(text.len() as u64).to_le_bytes());
-            context.update(text.as_bytes());
+        if let Some(TextsDigest(bytes)) = &self.digest {
+            // No text is as long.
+            context.update(&u64::MAX.to_le_bytes());
+            context.update(bytes);
         }
+        let texts = self.start.iter().chain(rest).copied();
+        spell(texts, |bytes| context.update(bytes));
         MarkerKey::from_bytes(context.sign().as_ref().get(..length).unwrap_or_default())
     }
 }

@@ -29,6 +29,7 @@ pub mod guide;
 pub mod image;
 pub mod json;
 pub mod key;
+pub mod known_text;
 pub mod likeness;
 pub mod meaning;
 pub mod model;

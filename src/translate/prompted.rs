@@ -41,7 +41,7 @@ pub(super) fn write<'a>(
     let variant = variant(!folded.image_urls.is_empty(), target, plan_limits)?;
     let definitions = ask.tools.as_ref().map(|offer| terms.definitions(offer));
     let prompt_tokens = usage::prompt_tokens_knowing(
-        definitions,
+        definitions.map(|known| &known.estimated),
         &folded.prompt,
         folded.system_prompt.as_deref(),
         folded.image_urls.len(),
@@ -62,6 +62,7 @@ pub(super) fn write<'a>(
                 stream: ask.delivery != Delivery::Whole || !ask.stop.is_empty(),
             },
             input: input(folded, target, sampling, ask, notes),
+            known: definitions.cloned(),
         }),
     })
 }

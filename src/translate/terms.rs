@@ -5,23 +5,26 @@
 //! and serve other requests that bring the same.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::value::RawValue;
 
 use super::ask::{AnswerFormat, Ask};
 use super::contract::Schemas;
+use super::key::TextsDigest;
+use super::known_text::KnownText;
 use super::rejection::Rejection;
 use super::tools::signature::{Detail, definitions};
 use super::tools::{Tool, ToolSet};
-use super::usage::EstimatedText;
 
 /// What comes of tools and a schema.
 #[derive(Debug)]
 pub struct Terms {
     pub schemas: Schemas,
     /// See [`Self::definitions`].
-    definitions: OnceLock<EstimatedText>,
+    definitions: OnceLock<Arc<KnownText>>,
+    /// See [`Self::tools`].
+    tools: OnceLock<TextsDigest>,
 }
 
 impl Terms {
@@ -33,21 +36,28 @@ impl Terms {
         Ok(Self {
             schemas: Schemas::of(ask.tools.as_ref(), &ask.format)?,
             definitions: OnceLock::new(),
+            tools: OnceLock::new(),
         })
     }
 
     /// The tools as a model is told them that is told everything of them. `offer` is the one that
     /// these terms are of.
-    pub fn definitions(&self, offer: &ToolSet<'_>) -> &EstimatedText {
-        let write = || EstimatedText::new(definitions(offer, Detail::Full));
+    pub fn definitions(&self, offer: &ToolSet<'_>) -> &Arc<KnownText> {
+        let write = || Arc::new(KnownText::new(definitions(offer, Detail::Full)));
         self.definitions.get_or_init(write)
+    }
+
+    /// What stands for the tools in the keys of conversations. `offer` is the one that these terms
+    /// are of.
+    pub fn tools(&self, offer: &ToolSet<'_>) -> TextsDigest {
+        *self.tools.get_or_init(|| offer.digest())
     }
 
     /// About how many bytes of memory these terms take, together with their source.
     pub fn memory(&self, source: &Source) -> usize {
-        // The source, the definitions, in which a byte may be written as six, and the texts of the
-        // schemas in a tree and in what checks it.
-        let texts = source.0.len().saturating_mul(9);
+        // The source, the definitions, in which a byte may be written as six, the same once more as
+        // they stand in JSON, and the texts of the schemas in a tree and in what checks it.
+        let texts = source.0.len().saturating_mul(9 + 2 * 6);
         texts.saturating_add(self.schemas.memory)
     }
 }

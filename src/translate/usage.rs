@@ -84,7 +84,7 @@ impl EstimatedText {
 
     /// What stands before and after this text in another; `None` where it does not stand there, or
     /// only behind something that begins as it does.
-    fn split<'t>(&self, whole: &'t str) -> Option<(&'t str, &'t str)> {
+    pub fn split<'t>(&self, whole: &'t str) -> Option<(&'t str, &'t str)> {
         const BEGINNING: usize = 64;
         let beginning = self.text.as_bytes();
         let beginning = beginning.get(..BEGINNING).unwrap_or(beginning);

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::translate::key::TextsDigest;
+
 /// The tools that a model may call in its answer.
 #[derive(Clone, Debug)]
 pub struct ToolSet<'a> {
@@ -23,6 +25,19 @@ impl<'a> ToolSet<'a> {
             [tool] if self.choice == Choice::Required => Some(tool),
             _ => None,
         }
+    }
+
+    /// What stands for all that models are told of the tools.
+    pub fn digest(&self) -> TextsDigest {
+        let texts = self.tools.iter().flat_map(|tool| {
+            let parameters = tool.parameters.map(RawValue::get);
+            [
+                Some(tool.name.as_ref()),
+                tool.description.as_deref(),
+                parameters,
+            ]
+        });
+        TextsDigest::of(texts.flatten())
     }
 }
 
