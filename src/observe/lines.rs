@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 /// The most bytes that wait to be written: some two thousand lines. Lines beyond them are lost.
 const MAX_WAITING: usize = 1024 * 1024;
-/// How long the writer lets lines gather once it has written some, so that a busy gateway does not
-/// wake it for each of them.
+/// How long the writer lets lines gather since it has written some, so that a busy gateway does not
+/// wake it for each of them. One that has little to say wakes it once for each line and not twice.
 const GATHERING: Duration = Duration::from_millis(10);
 /// How long an end waits for lines that nobody takes.
 const MAX_FAREWELL: Duration = Duration::from_secs(2);
@@ -96,22 +96,20 @@ impl Lines {
     /// What the thread does.
     fn write_all(&self) {
         let mut batch = Vec::new();
-        while let Some(lost) = self.take(&mut batch) {
+        let mut last = None;
+        while let Some(lost) = self.take(&mut batch, last) {
             if lost > 0 {
                 batch.extend_from_slice((self.tell_of_lost)(lost).as_bytes());
             }
             self.write(&batch);
             batch.clear();
-            let state = self.lock();
-            if !state.is_ending {
-                drop(self.wait(state, GATHERING));
-            }
+            last = Some(Instant::now());
         }
     }
 
-    /// Waits for lines and takes all there are; tells how many were lost behind them. `None` is the
-    /// end.
-    fn take(&self, batch: &mut Vec<u8>) -> Option<u64> {
+    /// Waits for lines and takes all there are; tells how many were lost behind them. Where some were
+    /// written a moment ago, more are let gather. `None` is the end.
+    fn take(&self, batch: &mut Vec<u8>, last: Option<Instant>) -> Option<u64> {
         let mut state = self.lock();
         while state.waiting.is_empty() {
             if state.is_ending {
@@ -124,6 +122,11 @@ impl Lines {
             state = woken.unwrap_or_else(PoisonError::into_inner);
         }
         state.is_idle = false;
+        let since = last.map_or(GATHERING, |written| written.elapsed());
+        let left = GATHERING.saturating_sub(since);
+        if !state.is_ending && !left.is_zero() {
+            state = self.wait(state, left);
+        }
         std::mem::swap(&mut state.waiting, batch);
         Some(std::mem::take(&mut state.lost))
     }
