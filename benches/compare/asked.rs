@@ -11,12 +11,21 @@ pub(crate) enum Asked {
     Message,
     /// The same through OpenAI's newer API, with nothing kept.
     Input,
+    /// The same, and the answer is kept.
+    KeptInput,
     /// So many messages, the first of them instructions.
     Messages(usize),
     /// An agent in the middle of its work, with 25 tools that take 90 kB.
     Agent(Tools),
     /// One message, and a schema that the answer has to fit.
     Schema,
+}
+
+impl Asked {
+    /// Whether it is asked through OpenAI's newer API.
+    pub(crate) fn is_input(self) -> bool {
+        matches!(self, Self::Input | Self::KeptInput)
+    }
 }
 
 /// The tools of requests that follow one another.
@@ -50,7 +59,7 @@ impl Texts {
             schema: None,
         };
         match asked {
-            Asked::Message | Asked::Input => alone,
+            Asked::Message | Asked::Input | Asked::KeptInput => alone,
             Asked::Messages(count) => {
                 let earlier = (2..count).map(|at| match at % 2 {
                     0 => json!({"role": "user", "content": prose(30)}),
@@ -76,8 +85,8 @@ impl Texts {
     }
 
     /// The body for OpenAI's newer API.
-    pub(crate) fn as_input(&self) -> Value {
-        json!({"model": MODEL, "store": false, "input": self.messages})
+    pub(crate) fn as_input(&self, is_kept: bool) -> Value {
+        json!({"model": MODEL, "store": is_kept, "input": self.messages})
     }
 
     /// The body for chat completions.

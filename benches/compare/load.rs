@@ -7,11 +7,10 @@ use std::time::Duration;
 use futures::future::try_join_all;
 
 use crate::Outcome;
-use crate::asked::Asked;
 use crate::client::Client;
 use crate::peer::{Kind, Peer, Setup};
 use crate::scenario::{
-    AGENT, BURST, FIRST, FOUR, INPUT, LONG_200, LONG_2000, NEW_AGENT, PACED, SCHEMA, SIXTY,
+    AGENT, BURST, FIRST, FOUR, INPUT, KEPT, LONG_200, LONG_2000, NEW_AGENT, PACED, SCHEMA, SIXTY,
     Scenario, WHOLE,
 };
 use crate::template::Template;
@@ -85,6 +84,23 @@ pub(crate) const FIGURES: &[Figure] = &[
             20_000,
         )
     },
+    Figure {
+        setup: Setup::Unwatched,
+        ..cpu(
+            "whole answer with nothing kept for the console, CPU per request",
+            WHOLE,
+            20_000,
+        )
+    },
+    Figure {
+        setup: Setup::Budgeted,
+        ..cpu(
+            "whole answer for a key with budgets, CPU per request",
+            WHOLE,
+            10_000,
+        )
+    },
+    cpu("Responses, kept, CPU per request", KEPT, 4_000),
     Figure {
         setup: Setup::Tls,
         ..cpu("whole answer, TLS to fal, CPU per request", WHOLE, 10_000)
@@ -198,7 +214,7 @@ async fn check(peer: &Peer, scenario: Scenario) -> Outcome<()> {
         (Kind::Gateway, true) => {
             heard(&answer) == scenario.text() && answer.contains("data: [DONE]\n\n")
         }
-        (Kind::Gateway, false) if scenario.asked == Asked::Input => {
+        (Kind::Gateway, false) if scenario.asked.is_input() => {
             answer.contains("\"status\":\"completed\"")
         }
         (Kind::Gateway, false) => answer.contains("\"finish_reason\":\"stop\""),

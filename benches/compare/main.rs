@@ -76,9 +76,10 @@ fn main() -> Outcome<()> {
 
 /// In the order in which they take turns.
 fn peers() -> impl Iterator<Item = (Setup, Kind)> {
-    let setups = [Setup::Usual, Setup::Quiet, Setup::Tls].into_iter();
     let kinds = [Kind::Direct, Kind::Nginx, Kind::Gateway];
-    setups.flat_map(move |setup| kinds.map(|kind| (setup, kind)))
+    Setup::ALL
+        .into_iter()
+        .flat_map(move |setup| kinds.map(|kind| (setup, kind)))
 }
 
 async fn compare(options: &Options) -> Outcome<()> {

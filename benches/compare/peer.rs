@@ -40,9 +40,28 @@ pub(crate) enum Setup {
     Usual,
     /// The gateway writes no lines.
     Quiet,
+    /// The gateway keeps nothing for its console.
+    Unwatched,
+    /// The gateway's callers have keys with budgets, whose books are in a file.
+    Budgeted,
     /// fal is called over TLS.
     Tls,
 }
+
+impl Setup {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Usual,
+        Self::Quiet,
+        Self::Unwatched,
+        Self::Budgeted,
+        Self::Tls,
+    ];
+}
+
+/// The settings of a caller whose key is `bench`.
+const ACCOUNTS: &str = "[store]\npath = \"books.db\"\n[[keys]]\nname = \"bench\"\n\
+    hash = \"sha256:1b32c28cb38c05480eccc1bd60ff97029b57a05c96718b96dad7e9d84894f549\"\n\
+    budgets = [\"100000000/day\", \"100000000 req/month\"]\n";
 
 /// A peer that answers, alone on the first core.
 pub(crate) struct Peer {
@@ -83,12 +102,20 @@ impl Peer {
         let command = |folder: &Path| match kind {
             Kind::Direct => Ok(None),
             Kind::Nginx => nginx(folder, listen, &fal).map(Some),
-            Kind::Gateway => gateway_command(gateway, folder, listen, &fal).map(|mut command| {
-                if setup == Setup::Quiet {
-                    command.env("FAL_GATEWAY__LOG__LEVEL", "error");
-                }
-                Some(command)
-            }),
+            Kind::Gateway => {
+                let more = if setup == Setup::Budgeted {
+                    ACCOUNTS
+                } else {
+                    ""
+                };
+                let mut command = gateway_command(gateway, folder, listen, &fal, more)?;
+                match setup {
+                    Setup::Quiet => command.env("FAL_GATEWAY__LOG__LEVEL", "error"),
+                    Setup::Unwatched => command.env("FAL_GATEWAY__CONSOLE__CAPTURE", "off"),
+                    Setup::Usual | Setup::Budgeted | Setup::Tls => &mut command,
+                };
+                Ok(Some(command))
+            }
         };
         let first = Template::new(kind, WHOLE).numbered(0).to_vec();
         Self::launch(kind, setup, listen, command, &first).await
@@ -98,7 +125,7 @@ impl Peer {
     pub(crate) async fn gateway(program: &Path, fal: SocketAddr) -> Outcome<Self> {
         let listen = free_address()?;
         let fal = Fal::plain(fal);
-        let command = |folder: &Path| gateway_command(program, folder, listen, &fal).map(Some);
+        let command = |folder: &Path| gateway_command(program, folder, listen, &fal, "").map(Some);
         let first = Template::new(Kind::Gateway, WHOLE).numbered(0).to_vec();
         Self::launch(Kind::Gateway, Setup::Usual, listen, command, &first).await
     }
@@ -225,7 +252,9 @@ struct Fal {
 impl Fal {
     fn new(upstream: &Upstream, setup: Setup) -> Self {
         match setup {
-            Setup::Usual | Setup::Quiet => Self::plain(upstream.address),
+            Setup::Usual | Setup::Quiet | Setup::Unwatched | Setup::Budgeted => {
+                Self::plain(upstream.address)
+            }
             Setup::Tls => Self {
                 scheme: "https",
                 address: upstream.tls_address,
@@ -248,6 +277,7 @@ fn gateway_command(
     folder: &Path,
     listen: SocketAddr,
     fal: &Fal,
+    more: &str,
 ) -> Outcome<Command> {
     let Fal {
         scheme,
@@ -257,7 +287,7 @@ fn gateway_command(
     let settings = format!(
         "[server]\nlisten = \"{listen}\"\nmax_connections = 20000\n\
          [limits]\nmax_inflight = 20000\n[fal]\nurl = \"{scheme}://{address}\"\nrest_url = \"{scheme}://{address}\"\n\
-         idle_timeout = \"60s\"\n"
+         idle_timeout = \"60s\"\n{more}"
     );
     fs::write(folder.join("fal-gateway.toml"), settings)?;
     let mut command = on_the_first_core(program, folder)?;

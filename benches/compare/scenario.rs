@@ -27,14 +27,16 @@ pub(crate) const LONG_200: Scenario = scenario("long-200", 200, 1_000, 0);
 pub(crate) const LONG_2000: Scenario = scenario("long-2000", 2_000, 10_000, 0);
 
 pub(crate) const INPUT: Scenario = whole("input", Asked::Input);
+pub(crate) const KEPT: Scenario = whole("kept", Asked::KeptInput);
 pub(crate) const FOUR: Scenario = whole("four", Asked::Messages(4));
 pub(crate) const SIXTY: Scenario = whole("sixty", Asked::Messages(60));
 pub(crate) const AGENT: Scenario = whole("agent", Asked::Agent(Tools::Same));
 pub(crate) const NEW_AGENT: Scenario = whole("new-agent", Asked::Agent(Tools::New));
 pub(crate) const SCHEMA: Scenario = whole("schema", Asked::Schema);
 
-pub(crate) const ALL: [Scenario; 12] = [
-    WHOLE, FIRST, PACED, BURST, LONG_200, LONG_2000, INPUT, FOUR, SIXTY, AGENT, NEW_AGENT, SCHEMA,
+pub(crate) const ALL: [Scenario; 13] = [
+    WHOLE, FIRST, PACED, BURST, LONG_200, LONG_2000, INPUT, KEPT, FOUR, SIXTY, AGENT, NEW_AGENT,
+    SCHEMA,
 ];
 
 const fn scenario(name: &'static str, events: usize, characters: usize, pause_ms: u64) -> Scenario {

@@ -14,6 +14,9 @@ use crate::template::post;
 
 /// Requests that are running at any time.
 const AT_ONCE: usize = 200;
+/// Different lists of tools that are sent: more than the gateway keeps for a caller, so that old ones
+/// make room all the time.
+const TOOL_LISTS: usize = 700;
 /// How much more than at the beginning may be in use at the end.
 const GROWTH: f64 = 1.10;
 
@@ -91,14 +94,19 @@ fn is_flat(what: &str, samples: &[f64]) -> Outcome<()> {
 }
 
 async fn keep_asking(gateway: std::net::SocketAddr, number: usize, end: Instant) {
-    let turns = TURNS.iter().cycle().skip(number);
-    for (prompt, manner) in turns.take_while(|_| Instant::now() < end) {
+    let turns = TURNS.iter().cycle().enumerate().skip(number);
+    for (turn, (prompt, manner)) in turns.take_while(|_| Instant::now() < end) {
         // Faults are what is tried here: how an answer ends is of no interest.
-        let _ = ask(gateway, prompt, *manner).await;
+        let _ = ask(gateway, prompt, *manner, turn % TOOL_LISTS).await;
     }
 }
 
-async fn ask(gateway: std::net::SocketAddr, prompt: &str, manner: Manner) -> Outcome<()> {
+async fn ask(
+    gateway: std::net::SocketAddr,
+    prompt: &str,
+    manner: Manner,
+    list: usize,
+) -> Outcome<()> {
     let mut body = json!({
         "model": "google/gemini-2.5-flash",
         "messages": [{"role": "user", "content": prompt}],
@@ -108,7 +116,8 @@ async fn ask(gateway: std::net::SocketAddr, prompt: &str, manner: Manner) -> Out
         let parameters = json!({
             "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"],
         });
-        let function = json!({"name": "weather", "parameters": parameters});
+        let about = format!("The weather, by service {list}.");
+        let function = json!({"name": "weather", "description": about, "parameters": parameters});
         body["tools"] = json!([{"type": "function", "function": function}]);
         body["tool_choice"] = "required".into();
     }

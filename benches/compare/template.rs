@@ -8,6 +8,8 @@ use crate::scenario::Scenario;
 
 /// What stands in a request where each one differs; digits of the same length take its place.
 const NUMBER: &str = "00000000";
+/// The key that every caller brings, as clients do whether one is asked for or not.
+const KEY: &str = "bench";
 
 /// A request, to be sent again and again with another number in it.
 #[derive(Clone, Debug)]
@@ -21,7 +23,10 @@ impl Template {
     pub(crate) fn new(kind: Kind, scenario: Scenario) -> Self {
         let texts = Texts::new(scenario.asked, &format!("bench:{}", scenario.name));
         let bytes = match (kind, scenario.asked) {
-            (Kind::Gateway, Asked::Input) => post("/v1/responses", &texts.as_input()),
+            (Kind::Gateway, asked) if asked.is_input() => {
+                let is_kept = asked == Asked::KeptInput;
+                post("/v1/responses", &texts.as_input(is_kept))
+            }
             (Kind::Gateway, _) => {
                 post("/v1/chat/completions", &texts.as_chat(scenario.is_stream()))
             }
@@ -53,7 +58,8 @@ impl Template {
 pub(crate) fn post(path: &str, body: &Value) -> Vec<u8> {
     let body = body.to_string();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\n\
+         content-type: application/json\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
     )
