@@ -57,6 +57,8 @@ pub struct Ask<'a> {
     pub stand_in: Option<Cow<'a, str>>,
     /// Whether what is said of reasoning is only meant for models that can be told so.
     pub reasons_if_able: bool,
+    /// How many bytes of the request were images that have been left out.
+    pub omitted_bytes: usize,
     /// What comes of the tools and the schema, where somebody has seen the same before.
     pub terms: Option<Arc<Terms>>,
 }
@@ -65,10 +67,19 @@ impl Ask<'_> {
     /// Leaves the oldest images out where there are more than the limits allow, and notes it.
     pub fn within(mut self, limits: &ImageLimits) -> Self {
         let drops = limits.excess == Excess::DropOldest;
-        if drops && self.conversation.leave_out_oldest_images(limits.max_images) {
+        if drops {
+            self.omitted_bytes = self.conversation.leave_out_oldest_images(limits.max_images);
+        }
+        if self.omitted_bytes > 0 {
             self.notes.ignored(self.names.image);
         }
         self
+    }
+
+    /// How many bytes of the request are images, those that were left out included.
+    pub fn image_bytes(&self) -> usize {
+        let shown = self.conversation.image_bytes();
+        shown.saturating_add(self.omitted_bytes)
     }
 }
 
@@ -277,17 +288,17 @@ impl Conversation<'_> {
             }
             has_left_out = true;
             let mut all = usize::MAX;
-            turn.leave_out_images(&mut all);
+            let _ = turn.leave_out_images(&mut all);
         }
         has_left_out
     }
 
     /// Leaves the oldest images out where there are more than `most`, with a text in their place, but
-    /// none that came since the last reply. Whether there were any to leave out.
+    /// none that came since the last reply. How many bytes they took up.
     ///
     /// They go by halves of what is possible, so that the next messages of a conversation leave its
     /// beginning as it is, which providers have cached.
-    pub fn leave_out_oldest_images(&mut self, most: usize) -> bool {
+    pub fn leave_out_oldest_images(&mut self, most: usize) -> usize {
         let count = |turns: &[Turn<'_>]| turns.iter().map(Turn::images).sum::<usize>();
         let reply = self
             .turns
@@ -298,14 +309,14 @@ impl Conversation<'_> {
         let step = (most / 2).max(1);
         let mut left = all.saturating_sub(most).div_ceil(step) * step;
         left = left.min(old);
-        let has_left_out = left > 0;
+        let mut bytes = 0_usize;
         for turn in &mut self.turns {
             if left == 0 {
                 break;
             }
-            turn.leave_out_images(&mut left);
+            bytes = bytes.saturating_add(turn.leave_out_images(&mut left));
         }
-        has_left_out
+        bytes
     }
 
     /// The message that the answer is about: the last one that is not the system's. A tool's result
@@ -363,21 +374,24 @@ impl Turn<'_> {
     }
 
     /// Puts a text in the place of its first images, `left` at most, and takes their number from
-    /// `left`.
-    fn leave_out_images(&mut self, left: &mut usize) {
+    /// `left`. How many bytes they took up.
+    fn leave_out_images(&mut self, left: &mut usize) -> usize {
+        let mut bytes = 0_usize;
         if !self.has_image() {
-            return;
+            return bytes;
         }
         for part in std::mem::take(&mut self.parts) {
             match part {
                 Part::Text(text) => push_text(&mut self.parts, text),
-                Part::Image(_) if *left > 0 => {
+                Part::Image(url) if *left > 0 => {
                     *left -= 1;
+                    bytes = bytes.saturating_add(url.len());
                     push_text(&mut self.parts, OMITTED_IMAGE.into());
                 }
                 part => self.parts.push(part),
             }
         }
+        bytes
     }
 
     fn texts(&self) -> impl Iterator<Item = &str> {

@@ -240,6 +240,7 @@ impl<'a> Draft<'a> {
             names,
             stand_in: None,
             reasons_if_able: false,
+            omitted_bytes: 0,
             terms: None,
         }
     }

@@ -308,7 +308,7 @@ fn fit_images(
     } = ask.to_mut();
     let last_image = last_image.as_deref().unwrap_or(names.asked);
     if sight::fit(conversation, target, last_image)? {
-        notes.ignored.push(names.image.into());
+        notes.ignored(names.image);
     }
     Ok(())
 }

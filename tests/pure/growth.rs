@@ -366,7 +366,6 @@ fn holding_an_answer_against_a_schema_takes_time_in_proportion_to_it() {
     });
 }
 
-/// The longest list that operators make.
 /// What stands in a chunk's `delta`, and how often it comes in a piece of this size.
 type Deltas = (&'static str, fn(usize) -> Value);
 

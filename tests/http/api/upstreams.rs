@@ -229,3 +229,45 @@ fn whoever_wants_it_refuses_what_is_too_much() {
     assert_eq!(answer.status, 400, "{}", answer.text());
     assert_eq!(fal.count(), 0);
 }
+
+/// Pictures in the request itself are no text, whether they are shown or left out.
+#[test]
+fn pictures_that_are_left_out_are_no_text() {
+    let fal = Emulated::start();
+    let setup = fal.setup().set("limits.max_images", "6");
+    let gateway = setup.set("limits.max_text", "32KiB").start();
+    let [chat, _, responses] = histories(12);
+    for (path, body) in [chat, responses] {
+        let mut body = body.to_string();
+        for number in (0..12).rev() {
+            let data = format!("data:image/png;base64,{}", "A".repeat(16 * 1024));
+            body = body.replace(&picture(number), &data);
+        }
+        let call = Call::new("POST", path).header("content-type", "application/json");
+        let answer = gateway.call(&call.body(body));
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert!(
+            answer
+                .header("x-gateway-ignored")
+                .unwrap()
+                .contains("image")
+        );
+    }
+}
+
+/// A turn that only thought answers nothing, so what came before it was not answered either.
+#[test]
+fn a_turn_of_thoughts_alone_lets_no_more_pictures_through() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().set("limits.max_images", "4").start();
+    let image = |number: usize| json!({ "type": "image", "source": { "type": "url", "url": picture(number) } });
+    let user = json!({ "role": "user", "content": (0..3).map(image).collect::<Vec<_>>() });
+    let thought = json!({ "role": "assistant", "content": [
+        { "type": "thinking", "thinking": "Hm.", "signature": "c2ln" },
+    ] });
+    let messages = json!([user, thought, user, thought, user]);
+    let body = json!({ "model": SEES, "max_tokens": 100, "messages": messages });
+    let answer = gateway.call(&post("/v1/messages", &body));
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(fal.count(), 0);
+}

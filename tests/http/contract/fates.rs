@@ -216,7 +216,6 @@ fn refused_and_accepted() -> Value {
         "suffix": ["the end", ""],
         "best_of": [2, 1],
         "include": [["message.output_text.logprobs"], ["reasoning.encrypted_content"]],
-        "conversation": ["conv_1", null],
         "prompt": [{"id": "pmpt_1"}, null],
     })
 }

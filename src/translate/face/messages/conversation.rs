@@ -237,7 +237,10 @@ impl<'a> Builder<'a, '_> {
             }
         }
         self.has_reply = true;
-        self.reader.replied();
+        // A turn that only thought is no turn, and no reply either.
+        if !parts.is_empty() {
+            self.reader.replied();
+        }
         let thoughts = self.reader.thoughts.take().filter(|_| !parts.is_empty());
         let at = self.turns.len();
         self.thoughts.extend(thoughts.map(|blocks| (at, blocks)));
