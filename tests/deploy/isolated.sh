@@ -26,7 +26,10 @@ nobody=(setpriv --no-new-privs -- env -i FAL_GATEWAY__SERVER__LISTEN=0.0.0.0:325
     "$(command -v chroot)" --userspec=65532:65532 --groups= "$root" /fal-gateway)
 
 # Neither it nor anybody else can write there.
-! touch "$root/tmp/written" 2>/dev/null
+if touch "$root/tmp/written" 2>/dev/null; then
+    echo "$root can be written to"
+    exit 1
+fi
 "${nobody[@]}" serve --demo-without-key &
 server=$!
 for _ in $(seq 100); do
@@ -35,7 +38,7 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 "${nobody[@]}" health
-grep -E '^(Uid|Gid|CapEff|CapBnd|NoNewPrivs)' "/proc/$server/status"
+grep -E '^(Uid|Gid|CapEff|CapPrm|NoNewPrivs)' "/proc/$server/status"
 "${nobody[@]}" chat -m openai/gpt-4o-mini 'Say hello.'
 # It stops when it is told to, and says that all went well.
 kill -TERM "$server"
