@@ -243,6 +243,29 @@ fn a_wrong_type_is_refused_where_it_stands_with_what_belongs_there() {
 }
 
 #[test]
+fn an_effort_that_nobody_knows_is_refused_wherever_it_stands() {
+    let cases = [
+        (field(r#""reasoning_effort": "AAA""#), "reasoning_effort"),
+        (
+            field(r#""reasoning": {"effort": "AAA"}"#),
+            "reasoning.effort",
+        ),
+        (
+            field(r#""reasoning": {"enabled": false, "effort": "AAA"}"#),
+            "reasoning.effort",
+        ),
+        (
+            field(r#""reasoning": {"effort": "AAA", "max_tokens": 9}"#),
+            "reasoning.effort",
+        ),
+    ];
+    for (body, param) in cases {
+        let rejection = refusal(&body);
+        assert_eq!(rejection.param.as_deref(), Some(param), "{body}");
+    }
+}
+
+#[test]
 fn what_is_missing_or_written_twice_is_named_where_it_belongs() {
     let cases = [
         (request(r#"{"content": "Hi"}"#, ""), "messages[0].role"),

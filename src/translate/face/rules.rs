@@ -135,10 +135,13 @@ pub fn reasoning<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     let options: ReasoningOptions<'a> =
         field.parse("an object such as {\"effort\": \"medium\"}")?;
     draft.members.add_unknown(field.name, &options.unknown);
-    draft.wishes.object = match (&options.effort, options.enabled, options.max_tokens) {
+    let level = match &options.effort {
+        Some(Text(word)) => Some(effort("reasoning.effort", word)?),
+        None => None,
+    };
+    draft.wishes.object = match (level, options.enabled, options.max_tokens) {
         (_, Some(false), _) => Some(false),
-        (Some(Text(word)), _, _) => {
-            let level = effort("reasoning.effort", word)?;
+        (Some(level), _, _) => {
             draft.wishes.object_effort = Some(Effort::Level(level));
             Some(is_effort(level))
         }
