@@ -13,17 +13,10 @@ pub mod series;
 pub mod shape;
 pub mod trace;
 
-/// Whether requests to a route are for a model, and not for the gateway itself.
+/// Whether requests to a route are answered by a model, and not by the gateway itself.
 fn is_for_a_model(route: &str) -> bool {
-    !matches!(
+    matches!(
         route,
-        "health"
-            | "metrics"
-            | "console"
-            | "models"
-            | "key"
-            | "count_tokens"
-            | "input_tokens"
-            | "other"
+        "chat" | "completions" | "messages" | "responses" | "background"
     )
 }

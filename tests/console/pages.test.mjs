@@ -86,9 +86,11 @@ test('the reference has every operation, and every field and code of it', async 
 });
 
 test('the numbers of the overview are those of the metrics', async () => {
+  await fetch(`${GATEWAY}/v1/conversations`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
+  await fetch(`${GATEWAY}/v1/chat/completions/chatcmpl-nobody`);
   const { overview } = await data('overview?minutes=1440');
   const metrics = await (await fetch(`${GATEWAY}/metrics`)).text();
-  const counted = [...metrics.matchAll(/^fal_gateway_requests_total\{.*route="(chat|completions|messages|responses)".*\} (\d+)$/gm)].reduce((sum, [, , n]) => sum + Number(n), 0);
+  const counted = [...metrics.matchAll(/^fal_gateway_requests_total\{.*route="(chat|completions|messages|responses|background)".*\} (\d+)$/gm)].reduce((sum, [, , n]) => sum + Number(n), 0);
   assert.equal(overview.sums.requests, counted);
   const { page, close } = await open(browser, '/overview?minutes=1440');
   await page.waitForSelector('.tiles');
