@@ -211,7 +211,7 @@ function askForKey(main) {
       }
     };
     main.replaceChildren(h('h1', {}, 'Admin key'), h('form', { class: 'f narrow', onsubmit: enter },
-      h('label', { for: 'key' }, 'This gateway is not on your machine alone. Enter its admin key.'), field, error,
+      h('label', { for: 'key' }, 'This gateway is not yours alone. Enter its admin key.'), field, error,
       h('div', {}, h('button', { class: 'pri' }, 'Open'))));
     field.focus();
   });

@@ -112,7 +112,7 @@ function usage(found) {
   const total = spent.reduce((sum, dollars) => sum + dollars, 0);
   const drawn = plot(`Dollars a day in the last ${days.length} days, $${total.toPrecision(3)} together`, [{ kind: 'bars', colour: '--l1', values: spent }],
     value => (value === 0 ? '0' : `$${Number(value.toPrecision(2))}`), days.map(({ name }) => name.slice(5)));
-  const heads = ['Requests', 'Failed calls', 'In', 'Out', 'Units', 'Dollars'];
+  const heads = ['Answered', 'Failed calls', 'In', 'Out', 'Units', 'Dollars'];
   const cells = (/** @type {Sums} */ row) => [count(row.requests), count(row.failed), `~${short(row.prompt_tokens)}`, `~${short(row.completion_tokens)}`,
     count(Math.round(row.units * 1000) / 1000), `$${row.dollars < 0.01 ? Number(row.dollars.toPrecision(2)) : row.dollars.toFixed(2)}`];
   const since = `last ${days.length} days, from the ledger`;

@@ -75,11 +75,11 @@ function drawLine(values, colour, x, y) {
       isDown = false;
       return '';
     }
-    const move = `${isDown ? 'L' : 'M'}${x(at).toFixed(1)} ${y(value).toFixed(1)}`;
-    // A point without neighbours is drawn as a short stroke.
+    // A point without neighbours is drawn as a short stroke, so that it is seen.
     const isAlone = !isDown && (values[at + 1] ?? null) === null;
+    const move = `${isDown ? 'L' : 'M'}${(x(at) - (isAlone ? 3 : 0)).toFixed(1)} ${y(value).toFixed(1)}`;
     isDown = true;
-    return isAlone ? `${move}h2` : move;
+    return isAlone ? `${move}h6` : move;
   }).join('');
   return s('path', { d: path, fill: 'none', stroke: `var(${colour})`, 'stroke-width': 1.5 });
 }

@@ -7,6 +7,8 @@ import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 
 export const GATEWAY = new URL(process.env.GATEWAY_URL).origin;
+/** A gateway with a store, and with keys for its clients. */
+export const OFFICE = new URL(process.env.GATEWAY_OFFICE_URL).origin;
 export const EMULATOR = process.env.EMULATOR_URL;
 /** Pictures of the pages, to be looked at. */
 export const SHOTS = process.env.CONSOLE_SHOTS ?? new URL('../.tools/console-shots/', import.meta.url).pathname;
@@ -19,8 +21,8 @@ const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-ru
 export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 
 /** A page in a window of its own. `allowed` are words of console errors that the test expects. */
-export async function open(browser, path, { width = 1280, height = 800, theme = 'light', allowed = [], before } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce', baseURL: GATEWAY });
+export async function open(browser, path, { width = 1280, height = 800, theme = 'light', allowed = [], before, gateway = GATEWAY } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce', baseURL: gateway });
   const page = await context.newPage();
   const problems = [];
   page.on('console', message => {
@@ -31,7 +33,7 @@ export async function open(browser, path, { width = 1280, height = 800, theme = 
   page.on('dialog', dialog => { problems.push(`a dialog: ${dialog.message()}`); dialog.dismiss(); });
   page.on('request', request => {
     const url = new URL(request.url());
-    if (url.origin !== GATEWAY && !['data:', 'blob:'].includes(url.protocol)) problems.push(`asked ${url.href}`);
+    if (url.origin !== gateway && !['data:', 'blob:'].includes(url.protocol)) problems.push(`asked ${url.href}`);
   });
   await page.addInitScript(() => {
     window.breaches = [];
@@ -66,8 +68,9 @@ export const geometry = page => page.evaluate(() => {
 });
 
 /** The console's own API, as its page asks. */
-export async function data(path, method = 'GET') {
-  const answer = await fetch(`${GATEWAY}/console/v1/${path}`, { method, headers: { 'x-console': '1' } });
+export async function data(path, method = 'GET', { gateway = GATEWAY, token } = {}) {
+  const headers = { 'x-console': '1', ...token && { authorization: `Bearer ${token}` } };
+  const answer = await fetch(`${gateway}/console/v1/${path}`, { method, headers });
   assert.equal(answer.status, 200, path);
   return answer.json();
 }
