@@ -1,8 +1,8 @@
 //! Brings calls that have ended into the ledger.
 //!
-//! One task writes them in batches: when one is full, and else every second. While the store cannot be
-//! written to, calls wait in memory, as many as are allowed; beyond that they are lost, which is
-//! counted and said.
+//! One task writes them in batches: when one is full, and else every second. A batch that takes the
+//! store too long, or that it refuses, is tried in halves. While the store cannot be written to, calls
+//! wait in memory, as many as are allowed; beyond that they are lost, which is counted and said.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,11 +43,12 @@ pub struct LedgerWriter {
     metrics: Arc<Metrics>,
     /// Tells this process from all others, earlier ones included.
     gateway: Arc<str>,
-    /// The last batch, and the last row in it.
-    batch: i64,
+    /// The last row that was taken out of the queue.
     row: i64,
-    /// What is being written, until it is.
-    pending: Option<Arc<Batch>>,
+    /// What is being written, until it is; the next one is the last.
+    pending: Vec<Arc<Batch>>,
+    /// How many calls make a batch: fewer while the store is too slow for more.
+    size: usize,
     refusals: u32,
     is_down: bool,
 }
@@ -65,9 +66,9 @@ impl LedgerWriter {
             ledger: Ledger::new(store),
             metrics,
             gateway,
-            batch: 0,
             row: 0,
-            pending: None,
+            pending: Vec::new(),
+            size: BATCH,
             refusals: 0,
             is_down: false,
         }
@@ -110,7 +111,7 @@ impl LedgerWriter {
                 Ok(()) => self.is_written(batch.calls.len()),
                 Err(error) => return self.is_refused(&batch, &error),
             }
-            if self.queue.len() < least {
+            if self.pending.is_empty() && self.queue.len() < least {
                 return;
             }
         }
@@ -118,28 +119,26 @@ impl LedgerWriter {
 
     /// The batch that is to be written now.
     fn next(&mut self) -> Option<Arc<Batch>> {
-        if self.pending.is_none() {
-            let calls = self.queue.take();
+        if self.pending.is_empty() {
+            let calls = self.queue.take(self.size);
             if calls.is_empty() {
                 return None;
             }
-            self.batch = self.batch.saturating_add(1);
-            let first_row = self.row.saturating_add(1);
-            let count = i64::try_from(calls.len()).unwrap_or(i64::MAX);
-            self.row = self.row.saturating_add(count);
-            self.pending = Some(Arc::new(Batch {
+            let batch = Batch {
                 gateway: Arc::clone(&self.gateway),
-                number: self.batch,
-                first_row,
+                first_row: self.row.saturating_add(1),
                 calls,
-            }));
+            };
+            self.row = batch.last_row();
+            self.pending.push(Arc::new(batch));
         }
-        self.pending.clone()
+        self.pending.last().map(Arc::clone)
     }
 
     fn is_written(&mut self, calls: usize) {
-        self.pending = None;
+        self.pending.pop();
         self.refusals = 0;
+        self.size = self.size.saturating_mul(2).min(BATCH);
         let written = u64::try_from(calls).unwrap_or(u64::MAX);
         self.metrics
             .ledger_rows
@@ -150,7 +149,8 @@ impl LedgerWriter {
         }
     }
 
-    /// A batch that the store does not take for what is in it would hold up all that come after it.
+    /// A batch for which the store needs too long is written in halves. So is one that the store does
+    /// not take for what is in it: it would hold up all that come after it.
     fn is_refused(&mut self, batch: &Batch, error: &StoreError) {
         self.metrics
             .store_failures
@@ -159,11 +159,23 @@ impl LedgerWriter {
         if matches!(error, StoreError::Failed(_)) {
             self.refusals += 1;
         }
-        if self.refusals >= MAX_REFUSALS {
-            (self.pending, self.refusals) = (None, 0);
-            self.count_lost(batch.calls.len() as u64);
-            tracing::error!(%error, calls = batch.calls.len(), "the store does not take these calls: the ledger lacks them");
-        } else if !std::mem::replace(&mut self.is_down, true) {
+        let is_refused = self.refusals >= MAX_REFUSALS;
+        let halves = batch.halves();
+        if is_refused && halves.is_none() {
+            (_, self.refusals) = (self.pending.pop(), 0);
+            self.count_lost(1);
+            tracing::error!(%error, "the store does not take a call: the ledger lacks it");
+            return;
+        }
+        if let Some((first, second)) = halves
+            && (is_refused || matches!(error, StoreError::Busy))
+        {
+            self.size = first.calls.len();
+            self.refusals = 0;
+            self.pending.pop();
+            self.pending.extend([second, first].map(Arc::new));
+        }
+        if !std::mem::replace(&mut self.is_down, true) {
             tracing::error!(%error, "the ledger cannot be written: calls wait in memory, at most ledger.max_waiting of them");
         }
     }
@@ -193,12 +205,12 @@ impl LedgerWriter {
         while Instant::now() < deadline {
             let rest = deadline.saturating_duration_since(Instant::now());
             let _ = timeout_at(deadline, self.write_while(1, rest)).await;
-            if self.pending.is_none() && self.queue.is_empty() {
+            if self.pending.is_empty() && self.queue.is_empty() {
                 return;
             }
             sleep_until(deadline.min(Instant::now() + PAUSE)).await;
         }
-        let pending = self.pending.as_ref().map_or(0, |batch| batch.calls.len());
+        let pending: usize = self.pending.iter().map(|batch| batch.calls.len()).sum();
         let lost = pending.saturating_add(self.queue.len()) as u64;
         self.count_lost(lost);
         tracing::error!(

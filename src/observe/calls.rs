@@ -159,10 +159,10 @@ impl CallQueue {
         }
     }
 
-    /// Takes a batch out, the oldest calls first.
-    pub fn take(&self) -> Vec<Call> {
+    /// Takes at most so many calls out, the oldest first.
+    pub fn take(&self, most: usize) -> Vec<Call> {
         let mut waiting = self.waiting();
-        let count = waiting.calls.len().min(BATCH);
+        let count = waiting.calls.len().min(most);
         waiting.calls.drain(..count).collect()
     }
 
@@ -223,10 +223,10 @@ mod tests {
         queue.push((0..BATCH as u64 + 5).map(call));
         assert_eq!((queue.len(), queue.take_lost()), (BATCH + 2, 3));
         assert_eq!(queue.take_lost(), 0);
-        let first = queue.take();
+        let first = queue.take(BATCH);
         assert_eq!(first.len(), BATCH);
         assert_eq!(first[0].duration_ms, 0);
-        assert_eq!(queue.take().len(), 2);
+        assert_eq!(queue.take(BATCH).len(), 2);
         assert!(queue.is_empty());
     }
 }

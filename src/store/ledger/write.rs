@@ -18,15 +18,41 @@ const LONGEST_NAME: usize = 256;
 const OTHER: &str = "other";
 
 /// Calls that are written together, or not at all.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Batch {
     /// The process that made the calls.
     pub gateway: Arc<str>,
-    /// Counted from 1 for each process.
-    pub number: i64,
-    /// The number of its first row, of all that the process has written.
+    /// The number of its first row: all rows of a process are counted, from 1.
     pub first_row: i64,
     pub calls: Vec<Call>,
+}
+
+impl Batch {
+    /// The number of its last row. What a process has written goes up to such a number, however its
+    /// rows were put together.
+    pub fn last_row(&self) -> i64 {
+        let count = i64::try_from(self.calls.len()).unwrap_or(i64::MAX);
+        self.first_row.saturating_add(count).saturating_sub(1)
+    }
+
+    /// Its first half and its second one, to be written one after the other; `None` for a single call.
+    pub fn halves(&self) -> Option<(Self, Self)> {
+        let (first, second) = self.calls.split_at_checked(self.calls.len() / 2)?;
+        if first.is_empty() {
+            return None;
+        }
+        let first = Self {
+            gateway: Arc::clone(&self.gateway),
+            first_row: self.first_row,
+            calls: first.to_vec(),
+        };
+        let second = Self {
+            gateway: Arc::clone(&self.gateway),
+            first_row: first.last_row().saturating_add(1),
+            calls: second.to_vec(),
+        };
+        Some((first, second))
+    }
 }
 
 /// What sums are kept by.
@@ -46,7 +72,7 @@ struct Totals([i64; 14]);
 
 impl Ledger {
     /// Writes a batch. Should it have been written before, without this gateway having heard of it,
-    /// it is not written again.
+    /// it is not written again; nor is a part of what was.
     ///
     /// # Errors
     /// See [`StoreError`]. It may be written again after any of them.
@@ -103,7 +129,7 @@ async fn is_new(transaction: &Transaction<'_>, batch: &Batch) -> Result<bool, St
     let last = batch.calls.iter().map(|call| call.payer.at_ms).max();
     let values = [
         (&*batch.gateway).into(),
-        batch.number.into(),
+        batch.last_row().into(),
         last.unwrap_or_default().into(),
     ];
     Ok(transaction.execute(sql, &values).await? > 0)

@@ -5,29 +5,27 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fal_gateway::accounts::{LEDGER_EVERY, LedgerWriter};
+use fal_gateway::accounts::LEDGER_EVERY;
 use fal_gateway::config::KeyHash;
-use fal_gateway::observe::calls::{Call as Ended, CallKind, CallQueue, Payer, Tokens};
-use fal_gateway::observe::metrics::Metrics;
+use fal_gateway::observe::calls::{Call as Ended, CallKind, Payer, Tokens};
 use fal_gateway::store::ledger::{
     Batch, Dimension, Found, Ledger, Place as RowPlace, Report, Source, Span, StoredCall, Sums,
 };
 use fal_gateway::store::{Database, Transaction};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::{Place, places, run};
 use crate::support::{Answer, Call, Emulated, Process, Setup, TestGateway, question, until};
 
 const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
+pub(super) const DAY: i64 = 24 * HOUR;
 
 pub(super) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-fn ended(at_ms: i64, key: &str, model: &str, units: i64, billed: &'static str) -> Ended {
+pub(super) fn ended(at_ms: i64, key: &str, model: &str, units: i64, billed: &'static str) -> Ended {
     Ended {
         payer: Payer {
             key: key.into(),
@@ -58,10 +56,9 @@ fn ended(at_ms: i64, key: &str, model: &str, units: i64, billed: &'static str) -
     }
 }
 
-fn batch(number: i64, first_row: i64, calls: Vec<Ended>) -> Arc<Batch> {
+pub(super) fn batch(first_row: i64, calls: Vec<Ended>) -> Arc<Batch> {
     Arc::new(Batch {
         gateway: "gate".into(),
-        number,
         first_row,
         calls,
     })
@@ -74,7 +71,7 @@ pub(super) fn rows(database: &Database) -> Vec<StoredCall> {
     run(read).unwrap()
 }
 
-fn report(
+pub(super) fn report(
     database: &Database,
     by: &[Dimension],
     spans: &[(i64, i64)],
@@ -94,12 +91,12 @@ fn report(
     run(Ledger::new(database.clone()).report(&report, soon())).unwrap()
 }
 
-fn write(database: &Database, batch: &Arc<Batch>) {
+pub(super) fn write(database: &Database, batch: &Arc<Batch>) {
     run(Ledger::new(database.clone()).write(batch, soon())).unwrap();
 }
 
 /// Row counts of a table, past everything that the ledger says of itself.
-fn count(database: &Database, sql: &'static str) -> i64 {
+pub(super) fn count(database: &Database, sql: &'static str) -> i64 {
     run(
         database.read(soon(), async move |transaction: &Transaction<'_>| {
             transaction.first(sql, &[]).await?.unwrap().integer(0)
@@ -116,7 +113,6 @@ fn a_batch_is_written_once_and_its_sums_with_it() {
         let odd = "acme/'; drop table ledger; --\u{0}\u{7}".to_owned() + &"x".repeat(900);
         let first = batch(
             1,
-            1,
             vec![
                 ended(DAY + 5, "ci", "openai/gpt-4o", 1000, "yes"),
                 ended(DAY + HOUR + 5, "ci", "openai/gpt-4o", 10_000, "maybe"),
@@ -128,7 +124,7 @@ fn a_batch_is_written_once_and_its_sums_with_it() {
         write(&database, &first);
         write(
             &database,
-            &batch(2, 4, vec![ended(DAY + 9, "ci", "m", 1000, "yes")]),
+            &batch(4, vec![ended(DAY + 9, "ci", "m", 1000, "yes")]),
         );
         write(&database, &first);
         let rows = rows(&database);
@@ -190,7 +186,7 @@ fn a_report_has_pages_and_tells_apart_and_leaves_out_what_is_asked() {
                 "yes",
             )
         });
-        write(&database, &batch(1, 1, calls.collect()));
+        write(&database, &batch(1, calls.collect()));
         let ask =
             |report: &Report| run(Ledger::new(database.clone()).report(report, soon())).unwrap();
         let spans: Vec<Span> = (0..4)
@@ -253,7 +249,7 @@ fn what_is_too_old_goes_in_pieces_and_the_sums_stay() {
         for day in 0..5 {
             let at = first + day * DAY + HOUR;
             let calls = (0..1500).map(|_| ended(at, "ci", "m", 1000, "yes"));
-            write(&database, &batch(day + 1, day * 1500 + 1, calls.collect()));
+            write(&database, &batch(day * 1500 + 1, calls.collect()));
         }
         let mut pieces = 1;
         while run(ledger.sweep(age(3), None)).unwrap() {
@@ -484,47 +480,6 @@ fn a_stop_says_what_a_store_that_fails_has_lost() {
     process.exit();
     let log = process.log();
     assert!(log.contains("the ledger may lack these calls"), "{log}");
-}
-
-/// However many calls end one after another, the store is asked once a second, and once more for each
-/// full batch.
-#[test]
-fn a_busy_gateway_does_not_write_each_call_by_itself() {
-    let (_folder, places) = places();
-    for place in places {
-        let database = place.open();
-        // A server's tables are made when it is first asked.
-        assert_eq!(rows(&database), []);
-        let (queue, stop) = (Arc::new(CallQueue::default()), CancellationToken::new());
-        queue.allow(50_000);
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let calls = Arc::clone(&queue);
-        let writer = LedgerWriter::new(calls, database.clone(), metrics, "gate".into());
-        let begun = Instant::now();
-        let pushed = run(async {
-            let load = async {
-                let mut pushed = 0;
-                let mut tick = tokio::time::interval(Duration::from_millis(2));
-                while begun.elapsed() < Duration::from_millis(2500) {
-                    tick.tick().await;
-                    queue.push([ended(DAY, "ci", "m", 1000, "yes")]);
-                    pushed += 1;
-                }
-                stop.cancel();
-                pushed
-            };
-            tokio::join!(load, writer.write(stop.clone())).0
-        });
-        let seconds = i64::try_from(begun.elapsed().as_secs()).unwrap() + 1;
-        let batches = count(&database, "select batch from ledger_writer");
-        // The last is the one at the end.
-        let most = seconds + pushed / 500 + 1;
-        assert!(
-            batches <= most,
-            "{batches} of {most} for {pushed} calls, {place:?}"
-        );
-        assert!(batches > 0, "{place:?}");
-    }
 }
 
 /// Whoever hangs up after each question with an invented model does not make the sums grow.

@@ -1,6 +1,7 @@
 //! The store: the same tests on each of its engines.
 
 mod background;
+mod batches;
 mod completions;
 mod conversations;
 mod engines;
