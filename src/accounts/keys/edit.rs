@@ -1,0 +1,241 @@
+//! Keys: added, changed, replaced and taken back.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value as Json};
+
+use super::projects::find_project;
+use super::rows::{find_key, hash_of, merged, put_key, read_key};
+use super::{Condition, Outcome, Refusal, next, stale};
+use crate::access::roster::StoredKey;
+use crate::access::secret::Secret;
+use crate::config::{Key, KeyHash};
+use crate::store::{StoreError, Transaction, Value};
+
+/// What is done to a key.
+#[derive(Clone, Debug)]
+pub enum Edit {
+    /// These fields get other values; null for the value that they have if nothing is said.
+    Fields(Map<String, Json>),
+    /// Another secret takes the place of its own, which is taken for some time still.
+    Rotate {
+        secret: Secret,
+        grace: SignedDuration,
+        /// Whether a secret that is taken still after an earlier rotation may end at once.
+        ends_previous: bool,
+    },
+    /// It never opens again.
+    Revoke,
+}
+
+/// Adds a key that is not there yet.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn add_key(
+    transaction: &Transaction<'_>,
+    fields: Map<String, Json>,
+    secret: &Secret,
+    condition: &Condition,
+) -> Outcome<StoredKey> {
+    let revision = next(transaction).await?;
+    let key = match read_key(fields, &secret.hash, None) {
+        Ok(key) => key,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if find_key(transaction, &key.name).await?.is_some() {
+        let name = &key.name;
+        return Ok(Err(Refusal::Taken(format!(
+            "The store has a key `{name}` already, or had one. Choose another name."
+        ))));
+    }
+    let stored = StoredKey {
+        hint: secret.hint.clone(),
+        created_at: transaction.now_ms().await?,
+        revoked_at: None,
+        revision,
+        key,
+    };
+    if let Some(refusal) = unfit(transaction, &stored.key, condition).await? {
+        return Ok(Err(refusal));
+    }
+    put_key(transaction, &stored).await?;
+    Ok(Ok(stored))
+}
+
+/// Changes a key.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn edit_key(
+    transaction: &Transaction<'_>,
+    name: &str,
+    edit: Edit,
+    condition: &Condition,
+) -> Outcome<StoredKey> {
+    match edit {
+        Edit::Revoke => revoke_key(transaction, name, condition).await,
+        Edit::Rotate {
+            secret,
+            grace,
+            ends_previous,
+        } => {
+            let ends_previous = ends_previous || !grace.is_positive();
+            let rotate = |stored: &mut StoredKey, now| match in_use(&stored.key, now) {
+                Some(refusal) if !ends_previous => Err(refusal),
+                _ => {
+                    rotate(stored, secret, grace, now);
+                    Ok(())
+                }
+            };
+            change_key(transaction, name, condition, true, rotate).await
+        }
+        Edit::Fields(fields) => {
+            // What only closes a key is never refused for what else is wrong with it.
+            let only_closes =
+                fields.len() == 1 && fields.get("disabled") == Some(&Json::Bool(true));
+            let change = |stored: &mut StoredKey, _| {
+                stored.key = edited(&stored.key, fields)?;
+                Ok(())
+            };
+            change_key(transaction, name, condition, !only_closes, change).await
+        }
+    }
+}
+
+/// Changes a key that can be read; `has_to_fit` says whether it has to go together with what else is
+/// in the store.
+async fn change_key(
+    transaction: &Transaction<'_>,
+    name: &str,
+    condition: &Condition,
+    has_to_fit: bool,
+    change: impl FnOnce(&mut StoredKey, i64) -> Result<(), Refusal>,
+) -> Outcome<StoredKey> {
+    let revision = next(transaction).await?;
+    let Some(mut stored) = find_key(transaction, name).await? else {
+        return Ok(Err(Refusal::Unknown(format!("the key `{name}`"))));
+    };
+    if let Some(refusal) = stale(condition, stored.revision) {
+        return Ok(Err(refusal));
+    }
+    if stored.revoked_at.is_some() {
+        return Ok(Err(Refusal::Invalid(format!(
+            "The key `{name}` is revoked, for good. Make another."
+        ))));
+    }
+    let now = transaction.now_ms().await?;
+    if let Err(refusal) = change(&mut stored, now) {
+        return Ok(Err(refusal));
+    }
+    stored.revision = revision;
+    if has_to_fit && let Some(refusal) = unfit(transaction, &stored.key, condition).await? {
+        return Ok(Err(refusal));
+    }
+    put_key(transaction, &stored).await?;
+    Ok(Ok(stored))
+}
+
+/// Takes a key back for good, whether or not this program can read the rest of its row.
+async fn revoke_key(
+    transaction: &Transaction<'_>,
+    name: &str,
+    condition: &Condition,
+) -> Outcome<StoredKey> {
+    let next = next(transaction).await?;
+    let sql = "select hint, created_at, revoked_at, revision, hash from access_key where name = $1";
+    let Some(mut row) = transaction.first(sql, &[name.into()]).await? else {
+        return Ok(Err(Refusal::Unknown(format!("the key `{name}`"))));
+    };
+    let before = row.integer(3)?;
+    if let Some(refusal) = stale(condition, before) {
+        return Ok(Err(refusal));
+    }
+    let (revoked_at, revision) = match row.optional_integer(2)? {
+        Some(earlier) => (earlier, before),
+        None => (transaction.now_ms().await?, next),
+    };
+    let sql = "update access_key set revoked_at = $2, revision = $3 where name = $1";
+    let values = [name.into(), revoked_at.into(), revision.into()];
+    transaction.execute(sql, &values).await?;
+    match find_key(transaction, name).await {
+        Ok(Some(stored)) => return Ok(Ok(stored)),
+        Ok(None) | Err(StoreError::Corrupt(_)) => {}
+        Err(error) => return Err(error),
+    }
+    // What can be said of a row that cannot be read.
+    let hash = hash_of(&row.bytes(4)?).unwrap_or_else(|| KeyHash::of(""));
+    let (hint, created_at) = (row.text(0)?, row.integer(1)?);
+    let mut fields = Map::new();
+    fields.insert("name".to_owned(), name.into());
+    Ok(read_key(fields, &hash, None).map(|key| StoredKey {
+        key,
+        hint,
+        created_at,
+        revoked_at: Some(revoked_at),
+        revision,
+    }))
+}
+
+fn rotate(stored: &mut StoredKey, secret: Secret, grace: SignedDuration, now: i64) {
+    stored.hint = secret.hint;
+    let before = std::mem::replace(&mut stored.key.hash, secret.hash);
+    let until = Timestamp::from_millisecond(now).ok();
+    let until = until.and_then(|now| now.checked_add(grace).ok());
+    stored.key.previous_hash = Some(before).filter(|_| grace.is_positive());
+    stored.key.previous_until = until.filter(|_| grace.is_positive());
+}
+
+/// Why a key is not rotated now: clients may still use its secret from before the last rotation, and
+/// a key has only one such.
+fn in_use(key: &Key, now: i64) -> Option<Refusal> {
+    let until = key.previous_until?;
+    (until.as_millisecond() > now).then(|| {
+        let name = &key.name;
+        Refusal::InUse(format!(
+            "The key `{name}` was rotated not long ago: its secret from before is taken until \
+             {until}, and would end at once. Rotate it later, without a grace, or with \
+             `end_previous` (`--end-previous`)."
+        ))
+    })
+}
+
+/// Why a key does not go together with what else is in the store.
+async fn unfit(
+    transaction: &Transaction<'_>,
+    key: &Key,
+    condition: &Condition,
+) -> Result<Option<Refusal>, StoreError> {
+    for hash in std::iter::once(&key.hash).chain(&key.previous_hash) {
+        let sql =
+            "select name from access_key where (hash = $1 or previous_hash = $1) and name <> $2";
+        let values = [Value::Bytes(hash.sha256()), (&key.name).into()];
+        if let Some(mut row) = transaction.first(sql, &values).await? {
+            let (name, other) = (&key.name, row.text(0)?);
+            return Ok(Some(Refusal::Taken(format!(
+                "The key `{name}` has the same hash as the key `{other}` of the store. Make another \
+                 secret."
+            ))));
+        }
+    }
+    let Some(project) = &key.project else {
+        return Ok(None);
+    };
+    if condition.file_projects.contains(project) {
+        return Ok(None);
+    }
+    let found = find_project(transaction, project).await?;
+    let is_open = found.is_some_and(|project| project.archived_at.is_none());
+    Ok((!is_open).then(|| {
+        let name = &key.name;
+        Refusal::Invalid(format!(
+            "The key `{name}` belongs to the project `{project}`, but neither the settings file nor \
+             the store has one of that name that is open."
+        ))
+    }))
+}
+
+/// A key with some fields changed.
+fn edited(key: &Key, fields: Map<String, Json>) -> Result<Key, Refusal> {
+    let fields = merged(key.to_json(), fields, &key.name);
+    read_key(fields, &key.hash, key.previous_hash.as_ref())
+}
