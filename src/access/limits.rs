@@ -8,6 +8,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::roster::Changes;
+
 /// What holds in any minute and at any moment; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimits {
@@ -137,6 +139,23 @@ impl Limiters {
     pub fn prune(&self) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, limiter| Arc::strong_count(limiter) > 1);
+    }
+}
+
+impl Limiters {
+    /// Forgets those of these owners that nobody uses any more.
+    pub fn prune_of(&self, changes: &Changes) {
+        let keys = changes.keys.iter();
+        let keys = keys.map(|(name, _)| Owner::Key(name.as_str().into()));
+        let projects = changes.projects.iter();
+        let projects = projects.map(|name| Owner::Project(name.as_str().into()));
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for owner in keys.chain(projects) {
+            let known = all.get(&owner);
+            if known.is_some_and(|limiter| Arc::strong_count(limiter) == 1) {
+                all.remove(&owner);
+            }
+        }
     }
 }
 

@@ -3,10 +3,13 @@
 
 pub mod admin;
 pub mod failures;
+pub mod filed;
+pub mod keyring;
 pub mod keys;
 pub mod known;
 pub mod limits;
 pub mod models;
+pub mod pieces;
 pub mod purses;
 pub mod roster;
 pub mod secret;
@@ -14,7 +17,9 @@ pub mod shares;
 
 pub use admin::{AdminKey, AdminKeys};
 pub use failures::Failures;
-pub use keys::{ClientKey, ClientKeyId, ClientKeys, Refused};
+pub use filed::Filed;
+pub use keyring::{ClientKeys, Refused};
+pub use keys::{ClientKey, ClientKeyId};
 pub use known::{KeyPrint, KnownKeys};
 pub use limits::{Limiter, Limiters};
 pub use models::ModelRules;

@@ -2,15 +2,16 @@
 //!
 //! Those of the settings file stand beside them, and win: what contradicts the file is not served.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use crate::config::{Config, DatabaseUrl, Key, KeyHash, Project};
+use super::filed::Filed;
+use crate::config::{Config, DatabaseUrl, Key, Project};
 
-/// What the store holds. It never changes; news make another one.
+/// What the store holds.
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
     /// The last change that is in it.
@@ -58,31 +59,45 @@ pub struct News {
     pub unreadable: Vec<(String, String)>,
 }
 
+/// What was changed by news.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Names of keys, and what was known under them before.
+    pub keys: Vec<(String, Option<Arc<StoredKey>>)>,
+    /// Names of projects.
+    pub projects: BTreeSet<String>,
+}
+
 impl Roster {
-    /// What is known once these news are in.
-    pub fn with(&self, news: News) -> Self {
-        let mut next = self.clone();
-        next.revision = news.revision;
+    /// Takes in what has changed; gives what that was. What it takes depends on that alone, and not on
+    /// what else is known.
+    pub fn take(&mut self, news: News) -> Changes {
+        let mut changes = Changes::default();
+        self.revision = news.revision;
         for stored in news.keys {
             let name = stored.key.name.clone();
-            next.unreadable.remove(&format!("key/{name}"));
-            next.keys.insert(name, Arc::new(stored));
+            self.unreadable.remove(&format!("key/{name}"));
+            let before = self.keys.insert(name.clone(), Arc::new(stored));
+            changes.keys.push((name, before));
         }
         for stored in news.projects {
             let name = stored.project.name.clone();
-            next.unreadable.remove(&format!("project/{name}"));
-            next.projects.insert(name, Arc::new(stored));
+            self.unreadable.remove(&format!("project/{name}"));
+            self.projects.insert(name.clone(), Arc::new(stored));
+            changes.projects.insert(name);
         }
         for (label, why) in news.unreadable {
             if let Some(name) = label.strip_prefix("key/") {
-                next.keys.remove(name);
+                let before = self.keys.remove(name);
+                changes.keys.push((name.to_owned(), before));
             }
             if let Some(name) = label.strip_prefix("project/") {
-                next.projects.remove(name);
+                self.projects.remove(name);
+                changes.projects.insert(name.to_owned());
             }
-            next.unreadable.insert(label, why);
+            self.unreadable.insert(label, why);
         }
-        next
+        changes
     }
 
     /// Whether no key was ever in it.
@@ -90,100 +105,14 @@ impl Roster {
         self.keys.is_empty() && self.unreadable.is_empty()
     }
 
-    /// The keys that may open something beside those of the file, and what contradicts the file, in
-    /// sentences that name both places.
-    pub fn beside<'r>(&'r self, config: &Config) -> (Vec<&'r StoredKey>, Vec<String>) {
-        let taken = Taken::of(config);
-        let place = place_of_store(config);
-        let (mut served, mut sentences) = (Vec::new(), Vec::new());
-        for stored in self.keys.values().filter(|key| key.revoked_at.is_none()) {
-            match taken.contradicts(&stored.key, &place) {
-                None => served.push(&**stored),
-                Some(sentence) => sentences.push(sentence),
-            }
-        }
-        let of_file = config
-            .projects
-            .iter()
-            .map(|project| (&project.name, project));
-        let of_file: HashMap<_, _> = of_file.collect();
-        for name in self.projects.keys() {
-            if let Some(project) = of_file.get(name) {
-                sentences.push(format!(
-                    "the project `{name}` stands in {} and in the store ({place}); the one in the \
-                     file holds.",
-                    project.origin
-                ));
-            }
-        }
-        (served, sentences)
+    /// What in it contradicts the file, in sentences that name both places. None of it is served.
+    pub fn contradictions(&self, config: &Config, filed: &Filed) -> Vec<String> {
+        let keys = self.keys.values();
+        let keys = keys.filter_map(|stored| filed.contradicts_stored(config, stored));
+        let projects = self.projects.keys();
+        let projects = projects.filter_map(|name| filed.contradicts_project(config, name));
+        keys.chain(projects).collect()
     }
-}
-
-/// What the file has taken.
-struct Taken<'c> {
-    names: HashMap<&'c str, &'c str>,
-    hashes: HashMap<&'c [u8; 32], String>,
-}
-
-impl<'c> Taken<'c> {
-    fn of(config: &'c Config) -> Self {
-        const LINES: &str = "auth.keys";
-        let lines = || config.auth.keys.iter();
-        let named_lines = lines().filter_map(|line| Some((line.name()?, LINES)));
-        let tables = config.keys.iter();
-        let named = tables.map(|key| (key.name.as_str(), key.origin.as_str()));
-        let mut hashes: HashMap<_, _> = lines()
-            .map(|line| (line.sha256(), LINES.to_owned()))
-            .collect();
-        if let Some(admin) = &config.auth.admin_key {
-            hashes.insert(admin.sha256(), "auth.admin_key".to_owned());
-        }
-        for admin in &config.admin_keys {
-            let place = format!("{} (the admin key `{}`)", admin.origin, admin.name);
-            hashes.insert(admin.hash.sha256(), place);
-        }
-        for key in &config.keys {
-            for hash in std::iter::once(&key.hash).chain(&key.previous_hash) {
-                let place = format!("{} (the key `{}`)", key.origin, key.name);
-                hashes.insert(hash.sha256(), place);
-            }
-        }
-        Self {
-            names: named_lines.chain(named).collect(),
-            hashes,
-        }
-    }
-
-    fn contradicts(&self, key: &Key, place: &str) -> Option<String> {
-        let name = &key.name;
-        if let Some(origin) = self.names.get(name.as_str()) {
-            return Some(format!(
-                "the key `{name}` stands in {origin} and in the store ({place}); the one in the file \
-                 holds. Take it out of the file, or revoke the one in the store."
-            ));
-        }
-        let hashes = std::iter::once(&key.hash).chain(&key.previous_hash);
-        let origin = hashes
-            .map(KeyHash::sha256)
-            .find_map(|hash| self.hashes.get(hash))?;
-        Some(format!(
-            "the key `{name}` of the store ({place}) has the same hash as the one in {origin}, which \
-             holds. Revoke it, and make another."
-        ))
-    }
-}
-
-/// Why a name, or a hash, cannot be one of the store's: the file has it, at the place that this
-/// sentence names.
-pub fn stands_in_file(config: &Config, key: &Key) -> Option<String> {
-    Taken::of(config).contradicts(key, &place_of_store(config))
-}
-
-/// Where the file has a key of this name, if it does.
-pub fn place_in_file(config: &Config, name: &str) -> Option<String> {
-    let taken = Taken::of(config);
-    taken.names.get(name).map(|origin| (*origin).to_owned())
 }
 
 /// A key of the file as operators see it.

@@ -12,6 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::address;
 use super::context::Context;
 use super::error::ApiError;
+use crate::access::keyring::Sources;
+use crate::access::roster::Changes;
 use crate::access::{ClientKey, ClientKeys, KeyPrint, KnownKeys, Refused};
 use crate::config::Scope;
 use crate::engine::terms::TermsOwner;
@@ -81,6 +83,20 @@ impl Denial {
 }
 
 impl Access {
+    /// The same with what has changed in the store; `None` where that may change more than keys.
+    pub fn with(&self, sources: Sources<'_>, changes: &Changes) -> Option<Self> {
+        match self {
+            Self::Keys { clients, fal } => Some(Self::Keys {
+                clients: clients.with(sources, changes),
+                fal: fal.clone(),
+            }),
+            Self::PassThrough { clients } => Some(Self::PassThrough {
+                clients: clients.with(sources, changes),
+            }),
+            Self::Open { .. } => None,
+        }
+    }
+
     /// Whether there are client keys, or may be.
     pub fn knows_keys(&self) -> bool {
         match self {

@@ -1,9 +1,10 @@
 //! What all requests share while the service runs: connections, counters, places. The settings are
 //! apart from it, in a [`Snapshot`] that can be replaced.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -15,8 +16,8 @@ use super::background::jobs::Jobs;
 use super::console::Door;
 use super::repeated::PaidFailures;
 use super::snapshot::{Lasting, Snapshot};
-use crate::access::roster::News;
-use crate::access::{Failures, Holder, KnownKeys, Purses, Roster, Seat, Shares};
+use crate::access::roster::{Changes, News};
+use crate::access::{Failures, Filed, Holder, KnownKeys, Purses, Roster, Seat, Shares};
 use crate::config::{self, Captured, Config};
 use crate::console::sessions::Sessions;
 use crate::observe::calls::CallQueue;
@@ -42,7 +43,7 @@ pub struct Gateway {
     /// Who reads the settings again.
     reader: Mutex<Option<mpsc::Sender<ReloadOrder>>>,
     /// What was said to contradict the file.
-    contradictions: Mutex<Vec<String>>,
+    contradictions: Mutex<HashSet<String>>,
     /// Told when somebody has changed them here.
     keys_changed: Notify,
     /// When the limits' time began.
@@ -186,7 +187,7 @@ impl Gateway {
     pub fn replace(&self, config: Config) -> Result<u64, BuildError> {
         let _alone = self.replacing.lock();
         let running = self.snapshot();
-        self.refuse_contradictions(&running.config, &config)?;
+        self.refuse_contradictions(&running, &config)?;
         let version = running.version.saturating_add(1);
         self.put(config, version)?;
         Ok(version)
@@ -202,7 +203,7 @@ impl Gateway {
         let old = self.lasting.lists();
         self.lasting.set_lists(lists);
         let current = self.snapshot();
-        let put = self.put(current.config.clone(), current.version);
+        let put = self.put(Config::clone(&current.config), current.version);
         if put.is_err() {
             self.lasting.set_lists(PublicLists::clone(&old));
         }
@@ -213,21 +214,19 @@ impl Gateway {
     /// same, and so is their number.
     ///
     /// # Errors
-    /// See [`BuildError`]; what was known before holds then.
+    /// See [`BuildError`]; requests are served by what was known before then.
     pub fn take_news(&self, news: News) -> Result<(), BuildError> {
         let _alone = self.replacing.lock();
-        let old = self.lasting.roster();
-        let next = match &old {
-            Some(old) if !news.is_all => old.with(news),
-            Some(_) | None => Roster::default().with(news),
-        };
-        self.lasting.set_roster(Some(Arc::new(next)));
+        let changes = self.lasting.take_news(news);
         let current = self.snapshot();
-        let put = self.put(current.config.clone(), current.version);
-        if put.is_err() {
-            self.lasting.set_roster(old);
+        let snapshot = current.with_keys(&self.lasting, changes.as_ref())?;
+        self.show(Arc::new(snapshot));
+        match &changes {
+            Some(changes) => self.tell_new_contradictions(&current, changes),
+            None => self.tell_contradictions(&current),
         }
-        put
+        self.forget_what_is_unused(changes.as_ref());
+        Ok(())
     }
 
     /// The keys and projects of the store, as far as they are known.
@@ -237,8 +236,7 @@ impl Gateway {
 
     /// The last change of them that is known; less than any where none is.
     pub fn roster_revision(&self) -> i64 {
-        let roster = self.lasting.roster();
-        roster.map_or(-1, |roster| roster.revision)
+        self.snapshot().keys_revision
     }
 
     /// Says when the store was asked that has now told which keys it has.
@@ -324,10 +322,11 @@ impl Gateway {
 
     /// A key of the store must not lose its place to a file by mistake. What contradicted the store
     /// before the file was read again stays as it is.
-    fn refuse_contradictions(&self, running: &Config, new: &Config) -> Result<(), BuildError> {
+    fn refuse_contradictions(&self, running: &Snapshot, new: &Config) -> Result<(), BuildError> {
         let roster = self.roster();
-        let (_, before) = roster.beside(running);
-        let (_, mut sentences) = roster.beside(new);
+        let before = roster.contradictions(&running.config, &running.filed);
+        let before: HashSet<String> = before.into_iter().collect();
+        let mut sentences = roster.contradictions(new, &Filed::of(new));
         sentences.retain(|sentence| !before.contains(sentence));
         match sentences.is_empty() {
             true => Ok(()),
@@ -336,29 +335,71 @@ impl Gateway {
     }
 
     /// Says once what contradicts the file.
-    fn tell_contradictions(&self, config: &Config) {
-        let (_, sentences) = self.roster().beside(config);
-        let told = self.contradictions.lock();
-        let mut told = told.unwrap_or_else(PoisonError::into_inner);
-        for sentence in sentences.iter().filter(|sentence| !told.contains(sentence)) {
+    fn tell_contradictions(&self, snapshot: &Snapshot) {
+        let (config, filed) = (&snapshot.config, &snapshot.filed);
+        let sentences = self.roster().contradictions(config, filed);
+        let mut told = self.contradictions();
+        let sentences: HashSet<String> = sentences.into_iter().collect();
+        for sentence in sentences.difference(&told) {
             tracing::error!("{sentence}");
         }
         *told = sentences;
     }
 
+    /// The same, of what has changed in the store.
+    fn tell_new_contradictions(&self, snapshot: &Snapshot, changes: &Changes) {
+        let (config, filed) = (&snapshot.config, &snapshot.filed);
+        let roster = self.roster();
+        let keys = changes.keys.iter();
+        let keys = keys.filter_map(|(name, _)| {
+            let stored = roster.keys.get(name)?;
+            filed.contradicts_stored(config, stored)
+        });
+        let projects = changes.projects.iter();
+        let projects = projects.filter_map(|name| filed.contradicts_project(config, name));
+        let mut told = self.contradictions();
+        for sentence in keys.chain(projects) {
+            if !told.contains(&sentence) {
+                tracing::error!("{sentence}");
+                told.insert(sentence);
+            }
+        }
+    }
+
+    fn contradictions(&self) -> MutexGuard<'_, HashSet<String>> {
+        let told = self.contradictions.lock();
+        told.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets limits and budgets that nobody has any more.
+    fn forget_what_is_unused(&self, changes: Option<&Changes>) {
+        match changes {
+            // Budgets are forgotten when their books are kept.
+            Some(changes) => self.lasting.limiters.prune_of(changes),
+            None => {
+                self.lasting.limiters.prune();
+                self.lasting.purses.prune();
+            }
+        }
+    }
+
     fn put(&self, config: Config, version: u64) -> Result<(), BuildError> {
         let snapshot = Arc::new(Snapshot::new(config, version, &self.lasting)?);
         self.fit(&snapshot);
-        let mut current = self
-            .snapshot
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::clone(&snapshot);
-        drop(current);
-        self.tell_contradictions(&snapshot.config);
-        self.lasting.limiters.prune();
-        self.lasting.purses.prune();
+        self.show(Arc::clone(&snapshot));
+        self.tell_contradictions(&snapshot);
+        self.forget_what_is_unused(None);
         Ok(())
+    }
+
+    /// Has requests that begin from now on served by this.
+    fn show(&self, snapshot: Arc<Snapshot>) {
+        let current = self.snapshot.write();
+        let mut current = current.unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *current, snapshot);
+        drop(current);
+        // It may take a while, where nobody uses it any more.
+        drop(old);
     }
 
     /// What a request that begins now is served by. It takes this once.

@@ -14,7 +14,7 @@ use crate::access::limits::{Left, Limiter};
 use crate::access::purses::Purse;
 use crate::budget::{Amount, Period, Unit};
 use crate::store::ledger::{Ledger, Report, Span, Sums};
-use crate::store::windows::StoredWindow;
+use crate::store::windows::{StoredWindow, WantedWindows};
 
 /// The answer; OpenRouter's has its member too (source: openrouter.ai, "Get current API key").
 #[derive(Debug, Serialize)]
@@ -156,7 +156,7 @@ async fn budgets(key: &ClientKey, context: &Context) -> Vec<ShownBudget> {
         let owner = Arc::clone(&purse.id.owner);
         if known.as_ref().is_none_or(|(known, _)| *known != owner) {
             let windows = context.gateway.store();
-            let windows = windows.windows(Some(owner.to_string()), now.as_millisecond());
+            let windows = windows.windows(WantedWindows::of(owner.to_string()));
             known = Some((owner, windows.await.ok()));
         }
         let windows = known.as_ref().and_then(|(_, windows)| windows.as_deref());

@@ -12,7 +12,9 @@ use super::auth::{Access, presented_key};
 use super::catalogue::changes;
 use super::gateway::{BuildError, Shutdown};
 use super::lists;
-use crate::access::{AdminKeys, ClientKeys, Limiters, Purses, Roster};
+use crate::access::keyring::Sources;
+use crate::access::roster::{Changes, News};
+use crate::access::{AdminKeys, ClientKeys, Filed, Limiters, Purses, Roster};
 use crate::config::{self, Config, MissingFinal, Prefer, UsageCount, WhenGone};
 use crate::engine::count::TokenCounter;
 use crate::engine::observed::Observed;
@@ -43,16 +45,20 @@ use crate::upstream::FalKey;
 pub struct Snapshot {
     /// Which one it is since the start of the process; the first is 1.
     pub version: u64,
-    pub config: Config,
+    /// The last change in the store that it knows; less than any where none is known.
+    pub keys_revision: i64,
+    pub config: Arc<Config>,
+    /// What the settings have taken of names and hashes.
+    pub filed: Arc<Filed>,
     pub access: Access,
-    pub admin_keys: AdminKeys,
-    pub catalogue: Catalogue,
+    pub admin_keys: Arc<AdminKeys>,
+    pub catalogue: Arc<Catalogue>,
     /// What may be asked of fal.
     pub plan_limits: PlanLimits,
     /// What faces have to know of the settings.
-    pub face: FaceSettings,
+    pub face: Arc<FaceSettings>,
     /// What runs plans.
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
 }
 
 /// What outlives a snapshot, and every snapshot's engine works with.
@@ -127,10 +133,26 @@ impl Lasting {
         roster.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has every snapshot from now on know these keys and projects of the store.
-    pub fn set_roster(&self, roster: Option<Arc<Roster>>) {
+    /// The last change of them that is known; less than any where none is.
+    fn keys_revision(&self) -> i64 {
+        self.roster().map_or(-1, |roster| roster.revision)
+    }
+
+    /// Has every snapshot from now on know what has changed in the store; gives what that is, and
+    /// nothing where it is all that there is.
+    pub fn take_news(&self, news: News) -> Option<Changes> {
         let held = self.roster.write();
-        *held.unwrap_or_else(PoisonError::into_inner) = roster;
+        let mut held = held.unwrap_or_else(PoisonError::into_inner);
+        match &mut *held {
+            // Nobody else looks at it, most of the time; then nothing is copied.
+            Some(known) if !news.is_all => Some(Arc::make_mut(known).take(news)),
+            Some(_) | None => {
+                let mut roster = Roster::default();
+                roster.take(news);
+                *held = Some(Arc::new(roster));
+                None
+            }
+        }
     }
 
     /// Has every snapshot from now on know what these lists say.
@@ -150,15 +172,50 @@ impl Snapshot {
             Some(text) => Secret::of_text(text.expose_secret()),
             None => lasting.drawn_secret,
         };
+        let filed = Filed::of(&config);
         Ok(Self {
             version,
-            access: access(&config, lasting)?,
-            admin_keys: AdminKeys::of(&config),
-            catalogue: Catalogue::new(changes(&config.models, lasting.lists())),
+            keys_revision: lasting.keys_revision(),
+            access: access(&config, &filed, lasting)?,
+            filed: Arc::new(filed),
+            admin_keys: Arc::new(AdminKeys::of(&config)),
+            catalogue: Arc::new(Catalogue::new(changes(&config.models, lasting.lists()))),
             plan_limits: plan_limits(&config, secret),
-            face: face(&config),
-            engine: engine(&config, secret, lasting),
-            config,
+            face: Arc::new(face(&config)),
+            engine: Arc::new(engine(&config, secret, lasting)),
+            config: Arc::new(config),
+        })
+    }
+
+    /// The same settings, with the keys and projects that the store has now: all of them, or where it
+    /// is known what has changed, that alone.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_keys(
+        &self,
+        lasting: &Lasting,
+        changes: Option<&Changes>,
+    ) -> Result<Self, BuildError> {
+        let renewed = changes.and_then(|changes| {
+            let roster = lasting.roster()?;
+            let sources = sources(&self.config, &self.filed, &roster, lasting);
+            self.access.with(sources, changes)
+        });
+        Ok(Self {
+            version: self.version,
+            keys_revision: lasting.keys_revision(),
+            access: match renewed {
+                Some(access) => access,
+                None => access(&self.config, &self.filed, lasting)?,
+            },
+            config: Arc::clone(&self.config),
+            filed: Arc::clone(&self.filed),
+            admin_keys: Arc::clone(&self.admin_keys),
+            catalogue: Arc::clone(&self.catalogue),
+            plan_limits: self.plan_limits.clone(),
+            face: Arc::clone(&self.face),
+            engine: Arc::clone(&self.engine),
         })
     }
 
@@ -183,7 +240,7 @@ impl Snapshot {
 
 /// The last thing here that can fail comes before the limits are set, so that settings which are
 /// refused leave them as they were.
-fn access(config: &Config, lasting: &Lasting) -> Result<Access, BuildError> {
+fn access(config: &Config, filed: &Filed, lasting: &Lasting) -> Result<Access, BuildError> {
     let fal = config.fal.key.as_ref().map(FalKey::new);
     let fal = fal.map(|key| key.ok_or(BuildError::FalKey)).transpose()?;
     let roster = lasting.roster();
@@ -191,12 +248,27 @@ fn access(config: &Config, lasting: &Lasting) -> Result<Access, BuildError> {
     // Nobody comes in without a key before it is known whether there are any.
     let is_closed = may_have_keys && (roster.is_none() || config.beyond().is_some());
     let roster = roster.unwrap_or_default();
-    let clients = ClientKeys::of(config, &roster, &lasting.limiters, &lasting.purses);
+    let clients = ClientKeys::of(sources(config, filed, &roster, lasting));
     Ok(match fal {
         None => Access::PassThrough { clients },
         Some(fal) if clients.is_empty() && !is_closed => Access::Open { fal },
         Some(fal) => Access::Keys { clients, fal },
     })
+}
+
+fn sources<'s>(
+    config: &'s Config,
+    filed: &'s Filed,
+    roster: &'s Roster,
+    lasting: &'s Lasting,
+) -> Sources<'s> {
+    Sources {
+        config,
+        filed,
+        roster,
+        limiters: &lasting.limiters,
+        purses: &lasting.purses,
+    }
 }
 
 fn plan_limits(config: &Config, secret: Secret) -> PlanLimits {

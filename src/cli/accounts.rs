@@ -16,11 +16,9 @@ use super::check::BAD_SETTINGS;
 use super::keys::{new_key, random_key};
 use super::store::exit_code;
 use super::terminal::tell;
-use crate::access::Roster;
-use crate::access::roster::{
-    StoredKey, place_in_file, place_of_store, shown_file_key, shown_file_project, stands_in_file,
-};
+use crate::access::roster::{StoredKey, place_of_store, shown_file_key, shown_file_project};
 use crate::access::secret::Secret;
+use crate::access::{Filed, Roster};
 use crate::accounts::keys::{
     self as tables, Condition, Edit, Outcome, ProjectChange, Refusal, UnreadNews,
 };
@@ -240,7 +238,9 @@ impl Desk {
     fn roster(&self) -> Result<Roster, Failure> {
         let news = self.read(async |transaction| tables::news(transaction, -1).await)?;
         let news = news.map(UnreadNews::read).transpose()?;
-        Ok(Roster::default().with(news.unwrap_or_default()))
+        let mut roster = Roster::default();
+        roster.take(news.unwrap_or_default());
+        Ok(roster)
     }
 
     fn condition(&self) -> Condition {
@@ -275,7 +275,8 @@ impl Desk {
             all
         });
         let key = key.map_err(|problems| Failure::Refused(sentences(&problems)))?;
-        if let Some(sentence) = stands_in_file(&self.config, &key) {
+        let filed = Filed::of(&self.config);
+        if let Some(sentence) = filed.contradicts(&self.config, &key) {
             return Err(Failure::Refused(sentence));
         }
         let mut file = secret_file(&args.secret)?;
@@ -328,7 +329,8 @@ impl Desk {
         if !can_name(name) {
             return Err(Failure::Refused(no_such("key", name)));
         }
-        if let Some(place) = place_in_file(&self.config, name) {
+        let filed = Filed::of(&self.config);
+        if let Some(place) = filed.place_of_key(&self.config, name) {
             return Err(Failure::Refused(format!(
                 "the key `{name}` stands in {place}; change it there."
             )));
@@ -396,7 +398,7 @@ impl Desk {
         for (label, why) in &roster.unreadable {
             tell(format_args!("{label} of the store cannot be read: {why}"));
         }
-        for sentence in roster.beside(&self.config).1 {
+        for sentence in roster.contradictions(&self.config, &Filed::of(&self.config)) {
             tell(sentence);
         }
         Ok(())

@@ -14,7 +14,7 @@ use crate::budget::terms::Zone;
 use crate::budget::{Amount, Period, Unit};
 use crate::config::{Config, Sources};
 use crate::store::ledger::{Dimension, Found, Ledger, Place, Report, Span, StoredCall, Sums};
-use crate::store::windows::StoredWindow;
+use crate::store::windows::{StoredWindow, WantedWindows};
 use crate::store::{Database, StoreError};
 
 /// How many lines are read at once.
@@ -119,13 +119,22 @@ pub fn usage(args: &UsageArgs, out: &mut impl Write) -> io::Result<u8> {
 /// Those of writing.
 pub fn budgets(args: &BudgetsArgs, out: &mut impl Write) -> io::Result<u8> {
     on_store(&args.overrides.to_sources(), async |database| {
-        let now = Timestamp::now().as_millisecond();
-        let windows = database.windows(None, now).await?;
         let head = vec!["owner", "budget", "limit", "used", "left", "resets"];
         let mut out = out;
         let mut sheet = Sheet::new(&mut out, args.format, head)?;
-        for window in windows {
-            sheet.add(budget_line(&window))?;
+        let mut after = <(String, String)>::default();
+        loop {
+            let wanted = WantedWindows {
+                owner: None,
+                after,
+                most: usize::try_from(PAGE).unwrap_or(usize::MAX),
+            };
+            let windows = database.windows(wanted).await?;
+            let Some(last) = windows.last() else { break };
+            after = (last.owner.clone(), last.budget.clone());
+            for window in &windows {
+                sheet.add(budget_line(window))?;
+            }
         }
         sheet.end()?;
         Ok(())

@@ -27,6 +27,7 @@ mod forms;
 mod golden;
 mod growth;
 mod json;
+mod keyring;
 mod limits;
 mod linear;
 mod lists;

@@ -191,10 +191,15 @@ impl Purses {
     /// The budgets of these owners, such as `key/ci`.
     pub fn of(&self, owners: &[String]) -> Vec<Arc<Purse>> {
         let all = self.all();
-        let of = all
-            .values()
-            .filter(|purse| owners.iter().any(|owner| **owner == *purse.id.owner));
-        of.cloned().collect()
+        let of = owners.iter().flat_map(|owner| {
+            let first = PurseId {
+                owner: owner.as_str().into(),
+                budget: "".into(),
+            };
+            let from = all.range(first..);
+            from.take_while(|(id, _)| *id.owner == **owner)
+        });
+        of.map(|(_, purse)| Arc::clone(purse)).collect()
     }
 
     /// What the store's clock shows, as far as that is known.
@@ -222,6 +227,7 @@ impl Purses {
     /// Everything that the books have to be told now, in the order in which they are to be opened.
     /// With `gives_back` it is the last time, and nothing is kept.
     pub fn begin(&self, gives_back: bool) -> Vec<Page> {
+        self.prune();
         let now = self.now();
         let purses: Vec<Arc<Purse>> = self.all().values().cloned().collect();
         let mut pages: Vec<Page> = Vec::new();

@@ -1,7 +1,5 @@
 //! Keys: listed, made, changed, replaced and taken back.
 
-use std::collections::BTreeMap;
-
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::SignedDuration;
@@ -11,7 +9,8 @@ use serde_json::{Map, Value as Json, json};
 use super::desk::{answer, condition, conflict, managed_by_file, named, unknown, write};
 use super::door::{Operator, enter};
 use super::pages;
-use crate::access::roster::{StoredKey, place_in_file, shown_file_key, stands_in_file};
+use crate::access::filed::behind;
+use crate::access::roster::{StoredKey, shown_file_key};
 use crate::access::secret::{self, Secret};
 use crate::accounts::keys::{self as tables, Edit};
 use crate::api::context::Context;
@@ -33,20 +32,37 @@ pub(super) async fn list(request: HttpRequest, context: Context) -> Result<HttpR
     enter(&request, &context, AdminScope::Read)?;
     let query = request.query_string();
     let project = pages::parameter(query, "project");
-    let belongs = |key: &Key| project.is_none() || key.project == project;
-    let roster = context.gateway.roster();
-    let in_file = context.snapshot.config.keys.iter();
-    let in_file: BTreeMap<&str, &Key> = in_file.map(|key| (key.name.as_str(), key)).collect();
-    let stored = roster
-        .keys
-        .values()
-        .filter(|stored| belongs(&stored.key) && !in_file.contains_key(stored.key.name.as_str()));
-    let stored = stored.map(|stored| (stored.key.name.clone(), stored.shown()));
-    let filed = in_file.values().filter(|key| belongs(key));
-    let filed = filed.map(|key| (key.name.clone(), shown_file_key(key)));
-    let all: BTreeMap<String, Json> = stored.chain(filed).collect();
-    let page = pages::page(all.into_iter(), &pages::wanted(query)?, 1000);
-    Ok(HttpResponse::Ok().json(page))
+    let wanted = pages::wanted(query, 1000)?;
+    let (roster, snapshot) = (context.gateway.roster(), &context.snapshot);
+    let stored = roster.keys.range::<str, _>(behind(&wanted.after));
+    let stored = stored.map(|(name, stored)| (name.as_str(), Listed::Stored(stored)));
+    let filed = snapshot.filed.keys_after(&snapshot.config, &wanted.after);
+    let filed = filed.map(|key| (key.name.as_str(), Listed::Filed(key)));
+    let all = pages::merged(stored, filed);
+    let all = all.filter(|(_, key)| project.is_none() || key.project() == project.as_ref());
+    Ok(HttpResponse::Ok().json(pages::page(all, &wanted, |key| key.shown())))
+}
+
+/// A key, wherever it stands.
+enum Listed<'a> {
+    Stored(&'a StoredKey),
+    Filed(&'a Key),
+}
+
+impl Listed<'_> {
+    fn project(&self) -> Option<&String> {
+        match self {
+            Self::Stored(stored) => stored.key.project.as_ref(),
+            Self::Filed(key) => key.project.as_ref(),
+        }
+    }
+
+    fn shown(&self) -> Json {
+        match self {
+            Self::Stored(stored) => stored.shown(),
+            Self::Filed(key) => shown_file_key(key),
+        }
+    }
 }
 
 /// `GET /admin/v1/keys/{name}`.
@@ -59,8 +75,8 @@ pub(super) async fn show(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
-    let mut in_file = context.snapshot.config.keys.iter();
-    if let Some(key) = in_file.find(|key| key.name == *name) {
+    let snapshot = &context.snapshot;
+    if let Some(key) = snapshot.filed.key(&snapshot.config, &name) {
         return Ok(HttpResponse::Ok().json(shown_file_key(key)));
     }
     let roster = context.gateway.roster();
@@ -129,10 +145,8 @@ pub(super) async fn add(
     let mut whole = fields.clone();
     whole.insert("hash".to_owned(), secret.hash.to_string().into());
     let key = Key::of_json("the key".to_owned(), "", &whole);
-    if let Some(sentence) = key
-        .ok()
-        .and_then(|key| stands_in_file(&context.snapshot.config, &key))
-    {
+    let (config, filed) = (&context.snapshot.config, &context.snapshot.filed);
+    if let Some(sentence) = key.ok().and_then(|key| filed.contradicts(config, &key)) {
         return Err(conflict("managed_by_file", sentence));
     }
     let condition = condition(request, context)?;
@@ -253,8 +267,9 @@ pub(super) async fn edited(
     action: &'static str,
 ) -> Result<StoredKey, ApiError> {
     let name = named("key", name)?.to_owned();
-    if let Some(place) = place_in_file(&context.snapshot.config, &name) {
-        return Err(managed_by_file("key", &name, &place));
+    let (config, filed) = (&context.snapshot.config, &context.snapshot.filed);
+    if let Some(place) = filed.place_of_key(config, &name) {
+        return Err(managed_by_file("key", &name, place));
     }
     let condition = condition(request, context)?;
     let deed = operator.deed(action, &name);

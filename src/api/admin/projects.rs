@@ -1,7 +1,5 @@
 //! Projects: listed, added, changed and closed.
 
-use std::collections::BTreeMap;
-
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value as Json;
@@ -10,12 +8,13 @@ use super::desk::{answer, condition, managed_by_file, named, unknown, write};
 use super::door::{Operator, enter};
 use super::keys::invalid;
 use super::pages;
+use crate::access::filed::behind;
 use crate::access::roster::{StoredProject, shown_file_project};
 use crate::accounts::keys::{self as tables, ProjectChange};
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::extract;
-use crate::config::AdminScope;
+use crate::config::{AdminScope, Project};
 
 /// `GET /admin/v1/projects`.
 ///
@@ -23,15 +22,26 @@ use crate::config::AdminScope;
 /// Those of the door, and 400 for a page that cannot be.
 pub(super) async fn list(request: HttpRequest, context: Context) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
-    let roster = context.gateway.roster();
-    let stored = roster.projects.values();
-    let stored = stored.map(|stored| (stored.project.name.clone(), stored.shown()));
-    let filed = context.snapshot.config.projects.iter();
-    let filed = filed.map(|project| (project.name.clone(), shown_file_project(project)));
-    // Those of the file come last, and hold.
-    let all: BTreeMap<String, Json> = stored.chain(filed).collect();
-    let wanted = pages::wanted(request.query_string())?;
-    Ok(HttpResponse::Ok().json(pages::page(all.into_iter(), &wanted, 1000)))
+    let wanted = pages::wanted(request.query_string(), 1000)?;
+    let (roster, snapshot) = (context.gateway.roster(), &context.snapshot);
+    let stored = roster.projects.range::<str, _>(behind(&wanted.after));
+    let stored = stored.map(|(name, stored)| (name.as_str(), Listed::Stored(stored)));
+    let filed = snapshot
+        .filed
+        .projects_after(&snapshot.config, &wanted.after);
+    let filed = filed.map(|project| (project.name.as_str(), Listed::Filed(project)));
+    let all = pages::merged(stored, filed);
+    let shown = |project| match project {
+        Listed::Stored(stored) => StoredProject::shown(stored),
+        Listed::Filed(project) => shown_file_project(project),
+    };
+    Ok(HttpResponse::Ok().json(pages::page(all, &wanted, shown)))
+}
+
+/// A project, wherever it stands.
+enum Listed<'a> {
+    Stored(&'a StoredProject),
+    Filed(&'a Project),
 }
 
 /// `GET /admin/v1/projects/{name}`.
@@ -44,8 +54,8 @@ pub(super) async fn show(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
-    let mut in_file = context.snapshot.config.projects.iter();
-    if let Some(project) = in_file.find(|project| project.name == *name) {
+    let snapshot = &context.snapshot;
+    if let Some(project) = snapshot.filed.project(&snapshot.config, &name) {
         return Ok(HttpResponse::Ok().json(shown_file_project(project)));
     }
     let roster = context.gateway.roster();
@@ -148,8 +158,8 @@ pub(super) async fn changed(
         ProjectChange::Add(_) => name,
         _ => named("project", name)?,
     };
-    let mut in_file = context.snapshot.config.projects.iter();
-    if let Some(project) = in_file.find(|project| project.name == name) {
+    let snapshot = &context.snapshot;
+    if let Some(project) = snapshot.filed.project(&snapshot.config, name) {
         return Err(managed_by_file("project", name, &project.origin));
     }
     let (name, condition) = (name.to_owned(), condition(request, context)?);

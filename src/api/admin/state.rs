@@ -10,6 +10,10 @@ use crate::accounts::{books, presence};
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::config::AdminScope;
+use crate::store::windows::WantedWindows;
+
+/// How many contradictions between the file and the store are told.
+const MOST_WARNINGS: usize = 1000;
 
 /// `GET /admin/v1/budgets`: what is used of each budget in the window that holds, in whole units.
 ///
@@ -21,15 +25,18 @@ pub(super) async fn budgets(
 ) -> Result<HttpResponse, ApiError> {
     const MOST: usize = 1000;
     enter(&request, &context, AdminScope::Read)?;
-    let wanted = pages::wanted(request.query_string())?;
-    let owner = pages::parameter(request.query_string(), "owner").unwrap_or_default();
-    let store = context.gateway.store();
-    let read = store.read(store.deadline(), async move |transaction| {
-        books::windows(transaction, &owner).await
-    });
-    let windows = read.await.map_err(|error| context.store_failed(&error))?;
-    let items = windows.iter().map(|window| (window.id(), window.shown()));
-    Ok(HttpResponse::Ok().json(pages::page(items, &wanted, MOST)))
+    let query = request.query_string();
+    let page = pages::wanted(query, MOST)?;
+    let wanted = WantedWindows {
+        owner: pages::parameter(query, "owner").filter(|owner| !owner.is_empty()),
+        after: books::place(&page.after),
+        // One more, to know whether there are any.
+        most: page.limit.saturating_add(1),
+    };
+    let windows = context.gateway.store().windows(wanted).await;
+    let windows = windows.map_err(|error| context.store_failed(&error))?;
+    let items = windows.iter().map(|window| (books::id(window), window));
+    Ok(HttpResponse::Ok().json(pages::page(items, &page, books::shown)))
 }
 
 /// `GET /admin/v1/replicas`: the gateways on the store.
@@ -77,7 +84,11 @@ pub(super) async fn settings(
     let rows = snapshot.config.effective.iter();
     let rows = rows.map(|row| json!({"key": row.key, "value": row.shown, "origin": row.origin}));
     let mut warnings = snapshot.config.warnings();
-    warnings.extend(context.gateway.roster().beside(&snapshot.config).1);
+    let contradictions = context
+        .gateway
+        .roster()
+        .contradictions(&snapshot.config, &snapshot.filed);
+    warnings.extend(contradictions.into_iter().take(MOST_WARNINGS));
     Ok(HttpResponse::Ok().json(json!({
         "version": snapshot.version,
         "keys_revision": context.gateway.roster_revision(),

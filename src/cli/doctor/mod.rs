@@ -142,7 +142,7 @@ async fn answers<W: Write>(
         report.tell("answer", &Skipped(words.to_owned()))?;
         return Ok(());
     }
-    let live = Live::start(snapshot.config.clone())?;
+    let live = Live::start(Config::clone(&snapshot.config))?;
     let whole: Finding = live.whole(&id).await;
     if report.tell("answer", &whole)? {
         report.tell("stream", &live.stream(&id).await)?;
