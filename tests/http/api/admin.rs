@@ -4,13 +4,14 @@ use fal_gateway::config::KeyHash;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::described::{judge, operations};
 use crate::support::{Answer, Call, Emulated, Raw, Setup, TestGateway, question, until};
 
 const ADMIN: &str = "sk-admin";
 const READER: &str = "sk-reader";
 
 /// A gateway with a store and two admin keys, one of which may only look.
-fn served(fal: &Emulated, folder: &TempDir, file: &str) -> TestGateway {
+pub(super) fn served(fal: &Emulated, folder: &TempDir, file: &str) -> TestGateway {
     setup(fal, folder, file).start()
 }
 
@@ -31,14 +32,16 @@ fn setup(fal: &Emulated, folder: &TempDir, file: &str) -> Setup {
 fn send(gateway: &TestGateway, call: &Call) -> Answer {
     let mut raw = Raw::connect(gateway.admin_address.unwrap());
     raw.send(&call.to_bytes());
-    raw.answer()
+    let answer = raw.answer();
+    judge(call, &answer);
+    answer
 }
 
 fn call(method: &str, path: &str, key: &str) -> Call {
     Call::new(method, path).header("authorization", &format!("Bearer {key}"))
 }
 
-fn ask(gateway: &TestGateway, method: &str, path: &str, body: &Value) -> Answer {
+pub(super) fn ask(gateway: &TestGateway, method: &str, path: &str, body: &Value) -> Answer {
     let mut call = call(method, path, ADMIN);
     if !body.is_null() {
         call = call.json(body);
@@ -52,7 +55,7 @@ fn get(gateway: &TestGateway, path: &str) -> Value {
     answer.json()
 }
 
-fn chat(gateway: &TestGateway, key: &str) -> u16 {
+pub(super) fn chat(gateway: &TestGateway, key: &str) -> u16 {
     let call = Call::chat(&question("hi", false));
     gateway
         .call(&call.header("authorization", &format!("Bearer {key}")))
@@ -237,7 +240,6 @@ fn a_second_rotation_does_not_end_the_secret_that_clients_use_unasked() {
 fn pages_of_budgets_lack_none() {
     let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
     let gateway = served(&fal, &folder, "");
-    // In the order of owners `a` comes first, and in that of ids the last of these.
     for name in ["a", "a-b", "a.c"] {
         let fields = json!({"name": name, "budgets": ["5 requests/total"]});
         let made = ask(&gateway, "POST", "/admin/v1/keys", &fields).json();
@@ -259,7 +261,81 @@ fn pages_of_budgets_lack_none() {
             break;
         }
     }
-    assert_eq!(owners, ["key/a-b", "key/a.c", "key/a"]);
+    assert_eq!(owners, ["key/a", "key/a-b", "key/a.c"]);
+}
+
+#[test]
+fn however_many_budgets_there_are_all_of_them_are_told() {
+    const MANY: usize = 10_500;
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = served(&fal, &folder, "");
+    let store = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    store
+        .busy_timeout(std::time::Duration::from_secs(30))
+        .unwrap();
+    let add = format!(
+        "insert into budget_window (owner, budget, start_at, end_at, wanted, bound, used, leased, \
+         beyond, short_until) \
+         with recursive counted (n) as (select 1 union all select n + 1 from counted where n < {MANY}) \
+         select 'key/' || n, 'requests/total/UTC', 0, null, 5, 5, 1, 0, 0, 0 from counted"
+    );
+    store.execute_batch(&add).unwrap();
+    let (mut after, mut owners) = (String::new(), std::collections::BTreeSet::new());
+    loop {
+        let path = format!("/admin/v1/budgets?limit=1000&after={after}");
+        let page = get(&gateway, &path);
+        let items = page["data"].as_array().unwrap();
+        owners.extend(items.iter().map(|item| item["owner"].to_string()));
+        after = page["last_id"].as_str().unwrap().to_owned();
+        if page["has_more"] == false {
+            break;
+        }
+    }
+    assert_eq!(owners.len(), MANY);
+}
+
+/// Keys of the file and of the store come as one list, however it is cut into pages.
+#[test]
+fn pages_of_keys_lack_none_and_repeat_none() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let hash = |text: &str| KeyHash::of(text).to_string();
+    let file = format!(
+        "[[keys]]\nname = \"b\"\nhash = \"{}\"\n[[keys]]\nname = \"d\"\nhash = \"{}\"\n\
+         project = \"web\"\n[[projects]]\nname = \"web\"\n",
+        hash("b"),
+        hash("d")
+    );
+    let gateway = served(&fal, &folder, &file);
+    for fields in [
+        json!({"name": "a", "project": "web"}),
+        json!({"name": "c"}),
+        json!({"name": "e", "project": "web"}),
+    ] {
+        let made = ask(&gateway, "POST", "/admin/v1/keys", &fields);
+        assert_eq!(made.status, 200, "{}", made.text());
+    }
+    for (path, expected) in [
+        ("/admin/v1/keys?", &["a", "b", "c", "d", "e"][..]),
+        ("/admin/v1/keys?project=web&", &["a", "d", "e"]),
+        ("/admin/v1/projects?", &["web"]),
+        ("/v1/organization/projects?", &["default", "web"]),
+        ("/v1/organization/projects/web/api_keys?", &["a", "d", "e"]),
+        (
+            "/v1/organization/projects/default/service_accounts?",
+            &["b", "c"],
+        ),
+    ] {
+        let (mut after, mut names) = (String::new(), Vec::new());
+        loop {
+            let page = get(&gateway, &format!("{path}limit=1&after={after}"));
+            names.push(page["data"][0]["name"].as_str().unwrap().to_owned());
+            after = page["last_id"].as_str().unwrap().to_owned();
+            if page["has_more"] == false {
+                break;
+            }
+        }
+        assert_eq!(names, expected, "{path}");
+    }
 }
 
 #[test]
@@ -340,23 +416,13 @@ fn nobody_comes_in_who_is_no_operator() {
 fn what_is_described_is_served_to_operators_alone() {
     let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
     let gateway = served(&fal, &folder, "");
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/admin.yaml");
-    let text = std::fs::read_to_string(path).unwrap();
-    let (_, paths) = text.split_once("\npaths:\n").unwrap();
-    let (mut path, mut asked) = ("", 0);
-    for line in paths.lines() {
-        let name = line.trim_start().split(':').next().unwrap();
-        match line.len() - line.trim_start().len() {
-            2 => path = name,
-            4 if name != "parameters" => {
-                let place = path.replace(['{', '}'], "");
-                let call = Call::new(&name.to_uppercase(), &place).json(&json!({}));
-                let status = send(&gateway, &call).status;
-                assert_eq!(status, 401, "{name} {path}");
-                asked += 1;
-            }
-            _ => {}
-        }
+    let mut asked = 0;
+    for (method, path) in operations() {
+        let place = path.replace(['{', '}'], "");
+        let call = Call::new(&method, &place).json(&json!({}));
+        let status = send(&gateway, &call).status;
+        assert_eq!(status, 401, "{method} {path}");
+        asked += 1;
     }
     assert!(asked > 30, "{asked}");
 }

@@ -15,6 +15,7 @@ mod budgets;
 mod calling;
 mod claude;
 mod concurrency;
+mod described;
 mod disconnect;
 mod dns_rebinding;
 mod doctor;

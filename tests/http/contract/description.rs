@@ -37,6 +37,11 @@ impl Judge {
         }
     }
 
+    /// The document that it holds answers to.
+    pub(crate) fn document(&self) -> &Value {
+        &self.document
+    }
+
     /// Every path with every method that is described.
     pub(crate) fn operations(&self) -> BTreeSet<(String, String)> {
         let mut operations = BTreeSet::new();

@@ -22,6 +22,6 @@ pub(crate) fn file(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn yaml(path: &str) -> serde_json::Value {
+pub(crate) fn yaml(path: &str) -> serde_json::Value {
     serde_saphyr::from_str(&file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }

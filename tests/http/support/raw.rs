@@ -18,6 +18,18 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Its method, and its path with the query.
+    pub(crate) fn method_and_place(&self) -> (&str, &str) {
+        let mut words = self.line.split(' ');
+        let mut word = || words.next().unwrap_or_default();
+        (word(), word())
+    }
+
+    /// Its body, where that is JSON.
+    pub(crate) fn body_json(&self) -> Option<serde_json::Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
     pub(crate) fn new(method: &str, path: &str) -> Self {
         Self {
             line: format!("{method} {path} HTTP/1.1"),
