@@ -4,7 +4,7 @@ use fal_gateway::config::KeyHash;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::described::{judge, operations};
+use super::described::operations;
 use crate::support::{Answer, Call, Emulated, Raw, Setup, TestGateway, question, until};
 
 const ADMIN: &str = "sk-admin";
@@ -32,9 +32,7 @@ fn setup(fal: &Emulated, folder: &TempDir, file: &str) -> Setup {
 fn send(gateway: &TestGateway, call: &Call) -> Answer {
     let mut raw = Raw::connect(gateway.admin_address.unwrap());
     raw.send(&call.to_bytes());
-    let answer = raw.answer();
-    judge(call, &answer);
-    answer
+    raw.answer()
 }
 
 fn call(method: &str, path: &str, key: &str) -> Call {

@@ -17,7 +17,7 @@ thread_local! {
 /// Holds an answer, and what was asked where that was taken, to the description; gives the operation,
 /// if the place is one of those that are described.
 #[track_caller]
-pub(super) fn judge(call: &Call, answer: &Answer) -> Option<(String, String)> {
+fn judge(call: &Call, answer: &Answer) -> Option<(String, String)> {
     let (method, place) = call.method_and_place();
     let path = place.split('?').next().unwrap_or_default();
     JUDGE.with(|judge| {
@@ -214,6 +214,22 @@ fn every_operation_for_operators_gives_what_is_described() {
             answer.text()
         );
         done.extend(judge(&call, &answer));
+    }
+    for (method, path, body, status) in [
+        ("GET", "/admin/v1/keys/nobody", Value::Null, 404),
+        ("GET", "/admin/v1/keys?limit=many", Value::Null, 400),
+        ("POST", keys, json!({"name": "own"}), 409),
+        ("POST", keys, json!({"name": "x", "curfew": "22:00"}), 400),
+        (
+            "PATCH",
+            "/admin/v1/keys/filed",
+            json!({"premium": false}),
+            409,
+        ),
+    ] {
+        let answer = ask(&gateway, method, path, &body);
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        judge(&Call::new(method, path), &answer);
     }
     let described = operations();
     let left: Vec<_> = described.difference(&done).collect();
