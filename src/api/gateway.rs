@@ -516,6 +516,11 @@ impl Gateway {
 }
 
 impl MemoryPermit {
+    /// How much it is.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Makes room for a body of so many bytes, unless the bodies of all requests together become
     /// too much. Ordinary bodies are not counted: their number is limited.
     pub fn grow_to(&mut self, bytes: usize) -> bool {

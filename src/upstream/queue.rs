@@ -36,8 +36,10 @@ impl QueueId {
 pub enum Progress {
     Waiting,
     Running,
-    /// Well or not: its result tells.
+    /// There is an answer.
     Done,
+    /// It has failed for good: its result tells why.
+    Failed,
 }
 
 /// How long fal has for the head of an answer of its queue, all but results.
@@ -45,13 +47,17 @@ const HEAD: Duration = Duration::from_secs(30);
 /// How long fal may work on a request, in seconds; after that it gives up by itself (source: fal
 /// docs, page "Request headers").
 const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-fal-request-timeout");
+/// Has fal not work on a request a second time: it would up to ten times, and any of them may be paid
+/// for (source: the same page, and fal's page "Reliability").
+const NO_RETRY: HeaderName = HeaderName::from_static("x-fal-no-retry");
 
 impl FalClient {
     /// Puts a request into the queue. fal gives up on it after `limit`.
     ///
     /// # Errors
-    /// As [`call`](Self::call): after [`TimedOut`](UpstreamError::TimedOut) and
-    /// [`Disconnected`](UpstreamError::Disconnected) it may be in the queue all the same.
+    /// As [`call`](Self::call), but a [refusal](UpstreamError::Refused) says that the queue did not take
+    /// it. After [`TimedOut`](UpstreamError::TimedOut), [`Disconnected`](UpstreamError::Disconnected) and
+    /// [`UnusableHead`](UpstreamError::UnusableHead) it may be in the queue all the same.
     pub async fn submit(
         &self,
         post: Post<'_>,
@@ -62,11 +68,18 @@ impl FalClient {
         let build = || {
             let mut request = request(url.clone(), post.clone(), key);
             let seconds = HeaderValue::from(limit.as_secs().max(1));
-            request.headers_mut().insert(REQUEST_TIMEOUT, seconds);
+            let headers = request.headers_mut();
+            headers.insert(REQUEST_TIMEOUT, seconds);
+            headers.insert(NO_RETRY, HeaderValue::from_static("1"));
             request
         };
-        let response = self.refuse(self.send(build, HEAD).await?, key).await?;
+        let response = self.send(build, HEAD).await?;
         let header = text_header(response.headers(), "x-fal-request-id");
+        if leaves_open(response.status()) {
+            let reason = "the queue does not tell whether it took the request";
+            return Err(UpstreamError::UnusableHead(reason, header));
+        }
+        let response = self.refuse(response, key).await?;
         let body = read_start(response, self.idle_timeout).await;
         let named = serde_json::from_slice::<Submitted<'_>>(&body).ok();
         let id = named.and_then(|named| QueueId::new(&named.request_id));
@@ -90,7 +103,9 @@ impl FalClient {
         let is_done = response.status() == StatusCode::OK;
         let body = read_start(response, self.idle_timeout).await;
         let status = serde_json::from_slice::<QueueStatus<'_>>(&body);
+        let has_failed = status.as_ref().is_ok_and(|status| status.error.is_some());
         match status.as_ref().map(|status| status.status.as_ref()) {
+            _ if has_failed => Ok(Progress::Failed),
             Ok("COMPLETED") => Ok(Progress::Done),
             Ok("IN_PROGRESS") => Ok(Progress::Running),
             Ok("IN_QUEUE") => Ok(Progress::Waiting),
@@ -172,6 +187,14 @@ impl FalClient {
         Url::parse(&format!("{}/{path}", self.queue_url))
             .map_err(|_| UpstreamError::Unreachable(Obstacle::Address))
     }
+}
+
+/// Whether an answer to a request that was to be put into the queue says neither that it is there nor
+/// that it is not. A server that is not ready (503) has passed nothing on; one that failed or waited too
+/// long for another may have.
+fn leaves_open(status: StatusCode) -> bool {
+    status == StatusCode::REQUEST_TIMEOUT
+        || status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE
 }
 
 fn bare(method: Method, url: Url, key: &FalKey) -> Request {

@@ -24,7 +24,9 @@ use crate::store::responses::{Sent, Submission};
 use crate::translate::face::responses::output::Status;
 use crate::translate::face::responses::restated::restated;
 use crate::translate::problem::Problem;
-use crate::upstream::{Answer, FalClient, FalKey, Post, Progress, QueueId, UpstreamError};
+use crate::upstream::{
+    Answer, FalClient, FalKey, Post, Progress, QueueId, Refusal, RefusalKind, UpstreamError,
+};
 
 /// The pauses between two looks at a call: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -33,6 +35,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const MAX_FAILED_LOOKS: usize = 60;
 /// The same where fal says that it does not know the request or the key.
 const MAX_REFUSED_LOOKS: usize = 3;
+/// How often the queue may refuse to give an answer that is there.
+const MAX_REFUSED_FETCHES: usize = 6;
 /// How often something is written to the store before that is given up.
 const STORE_TRIES: usize = 5;
 
@@ -79,7 +83,9 @@ impl Carrier for QueueCarrier {
     fn carry<'c>(&'c self, call: Call<'c>) -> LocalBoxFuture<'c, Result<Answer, UpstreamError>> {
         async move {
             let app = call.post.app;
-            let id = match self.recall(&call)? {
+            let recalled = self.recall(&call)?;
+            let was_made = recalled.is_some();
+            let id = match recalled {
                 Some(id) => id,
                 None => self.submit(&call).await?,
             };
@@ -87,10 +93,20 @@ impl Carrier for QueueCarrier {
                 let _ = told.send(Ok(()));
             }
             self.open.borrow_mut().push((app.to_owned(), id.clone()));
-            self.wait(app, &id).await?;
-            let answer = self.fetch(app, &id).await;
-            self.open.borrow_mut().retain(|(_, open)| *open != id);
-            answer
+            let answer = self.answer(app, &id).await;
+            // Whoever has the answer settles it, and that is whoever has the job.
+            self.running.until_leased().await;
+            match answer {
+                Err(UpstreamError::UnusableHead(..)) if was_made && self.went_elsewhere(&call) => {
+                    self.trouble.set(Some(Trouble::Changed));
+                    Err(passed_over(RefusalKind::UnknownModel { known: Vec::new() }))
+                }
+                Err(error @ UpstreamError::UnusableHead(..)) => Err(error),
+                answer => {
+                    self.open.borrow_mut().retain(|(_, open)| *open != id);
+                    answer
+                }
+            }
         }
         .boxed_local()
     }
@@ -101,33 +117,47 @@ impl Carrier for QueueCarrier {
 }
 
 impl QueueCarrier {
+    /// Whether fal has had no call of the job, and none is on its way.
+    pub(super) fn has_asked_nothing(&self) -> bool {
+        self.next.get() == 0
+    }
+
     /// The same call, if it was made before.
     fn recall(&self, call: &Call<'_>) -> Result<Option<QueueId>, UpstreamError> {
-        let choice = i64::try_from(call.choice).unwrap_or(i64::MAX);
+        let choice = choice_of(call);
         let mut before = self.before.borrow_mut();
         // fal never had those, so they may be made.
         before.retain(|made| !(made.choice == choice && made.is_refused));
-        let is_same = |made: &Submission| {
-            made.choice == choice
-                && (made.app.as_str(), made.path.as_str()) == (call.post.app, call.post.path)
-                && made.model == call.model
-        };
+        let is_same = |made: &Submission| made.choice == choice && is_same(made, call);
         let Some(at) = before.iter().position(is_same) else {
-            return match before.iter().position(|made| made.choice == choice) {
+            return match before.iter().find(|made| made.choice == choice) {
+                // This call was refused before, or was known to be, and another was made in its place.
                 Some(other) => {
-                    // Whoever gets this error settles it.
-                    let _ = before.remove(other);
-                    Err(self.fail(Trouble::Changed))
+                    self.trouble.set(Some(Trouble::Changed));
+                    Err(passed_over(match other.model == call.model {
+                        true => RefusalKind::UnknownApp,
+                        false => RefusalKind::UnknownModel { known: Vec::new() },
+                    }))
                 }
                 None if !self.may_spend.get() => Err(self.fail(Trouble::Unaffordable)),
                 None => Ok(None),
             };
         };
+        if self.trouble.get() == Some(Trouble::Changed) {
+            self.trouble.set(None);
+        }
         let id = before.remove(at).request_id;
         match id.as_deref().and_then(QueueId::new) {
             Some(id) => Ok(Some(id)),
             None => Err(self.fail(Trouble::Unknown)),
         }
+    }
+
+    /// Whether the next call that was made for the same choice was another one.
+    fn went_elsewhere(&self, call: &Call<'_>) -> bool {
+        let before = self.before.borrow();
+        let next = before.iter().find(|made| made.choice == choice_of(call));
+        next.is_some_and(|next| !is_same(next, call))
     }
 
     fn fail(&self, trouble: Trouble) -> UpstreamError {
@@ -142,7 +172,7 @@ impl QueueCarrier {
         let position = self.next.replace(self.next.get().saturating_add(1));
         let written = Submission {
             position,
-            choice: i64::try_from(call.choice).unwrap_or(i64::MAX),
+            choice: choice_of(call),
             app: call.post.app.to_owned(),
             path: call.post.path.to_owned(),
             model: call.model.to_owned(),
@@ -181,19 +211,25 @@ impl QueueCarrier {
 
     /// The job is somebody else's now.
     async fn lost<T>(&self) -> T {
-        self.running.leave();
+        self.running.lose();
         std::future::pending().await
     }
 
-    /// Looks again and again until a call is done.
-    async fn wait(&self, app: &str, id: &QueueId) -> Result<(), UpstreamError> {
+    async fn answer(&self, app: &str, id: &QueueId) -> Result<Answer, UpstreamError> {
+        let has_failed = self.wait(app, id).await?;
+        self.fetch(app, id, has_failed).await
+    }
+
+    /// Looks again and again until a call is done. Whether it has failed.
+    async fn wait(&self, app: &str, id: &QueueId) -> Result<bool, UpstreamError> {
         let mut pause = FIRST_PAUSE;
         let (mut failed, mut refused) = (0_usize, 0_usize);
         loop {
             sleep(jittered(pause)).await;
             pause = pause.saturating_mul(3).div_f32(2.0).min(LONGEST_PAUSE);
             match self.fal.progress(app, id, &self.key).await {
-                Ok(Progress::Done) => return Ok(()),
+                Ok(Progress::Done) => return Ok(false),
+                Ok(Progress::Failed) => return Ok(true),
                 Ok(progress) => {
                     (failed, refused) = (0, 0);
                     if progress == Progress::Running {
@@ -225,30 +261,90 @@ impl QueueCarrier {
         }
     }
 
-    async fn fetch(&self, app: &str, id: &QueueId) -> Result<Answer, UpstreamError> {
+    /// The answer to a call that is done. What the queue itself refuses is asked for again; what it says
+    /// of a call that has failed is the end of it.
+    async fn fetch(
+        &self,
+        app: &str,
+        id: &QueueId,
+        has_failed: bool,
+    ) -> Result<Answer, UpstreamError> {
         let mut pause = FIRST_PAUSE;
-        for _ in 1..MAX_FAILED_LOOKS {
-            match self.fal.result(app, id, &self.key, self.max_answer).await {
-                Err(UpstreamError::Refused(refusal))
-                    if refusal.status == 404 && refusal.said.is_none() =>
-                {
-                    // The queue has forgotten it, which is no word of the model's.
-                    return Err(gone(id));
+        let (mut failed, mut refused) = (0_usize, 0_usize);
+        loop {
+            let result = self.fal.result(app, id, &self.key, self.max_answer).await;
+            let error = match result {
+                Ok(_) if has_failed => return Err(failed_at_fal(id)),
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let mut least = Duration::ZERO;
+            match &error {
+                UpstreamError::Refused(refusal) if is_forgotten(refusal) => return Err(gone(id)),
+                UpstreamError::Refused(refusal) if !has_failed && is_of_queue(refusal) => {
+                    refused = refused.saturating_add(1);
+                    least = Duration::from_secs(refusal.retry_after_s.unwrap_or(0).into());
                 }
-                Err(
-                    UpstreamError::Unreachable(_)
-                    | UpstreamError::ConnectTimedOut
-                    | UpstreamError::TimedOut
-                    | UpstreamError::Disconnected,
-                ) => {
-                    sleep(jittered(pause)).await;
-                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-                }
-                outcome => return outcome,
+                UpstreamError::Unreachable(_)
+                | UpstreamError::ConnectTimedOut
+                | UpstreamError::TimedOut
+                | UpstreamError::Disconnected => failed = failed.saturating_add(1),
+                _ => return Err(error),
             }
+            if failed >= MAX_FAILED_LOOKS || refused >= MAX_REFUSED_FETCHES {
+                return Err(gone(id));
+            }
+            sleep(jittered(pause.max(least.min(LONGEST_PAUSE)))).await;
+            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
-        Err(gone(id))
     }
+}
+
+fn choice_of(call: &Call<'_>) -> i64 {
+    i64::try_from(call.choice).unwrap_or(i64::MAX)
+}
+
+/// Whether a call of the same choice that was made is this one.
+fn is_same(made: &Submission, call: &Call<'_>) -> bool {
+    (made.app.as_str(), made.path.as_str()) == (call.post.app, call.post.path)
+        && made.model == call.model
+}
+
+/// What makes the walk go on to the call that was made next, as it did when that was made. fal was not
+/// asked.
+fn passed_over(kind: RefusalKind) -> UpstreamError {
+    UpstreamError::Refused(Box::new(Refusal {
+        status: 404,
+        kind,
+        said: None,
+        retry_after_s: None,
+        request_id: None,
+    }))
+}
+
+/// The queue says that a call has failed, and does not say why.
+fn failed_at_fal(id: &QueueId) -> UpstreamError {
+    UpstreamError::Refused(Box::new(Refusal {
+        status: 500,
+        kind: RefusalKind::Failed,
+        said: None,
+        retry_after_s: None,
+        request_id: Some(id.as_str().to_owned()),
+    }))
+}
+
+/// The queue has forgotten the call, which is no word of the model's.
+fn is_forgotten(refusal: &Refusal) -> bool {
+    refusal.status == 404 && refusal.said.is_none()
+}
+
+/// Whether a refusal to give the answer of a call that has not failed is the queue's and may pass.
+fn is_of_queue(refusal: &Refusal) -> bool {
+    let is_early = refusal
+        .said
+        .as_ref()
+        .is_some_and(|said| said.contains("still in progress"));
+    is_early || matches!(refusal.status, 408 | 425 | 429 | 500..)
 }
 
 /// A call on its way into the queue.

@@ -7,10 +7,12 @@ use actix_web::web::Bytes;
 use actix_web::{HttpResponse, rt};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
+use super::jobs::Running;
 use super::terms::Terms;
-use super::work::{Job, work};
+use super::watch::resume;
+use super::work::{FIRST_PAUSE, Job, LONGEST_PAUSE, remember, undo, work};
 use super::{LEASE, cancel_soon, made, unread};
 use crate::api::auth::Caller;
 use crate::api::context::Context;
@@ -26,7 +28,6 @@ use crate::store::StoreError;
 use crate::store::responses::{Begun, Cancelled, Kept, NewJob, NewResponse, Owner};
 use crate::translate::face::Face;
 use crate::translate::face::objects::ResponseMeta;
-use crate::translate::face::responses::Responses;
 use crate::translate::face::responses::restated::cancelled;
 use crate::translate::face::state::Record;
 use crate::translate::notes::Notes;
@@ -75,6 +76,7 @@ pub async fn create<F: Face>(
     let json = [begun.head.as_str(), &begun.tail].concat();
     let terms = Terms::of(&caller, &headers, &head.request_id, price);
     let owner = context.owner(&caller).await?;
+    let long_memory = remember(&context, &memory).ok_or_else(|| too_many(&context, ""))?;
     let running = context.gateway.jobs.start(&head.id);
     let running = running.ok_or_else(scope::overloaded)?;
     let limit = context.snapshot.config.responses.background_timeout;
@@ -82,18 +84,14 @@ pub async fn create<F: Face>(
         input: new_items(F::record_input(&body, &past.found, &head.id)),
         ..response(&context, &head.id, &past, begun)
     };
-    let job = NewJob {
-        terms: serde_json::to_string(&terms).map_err(|_| Problem::bug(false))?,
-        body: String::from_utf8(body.to_vec()).map_err(|_| Problem::bug(false))?,
-        needs_key: caller.brought_fal_key,
-        limit,
-        most: count(context.snapshot.config.responses.max_background),
-        most_of_owner: count(context.snapshot.config.responses.max_background_per_owner),
-    };
+    let job = job(&context, &caller, &terms, &body)?;
     let lease = (running.gateway(), LEASE);
+    let unbegun = Unbegun::of(&context, &owner, &running);
     let kept = context.gateway.responses().begin(&owner, new, job, lease);
-    refuse(&context, kept.await)?;
-    running.is_stored();
+    let kept = kept.await.map_err(|error| context.store_failed(&error))?;
+    unbegun.forget();
+    refuse(&context, kept)?;
+    running.is_leased();
     let (told, hears) = oneshot::channel();
     let unanswered = Unanswered::of(&context, &owner, &caller.fal_key, &head.id);
     rt::spawn(work::<F>(Job {
@@ -108,6 +106,7 @@ pub async fn create<F: Face>(
         deadline: Instant::now() + limit,
         past: Some(past),
         memory,
+        _long_memory: long_memory,
         grant: Some(grant),
         repeat,
         before: Vec::new(),
@@ -141,34 +140,76 @@ fn response(context: &Context, id: &str, past: &Recalled, begun: Record) -> NewR
     }
 }
 
+/// # Errors
+/// The body is no text, which a body that was read is.
+fn job(context: &Context, caller: &Caller, terms: &Terms, body: &Bytes) -> Result<NewJob, Problem> {
+    let settings = &context.snapshot.config.responses;
+    Ok(NewJob {
+        terms: serde_json::to_string(terms).map_err(|_| Problem::bug(false))?,
+        body: String::from_utf8(body.to_vec()).map_err(|_| Problem::bug(false))?,
+        needs_key: caller.brought_fal_key,
+        limit: settings.background_timeout,
+        most: count(settings.max_background),
+        most_of_owner: count(settings.max_background_per_owner),
+        // Before fal has taken a key that it is not known to take, nobody makes room for its owner.
+        may_evict_others: !caller.is_new,
+    })
+}
+
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// # Errors
 /// Why a job has not begun.
-fn refuse(context: &Context, begun: Result<Begun, StoreError>) -> Result<(), ApiError> {
-    match begun.map_err(|error| context.store_failed(&error))? {
+fn refuse(context: &Context, begun: Begun) -> Result<(), ApiError> {
+    match begun {
         Begun::Yes => Ok(()),
         Begun::NotKept(Kept::NoParent) => {
             Err(context.store_failed(&StoreError::Failed("the parent is gone".to_owned())))
         }
         Begun::NotKept(_) => Err(context.store_failed(&StoreError::Full)),
         Begun::TooMany { of_owner } => {
-            let whose = if of_owner { "of yours " } else { "" };
-            let limited = &context.gateway.metrics().limited;
-            limited.with_label_values(&["background"]).inc();
-            let message = format!(
-                "As many responses {whose}are being made in the background as may be. Nothing was sent; try again \
-                 when one of them has ended."
-            );
-            let problem =
-                Problem::new(ProblemKind::TooManyRequests, "rate_limit_exceeded", message);
-            Err(Problem {
-                retry_after_s: Some(5),
-                ..problem
-            }
-            .into())
+            Err(too_many(context, if of_owner { "of yours " } else { "" }))
+        }
+    }
+}
+
+fn too_many(context: &Context, whose: &str) -> ApiError {
+    let limited = &context.gateway.metrics().limited;
+    limited.with_label_values(&["background"]).inc();
+    let message = format!(
+        "As many responses {whose}are being made in the background as may be. Nothing was sent; try again \
+         when one of them has ended."
+    );
+    let problem = Problem::new(ProblemKind::TooManyRequests, "rate_limit_exceeded", message);
+    Problem {
+        retry_after_s: Some(5),
+        ..problem
+    }
+    .into()
+}
+
+/// A job of which nobody can say whether the store has it. If it ends as that, since the store has
+/// failed or the client has left, nothing is begun: the job is taken out again, and while that lasts
+/// it is this gateway's, so that nobody works on it.
+struct Unbegun(Option<(Context, Owner, Running)>);
+
+impl Unbegun {
+    fn of(context: &Context, owner: &Owner, running: &Running) -> Self {
+        Self(Some((context.clone(), owner.clone(), running.clone())))
+    }
+
+    /// The store has told what became of it.
+    fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unbegun {
+    fn drop(&mut self) {
+        if let Some((context, owner, running)) = self.0.take() {
+            rt::spawn(async move { undo(&context, &owner, &running).await });
         }
     }
 }
@@ -203,7 +244,14 @@ impl Drop for Unanswered {
         };
         let (context, owner, key) = (self.context.clone(), self.owner.clone(), self.key.clone());
         rt::spawn(async move {
-            let _ = call_off(&context, &owner, key, &response).await;
+            let mut pause = FIRST_PAUSE;
+            while call_off(&context, &owner, key.clone(), &response)
+                .await
+                .is_err()
+            {
+                sleep(pause).await;
+                pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+            }
         });
     }
 }
@@ -238,9 +286,9 @@ async fn call_off(
         Cancelled::NoResponse => Ok(false),
         Cancelled::Before => Ok(true),
         Cancelled::Now { calls, unheld } => {
-            context.gateway.jobs.leave(response);
+            let is_settled = context.gateway.jobs.leave(response);
             let terms = unheld.and_then(|terms| serde_json::from_str(&terms).ok());
-            if let Some(terms) = terms {
+            if let Some(terms) = terms.filter(|_| !is_settled) {
                 unread::charge(context, &terms, &calls);
             }
             cancel_soon(context, key, made(&calls));
@@ -258,11 +306,9 @@ pub async fn go_on(context: &Context, caller: Caller, response: &str) {
         return;
     };
     let responses = context.gateway.responses();
-    let taken = responses.take_one(running.gateway(), LEASE, response).await;
-    if let Ok(Some(job)) = taken
-        && let Some(job) = Job::of(context, caller, job, running).await
-    {
-        rt::spawn(work::<Responses>(job));
+    let taken = responses.take_over(running.gateway(), LEASE, response);
+    if let Ok(Some(job)) = taken.await {
+        resume(context, job, running, |_| Ok(caller)).await;
     }
 }
 

@@ -40,7 +40,8 @@ pub(super) fn charge(context: &Context, terms: &Terms, calls: &[Submission]) {
             _ => CallKind::Choice,
         },
         model: call.model.clone(),
-        is_known_model: true,
+        // It may have been called, and whatever a caller writes may be called: that makes no model of it.
+        is_known_model: context.snapshot.catalogue.card(&call.model).is_some(),
         upstream: UpstreamId::ALL
             .into_iter()
             .find(|id| apps.path(*id) == call.app)

@@ -1,13 +1,15 @@
 //! Holds on to the jobs of this process, and takes over those that nobody works on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt;
 use jiff::Timestamp;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::LEASE;
 use super::create::until;
+use super::jobs::Running;
 use super::terms::Terms;
 use super::work::{Job, work};
 use crate::api::auth::{Access, Caller};
@@ -18,6 +20,7 @@ use crate::translate::face::responses::Responses;
 use crate::translate::face::responses::output::Status;
 use crate::translate::face::responses::restated::restated;
 use crate::translate::problem::Problem;
+use crate::upstream::FalKey;
 
 /// How often leases are renewed and jobs looked for.
 const BEAT: Duration = Duration::from_secs(3);
@@ -26,16 +29,16 @@ const AT_ONCE: i64 = 16;
 
 /// Does so until nothing is done any more.
 pub async fn keep_up(worker: Worker) {
+    // By itself: whatever is done with jobs that are taken over, leases are renewed in time.
+    rt::spawn(keep_leases(Arc::clone(&worker.gateway)));
     let gateway = &worker.gateway;
-    let mut beat = interval(BEAT);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut beat = beat();
     let spent = gateway.stopping().spent.clone();
     loop {
         tokio::select! {
             _ = beat.tick() => {}
             () = spent.cancelled() => return,
         }
-        renew(gateway).await;
         // Until the store's keys are known, a key that asked for a response only seems to be gone.
         if gateway.knows_roster() && !gateway.stopping().announced.is_cancelled() {
             take_over(&worker).await;
@@ -43,14 +46,33 @@ pub async fn keep_up(worker: Worker) {
     }
 }
 
-/// Renews the leases of what runs here. What is not ours any more was called off.
+async fn keep_leases(gateway: Arc<Gateway>) {
+    let mut beat = beat();
+    let spent = gateway.stopping().spent.clone();
+    loop {
+        tokio::select! {
+            _ = beat.tick() => {}
+            () = spent.cancelled() => return,
+        }
+        // One that is not answered must not keep the next one from being tried.
+        let _ = timeout(LEASE / 2, renew(&gateway)).await;
+    }
+}
+
+fn beat() -> Interval {
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beat
+}
+
+/// Renews the leases of what runs here. What is not ours any more is left.
 async fn renew(gateway: &Gateway) {
-    let before = gateway.jobs.stored();
+    let before = gateway.jobs.leased();
     let responses = gateway.responses();
     let Ok(kept) = responses.renew(gateway.jobs.id(), LEASE).await else {
         return;
     };
-    gateway.jobs.leave_others(&kept, &before);
+    gateway.jobs.renewed(&kept, &before, Instant::now());
     let running = gateway.jobs.responses();
     for response in kept.iter().filter(|id| !running.contains(*id)) {
         // There was no room for it here.
@@ -59,31 +81,47 @@ async fn renew(gateway: &Gateway) {
 }
 
 async fn take_over(worker: &Worker) {
+    let context = Context::of(worker);
     let gateway = &worker.gateway;
-    let taken = gateway
-        .responses()
-        .take_over(gateway.jobs.id(), LEASE, AT_ONCE);
-    for job in taken.await.unwrap_or_default() {
-        go_on(worker, job).await;
+    let unheld = gateway.responses().unheld(AT_ONCE).await;
+    for response in unheld.unwrap_or_default() {
+        // Before it is taken, or its lease would be one of nobody.
+        let Some(running) = gateway.jobs.start(&response) else {
+            continue;
+        };
+        let responses = gateway.responses();
+        let taken = responses.take_over(gateway.jobs.id(), LEASE, &response);
+        if let Ok(Some(job)) = taken.await {
+            tracing::info!(response.id = %response, "goes on with a response in the background");
+            resume(&context, job, running, |terms| caller(&context, terms)).await;
+        }
     }
 }
 
-/// Goes on with a job, or ends it where that cannot be.
-async fn go_on(worker: &Worker, job: kept::Job) {
-    let context = Context::of(worker);
-    let caller = match until(job.deadline).is_zero() {
-        true => Err(out_of_time()),
-        false => caller(&context, &job),
+/// Goes on with a job that was just taken over, for `caller`, or ends it where that cannot be.
+pub(super) async fn resume(
+    context: &Context,
+    job: kept::Job,
+    running: Running,
+    caller: impl FnOnce(&Terms) -> Result<Caller, Problem>,
+) {
+    running.is_leased();
+    let terms = serde_json::from_str::<Terms>(&job.terms).map_err(|_| Problem::bug(true));
+    let caller = terms.as_ref().map_err(Problem::clone).and_then(caller);
+    let fal_key = caller.as_ref().map(|caller| caller.fal_key.clone()).ok();
+    let may_go_on = match () {
+        () if until(job.deadline).is_zero() => Err(out_of_time()),
+        // Whoever asked for it was told once fal had a call. He was told nothing, and may have asked again.
+        () if job.submissions.iter().all(|call| call.is_refused) => Err(not_sent()),
+        () => Ok(()),
     };
-    match caller {
-        Err(problem) => give_up(&context, &job, &problem).await,
-        Ok(caller) => {
-            let Some(running) = context.gateway.jobs.start(&job.response) else {
-                return;
-            };
-            let id = job.response.clone();
-            if let Some(job) = Job::of(&context, caller, job, running).await {
-                tracing::info!(response.id = %id, "goes on with a response in the background");
+    match may_go_on
+        .and(caller)
+        .and_then(|caller| Ok((caller, terms.clone()?)))
+    {
+        Err(problem) => give_up(context, &job, (terms.ok(), fal_key), &problem).await,
+        Ok((caller, terms)) => {
+            if let Some(job) = Job::of(context, caller, terms, job, running) {
                 rt::spawn(work::<Responses>(job));
             }
         }
@@ -91,12 +129,11 @@ async fn go_on(worker: &Worker, job: kept::Job) {
 }
 
 /// Who has asked for a job's response, if he still may.
-fn caller(context: &Context, job: &kept::Job) -> Result<Caller, Problem> {
-    let terms: Terms = serde_json::from_str(&job.terms).map_err(|_| Problem::bug(true))?;
-    let (fal_key, key) = match (&context.snapshot.access, terms.key) {
+fn caller(context: &Context, terms: &Terms) -> Result<Caller, Problem> {
+    let (fal_key, key) = match (&context.snapshot.access, &terms.key) {
         (Access::Open { fal }, None) => (fal.clone(), None),
         (Access::Keys { clients, fal }, Some(name)) => {
-            let key = clients.named(&name, Timestamp::now());
+            let key = clients.named(name, Timestamp::now());
             (fal.clone(), Some(key.map_err(|_| no_key())?.clone()))
         }
         _ => return Err(no_key()),
@@ -122,18 +159,27 @@ fn no_key() -> Problem {
     )
 }
 
+fn not_sent() -> Problem {
+    Problem::not_repeatable(
+        "submission_interrupted",
+        "The gateway was interrupted before it handed this request to fal, and nothing was sent. Send a new request.",
+    )
+}
+
 /// Ends a job of this process that cannot be gone on with.
-async fn give_up(context: &Context, job: &kept::Job, problem: &Problem) {
+async fn give_up(
+    context: &Context,
+    job: &kept::Job,
+    (terms, fal_key): (Option<Terms>, Option<FalKey>),
+    problem: &Problem,
+) {
     let responses = context.gateway.responses();
-    if let Some(key) = context.snapshot.access.own_fal_key() {
-        super::cancel_soon(context, key.clone(), super::made(&job.submissions));
+    let own = context.snapshot.access.own_fal_key();
+    if let Some(key) = fal_key.or_else(|| own.cloned()) {
+        super::cancel_soon(context, key, super::made(&job.submissions));
     }
-    let Ok(Some(begun)) = responses.get(&job.owner, &job.response).await else {
-        return;
-    };
-    let Some((head, tail)) = restated(&begun.json, Status::Failed, Some(problem)) else {
-        return;
-    };
+    let (head, tail) = restated(&job.begun, Status::Failed, Some(problem))
+        .unwrap_or_else(|| (job.begun.clone(), String::new()));
     let end = End {
         status: Status::Failed.name(),
         head,
@@ -143,7 +189,7 @@ async fn give_up(context: &Context, job: &kept::Job, problem: &Problem) {
     };
     // Where the store is away, the next look finds the job again.
     let ended = responses.finish(context.gateway.jobs.id(), &job.response, end);
-    if let (Ok(true), Ok(terms)) = (ended.await, serde_json::from_str(&job.terms)) {
+    if let (Ok(true), Some(terms)) = (ended.await, terms) {
         super::unread::charge(context, &terms, &job.submissions);
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::carrier::{QueueCarrier, Told, Trouble};
 use super::create::until;
-use super::jobs::Running;
+use super::jobs::{LongMemory, Running};
 use super::terms::Terms;
 use super::{cancel_calls, made, unread};
 use crate::api::answer::{Wish, head, payer, record_model, reporter};
@@ -38,6 +38,10 @@ use crate::translate::key::Secret;
 use crate::translate::plan::Plan;
 use crate::translate::problem::{Problem, ProblemKind, Source};
 
+/// The pauses between two attempts to write something to the store: the first, and the longest.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// A job in hand.
 pub(super) struct Job {
     pub context: Context,
@@ -53,6 +57,7 @@ pub(super) struct Job {
     /// What the request refers to, if that was looked up.
     pub past: Option<Rc<Recalled>>,
     pub memory: Rc<MemoryPermit>,
+    pub _long_memory: LongMemory,
     /// What was taken of the caller's limits for it. Without it, another process took it and is gone.
     pub grant: Option<Grant>,
     pub repeat: Option<RepeatKey>,
@@ -64,13 +69,13 @@ pub(super) struct Job {
 
 impl Job {
     /// A job that was taken over. None where there is no room for it now; it stays in the store then.
-    pub(super) async fn of(
+    pub(super) fn of(
         context: &Context,
         caller: Caller,
+        terms: Terms,
         job: kept::Job,
         running: Running,
     ) -> Option<Self> {
-        running.is_stored();
         let body = Bytes::from(job.body);
         let mut memory = context
             .gateway
@@ -78,9 +83,7 @@ impl Job {
         if !memory.grow_to(body.len()) {
             return None;
         }
-        let responses = context.gateway.responses();
-        let begun = responses.get(&job.owner, &job.response).await.ok()??.json;
-        let terms: Terms = serde_json::from_str(&job.terms).ok()?;
+        let long_memory = remember(context, &memory)?;
         Some(Self {
             context: context.clone(),
             caller,
@@ -88,11 +91,12 @@ impl Job {
             headers: terms.headers(),
             terms,
             body,
-            begun,
+            begun: job.begun,
             created_unix_s: u64::try_from(job.created_at / 1000).unwrap_or(0),
             deadline: Instant::now() + until(job.deadline),
             past: None,
             memory: Rc::new(memory),
+            _long_memory: long_memory,
             grant: None,
             repeat: None,
             before: job.submissions,
@@ -100,6 +104,13 @@ impl Job {
             running,
         })
     }
+}
+
+/// Room for the request of a job among those of all jobs, which may have half of the memory for bodies:
+/// they stay for hours, and those who wait for an answer need the rest.
+pub(super) fn remember(context: &Context, memory: &MemoryPermit) -> Option<LongMemory> {
+    let most = context.snapshot.config.limits.max_body_memory / 2;
+    context.gateway.jobs.remember(memory.bytes(), most)
 }
 
 /// Makes a response and keeps what comes of it, unless the job is called off or taken away.
@@ -118,12 +129,7 @@ pub(super) async fn work<F: Face>(mut job: Job) {
         () = running.until_left() => {
             record.status(200);
             record.complete();
-            if running.is_handed_over() && carrier.gateway.store().is_in_memory() {
-                // There is nobody who could go on with it, or settle it.
-                let open = carrier.open.take();
-                cancel_calls(&carrier.fal, &carrier.key, &open).await;
-            }
-            return;
+            return leave(&job, &carrier).await;
         }
     };
     let outcome = outcome.unwrap_or_else(|_| {
@@ -149,14 +155,49 @@ pub(super) async fn work<F: Face>(mut job: Job) {
         cancel_calls(&carrier.fal, &carrier.key, &open).await;
     }
     match (outcome, carrier.told.take()) {
-        (Err(problem), Some(told)) => {
-            // Whoever asked for it still waits, and is told instead.
-            let (responses, id) = (job.context.gateway.responses(), job.running.response());
-            let _ = responses.undo(&job.owner, id).await;
-            let _ = told.send(Err(problem));
-        }
+        (Err(problem), Some(told)) => take_back(&job, told, problem).await,
         (Err(problem), None) => fail(&job, &problem).await,
         (Ok(record), _) => keep(&job, record).await,
+    }
+}
+
+/// Lets go of a job that is none of this process any more.
+async fn leave(job: &Job, carrier: &QueueCarrier) {
+    let is_handed_over = job.running.is_handed_over();
+    let goes_on = is_handed_over && !carrier.gateway.store().is_in_memory();
+    if !goes_on && !job.running.is_called_off() {
+        // It was called off elsewhere, or there is nobody who could go on with it.
+        let open = carrier.open.take();
+        cancel_calls(&carrier.fal, &carrier.key, &open).await;
+    }
+    if is_handed_over
+        && carrier.has_asked_nothing()
+        && let Some(told) = carrier.told.take()
+    {
+        take_back(job, told, stopping()).await;
+    }
+}
+
+/// Undoes a job whose client still waits to hear of it, and tells him what keeps it from being done: at
+/// once when it counts no more, or while the store takes its time.
+async fn take_back(job: &Job, told: Told, problem: Problem) {
+    let responses = job.context.gateway.responses();
+    let undone = responses.undo(&job.owner, job.running.response()).await;
+    let _ = told.send(Err(problem));
+    if undone.is_err() {
+        undo(&job.context, &job.owner, &job.running).await;
+    }
+}
+
+fn stopping() -> Problem {
+    Problem {
+        source: Source::Gateway,
+        retry_after_s: Some(1),
+        ..Problem::new(
+            ProblemKind::Unavailable,
+            "shutting_down",
+            "The gateway is shutting down. Nothing was sent to fal; try again in a moment.",
+        )
     }
 }
 
@@ -309,7 +350,7 @@ fn said(trouble: Trouble) -> Problem {
     }
 }
 
-/// Keeps the answer.
+/// Keeps the answer, or has the response say why it is not kept.
 async fn keep(job: &Job, record: KeptRecord) {
     let end = End {
         status: record.status,
@@ -318,20 +359,28 @@ async fn keep(job: &Job, record: KeptRecord) {
         output: new_items(record.output),
         retention: job.context.snapshot.config.responses.retention,
     };
-    if let Err(StoreError::Full) = finish(job, end).await {
-        let problem = Problem::not_repeatable(
+    let kept = with_patience(job, end, |error| {
+        matches!(error, StoreError::Busy | StoreError::Gone(_))
+    });
+    let problem = match kept.await {
+        Ok(()) => return,
+        Err(StoreError::Full) => Problem::not_repeatable(
             "response_too_large",
             "There is no room for the answer among what the gateway keeps.",
-        );
-        fail(job, &problem).await;
-    }
+        ),
+        Err(_) => Problem::not_repeatable(
+            "response_not_kept",
+            "The answer is there, and the gateway's store has failed to keep it.",
+        ),
+    };
+    fail(job, &problem).await;
 }
 
-/// Has the response say that nothing came of it, and why.
+/// Has the response say that nothing came of it, and why. As long as the store does not take that,
+/// the job stays this gateway's: whoever took it over would pay for its calls once more.
 async fn fail(job: &Job, problem: &Problem) {
-    let Some((head, tail)) = restated(&job.begun, Status::Failed, Some(problem)) else {
-        return;
-    };
+    let (head, tail) = restated(&job.begun, Status::Failed, Some(problem))
+        .unwrap_or_else(|| (job.begun.clone(), String::new()));
     let end = End {
         status: Status::Failed.name(),
         head,
@@ -339,31 +388,47 @@ async fn fail(job: &Job, problem: &Problem) {
         output: Vec::new(),
         retention: job.context.snapshot.config.responses.retention,
     };
-    let _ = finish(job, end).await;
+    let _ = with_patience(job, end, |_| true).await;
 }
 
-/// Ends the job in the store, for as long as that takes.
+/// Ends the job in the store, and tries as often as that fails in a way that may pass.
 ///
 /// # Errors
-/// There is no room, or the store refuses for good.
-async fn finish(job: &Job, end: End) -> Result<(), StoreError> {
-    const LONGEST: Duration = Duration::from_secs(10);
-    let mut pause = Duration::from_millis(200);
+/// What has gone wrong otherwise.
+async fn with_patience(
+    job: &Job,
+    end: End,
+    may_pass: impl Fn(&StoreError) -> bool,
+) -> Result<(), StoreError> {
+    let mut pause = FIRST_PAUSE;
     loop {
         let responses = job.context.gateway.responses();
         let (gateway, response) = (job.running.gateway(), job.running.response());
         match responses.finish(gateway, response, end.clone()).await {
             Ok(_) => return Ok(()),
-            Err(StoreError::Busy | StoreError::Gone(_)) => {}
-            Err(StoreError::Full) => return Err(StoreError::Full),
             Err(error) => {
-                tracing::error!(%error, kind = error.label(), "a response is not kept");
-                return Err(error);
+                if !matches!(error, StoreError::Busy | StoreError::Gone(_)) {
+                    tracing::error!(%error, kind = error.label(), "a response is not kept");
+                }
+                if !may_pass(&error) {
+                    return Err(error);
+                }
             }
         }
         tokio::select! {
-            () = sleep(pause) => pause = pause.saturating_mul(2).min(LONGEST),
+            () = sleep(pause) => pause = pause.saturating_mul(2).min(LONGEST_PAUSE),
             () = job.running.until_left() => return Ok(()),
         }
+    }
+}
+
+/// Takes a job out of the store of which nothing shall be left, for as long as that takes. Meanwhile
+/// it is this gateway's, so that nobody works on it.
+pub(super) async fn undo(context: &Context, owner: &Owner, running: &Running) {
+    let mut pause = FIRST_PAUSE;
+    let responses = context.gateway.responses();
+    while responses.undo(owner, running.response()).await.is_err() {
+        sleep(pause).await;
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
 }

@@ -1,13 +1,12 @@
-//! Responses that are being made in the background: the jobs, who works on them, and what they have
-//! asked of fal's queue.
-//!
-//! A gateway holds a lease of each job that it works on, and renews it; a job whose lease has run out
-//! may be taken by any gateway. Whatever a gateway writes of a job, it writes only while the job is
-//! its own. What is asked of fal is written before it is asked, so that nothing is asked twice.
+//! Responses that are being made in the background: how their jobs begin and end. Whatever a gateway
+//! writes of a job, it writes only while the job is its own.
 
 use std::time::Duration;
 
+use super::leases::holds;
 use super::put::{Kept, NewItem, NewResponse, bytes_of, insert_output, keep};
+use super::room::Evict;
+use super::submissions::{Submission, calls, forget_calls};
 use super::{Owner, Responses, after, now, room};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, Transaction, Value};
@@ -27,6 +26,8 @@ pub struct NewJob {
     pub most: i64,
     /// How many of one owner there may be.
     pub most_of_owner: i64,
+    /// Whether what others keep may be deleted to make room for it.
+    pub may_evict_others: bool,
 }
 
 /// What has become of a job that was to begin.
@@ -39,43 +40,6 @@ pub enum Begun {
     TooMany {
         of_owner: bool,
     },
-}
-
-/// A job as it is kept.
-#[derive(Clone, Debug)]
-pub struct Job {
-    pub response: String,
-    pub owner: Owner,
-    /// Both in milliseconds since 1970.
-    pub created_at: i64,
-    pub deadline: i64,
-    pub terms: String,
-    pub body: String,
-    /// What it has asked of fal so far, in that order.
-    pub submissions: Vec<Submission>,
-}
-
-/// A call to fal's queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Submission {
-    pub position: i64,
-    pub choice: i64,
-    pub app: String,
-    pub path: String,
-    pub model: String,
-    /// fal's id of it. Without one, nobody knows whether fal has it.
-    pub request_id: Option<String>,
-    /// It was never sent, or fal has refused it.
-    pub is_refused: bool,
-}
-
-/// What became of a call that was written before it was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// fal has it, under this id.
-    As(String),
-    /// fal does not have it.
-    Refused,
 }
 
 /// How a response ends.
@@ -95,7 +59,7 @@ pub enum Cancelled {
     Now {
         /// What fal was asked for it.
         calls: Vec<Submission>,
-        /// The terms of its job where that was left to whoever would take it.
+        /// The terms of its job where nobody worked on it.
         unheld: Option<String>,
     },
     /// It had ended before.
@@ -131,7 +95,11 @@ impl Responses {
             }
             let bytes = job.terms.len().saturating_add(job.body.len());
             let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-            let thread = match keep(transaction, &owner, &new, bytes, max_bytes).await? {
+            let evict = match job.may_evict_others {
+                true => Evict::Anybodys,
+                false => Evict::Own,
+            };
+            let thread = match keep(transaction, &owner, &new, bytes, (max_bytes, evict)).await? {
                 Ok(thread) => thread,
                 Err(kept) => return Ok(Begun::NotKept(kept)),
             };
@@ -153,74 +121,6 @@ impl Responses {
             ];
             transaction.execute(insert, &values).await?;
             Ok(Begun::Yes)
-        };
-        self.database.write(deadline, write).await
-    }
-
-    /// Writes down that a call is going to be made. Whether the job is still this gateway's; else the
-    /// call must not be made.
-    ///
-    /// # Errors
-    /// See [`StoreError`]. The call must not be made then, either.
-    pub async fn intend(
-        &self,
-        gateway: &str,
-        response: &str,
-        call: Submission,
-    ) -> Result<bool, StoreError> {
-        let (gateway, response) = (gateway.to_owned(), response.to_owned());
-        let deadline = self.database.deadline();
-        let write = async move |transaction: &Transaction<'_>| {
-            if !holds(transaction, &gateway, &response).await? {
-                return Ok(false);
-            }
-            let insert = "insert into submission (response, position, choice, app, path, model, refused) \
-                          values ($1, $2, $3, $4, $5, $6, 0)";
-            let values = [
-                (&response).into(),
-                call.position.into(),
-                call.choice.into(),
-                (&call.app).into(),
-                (&call.path).into(),
-                (&call.model).into(),
-            ];
-            transaction.execute(insert, &values).await?;
-            Ok(true)
-        };
-        self.database.write(deadline, write).await
-    }
-
-    /// Writes down what became of a call. Whether the job is still this gateway's.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn sent(
-        &self,
-        gateway: &str,
-        response: &str,
-        position: i64,
-        sent: Sent,
-    ) -> Result<bool, StoreError> {
-        let (gateway, response) = (gateway.to_owned(), response.to_owned());
-        let deadline = self.database.deadline();
-        let write = async move |transaction: &Transaction<'_>| {
-            if !holds(transaction, &gateway, &response).await? {
-                return Ok(false);
-            }
-            let (id, refused) = match &sent {
-                Sent::As(id) => (Some(id.as_str()), 0_i64),
-                Sent::Refused => (None, 1),
-            };
-            let update = "update submission set request_id = $1, refused = $2 \
-                          where response = $3 and position = $4";
-            let values = [
-                id.into(),
-                refused.into(),
-                (&response).into(),
-                position.into(),
-            ];
-            transaction.execute(update, &values).await?;
-            Ok(true)
         };
         self.database.write(deadline, write).await
     }
@@ -277,7 +177,9 @@ impl Responses {
         self.database.write(deadline, write).await
     }
 
-    /// Ends a job that does not count any more, with its response, as if neither had been.
+    /// Ends a job that does not count any more, with its response, as if neither had been. Once it
+    /// gives no error there is none, and none comes of a [`begin`](Self::begin) that was given up
+    /// before.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -285,6 +187,10 @@ impl Responses {
         let id = response.to_owned();
         let deadline = self.database.deadline();
         let write = async move |transaction: &Transaction<'_>| {
+            if transaction.is_postgres() {
+                // The server may be at work still on what began it.
+                transaction.batch(LOCK).await?;
+            }
             let take = "delete from job where response = $1 returning owner, thread, bytes";
             let Some(mut row) = transaction.first(take, &[(&id).into()]).await? else {
                 return Ok(());
@@ -319,7 +225,7 @@ impl Responses {
                 return Ok(Cancelled::NoResponse);
             };
             let take = "delete from job where response = $1 and owner = $2 \
-                        returning owner, thread, bytes, lease_by, terms";
+                        returning owner, thread, bytes, lease_until, terms";
             let values = [(&response).into(), (&owner).into()];
             let Some(mut row) = transaction.first(take, &values).await? else {
                 return Ok(Cancelled::Before);
@@ -334,126 +240,10 @@ impl Responses {
                 output: Vec::new(),
                 retention,
             };
-            let is_held = !row.text(3)?.is_empty();
+            let is_held = row.integer(3)? > now();
             let unheld = (!is_held).then(|| row.text(4)).transpose()?;
             close(transaction, row, &response, &end, most).await?;
             Ok(Cancelled::Now { calls, unheld })
-        };
-        self.database.write(deadline, write).await
-    }
-
-    /// Renews this gateway's leases. Gives the responses that are still its own.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn renew(&self, gateway: &str, lease: Duration) -> Result<Vec<String>, StoreError> {
-        let gateway = gateway.to_owned();
-        let deadline = self.database.deadline();
-        let write = async move |transaction: &Transaction<'_>| {
-            let update = "update job set lease_until = $1 where lease_by = $2 returning response";
-            let values = [after(lease).into(), (&gateway).into()];
-            super::texts(transaction.query(update, &values).await?)
-        };
-        self.database.write(deadline, write).await
-    }
-
-    /// Gives jobs of this gateway's to whoever takes them.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn release(&self, gateway: &str) -> Result<(), StoreError> {
-        let gateway = gateway.to_owned();
-        let deadline = self.database.deadline();
-        let write = async move |transaction: &Transaction<'_>| {
-            let update = "update job set lease_until = 0, lease_by = '' where lease_by = $1";
-            transaction
-                .execute(update, &[(&gateway).into()])
-                .await
-                .map(drop)
-        };
-        self.database.write(deadline, write).await
-    }
-
-    /// Gives one of them.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn release_one(&self, gateway: &str, response: &str) -> Result<(), StoreError> {
-        let (gateway, response) = (gateway.to_owned(), response.to_owned());
-        let deadline = self.database.deadline();
-        let write = async move |transaction: &Transaction<'_>| {
-            let update = "update job set lease_until = 0, lease_by = '' \
-                          where lease_by = $1 and response = $2";
-            let values = [(&gateway).into(), (&response).into()];
-            transaction.execute(update, &values).await.map(drop)
-        };
-        self.database.write(deadline, write).await
-    }
-
-    /// Takes some jobs that nobody works on: those that go on without their owner's key, and those
-    /// whose time is over.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn take_over(
-        &self,
-        gateway: &str,
-        lease: Duration,
-        at_once: i64,
-    ) -> Result<Vec<Job>, StoreError> {
-        let gateway = gateway.to_owned();
-        let read = async move |transaction: &Transaction<'_>| {
-            let found = "select response from job where lease_until <= $1 \
-                         and (needs_key = 0 or deadline <= $1) order by lease_until limit $2";
-            super::texts(
-                transaction
-                    .query(found, &[now().into(), at_once.into()])
-                    .await?,
-            )
-        };
-        // Most often there is none, and looking for it keeps nobody from writing.
-        let found = self.database.read(self.database.deadline(), read).await?;
-        let mut taken = Vec::new();
-        for response in found {
-            taken.extend(self.take_one(&gateway, lease, &response).await?);
-        }
-        Ok(taken)
-    }
-
-    /// Takes the job of a response, if nobody works on it.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn take_one(
-        &self,
-        gateway: &str,
-        lease: Duration,
-        response: &str,
-    ) -> Result<Option<Job>, StoreError> {
-        let (gateway, response) = (gateway.to_owned(), response.to_owned());
-        let deadline = self.database.deadline();
-        let write = async move |transaction: &Transaction<'_>| {
-            let take = "update job set lease_by = $1, lease_until = $2 \
-                        where response = $3 and lease_until <= $4 \
-                        returning owner, created_at, deadline, terms, body";
-            let values = [
-                (&gateway).into(),
-                after(lease).into(),
-                (&response).into(),
-                now().into(),
-            ];
-            let Some(mut row) = transaction.first(take, &values).await? else {
-                return Ok(None);
-            };
-            Ok(Some(Job {
-                submissions: calls(transaction, &response).await?,
-                owner: Owner::new(row.text(0)?),
-                created_at: row.integer(1)?,
-                deadline: row.integer(2)?,
-                terms: row.text(3)?,
-                body: row.text(4)?,
-                response,
-            }))
         };
         self.database.write(deadline, write).await
     }
@@ -475,47 +265,6 @@ async fn is_full(
         (all, _) if all >= job.most => Some(false),
         _ => None,
     })
-}
-
-/// Whether a job is this gateway's; it stays so until the transaction ends.
-async fn holds(
-    transaction: &Transaction<'_>,
-    gateway: &str,
-    response: &str,
-) -> Result<bool, StoreError> {
-    let found = match transaction.is_postgres() {
-        true => "select 1 from job where response = $1 and lease_by = $2 for update",
-        false => "select 1 from job where response = $1 and lease_by = $2",
-    };
-    let values = [response.into(), gateway.into()];
-    let row = transaction.first(found, &values).await?;
-    Ok(row.is_some())
-}
-
-async fn calls(
-    transaction: &Transaction<'_>,
-    response: &str,
-) -> Result<Vec<Submission>, StoreError> {
-    let all = "select position, choice, app, path, model, request_id, refused from submission \
-               where response = $1 order by position";
-    let rows = transaction.query(all, &[response.into()]).await?;
-    let calls = rows.into_iter().map(|mut row| {
-        Ok(Submission {
-            position: row.integer(0)?,
-            choice: row.integer(1)?,
-            app: row.text(2)?,
-            path: row.text(3)?,
-            model: row.text(4)?,
-            request_id: row.optional_text(5)?,
-            is_refused: row.integer(6)? != 0,
-        })
-    });
-    calls.collect()
-}
-
-async fn forget_calls(transaction: &Transaction<'_>, response: &str) -> Result<(), StoreError> {
-    let all = "delete from submission where response = $1";
-    transaction.execute(all, &[response.into()]).await.map(drop)
 }
 
 /// Ends a response whose job has just been deleted; `job` is its owner, its thread and what it took

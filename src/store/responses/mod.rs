@@ -10,8 +10,10 @@ mod conversations;
 mod idempotency;
 mod items;
 mod jobs;
+mod leases;
 mod put;
 mod room;
+mod submissions;
 
 use std::time::Duration;
 
@@ -20,8 +22,10 @@ pub use completions::{Filter, NewCompletion, Search};
 pub use conversations::{Added, Conversation, Locked, MAX_ITEMS};
 pub use idempotency::{Claimed, KeptAnswer, Keyed};
 pub use items::{Listing, Order, Page};
-pub use jobs::{Begun, Cancelled, End, Job, NewJob, Sent, Submission};
+pub use jobs::{Begun, Cancelled, End, NewJob};
+pub use leases::Job;
 pub use put::{Joined, Kept, NewItem, NewResponse};
+pub use submissions::{Sent, Submission};
 
 use jiff::Timestamp;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::room::Evict;
 use super::{INPUT, OUTPUT, Owner, Responses, after, conversations, now, room};
 use crate::store::error::StoreError;
 use crate::store::sql::{Transaction, Value};
@@ -89,7 +90,7 @@ impl Responses {
         let (owner, max_bytes) = (owner.clone(), self.max_bytes);
         let deadline = self.database.deadline();
         let write = async move |transaction: &Transaction<'_>| {
-            let kept = keep(transaction, &owner, &new, 0, max_bytes).await?;
+            let kept = keep(transaction, &owner, &new, 0, (max_bytes, Evict::Anybodys)).await?;
             Ok(kept.err().unwrap_or(Kept::Yes))
         };
         self.database.write(deadline, write).await
@@ -102,7 +103,7 @@ pub(super) async fn keep(
     owner: &Owner,
     new: &NewResponse,
     besides: i64,
-    max_bytes: i64,
+    (max_bytes, evict): (i64, Evict),
 ) -> Result<Result<String, Kept>, StoreError> {
     let Some(place) = place(transaction, owner, new).await? else {
         return Ok(Err(Kept::NoParent));
@@ -118,7 +119,7 @@ pub(super) async fn keep(
         taken = taken.saturating_add(place.chain_bytes);
     }
     let stays = joined.map_or(&place.thread, |joined| &joined.id);
-    if !room::make(transaction, owner, taken, max_bytes, stays).await? {
+    if !room::make_of(evict, transaction, owner, taken, max_bytes, stays).await? {
         return Ok(Err(Kept::NoRoom));
     }
     if let Some(Joined { id, .. }) = joined {

@@ -10,12 +10,35 @@ const AT_ONCE: i64 = 200;
 /// How often so many make room for one response at most.
 const MAX_ROUNDS: usize = 50;
 
+/// Whose threads may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evict {
+    /// Those of the owner who needs the room: nobody knows yet whether he may be here at all.
+    Own,
+    Anybodys,
+}
+
 /// Makes room for so many bytes of an owner's, out of `most` for all; one owner may have half. The
 /// thread that they belong to stays. Whether there is room then; if not, nothing has gone.
 ///
 /// # Errors
 /// [`StoreError::Full`] where even so there is none, which undoes what was deleted for it.
 pub(super) async fn make(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    bytes: i64,
+    most: i64,
+    thread: &str,
+) -> Result<bool, StoreError> {
+    make_of(Evict::Anybodys, transaction, owner, bytes, most, thread).await
+}
+
+/// The same, of these threads.
+///
+/// # Errors
+/// As [`make`].
+pub(super) async fn make_of(
+    evicted: Evict,
     transaction: &Transaction<'_>,
     owner: &Owner,
     bytes: i64,
@@ -52,8 +75,14 @@ pub(super) async fn make(
     if of_all > 0 && of_own <= 0 {
         let first = "select id, owner from thread where id <> $1 and bytes > 0 \
                      and not exists (select 1 from job where job.thread = thread.id) \
-                     order by expires_at limit $2";
-        let values = [thread.into(), AT_ONCE.into()];
+                     and (owner = $3 or cast($4 as bigint) = 1) order by expires_at limit $2";
+        let is_anybodys = i64::from(evicted == Evict::Anybodys);
+        let values = [
+            thread.into(),
+            AT_ONCE.into(),
+            owner.into(),
+            is_anybodys.into(),
+        ];
         for _ in 0..MAX_ROUNDS {
             let oldest = transaction.query(first, &values).await?;
             if of_all <= 0 || oldest.is_empty() {

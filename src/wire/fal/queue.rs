@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// The answer to a request that was put into the queue.
 #[derive(Debug, Deserialize)]
@@ -11,9 +12,12 @@ pub struct Submitted<'a> {
     pub request_id: Cow<'a, str>,
 }
 
-/// How far a request has come: `IN_QUEUE`, `IN_PROGRESS` or `COMPLETED`.
+/// How far a request has come: `IN_QUEUE`, `IN_PROGRESS` or `COMPLETED`. One that has failed is
+/// completed, and has an `error`.
 #[derive(Debug, Deserialize)]
 pub struct QueueStatus<'a> {
     #[serde(borrow)]
     pub status: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub error: Option<&'a RawValue>,
 }

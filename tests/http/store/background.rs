@@ -19,7 +19,7 @@ fn cancel(gateway: &TestGateway, id: &str) -> Answer {
 }
 
 /// Asks for a response until it has ended.
-fn ended(gateway: &TestGateway, id: &str) -> Value {
+pub(super) fn ended(gateway: &TestGateway, id: &str) -> Value {
     until("the end of the response", || {
         let answer = get(gateway, id);
         assert_eq!(answer.status, 200, "{}", answer.text());

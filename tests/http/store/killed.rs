@@ -25,7 +25,7 @@ fn call(address: SocketAddr, call: &Call) -> Answer {
 }
 
 /// A process that has heard of its store.
-fn serving(setup: &Setup) -> (Process, SocketAddr) {
+pub(super) fn serving(setup: &Setup) -> (Process, SocketAddr) {
     let (process, address) = Process::serving(setup);
     until("a gateway that is ready", || {
         let answer = call(address, &Call::get("/v1/responses/resp_none"));
@@ -40,12 +40,12 @@ fn begin(address: SocketAddr, input: &str) -> String {
     id(&answer.json())
 }
 
-fn status(address: SocketAddr, id: &str) -> Value {
+pub(super) fn status(address: SocketAddr, id: &str) -> Value {
     call(address, &Call::get(&format!("/v1/responses/{id}"))).json()
 }
 
 /// Asks until it has ended. A lease has to run out before.
-fn ended(address: SocketAddr, id: &str) -> Value {
+pub(super) fn ended(address: SocketAddr, id: &str) -> Value {
     for _ in 0..2 {
         let found = std::panic::catch_unwind(|| {
             until("the end of the response", || {

@@ -9,12 +9,14 @@ mod files;
 mod guide;
 mod handed_over;
 mod idempotency;
+mod interrupted;
 mod keys;
 mod killed;
 mod kills;
 mod ledger;
 #[cfg(feature = "postgres")]
 mod lines;
+mod queue;
 mod reports;
 mod responses;
 mod rounds;
