@@ -2,12 +2,9 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 
-use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
 use super::clients::Client;
@@ -65,7 +62,7 @@ pub(super) fn run(client: &Client, values: Values<'_>, arguments: &[String]) -> 
 
 /// Waits for the client's end. An order to stop that came to us alone is handed on to it.
 async fn wait(mut child: Child, mut signals: Signals) -> io::Result<u8> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let id = child.id();
     let mut ended = tokio::task::spawn_blocking(move || child.wait());
     loop {
         tokio::select! {
@@ -74,17 +71,33 @@ async fn wait(mut child: Child, mut signals: Signals) -> io::Result<u8> {
             }
             order = signals.stop() => {
                 // 130 is Ctrl-C, which the terminal has given to the client as well.
-                if let Some(pid) = pid.filter(|_| order != 130) {
-                    let _ = kill_process(pid, Signal::TERM);
+                if order != 130 {
+                    stop(id);
                 }
             }
         }
     }
 }
 
+/// Asks a process to end.
+#[cfg(unix)]
+fn stop(id: u32) {
+    use rustix::process::{Pid, Signal, kill_process};
+    if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(id, Signal::TERM);
+    }
+}
+
+/// What ends the gateway on Windows comes to every program of the console.
+#[cfg(not(unix))]
+fn stop(_id: u32) {}
+
 /// The exit code as a shell tells it.
 fn code(status: ExitStatus) -> u8 {
-    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    let code = status.code();
+    #[cfg(unix)]
+    let code =
+        code.or(std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
@@ -97,20 +110,19 @@ impl Folder {
     fn new(name: &str) -> io::Result<Folder> {
         let unique = Uuid::new_v4().simple();
         let path = std::env::temp_dir().join(format!("fal-gateway-{name}-{unique}"));
-        DirBuilder::new().mode(0o700).create(&path)?;
+        directories().create(&path)?;
         Ok(Folder { path })
     }
 
     fn write(&self, path: &str, text: &str) -> io::Result<()> {
         let path = self.path.join(path);
         let parent = path.parent().unwrap_or(Path::new(""));
-        DirBuilder::new()
-            .mode(0o700)
-            .recursive(true)
-            .create(parent)?;
-        let mut file = OpenOptions::new();
-        let mut file = file.write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(text.as_bytes())
+        directories().recursive(true).create(parent)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path)?.write_all(text.as_bytes())
     }
 }
 
@@ -118,4 +130,14 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.path);
     }
+}
+
+/// Makes folders that nobody else may look into. On Windows the folder for temporary files is the
+/// user's own.
+fn directories() -> DirBuilder {
+    #[cfg_attr(windows, expect(unused_mut, reason = "there is no mode to be set"))]
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
 }

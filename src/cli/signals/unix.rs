@@ -1,11 +1,10 @@
-//! Orders to stop or to read the settings again, from the keyboard or the system.
+//! Signals of Unix.
 
 use std::io::{self, IsTerminal};
-use std::process;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::observe::logging;
+use super::Order;
 
 /// Listens for SIGINT, SIGTERM and SIGHUP, from the moment it is made.
 ///
@@ -19,15 +18,6 @@ pub struct Signals {
     terminate: Signal,
     hangup: Signal,
     terminals: [bool; 3],
-}
-
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// To end, with the exit code by which a shell tells it: 128 plus the signal's number.
-    Stop(i32),
-    /// To read the settings again.
-    Reload,
 }
 
 impl Signals {
@@ -54,23 +44,6 @@ impl Signals {
                 false => Order::Reload,
             },
         }
-    }
-
-    /// Waits for the next order to stop, and gives its exit code; other orders change nothing.
-    pub async fn stop(&mut self) -> i32 {
-        loop {
-            if let Order::Stop(code) = self.next().await {
-                return code;
-            }
-        }
-    }
-
-    /// Ends the process at the next order to stop, for people who do not want to wait for an orderly
-    /// end.
-    pub async fn exit_at_next(mut self) {
-        let code = self.stop().await;
-        logging::finish();
-        process::exit(code);
     }
 
     /// Whether the terminal that this was started in was closed.
