@@ -341,7 +341,7 @@ pub(super) fn refuse_long_text(
     bytes: usize,
     snapshot: &Snapshot,
 ) -> Result<(), ApiError> {
-    let text = bytes.saturating_sub(ask.image_bytes());
+    let text = bytes.saturating_sub(ask.attached_bytes());
     extract::refuse_long_text(text, snapshot.config.limits.max_text)
 }
 

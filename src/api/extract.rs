@@ -199,7 +199,7 @@ pub fn refuse_long_text(text: usize, max_text: usize) -> Result<(), ApiError> {
             ProblemKind::TooLarge,
             "request_too_large",
             format!(
-                "The request has {text} bytes without its images, and at most {max_text} are possible. \
+                "The request has {text} bytes without its images and the like, and at most {max_text} are possible. \
                  Send less text."
             ),
         )),

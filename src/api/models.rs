@@ -15,7 +15,7 @@ use crate::translate::face::chat::parameters::PARAMETERS;
 use crate::translate::face::messages;
 use crate::translate::fates::{self, SAMPLING};
 use crate::translate::model::{
-    CATALOGUE_UNIX_S, Catalogue, ModelInfo, Parameter, Price, Reasoning,
+    CATALOGUE_UNIX_S, Catalogue, Modality, ModelInfo, Parameter, Price, Reasoning, Service,
 };
 use crate::translate::plan::PlanLimits;
 use crate::translate::routing::usual;
@@ -158,7 +158,7 @@ fn model<'m>(
         owned_by: card.owner(),
         name,
         context_length: service.context_length,
-        architecture: architecture(service.sees),
+        architecture: architecture(&service),
         supported_parameters: supported_parameters(card, upstream),
         pricing: service.price.map(pricing),
         price_class: card.any_llm.price_class().filter(|_| is_flat),
@@ -169,12 +169,16 @@ fn model<'m>(
     }
 }
 
-/// What messages to a model may hold, as far as the gateway passes it on: text and images.
-fn architecture(sees: Option<bool>) -> Architecture {
-    let inputs = match sees {
-        Some(true) => vec!["text", "image"],
-        Some(false) | None => vec!["text"],
-    };
+/// What messages to a model may hold, as far as the gateway passes it on.
+fn architecture(service: &Service) -> Architecture {
+    let kinds = [
+        (Modality::Image, service.sees),
+        (Modality::Audio, service.hears),
+        (Modality::Video, service.watches),
+    ];
+    let taken = kinds.iter().filter(|(_, takes)| *takes == Some(true));
+    let taken = taken.map(|(kind, _)| kind.name());
+    let inputs: Vec<_> = std::iter::once("text").chain(taken).collect();
     Architecture {
         modality: format!("{}->text", inputs.join("+")),
         input_modalities: inputs,

@@ -20,8 +20,8 @@ settings! {
         /// Bytes of request bodies held at the same time, those of up to 64 KiB not counted; one
         /// more is refused at once with status 503. A body takes up to three times its size.
         max_body_memory: usize, Size("1", "1024GiB"), default "512MiB", reload live;
-        /// Largest request without its images, in bytes: texts are read through several times, and
-        /// images are only passed on.
+        /// Largest request without its images, recordings and videos, in bytes: texts are read through
+        /// several times, and the rest is only passed on.
         max_text: usize, Size("1", "1GiB"), default "4MiB", reload live;
         /// Messages in one request.
         max_messages: usize, Count(1, 1_000_000), default "4096", reload live;
@@ -34,9 +34,10 @@ settings! {
         /// What happens to a conversation that is too long: `error` refuses it, `shift` moves
         /// text to where there is room, `drop_oldest` leaves out its oldest turns.
         overflow: Overflow, Choice(Overflow::WORDS), default "error", reload live;
-        /// Images in one request; `images.excess` says what happens to more.
+        /// Images in one request, and recordings and videos in one; `images.excess` says what happens to
+        /// more images.
         max_images: usize, Count(1, 10_000), default "16", reload live;
-        /// Largest image sent inside a request, in bytes after decoding.
+        /// Largest image, recording or video sent inside a request, in bytes after decoding.
         max_image_bytes: usize, Size("1", "1GiB"), default "10MiB", reload live;
     }
 }

@@ -358,7 +358,9 @@ impl<'a> Walk<'_, '_, 'a> {
         // A prompt asks for nothing else that a model could lack.
         let can_do_without = |lacking| match plan.upstream.features().input {
             InputShape::Prompt => lacking == Lacking::NoReasoning,
-            InputShape::Messages => lacking != Lacking::Images,
+            InputShape::Messages => {
+                !matches!(lacking, Lacking::Images | Lacking::Audio | Lacking::Video)
+            }
         };
         match &refusal.kind {
             RefusalKind::Lacks(lacking) if can_do_without(*lacking) => {

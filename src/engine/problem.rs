@@ -139,12 +139,12 @@ fn of_upload(error: &UpstreamError, audience: Audience) -> Problem {
         }
         UpstreamError::Refused(refusal) if refusal.status < 500 => Problem::not_repeatable(
             "upstream_upload_failed",
-            "fal's storage refused an image of the request. No model was called.",
+            "fal's storage refused a file of the request. No model was called.",
         ),
         UpstreamError::TimedOut => Problem::repeatable(
             ProblemKind::Timeout,
             "upstream_timeout",
-            "fal's storage did not take an image of the request in time. No model was called; \
+            "fal's storage did not take a file of the request in time. No model was called; \
              the request can be repeated.",
         ),
         UpstreamError::Disconnected
@@ -153,7 +153,7 @@ fn of_upload(error: &UpstreamError, audience: Audience) -> Problem {
         | UpstreamError::Refused(_) => Problem::repeatable(
             ProblemKind::BadUpstream,
             "upstream_upload_failed",
-            "fal's storage did not take an image of the request. No model was called; \
+            "fal's storage did not take a file of the request. No model was called; \
              the request can be repeated.",
         ),
     }
@@ -238,7 +238,7 @@ fn refused_input(kind: &RefusalKind, said: Option<&str>, audience: Audience) -> 
         .about(audience.names.asked),
         RefusalKind::Image => bad_request(
             "invalid_image_url",
-            "fal could not fetch or read an image of the request.",
+            "fal could not fetch or read an image, a recording or a video of the request.",
         )
         .about(audience.names.asked),
         RefusalKind::Lacks(lacking) => {
@@ -280,6 +280,14 @@ fn lacked(lacking: Lacking, names: &FieldNames) -> (&'static str, String) {
              'google/gemini-2.5-flash', or send text alone."
                 .to_owned(),
         ),
+        Lacking::Audio | Lacking::Video => (
+            asked,
+            format!(
+                "Unsupported value: the model takes no {}. Take one that does, such as \
+                 'google/gemini-2.5-flash', or send text alone.",
+                if lacking == Lacking::Audio { "audio" } else { "video" }
+            ),
+        ),
         Lacking::NoReasoning => (
             reasoning,
             format!(
@@ -299,7 +307,7 @@ fn lacked(lacking: Lacking, names: &FieldNames) -> (&'static str, String) {
 /// The caller's name for what fal calls something else.
 fn callers_name<'f>(field: &'f str, names: &FieldNames) -> &'f str {
     match field {
-        "prompt" | "image_urls" | "image_url" => names.asked,
+        "prompt" | "image_urls" | "image_url" | "audio_url" | "video_urls" => names.asked,
         "system_prompt" => names.instructions,
         "reasoning" => names.reasoning,
         other => other,

@@ -258,6 +258,8 @@ mod tests {
                 reasoning: None,
                 priority: None,
                 image_urls: Vec::new(),
+                audio_url: None,
+                video_urls: Vec::new(),
             };
             let json = |prompt: &str| serde_json::to_vec(&input(prompt.to_owned())).expect("JSON");
             let before = json(prompt);

@@ -13,10 +13,11 @@ use crate::translate::image::{DataUri, is_data_uri, is_fetchable};
 use crate::translate::plan::Plan;
 use crate::upstream::{FalClient, FalKey, Upload, UpstreamError};
 
-/// What `x-gateway-emulated` calls it.
-const NOTE: &str = "image_upload";
+/// What `x-gateway-emulated` calls it, for images and for recordings and videos.
+const IMAGE_NOTE: &str = "image_upload";
+const MEDIA_NOTE: &str = "media_upload";
 
-/// The images of one request that are stored at fal: each is uploaded once, for however many models.
+/// The images, recordings and videos of one request that are stored at fal: each is uploaded once, for however many models.
 #[derive(Debug, Default)]
 pub struct Uploads {
     /// Data URIs and the addresses that took their places.
@@ -24,11 +25,11 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// Uploads the images of a plan that are larger than `threshold` bytes, all at once, and puts
+    /// Uploads the images, recordings and videos of a plan that are larger than `threshold` bytes, all at once, and puts
     /// their addresses in their places.
     ///
     /// # Errors
-    /// The first image that cannot be uploaded within `limit`; no model has been called then.
+    /// The first one that cannot be uploaded within `limit`; no model has been called then.
     pub async fn store(
         &mut self,
         plan: &mut Plan<'_>,
@@ -38,10 +39,18 @@ impl Uploads {
         limit: Duration,
     ) -> Result<(), UpstreamError> {
         let is_large = |url: &&mut Cow<'_, str>| url.len() > threshold && is_data_uri(url);
-        let large = plan.call.images_mut().into_iter().filter(is_large);
+        let large = plan.call.urls_mut().into_iter().filter(is_large);
         let mut large: Vec<_> = large.collect();
         if large.is_empty() {
             return Ok(());
+        }
+        let is_image = |url: &&mut Cow<'_, str>| url.starts_with("data:image/");
+        let images = large.iter().filter(|url| is_image(url)).count();
+        if images > 0 {
+            plan.notes.emulated(IMAGE_NOTE);
+        }
+        if images < large.len() {
+            plan.notes.emulated(MEDIA_NOTE);
         }
         large.retain_mut(|url| match self.address(url) {
             Some(address) => {
@@ -59,7 +68,6 @@ impl Uploads {
                 self.stored.push((uri.into_owned(), address));
             }
         }
-        plan.notes.emulated(NOTE);
         Ok(())
     }
 
@@ -78,10 +86,10 @@ async fn upload(url: &str, fal: &FalClient, key: &FalKey) -> Result<Option<Strin
         return Ok(None);
     };
     let media_type = uri.media_type;
-    let kind = media_type.rsplit('/').next().unwrap_or_default();
+    let (family, kind) = media_type.split_once('/').unwrap_or(("file", media_type));
     let file = Upload {
         media_type,
-        name: &format!("image.{kind}"),
+        name: &format!("{family}.{kind}"),
         bytes,
     };
     let storage = fal.storage();

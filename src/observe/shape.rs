@@ -3,10 +3,11 @@
 use memchr::memchr2;
 
 /// Members whose names are kept, because they are the APIs' own. In order, to be found fast.
-const MEMBERS: [&str; 75] = [
+const MEMBERS: [&str; 79] = [
     "additionalProperties",
     "anyOf",
     "arguments",
+    "audio_url",
     "choices",
     "code",
     "content",
@@ -34,6 +35,7 @@ const MEMBERS: [&str; 75] = [
     "include_usage",
     "index",
     "input",
+    "input_audio",
     "items",
     "json_schema",
     "max_completion_tokens",
@@ -79,9 +81,11 @@ const MEMBERS: [&str; 75] = [
     "url",
     "usage",
     "user",
+    "video_url",
+    "video_urls",
 ];
 /// Texts that are kept, because they are the APIs' own too. In order as well.
-const WORDS: [&str; 34] = [
+const WORDS: [&str; 38] = [
     "array",
     "assistant",
     "auto",
@@ -91,6 +95,7 @@ const WORDS: [&str; 34] = [
     "function",
     "high",
     "image_url",
+    "input_audio",
     "input_text",
     "integer",
     "json_object",
@@ -102,6 +107,7 @@ const WORDS: [&str; 34] = [
     "max",
     "medium",
     "minimal",
+    "mp3",
     "none",
     "null",
     "number",
@@ -115,6 +121,8 @@ const WORDS: [&str; 34] = [
     "tool",
     "tool_calls",
     "user",
+    "video_url",
+    "wav",
     "xhigh",
 ];
 /// No member and no text that is kept is longer.

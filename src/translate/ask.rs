@@ -9,6 +9,8 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::image::{Excess, ImageLimits};
+use super::media::Media;
+use super::model::Modality;
 use super::notes::Notes;
 use super::terms::Terms;
 use super::tools::ToolSet;
@@ -26,6 +28,8 @@ pub struct Ask<'a> {
     pub drops_oldest: bool,
     /// Where the last image stands in the request, for refusals of it.
     pub last_image: Option<String>,
+    /// Where the last recording or video stands.
+    pub last_media: Option<String>,
     pub sampling: Sampling,
     pub reasoning: Reasoning,
     /// How much of it; `None` leaves that to the model.
@@ -76,9 +80,10 @@ impl Ask<'_> {
         self
     }
 
-    /// How many bytes of the request are images, those that were left out included.
-    pub fn image_bytes(&self) -> usize {
-        let shown = self.conversation.image_bytes();
+    /// How many bytes of the request are images, recordings and videos, those that were left out
+    /// included.
+    pub fn attached_bytes(&self) -> usize {
+        let shown = self.conversation.attached_bytes();
         shown.saturating_add(self.omitted_bytes)
     }
 }
@@ -102,6 +107,9 @@ pub struct FieldNames {
     pub fallbacks: &'static str,
     /// An image, as the path of any.
     pub image: &'static str,
+    /// A recording and a video, as the paths of any; `None` where the API knows none.
+    pub audio: Option<&'static str>,
+    pub video: Option<&'static str>,
 }
 
 /// Who said what. Adjacent text parts of a message are already one text, messages that say
@@ -149,6 +157,8 @@ pub enum Part<'a> {
     Text(Cow<'a, str>),
     /// An image's address: `https:` or a data URI.
     Image(Cow<'a, str>),
+    /// A recording or a video, which stands in messages of users alone.
+    Media(Media<'a>),
     ToolCall(ToolCall<'a>),
 }
 
@@ -247,18 +257,30 @@ pub enum Delivery {
     Stream { include_usage: bool },
 }
 
-/// What stands in the place of an image that a model cannot see.
-const OMITTED_IMAGE: &str = "[image omitted]";
+/// What stands in the place of what a model cannot see or hear.
+fn omitted(kind: Modality) -> Cow<'static, str> {
+    match kind {
+        Modality::Audio => "[audio omitted]".into(),
+        Modality::Video => "[video omitted]".into(),
+        _ => "[image omitted]".into(),
+    }
+}
 
 impl Conversation<'_> {
-    /// How many bytes of the request its images take up.
-    pub fn image_bytes(&self) -> usize {
+    /// How many bytes of the request its images, recordings and videos take up.
+    pub fn attached_bytes(&self) -> usize {
         let parts = self.turns.iter().flat_map(|turn| &turn.parts);
         let sizes = parts.map(|part| match part {
             Part::Image(url) => url.len(),
+            Part::Media(media) => media.len(),
             Part::Text(_) | Part::ToolCall(_) => 0,
         });
         sizes.sum()
+    }
+
+    /// How many images, recordings or videos it holds.
+    pub fn count(&self, kind: Modality) -> usize {
+        self.turns.iter().map(|turn| turn.count(kind)).sum()
     }
 
     /// Whether any tool was called in it.
@@ -271,24 +293,24 @@ impl Conversation<'_> {
             .any(|turn| has_call(turn) || is_result(turn))
     }
 
-    /// Whether the question holds an image.
-    pub fn asks_about_image(&self) -> bool {
+    /// Whether the question holds an image, a recording or a video.
+    pub fn asks_about(&self, kind: Modality) -> bool {
         let question = self.question().and_then(|at| self.turns.get(at));
-        question.is_some_and(Turn::has_image)
+        question.is_some_and(|turn| turn.count(kind) > 0)
     }
 
-    /// Leaves the images out of all messages but the question, with a text in their place, for models
-    /// that cannot see. Whether there were any.
-    pub fn leave_out_images(&mut self) -> bool {
+    /// Leaves images, recordings or videos out of all messages but the question, with a text in their
+    /// place, for models that cannot see or hear them. Whether there were any.
+    pub fn leave_out(&mut self, kind: Modality) -> bool {
         let question = self.question();
         let mut has_left_out = false;
         for (at, turn) in self.turns.iter_mut().enumerate() {
-            if Some(at) == question || !turn.has_image() {
+            if Some(at) == question || turn.count(kind) == 0 {
                 continue;
             }
             has_left_out = true;
             let mut all = usize::MAX;
-            let _ = turn.leave_out_images(&mut all);
+            let _ = turn.leave_out(kind, &mut all);
         }
         has_left_out
     }
@@ -299,7 +321,8 @@ impl Conversation<'_> {
     /// They go by halves of what is possible, so that the next messages of a conversation leave its
     /// beginning as it is, which providers have cached.
     pub fn leave_out_oldest_images(&mut self, most: usize) -> usize {
-        let count = |turns: &[Turn<'_>]| turns.iter().map(Turn::images).sum::<usize>();
+        let images = |turn: &Turn<'_>| turn.count(Modality::Image);
+        let count = |turns: &[Turn<'_>]| turns.iter().map(images).sum::<usize>();
         let reply = self
             .turns
             .iter()
@@ -314,7 +337,7 @@ impl Conversation<'_> {
             if left == 0 {
                 break;
             }
-            bytes = bytes.saturating_add(turn.leave_out_images(&mut left));
+            bytes = bytes.saturating_add(turn.leave_out(Modality::Image, &mut left));
         }
         bytes
     }
@@ -363,30 +386,43 @@ pub fn join<'a>(before: Cow<'a, str>, between: &str, text: &str) -> Cow<'a, str>
     Cow::Owned(joined)
 }
 
+impl Part<'_> {
+    /// What it is besides a text or a call.
+    pub fn attached(&self) -> Option<Modality> {
+        match self {
+            Self::Image(_) => Some(Modality::Image),
+            Self::Media(media) => Some(media.kind()),
+            Self::Text(_) | Self::ToolCall(_) => None,
+        }
+    }
+}
+
 impl Turn<'_> {
-    fn has_image(&self) -> bool {
-        self.images() > 0
+    fn count(&self, kind: Modality) -> usize {
+        let is_one = |part: &&Part<'_>| part.attached() == Some(kind);
+        self.parts.iter().filter(is_one).count()
     }
 
-    fn images(&self) -> usize {
-        let is_image = |part: &&Part<'_>| matches!(part, Part::Image(_));
-        self.parts.iter().filter(is_image).count()
-    }
-
-    /// Puts a text in the place of its first images, `left` at most, and takes their number from
-    /// `left`. How many bytes they took up.
-    fn leave_out_images(&mut self, left: &mut usize) -> usize {
+    /// Puts a text in the place of the first of its images, recordings or videos, `left` at most, and
+    /// takes their number from `left`. How many bytes they took up.
+    fn leave_out(&mut self, kind: Modality, left: &mut usize) -> usize {
         let mut bytes = 0_usize;
-        if !self.has_image() {
+        if self.count(kind) == 0 {
             return bytes;
         }
         for part in std::mem::take(&mut self.parts) {
+            let goes = *left > 0 && part.attached() == Some(kind);
             match part {
                 Part::Text(text) => push_text(&mut self.parts, text),
-                Part::Image(url) if *left > 0 => {
+                Part::Image(url) if goes => {
                     *left -= 1;
                     bytes = bytes.saturating_add(url.len());
-                    push_text(&mut self.parts, OMITTED_IMAGE.into());
+                    push_text(&mut self.parts, omitted(kind));
+                }
+                Part::Media(media) if goes => {
+                    *left -= 1;
+                    bytes = bytes.saturating_add(media.len());
+                    push_text(&mut self.parts, omitted(kind));
                 }
                 part => self.parts.push(part),
             }
@@ -402,7 +438,7 @@ impl Turn<'_> {
         };
         let parts = self.parts.iter().flat_map(|part| match part {
             Part::Text(text) => [Some(text.as_ref()), None, None],
-            Part::Image(_) => [None, None, None],
+            Part::Image(_) | Part::Media(_) => [None, None, None],
             Part::ToolCall(call) => [
                 Some(call.id.as_ref()),
                 Some(call.name.as_ref()),

@@ -47,6 +47,10 @@ pub enum Variant {
     Plain,
     Vision,
     Enterprise,
+    /// The router's alone, as are the two after it.
+    Audio,
+    Video,
+    VideoEnterprise,
 }
 
 impl Endpoint {
@@ -59,6 +63,12 @@ impl Endpoint {
             (Variant::Vision, true) => "/vision/stream",
             (Variant::Enterprise, false) => "/enterprise",
             (Variant::Enterprise, true) => "/enterprise/stream",
+            (Variant::Audio, false) => "/audio",
+            (Variant::Audio, true) => "/audio/stream",
+            (Variant::Video, false) => "/video",
+            (Variant::Video, true) => "/video/stream",
+            (Variant::VideoEnterprise, false) => "/video/enterprise",
+            (Variant::VideoEnterprise, true) => "/video/enterprise/stream",
         }
     }
 }
@@ -74,11 +84,9 @@ impl PromptCall<'_> {
             prompt: Cow::Borrowed(""),
             system_prompt: None,
             model: Cow::Borrowed(&input.model),
-            image_urls: input
-                .image_urls
-                .iter()
-                .map(|url| Cow::Borrowed(&**url))
-                .collect(),
+            image_urls: borrowed(&input.image_urls),
+            audio_url: input.audio_url.as_deref().map(Cow::Borrowed),
+            video_urls: borrowed(&input.video_urls),
             ..*input
         };
         let others = serde_json::to_vec(&others).ok()?;
@@ -95,6 +103,10 @@ impl PromptCall<'_> {
         ];
         Some(parts.concat())
     }
+}
+
+fn borrowed<'u>(urls: &'u [Cow<'_, str>]) -> Vec<Cow<'u, str>> {
+    urls.iter().map(|url| Cow::Borrowed(&**url)).collect()
 }
 
 impl<'a> Call<'a> {
@@ -175,11 +187,18 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The addresses of its images, for whoever puts others in their places.
-    pub fn images_mut(&mut self) -> Vec<&mut Cow<'a, str>> {
+    /// The addresses of its images, recordings and videos, for whoever puts others in their places. A
+    /// recording that has none, because it is sent as it is, is not among them.
+    pub fn urls_mut(&mut self) -> Vec<&mut Cow<'a, str>> {
         match self {
-            Self::Prompt(call) => call.input.image_urls.iter_mut().collect(),
-            Self::Chat(request) => sizes::images_mut(request),
+            Self::Prompt(PromptCall { input, .. }) => {
+                let images = input.image_urls.iter_mut();
+                images
+                    .chain(&mut input.audio_url)
+                    .chain(&mut input.video_urls)
+                    .collect()
+            }
+            Self::Chat(request) => sizes::urls_mut(request),
         }
     }
 }
@@ -211,6 +230,8 @@ mod tests {
                         reasoning: Some(true),
                         priority: None,
                         image_urls: vec!["https://x/y".into()],
+                        audio_url: Some("https://x/z".into()),
+                        video_urls: vec!["https://x/v".into()],
                     },
                     known,
                 })

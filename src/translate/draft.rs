@@ -210,6 +210,7 @@ impl<'a> Draft<'a> {
             conversation,
             drops_oldest: false,
             last_image: None,
+            last_media: None,
             sampling: Sampling {
                 temperature: self.temperature,
                 max_tokens: self.max_completion_tokens.or(self.max_tokens),

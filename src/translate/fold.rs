@@ -29,10 +29,11 @@ use std::fmt::Write;
 use super::ask::{Conversation, Part, Speaker, Turn};
 use super::guide::Guide;
 use super::key::{MarkerKey, Pen};
+use super::media::Media;
 use super::rejection::{Cause, Rejection, TokenLimit};
 use super::tools::Dialect;
 use super::usage;
-use images::{Images, is_crowded};
+use images::{Shown, is_crowded};
 use layout::Layout;
 
 /// What is sent to fal for a conversation.
@@ -41,6 +42,8 @@ pub struct Folded<'a> {
     pub prompt: Cow<'a, str>,
     pub system_prompt: Option<Cow<'a, str>>,
     pub image_urls: Vec<Cow<'a, str>>,
+    /// Recordings and videos, in order.
+    pub media: Vec<Media<'a>>,
     /// The key of the markup; `None` when there is none, neither a record nor a guide.
     pub key: Option<MarkerKey>,
     /// Whether the prompt is a record rather than the message itself.
@@ -196,7 +199,7 @@ fn imitates_a_fold(conversation: &Conversation<'_>) -> bool {
         .and_then(|turn| turn.parts.first())
         .and_then(|part| match part {
             Part::Text(text) => text.strip_prefix("<conversation-"),
-            Part::Image(_) | Part::ToolCall(_) => None,
+            Part::Image(_) | Part::Media(_) | Part::ToolCall(_) => None,
         });
     let Some((key, _)) = opening.and_then(|rest| rest.split_once(['>', ' '])) else {
         return false;
@@ -214,7 +217,7 @@ fn verbatim<'a>(conversation: Conversation<'a>, guide: &Guide<'_>) -> Folded<'a>
         turns,
         ..
     } = conversation;
-    let (prompt, image_urls) = lone_message(turns);
+    let (prompt, image_urls, media) = lone_message(turns);
     let (key, system_prompt) = match guide.is_silent() {
         true => (None, instructions),
         false => {
@@ -234,24 +237,25 @@ fn verbatim<'a>(conversation: Conversation<'a>, guide: &Guide<'_>) -> Folded<'a>
         prompt,
         system_prompt,
         image_urls,
+        media,
         key,
         is_record: false,
         cut: Truncation::Nothing,
     }
 }
 
-/// A message as it is, with its images.
-fn lone_message<'a>(turns: Vec<Turn<'a>>) -> (Cow<'a, str>, Vec<Cow<'a, str>>) {
+/// A message as it is, with what is shown in it.
+fn lone_message<'a>(turns: Vec<Turn<'a>>) -> (Cow<'a, str>, Vec<Cow<'a, str>>, Vec<Media<'a>>) {
     let mut parts: Vec<_> = turns.into_iter().flat_map(|turn| turn.parts).collect();
     if let [Part::Text(_)] = parts.as_slice()
         && let Some(Part::Text(prompt)) = parts.pop()
     {
-        return (prompt, Vec::new());
+        return (prompt, Vec::new(), Vec::new());
     }
-    let mut images = Images::of(parts.iter(), None);
+    let mut shown = Shown::of(parts.iter(), None);
     let mut prompt = String::new();
-    images.write_parts(&mut prompt, &parts);
-    (Cow::Owned(prompt), images.urls)
+    shown.write_parts(&mut prompt, &parts);
+    (Cow::Owned(prompt), shown.image_urls, shown.media)
 }
 
 /// Paragraphs, with blank lines between them.
@@ -277,7 +281,7 @@ fn record<'a>(
         Truncation::Nothing | Truncation::Shifted(_) => conversation.turns.as_slice(),
     };
     let mut writer = RecordWriter {
-        images: Images::of(kept.iter().flat_map(|turn| &turn.parts), Some(&pen)),
+        shown: Shown::of(kept.iter().flat_map(|turn| &turn.parts), Some(&pen)),
         out: String::new(),
         pen: &pen,
         dialect: guide.dialect,
@@ -297,11 +301,12 @@ fn record<'a>(
         let _ = write!(system_prompt, "</conversation-{pen}>");
     }
     writer.write(conversation, layout, cut);
-    let RecordWriter { images, out, .. } = writer;
+    let RecordWriter { shown, out, .. } = writer;
     let folded = Folded {
         prompt: Cow::Owned(out),
         system_prompt: Some(Cow::Owned(system_prompt)),
-        image_urls: images.urls,
+        image_urls: shown.image_urls,
+        media: shown.media,
         key: Some(key.clone()),
         is_record: true,
         cut,
@@ -385,7 +390,7 @@ struct RecordWriter<'p, 'a> {
     pen: &'p Pen,
     dialect: Dialect,
     out: String,
-    images: Images<'p, 'a>,
+    shown: Shown<'p, 'a>,
 }
 
 impl<'a> RecordWriter<'_, 'a> {
@@ -428,7 +433,7 @@ impl<'a> RecordWriter<'_, 'a> {
                 self.out.push_str("\n\n");
                 self.write_next(labels(&turn.speaker));
             }
-            self.images.write_parts(&mut self.out, &turn.parts);
+            self.shown.write_parts(&mut self.out, &turn.parts);
         }
     }
 
@@ -474,7 +479,7 @@ impl<'a> RecordWriter<'_, 'a> {
             let name = attribute("name", name.as_deref());
             let error = if *has_failed { " error=\"true\"" } else { "" };
             let _ = write!(self.out, "<tool_result-{pen}{id}{name}{error}>");
-            self.images.write_parts(&mut self.out, &turn.parts);
+            self.shown.write_parts(&mut self.out, &turn.parts);
             let _ = write!(self.out, "</tool_result-{pen}>");
             return;
         }
@@ -483,7 +488,7 @@ impl<'a> RecordWriter<'_, 'a> {
             .iter()
             .position(|part| matches!(part, Part::ToolCall(_)));
         let (said, calls) = turn.parts.split_at(calls.unwrap_or(turn.parts.len()));
-        self.images.write_parts(&mut self.out, said);
+        self.shown.write_parts(&mut self.out, said);
         if calls.is_empty() {
             return;
         }
@@ -492,7 +497,7 @@ impl<'a> RecordWriter<'_, 'a> {
         }
         let calls = calls.iter().filter_map(|part| match part {
             Part::ToolCall(call) => Some(call),
-            Part::Text(_) | Part::Image(_) => None,
+            Part::Text(_) | Part::Image(_) | Part::Media(_) => None,
         });
         self.dialect.write_calls(&mut self.out, calls, pen);
     }

@@ -17,11 +17,11 @@ use data_uri::MEDIA_TYPES;
 /// What images a request may hold.
 #[derive(Clone, Debug)]
 pub struct ImageLimits {
-    /// Images in one request.
+    /// Images in one request, and recordings and videos in one.
     pub max_images: usize,
     /// What becomes of more of them.
     pub excess: Excess,
-    /// Bytes of one image sent as a data URI, decoded.
+    /// Bytes of one image, recording or video that is sent in the request, decoded.
     pub max_image_bytes: usize,
     /// Whether plain `http:` addresses are passed on.
     pub allow_http: bool,
@@ -83,15 +83,21 @@ pub fn accept<'a>(
         )));
     }
     match is_data_uri(&url) {
-        false => address::check(&url, limits.allow_http)
-            .map(|()| url)
-            .map_err(refuse),
+        false => check_address(&url, limits).map(|()| url).map_err(refuse),
         true => match mended(&url, limits) {
             Ok(None) => Ok(url),
             Ok(Some(mended)) => Ok(Cow::Owned(mended)),
             Err(message) => Err(refuse(message)),
         },
     }
+}
+
+/// Accepts an address on the web.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub(super) fn check_address(url: &str, limits: &ImageLimits) -> Result<(), String> {
+    address::check(url, limits.allow_http)
 }
 
 /// Whether an address that somebody else than the caller named is one that fal could fetch.

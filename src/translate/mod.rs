@@ -32,6 +32,7 @@ pub mod key;
 pub mod known_text;
 pub mod likeness;
 pub mod meaning;
+pub mod media;
 pub mod model;
 pub mod native;
 pub mod notes;

@@ -11,7 +11,7 @@ use super::cost::Cost;
 use super::fold::PromptLimits;
 use super::guide::GuideSettings;
 use super::key::MarkerKey;
-use super::model::{self, Catalogue, ModelInfo, Resolved};
+use super::model::{self, Catalogue, Modality, ModelInfo, Resolved};
 use super::native::{self, Lacks};
 use super::notes::{Notes, shortened};
 use super::prompted;
@@ -193,9 +193,15 @@ impl<'a> Target<'a> {
         self.card?.on(self.route.upstream).context_length
     }
 
-    /// Whether the model sees images there; `None` is not known.
-    pub fn sees(&self) -> Option<bool> {
-        self.card?.on(self.route.upstream).sees
+    /// Whether the model sees images there, hears recordings or watches videos; `None` is not known.
+    pub fn takes(&self, kind: Modality) -> Option<bool> {
+        let service = self.card?.on(self.route.upstream);
+        match kind {
+            Modality::Image => service.sees,
+            Modality::Audio => service.hears,
+            Modality::Video => service.watches,
+            Modality::Text | Modality::File => None,
+        }
     }
 }
 
@@ -218,7 +224,7 @@ pub fn plan<'a>(
         None => Arc::new(Terms::of(&ask)?),
     };
     notes.unchecked(&terms.schemas.unchecked);
-    fit_images(&mut ask, target, &mut notes)?;
+    fit_attached(&mut ask, target, &mut notes, plan_limits)?;
     fit_reasoning(&mut ask, target, &mut notes);
     let upstream = target.route.upstream;
     let input = upstream.features().input;
@@ -291,18 +297,20 @@ pub(super) struct Written<'a> {
     pub price: Option<Cost>,
 }
 
-/// Leaves out what a model that cannot see need not be shown.
-fn fit_images(
+/// Leaves out what a model that cannot see or hear need not be shown.
+fn fit_attached(
     ask: &mut Cow<'_, Ask<'_>>,
     target: &Target<'_>,
     notes: &mut Notes,
+    plan_limits: &PlanLimits,
 ) -> Result<(), Rejection> {
-    if ask.conversation.image_bytes() == 0 {
+    if ask.conversation.attached_bytes() == 0 {
         return Ok(());
     }
     let Ask {
         conversation,
         last_image,
+        last_media,
         names,
         ..
     } = ask.to_mut();
@@ -310,7 +318,16 @@ fn fit_images(
     if sight::fit(conversation, target, last_image)? {
         notes.ignored(names.image);
     }
-    Ok(())
+    let last_media = last_media.as_deref().unwrap_or(names.asked);
+    for (kind, name) in [
+        (Modality::Audio, names.audio),
+        (Modality::Video, names.video),
+    ] {
+        if sight::fit_media(conversation, kind, target, last_media)? {
+            notes.ignored(name.unwrap_or(names.asked));
+        }
+    }
+    sight::refuse_mixed(conversation, target, plan_limits.enterprise, last_media)
 }
 
 /// Says nothing of reasoning to a model that cannot be told, where that is all the caller wants.
@@ -335,10 +352,12 @@ fn fallbacks(
     others: &[Target<'_>],
     plan_limits: &PlanLimits,
 ) -> Vec<String> {
-    let is_about_images = ask.conversation.asks_about_image();
+    let is_asked = [Modality::Image, Modality::Audio, Modality::Video];
+    let is_asked = is_asked.map(|kind| (kind, ask.conversation.asks_about(kind)));
     let may_serve = |other: &&Target<'_>| {
-        let is_blind = other.sees() == Some(false);
-        prompted::variant(has_images, other, plan_limits).is_ok() && !(is_about_images && is_blind)
+        let mut asked = is_asked.iter().filter(|(_, is_asked)| *is_asked);
+        let is_too_dull = asked.any(|(kind, _)| other.takes(*kind) == Some(false));
+        prompted::variant(has_images, other, plan_limits).is_ok() && !is_too_dull
     };
     let serving = others.iter().filter(may_serve);
     serving.map(|other| other.id.to_string()).collect()

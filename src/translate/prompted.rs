@@ -8,6 +8,7 @@ use super::cost::Cost;
 use super::fates::PRIORITY_FIELDS;
 use super::fold::{Folded, Overflow, PromptLimits, Truncation, fold};
 use super::guide::{DialectContext, Guide, GuideSettings, contract};
+use super::media::Media;
 use super::notes::Notes;
 use super::plan::{PlanLimits, Target, Written};
 use super::reading::decoder::DecoderKind;
@@ -38,14 +39,21 @@ pub(super) fn write<'a>(
         fold,
     } = prompt(ask, &target.id, terms, &room(ask, plan_limits), plan_limits)?;
     // The images that are sent count, which may be fewer than there were.
-    let variant = variant(!folded.image_urls.is_empty(), target, plan_limits)?;
+    let has_images = !folded.image_urls.is_empty();
+    let variant = match folded.media.first() {
+        None => variant(has_images, target, plan_limits)?,
+        Some(Media::Audio { .. }) => Variant::Audio,
+        Some(Media::Video(_)) if plan_limits.enterprise => Variant::VideoEnterprise,
+        Some(Media::Video(_)) => Variant::Video,
+    };
     let definitions = ask.tools.as_ref().map(|offer| terms.definitions(offer));
     let prompt_tokens = usage::prompt_tokens_knowing(
         definitions.map(|known| &known.estimated),
         &folded.prompt,
         folded.system_prompt.as_deref(),
         folded.image_urls.len(),
-    );
+    )
+    .saturating_add(usage::media_tokens(&folded.media));
     Ok(Written {
         decoder: decoder(target.route.upstream),
         contract,
@@ -219,6 +227,10 @@ fn input<'a>(
     if ask.reasoning == Reasoning::Off && target.must_reason() {
         notes.ignored(ask.names.reasoning);
     }
+    let media = folded.media.into_iter();
+    let (audio, videos): (Vec<_>, Vec<_>) =
+        media.partition(|media| matches!(media, Media::Audio { .. }));
+    let audio = audio.into_iter().next();
     AnyLlmInput {
         prompt: folded.prompt,
         system_prompt: folded.system_prompt,
@@ -239,6 +251,8 @@ fn input<'a>(
                 ask::Priority::Latency => Priority::Latency,
             }),
         image_urls: folded.image_urls,
+        audio_url: audio.map(Media::into_url),
+        video_urls: videos.into_iter().map(Media::into_url).collect(),
     }
 }
 

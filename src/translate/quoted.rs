@@ -198,7 +198,7 @@ fn is_others(turn: &&Turn<'_>) -> bool {
 fn words<'c>(turn: &'c Turn<'_>) -> impl Iterator<Item = &'c str> {
     turn.parts.iter().filter_map(|part| match part {
         Part::Text(text) => Some(text.as_ref()),
-        Part::Image(_) | Part::ToolCall(_) => None,
+        Part::Image(_) | Part::Media(_) | Part::ToolCall(_) => None,
     })
 }
 

@@ -9,6 +9,7 @@
 use super::ask::{AnswerFormat, Ask, FinerSampling, Part, Speaker, Turn};
 use super::model::{Modality, ModelInfo, Parameter};
 use super::plan::PlanLimits;
+use super::sight;
 use super::upstream::UpstreamId;
 use super::usage;
 
@@ -70,6 +71,10 @@ pub enum Reason {
     Format,
     /// The model sees images where they stand there, or only there.
     Images,
+    /// The model hears recordings there.
+    Audio,
+    /// The model watches videos there.
+    Video,
     /// There are sampling parameters that would be refused elsewhere.
     Sampling,
     /// The turns of a conversation stay turns there.
@@ -90,7 +95,7 @@ pub enum Reason {
 
 impl Reason {
     /// All there are, in the order in which tables show them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Asked,
         Self::Enterprise,
         Self::Model,
@@ -98,6 +103,8 @@ impl Reason {
         Self::Tools,
         Self::Format,
         Self::Images,
+        Self::Audio,
+        Self::Video,
         Self::Sampling,
         Self::Turns,
         Self::Text,
@@ -118,6 +125,8 @@ impl Reason {
             Self::Tools => "tools",
             Self::Format => "response_format",
             Self::Images => "images",
+            Self::Audio => "audio",
+            Self::Video => "video",
             Self::Sampling => "sampling",
             Self::Turns => "turns",
             Self::Text => "text",
@@ -244,9 +253,20 @@ struct Candidates {
 impl Candidates {
     fn of(ask: &Ask<'_>, card: Option<&ModelInfo>, plan_limits: &PlanLimits) -> Self {
         let mut candidates = Self::for_model(card, plan_limits);
+        let needs_enterprise = plan_limits.enterprise;
         let is_blind = card.is_some_and(|card| card.any_llm.vision == Some(false));
-        if is_blind && ask.conversation.image_bytes() > 0 {
+        let has = |kind| ask.conversation.count(kind) > 0;
+        if is_blind && has(Modality::Image) {
             candidates.keep(Reason::Images, |id| !is_any_llm(id));
+        }
+        for (kind, reason) in [
+            (Modality::Audio, Reason::Audio),
+            (Modality::Video, Reason::Video),
+        ] {
+            if has(kind) {
+                let can_serve = |id| sight::is_taken(&ask.conversation, id, needs_enterprise);
+                candidates.keep(reason, can_serve);
+            }
         }
         if is_too_long(ask, plan_limits) {
             candidates.keep(Reason::Length, |id| id == UpstreamId::RouterOpenai);
@@ -353,7 +373,10 @@ fn loss_elsewhere(
     let has_calls = ask.tools.is_some() || ask.conversation.has_calls();
     let has_schema = matches!(ask.format, AnswerFormat::JsonSchema(_));
     let is_refused = plan_limits.strict && ask.sampling.finer != FinerSampling::default();
+    let has = |kind| ask.conversation.count(kind) > 0;
     Some(match () {
+        () if has(Modality::Audio) => Reason::Audio,
+        () if has(Modality::Video) => Reason::Video,
         () if has_calls && takes(Parameter::Tools) => Reason::Tools,
         () if has_schema && takes(Parameter::StructuredOutputs) => Reason::Format,
         () if has_earlier_images(ask) && sees => Reason::Images,
@@ -383,7 +406,7 @@ fn is_too_long(ask: &Ask<'_>, plan_limits: &PlanLimits) -> bool {
     let said = turns.map(|part| match part {
         Part::Text(text) => chars(text),
         Part::ToolCall(call) => chars(&call.arguments),
-        Part::Image(_) => 0,
+        Part::Image(_) | Part::Media(_) => 0,
     });
     let is_beyond = |most: Option<usize>, length: usize| most.is_some_and(|most| length > most);
     let instructions = conversation.instructions.as_deref();
@@ -398,14 +421,14 @@ fn is_too_long(ask: &Ask<'_>, plan_limits: &PlanLimits) -> bool {
 const USUAL_ANSWER: u64 = 500;
 
 /// Whether any-llm is likely to be the cheaper one; `None` where prices are not known, and where there
-/// are images, whose tokens nobody knows beforehand.
+/// are images and the like, whose tokens nobody knows beforehand.
 fn is_cheaper_on_any_llm(
     ask: &Ask<'_>,
     card: Option<&ModelInfo>,
     plan_limits: &PlanLimits,
 ) -> Option<bool> {
-    let has_images = ask.conversation.image_bytes() > 0;
-    let card = card.filter(|_| plan_limits.has_list_prices && !has_images)?;
+    let has_others = ask.conversation.attached_bytes() > 0;
+    let card = card.filter(|_| plan_limits.has_list_prices && !has_others)?;
     let prompt = ask.conversation.texts().map(usage::tokens).sum();
     let answer = ask.sampling.max_tokens.unwrap_or(USUAL_ANSWER);
     card.is_cheaper_on_any_llm(false, prompt, answer.min(USUAL_ANSWER))

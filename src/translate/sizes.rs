@@ -136,7 +136,7 @@ fn told_always(ask: &Ask<'_>) -> u64 {
 fn texts<'t>(turn: &'t Turn<'_>) -> impl Iterator<Item = &'t str> {
     turn.parts.iter().filter_map(|part| match part {
         Part::Text(text) => Some(text.as_ref()),
-        Part::Image(_) | Part::ToolCall(_) => None,
+        Part::Image(_) | Part::Media(_) | Part::ToolCall(_) => None,
     })
 }
 

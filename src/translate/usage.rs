@@ -7,10 +7,49 @@
 //! byte-pair encodings of today's models behave on average. How near it comes, by kind of text:
 //! `cargo run --example token-error`.
 
+use super::image;
+use super::media::Media;
+
 /// Tokens that chat templates add around a prompt.
 const TEMPLATE_TOKENS: u64 = 7;
 /// What providers charge for an image of middling size.
 const IMAGE_TOKENS: u64 = 258;
+
+/// What a second of a recording comes to, and of a video with its sound (source: ai.google.dev, "Token
+/// counting").
+const AUDIO_TOKENS_PER_SECOND: u64 = 32;
+const VIDEO_TOKENS_PER_SECOND: u64 = 295;
+/// How many bytes a second takes up: MP3 at 128 kbit/s, and video at 2 Mbit/s.
+const AUDIO_BYTES_PER_SECOND: u64 = 16_000;
+const VIDEO_BYTES_PER_SECOND: u64 = 250_000;
+/// How long a video is taken to be of which there is only an address.
+const USUAL_VIDEO_S: u64 = 60;
+
+/// Estimated tokens of a recording of so many bytes of base64.
+pub fn audio_tokens(encoded: usize) -> u64 {
+    let bytes = encoded as u64 / 4 * 3;
+    bytes.saturating_mul(AUDIO_TOKENS_PER_SECOND) / AUDIO_BYTES_PER_SECOND
+}
+
+/// Estimated tokens of a video at an address.
+pub fn video_tokens(url: &str) -> u64 {
+    match image::is_data_uri(url) {
+        true => {
+            let bytes = url.len() as u64 / 4 * 3;
+            bytes.saturating_mul(VIDEO_TOKENS_PER_SECOND) / VIDEO_BYTES_PER_SECOND
+        }
+        false => USUAL_VIDEO_S * VIDEO_TOKENS_PER_SECOND,
+    }
+}
+
+/// Estimated tokens of recordings and videos.
+pub fn media_tokens(media: &[Media<'_>]) -> u64 {
+    let tokens = media.iter().map(|media| match media {
+        Media::Audio { data, .. } => audio_tokens(data.len()),
+        Media::Video(url) => video_tokens(url),
+    });
+    tokens.fold(0, u64::saturating_add)
+}
 
 /// Estimated tokens of a prompt, its instructions and its images.
 pub fn prompt_tokens(prompt: &str, system_prompt: Option<&str>, images: usize) -> u64 {

@@ -59,6 +59,8 @@ fn of_input(status: u16, says: impl Fn(&[&str]) -> bool) -> RefusalKind {
             ],
         ),
         (Lacking::Images, &["support image input", "image input"]),
+        (Lacking::Audio, &["support input audio", "audio input"]),
+        (Lacking::Video, &["support input video", "video input"]),
         (
             Lacking::Parameters,
             &[
@@ -102,6 +104,8 @@ mod tests {
             (404, r#"{"message":"No endpoints found that support tool use. To learn more","code":404}"#, lacks(Lacking::Tools)),
             (404, r#"{"message":"No endpoints found that can handle the requested parameters.","code":404}"#, lacks(Lacking::Parameters)),
             (404, r#"{"message":"No endpoints found that support image input","code":404}"#, lacks(Lacking::Images)),
+            (404, r#"{"message":"No endpoints found that support input audio","code":404}"#, lacks(Lacking::Audio)),
+            (404, r#"{"message":"No endpoints found that support input video","code":404}"#, lacks(Lacking::Video)),
             (400, r#"{"message":"Provider returned error","code":400,"metadata":{"raw":"Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."}}"#, lacks(Lacking::Format)),
             (400, r#"{"message":"Reasoning is mandatory for this endpoint and cannot be disabled.","code":400}"#, lacks(Lacking::NoReasoning)),
         ]);

@@ -50,7 +50,7 @@ pub enum RefusalKind {
     /// A field of the input that fal does not accept.
     Field(&'static str),
     ContentPolicy,
-    /// An image that fal could not fetch or read.
+    /// An image, a recording or a video that fal could not fetch or read.
     Image,
     /// Too many requests at once or in line.
     Busy,
@@ -76,6 +76,10 @@ pub enum Lacking {
     Format,
     /// See images.
     Images,
+    /// Hear recordings.
+    Audio,
+    /// Watch videos.
+    Video,
     /// Answer without reasoning.
     NoReasoning,
     /// Take some other parameter; nobody says which.
@@ -214,6 +218,8 @@ impl RefusalKind {
             () if says("reasoning is mandatory") => Self::Lacks(Lacking::NoReasoning),
             () if says("not a valid model id") => unknown,
             () if says("support image input") => Self::Lacks(Lacking::Images),
+            () if says("support input audio") => Self::Lacks(Lacking::Audio),
+            () if says("support input video") => Self::Lacks(Lacking::Video),
             () if says("support tool use") => Self::Lacks(Lacking::Tools),
             () if says("the requested parameters") => Self::Lacks(Lacking::Parameters),
             () if says("no endpoints found that") => Self::Rejected,
@@ -236,6 +242,8 @@ fn known_field(raw: &str) -> Option<&'static str> {
         "priority",
         "image_urls",
         "image_url",
+        "audio_url",
+        "video_urls",
     ]
     .into_iter()
     .find(|field| raw.trim_matches('"') == *field)

@@ -153,7 +153,7 @@ fn with_key(mut conversation: Conversation<'static>, key: &str) -> Conversation<
         for part in &mut turn.parts {
             match part {
                 Part::Text(text) => put(text),
-                Part::Image(_) => {}
+                Part::Image(_) | Part::Media(_) => {}
                 Part::ToolCall(call) => {
                     put(&mut call.id);
                     put(&mut call.name);

@@ -56,6 +56,14 @@ fn image() -> Value {
     json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,aGVsbG8=" } })
 }
 
+fn recording() -> Value {
+    json!({ "type": "input_audio", "input_audio": { "data": "UklGRg==", "format": "wav" } })
+}
+
+fn video() -> Value {
+    json!({ "type": "video_url", "video_url": { "url": "https://example.com/a.mp4" } })
+}
+
 fn turns(count: usize) -> Value {
     let turn = |at: usize| json!({ "role": (["user", "assistant"][at % 2]), "content": "Hi" });
     (0..count).map(turn).collect()
@@ -114,6 +122,18 @@ fn what_a_request_needs_decides() {
             json!({ "messages": [{ "role": "user", "content": [image()] }] }),
             AnyLlm,
             Reason::Flat,
+        ),
+        (
+            "google/gemini-2.5-flash",
+            json!({ "messages": [{ "role": "user", "content": [recording()] }] }),
+            RouterOpenai,
+            Reason::Audio,
+        ),
+        (
+            "google/gemini-2.5-flash",
+            json!({ "messages": [{ "role": "user", "content": [image(), video()] }] }),
+            RouterOpenai,
+            Reason::Video,
         ),
         (
             MINI,
@@ -426,4 +446,21 @@ proptest! {
         prop_assert!(plain <= more, "tools: {plain} {more}");
         prop_assert!(plain <= seen, "an image: {plain} {seen}");
     }
+}
+
+#[test]
+fn for_videos_that_may_not_leave_enterprise_there_is_one_way() {
+    let plan_limits = PlanLimits {
+        enterprise: true,
+        ..auto(Preference::Native)
+    };
+    let body = asking(
+        "google/gemini-2.5-flash",
+        json!({ "messages": [{ "role": "user", "content": [video()] }] }),
+    );
+    let route = chosen(&body, &plan_limits);
+    assert_eq!(
+        (route.upstream, route.because),
+        (Router, Some(Reason::Video))
+    );
 }

@@ -43,6 +43,19 @@ impl<'a> DataUri<'a> {
         })
     }
 
+    /// Base64 alone, without a URI around it; `None` when it is none.
+    pub fn of_base64(data: &'a str) -> Option<Self> {
+        Some(Self {
+            media_type: "",
+            encoded: cleaned(data)?,
+        })
+    }
+
+    /// The base64, in the standard alphabet and padded.
+    pub fn encoded(&self) -> &str {
+        &self.encoded
+    }
+
     /// The bytes, if the text is valid.
     pub fn decode(&self) -> Option<Vec<u8>> {
         BASE64.decode(self.encoded.as_ref()).ok()

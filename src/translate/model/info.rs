@@ -59,6 +59,10 @@ pub struct Service {
     pub is_served: Option<bool>,
     /// Whether the model sees images there.
     pub sees: Option<bool>,
+    /// Whether it hears recordings there.
+    pub hears: Option<bool>,
+    /// Whether it watches videos there.
+    pub watches: Option<bool>,
     /// Tokens of prompt and answer together.
     pub context_length: Option<u32>,
     pub price: Option<Price>,
@@ -111,12 +115,16 @@ impl ModelInfo {
             UpstreamId::AnyLlm => Service {
                 is_served: self.any_llm.is_served,
                 sees: self.any_llm.vision,
+                hears: Some(false),
+                watches: Some(false),
                 context_length: self.context_length,
                 price: self.any_llm.cost(false).map(Price::Request),
             },
             UpstreamId::Router | UpstreamId::RouterOpenai => Service {
                 is_served: self.router.is_served,
                 sees: self.accepts(Modality::Image),
+                hears: self.accepts(Modality::Audio),
+                watches: self.accepts(Modality::Video),
                 context_length: self.router.context_length.or(self.context_length),
                 price: self.router.price.map(Price::Token),
             },

@@ -10,8 +10,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use serde_json::value::RawValue;
 
 use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
+use crate::translate::media::Media;
 use crate::wire::openrouter::request::{
-    self as wire, CalledFunction, Content, ImageUrl, Message, Role,
+    self as wire, CalledFunction, Content, FileUrl, InputAudio, Message, Role,
 };
 
 /// What stands for the result of a call that the history does not tell.
@@ -239,7 +240,8 @@ impl<'a> Writer<'_, 'a> {
                     self.images.push(url.clone());
                     lines.push(SHOWN_BELOW);
                 }
-                Part::ToolCall(_) => {}
+                // Recordings and videos stand in users' messages alone.
+                Part::Media(_) | Part::ToolCall(_) => {}
             }
         }
         Cow::Owned(lines.join("\n"))
@@ -278,41 +280,62 @@ fn calls<'t, 'a>(turn: &'t Turn<'a>) -> impl Iterator<Item = (usize, &'t ToolCal
     let parts = turn.parts.iter().enumerate();
     parts.filter_map(|(at, part)| match part {
         Part::ToolCall(call) => Some((at, call)),
-        Part::Text(_) | Part::Image(_) => None,
+        Part::Text(_) | Part::Image(_) | Part::Media(_) => None,
     })
 }
 
 /// What a user says.
 fn content<'a>(parts: &[Part<'a>]) -> Content<'a> {
-    let is_image = |part: &Part<'_>| matches!(part, Part::Image(_));
-    if !parts.iter().any(is_image) {
+    if parts.iter().all(|part| part.attached().is_none()) {
         return Content::Text(text(parts));
     }
     let shown = parts.iter().filter_map(|part| match part {
         Part::Text(text) => Some(wire::Part::Text { text: text.clone() }),
         Part::Image(url) => Some(image(url.clone())),
+        Part::Media(shown) => Some(media(shown.clone())),
         Part::ToolCall(_) => None,
     });
     Content::Parts(shown.collect())
 }
 
-/// A text and the images that it speaks of.
-pub fn illustrated<'a>(text: Cow<'a, str>, images: Vec<Cow<'a, str>>) -> Content<'a> {
+/// A text, and the images, recordings and videos that it speaks of.
+pub fn illustrated<'a>(
+    text: Cow<'a, str>,
+    images: Vec<Cow<'a, str>>,
+    shown: Vec<Media<'a>>,
+) -> Content<'a> {
+    if images.is_empty() && shown.is_empty() {
+        return Content::Text(text);
+    }
     let images = images.into_iter().map(image);
     let parts = std::iter::once(wire::Part::Text { text }).chain(images);
-    Content::Parts(parts.collect())
+    Content::Parts(parts.chain(shown.into_iter().map(media)).collect())
 }
 
 fn image(url: Cow<'_, str>) -> wire::Part<'_> {
-    let image_url = ImageUrl { url };
+    let image_url = FileUrl { url };
     wire::Part::ImageUrl { image_url }
+}
+
+fn media(shown: Media<'_>) -> wire::Part<'_> {
+    match shown {
+        Media::Audio { format, data } => wire::Part::InputAudio {
+            input_audio: InputAudio {
+                data,
+                format: format.word,
+            },
+        },
+        Media::Video(url) => wire::Part::VideoUrl {
+            video_url: FileUrl { url },
+        },
+    }
 }
 
 /// The text of parts of which no two follow each other.
 fn text<'a>(parts: &[Part<'a>]) -> Cow<'a, str> {
     let texts = parts.iter().filter_map(|part| match part {
         Part::Text(text) => Some(text),
-        Part::Image(_) | Part::ToolCall(_) => None,
+        Part::Image(_) | Part::Media(_) | Part::ToolCall(_) => None,
     });
     let texts: Vec<&Cow<'a, str>> = texts.collect();
     match texts.as_slice() {

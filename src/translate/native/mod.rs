@@ -28,7 +28,7 @@ use super::prompted::{self, Prompted};
 use super::reading::decoder::DecoderKind;
 use super::rejection::{Cause, Rejection};
 use super::terms::Terms;
-use crate::wire::openrouter::request::{Content, Message, Role};
+use crate::wire::openrouter::request::{Message, Role};
 pub use abilities::{Abilities, Lacks, Natively};
 use fields::Fields;
 
@@ -167,14 +167,12 @@ fn as_record<'a>(
         prompt,
         system_prompt,
         image_urls,
+        media,
         key,
         ..
     } = folded;
     let system = system_prompt.map(|text| messages::said(Role::System, text));
-    let asked = match image_urls.is_empty() {
-        true => Content::Text(prompt),
-        false => messages::illustrated(prompt, image_urls),
-    };
+    let asked = messages::illustrated(prompt, image_urls, media);
     let user = Message {
         content: Some(asked),
         ..messages::said(Role::User, Cow::Borrowed(""))

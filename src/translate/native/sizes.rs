@@ -26,10 +26,27 @@ pub fn prompt_tokens(request: &ChatRequest<'_>) -> u64 {
     estimate
         .tokens()
         .saturating_add(usage::tokens_around(images(request)))
+        .saturating_add(media_tokens(request))
 }
 
 /// How many images a request holds.
 pub fn images(request: &ChatRequest<'_>) -> usize {
+    parts(request)
+        .filter(|part| matches!(part, Part::ImageUrl { .. }))
+        .count()
+}
+
+/// Estimated tokens of its recordings and videos.
+fn media_tokens(request: &ChatRequest<'_>) -> u64 {
+    let tokens = parts(request).map(|part| match part {
+        Part::InputAudio { input_audio } => usage::audio_tokens(input_audio.data.len()),
+        Part::VideoUrl { video_url } => usage::video_tokens(&video_url.url),
+        Part::Text { .. } | Part::ImageUrl { .. } => 0,
+    });
+    tokens.fold(0, u64::saturating_add)
+}
+
+fn parts<'r, 'a>(request: &'r ChatRequest<'a>) -> impl Iterator<Item = &'r Part<'a>> {
     let parts = request
         .messages
         .iter()
@@ -37,14 +54,11 @@ pub fn images(request: &ChatRequest<'_>) -> usize {
             Some(Content::Parts(parts)) => Some(parts),
             Some(Content::Text(_)) | None => None,
         });
-    let parts = parts.flatten();
-    parts
-        .filter(|part| matches!(part, Part::ImageUrl { .. }))
-        .count()
+    parts.flatten()
 }
 
-/// The addresses of its images.
-pub fn images_mut<'r, 'a>(request: &'r mut ChatRequest<'a>) -> Vec<&'r mut Cow<'a, str>> {
+/// The addresses of its images and videos.
+pub fn urls_mut<'r, 'a>(request: &'r mut ChatRequest<'a>) -> Vec<&'r mut Cow<'a, str>> {
     let parts = request
         .messages
         .iter_mut()
@@ -53,8 +67,10 @@ pub fn images_mut<'r, 'a>(request: &'r mut ChatRequest<'a>) -> Vec<&'r mut Cow<'
             Some(Content::Text(_)) | None => None,
         });
     let urls = parts.flatten().filter_map(|part| match part {
-        Part::ImageUrl { image_url } => Some(&mut image_url.url),
-        Part::Text { .. } => None,
+        Part::ImageUrl { image_url: file } | Part::VideoUrl { video_url: file } => {
+            Some(&mut file.url)
+        }
+        Part::Text { .. } | Part::InputAudio { .. } => None,
     });
     urls.collect()
 }
@@ -97,7 +113,7 @@ fn said<'m>(message: &'m Message<'_>) -> impl Iterator<Item = &'m str> {
     };
     let among = parts.iter().filter_map(|part| match part {
         Part::Text { text } => Some(text.as_ref()),
-        Part::ImageUrl { .. } => None,
+        Part::ImageUrl { .. } | Part::InputAudio { .. } | Part::VideoUrl { .. } => None,
     });
     let calls = message.tool_calls.iter();
     let calls = calls.flat_map(|call| {

@@ -22,6 +22,12 @@ pub struct AnyLlmInput<'a> {
     pub priority: Option<Priority>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub image_urls: Vec<Cow<'a, str>>,
+    /// The router's alone, for its `/audio`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_url: Option<Cow<'a, str>>,
+    /// The router's alone, for its `/video`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub video_urls: Vec<Cow<'a, str>>,
 }
 
 /// `PriorityEnum`. fal's schema default is `latency`.

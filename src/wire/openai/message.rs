@@ -52,6 +52,8 @@ objects! {
         "text" => text: Option<Text<'a>>,
         "refusal" => refusal: Option<Text<'a>>,
         "image_url" => image_url: Option<ImageUrl<'a>>,
+        "input_audio" => input_audio: Option<InputAudio<'a>>,
+        "video_url" => video_url: Option<VideoUrl<'a>>,
         "file" => file: Option<File<'a>>,
     }
 
@@ -60,6 +62,19 @@ objects! {
     pub struct ImageUrl<'a> {
         "url" => url: Text<'a>,
         "detail" => detail: Option<Text<'a>>,
+    }
+
+    /// The `input_audio` of a part with a recording; `data` is base64.
+    "an object with 'data' and 'format'"
+    pub struct InputAudio<'a> {
+        "data" => data: Text<'a>,
+        "format" => format: Text<'a>,
+    }
+
+    /// OpenRouter's `video_url` of a part with a video.
+    "an object with a 'url'"
+    pub struct VideoUrl<'a> {
+        "url" => url: Text<'a>,
     }
 
     /// The `file` of a file part.

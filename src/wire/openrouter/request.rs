@@ -99,7 +99,7 @@ pub enum Role {
     Tool,
 }
 
-/// What is said: a text, or a list of parts where there are images in it.
+/// What is said: a text, or a list of parts where there are images and the like in it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Content<'a> {
@@ -112,13 +112,22 @@ pub enum Content<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Part<'a> {
     Text { text: Cow<'a, str> },
-    ImageUrl { image_url: ImageUrl<'a> },
+    ImageUrl { image_url: FileUrl<'a> },
+    InputAudio { input_audio: InputAudio<'a> },
+    VideoUrl { video_url: FileUrl<'a> },
 }
 
-/// An image's address: `https:` or a data URI.
+/// The address of an image or a video: `https:` or a data URI.
 #[derive(Clone, Debug, Serialize)]
-pub struct ImageUrl<'a> {
+pub struct FileUrl<'a> {
     pub url: Cow<'a, str>,
+}
+
+/// A recording, as base64.
+#[derive(Clone, Debug, Serialize)]
+pub struct InputAudio<'a> {
+    pub data: Cow<'a, str>,
+    pub format: &'static str,
 }
 
 /// A call of the history.

@@ -30,6 +30,7 @@ mod launch;
 mod limits;
 mod logs;
 mod malformed;
+mod media;
 #[cfg(target_os = "linux")]
 mod memory;
 mod messages;

@@ -216,7 +216,7 @@ fn ask(request: &Request) -> Ask {
             temperature: request.body.get("temperature").and_then(Value::as_f64),
             max_tokens: request.max_tokens.and_then(|most| i64::try_from(most).ok()),
             image_urls: addresses("image_url"),
-            audio_url: None,
+            audio_url: recording(request),
             video_urls: addresses("video_url"),
         },
         messages,
@@ -225,6 +225,15 @@ fn ask(request: &Request) -> Ask {
         one_call: request.body.get("parallel_tool_calls") == Some(&Value::Bool(false)),
         schema: request.body.get("response_format").and_then(schema),
     }
+}
+
+/// The first recording, as the prompt faces take it.
+fn recording(request: &Request) -> Option<String> {
+    let parts = request.parts("input_audio");
+    let audio = parts.first()?.get("input_audio")?;
+    let field = |name: &str| audio.get(name).and_then(Value::as_str);
+    let (format, data) = (field("format")?, field("data")?);
+    Some(format!("data:audio/{format};base64,{data}"))
 }
 
 /// The instructions, and what was said besides.

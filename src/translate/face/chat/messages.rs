@@ -14,6 +14,7 @@ use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn, join, p
 use crate::translate::face::files::{self, FileContent};
 use crate::translate::face::thoughts;
 use crate::translate::image::{self, ImageCount};
+use crate::translate::media::{self, Media};
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::openai::message::ToolCall as RequestToolCall;
@@ -35,6 +36,8 @@ pub struct Said<'a> {
     pub conversation: Conversation<'a>,
     /// Where the last image stands.
     pub last_image: Option<String>,
+    /// Where the last recording or video stands.
+    pub last_media: Option<String>,
     /// The blocks of reasoning of the assistant's messages, by their turns.
     pub thoughts: Vec<(usize, Box<RawValue>)>,
 }
@@ -61,6 +64,8 @@ pub fn parse<'a>(
         members,
         images: ImageCount::default(),
         last_image: None,
+        media: 0,
+        last_media: None,
         thoughts: Vec::new(),
         instructions: None,
         turns: Vec::with_capacity(messages.len()),
@@ -71,10 +76,12 @@ pub fn parse<'a>(
         builder.add(position, message)?;
     }
     let last_image = builder.last_image.take();
+    let last_media = builder.last_media.take();
     let thoughts = std::mem::take(&mut builder.thoughts);
     builder.finish().map(|conversation| Said {
         conversation,
         last_image,
+        last_media,
         thoughts,
     })
 }
@@ -84,6 +91,9 @@ struct Builder<'a, 'l> {
     members: &'l mut Members,
     images: ImageCount,
     last_image: Option<String>,
+    /// How many recordings and videos there are so far.
+    media: usize,
+    last_media: Option<String>,
     thoughts: Vec<(usize, Box<RawValue>)>,
     instructions: Option<Cow<'a, str>>,
     turns: Vec<Turn<'a>>,
@@ -97,7 +107,7 @@ impl<'a> Builder<'a, '_> {
     fn add(&mut self, position: usize, message: RequestMessage<'a>) -> Result<(), Rejection> {
         let path = format!("messages[{position}]");
         if message.audio.is_some() {
-            return Err(unsupported_part(format!("{path}.audio"), "audio"));
+            return Err(spoken_reply(format!("{path}.audio")));
         }
         let speaker = self.speaker(&path, &message)?;
         self.note_members(&speaker, &message);
@@ -116,6 +126,19 @@ impl<'a> Builder<'a, '_> {
             return Err(Rejection::invalid(path, message));
         }
         let mut parts = self.parts(&path, message.content)?;
+        let is_media = |part: &Part<'_>| matches!(part, Part::Media(_));
+        if !matches!(speaker, Speaker::User { .. })
+            && let Some(place) = self
+                .last_media
+                .as_ref()
+                .filter(|_| parts.iter().any(is_media))
+        {
+            return Err(Rejection::of(
+                Cause::UnsupportedValue,
+                place,
+                "Unsupported value: recordings and videos stand in user messages. Move it into one.",
+            ));
+        }
         if let Some(Text(refusal)) = message.refusal {
             push_text(&mut parts, refusal);
         }
@@ -241,7 +264,22 @@ impl<'a> Builder<'a, '_> {
                 self.note_image_members(&image);
                 self.image(out, path, image.url.0)?;
             }
-            "input_audio" => return Err(unsupported_part(path, "audio")),
+            "input_audio" => {
+                let audio = part.input_audio.ok_or_else(|| missing("input_audio"))?;
+                const PATH: &str = "messages[].content[].input_audio";
+                self.members.add_unknown(PATH, &audio.unknown);
+                let images = &self.limits.images;
+                let audio =
+                    media::accept_audio(audio.data.0, audio.format.as_str(), &path, images)?;
+                self.media(out, path, audio)?;
+            }
+            "video_url" => {
+                let video = part.video_url.ok_or_else(|| missing("video_url"))?;
+                const PATH: &str = "messages[].content[].video_url";
+                self.members.add_unknown(PATH, &video.unknown);
+                let video = media::accept_video(video.url.0, &path, &self.limits.images)?;
+                self.media(out, path, video)?;
+            }
             "file" => {
                 let file = part.file.ok_or_else(|| missing("file"))?;
                 self.members
@@ -254,7 +292,9 @@ impl<'a> Builder<'a, '_> {
             _ => {
                 return Err(Rejection::invalid(
                     format!("{path}.type"),
-                    format!("Invalid '{path}.type': it must be text, image_url, file or refusal."),
+                    format!(
+                        "Invalid '{path}.type': it must be text, image_url, input_audio, video_url, file or refusal."
+                    ),
                 ));
             }
         }
@@ -293,6 +333,8 @@ impl<'a> Builder<'a, '_> {
             (part.text.is_some(), "text"),
             (part.refusal.is_some(), "refusal"),
             (part.image_url.is_some(), "image_url"),
+            (part.input_audio.is_some(), "input_audio"),
+            (part.video_url.is_some(), "video_url"),
             (part.file.is_some(), "file"),
         ] {
             let is_of_another_kind = name != part.kind.as_str();
@@ -319,6 +361,18 @@ impl<'a> Builder<'a, '_> {
         let url = image::accept(url, &path, &mut self.images, &self.limits.images)?;
         out.push(Part::Image(url));
         self.last_image = Some(path);
+        Ok(())
+    }
+
+    fn media(
+        &mut self,
+        out: &mut Vec<Part<'a>>,
+        path: String,
+        media: Media<'a>,
+    ) -> Result<(), Rejection> {
+        media::count(&mut self.media, &path, &self.limits.images)?;
+        out.push(Part::Media(media));
+        self.last_media = Some(path);
         Ok(())
     }
 
@@ -384,7 +438,7 @@ impl<'a> Builder<'a, '_> {
         self.turns.pop();
         Ok(parts.into_iter().find_map(|part| match part {
             Part::Text(text) => Some(text),
-            Part::Image(_) | Part::ToolCall(_) => None,
+            Part::Image(_) | Part::Media(_) | Part::ToolCall(_) => None,
         }))
     }
 }
@@ -453,9 +507,11 @@ fn is_no_argument(arguments: &str) -> bool {
     matches!(text, "" | "null" | "\"\"") || inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
-fn unsupported_part(param: String, what: &str) -> Rejection {
-    let message = format!(
-        "Unsupported value: {what} content cannot be carried to fal's any-llm. Send text or images."
-    );
-    Rejection::of(Cause::UnsupportedValue, param, message)
+/// An earlier answer that was spoken, of which there is only an id.
+fn spoken_reply(param: String) -> Rejection {
+    Rejection::of(
+        Cause::UnsupportedValue,
+        param,
+        "Unsupported value: no spoken answers are kept here. Send what was said as the message's 'content'.",
+    )
 }

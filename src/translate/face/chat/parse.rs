@@ -23,6 +23,8 @@ pub const NAMES: FieldNames = FieldNames {
     budget: "reasoning.max_tokens",
     fallbacks: "models",
     image: "messages[].content[].image_url",
+    audio: Some("messages[].content[].input_audio"),
+    video: Some("messages[].content[].video_url"),
 };
 
 /// Reads the body of `POST /v1/chat/completions`.
@@ -53,12 +55,14 @@ pub fn parse_kept<'a>(
     let messages::Said {
         conversation,
         last_image,
+        last_media,
         thoughts,
     } = messages::parse(messages, limits, &mut draft.members)?;
     let ask = Ask {
         tools,
         format,
         last_image,
+        last_media,
         thoughts,
         ..draft.into_ask(conversation, &NAMES)
     };

@@ -20,6 +20,8 @@ pub const NAMES: FieldNames = FieldNames {
     budget: "reasoning.max_tokens",
     fallbacks: "models",
     image: "prompt",
+    audio: None,
+    video: None,
 };
 
 /// A request, understood.

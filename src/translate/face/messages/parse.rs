@@ -21,6 +21,8 @@ pub const NAMES: FieldNames = FieldNames {
     budget: "thinking.budget_tokens",
     fallbacks: "fallbacks",
     image: "messages[].content[].image",
+    audio: None,
+    video: None,
 };
 
 /// What names begin with under which models are listed to clients that know only Claude's.

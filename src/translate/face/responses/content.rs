@@ -107,6 +107,13 @@ impl<'l> Parts<'l> {
                     FileContent::Image(url) => self.image(out, path, url)?,
                 }
             }
+            "input_audio" | "video_url" => {
+                let message = format!(
+                    "Unsupported value: '{path}': the Responses API takes no recordings or videos. Send the \
+                     request to /v1/chat/completions, which does."
+                );
+                return Err(Rejection::of(Cause::UnsupportedValue, path, message));
+            }
             _ => {
                 let path = format!("{path}.type");
                 let message = format!(

@@ -32,6 +32,8 @@ pub const NAMES: FieldNames = FieldNames {
     budget: "reasoning.max_tokens",
     fallbacks: "models",
     image: "input[].content[].image_url",
+    audio: None,
+    video: None,
 };
 
 /// A request whose fields are read, and whose conversation is not.
