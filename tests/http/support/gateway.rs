@@ -38,6 +38,8 @@ impl Setup {
             .set("server.drain_timeout", "0s")
             // Its usual address is one for the whole machine.
             .set("admin.enabled", "false")
+            // Disks of busy machines are slow.
+            .set("store.timeout", "20s")
     }
 
     pub(crate) fn set(self, setting: &str, value: &str) -> Self {
