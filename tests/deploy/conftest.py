@@ -1,8 +1,13 @@
-"""Where the files are, and a kubectl that renders them."""
+"""Where the files are, a kubectl that renders them, and servers of a test's own."""
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import subprocess
+import time
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -32,3 +37,44 @@ def render(kubectl):
         ).stdout
 
     return rendered
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(url: str, process: subprocess.Popen) -> None:
+    for _ in range(300):
+        assert process.poll() is None, process.args
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail(f"nobody answers at {url}")
+
+
+@pytest.fixture
+def start():
+    """Starts servers in an environment of their own, and ends them."""
+    running = []
+
+    def started(*command, env=None, **options):
+        process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], **(env or {})}, **options)
+        running.append(process)
+        return process
+
+    yield started
+    for process in running:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def ask(url: str, prompt: str):
+    """A stream that answers the prompt."""
+    body = {"model": "gpt-4o-mini", "stream": True, "messages": [{"role": "user", "content": prompt}]}
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode(), headers)
+    return urllib.request.urlopen(request, timeout=30)

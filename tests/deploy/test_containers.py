@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 import re
 import shutil
-import socket
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
@@ -17,7 +14,7 @@ import compose_spec
 import pytest
 import yaml
 
-from conftest import ROOT
+from conftest import ROOT, ask, free_port, wait_for
 
 COMPOSE = ["docker-compose.yml", "deploy/compose/compose.yaml"]
 GATEWAY = os.environ["GATEWAY_BINARY"]
@@ -79,47 +76,6 @@ def test_secrets_come_from_outside():
     for line in text.splitlines():
         if re.search(r"(KEY|KEYS|PASSWORD): ", line):
             assert ":?" in line, line
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def wait_for(url: str, process: subprocess.Popen) -> None:
-    for _ in range(300):
-        assert process.poll() is None, process.args
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    pytest.fail(f"nobody answers at {url}")
-
-
-@pytest.fixture
-def start():
-    """Starts servers in an environment of their own, and ends them."""
-    running = []
-
-    def started(*command, **options):
-        process = subprocess.Popen(command, env={"PATH": os.environ["PATH"]}, **options)
-        running.append(process)
-        return process
-
-    yield started
-    for process in running:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def ask(url: str, prompt: str):
-    """A stream that answers the prompt."""
-    body = {"model": "gpt-4o-mini", "stream": True, "messages": [{"role": "user", "content": prompt}]}
-    headers = {"content-type": "application/json"}
-    request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode(), headers)
-    return urllib.request.urlopen(request, timeout=30)
 
 
 def test_the_proxy_passes_events_on_as_they_come_and_goes_past_a_dead_gateway(start, tmp_path):
