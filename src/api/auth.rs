@@ -114,11 +114,11 @@ impl Access {
         }
     }
 
-    /// Lets a caller in.
+    /// Lets a caller in at this time.
     ///
     /// # Errors
     /// 401 when the key is missing or wrong, or when there is more than one.
-    pub fn admit(&self, headers: &HeaderMap) -> Result<Caller, Denial> {
+    pub fn admit(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Denial> {
         let caller = |fal_key: &FalKey| Caller {
             fal_key: fal_key.clone(),
             brought_fal_key: false,
@@ -135,7 +135,7 @@ impl Access {
                 let key = key.ok_or_else(|| Denial::NoKey(missing_key()))?;
                 let key = key.expose_secret();
                 let known = clients
-                    .verify(key, Timestamp::now())
+                    .verify(key, now)
                     .map_err(|refused| Denial::WrongKey(wrong_key(refused)))?;
                 Ok(Caller {
                     key: Some(Arc::clone(known)),
@@ -146,7 +146,7 @@ impl Access {
             Self::PassThrough { clients } => {
                 let key = presented_key(headers).map_err(Denial::NoKey)?;
                 let key = key.ok_or_else(|| Denial::NoKey(missing_fal_key()))?;
-                let is_ours = clients.verify(key.expose_secret(), Timestamp::now());
+                let is_ours = clients.verify(key.expose_secret(), now);
                 if is_ours.err() != Some(Refused::Unknown) {
                     return Err(Denial::NoKey(clients_key()));
                 }
@@ -220,7 +220,9 @@ impl Context {
     /// 401 when the key is missing or wrong, or when there is more than one; 429 after too many wrong
     /// ones; 503 where the store's keys are not known.
     pub fn admit_any(&self, request: &HttpRequest) -> Result<Caller, ApiError> {
-        let caller = match self.snapshot.access.admit(request.headers()) {
+        // By the clock by which a key was given its end.
+        let now = self.gateway.purses().now();
+        let caller = match self.snapshot.access.admit(request.headers(), now) {
             Ok(caller) => caller,
             // It may be one of the store's.
             Err(_) if !self.gateway.knows_roster() => return Err(keys_unknown()),

@@ -75,7 +75,7 @@ fn vouch(
         "metrics" if context.snapshot.is_admin(headers) => return Ok(()),
         "metrics" => presented_key(headers).is_ok_and(|key| key.is_some()),
         _ if matches!(access, Access::Open { .. }) => false,
-        _ => match access.admit(headers) {
+        _ => match access.admit(headers, context.gateway.purses().now()) {
             Ok(_) => return Ok(()),
             Err(denial) => matches!(denial, Denial::WrongKey(_)),
         },

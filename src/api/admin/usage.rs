@@ -61,7 +61,7 @@ pub(super) async fn usage(
             ));
         }
     };
-    let mut buckets = Buckets::of(&query, width)?;
+    let mut buckets = Buckets::of(&query, width, context.gateway.purses().now())?;
     if kind.as_str() != "completions" {
         return Ok(HttpResponse::Ok().json(buckets.page(&[], shown_usage)));
     }
@@ -79,7 +79,7 @@ pub(super) async fn costs(
 ) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
     let query = Query::of(request.query_string());
-    let mut buckets = Buckets::of(&query, COSTS)?;
+    let mut buckets = Buckets::of(&query, COSTS, context.gateway.purses().now())?;
     let found = report(&context, &query, &mut buckets).await?;
     Ok(HttpResponse::Ok().json(buckets.page(&found, shown_cost)))
 }
@@ -140,12 +140,13 @@ struct Buckets {
 impl Buckets {
     /// # Errors
     /// 400 for times and numbers that cannot be.
-    fn of(query: &Query, width: Width) -> Result<Self, ApiError> {
+    fn of(query: &Query, width: Width, now: Timestamp) -> Result<Self, ApiError> {
         let start = query
             .number("start_time")?
             .ok_or_else(|| invalid("start_time", "Missing 'start_time': seconds since 1970."))?;
-        let now = Timestamp::now().as_second();
-        let end = query.number("end_time")?.unwrap_or(now.saturating_add(1));
+        // The ledger goes by the store's clock too.
+        let soon = now.as_second().saturating_add(1);
+        let end = query.number("end_time")?.unwrap_or(soon);
         let limit = query.number("limit")?.unwrap_or(width.usual);
         if !(1..=width.most).contains(&limit) {
             let message = format!("Invalid 'limit': 1 to {}.", width.most);

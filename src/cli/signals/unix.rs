@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
+use rustix::process::Signal as Process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Order;
@@ -11,12 +12,16 @@ use super::Order;
 /// Make it before the program says that it is ready: whoever reads that may send a signal at once,
 /// and one that nobody listens for kills the process where it stands.
 ///
+/// SIGXFSZ, of a file that may not grow any more, would end the process otherwise.
+///
 /// SIGHUP says two things. A closed terminal ends what ran in it, as it ends other programs. From
 /// somebody else it is the order to read the settings again.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    /// Of a file that has reached its limit. Nobody waits for it: whoever writes is told by an error.
+    _file_size: Signal,
     terminals: [bool; 3],
 }
 
@@ -30,6 +35,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            _file_size: signal(SignalKind::from_raw(Process::XFSZ.as_raw()))?,
             terminals: terminals(),
         })
     }

@@ -16,6 +16,7 @@ mod kills;
 mod ledger;
 #[cfg(feature = "postgres")]
 mod lines;
+mod outages;
 mod queue;
 mod reports;
 mod responses;

@@ -31,7 +31,7 @@ impl Dice {
 }
 
 /// A key with a budget of its own for each round.
-fn keys(limits: &[u64]) -> String {
+pub(super) fn keys(limits: &[u64]) -> String {
     let mut text = String::new();
     for (round, limit) in limits.iter().enumerate() {
         let hash = KeyHash::of(&format!("k{round}"));
@@ -151,7 +151,7 @@ fn whatever_happens_in_a_round_nothing_is_overspent() {
 }
 
 /// How many calls are in the ledger, and how many of them were dropped by their clients.
-fn rows(place: &Place) -> [i64; 2] {
+pub(super) fn rows(place: &Place) -> [i64; 2] {
     let soon = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
     let database = place.open();
     let count = async |transaction: &Transaction<'_>| {
@@ -164,7 +164,7 @@ fn rows(place: &Place) -> [i64; 2] {
 
 /// The rounds in which more was used than allowed, or in which the ledger says something else than the
 /// budget.
-fn overspent(place: &Place, limits: &[u64]) -> Vec<usize> {
+pub(super) fn overspent(place: &Place, limits: &[u64]) -> Vec<usize> {
     let database = place.open();
     let sums = run(database.read(
         tokio::time::Instant::now() + std::time::Duration::from_secs(60),

@@ -10,35 +10,70 @@ use std::thread;
 
 use super::until;
 
-/// Runs until its input ends, which it does with the tests, whatever becomes of them.
+/// Runs until its input ends, which it does with the tests, whatever becomes of them. Each line of it
+/// has the server go down without a farewell, and come back.
 const SCRIPT: &str = r#"
 set -e
 export PATH="$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1):$PATH"
 data=$(mktemp -d)
 cd "$data"
 initdb --auth trust --username test --pgdata "$data/db" --no-sync >"$data/log" 2>&1 || { cat "$data/log" >&2; exit 1; }
-postgres -D "$data/db" -k "$data" -p "$1" -c listen_addresses=127.0.0.1 -c max_connections=300 >"$data/log" 2>&1 &
-server=$!
+start() {
+  postgres -D "$data/db" -k "$data" -p "$1" -c listen_addresses=127.0.0.1 -c max_connections=300 >>"$data/log" 2>&1 &
+  server=$!
+}
+start "$1"
 trap 'kill -QUIT "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$data"' EXIT
 echo "$server"
-cat >/dev/null
+while read -r _; do
+  kill -QUIT "$server"
+  wait "$server" || true
+  start "$1"
+done
 "#;
 
-/// The server. It is started once and ends with the tests.
+/// A server. That of most tests is started once and ends with them.
 pub(crate) struct PostgresServer {
     port: u16,
     databases: AtomicUsize,
-    _script: Mutex<(Child, ChildStdin)>,
+    restarts: usize,
+    script: Mutex<(Child, ChildStdin)>,
 }
 
 impl PostgresServer {
     /// The address of an empty database, for this test alone.
     pub(crate) fn database() -> String {
-        let server = Self::running();
-        let number = server.databases.fetch_add(1, Ordering::Relaxed);
+        Self::running().make_database()
+    }
+
+    /// A server that no other test has anything to do with.
+    pub(crate) fn own() -> Self {
+        Self::start()
+    }
+
+    /// The address of an empty database.
+    pub(crate) fn make_database(&self) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
-        server.run(&format!("create database {name}"));
-        format!("postgres://test@127.0.0.1:{}/{name}", server.port)
+        self.run(&format!("create database {name}"));
+        format!("postgres://test@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Has it go down as if it had been killed, and come back.
+    pub(crate) fn restart(&mut self) {
+        self.restarts += 1;
+        let script = self.script.get_mut().unwrap();
+        writeln!(script.1, "again").unwrap();
+    }
+
+    /// How often it was restarted.
+    pub(crate) fn restarts(&self) -> usize {
+        self.restarts
+    }
+
+    /// Does something in the database at this address.
+    pub(crate) fn prepare(address: &str, sql: &str) {
+        execute(address, sql).unwrap();
     }
 
     fn running() -> &'static Self {
@@ -80,7 +115,8 @@ impl PostgresServer {
         let server = Self {
             port,
             databases: AtomicUsize::new(0),
-            _script: Mutex::new((script, stdin)),
+            restarts: 0,
+            script: Mutex::new((script, stdin)),
         };
         until("PostgreSQL answers", || server.try_run("select 1").ok());
         server
@@ -92,20 +128,23 @@ impl PostgresServer {
 
     fn try_run(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
         let address = format!("postgres://test@127.0.0.1:{}/postgres", self.port);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let (client, connection) =
-                tokio_postgres::connect(&address, tokio_postgres::NoTls).await?;
-            let driven = tokio::spawn(connection);
-            let done = client.batch_execute(sql).await;
-            drop(client);
-            let _ = driven.await;
-            done
-        })
+        execute(&address, sql)
     }
+}
+
+fn execute(address: &str, sql: &str) -> Result<(), tokio_postgres::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(address, tokio_postgres::NoTls).await?;
+        let driven = tokio::spawn(connection);
+        let done = client.batch_execute(sql).await;
+        drop(client);
+        let _ = driven.await;
+        done
+    })
 }
 
 /// A line to a server that does what the test wants.
