@@ -53,7 +53,7 @@ impl ModelRules {
 /// Whether a text is what a pattern stands for, in which `*` stands for any bytes, none included.
 /// Each part between stars is looked for once, from the left, so the time is at most that of
 /// looking for all of them.
-fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else {
         return pattern == text;
     };

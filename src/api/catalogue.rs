@@ -1,11 +1,73 @@
 //! What the settings say about models, as the catalogue takes it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{self, UnknownModel};
+use super::lists;
+use crate::access::models::matches;
+use crate::config::{self, Config, UnknownModel};
 use crate::translate::model::{
-    AnyLlm, Changes, Modality, ModelInfo, Parameter, PublicLists, Reasoning, Router, TokenPrice,
+    AnyLlm, Catalogue, Changes, Modality, ModelInfo, Parameter, PublicLists, Reasoning, Router,
+    TokenPrice,
 };
+
+/// What in settings that are fine by themselves deserves a second look, with what they say of models.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = config.warnings();
+    warnings.extend(idle_patterns(config));
+    warnings
+}
+
+/// Patterns of keys and projects that stand for no model that is known. Each is named once, with the
+/// first that has it.
+fn idle_patterns(config: &Config) -> Vec<String> {
+    let keys = config.keys.iter();
+    let keys = keys.map(|key| ("key", &key.name, &key.origin, &key.models));
+    let projects = config.projects.iter();
+    let projects = projects.map(|one| ("project", &one.name, &one.origin, &one.models));
+    let mut owners: BTreeMap<&str, (String, usize)> = BTreeMap::new();
+    for (what, name, origin, models) in keys.chain(projects) {
+        for pattern in models {
+            let first = || (format!("{origin}: the {what} `{name}`"), 0);
+            owners.entry(&pattern.text).or_insert_with(first).1 += 1;
+        }
+    }
+    if owners.is_empty() {
+        return Vec::new();
+    }
+    let kept = config.models.cache.as_deref();
+    let kept = kept.and_then(lists::kept).unwrap_or_default();
+    let catalogue = Catalogue::new(changes(&config.models, Arc::new(kept)));
+    let place = match &config.models.cache {
+        None => "the built-in list of models and models.add".to_owned(),
+        Some(path) => format!(
+            "the built-in list of models, models.add and models.cache ({})",
+            path.display()
+        ),
+    };
+    let is_idle = |pattern: &str| {
+        let mut cards = catalogue.cards().iter();
+        !cards.any(|card| matches(pattern, &card.id))
+    };
+    let idle = owners.into_iter().filter(|(pattern, _)| is_idle(pattern));
+    let sentence = |(pattern, (owner, count)): (&str, (String, usize))| {
+        let others = match count {
+            1 => String::new(),
+            count => format!(" (and {} more)", count - 1),
+        };
+        let alias = catalogue.aliases().find(|(alias, _)| *alias == pattern);
+        let cure = alias.map_or_else(String::new, |(_, card)| {
+            format!(
+                " It is another name of `{}`, and patterns take ids.",
+                card.id
+            )
+        });
+        format!(
+            "{owner}{others} has the pattern `{pattern}` in models, which no model of {place} fits.{cure}"
+        )
+    };
+    idle.map(sentence).collect()
+}
 
 /// What the operator changes about the catalogue.
 pub(super) fn changes(models: &config::Models, lists: Arc<PublicLists>) -> Changes {

@@ -36,6 +36,11 @@ pub fn load(path: &Path) -> PublicLists {
     }
 }
 
+/// The same, without a word of what is wrong.
+pub fn kept(path: &Path) -> Option<PublicLists> {
+    read(path).ok().flatten()
+}
+
 /// The lists in a file; `None` if it holds something else.
 fn read(path: &Path) -> io::Result<Option<PublicLists>> {
     let mut bytes = Vec::new();

@@ -11,7 +11,7 @@ pub mod answer;
 pub mod auth;
 pub mod background;
 pub mod budget;
-mod catalogue;
+pub mod catalogue;
 pub mod completions;
 pub mod connection;
 pub mod console;

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
+use crate::api::catalogue::warnings;
 use crate::api::gateway::{BuildError, Gateway, ReloadOrder};
 use crate::config::{Config, Problems, Sources};
 
@@ -138,7 +139,7 @@ impl Desk {
         let mut config = Config::load(&sources)?;
         (self.source.adapt)(&mut config);
         let kept = config.succeed(running, &sources)?;
-        for warning in config.warnings() {
+        for warning in warnings(&config) {
             tracing::warn!("{warning}");
         }
         let version = self.gateway.replace(config)?;

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::terminal::tell;
+use crate::api::catalogue::warnings;
 use crate::config::{Config, Effective, Inspection, Sources, reference};
 
 /// Exit code for settings that cannot be used.
@@ -29,7 +30,7 @@ pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<u8> {
     writeln!(out)?;
     match outcome {
         Ok(config) => {
-            for warning in config.warnings() {
+            for warning in warnings(&config) {
                 writeln!(out, "warning: {warning}")?;
             }
             writeln!(out, "OK")?;

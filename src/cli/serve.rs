@@ -8,6 +8,7 @@ use super::hardening;
 use super::signals::{Order, Signals};
 use super::store::exit_code;
 use super::terminal::tell;
+use crate::api::catalogue::warnings;
 use crate::api::gateway::BuildError;
 use crate::app::{Application, Reloader, ShutdownHandle, Source, StartError};
 use crate::config::{Config, ConfigFile, DatabaseUrl, Sources};
@@ -50,7 +51,7 @@ pub fn serve(sources: &Sources, demo_without_key: bool) -> io::Result<u8> {
                  cargo build --profile dist makes one to serve with"
             );
         }
-        for warning in config.warnings() {
+        for warning in warnings(&config) {
             tracing::warn!("{warning}");
         }
         let application = match Application::build(config) {

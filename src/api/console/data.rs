@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::door::{self, Door, Wanted};
 use crate::api::auth::{Access, presented_key};
+use crate::api::catalogue;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::paths;
@@ -50,7 +51,8 @@ pub async fn settings(request: HttpRequest, context: Context) -> Result<HttpResp
     let config = &context.snapshot.config;
     let shown = |row: &Effective| json!({"key": row.key, "shown": row.shown, "origin": row.origin});
     let settings: Vec<_> = config.effective.iter().map(shown).collect();
-    Ok(HttpResponse::Ok().json(json!({"settings": settings, "warnings": config.warnings()})))
+    Ok(HttpResponse::Ok()
+        .json(json!({"settings": settings, "warnings": catalogue::warnings(config)})))
 }
 
 /// What has happened in the last `minutes`, an hour if nothing is said.

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use super::args::DoctorArgs;
 use super::check::name_found_file;
 use super::terminal::tell;
+use crate::api::catalogue::warnings;
 use crate::api::snapshot::{Lasting, Snapshot};
 use crate::config::{Config, Inspection};
 use crate::translate::model::ModelInfo;
@@ -44,11 +45,11 @@ pub fn doctor(args: &DoctorArgs, out: &mut impl Write) -> io::Result<u8> {
             return Ok(report.code());
         }
     };
-    let warnings = config.warnings();
-    for warning in &warnings {
+    let found = warnings(&config);
+    for warning in &found {
         report.tell("settings", &Note(warning.clone()))?;
     }
-    if warnings.is_empty() {
+    if found.is_empty() {
         report.tell("settings", &Fine("nothing is wrong with them".to_owned()))?;
     }
     actix_web::rt::System::new().block_on(look(args, config, &mut report))?;

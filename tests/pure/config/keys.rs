@@ -146,3 +146,31 @@ fn keys_in_tables_are_client_keys() {
     let any_page = exposed.with_env("FAL_GATEWAY__SERVER__CORS_ORIGINS", "*");
     assert!(problems(&any_page).contains("server.cors_origins"));
 }
+
+#[test]
+fn a_pattern_that_no_model_fits_is_named_once_with_both_places() {
+    let config = load(&file(&format!(
+        "[[keys]]\nname = \"ci\"\nhash = \"{}\"\nmodels = [\"openai/*\", \"opnai/*\", \"!*-vision\"]\n\
+         [[keys]]\nname = \"dev\"\nhash = \"{}\"\nmodels = [\"opnai/*\", \"gpt-4o-mini\", \"acme/*\"]\n\
+         [[projects]]\nname = \"web\"\nmodels = [\"*mini*\", \"nobody/model\"]\n\
+         [[models.add]]\nid = \"acme/one\"\npremium = false\n",
+        hash('1'),
+        hash('2'),
+    )));
+    let found = fal_gateway::api::catalogue::warnings(&config);
+    let idle: Vec<&String> = found.iter().filter(|one| one.contains("pattern")).collect();
+    let expected = [
+        "the key `ci` has the pattern `*-vision` in models",
+        "the key `dev` has the pattern `gpt-4o-mini` in models",
+        "the project `web` has the pattern `nobody/model` in models",
+        "the key `ci` (and 1 more) has the pattern `opnai/*` in models",
+    ];
+    assert_eq!(idle.len(), expected.len(), "{idle:#?}");
+    for (sentence, part) in idle.iter().zip(expected) {
+        assert!(sentence.contains(part), "{sentence}");
+        assert!(sentence.starts_with("fal-gateway.toml"), "{sentence}");
+        assert!(sentence.contains("built-in list of models"), "{sentence}");
+    }
+    let alias = "It is another name of `openai/gpt-4o-mini`, and patterns take ids.";
+    assert!(idle[1].ends_with(alias), "{}", idle[1]);
+}
