@@ -231,7 +231,7 @@ impl Desk {
         &self,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let done = self.store.write(Instant::now() + PATIENCE, work);
+        let done = self.store.write_durably(Instant::now() + PATIENCE, work);
         Ok(actix_web::rt::System::new().block_on(done)??)
     }
 
@@ -247,6 +247,8 @@ impl Desk {
         let projects = self.config.projects.iter();
         Condition {
             revision: None,
+            operator: "command line".to_owned(),
+            address: String::new(),
             file_projects: projects.map(|project| project.name.clone()).collect(),
         }
     }

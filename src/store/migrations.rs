@@ -58,6 +58,7 @@ pub const MIGRATIONS: &[Migration] = &[
         "old windows",
         include_str!("migrations/0010_old_windows.sql"),
     ),
+    same(11, "audit", include_str!("migrations/0011_audit.sql")),
 ];
 
 /// A step that both engines take with the same words.

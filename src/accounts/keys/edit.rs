@@ -1,8 +1,9 @@
 //! Keys: added, changed, replaced and taken back.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
+use super::audit::note;
 use super::projects::find_project;
 use super::rows::{find_key, hash_of, merged, put_key, read_key};
 use super::{Condition, Outcome, Refusal, next, stale};
@@ -59,7 +60,23 @@ pub async fn add_key(
         return Ok(Err(refusal));
     }
     put_key(transaction, &stored).await?;
+    let when = (revision, stored.created_at);
+    let shown = (None, stored.shown());
+    note(
+        transaction,
+        condition,
+        when,
+        "keys.create",
+        &object(&stored),
+        shown,
+    )
+    .await?;
     Ok(Ok(stored))
+}
+
+/// What a key is called in the record of changes.
+fn object(stored: &StoredKey) -> String {
+    format!("key/{}", stored.key.name)
 }
 
 /// Changes a key.
@@ -87,7 +104,8 @@ pub async fn edit_key(
                     Ok(())
                 }
             };
-            change_key(transaction, name, condition, true, rotate).await
+            let kind = ("keys.rotate", true);
+            change_key(transaction, name, condition, kind, rotate).await
         }
         Edit::Fields(fields) => {
             // What only closes a key is never refused for what else is wrong with it.
@@ -97,18 +115,19 @@ pub async fn edit_key(
                 stored.key = edited(&stored.key, fields)?;
                 Ok(())
             };
-            change_key(transaction, name, condition, !only_closes, change).await
+            let kind = ("keys.change", !only_closes);
+            change_key(transaction, name, condition, kind, change).await
         }
     }
 }
 
-/// Changes a key that can be read; `has_to_fit` says whether it has to go together with what else is
-/// in the store.
+/// Changes a key that can be read. What is done is called so, and `has_to_fit` says whether the key has
+/// to go together with what else is in the store.
 async fn change_key(
     transaction: &Transaction<'_>,
     name: &str,
     condition: &Condition,
-    has_to_fit: bool,
+    (action, has_to_fit): (&str, bool),
     change: impl FnOnce(&mut StoredKey, i64) -> Result<(), Refusal>,
 ) -> Outcome<StoredKey> {
     let revision = next(transaction).await?;
@@ -123,7 +142,7 @@ async fn change_key(
             "The key `{name}` is revoked, for good. Make another."
         ))));
     }
-    let now = transaction.now_ms().await?;
+    let (now, before) = (transaction.now_ms().await?, stored.shown());
     if let Err(refusal) = change(&mut stored, now) {
         return Ok(Err(refusal));
     }
@@ -132,6 +151,17 @@ async fn change_key(
         return Ok(Err(refusal));
     }
     put_key(transaction, &stored).await?;
+    let shown = (Some(before), stored.shown());
+    let object = object(&stored);
+    note(
+        transaction,
+        condition,
+        (revision, now),
+        action,
+        &object,
+        shown,
+    )
+    .await?;
     Ok(Ok(stored))
 }
 
@@ -157,6 +187,21 @@ async fn revoke_key(
     let sql = "update access_key set revoked_at = $2, revision = $3 where name = $1";
     let values = [name.into(), revoked_at.into(), revision.into()];
     transaction.execute(sql, &values).await?;
+    if revision == next {
+        let after = Timestamp::from_millisecond(revoked_at).ok();
+        let after = json!({"revoked_at": after.map(|at| at.to_string())});
+        let object = format!("key/{name}");
+        let when = (revision, revoked_at);
+        note(
+            transaction,
+            condition,
+            when,
+            "keys.revoke",
+            &object,
+            (None, after),
+        )
+        .await?;
+    }
     match find_key(transaction, name).await {
         Ok(Some(stored)) => return Ok(Ok(stored)),
         Ok(None) | Err(StoreError::Corrupt(_)) => {}

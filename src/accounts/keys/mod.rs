@@ -3,10 +3,12 @@
 //! Whoever changes something takes the next number first and holds it until the end, so that changes
 //! become visible in the order of their numbers.
 
+mod audit;
 mod edit;
 mod projects;
 mod rows;
 
+pub use audit::{Change, changes};
 pub use edit::{Edit, add_key, edit_key};
 pub use projects::{ProjectChange, is_spend_limit, put_project};
 
@@ -40,6 +42,9 @@ pub struct Condition {
     pub revision: Option<i64>,
     /// Projects that stand in the settings file.
     pub file_projects: Vec<String>,
+    /// Who makes it, and from where, as far as that is known.
+    pub operator: String,
+    pub address: String,
 }
 
 /// Rows that have changed, as the store has them. Whoever wants to know what they say

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::audit::note;
 use super::rows::{PLACE, Unreadable, invalid, merged, refuse_equal_budgets};
 use super::{Condition, Outcome, Refusal, next, stale};
 use crate::access::roster::StoredProject;
@@ -54,32 +55,12 @@ pub async fn put_project(
     {
         return Ok(Err(refusal));
     }
-    let project = match change {
-        ProjectChange::Add(mut fields) => {
-            fields.insert("name".to_owned(), name.into());
-            read_project(fields)
-        }
-        ProjectChange::Fields(fields) => {
-            let before = stored.as_ref().map(|stored| stored.project.to_json());
-            read_project(merged(before.unwrap_or_default(), fields, name))
-        }
-        ProjectChange::SpendLimit(terms) => {
-            let before = stored.as_ref().map(|stored| &stored.project);
-            let budgets = before.map_or(&[][..], |project| &project.budgets).iter();
-            let others = budgets.filter(|terms| !is_spend_limit(terms));
-            let budgets: Vec<String> = others.map(ToString::to_string).chain(terms).collect();
-            let mut fields = before.map(Project::to_json).unwrap_or_default();
-            fields.insert("budgets".to_owned(), budgets.into());
-            read_project(fields)
-        }
-        ProjectChange::Archive => {
-            if let Some(stored) = &mut stored {
-                stored.archived_at.get_or_insert(now);
-            }
-            let project = stored.as_ref().map(|stored| stored.project.clone());
-            project.ok_or_else(|| Refusal::Unknown(format!("the project `{name}`")))
-        }
-    };
+    let before = stored.as_ref().map(StoredProject::shown);
+    let action = change.action();
+    if let (Some(stored), ProjectChange::Archive) = (&mut stored, &change) {
+        stored.archived_at.get_or_insert(now);
+    }
+    let project = changed(name, stored.as_ref().map(|stored| &stored.project), change);
     let project = match project {
         Ok(project) => project,
         Err(refusal) => return Ok(Err(refusal)),
@@ -91,7 +72,57 @@ pub async fn put_project(
         project,
     };
     write_project(transaction, &stored).await?;
+    let (object, shown) = (format!("project/{name}"), (before, stored.shown()));
+    note(
+        transaction,
+        condition,
+        (revision, now),
+        action,
+        &object,
+        shown,
+    )
+    .await?;
     Ok(Ok(stored))
+}
+
+/// What a project is after a change of this one, which is not there yet where one is added.
+fn changed(
+    name: &str,
+    before: Option<&Project>,
+    change: ProjectChange,
+) -> Result<Project, Refusal> {
+    match change {
+        ProjectChange::Add(mut fields) => {
+            fields.insert("name".to_owned(), name.into());
+            read_project(fields)
+        }
+        ProjectChange::Fields(fields) => {
+            let before = before.map(Project::to_json);
+            read_project(merged(before.unwrap_or_default(), fields, name))
+        }
+        ProjectChange::SpendLimit(terms) => {
+            let budgets = before.map_or(&[][..], |project| &project.budgets).iter();
+            let others = budgets.filter(|terms| !is_spend_limit(terms));
+            let budgets: Vec<String> = others.map(ToString::to_string).chain(terms).collect();
+            let mut fields = before.map(Project::to_json).unwrap_or_default();
+            fields.insert("budgets".to_owned(), budgets.into());
+            read_project(fields)
+        }
+        ProjectChange::Archive => before
+            .cloned()
+            .ok_or_else(|| Refusal::Unknown(format!("the project `{name}`"))),
+    }
+}
+
+impl ProjectChange {
+    /// What it is called in the record of changes.
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Add(_) => "projects.create",
+            Self::Fields(_) | Self::SpendLimit(_) => "projects.change",
+            Self::Archive => "projects.archive",
+        }
+    }
 }
 
 fn read_project(fields: Map<String, Json>) -> Result<Project, Refusal> {

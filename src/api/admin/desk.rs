@@ -69,7 +69,8 @@ pub(super) async fn write<T: Send + Revised + 'static>(
         ));
     }
     let doing = actix_web::rt::spawn(async move {
-        let done = store.write(store.deadline(), work).await;
+        // What an operator was told holds, whatever becomes of the machine.
+        let done = store.write_durably(store.deadline(), work).await;
         deed.note(&done);
         done
     });
@@ -121,11 +122,16 @@ impl Revised for crate::access::roster::StoredProject {
     }
 }
 
-/// What a change depends on: the revision of `If-Match`, and the projects of the file.
+/// What a change depends on: the revision of `If-Match`, and the projects of the file; and who makes
+/// it.
 ///
 /// # Errors
 /// 400 for an `If-Match` that is no revision.
-pub(super) fn condition(request: &HttpRequest, context: &Context) -> Result<Condition, ApiError> {
+pub(super) fn condition(
+    request: &HttpRequest,
+    context: &Context,
+    operator: &Operator,
+) -> Result<Condition, ApiError> {
     let wanted = request.headers().get(IF_MATCH).map(|value| {
         let text = value.to_str().unwrap_or_default().trim();
         (text != "*").then(|| text.trim_matches('"').parse::<i64>())
@@ -139,8 +145,11 @@ pub(super) fn condition(request: &HttpRequest, context: &Context) -> Result<Cond
         }
     };
     let projects = context.snapshot.config.projects.iter();
+    let address = context.address_of(request);
     Ok(Condition {
         revision,
+        operator: operator.name.clone(),
+        address: address.map(|ip| ip.to_string()).unwrap_or_default(),
         file_projects: projects.map(|project| project.name.clone()).collect(),
     })
 }

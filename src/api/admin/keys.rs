@@ -149,7 +149,7 @@ pub(super) async fn add(
     if let Some(sentence) = key.ok().and_then(|key| filed.contradicts(config, &key)) {
         return Err(conflict("managed_by_file", sentence));
     }
-    let condition = condition(request, context)?;
+    let condition = condition(request, context, operator)?;
     let name = fields.get("name").and_then(Json::as_str);
     let deed = operator.deed("keys.create", name.unwrap_or_default());
     write(context, deed, async move |transaction| {
@@ -271,7 +271,7 @@ pub(super) async fn edited(
     if let Some(place) = filed.place_of_key(config, &name) {
         return Err(managed_by_file("key", &name, place));
     }
-    let condition = condition(request, context)?;
+    let condition = condition(request, context, operator)?;
     let deed = operator.deed(action, &name);
     write(context, deed, async move |transaction| {
         tables::edit_key(transaction, &name, edit, &condition).await

@@ -162,7 +162,7 @@ pub(super) async fn changed(
     if let Some(project) = snapshot.filed.project(&snapshot.config, name) {
         return Err(managed_by_file("project", name, &project.origin));
     }
-    let (name, condition) = (name.to_owned(), condition(request, context)?);
+    let (name, condition) = (name.to_owned(), condition(request, context, operator)?);
     let deed = operator.deed(action, &name);
     write(context, deed, async move |transaction| {
         tables::put_project(transaction, &name, change, &condition).await

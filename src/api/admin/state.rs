@@ -5,8 +5,10 @@ use serde_json::{Value as Json, json};
 
 use super::desk::conflict;
 use super::door::enter;
+use super::keys::invalid;
 use super::pages;
-use crate::accounts::{books, presence};
+use crate::accounts::{books, keys, presence};
+use crate::api::catalogue;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::config::AdminScope;
@@ -37,6 +39,41 @@ pub(super) async fn budgets(
     let windows = windows.map_err(|error| context.store_failed(&error))?;
     let items = windows.iter().map(|window| (books::id(window), window));
     Ok(HttpResponse::Ok().json(pages::page(items, &page, books::shown)))
+}
+
+/// `GET /admin/v1/audit`: what was changed in keys and projects, the newest first.
+///
+/// # Errors
+/// Those of the door, 400 for a page that cannot be, 503 where the store fails.
+pub(super) async fn audit(
+    request: HttpRequest,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    const MOST: usize = 1000;
+    enter(&request, &context, AdminScope::Read)?;
+    let query = request.query_string();
+    let page = pages::wanted(query, MOST)?;
+    let object = pages::parameter(query, "object").unwrap_or_default();
+    let before = match page.after.as_str() {
+        "" => i64::MAX,
+        number => number.parse().map_err(|_| {
+            invalid(
+                "after",
+                "Invalid 'after': it takes the `last_id` of a page.",
+            )
+        })?,
+    };
+    // One more, to know whether there are any.
+    let most = i64::try_from(page.limit.saturating_add(1)).unwrap_or(i64::MAX);
+    let store = context.gateway.store();
+    let changes = store.read(store.deadline(), async move |transaction| {
+        keys::changes(transaction, &object, before, most).await
+    });
+    let changes = changes
+        .await
+        .map_err(|error| context.store_failed(&error))?;
+    let items = changes.iter().map(|one| (one.number.to_string(), one));
+    Ok(HttpResponse::Ok().json(pages::page(items, &page, keys::Change::shown)))
 }
 
 /// `GET /admin/v1/replicas`: the gateways on the store.
@@ -83,7 +120,7 @@ pub(super) async fn settings(
     let snapshot = &context.snapshot;
     let rows = snapshot.config.effective.iter();
     let rows = rows.map(|row| json!({"key": row.key, "value": row.shown, "origin": row.origin}));
-    let mut warnings = snapshot.config.warnings();
+    let mut warnings = catalogue::warnings(&snapshot.config);
     let contradictions = context
         .gateway
         .roster()

@@ -580,3 +580,80 @@ fn jiff_now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     i64::try_from(since.unwrap().as_secs()).unwrap()
 }
+
+/// Each change leaves a row: who, what, before and after, and never a secret.
+#[test]
+fn what_operators_change_is_written_down_with_it() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = served(&fal, &folder, "");
+    let keys = "/admin/v1/keys";
+    let done = |method: &str, path: &str, body: &Value| {
+        let answer = ask(&gateway, method, path, body);
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
+        answer.json()
+    };
+    done("POST", "/admin/v1/projects", &json!({"name": "web"}));
+    let made = done("POST", keys, &json!({"name": "ci", "project": "web"}));
+    done("PATCH", &format!("{keys}/ci"), &json!({"concurrency": 5}));
+    let refused = ask(
+        &gateway,
+        "PATCH",
+        &format!("{keys}/ci"),
+        &json!({"concurrency": 0}),
+    );
+    assert_eq!(refused.status, 400);
+    let rotated = done("POST", &format!("{keys}/ci/rotate"), &json!({}));
+    done("DELETE", &format!("{keys}/ci"), &Value::Null);
+    // It is over already, and nothing changes.
+    done("DELETE", &format!("{keys}/ci"), &Value::Null);
+    done("DELETE", "/admin/v1/projects/web", &Value::Null);
+    let (mut after, mut changes) = (String::new(), Vec::new());
+    loop {
+        let page = get(&gateway, &format!("/admin/v1/audit?limit=2&after={after}"));
+        changes.extend(page["data"].as_array().unwrap().clone());
+        after = page["last_id"].as_str().unwrap().to_owned();
+        if page["has_more"] == false {
+            break;
+        }
+    }
+    let told: Vec<_> = changes
+        .iter()
+        .map(|one| {
+            (
+                one["action"].as_str().unwrap(),
+                one["object"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("projects.archive", "project/web"),
+        ("keys.revoke", "key/ci"),
+        ("keys.rotate", "key/ci"),
+        ("keys.change", "key/ci"),
+        ("keys.create", "key/ci"),
+        ("projects.create", "project/web"),
+    ];
+    assert_eq!(told, expected);
+    assert!(changes.iter().all(|one| one["operator"] == "admin"));
+    assert_eq!(changes[0]["address"], "127.0.0.1");
+    let change = &changes[3];
+    assert_eq!(
+        (
+            &change["before"]["concurrency"],
+            &change["after"]["concurrency"]
+        ),
+        (&Value::Null, &json!(5))
+    );
+    assert_eq!(changes[4]["before"], Value::Null);
+    let text = json!(changes).to_string();
+    for secret in [&made["secret"], &rotated["secret"]] {
+        let secret = secret.as_str().unwrap();
+        assert!(!text.contains(secret) && !text.contains(&KeyHash::of(secret).to_string()));
+    }
+    let own = get(&gateway, "/admin/v1/audit?object=project/web");
+    assert_eq!(own["data"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        ask(&gateway, "GET", "/admin/v1/audit?after=x", &Value::Null).status,
+        400
+    );
+}

@@ -137,6 +137,11 @@ fn every_operation_for_operators_gives_what_is_described() {
         ("GET", format!("{projects}/web"), Value::Null),
         ("GET", format!("{projects}/files"), Value::Null),
         ("GET", "/admin/v1/budgets".to_owned(), Value::Null),
+        (
+            "GET",
+            "/admin/v1/audit?limit=3&object=key/ci".to_owned(),
+            Value::Null,
+        ),
         ("GET", "/admin/v1/replicas".to_owned(), Value::Null),
         ("GET", "/admin/v1/settings".to_owned(), Value::Null),
         ("POST", "/admin/v1/reload".to_owned(), Value::Null),
