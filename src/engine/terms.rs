@@ -39,8 +39,6 @@ pub struct KnownTerms {
 struct Kept {
     /// A hash of the owner and of the lengths of all texts.
     lengths: u64,
-    /// A hash of the owner and of the texts.
-    hash: u64,
     owner: TermsOwner,
     source: Source,
     terms: Arc<Terms>,
@@ -57,18 +55,17 @@ impl KnownTerms {
             return Ok(None);
         };
         let lengths = self.hashes.hash_one((owner, lengths));
-        // To compare them takes too long to do under the lock.
-        let same = self.alike(lengths).into_iter();
-        let mut same = same.filter(|known| known.owner == *owner && known.source.is_of(ask));
-        if let Some(known) = same.next() {
+        if let Some(known) = self.find(lengths, owner, ask) {
             self.use_again(&known);
             return Ok(Some(Arc::clone(&known.terms)));
         }
         let terms = Arc::new(Terms::of(ask)?);
-        if let Some(source) = Source::of(ask) {
+        // Another request may have made the same meanwhile.
+        if let Some(source) = Source::of(ask)
+            && self.find(lengths, owner, ask).is_none()
+        {
             self.keep(Kept {
                 lengths,
-                hash: self.hashes.hash_one((owner, &source)),
                 owner: owner.clone(),
                 bytes: terms.memory(&source),
                 source,
@@ -76,6 +73,13 @@ impl KnownTerms {
             });
         }
         Ok(Some(terms))
+    }
+
+    /// What is kept of the same texts for the same caller.
+    fn find(&self, lengths: u64, owner: &TermsOwner, ask: &Ask<'_>) -> Option<Arc<Kept>> {
+        // To compare them takes too long to do under the lock.
+        let mut alike = self.alike(lengths).into_iter();
+        alike.find(|known| known.owner == *owner && known.source.is_of(ask))
     }
 
     /// What is kept of texts that have these lengths, the one that was used last first: no more than
@@ -103,9 +107,6 @@ impl KnownTerms {
         }
         let mut gone = Vec::new();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        // Two requests may have made the same.
-        let same = kept.iter().position(|known| known.hash == new.hash);
-        gone.extend(same.and_then(|at| kept.remove(at)));
         let is_own = |known: &Arc<Kept>| known.owner == new.owner;
         while !fits(kept.iter().filter(|known| is_own(known)), &new, MAX_SHARE) {
             let oldest = kept.iter().position(is_own);

@@ -55,9 +55,16 @@ impl Terms {
 
     /// About how many bytes of memory these terms take, together with their source.
     pub fn memory(&self, source: &Source) -> usize {
-        // The source, the definitions, in which a byte may be written as six, the same once more as
-        // they stand in JSON, and the texts of the schemas in a tree and in what checks it.
-        let texts = source.0.len().saturating_mul(9 + 2 * 6);
+        let length = source.0.len();
+        // By how much texts grow at most when they are written as JSON. The compiler counts many at once.
+        let bytes = || source.0.iter();
+        let controls = bytes().filter(|byte| **byte < 0x20).count();
+        let signs = bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        let escapes = controls.saturating_mul(5).saturating_add(signs);
+        // The source, the definitions, the same as they stand in JSON, where escapes are escaped again,
+        // and the texts of the schemas in a tree and in what checks it.
+        let texts = length.saturating_mul(5);
+        let texts = texts.saturating_add(escapes.saturating_mul(1 + 3));
         texts.saturating_add(self.schemas.memory)
     }
 }
