@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::ask::{
@@ -18,6 +19,7 @@ use super::ask::{
 use super::json::Extent;
 use super::notes::{Members, Notes, shortened};
 use super::rejection::{Cause, Rejection};
+use crate::wire::list::List;
 use crate::wire::openai::fields::{DUPLICATE_FIELD, Fields, TOO_MANY_FIELDS};
 
 /// What the gateway does with a field that has an effect.
@@ -334,6 +336,20 @@ impl<'a> Field<'a> {
     /// what belongs there.
     pub fn parse<T: Deserialize<'a>>(&self, expected: &str) -> Result<T, Rejection> {
         read_at(self.value, self.name, expected)
+    }
+
+    /// How many items the value holds, which is a list. None of them is read: each would take many
+    /// times the memory of its text.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], when it is something else.
+    pub fn count_items(&self, expected: &str) -> Result<usize, Rejection> {
+        match self.value.get().starts_with('[') {
+            true => Ok(Extent::of(self.value.get()).items),
+            false => self
+                .parse::<List<IgnoredAny, 0>>(expected)
+                .map(|list| list.total),
+        }
     }
 
     /// A refusal of this field's value.

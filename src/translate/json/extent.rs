@@ -5,6 +5,8 @@
 pub struct Extent {
     /// How many values it holds, itself included.
     pub values: usize,
+    /// How many of them stand in it directly.
+    pub items: usize,
     /// How many objects and arrays are within one another.
     pub depth: usize,
 }
@@ -15,6 +17,7 @@ impl Extent {
     pub fn of(json: &str) -> Self {
         let mut extent = Self {
             values: 1,
+            items: 0,
             depth: 0,
         };
         let mut depth = 0_usize;
@@ -36,7 +39,10 @@ impl Extent {
                 }
                 _ => follows_opener,
             };
-            extent.values = extent.values.saturating_add(is_member.into());
+            if is_member {
+                extent.values = extent.values.saturating_add(1);
+                extent.items = extent.items.saturating_add((depth == 1).into());
+            }
             follows_opener = matches!(byte, b'[' | b'{');
             if follows_opener {
                 depth = depth.saturating_add(1);
@@ -47,8 +53,8 @@ impl Extent {
     }
 }
 
-/// What follows the string whose inside begins here.
-pub(super) fn after_string(mut inside: &[u8]) -> &[u8] {
+/// What follows the string whose inside begins here, behind its quotation mark.
+pub fn after_string(mut inside: &[u8]) -> &[u8] {
     loop {
         let end = sign(inside).unwrap_or(inside.len());
         let skipped = match inside.get(end) {
@@ -98,15 +104,20 @@ mod tests {
 
     #[test]
     fn values_and_levels_are_counted_without_being_read() {
-        for (json, values, depth) in [
-            ("1", 1, 0),
-            ("[]", 1, 1),
-            ("[ ]", 1, 1),
-            ("{\"a\": [1, \"],[\", {}]}", 5, 3),
-            ("[[[\"\\\"\"]]]", 4, 3),
-            ("[true, {\"a\\\\\": null}, [[ 2 ]]]", 7, 3),
+        for (json, values, items, depth) in [
+            ("1", 1, 0, 0),
+            ("[]", 1, 0, 1),
+            ("[ ]", 1, 0, 1),
+            ("{\"a\": [1, \"],[\", {}]}", 5, 1, 3),
+            ("[[[\"\\\"\"]]]", 4, 1, 3),
+            ("[true, {\"a\\\\\": null}, [[ 2 ]], \"\"]", 8, 4, 3),
         ] {
-            assert_eq!(Extent::of(json), Extent { values, depth }, "{json}");
+            let extent = Extent {
+                values,
+                items,
+                depth,
+            };
+            assert_eq!(Extent::of(json), extent, "{json}");
         }
     }
 

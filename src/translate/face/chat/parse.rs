@@ -1,6 +1,5 @@
 //! A chat completion request, read into an [`Ask`].
 
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::kept::Kept;
@@ -10,7 +9,6 @@ use super::{format, tools};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::draft::{Draft, Field};
 use crate::translate::rejection::{Cause, Rejection};
-use crate::wire::list::List;
 use crate::wire::openai::message::RequestMessage;
 
 /// What this API calls the fields that problems speak of.
@@ -79,8 +77,7 @@ fn parse_messages<'a>(
         name: "messages",
         value: raw,
     };
-    let counted: List<IgnoredAny, 0> = field.parse(EXPECTED)?;
-    if counted.total > limits.max_messages {
+    if field.count_items(EXPECTED)? > limits.max_messages {
         let most = limits.max_messages;
         return Err(field.invalid(format!(
             "Invalid 'messages': at most {most} messages are possible. Shorten the history."

@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::blocks::Reader;
@@ -18,7 +17,6 @@ use crate::translate::face::FaceSettings;
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::anthropic::request::{Block, Content, MessageParam};
-use crate::wire::list::List;
 use crate::wire::text::Text;
 
 /// What a request says of the conversation.
@@ -48,14 +46,14 @@ pub fn read<'a>(
     members: &mut Members,
 ) -> Result<History<'a>, Rejection> {
     const EXPECTED: &str = "a list of messages, each with a 'role' and a 'content'";
-    let counted: List<IgnoredAny, 0> = messages.parse(EXPECTED)?;
+    let count = messages.count_items(EXPECTED)?;
     let most = settings.messages.max_messages;
-    if counted.total > most {
+    if count > most {
         return Err(messages.invalid(format!(
             "Invalid 'messages': at most {most} messages are possible. Shorten the history."
         )));
     }
-    if counted.total == 0 {
+    if count == 0 {
         return Err(messages.invalid("messages: at least one message is required"));
     }
     let list: Vec<MessageParam<'a>> = messages.parse(EXPECTED)?;

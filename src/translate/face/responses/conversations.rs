@@ -13,10 +13,8 @@ use crate::translate::face::chat::messages::MessageLimits;
 use crate::translate::face::state::{Past, RecordItem, Wanted};
 use crate::translate::notes::{Members, shortened};
 use crate::translate::rejection::{Cause, Rejection};
-use crate::wire::list::List;
 use crate::wire::openai::responses::InputItem;
 use crate::wire::text::Text;
-use serde::de::IgnoredAny;
 
 /// How many items one request may bring.
 const MAX_NEW: usize = 20;
@@ -89,8 +87,7 @@ impl<'a> Change<'a> {
 /// those that are only named.
 fn judge(field: &Field<'_>, limits: &MessageLimits) -> Result<Vec<String>, Rejection> {
     const EXPECTED: &str = "a list of items such as {\"role\": \"user\", \"content\": \"Hello\"}";
-    let counted: List<IgnoredAny, 0> = field.parse(EXPECTED)?;
-    if counted.total > MAX_NEW {
+    if field.count_items(EXPECTED)? > MAX_NEW {
         return Err(field.invalid(format!(
             "Invalid 'items': at most {MAX_NEW} items are possible at once. Send the others in further requests."
         )));

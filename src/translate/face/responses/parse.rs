@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use serde::de::IgnoredAny;
-
 use super::echo::Echo;
 use super::fields::conversation_id;
 use super::items::{Builder, is_reference};
@@ -18,7 +16,6 @@ use crate::translate::face::state::{Past, Wanted};
 use crate::translate::json::count_values;
 use crate::translate::notes::shortened;
 use crate::translate::rejection::{Cause, Rejection};
-use crate::wire::list::List;
 use crate::wire::openai::responses::InputItem;
 use crate::wire::text::Text;
 
@@ -391,8 +388,7 @@ fn read_input<'a>(
     if !field.value.get().starts_with('[') {
         return field.parse(EXPECTED).map(Input::Text);
     }
-    let counted: List<IgnoredAny, 0> = field.parse(EXPECTED)?;
-    if counted.total > limits.max_messages {
+    if field.count_items(EXPECTED)? > limits.max_messages {
         let most = limits.max_messages;
         return Err(field.invalid(format!(
             "Invalid 'input': at most {most} items are possible. Shorten the history."
