@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::json::escape_into;
 use super::known_text::KnownText;
 use super::native::sizes;
 use super::upstream::UpstreamId;
@@ -74,12 +75,12 @@ impl Endpoint {
 }
 
 impl PromptCall<'_> {
-    /// The input's JSON, where a part of the system prompt is known, which is escaped already.
-    fn to_json_knowing(&self) -> Option<Vec<u8>> {
+    /// The input's JSON: the two long texts, of which a part may be known, and then the small members.
+    fn to_json(&self) -> Option<Vec<u8>> {
         let input = &self.input;
-        let known = self.known.as_ref()?;
-        let [before, known, after] = known.escaped_within(input.system_prompt.as_deref()?)?;
-        let prompt = serde_json::to_string(&input.prompt).ok()?;
+        let system_prompt = input.system_prompt.as_deref();
+        let known = self.known.as_ref().zip(system_prompt);
+        let known = known.and_then(|(known, text)| known.escaped_within(text));
         let others = AnyLlmInput {
             prompt: Cow::Borrowed(""),
             system_prompt: None,
@@ -89,19 +90,29 @@ impl PromptCall<'_> {
             video_urls: borrowed(&input.video_urls),
             ..*input
         };
-        let others = serde_json::to_vec(&others).ok()?;
-        let members = others.strip_prefix(b"{\"prompt\":\"\"")?;
-        let parts = [
-            b"{\"prompt\":",
-            prompt.as_bytes(),
-            b",\"system_prompt\":\"",
-            before.as_bytes(),
-            known.as_bytes(),
-            after.as_bytes(),
-            b"\"",
-            members,
-        ];
-        Some(parts.concat())
+        let length = input.prompt.len() + system_prompt.map_or(0, str::len);
+        // With room for some escapes, and for the small members.
+        let mut json = Vec::with_capacity(length.saturating_add(length / 8).saturating_add(256));
+        json.extend_from_slice(b"{\"prompt\":\"");
+        escape_into(&mut json, &input.prompt);
+        json.extend_from_slice(b"\"");
+        if let Some(text) = system_prompt {
+            json.extend_from_slice(b",\"system_prompt\":\"");
+            match known {
+                Some(parts) => parts
+                    .iter()
+                    .for_each(|part| json.extend_from_slice(part.as_bytes())),
+                None => escape_into(&mut json, text),
+            }
+            json.extend_from_slice(b"\"");
+        }
+        // The other members follow in place, without the beginning of an object of their own.
+        let end = json.len();
+        serde_json::to_writer(&mut json, &others).ok()?;
+        let beginning = b"{\"prompt\":\"\"";
+        json.get(end..)?.strip_prefix(beginning)?;
+        json.drain(end..end.saturating_add(beginning.len()));
+        Some(json)
     }
 }
 
@@ -144,12 +155,12 @@ impl<'a> Call<'a> {
 
     /// The input's JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        let knowing = match self {
-            Self::Prompt(call) => call.to_json_knowing(),
+        let written = match self {
+            Self::Prompt(call) => call.to_json(),
             Self::Chat(_) => None,
         };
         // Nothing in it could fail to be JSON.
-        knowing.unwrap_or_else(|| serde_json::to_vec(self).unwrap_or_default())
+        written.unwrap_or_else(|| serde_json::to_vec(self).unwrap_or_default())
     }
 
     /// Its texts, for those who count them: what is asked, and the instructions.
@@ -236,8 +247,10 @@ mod tests {
                     known,
                 })
             };
-            let json = call(Some(Arc::clone(&known))).to_json();
-            assert_eq!(json, call(None).to_json(), "{system_prompt:?}");
+            let json = serde_json::to_vec(&call(None)).unwrap();
+            assert_eq!(call(None).to_json(), json, "{system_prompt:?}");
+            let known = Some(Arc::clone(&known));
+            assert_eq!(call(known).to_json(), json, "{system_prompt:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
+use super::json::escaped;
 use super::usage::EstimatedText;
 
 /// A text that was read before.
@@ -33,14 +34,6 @@ impl KnownText {
         let known = self.escaped.get_or_init(|| escaped(self.as_str()));
         Some([escaped(before).into(), known.into(), escaped(after).into()])
     }
-}
-
-/// A text as it stands between the quotation marks of JSON.
-fn escaped(text: &str) -> String {
-    let mut json = serde_json::to_string(text).unwrap_or_default();
-    json.pop();
-    json.drain(..json.len().min(1));
-    json
 }
 
 #[cfg(test)]

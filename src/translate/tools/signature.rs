@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::tool_set::{Tool, ToolSet};
-use crate::translate::json::{compact, small_tree};
+use crate::translate::json::{compact, escaped, small_tree};
 
 /// How much is said about each tool, from everything to a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +74,7 @@ fn as_json(tool: &Tool<'_>, description: &str, schema: &str) -> String {
     let name = Value::from(tool.name.as_ref());
     let mut out = format!("{{\"type\": \"function\", \"function\": {{\"name\": {name}");
     if !description.is_empty() {
-        let _ = write!(out, ", \"description\": {}", Value::from(description));
+        let _ = write!(out, ", \"description\": \"{}\"", escaped(description));
     }
     let _ = write!(out, ", \"parameters\": {schema}}}}}");
     out
