@@ -115,7 +115,11 @@ impl Longest {
     }
 
     /// Whether texts of these lengths are within it.
-    pub fn allows(self, lengths: Lengths) -> bool {
+    pub fn allows(self, lengths: impl FnOnce() -> Lengths) -> bool {
+        if self.prompt.or(self.system_prompt).is_none() {
+            return true;
+        }
+        let lengths = lengths();
         let fits = |most: Option<usize>, length| most.is_none_or(|most| length <= most);
         fits(self.prompt, lengths.prompt) && fits(self.system_prompt, lengths.system_prompt)
     }
@@ -153,7 +157,12 @@ impl Observed {
     }
 
     /// fal has taken texts of these lengths at this place: a limit below them is none.
-    pub fn taken(&self, place: &ObservedPlace, lengths: Lengths) {
+    pub fn taken(&self, place: &ObservedPlace, lengths: impl FnOnce() -> Lengths) {
+        // To count them takes too long to do under the lock, and hardly any place has a limit.
+        if !lock(&self.places).contains_key(place) {
+            return;
+        }
+        let lengths = lengths();
         let mut places = lock(&self.places);
         let Some(fact) = places.get_mut(place) else {
             return;
@@ -314,7 +323,7 @@ mod tests {
         }
         observed.refused(&here, &too_long(5000), SENT);
         let prompt = 5001;
-        observed.taken(&here, Lengths { prompt, ..SENT });
+        observed.taken(&here, || Lengths { prompt, ..SENT });
         assert_eq!(observed.longest(&here), Longest::default());
     }
 

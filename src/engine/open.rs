@@ -77,7 +77,7 @@ impl<'a> Order<'_, 'a> {
         }
         let target = known;
         let longest = self.engine.observed.longest(&self.place(&first));
-        if longest.allows(lengths(&first)) {
+        if longest.allows(|| lengths(&first)) {
             return Ok(first);
         }
         Ok(self.plan_within(&target, others, longest).unwrap_or(first))
@@ -333,7 +333,7 @@ impl<'a> Walk<'_, '_, 'a> {
             self.learn(&shared.place, &failure, plan);
             return Err(failure);
         }
-        engine.observed.taken(&shared.place, lengths(plan));
+        engine.observed.taken(&shared.place, || lengths(plan));
         run.call(first..all, &input, &reading).await;
         Ok(run)
     }
@@ -422,7 +422,7 @@ impl<'a> Walk<'_, '_, 'a> {
         // Messages are sent as they are, however long.
         let is_prompt = plan.upstream.features().input == InputShape::Prompt;
         let longest = Longest::named_by(&refusal.kind).filter(|_| is_prompt)?;
-        if longest.allows(lengths(plan)) {
+        if longest.allows(|| lengths(plan)) {
             return None;
         }
         let target = self.order.known(target, plan);

@@ -6,7 +6,6 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::io;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use super::attempt::Shared;
 use crate::translate::call::Call;
 use crate::translate::correction::{Correction, Forms, correction, message};
+use crate::translate::json::after_string;
 use crate::translate::key::Secret;
 use crate::translate::plan::{Plan, Recipe};
 use crate::translate::reading::ContractViolation;
@@ -27,8 +27,8 @@ pub struct Template {
     input: Bytes,
     /// What is added goes in here.
     place: Splice,
-    prompt_chars: usize,
-    max_prompt_chars: Option<usize>,
+    /// By how many characters the prompt may grow, where that is limited.
+    room_chars: Option<usize>,
     context_tokens: Option<u32>,
     reading: Rc<Recipe>,
     forms: Forms,
@@ -85,13 +85,15 @@ impl Retry {
         let left = shared.engine.settings.max_reasks;
         let is_possible = left > 0 && plan.reading.can_be_unmet();
         let place = Splice::of(&plan.call, input).filter(|_| is_possible)?;
-        let [prompt_chars, _] = plan.call.lengths();
+        let room_chars = max_prompt_chars.map(|most| {
+            let [prompt_chars, _] = plan.call.lengths();
+            most.saturating_sub(prompt_chars)
+        });
         Some(Self {
             template: Rc::new(Template {
                 input: input.clone(),
                 place,
-                prompt_chars,
-                max_prompt_chars,
+                room_chars,
                 context_tokens: plan.context_length,
                 reading: Rc::clone(reading),
                 forms: plan.forms.clone(),
@@ -117,14 +119,13 @@ impl Retry {
             text: correction,
             key,
         } = template.correction(self.secret, reply, unmet)?;
-        let chars = template
-            .prompt_chars
-            .saturating_add(correction.chars().count());
         let prompt_tokens = template
             .reading
             .prompt_tokens
             .saturating_add(usage::tokens(&correction));
-        let is_long = template.max_prompt_chars.is_some_and(|most| chars > most);
+        let is_long = template
+            .room_chars
+            .is_some_and(|room| correction.chars().count() > room);
         let is_beyond = template
             .context_tokens
             .is_some_and(|most| prompt_tokens > u64::from(most));
@@ -193,34 +194,18 @@ impl Template {
 impl Splice {
     /// The place in the JSON of a call. The prompt is its first member, the messages are its last.
     fn of(call: &Call<'_>, json: &[u8]) -> Option<Self> {
-        let Some(prompt) = call.as_prompt() else {
+        if call.as_prompt().is_none() {
             let end = json.len().checked_sub(MESSAGES_END.len())?;
             return json.ends_with(MESSAGES_END).then_some(Self::Messages(end));
-        };
-        const BEFORE: &[u8] = b"{\"prompt\":";
-        let mut length = Length(0);
-        serde_json::to_writer(&mut length, &prompt.input.prompt).ok()?;
-        let end = BEFORE.len().checked_add(length.0)?.checked_sub(1)?;
-        (json.starts_with(BEFORE) && json.get(end) == Some(&b'"')).then_some(Self::Prompt(end))
+        }
+        let behind = after_string(json.strip_prefix(b"{\"prompt\":\"")?);
+        let end = json.len().checked_sub(behind.len())?.checked_sub(1)?;
+        (json.get(end) == Some(&b'"')).then_some(Self::Prompt(end))
     }
 }
 
 /// What follows the last message in the JSON of a request.
 const MESSAGES_END: &[u8] = b"]}";
-
-/// Counts what is written.
-struct Length(usize);
-
-impl io::Write for Length {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.saturating_add(bytes.len());
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -266,8 +251,7 @@ mod tests {
             let template = Template {
                 place: Splice::of(&call(input(prompt.to_owned())), &before).expect("an end"),
                 input: before.into(),
-                prompt_chars: 0,
-                max_prompt_chars: None,
+                room_chars: None,
                 context_tokens: None,
                 reading: Rc::default(),
                 forms: Forms::default(),
