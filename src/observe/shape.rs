@@ -2,149 +2,151 @@
 
 use memchr::memchr2;
 
-/// Members whose names are kept, because they are the APIs' own. In order, to be found fast.
-const MEMBERS: [&str; 79] = [
-    "additionalProperties",
-    "anyOf",
-    "arguments",
-    "audio_url",
-    "choices",
-    "code",
-    "content",
-    "created",
-    "data",
-    "delta",
-    "description",
-    "detail",
-    "effort",
-    "enabled",
-    "enum",
-    "error",
-    "exclude",
-    "file",
-    "file_data",
-    "filename",
-    "finish_reason",
-    "format",
-    "frequency_penalty",
-    "function",
-    "functions",
-    "id",
-    "image_url",
-    "image_urls",
-    "include_usage",
-    "index",
-    "input",
-    "input_audio",
-    "items",
-    "json_schema",
-    "max_completion_tokens",
-    "max_tokens",
-    "message",
-    "messages",
-    "metadata",
-    "model",
-    "models",
+/// Members whose names are kept, because they are the APIs' own.
+static MEMBERS: Words<79> = Words::new([
     "n",
+    "id",
+    "url",
+    "code",
+    "data",
+    "enum",
+    "file",
     "name",
-    "object",
-    "output",
-    "parallel_tool_calls",
-    "parameters",
-    "partial",
-    "presence_penalty",
-    "priority",
-    "prompt",
-    "properties",
-    "reasoning",
-    "reasoning_effort",
-    "refusal",
-    "required",
-    "response_format",
     "role",
-    "schema",
     "seed",
     "stop",
-    "stream",
-    "stream_options",
-    "strict",
-    "system",
-    "system_prompt",
-    "temperature",
     "text",
-    "tool_call_id",
-    "tool_calls",
-    "tool_choice",
+    "type",
+    "user",
+    "anyOf",
+    "delta",
+    "error",
+    "index",
+    "input",
+    "items",
+    "model",
     "tools",
     "top_p",
-    "type",
-    "url",
     "usage",
-    "user",
-    "video_url",
-    "video_urls",
-];
-/// Texts that are kept, because they are the APIs' own too. In order as well.
-const WORDS: [&str; 38] = [
-    "array",
-    "assistant",
-    "auto",
-    "boolean",
-    "developer",
-    "file",
+    "detail",
+    "effort",
+    "format",
+    "models",
+    "object",
+    "output",
+    "prompt",
+    "schema",
+    "stream",
+    "strict",
+    "system",
+    "choices",
+    "content",
+    "created",
+    "enabled",
+    "exclude",
+    "message",
+    "partial",
+    "refusal",
+    "filename",
     "function",
-    "high",
+    "messages",
+    "metadata",
+    "priority",
+    "required",
+    "arguments",
+    "audio_url",
+    "file_data",
+    "functions",
     "image_url",
+    "reasoning",
+    "video_url",
+    "image_urls",
+    "max_tokens",
+    "parameters",
+    "properties",
+    "tool_calls",
+    "video_urls",
+    "description",
     "input_audio",
-    "input_text",
-    "integer",
-    "json_object",
     "json_schema",
-    "latency",
-    "length",
-    "list",
+    "temperature",
+    "tool_choice",
+    "tool_call_id",
+    "finish_reason",
+    "include_usage",
+    "system_prompt",
+    "stream_options",
+    "response_format",
+    "presence_penalty",
+    "reasoning_effort",
+    "frequency_penalty",
+    "parallel_tool_calls",
+    "additionalProperties",
+    "max_completion_tokens",
+]);
+/// Texts that are kept, because they are the APIs' own too.
+static WORDS: Words<38> = Words::new([
     "low",
     "max",
-    "medium",
-    "minimal",
     "mp3",
+    "wav",
+    "auto",
+    "file",
+    "high",
+    "list",
     "none",
     "null",
+    "stop",
+    "text",
+    "tool",
+    "user",
+    "array",
+    "xhigh",
+    "length",
+    "medium",
     "number",
     "object",
-    "required",
-    "stop",
     "string",
     "system",
-    "text",
-    "throughput",
-    "tool",
-    "tool_calls",
-    "user",
+    "boolean",
+    "integer",
+    "latency",
+    "minimal",
+    "function",
+    "required",
+    "assistant",
+    "developer",
+    "image_url",
     "video_url",
-    "wav",
-    "xhigh",
-];
+    "input_text",
+    "throughput",
+    "tool_calls",
+    "input_audio",
+    "json_object",
+    "json_schema",
+]);
 /// No member and no text that is kept is longer.
 const LONGEST_WORD: usize = 24;
 /// Longer shapes break off.
 const LONGEST: usize = 16 * 1024;
+/// So much of a body is looked at, in bytes: more would cost a request with many tools as much as a
+/// fifth of all that is done for it.
+const MOST_READ: usize = 8 * 1024;
 
-/// Writes the shape of some JSON, whether it is sound or not. Takes time in proportion to its length.
+/// Writes the shape of some JSON, whether it is sound or not; of long JSON, that of its beginning.
 pub fn shape(json: &[u8]) -> String {
+    let read = json.get(..MOST_READ).unwrap_or(json);
     let mut shape = Shape {
         // Most of a body is text, of which nothing but a number stays.
-        out: String::with_capacity(json.len().min(512)),
+        out: String::with_capacity(read.len().min(512)),
         is_object: Vec::new(),
         expects_name: false,
         name: None,
     };
-    let mut rest = json;
-    while let Some((&first, after)) = rest.split_first() {
-        if shape.out.len() > LONGEST {
-            shape.out.push('…');
-            break;
-        }
+    let mut rest = read;
+    while let Some((&first, after)) = rest.split_first()
+        && shape.out.len() <= LONGEST
+    {
         rest = match first {
             b' ' | b'\n' | b'\r' | b'\t' => after,
             b'{' | b'[' | b'}' | b']' | b',' | b':' => {
@@ -154,6 +156,9 @@ pub fn shape(json: &[u8]) -> String {
             b'"' => shape.text(after),
             _ => shape.scalar(rest),
         };
+    }
+    if !rest.is_empty() || read.len() < json.len() {
+        shape.out.push('…');
     }
     shape.out
 }
@@ -199,8 +204,10 @@ impl Shape {
             json.get(..end).unwrap_or(json)
         };
         let known = match self.expects_name {
-            true => find(&MEMBERS, raw),
-            false => find(&WORDS, raw),
+            // What breaks off may be the beginning of anything.
+            _ if is_open => None,
+            true => MEMBERS.find(raw),
+            false => WORDS.find(raw),
         };
         if self.expects_name {
             self.name = known;
@@ -216,7 +223,10 @@ impl Shape {
             }
         }
         self.out.push('"');
-        json.get(end + 1..).unwrap_or_default()
+        match is_open {
+            true => &[],
+            false => json.get(end + 1..).unwrap_or_default(),
+        }
     }
 
     /// Numbers and words: kept where they are the value of a known member, and only counted as being
@@ -238,24 +248,50 @@ impl Shape {
     }
 }
 
-/// The one of these words, which are in order, that reads so.
-fn find(known: &[&'static str], raw: &[u8]) -> Option<&'static str> {
-    if raw.len() > LONGEST_WORD {
-        return None;
-    }
-    let at = known
-        .binary_search_by(|word| word.as_bytes().cmp(raw))
-        .ok()?;
-    known.get(at).copied()
+/// Words to be looked up, the shorter ones first: few are of one length, so that hardly any text is
+/// compared with more than a few of them.
+struct Words<const COUNT: usize> {
+    words: [&'static str; COUNT],
+    /// Where the words of a length begin.
+    begins: [usize; LONGEST_WORD + 2],
 }
 
-/// How many letters a text has, sound or not.
-fn letters(raw: &[u8]) -> usize {
-    match std::str::from_utf8(raw) {
-        // The library counts many at once.
-        Ok(text) => text.chars().count(),
-        Err(_) => raw.iter().filter(|&&byte| byte & 0xC0 != 0x80).count(),
+impl<const COUNT: usize> Words<COUNT> {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "it runs while the program is built, which would fail"
+    )]
+    const fn new(words: [&'static str; COUNT]) -> Self {
+        let mut begins = [0; LONGEST_WORD + 2];
+        let mut at = 0;
+        let mut length = 0;
+        while length < begins.len() {
+            while at < COUNT && words[at].len() < length {
+                at += 1;
+            }
+            begins[length] = at;
+            length += 1;
+        }
+        Self { words, begins }
     }
+
+    /// The one that reads so.
+    fn find(&self, raw: &[u8]) -> Option<&'static str> {
+        let length = raw.len();
+        let (begin, end) = (self.begins.get(length)?, self.begins.get(length + 1)?);
+        let same_length = self.words.get(*begin..*end)?;
+        // The first letter tells most of them apart without a call.
+        let is_it = |word: &&&str| {
+            let word = word.as_bytes();
+            word.first() == raw.first() && word == raw
+        };
+        same_length.iter().find(is_it).copied()
+    }
+}
+
+/// How many letters a text has, sound or not. The compiler counts many at once.
+fn letters(raw: &[u8]) -> usize {
+    raw.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
 }
 
 /// Writes a number without the help of a formatter, which costs more than all the rest of a member.
@@ -283,15 +319,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_looked_for_is_in_order() {
-        for known in [&MEMBERS[..], &WORDS[..]] {
-            assert!(known.is_sorted());
-            assert!(known.iter().all(|word| word.len() <= LONGEST_WORD));
-            for word in known {
-                assert_eq!(find(known, word.as_bytes()), Some(*word));
+    fn every_word_is_found_and_no_other() {
+        fn check<const COUNT: usize>(known: &Words<COUNT>) {
+            assert!(known.words.is_sorted_by_key(|word| word.len()));
+            for word in known.words {
+                assert!(word.len() <= LONGEST_WORD);
+                assert_eq!(known.find(word.as_bytes()), Some(word));
+            }
+            for other in [
+                "",
+                "secret",
+                &"x".repeat(LONGEST_WORD + 1),
+                &"x".repeat(1000),
+            ] {
+                assert_eq!(known.find(other.as_bytes()), None);
             }
         }
-        assert_eq!(find(&MEMBERS, b"secret"), None);
+        check(&MEMBERS);
+        check(&WORDS);
     }
 
     #[test]
@@ -307,6 +352,11 @@ mod tests {
             let shown = shape(broken.as_bytes());
             assert!(!shown.contains("secret"), "{broken}: {shown}");
         }
-        assert!(shape(&b"[".repeat(1_000_000)).len() < 2 * LONGEST);
+        for long in ["[", "[\"a\",", "\"", "x"] {
+            let shown = shape(long.repeat(1_000_000).as_bytes());
+            assert!(shown.len() < 2 * LONGEST && shown.ends_with('…'), "{long}");
+        }
+        let texts = format!("{{\"prompt\": \"{}\"}}", "a".repeat(MOST_READ));
+        assert_eq!(shape(texts.as_bytes()), "{\"prompt\":\"⟨8180⟩\"…");
     }
 }
