@@ -82,12 +82,9 @@ async fn attempt<F: Face>(
 ) -> Result<HttpResponse, ApiError> {
     let scope = scope::scope(request);
     let record = scope.as_ref().map(|scope| &scope.record);
-    scope::catch_panic(
-        &context.gateway,
-        record,
-        answer::<F>(request, payload, context, claim),
-    )
-    .await
+    // It is large: in a box it is not moved with everything that is wrapped around it.
+    let answer = Box::pin(answer::<F>(request, payload, context, claim));
+    scope::catch_panic(&context.gateway, record, answer).await
 }
 
 async fn answer<F: Face>(
