@@ -205,7 +205,7 @@ async fn cpu_at_rate(
 }
 
 /// The figures mean nothing unless the answer is right.
-async fn check(peer: &Peer, scenario: Scenario) -> Outcome<()> {
+pub(crate) async fn check(peer: &Peer, scenario: Scenario) -> Outcome<()> {
     let mut client = Client::connect(peer.address).await?;
     let answer = client
         .text(Template::new(peer.kind, scenario).numbered(1))
@@ -242,7 +242,13 @@ fn heard(answer: &str) -> String {
         .collect()
 }
 
-async fn run(peer: &Peer, scenario: Scenario, requests: usize, at_once: usize) -> Outcome<()> {
+/// So many requests, so many of them at once.
+pub(crate) async fn run(
+    peer: &Peer,
+    scenario: Scenario,
+    requests: usize,
+    at_once: usize,
+) -> Outcome<()> {
     let left = Cell::new(requests);
     let template = Template::new(peer.kind, scenario);
     let begin = peer.next_number(requests);

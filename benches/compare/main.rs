@@ -14,6 +14,7 @@ mod asked;
 mod client;
 mod load;
 mod peer;
+mod profile;
 mod report;
 mod scenario;
 mod soak;
@@ -49,6 +50,9 @@ struct Options {
     /// descriptors stay flat.
     #[arg(long, value_name = "SECONDS")]
     soak: Option<u64>,
+    /// Count the instructions of a request by function instead, with valgrind's callgrind.
+    #[arg(long)]
+    profile: bool,
     /// The gateway to measure instead of the one built from this tree.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_fal-gateway"))]
     gateway: std::path::PathBuf,
@@ -69,6 +73,10 @@ fn main() -> Outcome<()> {
     work.block_on(&runtime, async {
         match options.soak {
             Some(seconds) => soak::run(&options.gateway, Duration::from_secs(seconds)).await,
+            None if options.profile => {
+                let upstream = upstream::start().await?;
+                profile::run(&options.gateway, &upstream, &options.only).await
+            }
             None => compare(&options).await,
         }
     })

@@ -189,6 +189,11 @@ impl Peer {
         self.next.replace(self.next.get() + count)
     }
 
+    /// The id of its process, where it is one.
+    pub(crate) fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// What the peer has used up so far, and holds now.
     pub(crate) fn spent(&self) -> Spent {
         let mut spent = Spent::default();
