@@ -296,9 +296,11 @@ fn gateway_command(
     );
     fs::write(folder.join("fal-gateway.toml"), settings)?;
     let mut command = on_the_first_core(program, folder)?;
-    command.arg("serve").env("FAL_KEY", "id:secret");
+    // What only lies in the folder may not say where conversations are kept.
+    command
+        .args(["serve", "--config", "fal-gateway.toml"])
+        .env("FAL_KEY", "id:secret");
     if let Some(file) = certificate {
-        // A settings file that lies about may not name it.
         command.env("FAL_GATEWAY__FAL__CA_FILE", file);
     }
     // Or nobody but root could count what it has open. Older ones do not know the setting.
