@@ -177,32 +177,50 @@ fn a_newcomer_makes_no_room_of_what_others_keep() {
     });
 }
 
+/// Has the server commit a job only after its gateway has given up waiting for that. No limit of a
+/// statement holds for what is done at a commit.
+#[cfg(feature = "postgres")]
+const LATE: [&str; 2] = [
+    "create function late() returns trigger language plpgsql as \
+     'begin perform pg_sleep(3); return null; end'",
+    "create constraint trigger late after insert on job deferrable initially deferred \
+     for each row execute function late()",
+];
+
 #[cfg(feature = "postgres")]
 #[test]
-fn what_may_have_begun_when_its_client_is_told_that_it_has_not_is_undone() {
+fn what_has_begun_although_its_client_was_told_that_it_has_not_is_undone() {
     let fal = Emulated::start();
-    let database = Place::Server(crate::support::PostgresServer::database());
-    let setup = with(fal.setup(), &database).set("store.timeout", "1s");
-    let gateway = setup.clone().start();
-    let store = database.open();
+    let place = Place::Server(crate::support::PostgresServer::database());
+    let setup = with(fal.setup(), &place).set("store.timeout", "1s");
+    let gateway = setup.start();
     until("a gateway that is ready", || {
         (get(&gateway, "resp_none").status == 404).then_some(())
     });
-    let address = gateway.address;
-    let hold = async move |transaction: &Transaction<'_>| {
-        let lock = "select cast(pg_advisory_xact_lock(17232091537986) as text)";
-        transaction.query(lock, &[]).await?;
-        // It waits for the lock, and goes on when it gets that, whoever waits for it.
-        let mut raw = Raw::connect(address);
-        raw.send(&post(&background("Hello")).to_bytes());
-        Ok(raw.answer().status)
+    for sql in LATE {
+        change(&place, sql);
+    }
+    let count = |which: &'static str| {
+        let read = async move |transaction: &Transaction<'_>| {
+            let row = transaction.first(which, &[]).await?;
+            row.unwrap().integer(0)
+        };
+        run(place.open().read(soon(), read)).unwrap()
     };
-    assert_eq!(run(store.write(soon(), hold)).unwrap(), 503);
-    until_no_job(&database);
-    gateway.begin_stop();
-    gateway.finished();
-    // Nothing was left for anybody to go on with.
-    until_no_job(&database);
+    until("a job that begins late", || {
+        assert_eq!(gateway.call(&post(&background("Hello"))).status, 503);
+        // Whoever has this lock after the job has seen what became of it.
+        let committed = async |transaction: &Transaction<'_>| {
+            let lock = "select cast(pg_advisory_xact_lock(17232091537986) as text)";
+            transaction.query(lock, &[]).await.map(drop)
+        };
+        run(place.open().write(soon(), committed)).unwrap();
+        (count("select count(*) from response") > 0).then_some(())
+    });
+    until("nothing is left of it", || {
+        (count("select count(*) from response where deleted_at is null") == 0).then_some(())
+    });
+    assert_eq!(jobs(&place), [""; 0]);
     assert_eq!(submissions(&fal).len(), 0);
 }
 
@@ -262,7 +280,7 @@ fn what_fell_back_to_another_model_goes_on_with_that() {
             let fal = Emulated::start();
             let setup = with(fal.setup(), &place).set("fal.upstream", "any-llm");
             let (mut first, address) = serving(&setup);
-            let mut body = background("Hello /emulate latency:3s");
+            let mut body = background("Hello /emulate latency:6s");
             body["model"] = "nobody/nothing".into();
             body["models"] = json!(["openai/gpt-4o"]);
             let mut client = Raw::connect(address);

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::background::{background, ended};
+use super::killed;
 use super::responses::{create, id, post};
 use crate::support::{ScriptedUpstream, Step};
 
@@ -78,7 +79,7 @@ fn what_the_queue_does_not_give_at_the_moment_is_asked_for_again() {
 }
 
 #[test]
-fn what_the_queue_never_gives_has_an_end_and_may_have_been_paid_for() {
+fn what_the_queue_never_gives_has_an_end() {
     let fal = queue(vec![
         taken(),
         completed(),
@@ -86,9 +87,10 @@ fn what_the_queue_never_gives_has_an_end_and_may_have_been_paid_for() {
     ]);
     let gateway = fal.setup().set("fal.queue_url", &fal.url()).start();
     let begun = create(&gateway, &background("Hello"));
-    let done = ended(&gateway, &id(&begun));
+    let done = killed::ended(gateway.address, &id(&begun));
     assert_eq!(done["status"], "failed", "{done}");
     assert_eq!(submissions(&fal), 1);
+    assert!(fal.requests() >= 8, "asked again {:?}", asked(&fal));
 }
 
 #[test]
