@@ -2,7 +2,6 @@
 //! asked of fal twice.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use fal_gateway::store::Transaction;
 use serde_json::Value;
