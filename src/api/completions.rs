@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::answer::hear;
 use super::context::Context;
 use super::error::ApiError;
-use super::pages::{PageQuery, list_json};
+use super::pages::{PageQuery, deleted_answer, json_answer, list_answer};
 use super::responses::enter;
 use crate::store::responses::{Filter, Order, Search};
 use crate::translate::face::responses::conversations::Change;
@@ -22,14 +22,22 @@ pub async fn list(request: HttpRequest, context: Context) -> Result<HttpResponse
     let page = PageQuery::of(&request, Order::OldestFirst)?.page;
     let after = page.after.clone().unwrap_or_default();
     let responses = context.gateway.responses();
-    let found = responses.completions(&owner, filter(&request), page).await;
+    let filter = filter(&request);
+    let searched_for = match filter.metadata.is_empty() {
+        true => "model",
+        false => "metadata",
+    };
+    let found = responses.completions(&owner, filter, page).await;
     match found.map_err(|error| context.store_failed(&error))? {
-        Search::Found(listing) => Ok(json(list_json(&listing))),
+        Search::Found(listing) => list_answer(&context, listing),
         Search::NotThere => Err(not_found(&after)),
-        Search::TooMany => {
-            let message = "Too many completions have to be looked through. Ask for one 'model' too, or delete what is not needed.";
+        Search::TooMany { searched, last } => {
+            let message = format!(
+                "None of {searched} completions matches, and no more are looked through at once. \
+                 Go on behind the last of them with after={last}"
+            );
             let problem = Problem::new(ProblemKind::Invalid, "invalid_value", message);
-            Err(problem.about("metadata").into())
+            Err(problem.about(searched_for).into())
         }
     }
 }
@@ -46,7 +54,7 @@ pub async fn retrieve(
     let (owner, _) = enter(&request, &context).await?;
     let found = context.gateway.responses().completion(&owner, &id).await;
     let found = found.map_err(|error| context.store_failed(&error))?;
-    found.map(json).ok_or_else(|| not_found(&id))
+    json_answer(&context, found.ok_or_else(|| not_found(&id))?)
 }
 
 /// `POST /v1/chat/completions/{id}`, which replaces the metadata.
@@ -66,7 +74,7 @@ pub async fn update(
     let responses = context.gateway.responses();
     let changed = responses.update_completion(&owner, &id, metadata).await;
     let changed = changed.map_err(|error| context.store_failed(&error))?;
-    changed.map(json).ok_or_else(|| not_found(&id))
+    json_answer(&context, changed.ok_or_else(|| not_found(&id))?)
 }
 
 /// `DELETE /v1/chat/completions/{id}`.
@@ -82,11 +90,7 @@ pub async fn delete(
     let responses = context.gateway.responses();
     let deleted = responses.delete_completion(&owner, &id).await;
     match deleted.map_err(|error| context.store_failed(&error))? {
-        true => Ok(HttpResponse::Ok().json(serde_json::json!({
-            "object": "chat.completion.deleted",
-            "id": id.as_str(),
-            "deleted": true,
-        }))),
+        true => Ok(deleted_answer("chat.completion.deleted", &id)),
         false => Err(not_found(&id)),
     }
 }
@@ -105,9 +109,7 @@ pub async fn messages(
     let responses = context.gateway.responses();
     let messages = responses.completion_messages(&owner, &id, page).await;
     let messages = messages.map_err(|error| context.store_failed(&error))?;
-    messages
-        .map(|messages| json(list_json(&messages)))
-        .ok_or_else(|| not_found(&id))
+    list_answer(&context, messages.ok_or_else(|| not_found(&id))?)
 }
 
 /// `model=...` and `metadata[name]=value`.
@@ -131,10 +133,4 @@ fn not_found(id: &str) -> ApiError {
         shortened(id)
     );
     ApiError::refusal(ProblemKind::NotFound, "completion_not_found", message)
-}
-
-fn json(body: String) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .body(body)
 }

@@ -10,7 +10,7 @@ use super::auth::Caller;
 use super::context::Context;
 use super::error::ApiError;
 use super::held::locked_out;
-use super::pages::{PageQuery, list_json};
+use super::pages::{PageQuery, deleted_answer, json_answer, list_answer};
 use super::responses::enter;
 use super::state::{self, new_items};
 use crate::store::responses::{Added, Conversation, Listing, MAX_ITEMS, NewItem, Order};
@@ -47,7 +47,7 @@ pub async fn create(
         .create_conversation(&owner, id, metadata, items, kept)
         .await;
     match made.map_err(|error| context.store_failed(&error))? {
-        Some(conversation) => Ok(shown(&conversation)),
+        Some(conversation) => shown(&context, &conversation),
         None => Err(no_room(&context)),
     }
 }
@@ -64,9 +64,7 @@ pub async fn retrieve(
     let (owner, _) = enter(&request, &context).await?;
     let found = context.gateway.responses().conversation(&owner, &id).await;
     let found = found.map_err(|error| context.store_failed(&error))?;
-    found
-        .map(|conversation| shown(&conversation))
-        .ok_or_else(|| not_found(&id))
+    shown(&context, &found.ok_or_else(|| not_found(&id))?)
 }
 
 /// `POST /v1/conversations/{id}`, which replaces the metadata.
@@ -89,9 +87,7 @@ pub async fn update(
         .update_conversation(&owner, &id, metadata, kept)
         .await;
     let changed = changed.map_err(|error| context.store_failed(&error))?;
-    changed
-        .map(|conversation| shown(&conversation))
-        .ok_or_else(|| not_found(&id))
+    shown(&context, &changed.ok_or_else(|| not_found(&id))?)
 }
 
 /// `DELETE /v1/conversations/{id}`.
@@ -107,11 +103,7 @@ pub async fn delete(
     let responses = context.gateway.responses();
     let deleted = responses.delete_conversation(&owner, &id).await;
     match deleted.map_err(|error| context.store_failed(&error))? {
-        true => Ok(HttpResponse::Ok().json(serde_json::json!({
-            "id": id.as_str(),
-            "object": "conversation.deleted",
-            "deleted": true,
-        }))),
+        true => Ok(deleted_answer("conversation.deleted", &id)),
         false => Err(not_found(&id)),
     }
 }
@@ -130,9 +122,7 @@ pub async fn items(
     let responses = context.gateway.responses();
     let items = responses.conversation_items(&owner, &id, page).await;
     let items = items.map_err(|error| context.store_failed(&error))?;
-    items
-        .map(|items| json(list_json(&items)))
-        .ok_or_else(|| not_found(&id))
+    list_answer(&context, items.ok_or_else(|| not_found(&id))?)
 }
 
 /// `POST /v1/conversations/{id}/items`.
@@ -172,7 +162,7 @@ pub async fn add_items(
         &id,
         added.map_err(|error| context.store_failed(&error))?,
     )?;
-    Ok(json(list_json(&listing)))
+    list_answer(&context, listing)
 }
 
 /// `GET /v1/conversations/{id}/items/{item}`.
@@ -189,7 +179,7 @@ pub async fn item(
     let responses = context.gateway.responses();
     let found = responses.conversation_item(&owner, &id, &item).await;
     let found = found.map_err(|error| context.store_failed(&error))?;
-    found.map(json).ok_or_else(|| no_item(&id, &item))
+    json_answer(&context, found.ok_or_else(|| no_item(&id, &item))?)
 }
 
 /// `DELETE /v1/conversations/{id}/items/{item}`, which gives the conversation.
@@ -207,7 +197,7 @@ pub async fn delete_item(
     let deleted = responses.delete_conversation_item(&owner, &id, &item).await;
     match deleted.map_err(|error| context.store_failed(&error))? {
         Added::NotThere => Err(no_item(&id, &item)),
-        deleted => changed(&context, &id, deleted).map(|conversation| shown(&conversation)),
+        deleted => shown(&context, &changed(&context, &id, deleted)?),
     }
 }
 
@@ -299,17 +289,11 @@ fn retention(context: &Context, caller: &Caller) -> Duration {
     }
 }
 
-fn shown(conversation: &Conversation) -> HttpResponse {
+fn shown(context: &Context, conversation: &Conversation) -> Result<HttpResponse, ApiError> {
     let Conversation {
         id,
         created_at,
         metadata,
     } = conversation;
-    json(conversation_json(id, created_at / 1000, metadata))
-}
-
-fn json(body: String) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .body(body)
+    json_answer(context, conversation_json(id, created_at / 1000, metadata))
 }

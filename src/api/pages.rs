@@ -1,10 +1,24 @@
-//! Lists that are given in pages: which page a request asks for, and a page as JSON.
+//! What is kept, as answers: JSON as it was kept, and lists in pages.
 
-use actix_web::HttpRequest;
+use std::convert::Infallible;
+use std::fmt::Write;
 
+use actix_web::body::SizedStream;
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
+use futures::stream;
+
+use super::context::Context;
 use super::error::ApiError;
+use super::extract;
+use super::gateway::MemoryPermit;
 use crate::store::responses::{Listing, Order, Page};
 use crate::translate::problem::{Problem, ProblemKind};
+
+/// How many times its length a page takes while it is written: what was read, and what is sent.
+const LIST_COPIES: usize = 2;
+/// How many bytes of an answer are handed on at once.
+const PIECE: usize = 64 * 1024;
 
 /// What a request asks for behind its path.
 #[derive(Debug)]
@@ -68,18 +82,73 @@ pub fn invalid(name: &str, cure: &str) -> ApiError {
 }
 
 /// A page of a list, in OpenAI's form.
-pub fn list_json(listing: &Listing) -> String {
-    let bodies: Vec<&str> = listing
-        .items
-        .iter()
-        .map(|(_, body)| body.as_str())
-        .collect();
-    let id = |item: Option<&(String, String)>| serde_json::json!(item.map(|(id, _)| id));
-    format!(
-        "{{\"object\":\"list\",\"data\":[{}],\"first_id\":{},\"last_id\":{},\"has_more\":{}}}",
-        bodies.join(","),
-        id(listing.items.first()),
-        id(listing.items.last()),
+///
+/// # Errors
+/// 503 where all the memory for large bodies is taken.
+pub fn list_answer(context: &Context, listing: Listing) -> Result<HttpResponse, ApiError> {
+    let bytes: usize = listing.items.iter().map(|(_, body)| body.len() + 1).sum();
+    let held = hold(context, bytes.saturating_mul(LIST_COPIES))?;
+    Ok(in_pieces(list_json(listing, bytes), held))
+}
+
+/// JSON that was kept, as an answer.
+///
+/// # Errors
+/// 503 where all the memory for large bodies is taken.
+pub fn json_answer(context: &Context, json: String) -> Result<HttpResponse, ApiError> {
+    let held = hold(context, json.len())?;
+    Ok(in_pieces(json, held))
+}
+
+/// The answer where something was deleted.
+pub fn deleted_answer(object: &str, id: &str) -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({"id": id, "object": object, "deleted": true}))
+}
+
+/// The memory for an answer of what was kept.
+///
+/// # Errors
+/// 503 where all the memory for large bodies is taken.
+pub fn hold(context: &Context, bytes: usize) -> Result<MemoryPermit, ApiError> {
+    let most = context.snapshot.config.limits.max_body_memory;
+    let mut held = context.gateway.hold(most);
+    match held.grow_to(bytes) {
+        true => Ok(held),
+        false => Err(extract::too_many()),
+    }
+}
+
+/// JSON as an answer that is handed on as fast as its reader takes it, and holds its memory as long.
+fn in_pieces(json: String, held: MemoryPermit) -> HttpResponse {
+    let (size, mut rest) = (json.len(), Bytes::from(json));
+    let pieces = stream::iter(std::iter::from_fn(move || {
+        let _ = &held;
+        let piece = rest.split_to(rest.len().min(PIECE));
+        (!piece.is_empty()).then_some(Ok::<_, Infallible>(piece))
+    }));
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(SizedStream::new(size as u64, pieces))
+}
+
+/// The items are taken, so that each lies in memory no longer than until it is written.
+fn list_json(listing: Listing, bytes: usize) -> String {
+    const AROUND: usize = 256;
+    let id =
+        |item: Option<&(String, String)>| serde_json::json!(item.map(|(id, _)| id)).to_string();
+    let (first, last) = (id(listing.items.first()), id(listing.items.last()));
+    let mut json = String::with_capacity(bytes + first.len() + last.len() + AROUND);
+    json.push_str("{\"object\":\"list\",\"data\":[");
+    for (at, (_, body)) in listing.items.into_iter().enumerate() {
+        if at > 0 {
+            json.push(',');
+        }
+        json.push_str(&body);
+    }
+    let _ = write!(
+        json,
+        "],\"first_id\":{first},\"last_id\":{last},\"has_more\":{}}}",
         listing.has_more
-    )
+    );
+    json
 }

@@ -8,8 +8,7 @@ use super::auth::Caller;
 use super::background;
 use super::context::Context;
 use super::error::ApiError;
-use super::extract;
-use super::pages::{PageQuery, invalid, list_json};
+use super::pages::{PageQuery, deleted_answer, hold, invalid, json_answer, list_answer};
 use crate::config::Scope;
 use crate::store::responses::{Order, Owner};
 use crate::translate::face::responses::replay::replay;
@@ -44,19 +43,10 @@ pub async fn retrieve(
         }
     }
     let json = found.json;
-    let copies = if query.stream { REPLAY_COPIES } else { 1 };
-    let mut held = context
-        .gateway
-        .hold(context.snapshot.config.limits.max_body_memory);
-    if !held.grow_to(json.len().saturating_mul(copies)) {
-        return Err(extract::too_many());
-    }
     if !query.stream {
-        let response = HttpResponse::Ok()
-            .content_type("application/json")
-            .body(json);
-        return Ok(response);
+        return json_answer(&context, json);
     }
+    let _held = hold(&context, json.len().saturating_mul(REPLAY_COPIES))?;
     let events = replay(&json, query.starting_after).ok_or_else(|| Problem::bug(false))?;
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream; charset=utf-8")
@@ -77,11 +67,7 @@ pub async fn delete(
     background::cancel(&context, &owner, &caller, &id).await?;
     let deleted = context.gateway.responses().delete(&owner, &id).await;
     match deleted.map_err(|error| context.store_failed(&error))? {
-        true => Ok(HttpResponse::Ok().json(serde_json::json!({
-            "id": id.as_str(),
-            "object": "response",
-            "deleted": true,
-        }))),
+        true => Ok(deleted_answer("response", &id)),
         false => Err(not_found(&id)),
     }
 }
@@ -102,9 +88,7 @@ pub async fn cancel(
     let json = found.ok_or_else(|| not_found(&id))?.json;
     let kept: Kept = serde_json::from_str(&json).map_err(|_| Problem::bug(false))?;
     match kept.background {
-        true => Ok(HttpResponse::Ok()
-            .content_type("application/json")
-            .body(json)),
+        true => json_answer(&context, json),
         false => {
             let message = "Cannot cancel a response that was not made in the background.";
             let problem = Problem::new(ProblemKind::Invalid, "invalid_value", message);
@@ -133,11 +117,7 @@ pub async fn input_items(
     let page = PageQuery::of(&request, Order::NewestFirst)?.page;
     let items = context.gateway.responses().input_items(&owner, &id, page);
     let items = items.await.map_err(|error| context.store_failed(&error))?;
-    let items = items.ok_or_else(|| not_found(&id))?;
-    let response = HttpResponse::Ok()
-        .content_type("application/json")
-        .body(list_json(&items));
-    Ok(response)
+    list_answer(&context, items.ok_or_else(|| not_found(&id))?)
 }
 
 /// Lets somebody in who asks for what is his.

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::put::{Kept, NewItem, ROW, insert_input};
 use super::{Listing, Order, Owner, Page, Responses, after, items, now, room};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, Transaction, Value};
 
-/// How many completions a search looks at.
-const MOST_SEARCHED: usize = 50_000;
-/// How many of them at once.
-const AT_ONCE: i64 = 500;
+/// How many completions one search looks at.
+const MOST_SEARCHED: usize = 5_000;
+/// How many of them in one transaction.
+const AT_ONCE: i64 = 250;
 
 /// A completion that is to be kept.
 #[derive(Clone, Debug)]
@@ -35,7 +37,14 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn lets_through(&self, metadata: &str) -> bool {
+    fn is_empty(&self) -> bool {
+        self.model.is_none() && self.metadata.is_empty()
+    }
+
+    fn lets_through(&self, model: &str, metadata: &str) -> bool {
+        if self.model.as_deref().is_some_and(|wanted| wanted != model) {
+            return false;
+        }
         if self.metadata.is_empty() {
             return true;
         }
@@ -52,8 +61,11 @@ pub enum Search {
     Found(Listing),
     /// There is no completion behind which the page could begin.
     NotThere,
-    /// There are too many completions to look through.
-    TooMany,
+    /// None of those that one search looks at matches, and there are more behind the last of them.
+    TooMany {
+        searched: usize,
+        last: String,
+    },
 }
 
 impl Responses {
@@ -171,7 +183,8 @@ impl Responses {
         self.database.read(deadline, read).await
     }
 
-    /// A page of the completions that a filter lets through.
+    /// A page of the completions that a filter lets through. They are looked through in many short
+    /// transactions, so that others read meanwhile.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -181,10 +194,65 @@ impl Responses {
         filter: Filter,
         page: Page,
     ) -> Result<Search, StoreError> {
-        let owner = owner.clone();
         let deadline = self.database.deadline();
+        let (begin_owner, begin_page) = (owner.clone(), page.clone());
+        let begin = async move |transaction: &Transaction<'_>| {
+            beginning(transaction, &begin_owner, &begin_page).await
+        };
+        let Some(mut place) = self.database.read(deadline, begin).await? else {
+            return Ok(Search::NotThere);
+        };
+        let at_once = match filter.is_empty() {
+            true => page.one_more(),
+            false => AT_ONCE,
+        };
+        let wanted = usize::try_from(page.one_more()).unwrap_or(usize::MAX);
+        let (mut found, mut searched, mut is_end) = (Vec::new(), 0_usize, false);
+        while found.len() < wanted && !is_end && searched < MOST_SEARCHED {
+            let (owner, order, behind) = (owner.clone(), page.order, place.clone());
+            let read = async move |transaction: &Transaction<'_>| {
+                some_behind(transaction, &owner, order, &behind, at_once).await
+            };
+            let rows = self.database.read(deadline, read).await?;
+            is_end = i64::try_from(rows.len()).is_ok_and(|count| count < at_once);
+            searched = searched.saturating_add(rows.len());
+            for mut row in rows {
+                let id = row.text(0)?;
+                place = (row.integer(1)?, id.clone());
+                let matches = filter.lets_through(&row.text(3)?, &row.text(4)?);
+                if matches && row.integer(5)? > now() && found.len() < wanted {
+                    found.push((id, row.integer(2)?));
+                }
+            }
+        }
+        if found.is_empty() && !is_end {
+            let last = place.1;
+            return Ok(Search::TooMany { searched, last });
+        }
+        let sizes: Vec<i64> = found.iter().map(|(_, size)| *size).collect();
+        let count = page.fitting(&sizes);
+        let has_more = count < found.len() || !is_end;
+        found.truncate(count);
+        let items = self.completion_bodies(owner, found, deadline).await?;
+        Ok(Search::Found(Listing { items, has_more }))
+    }
+
+    /// The JSON of completions that were found. Some may be gone by now.
+    async fn completion_bodies(
+        &self,
+        owner: &Owner,
+        found: Vec<(String, i64)>,
+        deadline: Instant,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let owner = owner.clone();
         let read = async move |transaction: &Transaction<'_>| {
-            search(transaction, &owner, &filter, &page).await
+            let mut items = Vec::with_capacity(found.len());
+            for (id, _) in found {
+                if let Some(json) = json(transaction, &owner, &id).await? {
+                    items.push((id, json));
+                }
+            }
+            Ok(items)
         };
         self.database.read(deadline, read).await
     }
@@ -209,95 +277,60 @@ fn with_metadata(body: &str, metadata: &str) -> String {
     format!("{body},\"metadata\":{metadata}}}")
 }
 
-/// Looks through an owner's completions, some at a time.
-async fn search(
+/// A place in the list of an owner's completions: when the one before it was made, and its id.
+type Place = (i64, String);
+
+/// Where a page begins; none where there is no completion of the id behind which that shall be.
+async fn beginning(
     transaction: &Transaction<'_>,
     owner: &Owner,
-    filter: &Filter,
     page: &Page,
-) -> Result<Search, StoreError> {
-    let mut place = match &page.after {
-        None if page.order == Order::OldestFirst => (i64::MIN, String::new()),
-        None => (i64::MAX, String::new()),
-        Some(after) => {
-            let place = "select created_at from chat_completion where id = $1 and owner = $2";
-            let values = [after.into(), owner.into()];
-            match transaction.first(place, &values).await? {
-                Some(row) => (row.integer(0)?, after.clone()),
-                None => return Ok(Search::NotThere),
-            }
-        }
+) -> Result<Option<Place>, StoreError> {
+    let Some(after) = &page.after else {
+        let end = match page.order {
+            Order::OldestFirst => i64::MIN,
+            Order::NewestFirst => i64::MAX,
+        };
+        return Ok(Some((end, String::new())));
     };
-    let mut found = Vec::new();
-    let wanted = usize::try_from(page.one_more()).unwrap_or(usize::MAX);
-    let mut searched = 0_usize;
-    loop {
-        let rows = some_behind(transaction, owner, filter, page.order, &place).await?;
-        let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < AT_ONCE);
-        searched = searched.saturating_add(rows.len());
-        for mut row in rows {
-            let id = row.text(0)?;
-            place = (row.integer(1)?, id.clone());
-            if found.len() < wanted && filter.lets_through(&row.text(2)?) {
-                found.push(id);
-            }
-        }
-        if found.len() >= wanted || is_last {
-            break;
-        }
-        if searched >= MOST_SEARCHED {
-            return Ok(Search::TooMany);
-        }
-    }
-    let has_more = found.len() >= wanted;
-    found.truncate(wanted.saturating_sub(1));
-    let mut listing = Listing {
-        items: Vec::new(),
-        has_more,
-    };
-    for id in found {
-        if let Some(json) = json(transaction, owner, &id).await? {
-            listing.items.push((id, json));
-        }
-    }
-    Ok(Search::Found(listing))
+    let place = "select created_at from chat_completion where id = $1 and owner = $2";
+    let row = transaction
+        .first(place, &[after.into(), owner.into()])
+        .await?;
+    row.map(|row| Ok((row.integer(0)?, after.clone())))
+        .transpose()
 }
 
-/// The id, time and metadata of the next completions behind a place.
+/// The next completions behind a place, whether they match or not: the id, time, length, model,
+/// metadata and end of each.
 async fn some_behind(
     transaction: &Transaction<'_>,
     owner: &Owner,
-    filter: &Filter,
     order: Order,
-    (created_at, id): &(i64, String),
+    (created_at, id): &Place,
+    limit: i64,
 ) -> Result<Vec<Row>, StoreError> {
     let rows = match order {
         Order::OldestFirst => {
-            "select chat_completion.id, chat_completion.created_at, chat_completion.metadata \
+            "select chat_completion.id, chat_completion.created_at, \
+             cast(octet_length(chat_completion.body) as bigint), chat_completion.model, \
+             chat_completion.metadata, thread.expires_at \
              from chat_completion join thread on thread.id = chat_completion.id \
-             where chat_completion.owner = $1 and thread.expires_at > $2 \
-             and ($3 = '' or chat_completion.model = $3) \
-             and (chat_completion.created_at, chat_completion.id) > ($4, $5) \
-             order by chat_completion.created_at, chat_completion.id limit $6"
+             where chat_completion.owner = $1 \
+             and (chat_completion.created_at, chat_completion.id) > ($2, $3) \
+             order by chat_completion.created_at, chat_completion.id limit $4"
         }
         Order::NewestFirst => {
-            "select chat_completion.id, chat_completion.created_at, chat_completion.metadata \
+            "select chat_completion.id, chat_completion.created_at, \
+             cast(octet_length(chat_completion.body) as bigint), chat_completion.model, \
+             chat_completion.metadata, thread.expires_at \
              from chat_completion join thread on thread.id = chat_completion.id \
-             where chat_completion.owner = $1 and thread.expires_at > $2 \
-             and ($3 = '' or chat_completion.model = $3) \
-             and (chat_completion.created_at, chat_completion.id) < ($4, $5) \
-             order by chat_completion.created_at desc, chat_completion.id desc limit $6"
+             where chat_completion.owner = $1 \
+             and (chat_completion.created_at, chat_completion.id) < ($2, $3) \
+             order by chat_completion.created_at desc, chat_completion.id desc limit $4"
         }
     };
-    let model = filter.model.as_deref().unwrap_or_default();
-    let values: [Value<'_>; 6] = [
-        owner.into(),
-        now().into(),
-        model.into(),
-        (*created_at).into(),
-        id.into(),
-        AT_ONCE.into(),
-    ];
+    let values: [Value<'_>; 4] = [owner.into(), (*created_at).into(), id.into(), limit.into()];
     transaction.query(rows, &values).await
 }
 

@@ -4,10 +4,13 @@ use super::{INPUT, Owner, Responses, now, texts};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, Transaction, Value};
 
+/// How many bytes a page has at most, unless its first item alone has more.
+const MOST_BYTES: i64 = 8 << 20;
+
 /// Which part of a list is wanted.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// How many at most.
+    /// How many at most; fewer where they are long, so that a page is never much larger than one item.
     pub limit: i64,
     pub order: Order,
     /// The id behind which the page begins.
@@ -74,14 +77,14 @@ pub(super) async fn list(
             }
         }
     };
-    let rows = match page.order {
+    let sizes = match page.order {
         Order::OldestFirst => {
-            "select id, body from item where response = $1 and direction = $2 and position > $3 \
-             order by position limit $4"
+            "select position, cast(octet_length(body) as bigint) from item \
+             where response = $1 and direction = $2 and position > $3 order by position limit $4"
         }
         Order::NewestFirst => {
-            "select id, body from item where response = $1 and direction = $2 and position < $3 \
-             order by position desc limit $4"
+            "select position, cast(octet_length(body) as bigint) from item \
+             where response = $1 and direction = $2 and position < $3 order by position desc limit $4"
         }
     };
     let values = [
@@ -90,8 +93,22 @@ pub(super) async fn list(
         begin.into(),
         page.one_more().into(),
     ];
+    let Some((last, has_more)) = page.cut(&transaction.query(sizes, &values).await?)? else {
+        return Ok(Some(Listing::default()));
+    };
+    let rows = match page.order {
+        Order::OldestFirst => {
+            "select id, body from item where response = $1 and direction = $2 \
+             and position > $3 and position <= $4 order by position"
+        }
+        Order::NewestFirst => {
+            "select id, body from item where response = $1 and direction = $2 \
+             and position < $3 and position >= $4 order by position desc"
+        }
+    };
+    let values = [response.into(), INPUT.into(), begin.into(), last.into()];
     let rows = transaction.query(rows, &values).await?;
-    Listing::of(rows, page).map(Some)
+    Listing::of(rows, has_more).map(Some)
 }
 
 impl Page {
@@ -99,19 +116,41 @@ impl Page {
     pub(super) fn one_more(&self) -> i64 {
         self.limit.saturating_add(1)
     }
+
+    /// Where the page ends, and whether there are more, by the place and the length of each row and
+    /// of [one more](Self::one_more). None where there are no rows.
+    pub(super) fn cut(&self, rows: &[Row]) -> Result<Option<(i64, bool)>, StoreError> {
+        let sizes = rows.iter().map(|row| row.integer(1));
+        let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
+        let count = self.fitting(&sizes);
+        let last = count.checked_sub(1).and_then(|last| rows.get(last));
+        last.map(|row| Ok((row.integer(0)?, count < rows.len())))
+            .transpose()
+    }
+
+    /// How many rows of these lengths the page has: one at least, if there is one.
+    pub(super) fn fitting(&self, sizes: &[i64]) -> usize {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let mut bytes = 0_i64;
+        let fitting = sizes
+            .iter()
+            .take(limit)
+            .enumerate()
+            .take_while(|(at, size)| {
+                bytes = bytes.saturating_add(**size);
+                *at == 0 || bytes <= MOST_BYTES
+            });
+        fitting.count()
+    }
 }
 
 impl Listing {
-    /// A page of rows with an id and a JSON each, of which there is [one more](Page::one_more) if
-    /// there are more.
-    pub(super) fn of(rows: Vec<Row>, page: &Page) -> Result<Self, StoreError> {
+    /// A page of rows with an id and a JSON each.
+    pub(super) fn of(rows: Vec<Row>, has_more: bool) -> Result<Self, StoreError> {
         let items = rows
             .into_iter()
             .map(|mut row| Ok((row.text(0)?, row.text(1)?)));
-        let mut items = items.collect::<Result<Vec<_>, StoreError>>()?;
-        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        let has_more = items.len() > limit;
-        items.truncate(limit);
+        let items = items.collect::<Result<Vec<_>, StoreError>>()?;
         Ok(Self { items, has_more })
     }
 }

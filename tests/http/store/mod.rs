@@ -16,6 +16,7 @@ mod kills;
 mod ledger;
 #[cfg(feature = "postgres")]
 mod lines;
+mod lists;
 mod outages;
 mod queue;
 mod reports;

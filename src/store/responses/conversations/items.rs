@@ -241,19 +241,33 @@ async fn list(
             }
         }
     };
-    let rows = match page.order {
+    let sizes = match page.order {
         Order::OldestFirst => {
-            "select id, body from conversation_item where conversation = $1 and position > $2 \
-             order by position limit $3"
+            "select position, cast(octet_length(body) as bigint) from conversation_item \
+             where conversation = $1 and position > $2 order by position limit $3"
         }
         Order::NewestFirst => {
-            "select id, body from conversation_item where conversation = $1 and position < $2 \
-             order by position desc limit $3"
+            "select position, cast(octet_length(body) as bigint) from conversation_item \
+             where conversation = $1 and position < $2 order by position desc limit $3"
         }
     };
     let values = [id.into(), begin.into(), page.one_more().into()];
+    let Some((last, has_more)) = page.cut(&transaction.query(sizes, &values).await?)? else {
+        return Ok(Some(Listing::default()));
+    };
+    let rows = match page.order {
+        Order::OldestFirst => {
+            "select id, body from conversation_item where conversation = $1 \
+             and position > $2 and position <= $3 order by position"
+        }
+        Order::NewestFirst => {
+            "select id, body from conversation_item where conversation = $1 \
+             and position < $2 and position >= $3 order by position desc"
+        }
+    };
+    let values = [id.into(), begin.into(), last.into()];
     let rows = transaction.query(rows, &values).await?;
-    Listing::of(rows, page).map(Some)
+    Listing::of(rows, has_more).map(Some)
 }
 
 /// The JSON of all items, the oldest first, and which state of the conversation that is; or why

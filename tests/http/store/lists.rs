@@ -1,0 +1,249 @@
+//! Lists of what is kept: how long a page may be, and what looking through many takes, on every engine.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use fal_gateway::store::responses::{
+    Filter, Listing, NewCompletion, NewItem, NewResponse, Order, Owner, Page, Responses, Search,
+};
+use fal_gateway::store::{Database, StoreError, Transaction};
+use futures::future::{Either, select};
+use serde_json::{Value, json};
+
+use super::ledger::soon;
+use super::responses::on_each_with;
+use super::{places, run};
+use crate::support::{Call, TestGateway};
+
+const MIB: usize = 1 << 20;
+const KEPT: Duration = Duration::from_secs(600);
+
+fn owner() -> Owner {
+    Owner::new("local")
+}
+
+/// Items of so many MiB each.
+fn items(sizes: &[usize]) -> Vec<NewItem> {
+    let items = sizes.iter().enumerate().map(|(at, size)| NewItem {
+        id: format!("item_{at}"),
+        body: format!("\"{}\"", "x".repeat(size * MIB)),
+    });
+    items.collect()
+}
+
+fn completion(id: &str, body: String, messages: Vec<NewItem>) -> NewCompletion {
+    NewCompletion {
+        id: id.to_owned(),
+        model: "m".to_owned(),
+        metadata: "{}".to_owned(),
+        body,
+        messages,
+        retention: KEPT,
+    }
+}
+
+/// The ids of each page of a list.
+fn pages(order: Order, list: impl Fn(Page) -> Result<Listing, StoreError>) -> Vec<Vec<String>> {
+    let mut pages: Vec<Vec<String>> = Vec::new();
+    loop {
+        let last = pages.last().and_then(|ids| ids.last()).cloned();
+        let page = list(Page {
+            limit: 100,
+            order,
+            after: last,
+        })
+        .unwrap();
+        pages.push(page.items.into_iter().map(|(id, _)| id).collect());
+        if !page.has_more {
+            return pages;
+        }
+    }
+}
+
+#[test]
+fn a_page_has_eight_mebibytes_at_most_and_one_item_at_least() {
+    const SIZES: [usize; 6] = [3, 3, 3, 9, 1, 1];
+    let forward: [&[usize]; 4] = [&[0, 1], &[2], &[3], &[4, 5]];
+    let backward: [&[usize]; 4] = [&[5, 4], &[3], &[2, 1], &[0]];
+    let (_folder, places) = places();
+    for place in places {
+        let kept = Responses::new(place.open(), 1 << 30);
+        let items = || items(&SIZES);
+        let response = NewResponse {
+            id: "resp_1".to_owned(),
+            parent: None,
+            conversation: None,
+            status: "completed",
+            head: String::new(),
+            tail: String::new(),
+            input: items(),
+            output: Vec::new(),
+            retention: KEPT,
+        };
+        run(kept.put(&owner(), response)).unwrap();
+        let conversation = "conv_1".to_owned();
+        run(kept.create_conversation(&owner(), conversation, "{}".to_owned(), items(), KEPT))
+            .unwrap();
+        let messages = completion("chatcmpl-0", "{".to_owned(), items());
+        run(kept.put_completion(&owner(), messages)).unwrap();
+        for (order, ids) in [
+            (Order::OldestFirst, forward),
+            (Order::NewestFirst, backward),
+        ] {
+            let ids = ids.map(|page| {
+                page.iter()
+                    .map(|at| format!("item_{at}"))
+                    .collect::<Vec<_>>()
+            });
+            let input = pages(order, |page| {
+                run(kept.input_items(&owner(), "resp_1", page)).map(Option::unwrap)
+            });
+            let said = pages(order, |page| {
+                run(kept.conversation_items(&owner(), "conv_1", page)).map(Option::unwrap)
+            });
+            let asked = pages(order, |page| {
+                run(kept.completion_messages(&owner(), "chatcmpl-0", page)).map(Option::unwrap)
+            });
+            for pages in [input, said, asked] {
+                assert_eq!(pages, ids, "{place:?} {order:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_page_of_completions_has_an_end_too() {
+    let (_folder, places) = places();
+    for place in places {
+        let kept = Responses::new(place.open(), 1 << 30);
+        for (at, size) in [3, 3, 3, 9, 1].into_iter().enumerate() {
+            let body = format!("{{\"text\":\"{}\"", "x".repeat(size * MIB));
+            run(kept.put_completion(
+                &owner(),
+                completion(&format!("chatcmpl-{at}"), body, Vec::new()),
+            ))
+            .unwrap();
+        }
+        for order in [Order::OldestFirst, Order::NewestFirst] {
+            let listed = pages(order, |page| {
+                run(kept.completions(&owner(), Filter::default(), page)).map(|found| match found {
+                    Search::Found(listing) => listing,
+                    Search::NotThere | Search::TooMany { .. } => panic!("there are few"),
+                })
+            });
+            let mut all: Vec<_> = listed.iter().flatten().collect();
+            all.sort();
+            all.dedup();
+            assert_eq!(all.len(), 5, "{listed:?}");
+            assert!((3..=5).contains(&listed.len()), "{listed:?}");
+        }
+    }
+}
+
+/// Puts many completions into the tables at once.
+fn put_many(database: &Database, count: i64) {
+    let put = async move |transaction: &Transaction<'_>| {
+        let names: Vec<String> = (0..count).map(|at| format!("chatcmpl-{at:06}")).collect();
+        let thread =
+            "insert into thread (id, owner, expires_at, bytes) values ($1, 'local', $2, 100)";
+        let kept = "insert into chat_completion (id, owner, created_at, model, metadata, body) \
+                    values ($1, 'local', $2, 'm', '{\"topic\":\"tea\"}', '{\"id\":1')";
+        let threads: Vec<_> = names
+            .iter()
+            .map(|name| [name.into(), i64::MAX.into()])
+            .collect();
+        let completions: Vec<_> = names
+            .iter()
+            .zip(0_i64..)
+            .map(|(name, at)| [name.into(), at.into()])
+            .collect();
+        transaction.execute_each(thread, &threads).await?;
+        transaction.execute_each(kept, &completions).await
+    };
+    run(database.write(soon(), put)).unwrap();
+}
+
+#[test]
+fn a_search_through_many_completions_has_an_end_and_lets_others_read_meanwhile() {
+    let (_folder, places) = places();
+    for place in places {
+        let database = place.open();
+        let kept = Responses::new(database.clone(), 1 << 30);
+        // Makes the tables of a server.
+        assert_eq!(run(kept.completion(&owner(), "none")).unwrap(), None);
+        put_many(&database, 5_300);
+        let filter = || Filter {
+            model: None,
+            metadata: [("topic".to_owned(), "rum".to_owned())].into(),
+        };
+        let page = |after: Option<String>| Page {
+            limit: 20,
+            order: Order::OldestFirst,
+            after,
+        };
+        let (found, owner) = (owner(), owner());
+        let first = run(async {
+            let search = pin!(kept.completions(&found, filter(), page(None)));
+            let other = pin!(kept.completion(&owner, "chatcmpl-000001"));
+            match select(search, other).await {
+                Either::Left(_) => panic!("the other reader has waited for all of the search"),
+                Either::Right((read, search)) => {
+                    assert!(read.unwrap().is_some());
+                    search.await.unwrap()
+                }
+            }
+        });
+        let Search::TooMany { searched, last } = first else {
+            panic!("{first:?}");
+        };
+        assert_eq!(
+            (searched, last.as_str()),
+            (5_000, "chatcmpl-004999"),
+            "{place:?}"
+        );
+        let rest = run(kept.completions(&owner, filter(), page(Some(last)))).unwrap();
+        let Search::Found(rest) = rest else {
+            panic!("{rest:?}");
+        };
+        assert_eq!((rest.items.len(), rest.has_more), (0, false));
+    }
+}
+
+fn list(gateway: &TestGateway, path: &str, limit: usize) -> (u16, Value) {
+    let answer = gateway.call(&Call::get(&format!("{path}/items?limit={limit}")));
+    (answer.status, answer.json())
+}
+
+#[test]
+fn what_lists_take_up_counts_as_memory_and_is_given_back() {
+    on_each_with(
+        |setup| {
+            setup
+                .set("limits.max_body_memory", "2MiB")
+                .set("server.max_body", "1MiB")
+        },
+        |_, gateway| {
+            let post = |path: &str, body: &Value| {
+                let call = Call::new("POST", path).header("content-type", "application/json");
+                let answer = gateway.call(&call.body(body.to_string()));
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                answer.json()
+            };
+            let made = post("/v1/conversations", &json!({}));
+            let path = format!("/v1/conversations/{}", made["id"].as_str().unwrap());
+            for _ in 0..2 {
+                let item = json!({"role": "user", "content": "x".repeat(600 * 1024)});
+                post(&format!("{path}/items"), &json!({"items": [item]}));
+            }
+            for _ in 0..5 {
+                let (status, one) = list(gateway, &path, 1);
+                assert_eq!((status, &one["has_more"]), (200, &json!(true)));
+            }
+            let (status, both) = list(gateway, &path, 2);
+            assert_eq!(
+                (status, &both["error"]["code"]),
+                (503, &json!("overloaded"))
+            );
+        },
+    );
+}
