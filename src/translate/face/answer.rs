@@ -263,10 +263,11 @@ impl<W: FrameWriter> StreamedAnswer<W> {
     }
 
     /// The answer as it is kept, where it is to be.
-    pub fn record(&self) -> Option<Record> {
-        let none = WholeAnswer::new(0);
-        let whole = self.whole.as_ref().unwrap_or(&none);
-        self.writer.record(self.usage(), whole)
+    pub fn record(&mut self) -> Option<Record> {
+        let (usage, mut none) = (self.usage(), WholeAnswer::new(0));
+        let whole = self.whole.as_mut().unwrap_or(&mut none);
+        whole.cost = usage.cost;
+        self.writer.record(usage, whole)
     }
 
     /// The answer is not kept after all.
