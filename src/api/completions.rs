@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::pages::{PageQuery, deleted_answer, json_answer, list_answer};
 use super::responses::enter;
 use crate::store::responses::{Filter, Order, Search};
-use crate::translate::face::responses::conversations::Change;
+use crate::translate::face::responses::conversations::read_metadata;
 use crate::translate::notes::shortened;
 use crate::translate::problem::{Problem, ProblemKind};
 
@@ -68,8 +68,7 @@ pub async fn update(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     let heard = hear(&request, payload, &context).await?;
-    let change = Change::read(&heard.body, &context.snapshot.face.messages)?;
-    let metadata = change.metadata.unwrap_or("{}").to_owned();
+    let metadata = read_metadata(&heard.body)?;
     let owner = context.owner(&heard.caller).await?;
     let responses = context.gateway.responses();
     let changed = responses.update_completion(&owner, &id, metadata).await;

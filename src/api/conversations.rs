@@ -14,7 +14,7 @@ use super::pages::{PageQuery, deleted_answer, json_answer, list_answer};
 use super::responses::enter;
 use super::state::{self, new_items};
 use crate::store::responses::{Added, Conversation, Listing, MAX_ITEMS, NewItem, Order};
-use crate::translate::face::responses::conversations::{Change, conversation_json};
+use crate::translate::face::responses::conversations::{Change, conversation_json, read_metadata};
 use crate::translate::face::responses::parse::{duplicate, no_conversation};
 use crate::translate::notes::shortened;
 use crate::translate::problem::{Problem, ProblemKind, Source};
@@ -39,7 +39,7 @@ pub async fn create(
     let id = state::secret_id("conv_");
     let items = items_of(&change, &heard, &context, &id).await?;
     let owner = context.owner(&heard.caller).await?;
-    let metadata = change.metadata.unwrap_or("{}").to_owned();
+    let metadata = change.metadata();
     let kept = retention(&context, &heard.caller);
     let made = context
         .gateway
@@ -78,9 +78,8 @@ pub async fn update(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     let heard = hear(&request, payload, &context).await?;
-    let change = read(&heard.body, &context)?;
+    let metadata = read_metadata(&heard.body)?;
     let owner = context.owner(&heard.caller).await?;
-    let metadata = change.metadata.unwrap_or("{}").to_owned();
     let kept = retention(&context, &heard.caller);
     let responses = context.gateway.responses();
     let changed = responses

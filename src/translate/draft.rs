@@ -299,7 +299,11 @@ pub const MAX_DEPTH: usize = 64;
 /// value can be written in two bytes, and takes a hundred and more once it is read.
 pub const MAX_VALUES: usize = 200_000;
 
-fn parse_object(body: &[u8]) -> Result<Fields<'_>, Rejection> {
+/// The fields of a request body, as they stand there.
+///
+/// # Errors
+/// Anything that is not a JSON object in valid UTF-8, and a field written twice.
+pub fn parse_object(body: &[u8]) -> Result<Fields<'_>, Rejection> {
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(Rejection::json(
             "The request body is not valid UTF-8. Send JSON encoded as UTF-8.",

@@ -28,6 +28,20 @@ fn post(path: &str, body: &Value) -> Call {
     call.body(body.to_string())
 }
 
+/// Nobody means to take all metadata away by saying nothing of them.
+pub(super) fn refuses_no_metadata(gateway: &TestGateway, path: &str) {
+    let before = gateway.get(path).json();
+    for nothing in [json!({}), json!({"name": "x"})] {
+        let refused = gateway.call(&post(path, &nothing));
+        assert_eq!(
+            refused.verdict(),
+            "400 invalid_request_error missing_required_parameter"
+        );
+        assert_eq!(refused.error()["param"], "metadata");
+    }
+    assert_eq!(gateway.get(path).json(), before);
+}
+
 fn ids(list: &Answer) -> Vec<String> {
     assert_eq!(list.status, 200, "{}", list.text());
     let list = list.json();
@@ -56,6 +70,11 @@ fn a_completion_is_kept_read_changed_and_deleted() {
         let changed = gateway.call(&post(&path, &json!({"metadata": {"topic": "rum"}})));
         assert_eq!((changed.status, changed.json()), (200, expected.clone()));
         assert_eq!(gateway.get(&path).json(), expected);
+        refuses_no_metadata(gateway, &path);
+        let cleared = gateway
+            .call(&post(&path, &json!({"metadata": null})))
+            .json();
+        assert_eq!(cleared["metadata"], json!({}));
         let deleted = gateway.call(&Call::new("DELETE", &path)).json();
         let gone =
             json!({"object": "chat.completion.deleted", "id": completion["id"], "deleted": true});
@@ -91,6 +110,8 @@ fn a_stream_is_kept_by_its_end_with_all_its_choices() {
             assert_eq!(message["content"], "hello there");
         }
         assert!(completion["usage"]["total_tokens"].as_u64().unwrap() > 0);
+        let cost = completion["usage"]["cost"].as_f64();
+        assert!(cost.is_some_and(|cost| cost > 0.0), "{completion}");
     });
 }
 

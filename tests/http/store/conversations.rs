@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::completions::refuses_no_metadata;
 use super::places;
 use super::responses::{create, events, id, on_each, on_each_with, post, prompt, request, with};
 use crate::support::{
@@ -63,6 +64,9 @@ fn a_conversation_is_made_read_changed_and_deleted() {
         let changed = gateway.call(&call("POST", &path, &json!({"metadata": {"topic": "rum"}})));
         assert_eq!(changed.json()["metadata"], json!({"topic": "rum"}));
         assert_eq!(gateway.get(&path).json(), changed.json());
+        refuses_no_metadata(gateway, &path);
+        let cleared = gateway.call(&call("POST", &path, &json!({"metadata": null})));
+        assert_eq!(cleared.json()["metadata"], json!({}));
         let deleted = gateway.call(&Call::new("DELETE", &path)).json();
         let expected =
             json!({"id": conversation, "object": "conversation.deleted", "deleted": true});

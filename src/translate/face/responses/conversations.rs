@@ -8,11 +8,12 @@ use super::fields;
 use super::input::record_list;
 use super::items::{Builder, is_reference};
 use crate::translate::draft::Fate::Emulated;
-use crate::translate::draft::{Draft, Field, Parameter, row};
+use crate::translate::draft::{Draft, Field, Parameter, parse_object, row};
 use crate::translate::face::chat::messages::MessageLimits;
 use crate::translate::face::state::{Past, RecordItem, Wanted};
 use crate::translate::notes::{Members, shortened};
 use crate::translate::rejection::{Cause, Rejection};
+use crate::wire::openai::fields::Fields;
 use crate::wire::openai::responses::InputItem;
 use crate::wire::text::Text;
 
@@ -29,7 +30,7 @@ const FIELDS: &[Parameter] = &[
 #[derive(Debug, Default)]
 pub struct Change<'a> {
     /// A JSON object, if the request has one.
-    pub metadata: Option<&'a str>,
+    metadata: Option<&'a str>,
     /// A JSON list, if the request has one.
     items: Option<&'a str>,
     /// Items that are only named.
@@ -51,6 +52,11 @@ impl<'a> Change<'a> {
             items: items.map(|field| field.value.get()),
             named: named.transpose()?.unwrap_or_default(),
         })
+    }
+
+    /// The metadata, as a JSON object; an empty one where the request has none.
+    pub fn metadata(&self) -> String {
+        self.metadata.unwrap_or("{}").to_owned()
     }
 
     /// Whether it brings items, or an empty list of them.
@@ -80,6 +86,23 @@ impl<'a> Change<'a> {
             ));
         }
         Ok(record_list(self.items.unwrap_or("[]"), past, seed))
+    }
+}
+
+/// Reads the metadata that takes the place of what there is: a JSON object.
+///
+/// # Errors
+/// A body without it (`null` says that there shall be none), and metadata that OpenAI would refuse
+/// (source: OpenAI's API description 2.3.0, `UpdateConversationBody`, `updateChatCompletion`).
+pub fn read_metadata(body: &[u8]) -> Result<String, Rejection> {
+    let draft = Draft::read(body, FIELDS, &[])?;
+    let Fields(fields) = parse_object(body)?;
+    match fields.iter().any(|(name, _)| name == "metadata") {
+        true => Ok(draft
+            .kept("metadata")
+            .map_or("{}", |field| field.value.get())
+            .to_owned()),
+        false => Err(Rejection::missing("metadata")),
     }
 }
 
