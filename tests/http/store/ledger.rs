@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fal_gateway::accounts::LEDGER_EVERY;
 use fal_gateway::config::KeyHash;
 use fal_gateway::observe::calls::{Call as Ended, CallKind, Payer, Tokens};
 use fal_gateway::store::ledger::{
@@ -474,8 +473,7 @@ fn a_stop_says_what_a_store_that_fails_has_lost() {
     other.busy_timeout(Duration::from_secs(5)).unwrap();
     other.execute_batch("begin exclusive").unwrap();
     assert_eq!(ask(), 200);
-    // So that it is in the midst of writing.
-    std::thread::sleep(LEDGER_EVERY + Duration::from_millis(500));
+    process.until_line("the ledger cannot be written");
     process.signal("TERM");
     process.exit();
     let log = process.log();
