@@ -2,7 +2,6 @@
 //! What sets the APIs apart is their [`Face`].
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,7 +21,7 @@ use super::error::ApiError;
 use super::extract;
 use super::gateway::MemoryPermit;
 use super::held::Hold;
-use super::idempotency::{self, Claim};
+use super::idempotency::{self, Progress};
 use super::outliving::Outliving;
 use super::paths::Deployment;
 use super::quota;
@@ -58,18 +57,20 @@ pub async fn create<F: Face>(
     payload: Payload,
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
-    let claim = OnceCell::new();
+    let progress = Rc::<Progress>::default();
     if !idempotency::is_asked(&request) {
-        return attempt::<F>(&request, payload, &context, &claim).await;
+        return attempt::<F>(&request, payload, &context, &progress).await;
     }
+    let seen = Rc::clone(&progress);
     let once = async move {
-        let outcome = attempt::<F>(&request, payload, &context, &claim).await;
-        match claim.into_inner() {
-            Some(claim) => claim.settle::<F>(outcome).await,
+        let outcome = attempt::<F>(&request, payload, &context, &progress).await;
+        match progress.take_claim() {
+            Some(claim) => claim.settle::<F>(outcome, progress).await,
             None => outcome,
         }
     };
-    let mut outcome = Outliving::new(stream::once(once));
+    // Whoever only waits for what somebody else works on leaves for good.
+    let mut outcome = Outliving::once(stream::once(once), move || seen.is_claimed());
     let outcome = outcome.next().await;
     outcome.unwrap_or_else(|| Err(Problem::bug(true).into()))
 }
@@ -78,12 +79,12 @@ async fn attempt<F: Face>(
     request: &HttpRequest,
     payload: Payload,
     context: &Context,
-    claim: &OnceCell<Claim>,
+    progress: &Rc<Progress>,
 ) -> Result<HttpResponse, ApiError> {
     let scope = scope::scope(request);
     let record = scope.as_ref().map(|scope| &scope.record);
     // It is large: in a box it is not moved with everything that is wrapped around it.
-    let answer = Box::pin(answer::<F>(request, payload, context, claim));
+    let answer = Box::pin(answer::<F>(request, payload, context, progress));
     scope::catch_panic(&context.gateway, record, answer).await
 }
 
@@ -91,7 +92,7 @@ async fn answer<F: Face>(
     request: &HttpRequest,
     payload: Payload,
     context: &Context,
-    claim: &OnceCell<Claim>,
+    progress: &Rc<Progress>,
 ) -> Result<HttpResponse, ApiError> {
     let snapshot = &context.snapshot;
     let Heard {
@@ -101,7 +102,7 @@ async fn answer<F: Face>(
         mut held,
     } = hear(request, payload, context).await?;
     take_down(request, &body, snapshot, &scope.record);
-    if let Some(answer) = idempotency::begin(request, context, &caller, &body, claim).await? {
+    if let Some(answer) = idempotency::begin(request, context, &caller, &body, progress).await? {
         return Ok(answer);
     }
     let reading = F::read(&body, &snapshot.face)?;
@@ -127,10 +128,12 @@ async fn answer<F: Face>(
     let grant = grant(request, context, &caller, &order, &plan).await?;
     if face.is_background() {
         let price = (dearest_call(&order, &plan), plan.reading.prompt_tokens);
+        let head = head::<F>(&plan, record);
+        progress.keep_as(&head.id);
         let beginning = Beginning {
             context: context.clone(),
             headers: request.headers().clone(),
-            head: head::<F>(&plan, record),
+            head,
             notes: plan.notes,
             grant,
             repeat,
@@ -141,15 +144,13 @@ async fn answer<F: Face>(
         return background::create(&face, caller, body.clone(), beginning).await;
     }
     order.grant = Some(grant);
-    let reporter = reporter::<F>(context, &caller, &scope.record, repeat);
+    let reporter = reporter::<F>(context, &caller, &scope.record, repeat, progress);
     let opened = engine::open(order, plan).await;
     let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
     context.learn_of_key(&caller, opened.as_ref().err());
     let (run, plan) = opened.map_err(ApiError::from)?;
     record_model(&plan, snapshot, &scope.record);
-    let shows_notes =
-        snapshot.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body");
-    let promised = Promised::by::<F>(plan, &scope.record, shows_notes);
+    let promised = Promised::by::<F>(plan, &scope.record, shows_notes(request, snapshot));
     drop(ask);
     let keeper = keeper(&face, context, caller, body, (past, hold, memory));
     match promised.delivery {
@@ -163,6 +164,11 @@ fn read_path(ask: &mut Ask<'_>, request: &HttpRequest) {
     if let Some(Deployment(model)) = request.extensions().get::<Deployment>() {
         ask.model = Some(Cow::Owned(model.clone()));
     }
+}
+
+/// Whether the caller wants the notes in the body.
+fn shows_notes(request: &HttpRequest, snapshot: &Snapshot) -> bool {
+    snapshot.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body")
 }
 
 /// Takes a request's share of what its caller may ask for and spend.
@@ -225,6 +231,7 @@ pub(super) fn reporter<F: Face>(
     caller: &Caller,
     record: &Record,
     repeat: Option<RepeatKey>,
+    progress: &Rc<Progress>,
 ) -> Reporter {
     Reporter {
         snapshot: Arc::clone(&context.snapshot),
@@ -236,6 +243,7 @@ pub(super) fn reporter<F: Face>(
         record: record.clone(),
         gateway: Arc::clone(&context.gateway),
         repeat,
+        progress: Rc::clone(progress),
     }
 }
 
@@ -364,7 +372,7 @@ async fn whole<F: Face>(
     let head = &promised.head;
     if let Some(keeper) = keeper
         && let Some(record) = face.record(head, &answer)
-        && !keeper.keep(&head.id, record).await
+        && !keeper.keep(&head.id, record, &reporter.progress).await
     {
         face.forget();
         notes.emulated.retain(|name| *name != "store");

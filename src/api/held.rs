@@ -3,19 +3,15 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio::time::{interval, sleep};
+use tokio::time::sleep;
 
 use super::context::Context;
 use super::error::ApiError;
+use super::lease::{LEASE, Renewal};
 use crate::store::responses::{Joined, Locked, Owner, Responses};
 use crate::translate::face::responses::parse::no_conversation;
 use crate::translate::notes::shortened;
 use crate::translate::rejection::{Cause, Rejection};
-
-/// How long a conversation stays held by a gateway that is gone.
-const LEASE: Duration = Duration::from_secs(12);
-const RENEWED_EVERY: Duration = Duration::from_secs(4);
 
 /// Who gives a conversation up needs a moment for it, and the next request may come at once.
 const PATIENCE: [Duration; 3] = [
@@ -27,7 +23,7 @@ const PATIENCE: [Duration; 3] = [
 /// A conversation that is held; given up when it is dropped.
 pub struct Hold {
     claim: Claim,
-    renewal: JoinHandle<()>,
+    _renewal: Renewal,
 }
 
 #[derive(Clone)]
@@ -71,8 +67,15 @@ impl Hold {
                 },
             }
         }
-        let renewal = tokio::spawn(claim.clone().renew());
-        Ok(Self { claim, renewal })
+        let renewed = claim.clone();
+        let renewal = Renewal::begin(move || {
+            let claim = renewed.clone();
+            async move { claim.hold(Some(LEASE)).await }
+        });
+        Ok(Self {
+            claim,
+            _renewal: renewal,
+        })
     }
 
     /// What is to be added to the conversation is added under this name.
@@ -85,18 +88,6 @@ impl Hold {
 }
 
 impl Claim {
-    async fn renew(self) {
-        let mut ticks = interval(RENEWED_EVERY);
-        ticks.tick().await;
-        loop {
-            ticks.tick().await;
-            // While the store is away the lease may end; the answer is not added then.
-            if let Ok(false) = self.hold(Some(LEASE)).await {
-                return;
-            }
-        }
-    }
-
     async fn hold(&self, lease: Option<Duration>) -> Result<bool, crate::store::StoreError> {
         let Self {
             responses,
@@ -112,7 +103,6 @@ impl Claim {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.renewal.abort();
         let claim = self.claim.clone();
         // Without a runtime the process ends, and the lease with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -25,6 +25,7 @@ pub mod gateway;
 pub mod health;
 pub mod held;
 pub mod idempotency;
+pub mod lease;
 pub mod lists;
 pub mod models;
 pub mod outliving;

@@ -8,12 +8,19 @@ use futures::{Stream, StreamExt};
 /// A stream that is read to its end, by a task of its own where its reader has left.
 pub struct Outliving<S: Stream + 'static> {
     rest: Option<Pin<Box<S>>>,
+    is_work: Box<dyn Fn() -> bool>,
 }
 
 impl<S: Stream + 'static> Outliving<S> {
     pub fn new(stream: S) -> Self {
+        Self::once(stream, || true)
+    }
+
+    /// One that ends with its reader as long as this is not so.
+    pub fn once(stream: S, is_work: impl Fn() -> bool + 'static) -> Self {
         Self {
             rest: Some(Box::pin(stream)),
+            is_work: Box::new(is_work),
         }
     }
 }
@@ -35,7 +42,7 @@ impl<S: Stream + 'static> Stream for Outliving<S> {
 
 impl<S: Stream + 'static> Drop for Outliving<S> {
     fn drop(&mut self) {
-        if let Some(rest) = self.rest.take() {
+        if let Some(rest) = self.rest.take().filter(|_| (self.is_work)()) {
             actix_web::rt::spawn(rest.for_each(async |_| {}));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use super::error::{self, ApiError};
 use super::gateway::Gateway;
+use super::idempotency::Progress;
 use super::repeated::RepeatKey;
 use super::scope::Scope;
 use super::snapshot::Snapshot;
@@ -40,6 +42,7 @@ pub struct Reporter {
     pub gateway: Arc<Gateway>,
     /// What the request is recognized by should it be repeated.
     pub repeat: Option<RepeatKey>,
+    pub progress: Rc<Progress>,
 }
 
 impl Reporter {
@@ -150,10 +153,10 @@ pub struct Answering<W> {
 impl<W: FrameWriter> Answering<W> {
     /// Ends a stream that waits for it; what is to be kept is kept by then, so that whoever reads the
     /// end may ask for it.
-    async fn end(&mut self) {
+    async fn end(&mut self, progress: &Progress) {
         if let Some((keeper, id)) = self.keeper.take()
             && let Some(record) = self.answer.record()
-            && !keeper.keep(&id, record).await
+            && !keeper.keep(&id, record, progress).await
         {
             self.answer.forget();
         }
@@ -229,7 +232,9 @@ fn frames<W: FrameWriter>(
         let mut is_late = !answering.answer.has_begun();
         loop {
             if run.has_ended() && !answering.answer.has_ended() && !answering.answer.waits_for_its_end() {
-                answering.answer.fail(&reporter.report_run(&mut run));
+                let problem = reporter.report_run(&mut run);
+                reporter.progress.fail(&problem);
+                answering.answer.fail(&problem);
             }
             if let Some(frames) = answering.answer.take_frames() {
                 scope.record.sent(frames.len());
@@ -245,7 +250,7 @@ fn frames<W: FrameWriter>(
                 break;
             }
             if answering.answer.waits_for_its_end() {
-                answering.end().await;
+                answering.end(&reporter.progress).await;
                 continue;
             }
             let deadline = run.deadline();

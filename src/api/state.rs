@@ -14,6 +14,7 @@ use super::error::ApiError;
 use super::extract;
 use super::gateway::MemoryPermit;
 use super::held::Hold;
+use super::idempotency::Progress;
 use crate::store::StoreError;
 use crate::store::responses::{Chain, Continued, Kept, NewCompletion, NewItem, NewResponse, Owner};
 use crate::translate::face::responses::parse::{no_answer, no_conversation, no_previous, too_long};
@@ -221,7 +222,15 @@ pub struct Keeper {
 
 impl Keeper {
     /// Keeps the response of this id. Whether it is kept: if so, whoever asks next finds it.
-    pub async fn keep(self, id: &str, record: Record) -> bool {
+    pub async fn keep(self, id: &str, record: Record, progress: &Progress) -> bool {
+        let is_kept = self.put(id, record).await;
+        if is_kept {
+            progress.keep_as(id);
+        }
+        is_kept
+    }
+
+    async fn put(self, id: &str, record: Record) -> bool {
         let context = &self.context;
         let Ok(owner) = context.owner(&self.caller).await else {
             return false;

@@ -59,6 +59,11 @@ pub const MIGRATIONS: &[Migration] = &[
         include_str!("migrations/0010_old_windows.sql"),
     ),
     same(11, "audit", include_str!("migrations/0011_audit.sql")),
+    same(
+        12,
+        "kept answers",
+        include_str!("migrations/0012_kept_answers.sql"),
+    ),
 ];
 
 /// A step that both engines take with the same words.

@@ -20,6 +20,8 @@ pub struct Problem {
     pub message: Box<str>,
     /// Whether a client should send the request again. `Some(false)` where it may have been paid for.
     pub should_retry: Option<bool>,
+    /// Whether any call of the request may have been paid for.
+    pub may_be_paid: bool,
     /// After how many seconds.
     pub retry_after_s: Option<u32>,
     /// fal's id of the call that failed.
@@ -127,6 +129,7 @@ impl Problem {
             param: None,
             message: message.into(),
             should_retry: None,
+            may_be_paid: false,
             retry_after_s: None,
             fal_request_id: None,
             tokens: None,
@@ -160,6 +163,7 @@ impl Problem {
         Self {
             source: Source::Gateway,
             should_retry: Some(false),
+            may_be_paid: has_called_fal,
             ..Self::new(
                 kind,
                 "internal_error",
@@ -181,6 +185,7 @@ impl Problem {
         if !self.kind.is_repeated() {
             return Self {
                 should_retry: Some(false),
+                may_be_paid: true,
                 ..self
             };
         }
@@ -198,6 +203,7 @@ impl Problem {
             source: self.source,
             param: self.param,
             fal_request_id: self.fal_request_id,
+            may_be_paid: true,
             ..Self::not_repeatable(self.code, &message)
         }
     }
@@ -234,7 +240,10 @@ mod tests {
             let problem = Problem::repeatable(kind, "busy", "fal is busy. Try again in a moment.");
             let problem = problem.about("model").after_payment();
             assert_eq!(problem.kind, ProblemKind::Final);
-            assert_eq!(problem.should_retry, Some(false));
+            assert_eq!(
+                (problem.should_retry, problem.may_be_paid),
+                (Some(false), true)
+            );
             assert_eq!(problem.param.as_deref(), Some("model"));
             assert_eq!(
                 &*problem.message,

@@ -252,7 +252,7 @@ async fn make<F: Face>(
         Some(grant) => Some(grant),
         None => Some(take_again(job, &order, &plan, carrier).await),
     };
-    let reporter = reporter::<F>(&context, &job.caller, record, repeat);
+    let reporter = reporter::<F>(&context, &job.caller, record, repeat, &Rc::default());
     let opened = engine::open(order, plan).await;
     let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
     context.learn_of_key(&job.caller, opened.as_ref().err());

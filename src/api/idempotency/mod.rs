@@ -4,44 +4,35 @@
 //! being made; another request is refused. A failure that cost nothing leaves no trace. What is worked
 //! on goes on to its end when the client leaves, since it may come back for it.
 
-use std::cell::OnceCell;
+mod claim;
+mod progress;
+
+pub use progress::Progress;
+
 use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
-use actix_web::body::{BodyStream, BoxBody, MessageBody};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::HeaderValue;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
-use futures::{StreamExt, stream};
 use ring::digest::{self, SHA256};
-use tokio::task::JoinHandle;
-use tokio::time::{interval, sleep};
+use tokio::time::sleep;
 
 use super::auth::Caller;
 use super::context::Context;
 use super::error::{ApiError, REPLAYED};
-use super::gateway::MemoryPermit;
-use super::outliving::Outliving;
 use super::paths::Deployment;
 use super::repeated::said_by_headers;
 use super::scope;
 use super::state::secret_id;
-use crate::store::responses::{Claimed, KeptAnswer, Keyed, Responses};
-use crate::translate::face::Face;
+use crate::store::responses::{Claimed, KeptAnswer, Keyed};
 use crate::translate::meaning::fingerprint;
 use crate::translate::problem::{Problem, ProblemKind};
 
 const NAME: &str = "idempotency-key";
 const LONGEST: usize = 255;
-/// How long a key is known.
-const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a request counts as being worked on whose gateway is gone.
-const LEASE: Duration = Duration::from_secs(12);
-const RENEWED_EVERY: Duration = Duration::from_secs(4);
-/// The longest answer that is kept, in bytes.
-const LONGEST_ANSWER: usize = 4 << 20;
 /// How often a running request is looked at, at first and later on.
 const FIRST_LOOK: Duration = Duration::from_millis(25);
 const LAST_LOOK: Duration = Duration::from_secs(1);
@@ -52,8 +43,8 @@ pub fn is_asked(request: &HttpRequest) -> bool {
     request.headers().contains_key(NAME) && explains.is_none_or(|value| value != "true")
 }
 
-/// Takes a request up, if it has a key, and lays the claim to it in its place; or gives the answer to it
-/// where it was worked on before, for which it waits.
+/// Takes a request up, if it has a key, so that it is worked on under a claim; or gives the answer to
+/// it where it was worked on before, for which it waits.
 ///
 /// # Errors
 /// 400 for what cannot be a key, 422 for the key of another request, 409 for a request whose answer
@@ -63,7 +54,7 @@ pub async fn begin(
     context: &Context,
     caller: &Caller,
     body: &[u8],
-    place: &OnceCell<Claim>,
+    progress: &Rc<Progress>,
 ) -> Result<Option<HttpResponse>, ApiError> {
     let key = request.headers().get(NAME);
     let Some(key) = key.filter(|_| is_asked(request)) else {
@@ -75,7 +66,7 @@ pub async fn begin(
     let responses = context.gateway.responses();
     let mut pause = FIRST_LOOK;
     loop {
-        let claimed = responses.claim(keyed.clone(), LEASE, RETENTION).await;
+        let claimed = claim::attempt(responses, &keyed).await;
         match claimed.map_err(|error| context.store_failed(&error))? {
             Claimed::Yes => break,
             Claimed::Mismatch => return Err(mismatch()),
@@ -87,7 +78,7 @@ pub async fn begin(
         sleep(pause).await;
         pause = (pause * 2).min(LAST_LOOK);
     }
-    let _ = place.set(Claim::of(context, keyed));
+    progress.begin(context, keyed);
     Ok(None)
 }
 
@@ -168,149 +159,6 @@ impl Hasher for Sha256Hasher {
     }
 }
 
-/// The right to work on a request. It is held until it is settled; dropped before that, it ends with
-/// its lease, and what came of the request is not known.
-pub struct Claim {
-    responses: Responses,
-    keyed: Keyed,
-    renewal: JoinHandle<()>,
-    /// The memory that the answer takes up while it is written.
-    held: MemoryPermit,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.renewal.abort();
-    }
-}
-
-impl Claim {
-    fn of(context: &Context, keyed: Keyed) -> Self {
-        let responses = context.gateway.responses().clone();
-        let (store, held) = (responses.clone(), keyed.clone());
-        let renewal = tokio::spawn(async move {
-            let mut ticks = interval(RENEWED_EVERY);
-            ticks.tick().await;
-            loop {
-                ticks.tick().await;
-                if let Ok(false) = store.hold_claim(&held, LEASE).await {
-                    return;
-                }
-            }
-        });
-        Self {
-            responses,
-            keyed,
-            renewal,
-            held: context
-                .gateway
-                .hold(context.snapshot.config.limits.max_body_memory),
-        }
-    }
-
-    /// Keeps what came of the request, and hands it on.
-    ///
-    /// # Errors
-    /// The failure that came of it.
-    pub async fn settle<F: Face>(
-        self,
-        outcome: Result<HttpResponse, ApiError>,
-    ) -> Result<HttpResponse, ApiError> {
-        match outcome {
-            Ok(response) => Ok(self.keep(response).await),
-            Err(error) => {
-                self.keep_failure::<F>(&error).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// A failure that may have been paid for is the answer. One that was not is forgotten, so that
-    /// the request may be tried again.
-    async fn keep_failure<F: Face>(self, error: &ApiError) {
-        if error.problem.should_retry != Some(false) {
-            self.noted(self.responses.release_claim(&self.keyed).await);
-            return;
-        }
-        // The id of the request that fails is not the one of those who are told of it.
-        let written = F::problem(&error.problem, "");
-        let headers = BTreeMap::from([
-            (CONTENT_TYPE.as_str(), "application/json"),
-            ("x-should-retry", "false"),
-        ]);
-        let answer = KeptAnswer {
-            status: written.status.into(),
-            headers: serde_json::to_string(&headers).unwrap_or_default(),
-            body: written.body,
-        };
-        self.noted(self.responses.settle(&self.keyed, Some(answer)).await);
-    }
-
-    async fn keep(self, response: HttpResponse) -> HttpResponse {
-        let (head, body) = response.into_parts();
-        let status = head.status().as_u16().into();
-        let headers = shown_headers(&head);
-        match body.try_into_bytes() {
-            Ok(body) => {
-                let answer = KeptAnswer {
-                    status,
-                    headers,
-                    body: body.to_vec(),
-                };
-                self.noted(self.responses.settle(&self.keyed, Some(answer)).await);
-                head.set_body(BoxBody::new(body))
-            }
-            Err(body) => head.set_body(BoxBody::new(self.recorded(status, headers, body))),
-        }
-    }
-
-    /// A stream that is kept once it is over. It goes on when its client leaves.
-    fn recorded(mut self, status: i64, headers: String, body: BoxBody) -> impl MessageBody {
-        let frames = async_stream::stream! {
-            let mut body = body;
-            let mut body = stream::poll_fn(move |context| Pin::new(&mut body).poll_next(context));
-            let mut so_far = Some(Vec::new());
-            while let Some(frames) = body.next().await {
-                if let (Some(all), Ok(frames)) = (&mut so_far, &frames) {
-                    all.extend_from_slice(frames);
-                    if all.len() > LONGEST_ANSWER || !self.held.grow_to(all.len()) {
-                        so_far = None;
-                    }
-                }
-                yield frames;
-            }
-            let answer = so_far.map(|body| KeptAnswer { status, headers, body });
-            self.noted(self.responses.settle(&self.keyed, answer).await);
-        };
-        BodyStream::new(Outliving::new(frames))
-    }
-
-    /// An answer that is not kept is delivered all the same; its key is not used again.
-    fn noted<T>(&self, done: Result<T, crate::store::StoreError>) {
-        if let Err(error) = done {
-            tracing::error!(%error, kind = error.label(), "the answer to an Idempotency-Key is not kept");
-        }
-    }
-}
-
-/// The headers that say something of an answer, as JSON.
-fn shown_headers(head: &HttpResponse<()>) -> String {
-    const SHOWN: [&str; 4] = [
-        "content-type",
-        "cache-control",
-        "x-accel-buffering",
-        "x-fal-request-id",
-    ];
-    let headers = head.headers().iter();
-    let shown = headers.filter(|(name, _)| {
-        SHOWN.contains(&name.as_str()) || name.as_str().starts_with("x-gateway-")
-    });
-    let shown: BTreeMap<_, _> = shown
-        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-        .collect();
-    serde_json::to_string(&shown).unwrap_or_default()
-}
-
 /// An answer that was given before.
 fn replay(answer: KeptAnswer) -> HttpResponse {
     let status = u16::try_from(answer.status).ok();
@@ -345,7 +193,7 @@ fn lost() -> ApiError {
         ProblemKind::Conflict,
         "idempotency_answer_lost",
         "The request with this Idempotency-Key was worked on, and may have been paid for, but its answer is not known: \
-         the gateway was interrupted, or the answer was too large to be kept. Use a new key to have it worked on again.",
+         the gateway was interrupted, or the answer was too large to be kept or was deleted. Use a new key to have it worked on again.",
     );
     Problem {
         should_retry: Some(false),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::put::{Kept, NewItem, ROW, insert_input};
-use super::{Listing, Order, Owner, Page, Responses, after, items, now, room};
+use super::put::{Kept, NewItem, ROW, bytes_of, insert_input};
+use super::{Listing, Order, Owner, Page, Responses, items, now, room};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, Transaction, Value};
 
@@ -81,21 +81,12 @@ impl Responses {
         let (owner, max_bytes) = (owner.clone(), self.max_bytes);
         let deadline = self.database.deadline();
         let write = async move |transaction: &Transaction<'_>| {
-            let messages: usize = new.messages.iter().map(|item| item.body.len() + ROW).sum();
-            let bytes = messages + new.body.len() + new.metadata.len() + 2 * ROW;
+            let bytes = bytes_of(&new.messages) + new.body.len() + new.metadata.len() + 2 * ROW;
             let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
             if !room::make(transaction, &owner, bytes, max_bytes, &new.id).await? {
                 return Ok(Kept::NoRoom);
             }
-            let thread =
-                "insert into thread (id, owner, expires_at, bytes) values ($1, $2, $3, $4)";
-            let values: [Value<'_>; 4] = [
-                (&new.id).into(),
-                (&owner).into(),
-                after(new.retention).into(),
-                bytes.into(),
-            ];
-            transaction.execute(thread, &values).await?;
+            room::open(transaction, &owner, &new.id, new.retention, bytes).await?;
             let completion = "insert into chat_completion (id, owner, created_at, model, metadata, body) \
                               values ($1, $2, $3, $4, $5, $6)";
             let values: [Value<'_>; 6] = [

@@ -72,13 +72,7 @@ impl Responses {
                 return found(transaction, &keyed).await;
             }
             // As long as it counts for nothing, it makes no room for others.
-            let thread = "insert into thread (id, owner, expires_at, bytes) values ($1, $2, $3, 0)";
-            let values: [Value<'_>; 3] = [
-                (&keyed.id).into(),
-                (&keyed.owner).into(),
-                after(retention).into(),
-            ];
-            transaction.execute(thread, &values).await?;
+            room::open(transaction, &keyed.owner, &keyed.id, retention, 0).await?;
             Ok(Claimed::Yes)
         };
         self.database.write(deadline, write).await
@@ -105,7 +99,8 @@ impl Responses {
     }
 
     /// Keeps the answer to a request that is held. Whether it is kept: if not, it is known all the
-    /// same that there was one.
+    /// same that there was one. `kept_as` is the id of the response or completion that the answer
+    /// is kept as, too, and goes with; where that has gone already, the answer is not kept.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -113,8 +108,10 @@ impl Responses {
         &self,
         keyed: &Keyed,
         answer: Option<KeptAnswer>,
+        kept_as: Option<&str>,
     ) -> Result<bool, StoreError> {
         let (keyed, max_bytes) = (keyed.clone(), self.max_bytes);
+        let kept_as = kept_as.map(str::to_owned);
         let deadline = self.database.deadline();
         let write = async move |transaction: &Transaction<'_>| {
             let done = "update idempotent_request set is_done = 1, held_until = 0 \
@@ -131,12 +128,18 @@ impl Responses {
             if !room::make(transaction, &keyed.owner, bytes, max_bytes, &keyed.id).await? {
                 return Ok(false);
             }
-            let keep = "update idempotent_request set status = $1, headers = $2, body = $3 \
-                        where id = $4";
-            let values: [Value<'_>; 4] = [
+            if let Some(id) = &kept_as
+                && !is_kept(transaction, &keyed.owner, id).await?
+            {
+                return Ok(false);
+            }
+            let keep = "update idempotent_request set status = $1, headers = $2, body = $3, \
+                        kept_as = $4 where id = $5";
+            let values: [Value<'_>; 5] = [
                 answer.status.into(),
                 (&answer.headers).into(),
                 Value::Bytes(&answer.body),
+                kept_as.as_deref().into(),
                 (&keyed.id).into(),
             ];
             transaction.execute(keep, &values).await?;
@@ -150,24 +153,65 @@ impl Responses {
         self.database.write(deadline, write).await
     }
 
-    /// Forgets a request that is held: it may be tried again.
+    /// Forgets a request that is held: it may be tried again. Whether it was held.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn release_claim(&self, keyed: &Keyed) -> Result<(), StoreError> {
+    pub async fn release_claim(&self, keyed: &Keyed) -> Result<bool, StoreError> {
         let keyed = keyed.clone();
         let deadline = self.database.deadline();
         let write = async move |transaction: &Transaction<'_>| {
             let held = "select 1 from idempotent_request \
                         where id = $1 and holder = $2 and is_done = 0";
             let values = [(&keyed.id).into(), (&keyed.holder).into()];
-            if transaction.first(held, &values).await?.is_some() {
+            let is_held = transaction.first(held, &values).await?.is_some();
+            if is_held {
                 room::delete(transaction, &keyed.id, &keyed.owner).await?;
             }
-            Ok(())
+            Ok(is_held)
         };
         self.database.write(deadline, write).await
     }
+}
+
+/// Whether a response or a completion is there; if so, nobody deletes it before the transaction ends.
+async fn is_kept(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    id: &str,
+) -> Result<bool, StoreError> {
+    let response = "update response set deleted_at = null \
+                    where id = $1 and owner = $2 and deleted_at is null";
+    let completion = "update chat_completion set model = model where id = $1 and owner = $2";
+    let values = [id.into(), owner.into()];
+    Ok(transaction.execute(response, &values).await? > 0
+        || transaction.execute(completion, &values).await? > 0)
+}
+
+/// Deletes the answer to the request that was kept as this response or completion as well. It stays
+/// known that there was one.
+pub(super) async fn forget_answer(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    kept_as: &str,
+) -> Result<(), StoreError> {
+    let forget = "update idempotent_request set status = null, headers = null, body = null \
+                  where kept_as = $1 and owner = $2 and status is not null returning id";
+    let values = [kept_as.into(), owner.into()];
+    for mut row in transaction.query(forget, &values).await? {
+        let request = row.text(0)?;
+        let taken = "select bytes from thread where id = $1";
+        let Some(row) = transaction.first(taken, &[(&request).into()]).await? else {
+            continue;
+        };
+        let bytes = row.integer(0)?;
+        let shrink = "update thread set bytes = 0 where id = $1 and bytes = $2";
+        let values = [(&request).into(), bytes.into()];
+        if transaction.execute(shrink, &values).await? > 0 {
+            room::give_back(transaction, owner, bytes).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes way for a new request where the time of an old one with this key is over.
@@ -205,6 +249,20 @@ async fn found(transaction: &Transaction<'_>, keyed: &Keyed) -> Result<Claimed, 
         true => Ok(Claimed::Running),
         false => Ok(Claimed::Lost),
     }
+}
+
+/// The same for all that a thread holds.
+pub(super) async fn forget_answers(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    thread: &str,
+) -> Result<(), StoreError> {
+    let kept = "select kept_as from idempotent_request where kept_as = $1 \
+                or kept_as in (select id from response where thread = $1)";
+    for mut row in transaction.query(kept, &[thread.into()]).await? {
+        forget_answer(transaction, owner, &row.text(0)?).await?;
+    }
+    Ok(())
 }
 
 /// Deletes what a thread holds of a request.

@@ -138,6 +138,7 @@ impl Responses {
             let (thread, bytes) = (row.text(0)?, row.integer(1)?);
             let items = "delete from item where response = $1";
             transaction.execute(items, &[(&id).into()]).await?;
+            idempotency::forget_answer(transaction, &owner, &id).await?;
             let shrink = "update thread set bytes = bytes - $1 where id = $2";
             transaction
                 .execute(shrink, &[bytes.into(), (&thread).into()])

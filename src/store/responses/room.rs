@@ -1,9 +1,11 @@
 //! How much room responses take up, and what goes when there is no more: whole threads, those first
 //! that would end first. A thread in which something is being made stays.
 
-use super::{Owner, completions, conversations, idempotency, now};
+use std::time::Duration;
+
+use super::{Owner, after, completions, conversations, idempotency, now};
 use crate::store::error::StoreError;
-use crate::store::sql::{Row, Transaction};
+use crate::store::sql::{Row, Transaction, Value};
 
 /// How many threads one transaction deletes at most, so that nobody waits long for it.
 const AT_ONCE: i64 = 200;
@@ -128,6 +130,24 @@ pub(super) async fn sweep(transaction: &Transaction<'_>) -> Result<bool, StoreEr
     Ok(is_full)
 }
 
+/// Begins a thread that is kept for so long and counts for so many bytes.
+pub(super) async fn open(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    id: &str,
+    retention: Duration,
+    bytes: i64,
+) -> Result<(), StoreError> {
+    let thread = "insert into thread (id, owner, expires_at, bytes) values ($1, $2, $3, $4)";
+    let values: [Value<'_>; 4] = [
+        id.into(),
+        owner.into(),
+        after(retention).into(),
+        bytes.into(),
+    ];
+    transaction.execute(thread, &values).await.map(drop)
+}
+
 /// Deletes a thread, unless somebody else does at this moment. Tells how many bytes that frees.
 pub(super) async fn delete(
     transaction: &Transaction<'_>,
@@ -138,6 +158,7 @@ pub(super) async fn delete(
     let Some(row) = transaction.first(gone, &[thread.into()]).await? else {
         return Ok(0);
     };
+    idempotency::forget_answers(transaction, owner, thread).await?;
     let items = "delete from item where response in (select id from response where thread = $1)";
     transaction.execute(items, &[thread.into()]).await?;
     transaction

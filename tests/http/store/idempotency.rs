@@ -4,10 +4,11 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::places;
-use super::responses::{on_each, with};
+use super::responses::{delete, id, on_each, on_each_with, with};
+use super::{Place, places};
 use crate::support::{
-    Answer, Call, Emulated, ScriptedUpstream, one_and_two_later, question, until,
+    Answer, Call, Emulated, Raw, ScriptedUpstream, Step, final_event, one_and_two_later, question,
+    sse, sse_head, until,
 };
 
 /// Every paid route, with a request that says this.
@@ -91,7 +92,7 @@ fn a_request_with_a_key_is_worked_on_once() {
 fn a_key_belongs_to_its_request_and_its_caller() {
     let hash = |key: &str| fal_gateway::config::KeyHash::of(key).to_string();
     let keys = format!("alice:{},bob:{}", hash("sk-alice"), hash("sk-bob"));
-    super::responses::on_each_with(
+    on_each_with(
         |setup| setup.set("auth.keys", &keys),
         |fal, gateway| {
             let by = |key: &str, call: Call| {
@@ -157,6 +158,12 @@ fn what_failed_for_nothing_is_tried_again_and_what_was_paid_for_is_told_again() 
     });
 }
 
+/// Leaves, and waits until the gateway has noticed: it closes the connection then.
+fn leave(client: Raw) {
+    client.finish_sending();
+    client.rest();
+}
+
 /// Whoever repeats a request while it runs gets its answer, and so does who has left and comes back.
 #[test]
 fn a_request_that_runs_is_joined_and_outlives_its_client() {
@@ -174,13 +181,7 @@ fn a_request_that_runs_is_joined_and_outlives_its_client() {
             fal.until_requests(1);
             thread::scope(|scope| {
                 let joined = scope.spawn(|| gateway.call(&call));
-                drop(first);
-                until("the client has left", || {
-                    fal.seen()
-                        .iter()
-                        .all(|seen| seen.closed.is_none())
-                        .then_some(())
-                });
+                leave(first);
                 fal.open_gate();
                 let joined = joined.join().unwrap();
                 assert_eq!((joined.status, replayed(&joined)), (200, Some("answer")));
@@ -275,4 +276,240 @@ fn two_gateways_work_on_a_request_once() {
         assert_eq!(one, other);
     });
     assert_eq!(fal.requests(), 1);
+}
+
+const AT_WORK: &str = "fal_gateway_active_requests{route=\"chat\"}";
+
+#[test]
+fn who_only_waits_and_leaves_holds_no_place() {
+    let (_folder, places) = places();
+    for place in places {
+        for stream in [false, true] {
+            let fal = ScriptedUpstream::start(one_and_two_later());
+            let gateway = with(fal.setup(), &place).start();
+            let body = question("hi", stream);
+            let call = keyed(&format!("k-{stream}"), "/v1/chat/completions", &body);
+            let first = gateway.open(&call);
+            fal.until_requests(1);
+            for _ in 0..3 {
+                let waits = gateway.open(&call);
+                gateway.until_metric(AT_WORK, 2.0);
+                leave(waits);
+                gateway.until_metric(AT_WORK, 1.0);
+            }
+            fal.open_gate();
+            assert!(!first.rest_of_one().is_empty());
+            let again = gateway.call(&call);
+            assert_eq!((again.status, replayed(&again)), (200, Some("answer")));
+            assert_eq!(fal.requests(), 1);
+        }
+    }
+}
+
+/// A file that somebody else keeps from being written to, until the guard is dropped.
+fn locked(path: &std::path::Path) -> rusqlite::Connection {
+    let other = rusqlite::Connection::open(path).unwrap();
+    other
+        .busy_timeout(std::time::Duration::from_secs(20))
+        .unwrap();
+    other.execute_batch("begin immediate").unwrap();
+    other
+}
+
+/// Its claim is there, and nobody works on it: it is given back.
+#[test]
+fn a_client_that_leaves_while_the_store_is_slow_blocks_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let fal = Emulated::start();
+    let gateway = with(fal.setup(), &Place::File(path.clone())).start();
+    assert_eq!(gateway.call(&chat("first", "echo hi")).status, 200);
+    let lock = locked(&path);
+    let client = gateway.open(&chat("k", "echo hi"));
+    gateway.until_metric(AT_WORK, 1.0);
+    leave(client);
+    drop(lock);
+    let again = gateway.call(&chat("k", "echo hi"));
+    assert_eq!(
+        (again.status, replayed(&again)),
+        (200, None),
+        "{}",
+        again.text()
+    );
+    assert_eq!(fal.count(), 2);
+}
+
+/// The store commits what nobody waits for any more.
+#[test]
+fn a_claim_that_came_too_late_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let fal = Emulated::start();
+    let setup = with(fal.setup(), &Place::File(path.clone()));
+    let gateway = setup.set("store.timeout", "200ms").start();
+    let until_served = |key: &str| {
+        until("an answer", || {
+            let answer = gateway.call(&chat(key, "echo hi"));
+            match answer.status {
+                200 => Some(replayed(&answer).map(str::to_owned)),
+                503 => None,
+                _ => panic!("{}", answer.text()),
+            }
+        })
+    };
+    assert_eq!(until_served("first"), None);
+    let calls = fal.count();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other
+        .busy_timeout(std::time::Duration::from_secs(20))
+        .unwrap();
+    // Claiming takes millions of steps, which is a second, and far less than its lease.
+    let slow = "create table many (a integer); \
+                with recursive count(a) as (select 1 union all select a + 1 from count where a < 170) \
+                insert into many select a from count; \
+                create trigger slow after insert on idempotent_request begin \
+                select count(*) from many as a, many as b, many as c where a.a + b.a + c.a = 0; end";
+    other.execute_batch(slow).unwrap();
+    let late = gateway.call(&chat("k", "echo hi"));
+    assert_eq!(late.verdict(), "503 server_error store_unavailable");
+    other.execute_batch("drop trigger slow").unwrap();
+    assert_eq!(until_served("k"), None);
+    assert_eq!(fal.count(), calls + 1);
+}
+
+#[test]
+fn the_answer_to_a_key_is_deleted_with_what_it_is_kept_as() {
+    on_each(|fal, gateway| {
+        let stored = |stream: bool| {
+            let mut body = question("echo hi", stream);
+            body["store"] = true.into();
+            ("/v1/chat/completions", body)
+        };
+        let response = |more: &[(&str, bool)]| {
+            let mut body = json!({"model": "openai/gpt-4o-mini", "input": "echo hi"});
+            for (name, value) in more {
+                body[*name] = (*value).into();
+            }
+            ("/v1/responses", body)
+        };
+        let requests = [
+            response(&[]),
+            response(&[("stream", true)]),
+            response(&[("background", true)]),
+            stored(false),
+            stored(true),
+        ];
+        for (at, (path, body)) in requests.iter().enumerate() {
+            let call = keyed(&format!("k-{at}"), path, body);
+            let text = gateway.call(&call).text();
+            let object: Value = match text.lines().find_map(|line| line.strip_prefix("data: ")) {
+                None => serde_json::from_str(&text).unwrap(),
+                Some(first) => serde_json::from_str(first).unwrap(),
+            };
+            let object = object.get("response").unwrap_or(&object);
+            let calls = fal.requests(at + 1).len();
+            let gone = match *path {
+                "/v1/responses" => delete(gateway, &id(object)),
+                _ => gateway.call(&Call::new("DELETE", &format!("{path}/{}", id(object)))),
+            };
+            assert_eq!(gone.status, 200, "{path} {}", gone.text());
+            let again = gateway.call(&call);
+            assert_eq!(
+                again.verdict(),
+                "409 invalid_request_error idempotency_answer_lost",
+                "{path} {body}"
+            );
+            // fal is also told to leave what is deleted.
+            if body["background"] != true {
+                assert_eq!(fal.count(), calls, "{path}");
+            }
+        }
+    });
+}
+
+/// Nothing is left of it on the books either.
+#[test]
+fn what_is_deleted_frees_the_room_of_its_answer_too() {
+    let (_folder, places) = places();
+    for place in places.into_iter().skip(1) {
+        let fal = Emulated::start();
+        let gateway = with(fal.setup(), &place).start();
+        let body = json!({"model": "openai/gpt-4o-mini", "input": "echo hi"});
+        let answer = gateway.call(&keyed("k", "/v1/responses", &body));
+        let taken = || {
+            let sum = async |transaction: &fal_gateway::store::Transaction<'_>| {
+                let sum = "select cast(coalesce(sum(bytes), 0) as bigint) from space";
+                transaction.first(sum, &[]).await?.unwrap().integer(0)
+            };
+            super::run(place.open().read(super::ledger::soon(), sum)).unwrap()
+        };
+        assert!(taken() > 0);
+        assert_eq!(delete(&gateway, &id(&answer.json())).status, 200);
+        assert_eq!(taken(), 0, "{place:?}");
+    }
+}
+
+#[test]
+fn a_failure_that_cost_nothing_is_no_answer_however_final_it_sounds() {
+    let hash = fal_gateway::config::KeyHash::of("sk-alice");
+    let keys =
+        format!("[[keys]]\nname = \"alice\"\nhash = \"{hash}\"\nbudgets = [\"1 req/total\"]\n");
+    let (_folder, places) = places();
+    // Books are kept in no memory.
+    for place in places.into_iter().skip(1) {
+        let fal = Emulated::start();
+        let gateway = with(fal.setup().file(&keys), &place).start();
+        let ask = |key: &str| {
+            let call = chat(key, "echo hi").header("authorization", "Bearer sk-alice");
+            gateway.call(&call)
+        };
+        until("the budget is there", || {
+            (ask("first").status == 200).then_some(())
+        });
+        for _ in 0..2 {
+            let refused = ask("second");
+            assert_eq!(
+                refused.verdict(),
+                "429 insufficient_quota insufficient_quota"
+            );
+            assert_eq!(refused.header("x-should-retry"), Some("false"));
+            assert_eq!(replayed(&refused), None);
+        }
+        assert_eq!(fal.count(), 1);
+    }
+}
+
+/// The head has left when fal says that it does nothing, and still the request may be tried again.
+#[test]
+fn a_stream_that_failed_for_nothing_is_tried_again() {
+    let (_folder, places) = places();
+    for place in places {
+        let fal = ScriptedUpstream::with(|number| {
+            let said = match number {
+                0 => sse("{\"output\": null, \"error\": \"Error code: 429 - busy\"}"),
+                _ => final_event("hello"),
+            };
+            vec![
+                Step::Read,
+                Step::Write(sse_head()),
+                Step::Gate(1),
+                Step::Write(said),
+                Step::Close,
+            ]
+        });
+        let setup = with(fal.setup(), &place).set("server.heartbeat", "30ms");
+        let gateway = setup.start();
+        let call = keyed("k", "/v1/chat/completions", &question("hi", true));
+        let mut first = gateway.open(&call).stream();
+        first.until("keep-alive");
+        fal.open_gate();
+        let (failed, _) = first.rest();
+        assert!(failed.contains("\"error\""), "{failed}");
+        let again = gateway.call(&call);
+        assert_eq!((again.status, replayed(&again)), (200, None));
+        assert_eq!(again.streamed_text(), "hello");
+        let third = gateway.call(&call);
+        assert_eq!(replayed(&third), Some("answer"));
+        assert_eq!(fal.requests(), 2);
+    }
 }

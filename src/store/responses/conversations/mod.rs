@@ -13,7 +13,7 @@ pub(super) use lock::is_held;
 
 use std::time::Duration;
 
-use super::put::ROW;
+use super::put::{ROW, bytes_of};
 use super::{NewItem, Owner, Responses, after, now, room};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, Transaction, Value};
@@ -40,8 +40,7 @@ impl Conversation {
 
 /// What items take up.
 fn size(items: &[NewItem]) -> i64 {
-    let bytes: usize = items.iter().map(|item| item.body.len() + ROW).sum();
-    i64::try_from(bytes).unwrap_or(i64::MAX)
+    i64::try_from(bytes_of(items)).unwrap_or(i64::MAX)
 }
 
 impl Responses {
@@ -66,15 +65,7 @@ impl Responses {
             if !room::make(transaction, &owner, bytes, max_bytes, &id).await? {
                 return Ok(None);
             }
-            let thread =
-                "insert into thread (id, owner, expires_at, bytes) values ($1, $2, $3, $4)";
-            let values: [Value<'_>; 4] = [
-                (&id).into(),
-                (&owner).into(),
-                after(retention).into(),
-                own.into(),
-            ];
-            transaction.execute(thread, &values).await?;
+            room::open(transaction, &owner, &id, retention, own).await?;
             let conversation = "insert into conversation (id, owner, created_at, metadata, \
                                 next_position, items, item_bytes, version, lock_by, lock_until) \
                                 values ($1, $2, $3, $4, 0, 0, 0, 0, null, 0)";

@@ -1,0 +1,53 @@
+//! What the record of a key has to know of the work on its request.
+
+use std::cell::{Cell, OnceCell};
+
+use super::claim::Claim;
+use crate::api::context::Context;
+use crate::store::responses::Keyed;
+use crate::translate::problem::Problem;
+
+/// How far a request is.
+#[derive(Default)]
+pub struct Progress {
+    claim: Cell<Option<Claim>>,
+    is_claimed: Cell<bool>,
+    kept_as: OnceCell<String>,
+    has_failed_for_nothing: Cell<bool>,
+}
+
+impl Progress {
+    /// It is worked on from now on, under a claim.
+    pub(super) fn begin(&self, context: &Context, keyed: Keyed) {
+        self.claim.set(Some(Claim::of(context, keyed)));
+        self.is_claimed.set(true);
+    }
+
+    /// Whether it is worked on under a claim, or was.
+    pub fn is_claimed(&self) -> bool {
+        self.is_claimed.get()
+    }
+
+    /// The claim, to be settled.
+    pub fn take_claim(&self) -> Option<Claim> {
+        self.claim.take()
+    }
+
+    /// Its answer is kept under this id as well, and is deleted with that.
+    pub fn keep_as(&self, id: &str) {
+        let _ = self.kept_as.set(id.to_owned());
+    }
+
+    pub(super) fn kept_as(&self) -> Option<&str> {
+        self.kept_as.get().map(String::as_str)
+    }
+
+    /// Its answer ends with this.
+    pub fn fail(&self, problem: &Problem) {
+        self.has_failed_for_nothing.set(!problem.may_be_paid);
+    }
+
+    pub(super) fn has_failed_for_nothing(&self) -> bool {
+        self.has_failed_for_nothing.get()
+    }
+}
