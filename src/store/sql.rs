@@ -3,6 +3,7 @@
 //! Statements are in the SQL that SQLite and PostgreSQL have in common, with `$1`, `$2` for the
 //! values and no other dollar sign. Columns hold integers of 64 bits, texts and bytes, or nothing.
 
+use std::cell;
 #[cfg(feature = "postgres")]
 use std::cell::RefCell;
 #[cfg(feature = "postgres")]
@@ -17,6 +18,7 @@ use super::error::StoreError;
 /// if it gives an error.
 pub struct Transaction<'t> {
     open: Open<'t>,
+    deletes: cell::Cell<bool>,
 }
 
 enum Open<'t> {
@@ -54,6 +56,7 @@ impl<'t> Transaction<'t> {
     pub(super) fn sqlite(connection: &'t rusqlite::Connection) -> Self {
         Self {
             open: Open::Sqlite(connection),
+            deletes: cell::Cell::new(false),
         }
     }
 
@@ -64,7 +67,13 @@ impl<'t> Transaction<'t> {
     ) -> Self {
         Self {
             open: Open::Postgres(transaction, statements),
+            deletes: cell::Cell::new(false),
         }
+    }
+
+    /// Whether anything was deleted in it.
+    pub(super) fn has_deleted(&self) -> bool {
+        self.deletes.get()
     }
 
     /// Whether the engine is PostgreSQL, for the few statements that differ.
@@ -108,6 +117,9 @@ impl<'t> Transaction<'t> {
             Open::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(&numbered(sql))?;
                 let changed = statement.execute(rusqlite::params_from_iter(values))?;
+                if changed > 0 && sql.starts_with("delete ") {
+                    self.deletes.set(true);
+                }
                 Ok(changed as u64)
             }
             #[cfg(feature = "postgres")]

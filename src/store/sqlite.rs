@@ -24,6 +24,12 @@ use super::work::{MAX_WAITING, Mode, Work, without_panic};
 /// How long a start waits for another program that holds the file.
 const START: Duration = Duration::from_secs(10);
 
+/// How long a log may hold what was deleted, while others wait.
+const WITHOUT_CLEARING: Duration = Duration::from_secs(1);
+
+/// How long emptying it waits for somebody who reads.
+const CLEARING: Duration = Duration::from_millis(50);
+
 /// How much memory a connection keeps pages in, in KiB; the minus sign is SQLite's for this unit.
 const CACHE: &str = "-8000";
 
@@ -155,8 +161,16 @@ fn serve(
 ) -> Result<(mpsc::Sender<Work>, JoinHandle<()>), StoreError> {
     let (queue, mut waiting) = mpsc::channel::<Work>(MAX_WAITING);
     let serve = move || {
+        let mut deleted = None;
         while let Some(work) = waiting.blocking_recv() {
-            run(&connection, work);
+            if run(&connection, work) {
+                deleted = deleted.or(Some(Instant::now()));
+            }
+            // Whoever waits comes first, but not for ever.
+            let is_due = |since: Instant| waiting.is_empty() || since.elapsed() > WITHOUT_CLEARING;
+            if deleted.is_some_and(is_due) && clear_log(&connection).unwrap_or(false) {
+                deleted = None;
+            }
         }
     };
     let started = thread::Builder::new().name(name.to_owned()).spawn(serve);
@@ -164,19 +178,37 @@ fn serve(
     Ok((queue, thread))
 }
 
-fn run(connection: &Connection, work: Work) {
+/// Brings what was logged into the file, where what was deleted has been overwritten, and empties the
+/// log, which would show it still (source: sqlite.org/pragma.html#pragma_wal_checkpoint). Whether that
+/// was done: somebody may be reading.
+fn clear_log(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(CLEARING)?;
+    let clear = "pragma wal_checkpoint(truncate)";
+    let is_busy: i64 = connection.query_row(clear, [], |row| row.get(0))?;
+    Ok(is_busy == 0)
+}
+
+/// Does some work. Whether it has deleted anything.
+fn run(connection: &Connection, work: Work) -> bool {
     if work.is_late() {
-        return work.fail(StoreError::Busy);
+        work.fail(StoreError::Busy);
+        return false;
     }
+    let mut deletes = false;
     // Another program may hold the file.
     let patience = work.deadline.saturating_duration_since(Instant::now());
     let (mode, (run, done)) = (work.mode, work.into_parts());
     let outcome = without_panic(|| {
         connection.busy_timeout(patience)?;
         wait_for_the_disk(connection, mode == Mode::Durable)?;
-        perform(connection, mode, |transaction| now(run(transaction)))
+        perform(connection, mode, |transaction| {
+            let done = now(run(transaction));
+            deletes = transaction.has_deleted();
+            done
+        })
     });
     let _ = done.send(outcome);
+    deletes
 }
 
 /// Whether commits from now on are on the disk when they are done (source:

@@ -7,7 +7,9 @@ use std::process::{Command, Output};
 use fal_gateway::config::{Config, Sources};
 use fal_gateway::store::{Database, StoreError};
 
+use super::responses::{create, delete, id, request, with};
 use super::{Place, places, run};
+use crate::support::{Emulated, until};
 
 fn config(path: &Path) -> fal_gateway::config::Store {
     Place::File(path.to_owned()).config().store
@@ -190,4 +192,33 @@ fn what_is_deleted_is_not_in_the_file() {
     let bytes = fs::read(path).unwrap();
     let marked = b"a text to look for";
     assert!(!bytes.windows(marked.len()).any(|window| window == marked));
+}
+
+/// Whether any file in a folder holds these bytes.
+fn holds(folder: &Path, bytes: &[u8]) -> bool {
+    let files = fs::read_dir(folder).unwrap();
+    files
+        .map(|file| fs::read(file.unwrap().path()).unwrap())
+        .any(|text| text.windows(bytes.len()).any(|window| window == bytes))
+}
+
+/// Neither in the file nor in the log beside it.
+#[test]
+fn what_was_deleted_is_in_no_file_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let fal = Emulated::start();
+    let gateway = with(fal.setup(), &Place::File(path)).start();
+    let secret = "a-word-that-occurs-nowhere-else";
+    let mut large = "echo ".to_owned();
+    (0..2000).for_each(|number| large.push_str(&format!("{secret} {number} ")));
+    let short = format!("echo {secret}");
+    for text in [short.as_str(), large.as_str()] {
+        let response = create(&gateway, &request(text.into()));
+        assert!(holds(folder.path(), secret.as_bytes()));
+        assert_eq!(delete(&gateway, &id(&response)).status, 200);
+        until("nothing is left of it", || {
+            (!holds(folder.path(), secret.as_bytes())).then_some(())
+        });
+    }
 }
