@@ -289,9 +289,13 @@ impl<const COUNT: usize> Words<COUNT> {
     }
 }
 
-/// How many letters a text has, sound or not. The compiler counts many at once.
+/// How many letters a text has, sound or not.
 fn letters(raw: &[u8]) -> usize {
-    raw.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
+    match std::str::from_utf8(raw) {
+        // The library counts many at once.
+        Ok(text) => text.chars().count(),
+        Err(_) => raw.iter().filter(|&&byte| byte & 0xC0 != 0x80).count(),
+    }
 }
 
 /// Writes a number without the help of a formatter, which costs more than all the rest of a member.
