@@ -22,6 +22,7 @@ mod doctor;
 mod egress;
 mod errors;
 mod exhaustion;
+mod faults;
 mod framing;
 mod holding;
 mod images;
