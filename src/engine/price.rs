@@ -19,6 +19,8 @@ const UNKNOWN_PRICE: TokenPrice = TokenPrice {
 };
 /// The longest answer, in tokens, where neither the request nor the model says one.
 const LONGEST_ANSWER: u64 = 16_384;
+/// What recordings and videos come to at most, in tokens, where a model's context is not known.
+const LONGEST_MEDIA: u64 = 1 << 20;
 /// The tokens of an answer that a budget of tokens reckons with, where the request says nothing.
 const USUAL_ANSWER: u64 = 4_096;
 
@@ -76,8 +78,17 @@ fn price(upstream: UpstreamId, card: Option<&ModelInfo>, plan: &Plan<'_>) -> Cal
             let longest = card.and_then(|card| card.max_output).map(u64::from);
             let answer = limit.or(longest).unwrap_or(LONGEST_ANSWER);
             let price = card.and_then(|card| card.router.price);
-            // The prompt's tokens are an estimate.
-            let prompt = prompt.saturating_add(prompt / 4);
+            // The prompt's tokens are an estimate, and those of a recording a guess: it may be as long as
+            // the model takes.
+            let text = prompt.saturating_sub(plan.reading.media_tokens);
+            let room = card
+                .and_then(|card| card.context_length)
+                .map_or(LONGEST_MEDIA, u64::from);
+            let media = match plan.reading.media_tokens {
+                0 => 0,
+                guessed => guessed.max(room),
+            };
+            let prompt = text.saturating_add(text / 4).saturating_add(media);
             Cost::of_dollars(price.unwrap_or(UNKNOWN_PRICE).of(prompt, answer))
         }
     };

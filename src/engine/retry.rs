@@ -126,9 +126,9 @@ impl Retry {
         let is_long = template
             .room_chars
             .is_some_and(|room| correction.chars().count() > room);
-        let is_beyond = template
-            .context_tokens
-            .is_some_and(|most| prompt_tokens > u64::from(most));
+        let is_beyond = template.context_tokens.is_some_and(|most| {
+            prompt_tokens.saturating_sub(template.reading.media_tokens) > u64::from(most)
+        });
         (!is_long && !is_beyond).then(|| Again {
             input: template.with(&correction),
             reading: Rc::new(Recipe {

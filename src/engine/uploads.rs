@@ -86,12 +86,43 @@ async fn upload(url: &str, fal: &FalClient, key: &FalKey) -> Result<Option<Strin
         return Ok(None);
     };
     let media_type = uri.media_type;
-    let (family, kind) = media_type.split_once('/').unwrap_or(("file", media_type));
     let file = Upload {
         media_type,
-        name: &format!("{family}.{kind}"),
+        name: &name(media_type),
         bytes,
     };
     let storage = fal.storage();
     storage.upload(file, key, is_fetchable).await.map(Some)
+}
+
+/// A name with the ending that files of a media type usually have, by which fal tells recordings and
+/// videos apart.
+fn name(media_type: &str) -> String {
+    let (family, kind) = media_type.split_once('/').unwrap_or(("file", media_type));
+    let ending = match (family, kind) {
+        ("audio", "mpeg") => "mp3",
+        ("audio", "mp4") => "m4a",
+        ("video", "quicktime") => "mov",
+        _ => kind.strip_prefix("x-").unwrap_or(kind),
+    };
+    format!("{family}.{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_have_the_endings_of_their_kind() {
+        for (media_type, expected) in [
+            ("image/png", "image.png"),
+            ("audio/mpeg", "audio.mp3"),
+            ("audio/mp4", "audio.m4a"),
+            ("audio/x-aiff", "audio.aiff"),
+            ("video/quicktime", "video.mov"),
+            ("video/webm", "video.webm"),
+        ] {
+            assert_eq!(name(media_type), expected);
+        }
+    }
 }

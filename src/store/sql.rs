@@ -71,6 +71,13 @@ impl<'t> Transaction<'t> {
         }
     }
 
+    /// Remembers that a statement deletes, if it has changed anything.
+    fn note(&self, sql: &str, has_changed: bool) {
+        if has_changed && sql.starts_with("delete ") {
+            self.deletes.set(true);
+        }
+    }
+
     /// Whether anything was deleted in it.
     pub(super) fn has_deleted(&self) -> bool {
         self.deletes.get()
@@ -117,9 +124,7 @@ impl<'t> Transaction<'t> {
             Open::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(&numbered(sql))?;
                 let changed = statement.execute(rusqlite::params_from_iter(values))?;
-                if changed > 0 && sql.starts_with("delete ") {
-                    self.deletes.set(true);
-                }
+                self.note(sql, changed > 0);
                 Ok(changed as u64)
             }
             #[cfg(feature = "postgres")]
@@ -178,7 +183,9 @@ impl<'t> Transaction<'t> {
                     let cells = (0..columns).map(|at| row.get_ref(at).map(Cell::of_sqlite));
                     cells.collect::<Result<_, _>>().map(Row)
                 })?;
-                Ok(rows.collect::<Result<_, _>>()?)
+                let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
+                self.note(sql, !rows.is_empty());
+                Ok(rows)
             }
             #[cfg(feature = "postgres")]
             Open::Postgres(transaction, statements) => {

@@ -83,6 +83,8 @@ pub struct Recipe {
     pub max_tokens: Option<u64>,
     /// Estimated.
     pub prompt_tokens: u64,
+    /// Those of them that are for recordings and videos, whose lengths are guessed.
+    pub media_tokens: u64,
     /// What a call costs, however long its answer; `None` where that depends on it, or is not known.
     pub price: Option<Cost>,
     /// Whether nothing of the answer is delivered before all of it is there.
@@ -250,7 +252,9 @@ pub fn plan<'a>(
     notes.upstream = upstream;
     notes.because = target.route.because;
     let context_length = target.context_length();
-    sizes::refuse_beyond_context(&ask, context_length, written.prompt_tokens)?;
+    // How long a recording is only fal can tell, and it refuses what is too long.
+    let text_tokens = written.prompt_tokens.saturating_sub(written.media_tokens);
+    sizes::refuse_beyond_context(&ask, context_length, text_tokens)?;
     let has_images = written.call.images() > 0;
     let reading = Recipe {
         decoder: written.decoder,
@@ -261,6 +265,7 @@ pub fn plan<'a>(
         prefill: ask.conversation.prefill.clone().map(Cow::into_owned),
         max_tokens: sampling.max_tokens,
         prompt_tokens: written.prompt_tokens,
+        media_tokens: written.media_tokens,
         price: written.price,
         is_whole: ask.delivery == Delivery::Whole,
         correction_key: None,
@@ -293,6 +298,8 @@ pub(super) struct Written<'a> {
     pub fold: Option<String>,
     /// Estimated.
     pub prompt_tokens: u64,
+    /// Those of them that are for recordings and videos.
+    pub media_tokens: u64,
     /// What a call costs, where that is known before its answer.
     pub price: Option<Cost>,
 }

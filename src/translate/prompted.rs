@@ -47,13 +47,14 @@ pub(super) fn write<'a>(
         Some(Media::Video(_)) => Variant::Video,
     };
     let definitions = ask.tools.as_ref().map(|offer| terms.definitions(offer));
+    let media_tokens = usage::media_tokens(&folded.media);
     let prompt_tokens = usage::prompt_tokens_knowing(
         definitions.map(|known| &known.estimated),
         &folded.prompt,
         folded.system_prompt.as_deref(),
         folded.image_urls.len(),
     )
-    .saturating_add(usage::media_tokens(&folded.media));
+    .saturating_add(media_tokens);
     Ok(Written {
         decoder: decoder(target.route.upstream),
         contract,
@@ -61,6 +62,7 @@ pub(super) fn write<'a>(
         forms,
         fold,
         prompt_tokens,
+        media_tokens,
         price: flat_price(target, variant, plan_limits),
         call: Call::Prompt(PromptCall {
             endpoint: Endpoint {

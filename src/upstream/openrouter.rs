@@ -59,8 +59,14 @@ fn of_input(status: u16, says: impl Fn(&[&str]) -> bool) -> RefusalKind {
             ],
         ),
         (Lacking::Images, &["support image input", "image input"]),
-        (Lacking::Audio, &["support input audio", "audio input"]),
-        (Lacking::Video, &["support input video", "video input"]),
+        (
+            Lacking::Audio,
+            &["support input audio", "support audio input"],
+        ),
+        (
+            Lacking::Video,
+            &["support input video", "support video input"],
+        ),
         (
             Lacking::Parameters,
             &[

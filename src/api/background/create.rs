@@ -87,11 +87,12 @@ pub async fn create<F: Face>(
     let job = job(&context, &caller, &terms, &body)?;
     let lease = (running.gateway(), LEASE);
     let unbegun = Unbegun::of(&context, &owner, &running);
+    let asked = Instant::now();
     let kept = context.gateway.responses().begin(&owner, new, job, lease);
     let kept = kept.await.map_err(|error| context.store_failed(&error))?;
     unbegun.forget();
     refuse(&context, kept)?;
-    running.is_leased();
+    running.is_leased(asked);
     let (told, hears) = oneshot::channel();
     let unanswered = Unanswered::of(&context, &owner, &caller.fal_key, &head.id);
     rt::spawn(work::<F>(Job {
@@ -306,8 +307,10 @@ pub async fn go_on(context: &Context, caller: Caller, response: &str) {
         return;
     };
     let responses = context.gateway.responses();
+    let asked = Instant::now();
     let taken = responses.take_over(running.gateway(), LEASE, response);
     if let Ok(Some(job)) = taken.await {
+        running.is_leased(asked);
         resume(context, job, running, |_| Ok(caller)).await;
     }
 }

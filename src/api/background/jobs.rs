@@ -114,13 +114,13 @@ impl Jobs {
         true
     }
 
-    /// Takes in which leases were renewed at `now`, of those that were held `before`. The tasks of the
-    /// others are left.
-    pub fn renewed(&self, kept: &[String], before: &HashSet<String>, now: Instant) {
+    /// Takes in which leases were renewed, of those that were held `before`: the store was asked at
+    /// `asked`, and has answered by `now`. The tasks of the others are left.
+    pub fn renewed(&self, kept: &[String], before: &HashSet<String>, asked: Instant, now: Instant) {
         let kept: HashSet<&str> = kept.iter().map(String::as_str).collect();
         for (response, hold) in &*self.running() {
             match kept.contains(response.as_str()) {
-                true if before.contains(response) => hold.is_leased(now),
+                true if before.contains(response) => hold.is_leased(asked),
                 false if before.contains(response) => hold.lose(now),
                 _ => {}
             }
@@ -202,9 +202,9 @@ impl Running {
         &self.0.response
     }
 
-    /// Says that the store has the job, and gave it to this process just now.
-    pub fn is_leased(&self) {
-        self.0.hold.is_leased(Instant::now());
+    /// Says that the store has the job, and gave it to this process when it was asked, at `asked` or later.
+    pub fn is_leased(&self, asked: Instant) {
+        self.0.hold.is_leased(asked);
     }
 
     /// Resolves when the job is none of this task's any more.
@@ -281,7 +281,7 @@ mod tests {
         ] {
             let jobs = Arc::<Jobs>::default();
             let (running, begun) = leased(&jobs);
-            jobs.renewed(&[], &jobs.leased(), begun + since);
+            jobs.renewed(&[], &jobs.leased(), begun + since, begun + since);
             assert!(running.0.hold.left.is_cancelled());
             assert_eq!(running.is_handed_over(), is_handed_over, "{since:?}");
         }
@@ -293,7 +293,7 @@ mod tests {
         let (running, begun) = leased(&jobs);
         let later = begun + LEASE * 2;
         assert!(!running.0.hold.has_lease(later));
-        jobs.renewed(&["resp_1".to_owned()], &jobs.leased(), later);
+        jobs.renewed(&["resp_1".to_owned()], &jobs.leased(), later, later);
         assert!(running.0.hold.has_lease(later));
         assert!(!running.0.hold.left.is_cancelled());
     }
@@ -302,7 +302,7 @@ mod tests {
     fn nobody_loses_what_the_store_is_not_known_to_have() {
         let jobs = Arc::<Jobs>::default();
         let running = jobs.start("resp_1").unwrap();
-        jobs.renewed(&[], &jobs.leased(), Instant::now());
+        jobs.renewed(&[], &jobs.leased(), Instant::now(), Instant::now());
         assert!(!running.0.hold.left.is_cancelled());
     }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt;
-use jiff::Timestamp;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::LEASE;
@@ -69,10 +68,12 @@ fn beat() -> Interval {
 async fn renew(gateway: &Gateway) {
     let before = gateway.jobs.leased();
     let responses = gateway.responses();
+    // By the time that the store counts from, or an earlier one.
+    let asked = Instant::now();
     let Ok(kept) = responses.renew(gateway.jobs.id(), LEASE).await else {
         return;
     };
-    gateway.jobs.renewed(&kept, &before, Instant::now());
+    gateway.jobs.renewed(&kept, &before, asked, Instant::now());
     let running = gateway.jobs.responses();
     for response in kept.iter().filter(|id| !running.contains(*id)) {
         // There was no room for it here.
@@ -90,8 +91,10 @@ async fn take_over(worker: &Worker) {
             continue;
         };
         let responses = gateway.responses();
+        let asked = Instant::now();
         let taken = responses.take_over(gateway.jobs.id(), LEASE, &response);
         if let Ok(Some(job)) = taken.await {
+            running.is_leased(asked);
             tracing::info!(response.id = %response, "goes on with a response in the background");
             resume(&context, job, running, |terms| caller(&context, terms)).await;
         }
@@ -105,7 +108,6 @@ pub(super) async fn resume(
     running: Running,
     caller: impl FnOnce(&Terms) -> Result<Caller, Problem>,
 ) {
-    running.is_leased();
     let terms = serde_json::from_str::<Terms>(&job.terms).map_err(|_| Problem::bug(true));
     let caller = terms.as_ref().map_err(Problem::clone).and_then(caller);
     let fal_key = caller.as_ref().map(|caller| caller.fal_key.clone()).ok();
@@ -133,7 +135,7 @@ fn caller(context: &Context, terms: &Terms) -> Result<Caller, Problem> {
     let (fal_key, key) = match (&context.snapshot.access, &terms.key) {
         (Access::Open { fal }, None) => (fal.clone(), None),
         (Access::Keys { clients, fal }, Some(name)) => {
-            let key = clients.named(name, Timestamp::now());
+            let key = clients.named(name, context.gateway.purses().now());
             (fal.clone(), Some(key.map_err(|_| no_key())?.clone()))
         }
         _ => return Err(no_key()),

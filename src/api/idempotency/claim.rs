@@ -64,10 +64,10 @@ impl Drop for Attempt {
 
 async fn give_back(responses: Responses, keyed: Keyed) {
     for pause in GIVING_BACK {
+        sleep(pause).await;
         if let Ok(true) = responses.release_claim(&keyed).await {
             return;
         }
-        sleep(pause).await;
     }
 }
 

@@ -123,14 +123,14 @@ impl Responses {
             let Some(answer) = answer else {
                 return Ok(false);
             };
-            let bytes = answer.body.len() + answer.headers.len() + 2 * ROW;
-            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-            if !room::make(transaction, &keyed.owner, bytes, max_bytes, &keyed.id).await? {
-                return Ok(false);
-            }
             if let Some(id) = &kept_as
                 && !is_kept(transaction, &keyed.owner, id).await?
             {
+                return Ok(false);
+            }
+            let bytes = answer.body.len() + answer.headers.len() + 2 * ROW;
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            if !room::make(transaction, &keyed.owner, bytes, max_bytes, &keyed.id).await? {
                 return Ok(false);
             }
             let keep = "update idempotent_request set status = $1, headers = $2, body = $3, \
@@ -257,10 +257,14 @@ pub(super) async fn forget_answers(
     owner: &Owner,
     thread: &str,
 ) -> Result<(), StoreError> {
-    let kept = "select kept_as from idempotent_request where kept_as = $1 \
-                or kept_as in (select id from response where thread = $1)";
-    for mut row in transaction.query(kept, &[thread.into()]).await? {
-        forget_answer(transaction, owner, &row.text(0)?).await?;
+    // By the index each, which PostgreSQL does not take for both at once.
+    let itself = "select kept_as from idempotent_request where kept_as = $1";
+    let responses = "select kept_as from response \
+                     join idempotent_request on kept_as = response.id where response.thread = $1";
+    for kept in [itself, responses] {
+        for mut row in transaction.query(kept, &[thread.into()]).await? {
+            forget_answer(transaction, owner, &row.text(0)?).await?;
+        }
     }
     Ok(())
 }

@@ -87,6 +87,7 @@ pub(super) fn write<'a>(
         key,
         fold,
         prompt_tokens: sizes::prompt_tokens(&request),
+        media_tokens: sizes::media_tokens(&request),
         price: None,
         call: Call::Chat(Box::new(request)),
     })

@@ -209,6 +209,31 @@ fn a_budget_for_premium_models_leaves_the_others_alone_and_a_soft_one_all() {
     }
 }
 
+/// How long a video is nobody knows before fal does.
+#[test]
+fn a_video_is_reckoned_to_be_as_long_as_the_model_takes() {
+    let (fal, books) = (Emulated::start(), Books::new());
+    let setup = books.put(fal.setup(), &budget("0.05 usd/day"));
+    let gateway = setup.set("fal.upstream", "router").start();
+    let with = |parts: Value| {
+        let mut body = question("", false);
+        body["model"] = "google/gemini-2.5-flash".into();
+        body["max_tokens"] = 10.into();
+        body["messages"] = json!([{"role": "user", "content": parts}]);
+        ask(&gateway, &body)
+    };
+    let text = json!({"type": "text", "text": "echo hi"});
+    let url = json!({"url": "https://example.com/a.mp4"});
+    assert_eq!(with(json!([text])).status, 200);
+    let refused = with(json!([text, {"type": "video_url", "video_url": url}]));
+    assert!(
+        refused.verdict().ends_with("insufficient_quota"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(fal.count(), 1);
+}
+
 #[test]
 fn what_was_not_paid_is_there_again_and_what_may_have_been_is_not() {
     let failed = b"HTTP/1.1 503 No\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}".to_vec();

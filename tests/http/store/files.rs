@@ -6,10 +6,11 @@ use std::process::{Command, Output};
 
 use fal_gateway::config::{Config, Sources};
 use fal_gateway::store::{Database, StoreError};
+use serde_json::json;
 
 use super::responses::{create, delete, id, request, with};
 use super::{Place, places, run};
-use crate::support::{Emulated, until};
+use crate::support::{Call, Emulated, until};
 
 fn config(path: &Path) -> fal_gateway::config::Store {
     Place::File(path.to_owned()).config().store
@@ -221,4 +222,16 @@ fn what_was_deleted_is_in_no_file_any_more() {
             (!holds(folder.path(), secret.as_bytes())).then_some(())
         });
     }
+    let item = json!({"type": "message", "role": "user", "content": secret});
+    let conversation =
+        gateway.call(&Call::new("POST", "/v1/conversations").json(&json!({"items": [item]})));
+    let path = format!("/v1/conversations/{}/items", id(&conversation.json()));
+    let items = gateway.call(&Call::get(&path)).json();
+    assert!(holds(folder.path(), secret.as_bytes()));
+    let item = items["data"][0]["id"].as_str().unwrap();
+    let deleted = gateway.call(&Call::new("DELETE", &format!("{path}/{item}")));
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    until("nothing is left of the item", || {
+        (!holds(folder.path(), secret.as_bytes())).then_some(())
+    });
 }

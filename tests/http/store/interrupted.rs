@@ -280,7 +280,7 @@ fn what_fell_back_to_another_model_goes_on_with_that() {
             let fal = Emulated::start();
             let setup = with(fal.setup(), &place).set("fal.upstream", "any-llm");
             let (mut first, address) = serving(&setup);
-            let mut body = background("Hello /emulate latency:6s");
+            let mut body = background("Hello /emulate latency:12s");
             body["model"] = "nobody/nothing".into();
             body["models"] = json!(["openai/gpt-4o"]);
             let mut client = Raw::connect(address);
