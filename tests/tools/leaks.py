@@ -4,8 +4,8 @@
 
 What was said is taken from the emulator's record, which has the prompts of all suites so far, and
 from requests of its own, so that there is something to find even when this runs alone. Secrets
-come in PLANTED_SECRETS, one a line; gateways in GATEWAYS as lines `address key`; the emulator in
-EMULATOR_URL.
+come in PLANTED_SECRETS, one a line; gateways in GATEWAYS as lines `address key`, with the key of
+an operator behind it where the counters ask for one; the emulator in EMULATOR_URL.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ PATIENCE_S = 30
 
 def main() -> int:
     logs = [Path(name) for name in sys.argv[1:]]
-    gateways = [tuple(line.split()) for line in os.environ["GATEWAYS"].splitlines()]
+    gateways = [line.split() for line in os.environ["GATEWAYS"].splitlines()]
     emulator = os.environ["EMULATOR_URL"]
-    ids = [id for gateway, key in gateways for id in plant(gateway, key)]
+    ids = [id for gateway, key, *_ in gateways for id in plant(gateway, key)]
     until_logged(ids, logs)
     secrets = os.environ["PLANTED_SECRETS"].split()
     said = words_of(json.loads(get(f"{emulator}/_emulator/requests"))) | answers(emulator)
     written = {log.name: log.read_text(errors="replace") for log in logs}
-    written |= {f"{gateway}/metrics": get(f"{gateway}/metrics") for gateway, _ in gateways}
+    written |= {f"{gateway}/metrics": get(f"{gateway}/metrics", *admin) for gateway, _, *admin in gateways}
     found = [
         f"{place} holds {needle!r}"
         for place, text in written.items()
@@ -105,8 +105,9 @@ def is_telling(line: str) -> bool:
     return len(line) >= SHORTEST and (" " in line or line.startswith("data:"))
 
 
-def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+def get(url: str, key: str = "") -> str:
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {key}"} if key else {})
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         return answer.read().decode(errors="replace")
 
 

@@ -13,10 +13,10 @@ from recorder import Recorder
 
 
 def pytest_collection_modifyitems(config, items):
-    """Through another upstream than any-llm, what is marked as any-llm's own is left out, and pytest says how much."""
-    if os.environ.get("GATEWAY_UPSTREAM", "any-llm") == "any-llm":
-        return
-    left_out = [item for item in items if item.get_closest_marker("any_llm")]
+    """What is marked as the other kind of upstream's own is left out, and pytest says how much."""
+    is_any_llm = os.environ.get("GATEWAY_UPSTREAM", "any-llm") == "any-llm"
+    others = "native" if is_any_llm else "any_llm"
+    left_out = [item for item in items if item.get_closest_marker(others)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import openai
 import pytest
 
@@ -18,6 +20,7 @@ PNG = (
 JPEG = "data:image/jpeg;base64,/9j/4AAQSkZJRgABAQEASABIAAD/2wBDAP//////////////////////////////////////////////////2Q=="
 WEBP = "data:image/webp;base64,UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA=="
 GIF = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+RECORDING = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
 
 
 def text(words: str) -> dict:
@@ -216,10 +219,10 @@ def test_an_image_that_is_too_large_is_refused_with_its_place(show, emulator, ma
 @pytest.mark.parametrize(
     "part",
     [
-        {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+        pytest.param(RECORDING, marks=pytest.mark.any_llm),
         {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}},
     ],
-    ids=lambda part: part["type"],
+    ids=["input_audio", "file"],
 )
 def test_parts_that_fal_has_no_place_for_are_refused_with_theirs(show, emulator, marker, part):
     with pytest.raises(openai.BadRequestError) as caught:
@@ -227,6 +230,12 @@ def test_parts_that_fal_has_no_place_for_are_refused_with_theirs(show, emulator,
     assert caught.value.code == "unsupported_value"
     assert caught.value.param.startswith("messages[1].content[1]")
     assert emulator.calls(marker) == []
+
+
+@pytest.mark.native
+def test_a_recording_goes_where_it_is_heard(show, emulator, marker):
+    show([user([text(marker), RECORDING])])
+    assert RECORDING["input_audio"]["data"] in json.dumps(emulator.only_call(marker).body)
 
 
 @pytest.mark.parametrize(
