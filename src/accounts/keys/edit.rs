@@ -28,6 +28,19 @@ pub enum Edit {
     Revoke,
 }
 
+impl Edit {
+    /// What it is called in the log and in the record of changes.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Self::Fields(_) => "keys.change",
+            Self::Rotate { .. } => "keys.rotate",
+            Self::Revoke => REVOKE,
+        }
+    }
+}
+
+const REVOKE: &str = "keys.revoke";
+
 /// Adds a key that is not there yet.
 ///
 /// # Errors
@@ -89,6 +102,7 @@ pub async fn edit_key(
     edit: Edit,
     condition: &Condition,
 ) -> Outcome<StoredKey> {
+    let action = edit.action();
     match edit {
         Edit::Revoke => revoke_key(transaction, name, condition).await,
         Edit::Rotate {
@@ -104,7 +118,7 @@ pub async fn edit_key(
                     Ok(())
                 }
             };
-            let kind = ("keys.rotate", true);
+            let kind = (action, true);
             change_key(transaction, name, condition, kind, rotate).await
         }
         Edit::Fields(fields) => {
@@ -115,7 +129,7 @@ pub async fn edit_key(
                 stored.key = edited(&stored.key, fields)?;
                 Ok(())
             };
-            let kind = ("keys.change", !only_closes);
+            let kind = (action, !only_closes);
             change_key(transaction, name, condition, kind, change).await
         }
     }
@@ -192,15 +206,7 @@ async fn revoke_key(
         let after = json!({"revoked_at": after.map(|at| at.to_string())});
         let object = format!("key/{name}");
         let when = (revision, revoked_at);
-        note(
-            transaction,
-            condition,
-            when,
-            "keys.revoke",
-            &object,
-            (None, after),
-        )
-        .await?;
+        note(transaction, condition, when, REVOKE, &object, (None, after)).await?;
     }
     match find_key(transaction, name).await {
         Ok(Some(stored)) => return Ok(Ok(stored)),

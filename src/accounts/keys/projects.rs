@@ -115,8 +115,8 @@ fn changed(
 }
 
 impl ProjectChange {
-    /// What it is called in the record of changes.
-    fn action(&self) -> &'static str {
+    /// What it is called in the log and in the record of changes.
+    pub fn action(&self) -> &'static str {
         match self {
             Self::Add(_) => "projects.create",
             Self::Fields(_) | Self::SpendLimit(_) => "projects.change",

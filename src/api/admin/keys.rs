@@ -191,7 +191,7 @@ pub(super) async fn change(
         }
     }
     let edit = Edit::Fields(fields);
-    let stored = edited(&request, &context, &operator, &name, edit, "keys.change").await?;
+    let stored = edited(&request, &context, &operator, &name, edit).await?;
     Ok(answer(&stored.shown(), stored.revision))
 }
 
@@ -206,7 +206,7 @@ pub(super) async fn revoke(
 ) -> Result<HttpResponse, ApiError> {
     let operator = enter(&request, &context, AdminScope::Keys)?;
     let edit = Edit::Revoke;
-    let stored = edited(&request, &context, &operator, &name, edit, "keys.revoke").await?;
+    let stored = edited(&request, &context, &operator, &name, edit).await?;
     Ok(answer(&stored.shown(), stored.revision))
 }
 
@@ -246,7 +246,7 @@ pub(super) async fn rotate(
         grace: SignedDuration::from_secs(grace),
         ends_previous,
     };
-    let stored = edited(&request, &context, &operator, &name, edit, "keys.rotate").await?;
+    let stored = edited(&request, &context, &operator, &name, edit).await?;
     let mut shown = stored.shown();
     if let Json::Object(fields) = &mut shown {
         fields.insert("secret".to_owned(), json!(plain.expose_secret()));
@@ -264,7 +264,6 @@ pub(super) async fn edited(
     operator: &Operator,
     name: &str,
     edit: Edit,
-    action: &'static str,
 ) -> Result<StoredKey, ApiError> {
     let name = named("key", name)?.to_owned();
     let (config, filed) = (&context.snapshot.config, &context.snapshot.filed);
@@ -272,7 +271,7 @@ pub(super) async fn edited(
         return Err(managed_by_file("key", &name, place));
     }
     let condition = condition(request, context, operator)?;
-    let deed = operator.deed(action, &name);
+    let deed = operator.deed(edit.action(), &name);
     write(context, deed, async move |transaction| {
         tables::edit_key(transaction, &name, edit, &condition).await
     })

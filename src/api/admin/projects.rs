@@ -78,15 +78,7 @@ pub(super) async fn create(
     let name = fields.get("name").and_then(Json::as_str).map(str::to_owned);
     let name = name.ok_or_else(|| invalid("name", "A project needs a 'name'."))?;
     let change = ProjectChange::Add(fields);
-    let stored = changed(
-        &request,
-        &context,
-        &operator,
-        &name,
-        change,
-        "projects.create",
-    )
-    .await?;
+    let stored = changed(&request, &context, &operator, &name, change).await?;
     Ok(answer(&stored.shown(), stored.revision))
 }
 
@@ -106,15 +98,7 @@ pub(super) async fn change(
         return Err(invalid("name", "A project keeps its 'name'."));
     }
     let change = ProjectChange::Fields(fields);
-    let stored = changed(
-        &request,
-        &context,
-        &operator,
-        &name,
-        change,
-        "projects.change",
-    )
-    .await?;
+    let stored = changed(&request, &context, &operator, &name, change).await?;
     Ok(answer(&stored.shown(), stored.revision))
 }
 
@@ -129,15 +113,7 @@ pub(super) async fn archive(
 ) -> Result<HttpResponse, ApiError> {
     let operator = enter(&request, &context, AdminScope::Keys)?;
     let change = ProjectChange::Archive;
-    let stored = changed(
-        &request,
-        &context,
-        &operator,
-        &name,
-        change,
-        "projects.archive",
-    )
-    .await?;
+    let stored = changed(&request, &context, &operator, &name, change).await?;
     Ok(answer(&stored.shown(), stored.revision))
 }
 
@@ -151,7 +127,6 @@ pub(super) async fn changed(
     operator: &Operator,
     name: &str,
     change: ProjectChange,
-    action: &'static str,
 ) -> Result<StoredProject, ApiError> {
     let name = match &change {
         // What is wrong with a new name is told in full.
@@ -163,7 +138,7 @@ pub(super) async fn changed(
         return Err(managed_by_file("project", name, &project.origin));
     }
     let (name, condition) = (name.to_owned(), condition(request, context, operator)?);
-    let deed = operator.deed(action, &name);
+    let deed = operator.deed(change.action(), &name);
     write(context, deed, async move |transaction| {
         tables::put_project(transaction, &name, change, &condition).await
     })

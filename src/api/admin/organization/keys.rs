@@ -156,8 +156,7 @@ async fn delete_key(
 ) -> Result<HttpResponse, ApiError> {
     let operator = enter(request, context, AdminScope::Keys)?;
     Listed::one(&context.snapshot, &context.gateway.roster(), project, name)?;
-    let (edit, action) = (Edit::Revoke, "keys.revoke");
-    edited(request, context, &operator, name, edit, action).await?;
+    edited(request, context, &operator, name, Edit::Revoke).await?;
     Ok(HttpResponse::Ok().json(json!({"object": object, "id": name, "deleted": true})))
 }
 

@@ -72,15 +72,7 @@ pub(super) async fn change_rate_limit(
         fields.insert(own.to_owned(), value);
     }
     let change = ProjectChange::Fields(fields);
-    let stored = changed(
-        &request,
-        &context,
-        &operator,
-        &name,
-        change,
-        "projects.change",
-    )
-    .await?;
+    let stored = changed(&request, &context, &operator, &name, change).await?;
     Ok(HttpResponse::Ok().json(shown_limits(&stored.project)))
 }
 
@@ -172,5 +164,5 @@ async fn put_spend_limit(
         return Err(conflict("no_project", message));
     }
     let change = ProjectChange::SpendLimit(terms);
-    changed(request, context, &operator, name, change, "projects.change").await
+    changed(request, context, &operator, name, change).await
 }

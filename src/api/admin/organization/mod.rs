@@ -158,15 +158,7 @@ async fn create_project(
     let fields = extract::small_object(request.headers(), payload, &context).await?;
     let name = only_text(&fields, "name")?;
     let change = ProjectChange::Add(Map::new());
-    let stored = changed(
-        &request,
-        &context,
-        &operator,
-        &name,
-        change,
-        "projects.create",
-    )
-    .await?;
+    let stored = changed(&request, &context, &operator, &name, change).await?;
     Ok(HttpResponse::Ok().json(Found::Stored(&stored).shown()))
 }
 
@@ -177,15 +169,7 @@ async fn archive_project(
 ) -> Result<HttpResponse, ApiError> {
     let operator = enter(&request, &context, AdminScope::Keys)?;
     let change = ProjectChange::Archive;
-    let stored = changed(
-        &request,
-        &context,
-        &operator,
-        &name,
-        change,
-        "projects.archive",
-    )
-    .await?;
+    let stored = changed(&request, &context, &operator, &name, change).await?;
     Ok(HttpResponse::Ok().json(Found::Stored(&stored).shown()))
 }
 
