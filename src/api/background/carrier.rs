@@ -179,33 +179,24 @@ impl QueueCarrier {
             request_id: None,
             is_refused: false,
         };
-        let (responses, running) = (self.gateway.responses(), &self.running);
-        let is_ours = with_patience(|| {
-            responses.intend(running.gateway(), running.response(), written.clone())
-        });
-        match is_ours.await {
-            Ok(true) => {}
-            Ok(false) => return self.lost().await,
-            Err(_) => return Err(self.fail(Trouble::Store)),
-        }
-        // In a task of its own: whoever drops the job must not lose what becomes of the call.
+        // In a task of its own: whoever drops the job must not lose what becomes of the call, nor leave
+        // one that is written down and never made.
         let sending = Sending {
             gateway: Arc::clone(&self.gateway),
             fal: Rc::clone(&self.fal),
             key: self.key.clone(),
-            running: running.clone(),
-            app: written.app,
-            path: written.path,
+            running: self.running.clone(),
+            written,
             may_be_kept: call.post.may_be_kept,
             input: call.post.input.clone(),
-            limit: self.deadline.saturating_duration_since(Instant::now()),
-            position,
+            deadline: self.deadline,
         };
         let sent = actix_web::rt::spawn(sending.send()).await;
-        match sent.unwrap_or(Err(UpstreamError::Disconnected)) {
-            Ok(Some(id)) => Ok(id),
-            Ok(None) => self.lost().await,
-            Err(error) => Err(error),
+        match sent.unwrap_or(Err(Unsent::Failed(UpstreamError::Disconnected))) {
+            Ok(id) => Ok(id),
+            Err(Unsent::Lost) => self.lost().await,
+            Err(Unsent::Unwritten) => Err(self.fail(Trouble::Store)),
+            Err(Unsent::Failed(error)) => Err(error),
         }
     }
 
@@ -354,26 +345,41 @@ struct Sending {
     key: FalKey,
     /// Keeps a stop waiting until it is known what became of the call.
     running: Running,
-    app: String,
-    path: String,
+    written: Submission,
     may_be_kept: bool,
     input: bytes::Bytes,
-    limit: Duration,
-    position: i64,
+    deadline: Instant,
+}
+
+/// Why fal has no call, or nobody here its id.
+enum Unsent {
+    /// The job is somebody else's by then.
+    Lost,
+    /// The store did not take it down.
+    Unwritten,
+    Failed(UpstreamError),
 }
 
 impl Sending {
-    /// Makes the call and writes down what becomes of it. `None` where the job is somebody else's by
-    /// then.
-    async fn send(self) -> Result<Option<QueueId>, UpstreamError> {
+    /// Writes down that a call is made, makes it, and writes down what becomes of it.
+    async fn send(self) -> Result<QueueId, Unsent> {
+        let (gateway, response) = (self.running.gateway(), self.running.response());
+        let responses = self.gateway.responses();
+        let intended = with_patience(|| responses.intend(gateway, response, self.written.clone()));
+        match intended.await {
+            Ok(true) => {}
+            Ok(false) => return Err(Unsent::Lost),
+            Err(_) => return Err(Unsent::Unwritten),
+        }
         let post = Post {
-            app: &self.app,
-            path: &self.path,
+            app: &self.written.app,
+            path: &self.written.path,
             is_stream: false,
             may_be_kept: self.may_be_kept,
             input: self.input.clone(),
         };
-        let outcome = self.fal.submit(post, &self.key, self.limit).await;
+        let limit = self.deadline.saturating_duration_since(Instant::now());
+        let outcome = self.fal.submit(post, &self.key, limit).await;
         let sent = match &outcome {
             Ok(id) => Sent::As(id.as_str().to_owned()),
             Err(
@@ -382,20 +388,18 @@ impl Sending {
                 | UpstreamError::ConnectTimedOut,
             ) => Sent::Refused,
             // Nobody knows, which is what is written down already.
-            Err(_) => return outcome.map(Some),
+            Err(_) => return outcome.map_err(Unsent::Failed),
         };
-        let (gateway, response) = (self.running.gateway(), self.running.response());
-        let responses = self.gateway.responses();
-        let written =
-            with_patience(|| responses.sent(gateway, response, self.position, sent.clone()));
-        match (written.await, outcome) {
-            (_, Err(error)) => Err(error),
+        let position = self.written.position;
+        let noted = with_patience(|| responses.sent(gateway, response, position, sent.clone()));
+        match (noted.await, outcome) {
+            (_, Err(error)) => Err(Unsent::Failed(error)),
             (Ok(false), Ok(id)) => {
-                cancel_calls(&self.fal, &self.key, &[(self.app, id)]).await;
-                Ok(None)
+                cancel_calls(&self.fal, &self.key, &[(self.written.app.clone(), id)]).await;
+                Err(Unsent::Lost)
             }
             // While this process lives, it knows the id.
-            (_, Ok(id)) => Ok(Some(id)),
+            (_, Ok(id)) => Ok(id),
         }
     }
 }

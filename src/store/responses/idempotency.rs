@@ -182,7 +182,9 @@ async fn is_kept(
 ) -> Result<bool, StoreError> {
     let response = "update response set deleted_at = null \
                     where id = $1 and owner = $2 and deleted_at is null";
-    let completion = "update chat_completion set model = model where id = $1 and owner = $2";
+    // Its thread, which has its id, is what a deletion begins with.
+    let completion = "update thread set bytes = bytes where id = $1 and owner = $2 \
+                      and exists (select 1 from chat_completion where id = $1)";
     let values = [id.into(), owner.into()];
     Ok(transaction.execute(response, &values).await? > 0
         || transaction.execute(completion, &values).await? > 0)
@@ -195,21 +197,27 @@ pub(super) async fn forget_answer(
     owner: &Owner,
     kept_as: &str,
 ) -> Result<(), StoreError> {
-    let forget = "update idempotent_request set status = null, headers = null, body = null \
-                  where kept_as = $1 and owner = $2 and status is not null returning id";
-    let values = [kept_as.into(), owner.into()];
-    for mut row in transaction.query(forget, &values).await? {
+    let kept = "select id from idempotent_request \
+                where kept_as = $1 and owner = $2 and status is not null";
+    for mut row in transaction
+        .query(kept, &[kept_as.into(), owner.into()])
+        .await?
+    {
         let request = row.text(0)?;
-        let taken = "select bytes from thread where id = $1";
+        // Its thread first, with which its own deletion begins.
+        let clear = "update thread set bytes = 0 where id = $1";
+        let taken = match transaction.is_postgres() {
+            true => "select bytes from thread where id = $1 for update",
+            false => "select bytes from thread where id = $1",
+        };
         let Some(row) = transaction.first(taken, &[(&request).into()]).await? else {
             continue;
         };
-        let bytes = row.integer(0)?;
-        let shrink = "update thread set bytes = 0 where id = $1 and bytes = $2";
-        let values = [(&request).into(), bytes.into()];
-        if transaction.execute(shrink, &values).await? > 0 {
-            room::give_back(transaction, owner, bytes).await?;
-        }
+        transaction.execute(clear, &[(&request).into()]).await?;
+        let forget = "update idempotent_request set status = null, headers = null, body = null \
+                      where id = $1";
+        transaction.execute(forget, &[(&request).into()]).await?;
+        room::give_back(transaction, owner, row.integer(0)?).await?;
     }
     Ok(())
 }

@@ -138,11 +138,12 @@ impl Responses {
             let (thread, bytes) = (row.text(0)?, row.integer(1)?);
             let items = "delete from item where response = $1";
             transaction.execute(items, &[(&id).into()]).await?;
-            idempotency::forget_answer(transaction, &owner, &id).await?;
             let shrink = "update thread set bytes = bytes - $1 where id = $2";
             transaction
                 .execute(shrink, &[bytes.into(), (&thread).into()])
                 .await?;
+            // After the thread: who ends a response in it locks the two in this order.
+            idempotency::forget_answer(transaction, &owner, &id).await?;
             room::give_back(transaction, &owner, bytes).await?;
             Ok(true)
         };
