@@ -58,13 +58,19 @@ impl<'a> Order<'_, 'a> {
 
     /// The plan for a model, round an application that fal did not have lately, if there is a way.
     fn plan_for(&self, target: &Target<'a>, others: &[Target<'a>]) -> Result<Plan<'a>, Rejection> {
-        let plan = self.plan_at(target, others)?;
-        if !self.engine.observed.is_gone(&self.place(&plan)) {
-            return Ok(plan);
+        let plan = self.plan_at(target, others);
+        // What the application would not have taken is gone round with it.
+        let place = match &plan {
+            Ok(plan) => self.place(plan),
+            Err(_) => self.plain_place(target),
+        };
+        if !self.engine.observed.is_gone(&place) {
+            return plan;
         }
-        let around = target.around(Lost::App);
-        let around = around.and_then(|target| self.plan_at(&target, others).ok());
-        Ok(around.unwrap_or(plan))
+        match target.around(Lost::App) {
+            Some(around) => self.plan_at(&around, others).or(plan),
+            None => plan,
+        }
     }
 
     /// What fal is known to take is a hint: a plan that does not fit into it is made without it, and
@@ -112,6 +118,16 @@ impl<'a> Order<'_, 'a> {
         (room.prompt, room.system_prompt) = (both.prompt, both.system_prompt);
         plan_limits.room_is_fals = true;
         plan(self.ask, target, others, &plan_limits)
+    }
+
+    /// Where a model's application is, whatever it is asked.
+    fn plain_place(&self, target: &Target<'_>) -> ObservedPlace {
+        ObservedPlace {
+            key: self.fal_key.print(),
+            upstream: target.route.upstream,
+            path: "",
+            model: target.id.to_string(),
+        }
     }
 
     fn place(&self, plan: &Plan<'_>) -> ObservedPlace {

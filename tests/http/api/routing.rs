@@ -239,7 +239,20 @@ fn the_router_answers_once_fal_has_no_any_llm_any_more() {
         // fal is not asked for it again.
         assert_eq!(fal.count(), calls);
     }
-    process.until_requests(2);
+    // What any-llm would not have taken is no reason to refuse it.
+    let mut body = question("", false);
+    body["model"] = "google/gemini-2.5-flash".into();
+    let recording = json!({"data": "UklGRg==", "format": "wav"});
+    body["messages"] = json!([{"role": "user", "content": [
+        {"type": "text", "text": "echo heard"},
+        {"type": "input_audio", "input_audio": recording},
+    ]}]);
+    let mut raw = process.connect(address);
+    raw.send(&Call::chat(&body).to_bytes());
+    let answer = raw.answer();
+    assert!(answer.content().starts_with("heard"), "{}", answer.text());
+    assert_eq!(route(&answer), "router; because=gone");
+    process.until_requests(3);
     let log = process.log();
     let warnings: Vec<&str> = log
         .lines()
