@@ -56,6 +56,7 @@ pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
     }
     if reader.trusts(&["store.path", "store.url"]) {
         refuse_two_stores(config, reader);
+        refuse_unclear_lines(config, reader);
     }
 }
 
@@ -145,6 +146,11 @@ fn exposures(config: &Config) -> Vec<String> {
         ),
         ("models.cache", config.models.cache.as_ref(), false),
         ("store.path", config.store.path.as_ref(), true),
+        (
+            "store.ca_file",
+            config.store.ca_file.as_ref().map(|file| &file.path),
+            false,
+        ),
     ];
     let named = files
         .into_iter()
@@ -295,6 +301,21 @@ fn refuse_counting_without_tokenizer(config: &Config, reader: &mut Reader) {
             "usage.count",
             "usage.count is exact, but this program was built without the feature `tokenizer`; \
              set it to estimate.",
+        );
+    }
+}
+
+/// What is said of TLS towards the database has to be what becomes of it.
+fn refuse_unclear_lines(config: &Config, reader: &mut Reader) {
+    let store = &config.store;
+    if let Some(why) = store.url.as_ref().and_then(|url| url.misunderstanding()) {
+        reader.contradiction("store.url", format!("store.url {why}."));
+    }
+    if store.ca_file.is_some() && store.url.is_none() {
+        reader.contradiction(
+            "store.ca_file",
+            "store.ca_file is for a PostgreSQL server, but store.url names none; set store.url, or \
+             take store.ca_file out.",
         );
     }
 }

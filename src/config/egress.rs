@@ -72,17 +72,22 @@ pub(super) const PROXY_VARIABLES: [&str; 4] =
     ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 pub(super) const BYPASS_VARIABLES: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// Puts what the environment says in the place of `fal.proxy = "env"`, and reads `fal.ca_file`.
+/// Puts what the environment says in the place of `fal.proxy = "env"`, and reads the certificates that
+/// are trusted.
 pub(super) fn settle(config: &mut Config, sources: &Sources, reader: &mut Reader) {
     if config.fal.proxy == Some(Proxy::Environment) {
         config.fal.proxy = from_environment(sources, reader);
     }
-    if let Some(file) = &mut config.fal.ca_file {
+    for (setting, file) in [
+        ("fal.ca_file", &mut config.fal.ca_file),
+        ("store.ca_file", &mut config.store.ca_file),
+    ] {
+        let Some(file) = file else { continue };
         match certificates(file) {
             Ok(certificates) => file.certificates = certificates,
             Err(why) => {
                 let shown = file.path.display();
-                reader.contradiction("fal.ca_file", format!("fal.ca_file {shown} {why}."));
+                reader.contradiction(setting, format!("{setting} {shown} {why}."));
             }
         }
     }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::kinds::{DatabaseAddress, FilePath, Optional, Size, Span};
+use super::egress::CaFile;
+use super::kinds::{CaPath, DatabaseAddress, FilePath, Optional, Size, Span};
 use super::settings::settings;
 
 settings! {
@@ -14,8 +15,11 @@ settings! {
         /// SQLite file of one gateway, made if it is not there; relative to the working directory.
         path: Option<PathBuf>, Optional(FilePath), reload restart;
         /// Address of a PostgreSQL database, which several gateways may share. Beyond this machine
-        /// TLS is asked for unless the address has `sslmode`.
+        /// its line has TLS with a certificate that is checked, unless it says `sslmode=disable`.
         url: Option<DatabaseUrl>, Optional(DatabaseAddress), reload restart;
+        /// File with certificates in PEM form, in which the authority of the PostgreSQL server is
+        /// trusted besides the public ones; relative to the working directory.
+        ca_file: Option<CaFile>, Optional(CaPath), reload restart;
         /// The most that is kept of responses; the oldest conversations make room, and one owner has
         /// half of it at most. Unset, it is 256MiB in memory and 4GiB elsewhere.
         max_bytes: Option<usize>, Optional(Size("64KiB", "16TiB")), reload restart;
@@ -48,6 +52,62 @@ impl DatabaseUrl {
     /// All of it.
     pub fn expose_secret(&self) -> &str {
         &self.0
+    }
+
+    /// What it says as `sslmode` (source: libpq's connection parameters).
+    pub fn ssl_mode(&self) -> Option<String> {
+        self.parameter("sslmode")
+    }
+
+    /// All of it but `sslmode`.
+    #[cfg(feature = "postgres")]
+    pub fn without_ssl_mode(&self) -> String {
+        let Ok(mut url) = url::Url::parse(&self.0) else {
+            return self.0.clone();
+        };
+        let pairs = url.query_pairs().into_owned();
+        let others: Vec<_> = pairs.filter(|(name, _)| name != "sslmode").collect();
+        url.set_query(None);
+        if !others.is_empty() {
+            url.query_pairs_mut().extend_pairs(others);
+        }
+        url.into()
+    }
+
+    /// Why the line to this database would not be what the address seems to say, and what to say
+    /// instead.
+    pub(super) fn misunderstanding(&self) -> Option<String> {
+        for name in ["sslrootcert", "sslcert", "sslkey", "sslcrl"] {
+            if self.parameter(name).is_some() {
+                let cure = match name {
+                    "sslrootcert" => "name that file in store.ca_file instead",
+                    _ => "take it out; the user is known by a password here",
+                };
+                return Some(format!(
+                    "names `{name}`, which is not read from an address; {cure}"
+                ));
+            }
+        }
+        match self.ssl_mode()?.as_str() {
+            "disable" | "require" | "verify-ca" | "verify-full" => None,
+            "allow" | "prefer" => Some(
+                "has an `sslmode` that goes on without TLS where somebody on the way says that the \
+                 server has none; say `verify-full`, or `disable` on a network that is yours alone"
+                    .to_owned(),
+            ),
+            _ => Some(
+                "has an `sslmode` that is none of `disable`, `require`, `verify-ca` and \
+                 `verify-full` (certificates are checked in full for the last three)"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Option<String> {
+        let url = url::Url::parse(&self.0).ok()?;
+        let mut pairs = url.query_pairs();
+        let (_, value) = pairs.find(|(found, _)| found == name)?;
+        Some(value.into_owned())
     }
 
     /// Server and database, without user and password.

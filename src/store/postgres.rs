@@ -88,26 +88,25 @@ struct Server {
 
 impl Server {
     fn new(settings: &config::Store, upkeep: Upkeep) -> Result<Self, StoreError> {
-        let address = settings
-            .url
-            .as_ref()
-            .map(config::DatabaseUrl::expose_secret);
-        let mut config: Config = address
-            .unwrap_or_default()
-            .parse()
-            .map_err(StoreError::from)?;
-        let says_tls = address.is_some_and(|address| address.contains("sslmode="));
-        // The password and all that is stored go over the line.
-        if !says_tls && !config.get_hosts().iter().all(is_this_machine) {
-            config.ssl_mode(SslMode::Require);
-        }
+        let url = settings.url.as_ref();
+        let address = url.map_or_else(String::new, config::DatabaseUrl::without_ssl_mode);
+        let mut config: Config = address.parse().map_err(StoreError::from)?;
+        let said = url.and_then(config::DatabaseUrl::ssl_mode);
+        let is_near = config.get_hosts().iter().all(is_this_machine);
+        match said.as_deref() {
+            // Debian's server has TLS on this machine, with a certificate that nobody knows.
+            None if is_near => config.ssl_mode(SslMode::Disable),
+            Some("disable") => config.ssl_mode(SslMode::Disable),
+            // The password and all that is stored go over the line.
+            _ => config.ssl_mode(SslMode::Require),
+        };
         config
             .connect_timeout(CONNECT)
             .application_name("fal-gateway")
             .keepalives_idle(Duration::from_secs(30));
         Ok(Self {
             config,
-            tls: tls()?,
+            tls: tls(settings.ca_file.as_ref())?,
             statement_timeout: settings.timeout,
             is_migrated: Cell::new(upkeep == Upkeep::None),
             down: Cell::new(None),
@@ -161,10 +160,12 @@ fn is_this_machine(host: &Host) -> bool {
     }
 }
 
-/// TLS with the certificates that the client of fal trusts too.
-fn tls() -> Result<MakeRustlsConnect, StoreError> {
+/// TLS with the public authorities, and with those that the operator trusts.
+fn tls(trusted: Option<&config::CaFile>) -> Result<MakeRustlsConnect, StoreError> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    let trusted = trusted.into_iter().flat_map(|file| &file.certificates);
+    roots.add_parsable_certificates(public.chain(trusted).cloned());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

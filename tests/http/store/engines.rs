@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fal_gateway::config::{Config, Sources};
 use fal_gateway::store::{Database, StoreError, Value, migrations};
 use tokio::time::Instant;
 
@@ -199,5 +200,50 @@ fn many_at_once_are_all_served() {
             });
             assert_eq!(read.await.unwrap(), 200, "{place:?}");
         });
+    }
+}
+
+/// The certificate of a server is checked, its name and all, by the authority that is named for it.
+#[cfg(feature = "postgres")]
+#[test]
+fn the_line_to_a_server_is_as_safe_as_its_address_says() {
+    use crate::support::{Authority, PostgresServer};
+    let near = PostgresServer::database();
+    let named = near.replace("127.0.0.1", "localhost");
+    let (known, other) = (PostgresServer::authority().file(), Authority::new());
+    let strange = "UnknownIssuer";
+    for (address, mode, authority, refusal) in [
+        (&near, "", None, None),
+        (&named, "?sslmode=disable", None, None),
+        (&named, "?sslmode=require", Some(known), None),
+        (&named, "?sslmode=verify-full", Some(known), None),
+        (&named, "?sslmode=verify-full", None, Some(strange)),
+        (
+            &named,
+            "?sslmode=require",
+            Some(other.file()),
+            Some("BadSignature"),
+        ),
+        (
+            &near,
+            "?sslmode=verify-full",
+            Some(known),
+            Some("not valid for name"),
+        ),
+    ] {
+        let variable = |name: &str| format!("FAL_GATEWAY__STORE__{name}");
+        let sources = Sources::default().with_env(variable("URL"), format!("{address}{mode}"));
+        let sources = match authority {
+            Some(file) => sources.with_env(variable("CA_FILE"), file.display().to_string()),
+            None => sources,
+        };
+        let database = Database::open(&Config::load(&sources).unwrap().store).unwrap();
+        let status = run(database.status());
+        let shown = format!("{address}{mode}, {authority:?}: {status:?}");
+        match (status, refusal) {
+            (Ok(_), None) => {}
+            (Err(error), Some(refusal)) => assert!(error.to_string().contains(refusal), "{shown}"),
+            _ => panic!("{shown}"),
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 
+use super::egress::Authority;
 use super::until;
 
 /// Runs until its input ends, which it does with the tests, whatever becomes of them. Each line of it
@@ -18,8 +19,12 @@ export PATH="$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1
 data=$(mktemp -d)
 cd "$data"
 initdb --auth trust --username test --pgdata "$data/db" --no-sync >"$data/log" 2>&1 || { cat "$data/log" >&2; exit 1; }
+umask 077
+printf '%s' "$2" >server.crt
+printf '%s' "$3" >server.key
 start() {
-  postgres -D "$data/db" -k "$data" -p "$1" -c listen_addresses=127.0.0.1 -c max_connections=300 >>"$data/log" 2>&1 &
+  postgres -D "$data/db" -k "$data" -p "$1" -c listen_addresses=127.0.0.1 -c max_connections=300 \
+    -c ssl=on -c ssl_cert_file="$data/server.crt" -c ssl_key_file="$data/server.key" >>"$data/log" 2>&1 &
   server=$!
 }
 start "$1"
@@ -32,9 +37,11 @@ while read -r _; do
 done
 "#;
 
-/// A server. That of most tests is started once and ends with them.
+/// A server. That of most tests is started once and ends with them. It has TLS, as Debian's has, with
+/// a certificate for `localhost` by an authority of its own.
 pub(crate) struct PostgresServer {
     port: u16,
+    authority: Authority,
     databases: AtomicUsize,
     restarts: usize,
     script: Mutex<(Child, ChildStdin)>,
@@ -57,6 +64,11 @@ impl PostgresServer {
         let name = format!("test_{number}");
         self.run(&format!("create database {name}"));
         format!("postgres://test@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Who has certified the server of [`Self::database`].
+    pub(crate) fn authority() -> &'static Authority {
+        &Self::running().authority
     }
 
     /// Has it go down as if it had been killed, and come back.
@@ -96,8 +108,10 @@ impl PostgresServer {
         if is_root {
             command.args(["-u", "postgres", "--", "sh"]);
         }
+        let authority = Authority::new();
+        let (certificate, key) = authority.certify("localhost");
         let mut script = command
-            .args(["-c", SCRIPT, "sh", &port.to_string()])
+            .args(["-c", SCRIPT, "sh", &port.to_string(), &certificate, &key])
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -114,6 +128,7 @@ impl PostgresServer {
         let stdin = script.stdin.take().unwrap();
         let server = Self {
             port,
+            authority,
             databases: AtomicUsize::new(0),
             restarts: 0,
             script: Mutex::new((script, stdin)),

@@ -316,6 +316,52 @@ fn certificates_are_read_when_the_settings_are() {
     std::fs::write(&path, twice).unwrap();
     let read = load(&settings()).fal.ca_file.unwrap();
     assert_eq!(read.certificates.len(), 2);
+    let of_store = |url: &str| file(&format!("[store]\n{url}\nca_file = {path:?}"));
+    let url = "url = \"postgres://db.example/gateway\"";
+    let read = load(&of_store(url)).store.ca_file.unwrap();
+    assert_eq!(read.certificates.len(), 2);
+    let useless = problems(&of_store(""));
+    assert!(useless.contains("store.url names none"), "{useless}");
+    std::fs::write(&path, cut).unwrap();
+    let broken = problems(&of_store(url));
+    assert!(
+        broken.starts_with("fal-gateway.toml:3: store.ca_file "),
+        "{broken}"
+    );
+}
+
+#[test]
+fn what_a_databases_address_says_of_tls_is_what_becomes_of_it() {
+    let at = |parameters: &str| {
+        file(&format!(
+            "[store]\nurl = \"postgres://me:hunter2@db.example/gateway?{parameters}\""
+        ))
+    };
+    for taken in [
+        "",
+        "sslmode=disable",
+        "sslmode=require",
+        "sslmode=verify-full",
+    ] {
+        let url = load(&at(&format!("connect_timeout=9&{taken}"))).store.url;
+        let rest = "postgres://me:hunter2@db.example/gateway?connect_timeout=9";
+        assert_eq!(url.unwrap().without_ssl_mode(), rest);
+    }
+    for (refused, cure) in [
+        ("sslmode=prefer", "say `verify-full`"),
+        ("sslmode=allow", "say `verify-full`"),
+        ("sslmode=full", "none of `disable`, `require`"),
+        ("sslrootcert=/ca.pem", "in store.ca_file instead"),
+        ("sslkey=/key.pem", "take it out"),
+    ] {
+        let found = problems(&at(refused));
+        assert!(
+            found.starts_with("fal-gateway.toml:2: store.url "),
+            "{found}"
+        );
+        assert!(found.contains(cure), "{found}");
+        assert!(!found.contains("hunter2"), "{found}");
+    }
 }
 
 #[test]
