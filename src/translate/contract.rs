@@ -9,7 +9,7 @@ use super::json::{Partial, Schema, SchemaBudget, SchemaError};
 use super::key::MarkerKey;
 use super::quoted::Quoted;
 use super::rejection::{Cause, Rejection};
-use super::tools::{Choice, Dialect, ToolSet};
+use super::tools::{Choice, Dialect, TextFormat, ToolSet};
 
 /// What an answer has to be.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +53,8 @@ pub struct NativeTools {
 pub struct KnownTool {
     pub name: String,
     pub schema: Option<Arc<Schema>>,
+    /// Of its text, where it is called with one that has a form.
+    pub text: Option<Arc<Schema>>,
     pub is_strict: bool,
 }
 
@@ -106,7 +108,7 @@ impl Contract {
 
 impl NativeTools {
     /// The tools of an offer, with their schemas.
-    pub fn new(offer: &ToolSet<'_>, schemas: Vec<Option<Arc<Schema>>>) -> Self {
+    pub fn new(offer: &ToolSet<'_>, schemas: Vec<ToolSchemas>) -> Self {
         Self {
             tools: KnownTool::all(offer, schemas),
             is_required: offer.choice == Choice::Required,
@@ -117,22 +119,32 @@ impl NativeTools {
 
 impl KnownTool {
     /// The tools of an offer, with their schemas.
-    pub fn all(offer: &ToolSet<'_>, schemas: Vec<Option<Arc<Schema>>>) -> Vec<Self> {
+    pub fn all(offer: &ToolSet<'_>, schemas: Vec<ToolSchemas>) -> Vec<Self> {
         let known = offer.tools.iter().zip(schemas);
         let known = known.map(|(tool, schema)| Self {
             name: tool.name.clone().into_owned(),
-            schema,
+            schema: schema.arguments,
+            text: schema.text,
             is_strict: tool.strict,
         });
         known.collect()
     }
 }
 
+/// What calls of one tool are checked against.
+#[derive(Clone, Debug, Default)]
+pub struct ToolSchemas {
+    /// Unset where it has no parameters.
+    pub arguments: Option<Arc<Schema>>,
+    /// Of the text that is in the arguments, where that has a form.
+    pub text: Option<Arc<Schema>>,
+}
+
 /// The schemas of a request, compiled once for whatever it is planned for.
 #[derive(Clone, Debug, Default)]
 pub struct Schemas {
-    /// One for each tool of the offer that has parameters.
-    pub tools: Vec<Option<Arc<Schema>>>,
+    /// Those of each tool of the offer.
+    pub tools: Vec<ToolSchemas>,
     pub format: Option<Arc<Schema>>,
     /// The paths of what is not checked, although the caller asked for it.
     pub unchecked: Vec<String>,
@@ -156,10 +168,17 @@ impl Schemas {
         }
         if let Some(offer) = tools {
             for tool in &offer.tools {
-                let compiled = tool
-                    .parameters
-                    .map(|schema| schemas.compile(schema, tool.strict, &tool.path, budget))
-                    .transpose()?;
+                let compiled = ToolSchemas {
+                    arguments: tool
+                        .parameters
+                        .map(|schema| schemas.compile(schema, tool.strict, &tool.path, budget))
+                        .transpose()?,
+                    text: tool
+                        .text
+                        .as_ref()
+                        .map(|text| compile_text(text, budget))
+                        .transpose()?,
+                };
                 schemas.tools.push(compiled);
             }
         }
@@ -186,6 +205,16 @@ impl Schemas {
         self.unchecked.extend(paths);
         Ok(Arc::new(schema))
     }
+}
+
+fn compile_text(text: &TextFormat, budget: &mut SchemaBudget) -> Result<Arc<Schema>, Rejection> {
+    let path = text.path.as_str();
+    Schema::parse(&text.schema, budget).map(Arc::new).map_err(|error| {
+        let message = format!(
+            "Unsupported value: '{path}': {error} Leave it out; then the model is free in what it writes."
+        );
+        Rejection::of(Cause::UnsupportedValue, path, message)
+    })
 }
 
 fn refusal(error: &SchemaError, path: &str) -> Rejection {

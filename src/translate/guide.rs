@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ask::{AnswerFormat, Conversation, Delivery};
-use super::contract::{Contract, FormatContract, KnownTool, Schemas, ToolContract};
+use super::contract::{Contract, FormatContract, KnownTool, Schemas, ToolContract, ToolSchemas};
 use super::json::{self, Schema};
 use super::key::{Keys, MarkerKey, Pen, Secret};
 use super::quoted::Quoted;
@@ -305,7 +305,7 @@ pub fn format_contract(
 
 fn tool_contract(
     offer: &ToolSet<'_>,
-    schemas: Vec<Option<Arc<Schema>>>,
+    schemas: Vec<ToolSchemas>,
     key: &MarkerKey,
     is_lenient: bool,
     spoken: DialectContext,

@@ -131,13 +131,15 @@ fn texts<'t>(ask: &'t Ask<'_>) -> Option<impl Iterator<Item = Option<&'t str>>> 
     Some(tools.flat_map(of_tool).chain(schema.into_iter().flatten()))
 }
 
-fn of_tool<'t>(tool: &'t Tool<'_>) -> [Option<&'t str>; 5] {
+fn of_tool<'t>(tool: &'t Tool<'_>) -> [Option<&'t str>; 6] {
     let Tool {
         path,
         name,
         description,
         parameters,
         strict,
+        // Its path follows from that of the parameters.
+        text,
     } = tool;
     [
         Some(path),
@@ -145,6 +147,7 @@ fn of_tool<'t>(tool: &'t Tool<'_>) -> [Option<&'t str>; 5] {
         description.as_deref(),
         parameters.map(RawValue::get),
         said(*strict),
+        text.as_ref().map(|text| text.schema.get()),
     ]
 }
 

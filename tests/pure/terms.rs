@@ -86,7 +86,7 @@ fn callers_with_tools_of_one_name_never_meet() {
     for round in 0..3 {
         for (owner, value) in owners.iter().zip(["a", "b", "c", "d"]) {
             let terms = terms(&known, owner, &body(&[picking(value)], &json!({})));
-            let schema = terms.schemas.tools[0].clone().unwrap();
+            let schema = terms.schemas.tools[0].arguments.clone().unwrap();
             for other in ["a", "b", "c", "d"] {
                 let fits = schema.check(&json!({"kind": other})).is_ok();
                 assert_eq!(fits, other == value, "round {round}");

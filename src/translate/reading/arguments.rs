@@ -6,6 +6,7 @@ use super::envelope::{self, RawArguments};
 use super::positional;
 use crate::translate::contract::KnownTool;
 use crate::translate::json::{self, Fix};
+use crate::translate::tools::text::text_of_arguments;
 
 /// What is closed by repair is only a part of what was meant: nobody may act on it.
 pub const BROKE_OFF: &str = "The JSON broke off before its end.";
@@ -72,10 +73,30 @@ pub fn arguments(
         Err(error) => return Err(explain(tool, &error)),
     };
     arguments.fixes.extend(placed);
+    check_text(&arguments.json, tool)?;
     match arguments.fixes.contains(&Fix::Closed) {
         true => Err(BROKE_OFF.to_owned()),
         false => Ok((arguments, doubt)),
     }
+}
+
+/// The text of a tool that is called with one has to have the form that was asked for.
+fn check_text(arguments: &str, tool: &KnownTool) -> Result<(), String> {
+    let Some(schema) = &tool.text else {
+        return Ok(());
+    };
+    let text = text_of_arguments(arguments).into_owned();
+    schema.check(&text.into()).map_err(|violations| {
+        let says: Vec<_> = violations
+            .iter()
+            .map(|violation| violation.says.as_str())
+            .collect();
+        format!(
+            "The text for {} was not in its form: {}.",
+            tool.name,
+            says.join("; ")
+        )
+    })
 }
 
 /// Whether arguments lack something that the schema requires.

@@ -7,8 +7,10 @@
 
 pub mod dialect;
 pub mod signature;
+pub mod text;
 pub mod tool_set;
 mod written;
 
 pub use dialect::Dialect;
+pub use text::TextFormat;
 pub use tool_set::{Choice, Tool, ToolSet};

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::text::TextFormat;
 use crate::translate::key::TextsDigest;
 
 /// The tools that a model may call in its answer.
@@ -52,6 +53,8 @@ pub struct Tool<'a> {
     pub parameters: Option<&'a RawValue>,
     /// Whether arguments that do not match the schema may never be delivered.
     pub strict: bool,
+    /// What the text has to be like of a tool that is called with one.
+    pub text: Option<TextFormat>,
 }
 
 /// How free the model is to call.

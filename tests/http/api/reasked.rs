@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, ScriptedUpstream, Setup, Step, whole};
+use crate::support::{Answer, Call, ScriptedUpstream, Setup, Step, whole};
 
 /// A whole answer as fal streams it.
 fn streamed(output: &str) -> Vec<u8> {
@@ -18,8 +18,13 @@ fn streamed(output: &str) -> Vec<u8> {
 /// Asks a fal that gives these answers one after the other, the last again and again. `KEY` in them
 /// is the key of the conversation. Gives back how often it was asked, too.
 fn ask(body: &Value, answers: &[&str]) -> (Answer, usize) {
+    ask_at("/v1/chat/completions", body, answers)
+}
+
+/// The same at any address of the API.
+fn ask_at(path: &str, body: &Value, answers: &[&str]) -> (Answer, usize) {
     let is_stream = body["stream"] == json!(true);
-    let key = key_of(body);
+    let key = key_of(path, body);
     let answers: Vec<Vec<u8>> = answers
         .iter()
         .map(|answer| answer.replace("KEY", &key))
@@ -38,8 +43,14 @@ fn ask(body: &Value, answers: &[&str]) -> (Answer, usize) {
         vec![Step::Read, Step::Write(close(answer)), Step::Close]
     });
     let gateway = setup(&fal).set("tools.max_reasks", "1").start();
-    let answer = gateway.ask(body);
+    let answer = gateway.call(&post(path, body));
     (answer, fal.requests())
+}
+
+fn post(path: &str, body: &Value) -> Call {
+    Call::new("POST", path)
+        .header("content-type", "application/json")
+        .body(body.to_string())
 }
 
 /// A gateway with a secret of ours, so that another one derives the same keys.
@@ -48,12 +59,12 @@ fn setup(fal: &ScriptedUpstream) -> Setup {
 }
 
 /// The key in what fal is asked.
-fn key_of(body: &Value) -> String {
+fn key_of(path: &str, body: &Value) -> String {
     let fal = ScriptedUpstream::with(|_| vec![Step::Read, Step::Write(whole("Hi")), Step::Hold]);
     let gateway = setup(&fal).set("tools.max_reasks", "0").start();
     let mut body = body.clone();
     body["stream"] = json!(false);
-    gateway.ask(&body);
+    gateway.call(&post(path, &body));
     let asked = String::from_utf8(fal.seen()[0].requests[0].clone()).unwrap();
     let mark = ["k=\\\"", "<conversation-"]
         .into_iter()
@@ -216,5 +227,99 @@ fn a_correction_that_the_model_copies_reaches_nobody() {
         // Who was not told so may say it.
         let (answer, asked) = ask(&body, &[said_of_it]);
         assert_eq!((said(&answer, stream).0.as_str(), asked), (said_of_it, 1));
+    }
+}
+
+/// The text of a custom tool has the form that its grammar asks for, or is asked for again.
+#[test]
+fn a_text_that_is_not_in_its_grammar_is_asked_for_again() {
+    let calls = |name: &str, input: &str| {
+        let call = json!({"name": name, "arguments": {"input": input}});
+        format!("<tool_calls k=\"KEY\">\n<tool_call>{call}</tool_call>\n</tool_calls>")
+    };
+    let patch = "*** Begin Patch\n*** Delete File: a\n*** End Patch";
+    let fenced = format!("```\n{patch}\n```");
+    for (name, syntax, definition, bad, good, delivered) in [
+        (
+            "when",
+            "regex",
+            "\\d{4}-\\d{2}",
+            "1999-12 or so",
+            "1999-12",
+            "1999-12",
+        ),
+        ("when", "regex", "a|b", "ab", "b", "b"),
+        (
+            "apply_patch",
+            "lark",
+            "start: begin",
+            "--- a\n+++ b",
+            patch,
+            patch,
+        ),
+        (
+            "apply_patch",
+            "lark",
+            "start: begin",
+            "*** Begin Patch\n",
+            &fenced,
+            &format!("{patch}\n"),
+        ),
+    ] {
+        for stream in [false, true] {
+            let body = json!({
+                "model": "openai/gpt-4o-mini",
+                "stream": stream,
+                "input": "Do it.",
+                "tools": [{
+                    "type": "custom",
+                    "name": name,
+                    "format": {"type": "grammar", "syntax": syntax, "definition": definition},
+                }],
+            });
+            let (bad, good) = (calls(name, bad), calls(name, good));
+            let (answer, asked) = ask_at("/v1/responses", &body, &[&bad, &good]);
+            let text = answer.text();
+            assert_eq!(asked, 2, "{text}");
+            let delivered = json!({ "input": delivered }).to_string();
+            assert!(text.contains(delivered.trim_matches(['{', '}'])), "{text}");
+            let (answer, asked) = ask_at("/v1/responses", &body, &[&bad]);
+            let text = answer.text();
+            assert_eq!(asked, 2, "{text}");
+            assert!(text.contains("tool_call_invalid"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_grammar_that_cannot_be_checked_is_refused_by_its_name() {
+    let long = "a".repeat(300);
+    for (format, param) in [
+        (
+            json!({"syntax": "regex", "definition": "(?=a)a"}),
+            "definition",
+        ),
+        (json!({"syntax": "regex", "definition": "("}), "definition"),
+        (json!({"syntax": "regex", "definition": long}), "definition"),
+        (json!({"syntax": "regex"}), "definition"),
+        (json!({"definition": "a"}), "syntax"),
+        (json!({"syntax": "ebnf", "definition": "a"}), "syntax"),
+    ] {
+        let mut format = format;
+        format["type"] = "grammar".into();
+        let body = json!({
+            "model": "openai/gpt-4o-mini",
+            "input": "Do it.",
+            "tools": [{"type": "custom", "name": "run", "format": format}],
+        });
+        let fal = ScriptedUpstream::with(|_| vec![Step::Read, Step::Close]);
+        let refused = setup(&fal).start().call(&post("/v1/responses", &body));
+        assert_eq!(
+            (refused.status, fal.requests()),
+            (400, 0),
+            "{}",
+            refused.text()
+        );
+        assert_eq!(refused.error()["param"], format!("tools[0].format.{param}"));
     }
 }

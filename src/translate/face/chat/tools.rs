@@ -276,6 +276,7 @@ fn parse_function<'a>(function: Function<'a>, path: &str) -> Result<Tool<'a>, Re
         name,
         description: function.description.map(|Text(text)| text),
         strict: function.strict == Some(true),
+        text: None,
     })
 }
 

@@ -190,6 +190,7 @@ fn tool_of<'a>(tool: RequestTool<'a>, position: usize) -> Result<Tool<'a>, Rejec
         description: described.or(known.map(|known| Cow::Borrowed(known.description))),
         parameters: given.or(own),
         strict: tool.strict == Some(true),
+        text: None,
     })
 }
 

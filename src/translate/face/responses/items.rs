@@ -11,12 +11,13 @@ use std::collections::{HashMap, HashSet};
 use serde_json::value::RawValue;
 
 use super::content::Parts;
-use super::exposed::{Names, custom_arguments};
+use super::exposed::Names;
 use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn, join};
 use crate::translate::draft::read_at;
 use crate::translate::face::chat::messages::MessageLimits;
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
+use crate::translate::tools::text::arguments_of_text;
 use crate::wire::openai::responses::InputItem;
 use crate::wire::text::Text;
 
@@ -170,7 +171,7 @@ impl<'a, 'l> Builder<'a, 'l> {
         let name = self.names.shown_in_history(namespace, name);
         let is_custom = item.kind.as_ref().map(Text::as_str) == Some("custom_tool_call");
         let arguments = match is_custom {
-            true => custom_arguments(&text_of(item.input, &format!("{path}.input"))?).into(),
+            true => arguments_of_text(&text_of(item.input, &format!("{path}.input"))?).into(),
             false => match text_of(item.arguments, &format!("{path}.arguments"))? {
                 nothing if nothing.trim().is_empty() => Cow::Borrowed("{}"),
                 arguments => arguments,

@@ -4,11 +4,12 @@
 use std::io::Write;
 
 use super::echo::Echo;
-use super::exposed::{Exposed, Names, custom_input};
+use super::exposed::{Exposed, Names};
 use crate::translate::face::calls::call_id;
 use crate::translate::face::objects::{ResponseMeta, write_json};
 use crate::translate::face::state::{Record, RecordItem, RecordKind};
 use crate::translate::reading::{Call, FinishReason, Usage};
+use crate::translate::tools::text::text_of_arguments;
 
 /// How far an item or a response has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,7 +196,7 @@ impl CallItem {
     /// What the tool is given: arguments, or a text.
     pub fn given<'c>(&self, call: &'c Call) -> std::borrow::Cow<'c, str> {
         match self.is_custom {
-            true => custom_input(&call.arguments),
+            true => text_of_arguments(&call.arguments),
             false => call.arguments.as_str().into(),
         }
     }

@@ -9,7 +9,8 @@ use crate::translate::draft::{Draft, Field, read_at};
 use crate::translate::face::functions::{is_empty_list, parameters, refuse_long_tools};
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
-use crate::translate::tools::{Choice, Tool, ToolSet};
+use crate::translate::tools::text::ONE_TEXT;
+use crate::translate::tools::{Choice, TextFormat, Tool, ToolSet};
 use crate::wire::list::List;
 use crate::wire::openai::responses::{AllowedTool, CustomFormat, ResponseTool, ToolChoice};
 use crate::wire::text::Text;
@@ -18,9 +19,6 @@ use crate::wire::text::Text;
 const MAX_TOOLS: usize = 256;
 /// The longest name of a tool (source: OpenAI's `FunctionTool`).
 const LONGEST_NAME: usize = 128;
-
-/// The schema of a tool that takes a text.
-const ONE_TEXT: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
 
 /// Tools that hold data or servers of the caller's: without them an answer would be another one.
 /// The last three are the client's own programs, in a form that no function has.
@@ -134,15 +132,19 @@ impl<'a> Toolbox<'a> {
         let name = name_of(tool.name, path)?;
         let space = namespace.map(|(space, _)| space.name.as_ref());
         let mut description = tool.description.map(|Text(text)| text);
-        let path = format!("{path}.parameters");
+        let mut text = None;
         let parameters = match is_custom {
             true => {
-                let format = tool.format.map(|raw| read_at(raw, &path, "a format"));
-                description = Some(about_custom(description, format.transpose()?));
+                let at = format!("{path}.format");
+                let format = tool.format.map(|raw| read_at(raw, &at, "a format"));
+                let format = format.transpose()?;
+                text = text_format(format.as_ref(), &name, at)?;
+                description = Some(about_custom(description, format));
                 serde_json::from_str::<&'static RawValue>(ONE_TEXT).ok()
             }
-            false => parameters(tool.parameters, &path)?,
+            false => parameters(tool.parameters, &format!("{path}.parameters"))?,
         };
+        let path = format!("{path}.parameters");
         if let Some((
             Namespace {
                 about: Some(about), ..
@@ -163,6 +165,7 @@ impl<'a> Toolbox<'a> {
             parameters,
             // A text in any other form than asked for could not be handed over.
             strict: is_custom || tool.strict == Some(true),
+            text,
         });
         Ok(())
     }
@@ -344,6 +347,34 @@ fn about_custom<'a>(
         ));
     }
     Cow::Owned(about.trim_start().to_owned())
+}
+
+/// What the text of a custom tool has to be like, as far as it can be told without the grammar of a
+/// language: a regular expression is one, and of Codex's patches the first and the last line are
+/// known.
+fn text_format(
+    format: Option<&CustomFormat<'_>>,
+    name: &str,
+    path: String,
+) -> Result<Option<TextFormat>, Rejection> {
+    let Some(format) = format.filter(|format| format.kind.as_str() == "grammar") else {
+        return Ok(None);
+    };
+    let of = |member: &str| format!("{path}.{member}");
+    let missing = |member| Rejection::missing(of(member));
+    let syntax = format.syntax.as_ref().ok_or_else(|| missing("syntax"))?;
+    let definition = format.definition.as_ref();
+    let definition = definition.ok_or_else(|| missing("definition"))?;
+    match syntax.as_str() {
+        "regex" => Ok(TextFormat::regex(of("definition"), definition.as_str())),
+        "lark" if name == "apply_patch" => Ok(TextFormat::patch(of("definition"))),
+        "lark" => Ok(None),
+        _ => {
+            let path = of("syntax");
+            let message = format!("Invalid '{path}': it must be lark or regex.");
+            Err(Rejection::invalid(path, message))
+        }
+    }
 }
 
 /// Whether a model may call the tool by itself, and not only a program that it writes.
