@@ -244,6 +244,7 @@ LIGHTRAG = python("lightrag")
 #: All take the modes `whole`, `stream`, `tool` and `schema`; LightRAG, which has no tools or schemas, the first two.
 LIBRARIES = [
     javascript("langchain"),
+    javascript("langchain-responses"),
     javascript("ai-sdk-openai"),
     javascript("ai-sdk-compatible"),
     MASTRA,
