@@ -12,7 +12,8 @@ pub(in crate::emulator) struct Card {
     pub(in crate::emulator) price_out: u64,
     pub(in crate::emulator) context: usize,
     /// What it can, as letters: `i` sees images, `a` hears audio, `v` sees video, `t` calls tools,
-    /// `s` takes schemas, `e` ends at stop sequences.
+    /// `s` takes schemas, `e` ends at stop sequences, `l` tells
+    /// how likely its tokens were.
     abilities: &'static str,
     pub(in crate::emulator) reasoning: Reasoning,
 }
@@ -62,20 +63,20 @@ pub(in crate::emulator) static CARDS: &[Card] = &[
     card("google/gemini-2.5-pro", 1_250, 10_000, 1_048_576, "iavtse", Mandatory),
     card("google/gemini-3-pro-preview", 2_000, 12_000, 1_048_576, "iavtse", Mandatory),
     card("meta-llama/llama-3.1-70b-instruct", 400, 400, 131_072, "tse", Never),
-    card("meta-llama/llama-3.1-8b-instruct", 20, 50, 16_384, "tse", Never),
+    card("meta-llama/llama-3.1-8b-instruct", 20, 50, 16_384, "tsel", Never),
     card("meta-llama/llama-3.2-1b-instruct", 27, 200, 60_000, "e", Never),
     card("meta-llama/llama-3.2-3b-instruct", 51, 340, 80_000, "te", Never),
     card("meta-llama/llama-4-maverick", 150, 600, 1_048_576, "ise", Never),
     card("meta-llama/llama-4-scout", 80, 300, 327_680, "itse", Never),
     card("moonshotai/kimi-k2", 570, 2_300, 131_072, "tse", Never),
     card("openai/gpt-4.1", 2_000, 8_000, 1_047_576, "itse", Never),
-    card("openai/gpt-4o", 2_500, 10_000, 128_000, "itse", Never),
+    card("openai/gpt-4o", 2_500, 10_000, 128_000, "itsel", Never),
     card("openai/gpt-4o-audio-preview", 2_500, 10_000, 128_000, "at", Never),
-    card("openai/gpt-4o-mini", 150, 600, 128_000, "itse", Never),
+    card("openai/gpt-4o-mini", 150, 600, 128_000, "itsel", Never),
     card("openai/gpt-5-chat", 1_250, 10_000, 128_000, "is", Never),
     card("openai/gpt-5-mini", 250, 2_000, 400_000, "its", Optional),
     card("openai/gpt-5-nano", 50, 400, 400_000, "its", Optional),
-    card("openai/gpt-oss-120b", 39, 190, 131_072, "tse", Mandatory),
+    card("openai/gpt-oss-120b", 39, 190, 131_072, "tsel", Mandatory),
     card("openai/o3", 2_000, 8_000, 200_000, "its", Mandatory),
 ];
 
@@ -87,7 +88,7 @@ pub(in crate::emulator) fn find(id: &str) -> Option<&'static Card> {
 
 /// The card of whatever another server answers with in our place: it can all, and costs nothing.
 pub(in crate::emulator) fn of_a_relay() -> &'static Card {
-    static RELAY: Card = card("relay", 0, 0, 1_000_000, "iavtse", Optional);
+    static RELAY: Card = card("relay", 0, 0, 1_000_000, "iavtsel", Optional);
     &RELAY
 }
 
@@ -106,6 +107,7 @@ impl Card {
             ('t', "tools"),
             ('s', "schemas"),
             ('e', "stop"),
+            ('l', "logprobs"),
         ];
         let can = named.into_iter().filter(|(letter, _)| self.can(*letter));
         can.map(|(_, name)| name).chain(reasons).collect()
@@ -133,6 +135,10 @@ impl Card {
 
     pub(in crate::emulator) fn takes_schemas(&self) -> bool {
         self.can('s')
+    }
+
+    pub(in crate::emulator) fn tells_logprobs(&self) -> bool {
+        self.can('l')
     }
 
     pub(in crate::emulator) fn stops(&self) -> bool {

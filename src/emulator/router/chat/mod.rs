@@ -3,6 +3,7 @@
 //! accounting and reasoning tokens; fal's router page for the address and the key.
 
 mod admit;
+mod logprobs;
 mod refusals;
 mod reply;
 mod request;

@@ -9,7 +9,10 @@ use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::request::{Request, Wish, text_of};
+use super::{
+    logprobs,
+    request::{Request, Wish, text_of},
+};
 use crate::emulator::{
     llm::{
         EMULATOR_TAG, Input, Variant,
@@ -38,6 +41,8 @@ pub(super) struct Reply {
     pub(super) calls: Vec<Call>,
     pub(super) finish: &'static str,
     pub(super) usage: Usage,
+    /// How many of the likeliest tokens are told in the place of each, where probabilities are.
+    pub(super) top_logprobs: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -91,6 +96,7 @@ pub(super) fn compose(
         calls,
         finish,
         usage,
+        top_logprobs: logprobs::wanted(&request.body).filter(|_| card.tells_logprobs()),
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
+    logprobs,
     refusals::USER_ID,
     reply::{Call, Reply, signature},
 };
@@ -40,7 +41,7 @@ pub(super) fn whole(reply: &Reply, behaviour: &Behaviour) -> Value {
         &mut body,
         "choices",
         json!([{
-            "logprobs": null, "finish_reason": reply.finish,
+            "logprobs": logprobs::told(&reply.text, reply.top_logprobs), "finish_reason": reply.finish,
             "native_finish_reason": reply.finish, "index": 0, "message": message,
         }]),
     );
@@ -59,8 +60,9 @@ pub(super) fn chunks(reply: &Reply, behaviour: &Behaviour) -> Vec<Value> {
     };
     let choice = |delta: Value, finish: Option<&str>| {
         json!([{
-            "index": 0, "delta": delta, "finish_reason": finish,
-            "native_finish_reason": finish, "logprobs": null,
+            "index": 0, "finish_reason": finish,
+            "native_finish_reason": finish,
+            "logprobs": logprobs::told(text_of(&delta), reply.top_logprobs), "delta": delta,
         }])
     };
     let nothing = || json!({ "role": "assistant", "content": "" });
@@ -82,6 +84,12 @@ pub(super) fn chunks(reply: &Reply, behaviour: &Behaviour) -> Vec<Value> {
         chunks.push(last);
     }
     chunks
+}
+
+/// What a delta adds to the text.
+fn text_of(delta: &Value) -> &str {
+    let content = delta.get("content").and_then(Value::as_str);
+    content.unwrap_or_default()
 }
 
 /// The reasoning in pieces; what is signed is all of it, so the signature comes at its end.
