@@ -267,10 +267,17 @@ impl Choice {
     /// Ends an answer that will not get better: with what may be delivered all the same, if there
     /// is anything.
     fn settle(&mut self, fault: Fault, sink: &mut ChoiceSink<'_>, count: Option<&TokenCount>) {
-        let Some(BestEffort { text, calls }) = self.instead.take() else {
+        let Some(instead) = self.instead.take() else {
             return self.give_up(fault, sink);
         };
+        let BestEffort {
+            logprobs,
+            text,
+            calls,
+        } = instead;
         if !text.is_empty() {
+            let likely = Event::Logprobs(&logprobs);
+            sink.choices.event(self.index, likely);
             sink.choices.event(self.index, Event::Text(&text));
         }
         for call in &calls {

@@ -38,6 +38,8 @@ pub struct Ask<'a> {
     /// model wants to have back as they were.
     pub thoughts: Vec<(usize, Box<RawValue>)>,
     pub priority: Option<Priority>,
+    /// How likely the answer's tokens were, where the caller wants to know.
+    pub logprobs: Option<Logprobs>,
     /// Texts at which the answer ends; none of them is empty.
     pub stop: Vec<String>,
     /// Whether the caller is told at which of them the answer ended. No upstream tells that, so the
@@ -86,6 +88,17 @@ impl Ask<'_> {
         let shown = self.conversation.attached_bytes();
         shown.saturating_add(self.omitted_bytes)
     }
+}
+
+/// Which probabilities of tokens a caller wants to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logprobs {
+    /// How many of the likeliest tokens in the place of each, from 0 to 20.
+    pub top: u8,
+    /// Whether the operator lets requests pass that cannot have them.
+    pub is_dispensable: bool,
+    /// The same for the likeliest in the place of each.
+    pub is_top_dispensable: bool,
 }
 
 /// What an API calls the fields that problems speak of.

@@ -17,6 +17,7 @@ use super::ask::{
     Reasoning, Sampling,
 };
 use super::json::Extent;
+use super::model::Parameter as Ability;
 use super::notes::{Members, Notes, shortened};
 use super::rejection::{Cause, Rejection};
 use crate::wire::list::List;
@@ -56,6 +57,9 @@ pub struct Parameter {
     /// How, in a phrase for the documentation.
     pub says: &'static str,
     pub rule: Rule,
+    /// Of a field that is refused: what a model has to list for it to be passed on after all, where
+    /// the model has its messages.
+    pub unless_listed: Option<Ability>,
 }
 
 /// Writes a row, so that tables can be read as tables.
@@ -65,6 +69,18 @@ pub const fn row(name: &'static str, fate: Fate, says: &'static str, rule: Rule)
         fate,
         says,
         rule,
+        unless_listed: None,
+    }
+}
+
+impl Parameter {
+    /// The row of a field that is passed on to models that list this.
+    #[must_use]
+    pub const fn unless_listed(self, ability: Ability) -> Self {
+        Self {
+            unless_listed: Some(ability),
+            ..self
+        }
     }
 }
 
@@ -95,6 +111,9 @@ pub struct Draft<'a> {
     pub forbids_keeping: bool,
     pub wishes: ReasoningWishes,
     pub priority: Option<Priority>,
+    /// Whether the probabilities of tokens are wanted.
+    pub logprobs: bool,
+    pub top_logprobs: u8,
     pub service_tier: Option<Priority>,
     pub fallbacks: Vec<Cow<'a, str>>,
     pub tools: Option<&'a RawValue>,
@@ -227,6 +246,7 @@ impl<'a> Draft<'a> {
             effort: self.wishes.effort(),
             thoughts: Vec::new(),
             priority: self.priority.or(self.service_tier),
+            logprobs: None,
             stop: self.stop,
             names_stop: false,
             choices: self.choices.unwrap_or(1),

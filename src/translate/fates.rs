@@ -20,6 +20,8 @@ impl Fates {
     /// What becomes of it with a model of which this is known.
     pub fn with(self, takes: impl Fn(Parameter) -> Option<bool>) -> Fate {
         match self.unless {
+            // What nothing can stand in for is sent to models that are known to take it.
+            Some((needed, Fate::Refused)) if takes(needed) != Some(true) => Fate::Refused,
             Some((needed, otherwise)) if takes(needed) == Some(false) => otherwise,
             _ => self.fate,
         }
@@ -44,6 +46,9 @@ pub fn on(field: &Field, upstream: UpstreamId) -> Fates {
             // Anthropic's clients send it for any model.
             unless: (field.name == "thinking").then_some((Parameter::Reasoning, Fate::Ignored)),
         };
+    }
+    if let Some(needed) = field.unless_listed {
+        return native(needed, Fate::Refused);
     }
     match field.name {
         "messages" | "input" => always(Fate::Forwarded),

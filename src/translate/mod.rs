@@ -31,6 +31,7 @@ pub mod json;
 pub mod key;
 pub mod known_text;
 pub mod likeness;
+pub mod logprobs;
 pub mod meaning;
 pub mod media;
 pub mod model;

@@ -11,6 +11,7 @@ use super::cost::Cost;
 use super::fold::PromptLimits;
 use super::guide::GuideSettings;
 use super::key::MarkerKey;
+use super::logprobs;
 use super::model::{self, Catalogue, Modality, ModelInfo, Resolved};
 use super::native::{self, Lacks};
 use super::notes::{Notes, shortened};
@@ -80,6 +81,8 @@ pub struct Recipe {
     pub show_reasoning: bool,
     /// What the caller began the answer with; an answer that repeats it is relieved of it.
     pub prefill: Option<String>,
+    /// How many of the likeliest tokens are told in the place of each, where probabilities are.
+    pub top_logprobs: Option<u8>,
     pub max_tokens: Option<u64>,
     /// Estimated.
     pub prompt_tokens: u64,
@@ -228,6 +231,7 @@ pub fn plan<'a>(
     notes.unchecked(&terms.schemas.unchecked);
     fit_attached(&mut ask, target, &mut notes, plan_limits)?;
     fit_reasoning(&mut ask, target, &mut notes);
+    logprobs::fit(&mut ask, target, &mut notes)?;
     let upstream = target.route.upstream;
     let input = upstream.features().input;
     if input == InputShape::Prompt {
@@ -237,17 +241,13 @@ pub fn plan<'a>(
     let sampling = with_ceiling(ask.sampling, target, &mut notes, plan_limits);
     let written = match input {
         InputShape::Prompt => {
-            let written =
-                prompted::write(&ask, target, &terms, &sampling, plan_limits, &mut notes)?;
-            refuse_ignored(&notes, upstream, plan_limits)?;
-            written
+            prompted::write(&ask, target, &terms, &sampling, plan_limits, &mut notes)?
         }
         InputShape::Messages => {
-            let written = native::write(&ask, target, &terms, &sampling, plan_limits, &mut notes)?;
-            refuse_ignored(&notes, upstream, plan_limits)?;
-            written
+            native::write(&ask, target, &terms, &sampling, plan_limits, &mut notes)?
         }
     };
+    refuse_ignored(&notes, upstream, plan_limits)?;
     notes.fold = written.fold;
     notes.upstream = upstream;
     notes.because = target.route.because;
@@ -263,6 +263,7 @@ pub fn plan<'a>(
         contract: written.contract,
         show_reasoning: ask.reasoning == Reasoning::Shown,
         prefill: ask.conversation.prefill.clone().map(Cow::into_owned),
+        top_logprobs: ask.logprobs.map(|wanted| wanted.top),
         max_tokens: sampling.max_tokens,
         prompt_tokens: written.prompt_tokens,
         media_tokens: written.media_tokens,
@@ -364,7 +365,9 @@ fn fallbacks(
     let may_serve = |other: &&Target<'_>| {
         let mut asked = is_asked.iter().filter(|(_, is_asked)| *is_asked);
         let is_too_dull = asked.any(|(kind, _)| other.takes(*kind) == Some(false));
-        prompted::variant(has_images, other, plan_limits).is_ok() && !is_too_dull
+        prompted::variant(has_images, other, plan_limits).is_ok()
+            && !is_too_dull
+            && logprobs::may_serve(ask, other)
     };
     let serving = others.iter().filter(may_serve);
     serving.map(|other| other.id.to_string()).collect()

@@ -7,6 +7,7 @@
 //! of it.
 
 use super::ask::{AnswerFormat, Ask, FinerSampling, Part, Speaker, Turn};
+use super::logprobs;
 use super::model::{Modality, ModelInfo, Parameter};
 use super::plan::PlanLimits;
 use super::sight;
@@ -75,6 +76,8 @@ pub enum Reason {
     Audio,
     /// The model watches videos there.
     Video,
+    /// The model tells the probabilities of tokens there.
+    Logprobs,
     /// There are sampling parameters that would be refused elsewhere.
     Sampling,
     /// The turns of a conversation stay turns there.
@@ -95,7 +98,7 @@ pub enum Reason {
 
 impl Reason {
     /// All there are, in the order in which tables show them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Asked,
         Self::Enterprise,
         Self::Model,
@@ -105,6 +108,7 @@ impl Reason {
         Self::Images,
         Self::Audio,
         Self::Video,
+        Self::Logprobs,
         Self::Sampling,
         Self::Turns,
         Self::Text,
@@ -127,6 +131,7 @@ impl Reason {
             Self::Images => "images",
             Self::Audio => "audio",
             Self::Video => "video",
+            Self::Logprobs => "logprobs",
             Self::Sampling => "sampling",
             Self::Turns => "turns",
             Self::Text => "text",
@@ -267,6 +272,9 @@ impl Candidates {
                 let can_serve = |id| sight::is_taken(&ask.conversation, id, needs_enterprise);
                 candidates.keep(reason, can_serve);
             }
+        }
+        if logprobs::are_listed(ask, card) {
+            candidates.keep(Reason::Logprobs, |id| id == UpstreamId::RouterOpenai);
         }
         if is_too_long(ask, plan_limits) {
             candidates.keep(Reason::Length, |id| id == UpstreamId::RouterOpenai);

@@ -31,7 +31,7 @@ fn finish(reason: &str) -> String {
 
 /// What a decoder makes of these events.
 fn decode(events: &[String]) -> (Chunks, Additions, Result<Step, Fault>) {
-    let mut chunks = Chunks::new(ROOM);
+    let mut chunks = Chunks::new(ROOM, None);
     let mut new = Additions::default();
     let mut last = Ok(Step::Partial);
     for event in events {
@@ -92,7 +92,7 @@ fn texts_and_thoughts_are_joined_whichever_way_they_are_read() {
 #[test]
 fn a_whole_answer_is_read_as_a_stream_of_one() {
     let whole = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi","reasoning":"Hm"},"finish_reason":"length"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
-    let mut chunks = Chunks::new(ROOM);
+    let mut chunks = Chunks::new(ROOM, None);
     let mut new = Additions::default();
     let step = chunks.advance(whole.as_bytes(), Step::Final, &mut new);
     assert_eq!((step, new.text.as_str()), (Ok(Step::Final), "Hi"));
@@ -194,7 +194,7 @@ fn an_error_is_told_from_what_is_no_answer() {
 
 #[test]
 fn bytes_that_are_no_text_are_none_in_the_middle_of_an_answer_either() {
-    let mut chunks = Chunks::new(ROOM);
+    let mut chunks = Chunks::new(ROOM, None);
     let mut new = Additions::default();
     for text in ["one", "two"] {
         let event = chunk(&format!("{{\"content\":\"{text}\"}}"));
@@ -256,7 +256,7 @@ fn what_is_kept_is_bounded() {
         )),
     ];
     for event in endless {
-        let mut chunks = Chunks::new(100_000);
+        let mut chunks = Chunks::new(100_000, None);
         let mut new = Additions::default();
         let mut taken = 0;
         let fault = loop {

@@ -9,7 +9,7 @@ use fal_gateway::translate::plan::PlanLimits;
 use fal_gateway::translate::upstream::UpstreamId;
 
 use crate::golden::{FACES, WITHOUT_A_NOTE, effects};
-use crate::support::{CATALOGUE, Face, through};
+use crate::support::{CAPABILITIES, CATALOGUE, Face, through};
 
 /// One takes tools, schemas, stop sequences and most of sampling, one reasons, one takes hardly more
 /// than sampling.
@@ -53,6 +53,46 @@ fn each_field_meets_its_fate_on_each_upstream() {
     }
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
     assert!(looked_at > 900, "{looked_at}");
+}
+
+/// What some models tell is refused of all others, through every face that has a field for it.
+#[test]
+fn what_must_be_listed_is_refused_of_all_who_do_not_list_it() {
+    let body = |model: &str, name: &str| {
+        let value = if name == "logprobs" {
+            "true"
+        } else {
+            "true,\"top_logprobs\":3"
+        };
+        format!(
+            r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hi"}}],"logprobs":{value}}}"#
+        )
+    };
+    let rows = Face::Chat.table().iter();
+    let mut sent = Vec::new();
+    for (row, needed) in rows.filter_map(|row| Some((row, row.unless_listed?))) {
+        for upstream in UpstreamId::ALL {
+            for model in MODELS.into_iter().chain(["nobody/knows"]) {
+                let card = CATALOGUE.find(model);
+                let fate = fates::on(row, upstream).with(|needed| card?.supports(needed));
+                let body = body(model, row.name);
+                let planned = Face::Chat.plan_on(upstream, body.as_bytes(), &CAPABILITIES);
+                match (fate, planned) {
+                    (Fate::Forwarded, Ok((plan, _))) => {
+                        let call = serde_json::to_value(&plan.call).unwrap();
+                        assert!(!call[row.name].is_null(), "{call}");
+                        assert!(card.unwrap().supports(needed) == Some(true));
+                        sent.push(row.name);
+                    }
+                    (Fate::Refused, Err(rejection)) => {
+                        assert_eq!(rejection.param.as_deref(), Some("logprobs"));
+                    }
+                    (fate, planned) => panic!("{body} on {upstream}: {fate:?}, {planned:?}"),
+                }
+            }
+        }
+    }
+    assert_eq!(sent, ["logprobs", "top_logprobs"]);
 }
 
 fn meets(

@@ -608,10 +608,16 @@ impl<W: FrameWriter> Both<W> {
         match self.unmet.take() {
             None => {}
             Some(ContractViolation {
-                instead: Some(BestEffort { text, calls }),
+                instead:
+                    Some(BestEffort {
+                        logprobs,
+                        text,
+                        calls,
+                    }),
                 ..
             }) => {
                 if !text.is_empty() {
+                    self.event(Event::Logprobs(&logprobs));
                     self.event(Event::Text(&text));
                 }
                 for call in &calls {

@@ -22,7 +22,8 @@ use fal_gateway::translate::model::{Catalogue, Changes};
 use fal_gateway::translate::plan::{self, Plan, PlanLimits, Recipe};
 use fal_gateway::translate::problem::Problem;
 use fal_gateway::translate::reading::{
-    Call, ContractViolation, Event, Fault, Finish, Format, Reader, ReaderLimits, Sink, UsageSource,
+    Call, ContractViolation, Event, Fault, Finish, Format, Reader, ReaderLimits, Sink,
+    TokenLogprob, UsageSource,
 };
 use fal_gateway::translate::rejection::Rejection;
 use fal_gateway::translate::routing::Routing;
@@ -217,6 +218,7 @@ pub(crate) enum Ending {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Heard {
     pub text: String,
+    pub tokens: Vec<TokenLogprob>,
     pub reasoning: String,
     pub calls: Vec<Call>,
     pub blocks: Option<String>,
@@ -232,6 +234,7 @@ impl Sink for Heard {
             self.endings
         );
         match event {
+            Event::Logprobs(tokens) => self.tokens.extend_from_slice(tokens),
             Event::Text(text) => self.text.push_str(text),
             Event::Reasoning(text) => self.reasoning.push_str(text),
             Event::Call(call) => self.calls.push(call.clone()),

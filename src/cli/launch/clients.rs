@@ -344,7 +344,9 @@ models:
             ("OPENAI_API_KEY", "{key}"),
             ("INSPECT_EVAL_MODEL", "openai/{model}"),
         ],
-        notes: &["It must not ask for logprobs, because fal has none."],
+        notes: &[
+            "It can have logprobs only of models that tell them, through fal.upstream router-openai or auto.",
+        ],
         ..PLAIN
     },
     Client {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::translate::cost::Cost;
 use crate::translate::face::state::Record;
 use crate::translate::problem::Problem;
-use crate::translate::reading::{Call, Event, Fault, Finish, FinishReason, Usage};
+use crate::translate::reading::{Call, Event, Fault, Finish, FinishReason, TokenLogprob, Usage};
 
 /// Takes the events of an answer with several choices.
 pub trait AnswerSink {
@@ -28,6 +28,8 @@ pub struct WholeAnswer {
 #[derive(Debug, Default)]
 pub struct WholeChoice {
     pub text: String,
+    /// How likely its tokens were, as far as that is told.
+    pub logprobs: Vec<TokenLogprob>,
     pub reasoning: String,
     /// A JSON list.
     pub reasoning_blocks: Option<String>,
@@ -134,6 +136,7 @@ impl AnswerSink for WholeAnswer {
             return;
         };
         match event {
+            Event::Logprobs(tokens) => choice.logprobs.extend_from_slice(tokens),
             Event::Text(text) => choice.text(text),
             Event::Reasoning(text) => choice.reasoning(text),
             Event::Call(call) => {
@@ -162,6 +165,9 @@ pub trait FrameWriter {
 
     /// What comes first in a choice, whatever follows.
     fn open(&mut self, out: &mut Vec<u8>, choice: usize);
+    /// How likely the tokens were that the next text is made of. An API without a place for it leaves
+    /// it out.
+    fn logprobs(&mut self, _tokens: &[TokenLogprob]) {}
     fn text(&mut self, out: &mut Vec<u8>, choice: usize, text: &str);
     fn reasoning(&mut self, out: &mut Vec<u8>, choice: usize, text: &str);
     /// What the model wants to have back with its calls, as a JSON list. An API without a place for
@@ -343,6 +349,7 @@ impl<W: FrameWriter> AnswerSink for StreamedAnswer<W> {
             self.begin(choice);
         }
         match event {
+            Event::Logprobs(tokens) => self.writer.logprobs(tokens),
             Event::Text(text) => self.writer.text(&mut self.out, choice, text),
             Event::Reasoning(text) => self.writer.reasoning(&mut self.out, choice, text),
             Event::Call(call) => self.writer.call(&mut self.out, choice, call),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::translate::ask::{Effort, Priority};
+use crate::translate::ask::{Effort, Logprobs, Priority};
 use crate::translate::draft::{Draft, Field, Found};
 use crate::translate::rejection::Rejection;
 use crate::wire::list::List;
@@ -23,6 +23,8 @@ const MAX_STOPS_WRITTEN: usize = 256;
 pub const MAX_STOP_BYTES: usize = 512;
 /// The most bytes of all stop sequences together: they are looked for in every piece of an answer.
 const MAX_ALL_STOP_BYTES: usize = 1024;
+/// The most tokens that OpenAI shows in the place of each.
+const MAX_TOP_LOGPROBS: u8 = 20;
 /// The most models a request may name as fallbacks.
 const MAX_FALLBACKS: usize = 8;
 
@@ -415,6 +417,60 @@ pub fn unless_empty<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
         true => Ok(Found::NoEffect),
         false => refused(draft, field),
     }
+}
+
+/// Whether the probabilities of the answer's tokens are wanted. Whether they can be had depends on the
+/// upstream and the model, so the plan refuses them.
+pub fn logprobs<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    draft.logprobs = match field.is_empty() {
+        true => false,
+        false => field.parse("true or false")?,
+    };
+    Ok(match draft.logprobs {
+        true => Found::Forwarded,
+        false => Found::NoEffect,
+    })
+}
+
+/// How many of the likeliest tokens are wanted in the place of each.
+pub fn top_logprobs<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    if field.is_empty() {
+        return Ok(Found::NoEffect);
+    }
+    let top = count(field, 0, MAX_TOP_LOGPROBS.into())?;
+    draft.top_logprobs = u8::try_from(top).unwrap_or(MAX_TOP_LOGPROBS);
+    Ok(match top {
+        0 => Found::NoEffect,
+        _ => Found::Forwarded,
+    })
+}
+
+/// What is wanted of probabilities; `ignore` names the fields that may be ignored.
+///
+/// # Errors
+/// Where tokens are to be shown in the place of others whose probabilities are not wanted.
+pub fn wanted_logprobs(
+    draft: &mut Draft<'_>,
+    ignore: &[&'static str],
+) -> Result<Option<Logprobs>, Rejection> {
+    let top = draft.top_logprobs;
+    let is_top_dispensable = ignore.contains(&"top_logprobs");
+    if draft.logprobs {
+        return Ok(Some(Logprobs {
+            top,
+            is_dispensable: ignore.contains(&"logprobs"),
+            is_top_dispensable,
+        }));
+    }
+    match top {
+        0 => {}
+        _ if is_top_dispensable => draft.notes.ignored("top_logprobs"),
+        _ => {
+            let message = "Invalid 'top_logprobs': it needs 'logprobs' to be true. Set it, or remove 'top_logprobs'.";
+            return Err(Rejection::invalid("top_logprobs", message));
+        }
+    }
+    Ok(None)
 }
 
 /// Refused even when it is empty: its presence alone asks for something.

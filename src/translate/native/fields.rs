@@ -69,6 +69,8 @@ impl<'a> Fields<'_, 'a> {
             tool_choice: offer.and_then(tool_choice),
             parallel_tool_calls: offer.filter(|offer| !offer.parallel).map(|_| false),
             response_format,
+            logprobs: ask.logprobs.map(|_| true),
+            top_logprobs: ask.logprobs.map(|wanted| wanted.top).filter(|top| *top > 0),
             messages,
         }
     }

@@ -18,6 +18,7 @@ use super::cumulative::end_of_string;
 use super::decoder::{Additions, Step};
 use super::details::Details;
 use super::event::{Fault, FinishReason};
+use super::logprobs::Cover;
 use super::reported::Reported;
 use crate::translate::json::RootEnd;
 use crate::wire::openrouter::answer::{
@@ -38,6 +39,8 @@ pub struct Chunks {
     has_begun: bool,
     /// What may still be written, in bytes.
     room: usize,
+    /// Where probabilities are wanted.
+    cover: Option<Cover>,
     scratch: Vec<u8>,
 }
 
@@ -84,7 +87,9 @@ const LONGEST_NAME: usize = 256;
 
 impl Chunks {
     /// For an answer of at most so many bytes of text, reasoning and calls.
-    pub fn new(max_answer: usize) -> Self {
+    /// `top` says how many of the likeliest tokens are wanted in the place of each, where
+    /// probabilities are.
+    pub fn new(max_answer: usize, top: Option<u8>) -> Self {
         Self {
             template: None,
             calls: Vec::new(),
@@ -93,6 +98,7 @@ impl Chunks {
             usage: None,
             has_begun: false,
             room: max_answer,
+            cover: top.map(|top| Cover::new(top, max_answer)),
             scratch: Vec::new(),
         }
     }
@@ -213,12 +219,21 @@ impl Chunks {
         if let Some(error) = choice.error {
             return Err(self.fault(&ErrorObject::read(error)));
         }
-        let is_plain = choice.finish_reason.is_none();
+        // Probabilities differ from chunk to chunk, so no chunk is like the one before.
+        let is_plain = choice.finish_reason.is_none() && self.cover.is_none();
         let is_whole = choice.message.is_some();
         let said = choice.message.or(choice.delta).unwrap_or_default();
         let template = is_plain.then(|| Template::of(data, &said)).flatten();
         self.template = template.or(self.template.take());
+        let (begin, thought) = (new.text.len(), new.reasoning.len());
         self.say(said, is_whole, new)?;
+        if let Some(cover) = &mut self.cover {
+            // Some servers tell those of the reasoning in the same place.
+            let is_thought = new.text.len() == begin && new.reasoning.len() > thought;
+            let told = choice.logprobs.filter(|_| !is_thought);
+            let text = new.text.get(begin..).unwrap_or_default();
+            cover.add(text, told, &mut new.spans);
+        }
         let finish = choice.finish_reason.as_ref().map(Text::as_str);
         if let Some(word) = finish.filter(|word| !word.is_empty()) {
             self.finish = Some(Ending::of(word));

@@ -4,6 +4,7 @@
 use super::chunks::{Chunks, NativeCall};
 use super::cumulative::Cumulative;
 use super::event::{Fault, FinishReason};
+use super::logprobs::Span;
 use super::reported::Reported;
 
 /// How an upstream writes its answers.
@@ -30,6 +31,8 @@ pub enum Decoder {
 pub struct Additions {
     pub reasoning: String,
     pub text: String,
+    /// What the text is made of, where that is wanted.
+    pub spans: Vec<Span>,
 }
 
 /// Whether more will come.
@@ -42,11 +45,13 @@ pub enum Step {
 impl Decoder {
     /// A decoder at the beginning of an answer of at most so many bytes. One that repeats all of it
     /// in each event is bounded by the size of an event.
-    pub fn new(kind: DecoderKind, max_answer: usize) -> Self {
+    /// `top` says how many of the likeliest tokens are wanted in the place of each, where
+    /// probabilities are.
+    pub fn new(kind: DecoderKind, max_answer: usize, top: Option<u8>) -> Self {
         match kind {
             DecoderKind::AnyLlm => Self::Cumulative(Cumulative::new(false)),
             DecoderKind::Router => Self::Cumulative(Cumulative::new(true)),
-            DecoderKind::Chunks => Self::Chunks(Box::new(Chunks::new(max_answer))),
+            DecoderKind::Chunks => Self::Chunks(Box::new(Chunks::new(max_answer, top))),
         }
     }
 
@@ -142,5 +147,6 @@ impl Additions {
     pub fn clear(&mut self) {
         self.reasoning.clear();
         self.text.clear();
+        self.spans.clear();
     }
 }

@@ -1,5 +1,6 @@
 //! What happens in an answer, in our own words.
 
+use super::logprobs::TokenLogprob;
 use super::shape::Call;
 use super::verdict::ContractViolation;
 use crate::translate::cost::Cost;
@@ -10,6 +11,8 @@ use crate::translate::tokenizer::ENCODING;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event<'t> {
     Reasoning(&'t str),
+    /// How likely the tokens were that the text which comes next is made of, as far as that is told.
+    Logprobs(&'t [TokenLogprob]),
     Text(&'t str),
     /// A call, complete and checked.
     Call(&'t Call),

@@ -35,6 +35,7 @@ pub mod fitting;
 pub mod json_scan;
 pub mod leniency;
 pub mod literal;
+pub mod logprobs;
 pub mod marker;
 pub mod marks;
 pub mod markup;
@@ -54,6 +55,7 @@ pub mod think;
 pub mod verdict;
 
 pub use event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage, UsageSource};
+pub use logprobs::{LikelyToken, TokenLogprob};
 pub use reader::{Format, Reader, ReaderLimits};
 pub use shape::Call;
 pub use verdict::{BestEffort, ContractViolation, Verdict};

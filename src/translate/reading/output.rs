@@ -51,7 +51,7 @@ impl OutputBuffer {
     /// Gives out what has been kept: the attempt is what was asked for.
     pub fn release(&mut self, sink: &mut dyn Sink) {
         let kept = std::mem::take(&mut self.waiting);
-        let BestEffort { text, calls } = self.following(kept);
+        let BestEffort { text, calls, .. } = self.following(kept);
         self.last = text.chars().next_back().or(self.last);
         give_out(&mut Shaped { text, calls }, sink);
     }
@@ -71,7 +71,11 @@ impl OutputBuffer {
             Some(last) if last != '\n' && !text.starts_with('\n') => text.insert(0, '\n'),
             Some(_) | None => {}
         }
-        BestEffort { text, calls }
+        BestEffort {
+            text,
+            calls,
+            ..BestEffort::default()
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::echo::EchoRemover;
 use super::event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage};
 use super::filter::TextFilter;
 use super::leniency;
+use super::logprobs::{Claiming, Claims};
 use super::meter::Meter;
 use super::output::OutputBuffer;
 use super::shape::{Shaped, Shaper};
@@ -201,6 +202,10 @@ struct Answer {
     meter: Meter,
     show_reasoning: bool,
     output: OutputBuffer,
+    /// Where probabilities are wanted.
+    logprobs: Option<Claims>,
+    /// Bytes of text that have been split.
+    split_bytes: usize,
     /// Whether anything but markup and white space has been written.
     has_words: bool,
     has_begun: bool,
@@ -210,7 +215,7 @@ struct Answer {
 impl Answer {
     fn new(reading: &Recipe, limits: ReaderLimits) -> Self {
         Self {
-            decoder: Decoder::new(reading.decoder, limits.max_object),
+            decoder: Decoder::new(reading.decoder, limits.max_object, reading.top_logprobs),
             new: Additions::default(),
             written: String::new(),
             echo: EchoRemover::new(reading.keys()),
@@ -224,6 +229,8 @@ impl Answer {
             meter: Meter::new(reading),
             show_reasoning: reading.show_reasoning,
             output: OutputBuffer::new(reading),
+            logprobs: reading.top_logprobs.map(|_| Claims::default()),
+            split_bytes: 0,
             has_words: false,
             has_begun: false,
             has_ended: false,
@@ -307,6 +314,9 @@ impl Answer {
         let mut new = std::mem::take(&mut self.new);
         self.meter.report(self.decoder.reported());
         self.reason(ReasoningSource::Field, &new.reasoning, sink);
+        if let Some(claims) = &mut self.logprobs {
+            claims.expect(&mut new.spans);
+        }
         if self.written.len() < MAX_KEPT {
             self.written.push_str(&new.text);
         }
@@ -325,6 +335,7 @@ impl Answer {
 
     fn split_relieved(&mut self, sink: &mut dyn Sink) {
         self.splitter.push(&self.relieved, &mut self.split);
+        self.split_bytes = self.split_bytes.saturating_add(self.relieved.len());
         self.relieved.clear();
         self.pass_on_split(sink);
     }
@@ -332,6 +343,9 @@ impl Answer {
     fn pass_on_split(&mut self, sink: &mut dyn Sink) {
         let split = std::mem::take(&mut self.split);
         self.reason(ReasoningSource::Block, &split.reasoning, sink);
+        if let Some(claims) = self.logprobs.as_mut().filter(|_| !split.text.is_empty()) {
+            claims.skip_to(self.split_bytes.saturating_sub(split.text.len()));
+        }
         self.speak(&split.text, sink);
     }
 
@@ -356,13 +370,25 @@ impl Answer {
         self.has_words |= !passed.trim().is_empty();
         if self.shaper.is_open() {
             self.meter.add_text(passed);
-            sink.event(Event::Text(passed));
+            Claiming::over(&mut self.logprobs, sink).event(Event::Text(passed));
         } else {
             self.meter.expect_text(passed);
             self.shaper.push(passed, &mut self.shaped);
             self.meter.count_until(self.shaper.read());
-            self.output.deliver(&mut self.shaped, sink);
+            self.deliver(sink);
         }
+    }
+
+    /// Passes on what has been shaped, with the tokens that it is made of.
+    fn deliver(&mut self, sink: &mut dyn Sink) {
+        let mut sink = Claiming::over(&mut self.logprobs, sink);
+        self.output.deliver(&mut self.shaped, &mut sink);
+    }
+
+    /// Passes on what had to wait.
+    fn release(&mut self, sink: &mut dyn Sink) {
+        let mut sink = Claiming::over(&mut self.logprobs, sink);
+        self.output.release(&mut sink);
     }
 
     /// The model is done.
@@ -382,7 +408,7 @@ impl Answer {
             if !rest.is_empty() && !self.filter.is_result() {
                 self.has_words |= !rest.trim().is_empty();
                 self.meter.add_text(&rest);
-                sink.event(Event::Text(&rest));
+                Claiming::over(&mut self.logprobs, sink).event(Event::Text(&rest));
             }
         } else {
             self.has_words |= !rest.trim().is_empty();
@@ -459,14 +485,14 @@ impl Answer {
             _ if is_empty => Verdict::Unmet(self.shaper.nothing_left()),
             verdict => verdict,
         };
-        self.output.deliver(&mut self.shaped, sink);
+        self.deliver(sink);
         match (verdict, reason) {
             (Verdict::Met, reason) => {
                 let reason = match self.shaper.has_calls() {
                     true => FinishReason::ToolCalls,
                     false => reason,
                 };
-                self.output.release(sink);
+                self.release(sink);
                 self.end(reason, sink);
             }
             (Verdict::Declined(words), _) => {
@@ -475,14 +501,14 @@ impl Answer {
             }
             // What `max_tokens` or a provider cut is not the model's mistake: what may be delivered is.
             (Verdict::Unmet(unmet), FinishReason::Length | FinishReason::ContentFilter) => {
-                let BestEffort { text, calls } = unmet.instead.unwrap_or_default();
+                let BestEffort { text, calls, .. } = unmet.instead.unwrap_or_default();
                 let reason = match calls.is_empty() {
                     true => reason,
                     false => FinishReason::ToolCalls,
                 };
                 self.shaped = Shaped { text, calls };
-                self.output.deliver(&mut self.shaped, sink);
-                self.output.release(sink);
+                self.deliver(sink);
+                self.release(sink);
                 self.end(reason, sink);
             }
             (Verdict::Unmet(unmet), _) => self.end_unmet(unmet, sink),
@@ -492,7 +518,13 @@ impl Answer {
     fn end_unmet(&mut self, unmet: ContractViolation, sink: &mut dyn Sink) {
         self.has_ended = true;
         self.tell_mending(sink);
-        let instead = unmet.instead.map(|instead| self.output.complete(instead));
+        let instead = unmet.instead.map(|instead| {
+            let mut instead = self.output.complete(instead);
+            if let Some(claims) = &mut self.logprobs {
+                instead.logprobs = claims.claim(&instead.text);
+            }
+            instead
+        });
         sink.event(Event::Unmet(&ContractViolation { instead, ..unmet }));
     }
 

@@ -1,10 +1,11 @@
 //! What becomes of an answer once all of it is there.
 
 use super::event::Fault;
+use super::logprobs::TokenLogprob;
 use super::shape::Call;
 
 /// What a whole answer amounts to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// It is what was asked for.
     Met,
@@ -15,7 +16,7 @@ pub enum Verdict {
 }
 
 /// An answer that is not what was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ContractViolation {
     /// What was wrong with it, for the model to mend.
     pub correction: String,
@@ -28,8 +29,10 @@ pub struct ContractViolation {
 }
 
 /// An answer that is not all that was hoped for, and breaks no promise.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BestEffort {
+    /// How likely the tokens of the text were, as far as that is told.
+    pub logprobs: Vec<TokenLogprob>,
     pub text: String,
     pub calls: Vec<Call>,
 }

@@ -36,8 +36,33 @@ pub struct ResponseFormat<'a> {
 pub struct Choice<'a> {
     pub index: u32,
     pub message: ResponseMessage<'a>,
-    pub logprobs: Option<()>,
+    pub logprobs: Option<Logprobs<'a>>,
     pub finish_reason: &'static str,
+}
+
+/// How likely the tokens of a message were, or of a piece of it.
+#[derive(Debug, Serialize)]
+pub struct Logprobs<'a> {
+    pub content: Vec<TokenLogprob<'a>>,
+    /// Those of a refusal, which no upstream tells apart.
+    pub refusal: Option<()>,
+}
+
+/// A token, how likely it was, and what was likely in its place.
+#[derive(Debug, Serialize)]
+pub struct TokenLogprob<'a> {
+    #[serde(flatten)]
+    pub token: LikelyToken<'a>,
+    pub top_logprobs: Vec<LikelyToken<'a>>,
+}
+
+/// A token, and how likely it was.
+#[derive(Debug, Serialize)]
+pub struct LikelyToken<'a> {
+    pub token: &'a str,
+    pub logprob: f64,
+    /// The token in UTF-8; some tokens are a part of a character.
+    pub bytes: &'a [u8],
 }
 
 /// The assistant's message. The two reasoning fields are what DeepSeek's and OpenRouter's clients

@@ -42,6 +42,38 @@ pub struct Choice<'a> {
     pub finish_reason: Option<Text<'a>>,
     #[serde(borrow)]
     pub error: Option<&'a RawValue>,
+    /// A [`Logprobs`]. It stays raw, since hardly anybody asks for it.
+    #[serde(borrow)]
+    pub logprobs: Option<&'a RawValue>,
+}
+
+/// How likely the tokens of an answer were.
+#[derive(Debug, Deserialize)]
+pub struct Logprobs<'a> {
+    /// Those of the text, in order.
+    #[serde(borrow)]
+    pub content: Option<Vec<TokenLogprob<'a>>>,
+}
+
+/// A token, how likely it was, and what was likely in its place.
+#[derive(Debug, Deserialize)]
+pub struct TokenLogprob<'a> {
+    #[serde(borrow)]
+    pub token: Text<'a>,
+    pub logprob: f64,
+    /// The token in UTF-8; some tokens are a part of a character.
+    pub bytes: Option<Vec<u8>>,
+    #[serde(borrow)]
+    pub top_logprobs: Option<Vec<TopLogprob<'a>>>,
+}
+
+/// A token that might have been chosen.
+#[derive(Debug, Deserialize)]
+pub struct TopLogprob<'a> {
+    #[serde(borrow)]
+    pub token: Text<'a>,
+    pub logprob: f64,
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// What the model says. Strings stay raw where a chunk is compared with the one before it.

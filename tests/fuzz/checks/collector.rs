@@ -16,7 +16,7 @@ use fal_gateway::translate::key::Secret;
 use fal_gateway::translate::model::{Catalogue, Changes};
 use fal_gateway::translate::plan::{self, PlanLimits, Recipe};
 use fal_gateway::translate::reading::{
-    Call, ContractViolation, Event, Fault, Finish, Format, Reader, ReaderLimits, Sink,
+    Call, ContractViolation, Event, Fault, Finish, Format, Reader, ReaderLimits, Sink, TokenLogprob,
 };
 use fal_gateway::translate::routing::Routing;
 use fal_gateway::translate::tools::Dialect;
@@ -212,6 +212,7 @@ pub(crate) enum Ending {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Heard {
     pub(crate) text: String,
+    tokens: Vec<TokenLogprob>,
     pub(crate) reasoning: String,
     pub(crate) calls: Vec<Call>,
     pub(crate) blocks: Option<String>,
@@ -224,6 +225,7 @@ impl Sink for Heard {
     fn event(&mut self, event: Event<'_>) {
         assert!(self.endings.is_empty(), "{event:?} comes after the end");
         match event {
+            Event::Logprobs(tokens) => self.tokens.extend_from_slice(tokens),
             Event::Text(text) => self.text.push_str(text),
             Event::Reasoning(text) => self.reasoning.push_str(text),
             Event::Call(call) => self.calls.push(call.clone()),

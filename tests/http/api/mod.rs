@@ -29,6 +29,7 @@ mod images;
 mod keys;
 mod launch;
 mod limits;
+mod logprobs;
 mod logs;
 mod malformed;
 mod media;

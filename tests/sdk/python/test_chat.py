@@ -248,3 +248,24 @@ def test_no_reasoning_unless_asked_for(ask, parameters):
     message = ask("reason", model=SEES, **parameters).choices[0].message
     assert "reasoning_content" not in message.model_extra
     assert "reasoning" not in message.model_extra
+
+
+@pytest.mark.native
+def test_the_tokens_spell_the_text(ask):
+    completion = ask("echo Zoë 🦀 and more", logprobs=True, top_logprobs=2)
+    [choice] = completion.choices
+    tokens = choice.logprobs.content
+    assert b"".join(bytes(token.bytes) for token in tokens).decode() == choice.message.content
+    assert all(len(token.top_logprobs) == 2 for token in tokens)
+
+
+@pytest.mark.native
+def test_the_tokens_of_a_stream_spell_each_piece(client):
+    stream = client.chat.completions.create(
+        model=MODEL, messages=[user("echo one two three")], logprobs=True, stream=True
+    )
+    said = [chunk.choices[0] for chunk in stream if chunk.choices and chunk.choices[0].delta.content]
+    for choice in said:
+        spelt = b"".join(bytes(token.bytes) for token in choice.logprobs.content)
+        assert spelt.decode() == choice.delta.content
+    assert "".join(choice.delta.content for choice in said) == "one two three"

@@ -8,6 +8,7 @@ use super::kept;
 use crate::translate::draft::Fate::{Emulated, Forwarded, Ignored, Refused};
 use crate::translate::draft::{Draft, Field, Found, Parameter, row};
 use crate::translate::face::rules;
+use crate::translate::model::Parameter as Ability;
 use crate::translate::rejection::Rejection;
 
 /// The table.
@@ -30,8 +31,8 @@ pub const PARAMETERS: &[Parameter] = &[
     row("parallel_tool_calls", Emulated, "false ends the answer after its first call", rules::parallel_tool_calls),
     row("functions", Emulated, "the older name of `tools`; answered with `function_call`", rules::functions),
     row("function_call", Emulated, "the older name of `tool_choice`", rules::function_call),
-    row("logprobs", Refused, "false is fine; fal has no probabilities and none are invented; `compat.ignore` can let it pass", rules::unless_empty),
-    row("top_logprobs", Refused, "0 is fine; `compat.ignore` can let it pass", rules::unless_empty),
+    row("logprobs", Refused, "false is fine; a prompt's answer has no probabilities and none are invented; `compat.ignore` can let it pass", rules::logprobs).unless_listed(Ability::Logprobs),
+    row("top_logprobs", Refused, "0 is fine; at most 20; `compat.ignore` can let it pass", rules::top_logprobs).unless_listed(Ability::TopLogprobs),
     row("logit_bias", Refused, "an empty map is fine; `compat.ignore` can let it pass", rules::unless_empty),
     row("modalities", Refused, "`[\"text\"]` is fine", rules::modalities),
     row("web_search_options", Refused, "fal's any-llm does not search", rules::refused),

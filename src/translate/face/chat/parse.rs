@@ -8,6 +8,7 @@ use super::parameters::PARAMETERS;
 use super::{format, tools};
 use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::draft::{Draft, Field};
+use crate::translate::face::rules;
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::openai::message::RequestMessage;
 
@@ -49,6 +50,7 @@ pub fn parse_kept<'a>(
     let raw = draft.messages.ok_or_else(|| missing_messages(&draft))?;
     let tools = tools::offer(&mut draft)?;
     let format = format::answer_format(&mut draft)?;
+    let logprobs = rules::wanted_logprobs(&mut draft, &limits.ignore)?;
     let messages = parse_messages(raw, limits)?;
     let messages::Said {
         conversation,
@@ -59,6 +61,7 @@ pub fn parse_kept<'a>(
     let ask = Ask {
         tools,
         format,
+        logprobs,
         last_image,
         last_media,
         thoughts,

@@ -12,8 +12,10 @@ use crate::translate::face::objects::{
 use crate::translate::face::state::Record;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
-use crate::translate::reading::{Call, FinishReason, Usage};
-use crate::wire::openai::chat::{Choice, MessageFunction, MessageToolCall, ResponseMessage};
+use crate::translate::reading::{Call, FinishReason, LikelyToken, TokenLogprob, Usage};
+use crate::wire::openai::chat::{
+    self as wire, Choice, Logprobs, MessageFunction, MessageToolCall, ResponseMessage,
+};
 
 /// Under which names reasoning is delivered. No single name reaches every client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub fn to_json(
     let choices = answer.complete().map(|(index, choice)| Choice {
         index,
         message: message(choice, &head.id, index, style),
-        logprobs: None,
+        logprobs: (!choice.logprobs.is_empty()).then(|| logprobs(&choice.logprobs)),
         finish_reason: style.reason_name(choice.finish_reason()),
     });
     objects::to_json(head, "chat.completion", choices.collect(), answer, notes)
@@ -103,6 +105,24 @@ fn message<'c>(
     }
 }
 
+fn logprobs(tokens: &[TokenLogprob]) -> Logprobs<'_> {
+    fn likely(token: &LikelyToken) -> wire::LikelyToken<'_> {
+        wire::LikelyToken {
+            token: &token.text,
+            logprob: token.logprob,
+            bytes: &token.bytes,
+        }
+    }
+    let content = tokens.iter().map(|told| wire::TokenLogprob {
+        token: likely(&told.token),
+        top_logprobs: told.top.iter().map(likely).collect(),
+    });
+    Logprobs {
+        content: content.collect(),
+        refusal: None,
+    }
+}
+
 /// Writes the chunks of a stream.
 #[derive(Debug)]
 pub struct ChatChunks {
@@ -113,6 +133,8 @@ pub struct ChatChunks {
     is_forgotten: bool,
     style: Style,
     reasoning_fields: &'static [&'static str],
+    /// How likely the tokens of the next text were, as JSON; empty where that is not told.
+    logprobs: Vec<u8>,
 }
 
 impl ChatChunks {
@@ -133,6 +155,7 @@ impl ChatChunks {
                 ReasoningField::ReasoningContent => &["reasoning_content"],
                 ReasoningField::Reasoning => &["reasoning"],
             },
+            logprobs: Vec::new(),
         }
     }
 
@@ -149,10 +172,16 @@ impl ChatChunks {
         finish_reason: Option<FinishReason>,
     ) {
         let style = self.style;
+        let logprobs = std::mem::take(&mut self.logprobs);
         self.frame.write(out, |out| {
             let _ = write!(out, "{{\"index\":{choice},\"delta\":{{");
             write_delta(out);
-            out.extend_from_slice(b"},\"logprobs\":null,\"finish_reason\":");
+            out.extend_from_slice(b"},\"logprobs\":");
+            out.extend_from_slice(match logprobs.is_empty() {
+                true => b"null",
+                false => &logprobs,
+            });
+            out.extend_from_slice(b",\"finish_reason\":");
             write_json(out, &finish_reason.map(|reason| style.reason_name(reason)));
             out.push(b'}');
         });
@@ -172,6 +201,12 @@ impl FrameWriter for ChatChunks {
     fn open(&mut self, out: &mut Vec<u8>, choice: usize) {
         let role = b"\"role\":\"assistant\",\"content\":\"\",\"refusal\":null";
         self.write(out, choice, |out| out.extend_from_slice(role), None);
+    }
+
+    fn logprobs(&mut self, tokens: &[TokenLogprob]) {
+        if !tokens.is_empty() {
+            write_json(&mut self.logprobs, &logprobs(tokens));
+        }
     }
 
     fn text(&mut self, out: &mut Vec<u8>, choice: usize, text: &str) {
