@@ -29,7 +29,7 @@ use actix_web::web::ThinData;
 use socket2::{Domain, Socket, Type};
 
 use crate::access::{Holder, Shares};
-use crate::accounts::{self, Keeper, LedgerWriter, Retention};
+use crate::accounts::{self, Keeper, LedgerWriter, Retention, rates};
 use crate::api;
 use crate::api::address;
 use crate::api::background;
@@ -239,7 +239,15 @@ async fn keep_books(gateway: Arc<Gateway>) {
     let (purses, id) = (Arc::clone(gateway.purses()), Arc::clone(&gateway.id));
     let stopping = gateway.stopping();
     let keeper = Keeper::new(purses, store.clone(), Arc::clone(&id));
-    let books = keeper.keep(stopping.spent.clone());
+    let keeps_books = keeper.keep(stopping.spent.clone());
+    let keeps_rates = rates::keep(
+        gateway.limiters(),
+        store,
+        Arc::clone(&id),
+        || gateway.since.elapsed(),
+        stopping.spent.clone(),
+    );
+    let books = futures::future::join(keeps_books, keeps_rates);
     if gateway.calls().is_on() {
         let (calls, metrics) = (Arc::clone(gateway.calls()), Arc::clone(gateway.metrics()));
         let writer = LedgerWriter::new(calls, store.clone(), metrics, id);

@@ -8,6 +8,7 @@ pub mod books;
 pub mod keys;
 mod ledger;
 pub mod presence;
+pub mod rates;
 mod tables;
 
 pub use ledger::{LEDGER_EVERY, LedgerWriter, Retention, keep_ledger_short};

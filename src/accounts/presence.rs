@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 
 use super::keys::{self, UnreadNews};
+use super::rates::{self, Dealt};
+use crate::access::limits::deal::Claim;
 use crate::store::{StoreError, Transaction};
 
 /// How recently a gateway was heard that counts as there, in milliseconds. On a file it says so less
@@ -21,8 +23,19 @@ pub struct Presence {
     pub state: String,
 }
 
-/// Says that a gateway is there, and gives the time on the store's clock, and what has changed in keys
-/// and projects since a number.
+/// What a gateway is told that has said that it is there.
+#[derive(Debug)]
+pub struct Beat {
+    /// The time on the store's clock.
+    pub clock: Timestamp,
+    /// What has changed in keys and projects.
+    pub news: Option<UnreadNews>,
+    /// What it gets of limits that gateways share; none where they share none.
+    pub dealt: Option<Dealt>,
+}
+
+/// Says that a gateway is there, and what it claims of the limits that gateways share, if they do.
+/// What has changed in keys and projects is told since a number.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -31,17 +44,22 @@ pub async fn beat(
     gateway: &str,
     state: &str,
     since: i64,
-) -> Result<(Timestamp, Option<UnreadNews>), StoreError> {
+    claims: Option<&[(String, Claim)]>,
+) -> Result<Beat, StoreError> {
     let now = transaction.now_ms().await?;
     let seen = "insert into gateway (id, program, seen_at, state) values ($1, $2, $3, $4) \
                 on conflict (id) do update set seen_at = excluded.seen_at, state = excluded.state";
     let version = env!("CARGO_PKG_VERSION");
     let values = [gateway.into(), version.into(), now.into(), state.into()];
     transaction.execute(seen, &values).await?;
+    let dealt = match claims {
+        Some(claims) => Some(rates::deal(transaction, gateway, claims, now).await?),
+        None => None,
+    };
     let news = keys::news(transaction, since).await?;
     let clock = Timestamp::from_millisecond(now);
     let clock = clock.map_err(|error| StoreError::Failed(error.to_string()))?;
-    Ok((clock, news))
+    Ok(Beat { clock, news, dealt })
 }
 
 /// The gateways that are there.

@@ -183,7 +183,7 @@ async fn grant(
     plan: &Plan<'_>,
 ) -> Result<Grant, ApiError> {
     let allowance = budget::take(request, context, caller, order, plan).await?;
-    let hold = quota::take(request, context, caller, plan)?;
+    let hold = quota::take(request, context, caller, plan).await?;
     let at = allowance.as_ref().map(Allowance::at);
     Ok(Grant {
         hold,

@@ -17,7 +17,7 @@ use super::console::Door;
 use super::repeated::PaidFailures;
 use super::snapshot::{Lasting, Snapshot};
 use crate::access::roster::{Changes, News};
-use crate::access::{Failures, Filed, Holder, KnownKeys, Purses, Roster, Seat, Shares};
+use crate::access::{Failures, Filed, Holder, KnownKeys, Limiters, Purses, Roster, Seat, Shares};
 use crate::config::{self, Captured, Config};
 use crate::console::sessions::Sessions;
 use crate::observe::calls::CallQueue;
@@ -421,6 +421,11 @@ impl Gateway {
     /// What keys and projects may spend.
     pub fn purses(&self) -> &Arc<Purses> {
         &self.lasting.purses
+    }
+
+    /// What they have taken of their limits.
+    pub fn limiters(&self) -> &Limiters {
+        &self.lasting.limiters
     }
 
     /// Calls that have ended and are not in the ledger yet.

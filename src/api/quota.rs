@@ -8,7 +8,7 @@ use actix_web::{HttpMessage, HttpRequest};
 use super::auth::Caller;
 use super::context::Context;
 use super::error::ApiError;
-use crate::access::limits::{self, Exceeded, Hold, Kind, Left, Levels, Tokens};
+use crate::access::limits::{Exceeded, Hold, Kind, Left, Levels, Tokens};
 use crate::translate::plan::Plan;
 use crate::translate::problem::{Problem, ProblemKind};
 
@@ -38,7 +38,7 @@ struct Refused {
 ///
 /// # Errors
 /// 429 when there is no room.
-pub fn take(
+pub async fn take(
     request: &HttpRequest,
     context: &Context,
     caller: &Caller,
@@ -49,7 +49,11 @@ pub fn take(
         return Ok(None);
     };
     let gateway = &context.gateway;
-    let (outcome, levels) = limits::admit(limiters, tokens(plan), gateway.since.elapsed());
+    let clock = || gateway.since.elapsed();
+    let (outcome, levels) = gateway
+        .limiters()
+        .admit(limiters, tokens(plan), clock)
+        .await;
     let refused = outcome.as_ref().err().map(|exceeded| Refused {
         limit: format!("{} {}", exceeded.owner.label(), word(exceeded.kind)),
         wait: exceeded.wait.map(|wait| wait.min(LONGEST_WAIT)),

@@ -107,7 +107,10 @@ impl Lasting {
             stopping: Shutdown::default(),
             observed: Arc::default(),
             terms: Arc::default(),
-            limiters: Limiters::default(),
+            limiters: match store.is_shared() {
+                true => Limiters::shared(config.store.timeout),
+                false => Limiters::default(),
+            },
             purses: Arc::default(),
             calls: Arc::new(calls),
             counter: OnceLock::new(),

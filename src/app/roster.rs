@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::accounts::keys::{self, UnreadNews};
-use crate::accounts::presence;
+use crate::accounts::{presence, rates};
 use crate::api::gateway::Gateway;
 use crate::store::{StoreError, Transaction};
 
@@ -98,16 +98,11 @@ impl Listener {
     /// Says that this gateway is there, and asks; whether both could be done.
     async fn tell(&mut self) -> bool {
         let asked = std::time::Instant::now();
-        let (since, id) = (self.gateway.roster_revision(), self.gateway.id.clone());
-        let state = state(&self.gateway);
-        let beat = async move |transaction: &Transaction<'_>| {
-            presence::beat(transaction, &id, &state, since).await
-        };
-        let deadline = Instant::now() + PATIENCE;
-        let told = match self.gateway.store().write(deadline, beat).await {
-            Ok((clock, news)) => {
-                self.gateway.purses().set_clock(clock);
-                self.take(news, asked).await
+        let since = self.gateway.roster_revision();
+        let told = match self.beat(since).await {
+            Ok(beat) => {
+                self.gateway.purses().set_clock(beat.clock);
+                self.take(beat.news, asked).await
             }
             Err(error) => Err(error),
         };
@@ -119,6 +114,27 @@ impl Listener {
             Ok(()) | Err(_) => {}
         }
         told.is_ok()
+    }
+
+    async fn beat(&self, since: i64) -> Result<presence::Beat, StoreError> {
+        let gateway = &self.gateway;
+        let (id, state) = (gateway.id.clone(), state(gateway));
+        let limiters = gateway.limiters();
+        let turn = limiters.turn().await;
+        let now = gateway.since.elapsed();
+        let claims = limiters.claims(now, false);
+        let said = turn.is_some().then(|| rates::owned(&claims));
+        let beat = async move |transaction: &Transaction<'_>| {
+            presence::beat(transaction, &id, &state, since, said.as_deref()).await
+        };
+        let heard = gateway.store().write(Instant::now() + PATIENCE, beat).await;
+        let dealt = heard.as_ref().ok().and_then(|beat| beat.dealt.as_ref());
+        rates::take(limiters, &claims, dealt, now);
+        if let Some(dealt) = dealt {
+            let replicas = &gateway.metrics().replicas;
+            replicas.set(i64::from(dealt.gateways));
+        }
+        heard
     }
 
     /// Takes up what the store has told.

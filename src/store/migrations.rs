@@ -64,6 +64,11 @@ pub const MIGRATIONS: &[Migration] = &[
         "kept answers",
         include_str!("migrations/0012_kept_answers.sql"),
     ),
+    same(
+        13,
+        "rate parts",
+        include_str!("migrations/0013_rate_parts.sql"),
+    ),
 ];
 
 /// A step that both engines take with the same words.

@@ -43,6 +43,7 @@ mod routing;
 mod scanning;
 mod schemas;
 mod shaping;
+mod sharing;
 mod streams;
 mod support;
 mod terms;

@@ -15,6 +15,8 @@ mod killed;
 mod kills;
 mod ledger;
 #[cfg(feature = "postgres")]
+mod limits;
+#[cfg(feature = "postgres")]
 mod lines;
 mod lists;
 mod outages;

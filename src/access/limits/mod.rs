@@ -4,11 +4,19 @@
 //! refuses takes nothing from the others. Time is an argument, counted from wherever the caller
 //! likes.
 
-use std::collections::{HashMap, VecDeque};
+pub mod deal;
+mod fleet;
+mod window;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::roster::Changes;
+use fleet::{Fleet, OwnPart, Reach, SOON};
+use window::Window;
 
 /// What holds in any minute and at any moment; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +27,15 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
+    /// The one of a kind.
+    pub fn of(&self, kind: Kind) -> Option<u64> {
+        match kind {
+            Kind::Requests => self.requests_per_minute,
+            Kind::Tokens => self.tokens_per_minute,
+            Kind::Concurrency => self.concurrency,
+        }
+    }
+
     /// Whether nothing is limited.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
@@ -40,6 +57,15 @@ impl Owner {
             Self::Project(name) => format!("project/{name}"),
         }
     }
+
+    /// The owner that is called so.
+    pub fn of_label(label: &str) -> Option<Self> {
+        match label.split_once('/')? {
+            ("key", name) => Some(Self::Key(name.into())),
+            ("project", name) => Some(Self::Project(name.into())),
+            _ => None,
+        }
+    }
 }
 
 /// What is limited.
@@ -50,16 +76,28 @@ pub enum Kind {
     Concurrency,
 }
 
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Requests, Self::Tokens, Self::Concurrency];
+}
+
 /// All limits, by their owners. They outlive the settings that they come from, so that a reload
 /// forgets nothing.
 #[derive(Debug, Default)]
-pub struct Limiters(Mutex<HashMap<Owner, Arc<Limiter>>>);
+pub struct Limiters {
+    all: Mutex<HashMap<Owner, Arc<Limiter>>>,
+    /// The gateways that share them; none where this one is alone.
+    fleet: Option<Arc<Fleet>>,
+}
 
 /// The limits of one owner, and what has been taken of them.
 #[derive(Debug)]
 pub struct Limiter {
     pub owner: Owner,
     state: Mutex<State>,
+    fleet: Option<Arc<Fleet>>,
+    /// Told when the store has said something, or cannot be reached.
+    told: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +106,8 @@ struct State {
     requests: Window,
     tokens: Window,
     running: u64,
+    /// Of what several gateways share.
+    own: OwnPart,
 }
 
 /// Why a request is not admitted.
@@ -80,12 +120,14 @@ pub struct Exceeded {
     pub requested: u64,
     /// When the request would fit, if nothing else comes; `None` for never.
     pub wait: Option<Duration>,
+    /// Only this gateway's part of it is taken; others may make room.
+    pub may_come: bool,
 }
 
 impl Exceeded {
-    /// How long it stands in the way.
-    fn lasts(&self) -> Duration {
-        self.wait.unwrap_or(Duration::MAX)
+    /// How long it stands in the way. What may come stands behind what cannot.
+    fn lasts(&self) -> (bool, Duration) {
+        (!self.may_come, self.wait.unwrap_or(Duration::MAX))
     }
 }
 
@@ -126,10 +168,14 @@ pub struct Hold {
 impl Limiters {
     /// The limits of an owner from now on; what was taken of them stays taken.
     pub fn set(&self, owner: Owner, limits: RateLimits) -> Arc<Limiter> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all();
         let limiter = all.entry(owner.clone()).or_insert_with(|| {
-            let state = Mutex::default();
-            Arc::new(Limiter { owner, state })
+            Arc::new(Limiter {
+                owner,
+                state: Mutex::default(),
+                fleet: self.fleet.clone(),
+                told: Notify::new(),
+            })
         });
         limiter.state().limits = limits;
         Arc::clone(limiter)
@@ -137,7 +183,7 @@ impl Limiters {
 
     /// Forgets those that nobody uses any more.
     pub fn prune(&self) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all();
         all.retain(|_, limiter| Arc::strong_count(limiter) > 1);
     }
 }
@@ -149,13 +195,17 @@ impl Limiters {
         let keys = keys.map(|(name, _)| Owner::Key(name.as_str().into()));
         let projects = changes.projects.iter();
         let projects = projects.map(|name| Owner::Project(name.as_str().into()));
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all();
         for owner in keys.chain(projects) {
             let known = all.get(&owner);
             if known.is_some_and(|limiter| Arc::strong_count(limiter) == 1) {
                 all.remove(&owner);
             }
         }
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Owner, Arc<Limiter>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,7 +215,7 @@ pub struct Standing {
     pub requests: Option<Left>,
     pub tokens: Option<Left>,
     pub concurrency: Option<u64>,
-    /// How many requests are running.
+    /// How many requests are running, at all gateways as far as is known.
     pub running: u64,
 }
 
@@ -176,11 +226,14 @@ impl Limiter {
         let now = now.max(state.newest());
         state.requests.forget(now);
         state.tokens.forget(now);
+        let reach = state.look(self.fleet.as_deref(), now);
         Standing {
-            requests: state.left(Kind::Requests, now),
-            tokens: state.left(Kind::Tokens, now),
+            requests: state.left(Kind::Requests, now, reach),
+            tokens: state.left(Kind::Tokens, now, reach),
             concurrency: state.limits.concurrency,
-            running: state.running,
+            running: state
+                .running
+                .saturating_add(state.elsewhere(Kind::Concurrency, reach)),
         }
     }
 
@@ -199,18 +252,37 @@ pub fn admit(
     tokens: Tokens,
     now: Duration,
 ) -> (Result<Hold, Exceeded>, Levels) {
+    admit_within(limiters, tokens, now, None)
+}
+
+/// The same; `reach` is how much may be counted on, if not what is known of other gateways.
+fn admit_within(
+    limiters: &[Arc<Limiter>],
+    tokens: Tokens,
+    now: Duration,
+    reach: Option<Reach>,
+) -> (Result<Hold, Exceeded>, Levels) {
     let mut states: Vec<_> = limiters.iter().map(|limiter| limiter.state()).collect();
     // Whoever waited for a lock comes with a time that is a little old.
     let newest = states.iter().map(|state| state.newest());
     let now = newest.fold(now, Duration::max);
-    for state in &mut states {
+    let mut known = Reach::Alone;
+    let mut wanted = Vec::new();
+    for (state, limiter) in states.iter_mut().zip(limiters) {
         state.requests.forget(now);
         state.tokens.forget(now);
+        if let Some(fleet) = limiter.fleet.as_deref() {
+            known = reach.unwrap_or(state.look(Some(fleet), now));
+            if state.is_wanted(now) {
+                wanted.push(Arc::clone(limiter));
+            }
+        }
     }
+    let reach = known;
     let refusal = limiters
         .iter()
         .zip(&states)
-        .filter_map(|(limiter, state)| state.refuse(&limiter.owner, tokens, now))
+        .filter_map(|(limiter, state)| state.refuse(&limiter.owner, tokens, now, reach))
         .max_by_key(Exceeded::lasts);
     let mut parts = Vec::new();
     if refusal.is_none() {
@@ -225,9 +297,11 @@ pub fn admit(
     let levels = states
         .iter()
         .fold(Levels::default(), |levels, state| Levels {
-            requests: tighter(levels.requests, state.left(Kind::Requests, now)),
-            tokens: tighter(levels.tokens, state.left(Kind::Tokens, now)),
+            requests: tighter(levels.requests, state.left(Kind::Requests, now, reach)),
+            tokens: tighter(levels.tokens, state.left(Kind::Tokens, now, reach)),
         });
+    drop(states);
+    fleet::begin(wanted);
     let outcome = match refusal {
         Some(exceeded) => Err(exceeded),
         None => Ok(Hold { at: now, parts }),
@@ -250,71 +324,90 @@ impl State {
 
     /// The newest second in which anything was taken.
     fn newest(&self) -> Duration {
-        let last = |window: &Window| window.seconds.back().map_or(0, |(second, _)| *second);
-        Duration::from_secs(last(&self.requests).max(last(&self.tokens)))
+        Duration::from_secs(self.requests.newest().max(self.tokens.newest()))
     }
 
     /// Why one more request has no room.
-    fn refuse(&self, owner: &Owner, tokens: Tokens, now: Duration) -> Option<Exceeded> {
-        let tokens = self.tokens_for(tokens);
-        let RateLimits {
-            requests_per_minute,
-            tokens_per_minute,
-            concurrency,
-        } = self.limits;
-        let exceeded = |kind, limit: Option<u64>, used: u64, requested, wait| {
-            let limit = limit.filter(|limit| used.saturating_add(requested) > *limit)?;
+    fn refuse(
+        &self,
+        owner: &Owner,
+        tokens: Tokens,
+        now: Duration,
+        reach: Reach,
+    ) -> Option<Exceeded> {
+        let exceeded = |kind| {
+            let limit = self.limits.of(kind)?;
+            let (used, requested) = match kind {
+                Kind::Requests => (self.requests.sum, 1),
+                Kind::Tokens => (self.tokens.sum, self.tokens_for(tokens)),
+                Kind::Concurrency => (self.running, 1),
+            };
+            let allowed = self.allowed(kind, limit, reach);
+            if used.saturating_add(requested) <= allowed {
+                return None;
+            }
+            let elsewhere = self.elsewhere(kind, reach);
+            // Enough is free, in the hands of other gateways or of nobody, as far as this one knows.
+            let may_come = reach == Reach::Part
+                && requested <= limit
+                && (!self.is_known(now)
+                    || used.saturating_add(elsewhere).saturating_add(requested) <= limit);
+            let within = match reach {
+                Reach::Part => limit.saturating_sub(elsewhere),
+                _ => allowed,
+            };
             Some(Exceeded {
                 owner: owner.clone(),
                 kind,
                 limit,
-                used,
+                used: used.saturating_add(elsewhere),
                 requested,
-                wait,
+                wait: match may_come {
+                    true => Some(SOON),
+                    false => self.wait(kind, within, requested, now, reach),
+                },
+                may_come,
             })
         };
-        let wait = |window: &Window, limit: Option<u64>, requested| {
-            window.wait(limit.unwrap_or(u64::MAX), requested, now)
-        };
-        let (requests, used) = (&self.requests, &self.tokens);
-        let all = [
-            exceeded(
-                Kind::Concurrency,
-                concurrency,
-                self.running,
-                1,
-                Some(Duration::from_secs(1)),
-            ),
-            exceeded(
-                Kind::Tokens,
-                tokens_per_minute,
-                used.sum,
-                tokens,
-                wait(used, tokens_per_minute, tokens),
-            ),
-            exceeded(
-                Kind::Requests,
-                requests_per_minute,
-                requests.sum,
-                1,
-                wait(requests, requests_per_minute, 1),
-            ),
-        ];
-        all.into_iter().flatten().max_by_key(Exceeded::lasts)
+        let all = Kind::ALL.into_iter().rev().filter_map(exceeded);
+        all.max_by_key(Exceeded::lasts)
     }
 
-    fn left(&self, kind: Kind, now: Duration) -> Option<Left> {
+    /// When so much more fits, if nothing else comes; `None` for never.
+    fn wait(
+        &self,
+        kind: Kind,
+        within: u64,
+        requested: u64,
+        now: Duration,
+        reach: Reach,
+    ) -> Option<Duration> {
+        let own = match kind {
+            Kind::Requests => self.requests.wait(within, requested, now),
+            Kind::Tokens => self.tokens.wait(within, requested, now),
+            Kind::Concurrency => Some(SOON),
+        };
+        let limit = self.limits.of(kind).unwrap_or(u64::MAX);
+        let others = self.others_free(kind, now, reach);
+        match own.into_iter().chain(others).min() {
+            None if requested <= limit => Some(SOON),
+            wait => wait.filter(|_| requested <= limit),
+        }
+    }
+
+    fn left(&self, kind: Kind, now: Duration, reach: Reach) -> Option<Left> {
         let (limit, window) = match kind {
             Kind::Requests => (self.limits.requests_per_minute, &self.requests),
             Kind::Tokens => (self.limits.tokens_per_minute, &self.tokens),
             Kind::Concurrency => return None,
         };
         let limit = limit?;
-        Some(Left {
+        let own = Left {
             limit,
             remaining: limit.saturating_sub(window.sum),
             reset: window.reset(now),
-        })
+        };
+        Some(self.left_to_all(kind, own, now, reach))
     }
 }
 
@@ -339,76 +432,5 @@ impl Drop for Hold {
             state.running = state.running.saturating_sub(1);
             state.tokens.give_back(self.at, *taken);
         }
-    }
-}
-
-/// What was taken in the last minute, by the second. What was taken in a second counts until a whole
-/// minute after that second, so no minute, wherever it begins, sees more than the limit.
-#[derive(Debug, Default)]
-struct Window {
-    /// Seconds and what was taken in them, the oldest first.
-    seconds: VecDeque<(u64, u64)>,
-    sum: u64,
-}
-
-impl Window {
-    /// How many seconds after its own a second counts.
-    const KEPT: u64 = 61;
-
-    fn forget(&mut self, now: Duration) {
-        while let Some((second, taken)) = self.seconds.front().copied() {
-            if second.saturating_add(Self::KEPT) > now.as_secs() {
-                return;
-            }
-            self.sum = self.sum.saturating_sub(taken);
-            self.seconds.pop_front();
-        }
-    }
-
-    fn add(&mut self, amount: u64, now: Duration) {
-        if amount == 0 {
-            return;
-        }
-        let now = now.as_secs();
-        match self.seconds.back_mut() {
-            Some((second, taken)) if *second == now => *taken = taken.saturating_add(amount),
-            _ => self.seconds.push_back((now, amount)),
-        }
-        self.sum = self.sum.saturating_add(amount);
-    }
-
-    /// Gives back what was taken at a time, if that still counts.
-    fn give_back(&mut self, at: Duration, amount: u64) {
-        let second = at.as_secs();
-        let index = self.seconds.partition_point(|(known, _)| *known < second);
-        let found = self.seconds.get_mut(index);
-        if let Some((_, taken)) = found.filter(|(known, _)| *known == second) {
-            let amount = amount.min(*taken);
-            *taken -= amount;
-            self.sum = self.sum.saturating_sub(amount);
-        }
-    }
-
-    /// When so much more fits within the limit; `None` for never.
-    fn wait(&self, limit: u64, more: u64, now: Duration) -> Option<Duration> {
-        let room = limit.checked_sub(more)?;
-        let mut left = self.sum;
-        let mut until = now;
-        for (second, taken) in &self.seconds {
-            if left <= room {
-                break;
-            }
-            left = left.saturating_sub(*taken);
-            until = Duration::from_secs(second.saturating_add(Self::KEPT));
-        }
-        Some(until.saturating_sub(now))
-    }
-
-    fn reset(&self, now: Duration) -> Duration {
-        let last = self
-            .seconds
-            .back()
-            .map_or(0, |(second, _)| second.saturating_add(Self::KEPT));
-        Duration::from_secs(last).saturating_sub(now)
     }
 }

@@ -1,0 +1,618 @@
+//! Limits that several gateways share: this gateway's side.
+//!
+//! What is at hand is spent without asking anybody. Whoever keeps the store tells what was taken and
+//! asks for more ([`Limiters::claims`], [`Limiters::hear`]), about once a second, and at once where a
+//! request waits for it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::deal::{Claim, Each, Told};
+use super::{
+    Exceeded, Hold, Kind, Left, Levels, Limiter, Limiters, Owner, State, Tokens, admit_within,
+};
+
+/// For how long what was told holds, without a word from the store. Then a gateway takes its even
+/// share, for others may be given what it held.
+const HEARD: Duration = Duration::from_secs(10);
+/// How long what is known of other gateways is taken for true.
+const FRESH: Duration = Duration::from_secs(1);
+/// How long a gateway keeps room that nobody asks for, and how long where others are short of it.
+const KEPT: Duration = Duration::from_secs(10);
+const KEPT_WHERE_SHORT: Duration = Duration::from_secs(2);
+/// For how long others are short that were so when the store was asked.
+const SHORT: Duration = Duration::from_secs(3);
+/// How long it waits for what other gateways hold, while the store answers.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// After which time it asks again for what they are to make free.
+const ANOTHER_TRY: Duration = Duration::from_millis(200);
+/// How long whoever is refused waits where other gateways are to make room.
+pub(super) const SOON: Duration = Duration::from_secs(1);
+/// After which time is told what has not changed.
+const RENEWAL: Duration = Duration::from_secs(20);
+/// For how long is remembered how many gateways there were.
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// Of how many owners the store is told at once.
+const AT_ONCE: usize = 256;
+
+/// What is known of the gateways that share the limits.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    /// How long a request waits for the store.
+    patience: Duration,
+    /// When the store answered last, in milliseconds; [`NEVER`] before that.
+    heard_ms: AtomicU64,
+    gateways: AtomicU32,
+    /// The most gateways of late, and when there were as many.
+    peak: Mutex<(u32, Duration)>,
+    /// Counts how often the store was not heard for so long that others may hold what this gateway did.
+    epoch: AtomicU64,
+    /// Whether the store has failed since.
+    fails: AtomicBool,
+    /// Counts what is said.
+    number: AtomicU64,
+    /// Told when somebody waits.
+    wanted: Notify,
+    /// Those of which anything was taken.
+    active: Mutex<VecDeque<Arc<Limiter>>>,
+    /// Had by whoever tells the store, from the claims to the answer.
+    turn: tokio::sync::Mutex<()>,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Self {
+            patience: PATIENCE,
+            heard_ms: AtomicU64::new(NEVER),
+            gateways: AtomicU32::new(1),
+            peak: Mutex::new((1, Duration::ZERO)),
+            epoch: AtomicU64::new(0),
+            fails: AtomicBool::new(false),
+            number: AtomicU64::new(0),
+            wanted: Notify::new(),
+            active: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+/// How much of a limit a gateway may count on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// There is no other gateway.
+    Alone,
+    /// Its part, as the store says.
+    Part,
+    /// The store fails: its part, and at least an even share.
+    Unsure { gateways: u64 },
+    /// The store has been silent for too long: an even share.
+    Share { gateways: u64 },
+}
+
+/// This gateway's part of one owner's limits.
+#[derive(Debug, Default)]
+pub(super) struct OwnPart {
+    epoch: u64,
+    held: Each<u64>,
+    /// What the store said last, and when.
+    told: Option<(Duration, Told)>,
+    /// What the store knows.
+    said: Option<Claim>,
+    /// When a request came last.
+    wanted_at: Duration,
+    short_until: Duration,
+    /// What those who wait want, by a number that each has.
+    waiting: BTreeMap<u64, Each<u64>>,
+    last_waiter: u64,
+    /// The last claim that came to an end, and the last that the store has answered.
+    ended: u64,
+    answered: u64,
+    is_active: bool,
+}
+
+/// A request that waits for the store.
+#[derive(Debug)]
+pub struct Waiter<'l> {
+    limiter: &'l Limiter,
+    number: u64,
+    /// The last that the store had been told when this one came.
+    joined: u64,
+}
+
+impl Fleet {
+    fn reach(&self, now: Duration) -> Reach {
+        let heard = self.heard_ms.load(Ordering::Acquire);
+        let fails = self.fails.load(Ordering::Acquire);
+        let silent = now.saturating_sub(Duration::from_millis(heard));
+        match heard {
+            NEVER if fails => Reach::Share {
+                gateways: self.most().into(),
+            },
+            NEVER => Reach::Part,
+            _ if silent > HEARD => Reach::Share {
+                gateways: self.most().into(),
+            },
+            _ if fails => Reach::Unsure {
+                gateways: self.most().into(),
+            },
+            _ => Reach::Part,
+        }
+    }
+
+    /// How many gateways there are now.
+    fn gateways(&self) -> u64 {
+        self.gateways.load(Ordering::Acquire).max(1).into()
+    }
+
+    /// How many there were at most of late. Those that are cut off one after the other are not seen
+    /// to be there, and each takes its share all the same.
+    fn most(&self) -> u32 {
+        let peak = self.peak.lock().unwrap_or_else(PoisonError::into_inner);
+        peak.0.max(1)
+    }
+
+    fn set_gateways(&self, gateways: u32, now: Duration) {
+        self.gateways.store(gateways, Ordering::Release);
+        let mut peak = self.peak.lock().unwrap_or_else(PoisonError::into_inner);
+        if gateways >= peak.0 || now.saturating_sub(peak.1) > REMEMBERED {
+            *peak = (gateways, now);
+        }
+    }
+
+    fn active(&self) -> MutexGuard<'_, VecDeque<Arc<Limiter>>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Limiters {
+    /// Limits that several gateways share. Requests wait so long for the store.
+    pub fn shared(patience: Duration) -> Self {
+        let fleet = Fleet {
+            patience,
+            ..Fleet::default()
+        };
+        Self {
+            fleet: Some(Arc::new(fleet)),
+            ..Self::default()
+        }
+    }
+
+    /// Waits until somebody waits for the store; for ever where nothing is shared.
+    pub async fn wanted(&self) {
+        match &self.fleet {
+            Some(fleet) => fleet.wanted.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Has whoever calls be the only one who tells the store, until it is dropped; `None` where
+    /// nothing is shared.
+    pub async fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        match &self.fleet {
+            Some(fleet) => Some(fleet.turn.lock().await),
+            None => None,
+        }
+    }
+
+    /// Whether the store has not been heard for this long.
+    pub fn is_silent(&self, now: Duration, at_least: Duration) -> bool {
+        self.fleet.as_ref().is_some_and(|fleet| {
+            let heard = fleet.heard_ms.load(Ordering::Acquire);
+            heard == NEVER || now.saturating_sub(Duration::from_millis(heard)) >= at_least
+        })
+    }
+
+    /// Admits a request by all of these limiters or by none, as [`super::admit`]; where this gateway's part
+    /// is taken and others may have room, it waits a moment for some of it. `clock` tells the time.
+    ///
+    /// # Errors
+    /// The limit that has no room for the longest time.
+    pub async fn admit(
+        &self,
+        limiters: &[Arc<Limiter>],
+        tokens: Tokens,
+        clock: impl Fn() -> Duration,
+    ) -> (Result<Hold, Exceeded>, Levels) {
+        let started = clock();
+        let mut reach = None;
+        let mut asked = false;
+        loop {
+            let now = clock();
+            let (outcome, levels) = admit_within(limiters, tokens, now, reach);
+            let short = outcome.as_ref().err().filter(|refusal| refusal.may_come);
+            let is_short = |limiter: &&Arc<Limiter>| {
+                short.is_some_and(|refusal| refusal.owner == limiter.owner)
+            };
+            let Some((fleet, limiter)) = self.fleet.as_ref().zip(limiters.iter().find(is_short))
+            else {
+                return (outcome, levels);
+            };
+            if now.saturating_sub(started) > PATIENCE {
+                return (outcome, levels);
+            }
+            let waiter = Waiter::join(limiter, fleet, tokens);
+            if asked {
+                // It was asked, and others hold what is wanted.
+                let _ = tokio::time::timeout(ANOTHER_TRY, limiter.told.notified()).await;
+            }
+            fleet.wanted.notify_one();
+            if !waiter.is_answered(fleet.patience).await {
+                let gateways = fleet.most().into();
+                reach = Some(Reach::Unsure { gateways });
+            }
+            asked = true;
+        }
+    }
+
+    /// Has the store told from now on that a request waits for one of these, until it is dropped;
+    /// `None` where nothing is shared.
+    pub fn wait_for<'l>(&self, limiter: &'l Limiter, tokens: Tokens) -> Option<Waiter<'l>> {
+        let fleet = self.fleet.as_ref()?;
+        Some(Waiter::join(limiter, fleet, tokens))
+    }
+
+    /// How much the store was told.
+    pub fn said(&self) -> u64 {
+        let number = |fleet: &Arc<Fleet>| fleet.number.load(Ordering::Acquire);
+        self.fleet.as_ref().map_or(0, number)
+    }
+
+    /// What the store is to be told now, in the order of the owners. With `is_last` it is the last
+    /// time, and no more is held than was taken.
+    pub fn claims(&self, now: Duration, is_last: bool) -> Vec<(Arc<Limiter>, Claim)> {
+        let Some(fleet) = &self.fleet else {
+            return Vec::new();
+        };
+        let mut claims = Vec::new();
+        let mut active = fleet.active();
+        let (mut told, mut over) = (Vec::new(), Vec::new());
+        let mut rest = VecDeque::with_capacity(active.len());
+        // Whoever waits goes first.
+        let (first, later): (Vec<_>, Vec<_>) = active
+            .drain(..)
+            .partition(|limiter| limiter.state().is_waited_for());
+        for limiter in first.into_iter().chain(later) {
+            let mut state = limiter.state();
+            let claim = state.claim(fleet, now, is_last);
+            let is_over = state.is_over();
+            state.own.is_active = !is_over;
+            drop(state);
+            match claim {
+                _ if is_over => over.push(limiter),
+                Some(claim) if claims.len() < AT_ONCE => {
+                    limiter.state().own.said = Some(claim);
+                    told.push(Arc::clone(&limiter));
+                    claims.push((limiter, claim));
+                }
+                Some(_) | None => rest.push_back(limiter),
+            }
+        }
+        rest.extend(told);
+        *active = rest;
+        drop(active);
+        self.forget(over);
+        claims.sort_unstable_by_key(|(limiter, _)| limiter.owner.label());
+        claims
+    }
+
+    /// Forgets those of these that nobody uses any more.
+    fn forget(&self, over: Vec<Arc<Limiter>>) {
+        let mut all = self.all();
+        for limiter in over {
+            // One is here, one is among all.
+            if Arc::strong_count(&limiter) <= 2 {
+                all.remove(&limiter.owner);
+            }
+        }
+    }
+
+    /// Takes in what the store says to these claims, and how many gateways there are; `None` where it
+    /// was not reached. It was asked at `asked`.
+    pub fn hear(
+        &self,
+        claims: &[(Arc<Limiter>, Claim)],
+        answer: Option<(&[Option<Told>], u32)>,
+        asked: Duration,
+    ) {
+        let Some(fleet) = &self.fleet else { return };
+        match answer {
+            None => fleet.fails.store(true, Ordering::Release),
+            Some((_, gateways)) => {
+                if self.is_silent(asked, HEARD) {
+                    fleet.epoch.fetch_add(1, Ordering::AcqRel);
+                }
+                let asked_ms = u64::try_from(asked.as_millis()).unwrap_or(NEVER - 1);
+                fleet.heard_ms.store(asked_ms, Ordering::Release);
+                fleet.set_gateways(gateways, asked);
+                fleet.fails.store(false, Ordering::Release);
+            }
+        }
+        let epoch = fleet.epoch.load(Ordering::Acquire);
+        for (at, (limiter, claim)) in claims.iter().enumerate() {
+            let told = answer.and_then(|(told, _)| told.get(at).copied().flatten());
+            limiter.state().own.hear(claim, told, epoch, asked);
+            limiter.told.notify_waiters();
+        }
+    }
+
+    /// Takes in that other gateways are short of what these owners have, as [`Owner::label`] calls
+    /// them.
+    pub fn others_wait(&self, owners: &[String], now: Duration) {
+        let Some(fleet) = &self.fleet else { return };
+        let mut is_of_use = false;
+        for owner in owners {
+            let limiter = Owner::of_label(owner).and_then(|owner| self.all().get(&owner).cloned());
+            let Some(limiter) = limiter else { continue };
+            let mut state = limiter.state();
+            state.own.short_until = now.saturating_add(SHORT);
+            let used = state.used();
+            is_of_use |= Kind::ALL
+                .into_iter()
+                .any(|kind| state.own.held.get(kind) > used.get(kind));
+        }
+        if is_of_use {
+            fleet.wanted.notify_one();
+        }
+    }
+}
+
+/// Has the store told of these from now on, of which something is to be taken.
+pub(super) fn begin(limiters: Vec<Arc<Limiter>>) {
+    for limiter in limiters {
+        if let Some(fleet) = limiter.fleet.clone() {
+            fleet.active().push_back(limiter);
+        }
+    }
+}
+
+impl State {
+    /// Keeps to what is known of the other gateways; how much this one may count on.
+    pub(super) fn look(&mut self, fleet: Option<&Fleet>, now: Duration) -> Reach {
+        let Some(fleet) = fleet else {
+            return Reach::Alone;
+        };
+        let epoch = fleet.epoch.load(Ordering::Acquire);
+        if self.own.epoch != epoch {
+            self.own.epoch = epoch;
+            self.own.held = Each::default();
+        }
+        if self.own.short_until > now {
+            self.make_room(fleet.gateways(), now);
+        }
+        fleet.reach(now)
+    }
+
+    /// Others are short: gives up what is more than an even share and not taken, and all that is not
+    /// taken if nobody asks for it here.
+    fn make_room(&mut self, gateways: u64, now: Duration) {
+        let used = self.used();
+        let is_wanted = now.saturating_sub(self.own.wanted_at) < KEPT_WHERE_SHORT;
+        let limits = self.limits;
+        let held = self.own.held;
+        self.own.held = Each::of(|kind| {
+            let share = match is_wanted {
+                true => limits.of(kind).unwrap_or(0) / gateways,
+                false => 0,
+            };
+            held.get(kind).min(used.get(kind).max(share))
+        });
+    }
+
+    /// Notes that a request comes. Whether the store is to be told of this owner from now on.
+    pub(super) fn is_wanted(&mut self, now: Duration) -> bool {
+        self.own.wanted_at = now;
+        !std::mem::replace(&mut self.own.is_active, true)
+    }
+
+    /// How much may be taken of a limit here.
+    pub(super) fn allowed(&self, kind: Kind, limit: u64, reach: Reach) -> u64 {
+        let held = self.own.held.get(kind).min(limit);
+        match reach {
+            Reach::Alone => limit,
+            Reach::Part => held,
+            Reach::Unsure { gateways } => held.max((limit / gateways).max(1)),
+            Reach::Share { gateways } => (limit / gateways).max(1),
+        }
+    }
+
+    /// Whether it is known well enough what other gateways have taken that somebody may be refused
+    /// for it.
+    pub(super) fn is_known(&self, now: Duration) -> bool {
+        let told = self.own.told.as_ref();
+        told.is_some_and(|(at, _)| now.saturating_sub(*at) < FRESH)
+    }
+
+    /// What other gateways have taken, as far as they have said.
+    pub(super) fn elsewhere(&self, kind: Kind, reach: Reach) -> u64 {
+        let told = self.own.told.as_ref().filter(|_| reach == Reach::Part);
+        told.map_or(0, |(_, told)| told.others_used.get(kind))
+    }
+
+    /// When some of that is there again.
+    pub(super) fn others_free(&self, kind: Kind, now: Duration, reach: Reach) -> Option<Duration> {
+        let told = self.own.told.as_ref().filter(|_| reach == Reach::Part);
+        let (at, told) = told?;
+        let waits = told.others_used.get(kind) > 0 && kind != Kind::Concurrency;
+        let free_at = at.saturating_add(millis(told.others_free_ms.get(kind)));
+        waits.then(|| free_at.saturating_sub(now).max(SOON))
+    }
+
+    /// What is left of a limit for all gateways, as far as this one knows.
+    pub(super) fn left_to_all(
+        &self,
+        kind: Kind,
+        mut own: Left,
+        now: Duration,
+        reach: Reach,
+    ) -> Left {
+        if reach == Reach::Alone {
+            return own;
+        }
+        let used = own.limit.saturating_sub(own.remaining);
+        let allowed = match reach {
+            Reach::Part => own.limit.saturating_sub(self.elsewhere(kind, reach)),
+            _ => self.allowed(kind, own.limit, reach),
+        };
+        own.remaining = allowed.saturating_sub(used);
+        if let Some((at, told)) = self.own.told.as_ref().filter(|_| reach == Reach::Part) {
+            let clear_at = at.saturating_add(millis(told.others_clear_ms.get(kind)));
+            own.reset = own.reset.max(clear_at.saturating_sub(now));
+        }
+        own
+    }
+
+    fn used(&self) -> Each<u64> {
+        Each {
+            requests: self.requests.sum,
+            tokens: self.tokens.sum,
+            concurrency: self.running,
+        }
+    }
+
+    fn is_waited_for(&self) -> bool {
+        !self.own.waiting.is_empty()
+    }
+
+    /// Whether there is nothing more to say of it: it has and wants nothing, and the store knows.
+    fn is_over(&self) -> bool {
+        let nothing = Each::default();
+        let is_known = match &self.own.said {
+            Some(said) => {
+                let is_answered = self.own.answered >= said.number;
+                is_answered && said.holds == nothing && said.used == nothing
+            }
+            None => true,
+        };
+        is_known
+            && self.own.waiting.is_empty()
+            && self.used() == nothing
+            && self.own.held == nothing
+    }
+
+    /// What the store is to be told, if anything.
+    fn claim(&mut self, fleet: &Fleet, now: Duration, is_last: bool) -> Option<Claim> {
+        self.requests.forget(now);
+        self.tokens.forget(now);
+        self.look(Some(fleet), now);
+        let used = self.used();
+        if is_last || now.saturating_sub(self.own.wanted_at) > KEPT {
+            let held = self.own.held;
+            self.own.held = Each::of(|kind| held.get(kind).min(used.get(kind)));
+        }
+        let waiting = self.own.waiting.values();
+        let claim = Claim {
+            number: 0,
+            limits: self.limits,
+            holds: self.own.held,
+            used,
+            need: Each::of(|kind| {
+                let needs = waiting.clone().map(|need| need.get(kind));
+                needs.fold(0, u64::saturating_add)
+            }),
+            least: Each::of(|kind| {
+                let needs = waiting.clone().map(|need| need.get(kind));
+                needs.min().unwrap_or(0)
+            }),
+            frees_ms: Each {
+                requests: in_millis(self.requests.frees(now)),
+                tokens: in_millis(self.tokens.frees(now)),
+                concurrency: 0,
+            },
+            clear_ms: Each {
+                requests: in_millis(Some(self.requests.reset(now))),
+                tokens: in_millis(Some(self.tokens.reset(now))),
+                concurrency: 0,
+            },
+        };
+        let is_news = match &self.own.said {
+            None => true,
+            Some(said) => {
+                let is_told = said.used == claim.used && said.holds == claim.holds;
+                let is_answered = self.own.answered >= said.number;
+                let told_at = self.own.told.map_or(Duration::ZERO, |(at, _)| at);
+                let is_due = now.saturating_sub(told_at) > RENEWAL;
+                !is_told || !is_answered || is_due || claim.need != Each::default()
+            }
+        };
+        is_news.then(|| Claim {
+            number: fleet.number.fetch_add(1, Ordering::AcqRel) + 1,
+            ..claim
+        })
+    }
+}
+
+impl OwnPart {
+    fn hear(&mut self, claim: &Claim, told: Option<Told>, epoch: u64, asked: Duration) {
+        self.ended = self.ended.max(claim.number);
+        let Some(told) = told else { return };
+        self.epoch = epoch;
+        self.held = told.held;
+        self.answered = self.answered.max(claim.number);
+        self.said = Some(Claim {
+            holds: told.held,
+            ..*claim
+        });
+        self.told = Some((asked, told));
+        if told.others_wait {
+            self.short_until = asked.saturating_add(SHORT);
+        }
+    }
+}
+
+impl<'l> Waiter<'l> {
+    fn join(limiter: &'l Limiter, fleet: &Fleet, tokens: Tokens) -> Self {
+        let mut state = limiter.state();
+        let need = Each {
+            requests: 1,
+            tokens: state.tokens_for(tokens),
+            concurrency: 1,
+        };
+        let joined = fleet.number.load(Ordering::Acquire);
+        state.own.last_waiter += 1;
+        let number = state.own.last_waiter;
+        state.own.waiting.insert(number, need);
+        Self {
+            limiter,
+            number,
+            joined,
+        }
+    }
+
+    /// Waits for an answer of the store; whether there is one.
+    async fn is_answered(&self, patience: Duration) -> bool {
+        let until = tokio::time::Instant::now() + patience;
+        loop {
+            let mut told = std::pin::pin!(self.limiter.told.notified());
+            told.as_mut().enable();
+            {
+                let state = self.limiter.state();
+                if state.own.ended > self.joined {
+                    return state.own.answered > self.joined;
+                }
+            }
+            if tokio::time::timeout_at(until, told).await.is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.limiter.state().own.waiting.remove(&self.number);
+    }
+}
+
+fn millis(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+fn in_millis(duration: Option<Duration>) -> i64 {
+    i64::try_from(duration.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
+}

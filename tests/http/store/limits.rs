@@ -1,0 +1,141 @@
+//! Two gateways on one server: limits are those of both together.
+
+use std::fmt::Write as _;
+use std::thread;
+
+use fal_gateway::config::KeyHash;
+
+use super::Place;
+use crate::support::{Answer, Call, Emulated, PostgresServer, Relay, TestGateway, question, until};
+
+fn keys(limits: &[&str]) -> String {
+    let mut text = String::new();
+    for (number, limits) in limits.iter().enumerate() {
+        let hash = KeyHash::of(&format!("k{number}"));
+        writeln!(
+            text,
+            "[[keys]]\nname = \"k{number}\"\nhash = \"{hash}\"\n{limits}"
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn start(fal: &Emulated, place: &Place, keys: &str) -> TestGateway {
+    let settings = place.settings().into_iter();
+    let setup = settings.fold(fal.setup().file(keys), |setup, (name, value)| {
+        setup.set(name, &value)
+    });
+    setup.start()
+}
+
+fn with_key(text: &str, streams: bool, key: &str) -> Call {
+    let body = question(text, streams);
+    Call::chat(&body).header("authorization", &format!("Bearer {key}"))
+}
+
+fn ask(gateway: &TestGateway, key: &str) -> Answer {
+    gateway.call(&with_key("hi", false, key))
+}
+
+/// Each of them knows of the other.
+fn met(gateways: [&TestGateway; 2]) {
+    for gateway in gateways {
+        until("both gateways are there", || {
+            let line = "fal_gateway_replicas";
+            (gateway.metric(line) >= 2.0).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_minute_of_two_gateways_is_one() {
+    let place = Place::Server(PostgresServer::database());
+    let fal = Emulated::start();
+    let text = keys(&["requests_per_minute = 6", "requests_per_minute = 40"]);
+    let gateways = [start(&fal, &place, &text), start(&fal, &place, &text)];
+    let [one, other] = &gateways;
+    met([one, other]);
+    let outcomes: Vec<Answer> = thread::scope(|scope| {
+        let asked: Vec<_> = (0..20)
+            .map(|at| {
+                let gateway = &gateways[at % 2];
+                scope.spawn(move || ask(gateway, "k0"))
+            })
+            .collect();
+        asked
+            .into_iter()
+            .map(|asked| asked.join().unwrap())
+            .collect()
+    });
+    let served = outcomes
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .count();
+    assert_eq!(served, 6);
+    for gateway in [one, other] {
+        let refused = until("it is known that all is taken", || {
+            let answer = ask(gateway, "k0");
+            let is_known = answer.text().contains("Limit 6, Used 6, Requested 1.");
+            is_known.then_some(answer)
+        });
+        assert_eq!(refused.status, 429);
+        assert_eq!(refused.error()["code"], "rate_limit_exceeded");
+        assert_eq!(refused.header("x-ratelimit-limit-requests"), Some("6"));
+        assert_eq!(refused.header("x-ratelimit-remaining-requests"), Some("0"));
+    }
+
+    // One gateway alone gets all of it, and asks the store a few times for that.
+    for left in (0..40).rev() {
+        let answer = ask(one, "k1");
+        assert_eq!(answer.status, 200);
+        let remaining = answer.header("x-ratelimit-remaining-requests").unwrap();
+        assert_eq!(remaining, left.to_string());
+    }
+    assert_eq!(ask(one, "k1").status, 429);
+    assert_eq!(ask(other, "k1").status, 429);
+}
+
+#[test]
+fn as_many_run_at_two_gateways_as_may_at_one() {
+    let place = Place::Server(PostgresServer::database());
+    let fal = Emulated::start();
+    let text = keys(&["concurrency = 1"]);
+    let (one, other) = (start(&fal, &place, &text), start(&fal, &place, &text));
+    met([&one, &other]);
+    let runs = one.open(&with_key("hi /emulate hang", true, "k0"));
+    until("it runs", || {
+        let refused = ask(&other, "k0");
+        let is_it = refused.status == 429 && refused.text().contains("concurrent requests");
+        is_it.then_some(())
+    });
+    runs.reset();
+    until("its place is free for the other gateway", || {
+        (ask(&other, "k0").status == 200).then_some(())
+    });
+    // It stops in order, and nothing is left of what it had.
+    drop(other);
+    until("the place is free for this one", || {
+        (ask(&one, "k0").status == 200).then_some(())
+    });
+}
+
+#[test]
+fn without_the_server_each_gateway_takes_its_share() {
+    let url = PostgresServer::database();
+    let (line, over) = Relay::to(&url);
+    let fal = Emulated::start();
+    let text = keys(&["requests_per_minute = 8"]);
+    let one = start(&fal, &Place::Server(over), &text);
+    let other = start(&fal, &Place::Server(url), &text);
+    met([&one, &other]);
+    line.cut();
+    let served = (0..20).filter(|_| ask(&one, "k0").status == 200).count();
+    assert_eq!(served, 4);
+    line.flow();
+    // What was admitted meanwhile counts for both.
+    until("the other gateway knows", || {
+        let answer = ask(&other, "k0");
+        (answer.status == 429).then_some(())
+    });
+}

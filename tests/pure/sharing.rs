@@ -1,0 +1,355 @@
+//! Limits that several gateways share: gateways as they are, and a store that does nothing but what it
+//! is to decide.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fal_gateway::access::limits::deal::{Claim, Other, Part, Told};
+use fal_gateway::access::limits::{
+    Exceeded, Hold, Limiter, Limiters, Owner, RateLimits, Tokens, admit,
+};
+use proptest::prelude::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A store that gateways share, in memory.
+#[derive(Default)]
+struct Store {
+    parts: BTreeMap<(String, usize), Part>,
+    seen: BTreeMap<usize, Duration>,
+}
+
+impl Store {
+    fn hear(&mut self, gateway: usize, owner: &str, claim: &Claim, now: Duration) -> Option<Told> {
+        let now_ms = i64::try_from(now.as_millis()).unwrap();
+        let silent = |at: &Duration| i64::try_from((now - *at).as_millis()).unwrap();
+        let key = (owner.to_owned(), gateway);
+        let mut part = self.parts.get(&key).copied().unwrap_or_default();
+        let others = self
+            .parts
+            .iter()
+            .filter(|((of, by), _)| of == owner && *by != gateway);
+        let others = others.map(|((_, by), part)| Other {
+            part: *part,
+            silent_ms: silent(&self.seen[by]),
+        });
+        let others: Vec<Other> = others.collect();
+        let told = part.hear(claim, &others, self.live(now), now_ms);
+        self.parts.insert(key, part);
+        told
+    }
+
+    fn live(&self, now: Duration) -> u32 {
+        let live = self.seen.values().filter(|at| now - **at < secs(5));
+        u32::try_from(live.count()).unwrap()
+    }
+
+    fn short(&self, gateway: usize, now: Duration) -> Vec<String> {
+        let now_ms = i64::try_from(now.as_millis()).unwrap();
+        let others = self.parts.iter().filter(|((_, by), _)| *by != gateway);
+        let short = others.filter(|(_, part)| part.short_until_ms > now_ms);
+        short.map(|((owner, _), _)| owner.clone()).collect()
+    }
+}
+
+struct Gateway {
+    number: usize,
+    limiters: Limiters,
+    one: [Arc<Limiter>; 1],
+    is_cut: bool,
+    running: Vec<Hold>,
+}
+
+impl Gateway {
+    fn new(number: usize, limits: RateLimits) -> Self {
+        let limiters = Limiters::shared(secs(2));
+        let one = [limiters.set(Owner::Key("a".into()), limits)];
+        Self {
+            number,
+            limiters,
+            one,
+            is_cut: false,
+            running: Vec::new(),
+        }
+    }
+
+    /// Tells the store, as the task does that keeps the parts.
+    fn tell(&self, store: &mut Store, now: Duration) {
+        let claims = self.limiters.claims(now, false);
+        if self.is_cut {
+            return self.limiters.hear(&claims, None, now);
+        }
+        store.seen.insert(self.number, now);
+        let told = claims
+            .iter()
+            .map(|(limiter, claim)| store.hear(self.number, &limiter.owner.label(), claim, now));
+        let told: Vec<Option<Told>> = told.collect();
+        let answer = (told.as_slice(), store.live(now));
+        self.limiters.hear(&claims, Some(answer), now);
+        let short = store.short(self.number, now);
+        self.limiters.others_wait(&short, now);
+    }
+
+    /// Asks; where others may have room, the store is told that a request waits.
+    fn ask(&mut self, store: &mut Store, tokens: Tokens, now: Duration) -> Result<(), Exceeded> {
+        let mut refused = match admit(&self.one, tokens, now).0 {
+            Ok(hold) => return self.run(hold),
+            Err(refused) => refused,
+        };
+        if refused.may_come {
+            let waiter = self.limiters.wait_for(&self.one[0], tokens).unwrap();
+            self.tell(store, now);
+            drop(waiter);
+            refused = match admit(&self.one, tokens, now).0 {
+                Ok(hold) => return self.run(hold),
+                Err(refused) => refused,
+            };
+        }
+        Err(refused)
+    }
+
+    fn run(&mut self, hold: Hold) -> Result<(), Exceeded> {
+        self.running.push(hold);
+        Ok(())
+    }
+}
+
+fn fleet(count: usize, limits: RateLimits) -> (Store, Vec<Gateway>) {
+    let (mut store, mut gateways) = (Store::default(), Vec::new());
+    for number in 0..count {
+        gateways.push(Gateway::new(number, limits));
+    }
+    // Each knows of the others.
+    for _ in 0..2 {
+        beat(&mut store, &gateways, secs(1));
+    }
+    (store, gateways)
+}
+
+fn beat(store: &mut Store, gateways: &[Gateway], now: Duration) {
+    for gateway in gateways {
+        gateway.tell(store, now);
+    }
+}
+
+fn requests(most: u64) -> RateLimits {
+    RateLimits {
+        requests_per_minute: Some(most),
+        ..RateLimits::default()
+    }
+}
+
+#[test]
+fn a_crowd_at_all_gateways_gets_as_much_as_one_would_give() {
+    for (count, most) in [(1, 7), (2, 7), (3, 100), (5, 3)] {
+        let (mut store, mut gateways) = fleet(count, requests(most));
+        let mut admitted = 0;
+        for second in 2..10 {
+            for at in 0..200 {
+                let gateway = &mut gateways[at % count];
+                let outcome = gateway.ask(&mut store, Tokens::default(), secs(second));
+                admitted += u64::from(outcome.is_ok());
+            }
+            beat(&mut store, &gateways, secs(second));
+        }
+        assert_eq!(admitted, most, "{count} gateways");
+    }
+}
+
+#[test]
+fn whoever_asks_alone_gets_all_of_it_and_soon_what_others_leave() {
+    let (mut store, mut gateways) = fleet(2, requests(60));
+    let mut asks = |gateways: &mut [Gateway], who: usize, second: u64| {
+        let mut admitted = 0;
+        let mut told = 0;
+        for _ in 0..70 {
+            let number = gateways[who].limiters.said();
+            let outcome = gateways[who].ask(&mut store, Tokens::default(), secs(second));
+            admitted += u64::from(outcome.is_ok());
+            told += gateways[who].limiters.said() - number;
+        }
+        beat(&mut store, gateways, secs(second));
+        (admitted, told)
+    };
+    let (admitted, told) = asks(&mut gateways, 0, 2);
+    assert_eq!(admitted, 60);
+    assert!(told < 12, "the store is asked seldom: {told}");
+    let refused = admit(&gateways[1].one, Tokens::default(), secs(2)).0;
+    assert!(refused.unwrap_err().may_come, "nothing was heard of it yet");
+    // A minute later it is the other one's.
+    let mut all = 0;
+    for second in 64..70 {
+        all += asks(&mut gateways, 1, second).0;
+    }
+    assert_eq!(all, 60);
+}
+
+#[test]
+fn who_is_refused_is_told_what_all_have_taken_and_when_there_is_room() {
+    let (mut store, mut gateways) = fleet(2, requests(4));
+    for _ in 0..4 {
+        gateways[0]
+            .ask(&mut store, Tokens::default(), secs(10))
+            .unwrap();
+    }
+    beat(&mut store, &gateways, secs(11));
+    let refused = gateways[1]
+        .ask(&mut store, Tokens::default(), secs(12))
+        .unwrap_err();
+    assert!(!refused.may_come);
+    assert_eq!((refused.limit, refused.used, refused.requested), (4, 4, 1));
+    let wait = refused.wait.unwrap();
+    assert!(wait > secs(55) && wait <= secs(60), "{wait:?}");
+    let standing = gateways[1].one[0].standing(secs(12)).requests.unwrap();
+    assert_eq!((standing.limit, standing.remaining), (4, 0));
+    assert!(standing.reset > secs(55), "{:?}", standing.reset);
+}
+
+#[test]
+fn a_gateway_that_dies_gives_back_what_it_held() {
+    let limits = RateLimits {
+        concurrency: Some(3),
+        ..requests(10)
+    };
+    let (mut store, mut gateways) = fleet(2, limits);
+    for _ in 0..3 {
+        gateways[0]
+            .ask(&mut store, Tokens::default(), secs(2))
+            .unwrap();
+    }
+    let dead = gateways.remove(0);
+    let other = &mut gateways[0];
+    let mut freed = None;
+    for second in 3..120 {
+        other.tell(&mut store, secs(second));
+        if other
+            .ask(&mut store, Tokens::default(), secs(second))
+            .is_ok()
+        {
+            other.running.clear();
+            freed.get_or_insert(second);
+        }
+    }
+    assert!(freed.is_some_and(|second| second <= 30), "{freed:?}");
+    assert_eq!(dead.running.len(), 3);
+}
+
+#[test]
+fn without_the_store_each_takes_an_even_share() {
+    let (mut store, mut gateways) = fleet(3, requests(30));
+    for gateway in &mut gateways {
+        gateway.is_cut = true;
+    }
+    beat(&mut store, &gateways, secs(2));
+    let mut admitted = 0;
+    for at in 0..300 {
+        let gateway = &mut gateways[at % 3];
+        let outcome = gateway.ask(&mut store, Tokens::default(), secs(20));
+        admitted += u64::from(outcome.is_ok());
+    }
+    assert_eq!(admitted, 30);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many milliseconds pass, and each gateway tells the store in each second.
+    Pass(u64),
+    /// A request at a gateway, with so many tokens.
+    Ask(usize, u64),
+    /// A request ends there.
+    End(usize),
+    /// A gateway does not reach the store any more, or does again.
+    Turn(usize),
+}
+
+fn step(with_faults: bool) -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..4_000_u64).prop_map(Step::Pass),
+        1 => (0..70_000_u64).prop_map(Step::Pass),
+        20 => (0..4_usize, 0..60_u64).prop_map(|(at, tokens)| Step::Ask(at, tokens)),
+        8 => (0..4_usize).prop_map(Step::End),
+        u32::from(with_faults) * 2 => (0..4_usize).prop_map(Step::Turn),
+    ]
+}
+
+/// What was admitted when, by how many tokens, and how many ran at once at most.
+fn play(limits: RateLimits, steps: &[Step]) -> (Vec<(Duration, u64)>, usize) {
+    let (mut store, mut gateways) = fleet(4, limits);
+    let mut now = secs(2);
+    let (mut admitted, mut most) = (Vec::new(), 0);
+    for step in steps {
+        match step {
+            Step::Pass(millis) => {
+                let until = now + Duration::from_millis(*millis);
+                while now < until {
+                    now = until.min(now + secs(1));
+                    beat(&mut store, &gateways, now);
+                }
+            }
+            Step::Ask(at, tokens) => {
+                let tokens = Tokens {
+                    prompt: *tokens,
+                    expected: *tokens,
+                };
+                if gateways[*at].ask(&mut store, tokens, now).is_ok() {
+                    admitted.push((now, tokens.prompt));
+                }
+            }
+            Step::End(at) => {
+                gateways[*at].running.pop();
+            }
+            Step::Turn(at) => gateways[*at].is_cut = !gateways[*at].is_cut,
+        }
+        most = most.max(gateways.iter().map(|gateway| gateway.running.len()).sum());
+    }
+    (admitted, most)
+}
+
+/// The most that any minute sees.
+fn most_in_a_minute(admitted: &[(Duration, u64)]) -> u64 {
+    let minutes = admitted.iter().enumerate().map(|(at, (begin, _))| {
+        let within = admitted[at..]
+            .iter()
+            .take_while(|(time, _)| *time < *begin + MINUTE);
+        within.count() as u64
+    });
+    minutes.max().unwrap_or(0)
+}
+
+proptest! {
+    /// However requests come to gateways, no minute sees more of them than may come, all gateways
+    /// together, nor do more run at once.
+    #[test]
+    fn all_gateways_together_keep_to_the_limit(
+        most in 1..30_u64,
+        at_once in 1..9_u64,
+        most_tokens in 60..400_u64,
+        steps in proptest::collection::vec(step(false), 1..250),
+    ) {
+        let limits = RateLimits {
+            requests_per_minute: Some(most),
+            tokens_per_minute: Some(most_tokens),
+            concurrency: Some(at_once),
+        };
+        let (admitted, running) = play(limits, &steps);
+        prop_assert!(running as u64 <= at_once);
+        prop_assert!(most_in_a_minute(&admitted) <= most);
+    }
+
+    /// Where gateways lose the store and find it again, a minute sees at most an even share more for
+    /// each of them, and one request where there are more gateways than requests.
+    #[test]
+    fn gateways_that_are_cut_off_go_little_beyond_it(
+        most in 1..30_u64,
+        steps in proptest::collection::vec(step(true), 1..250),
+    ) {
+        let (admitted, _) = play(requests(most), &steps);
+        let share = (most / 4).max(1);
+        prop_assert!(most_in_a_minute(&admitted) <= most + 4 * share);
+    }
+}
