@@ -34,9 +34,8 @@ pub struct Ask<'a> {
     pub reasoning: Reasoning,
     /// How much of it; `None` leaves that to the model.
     pub effort: Option<Effort>,
-    /// The blocks of reasoning that earlier replies came with, by their turns: JSON lists, which a
-    /// model wants to have back as they were.
-    pub thoughts: Vec<(usize, Box<RawValue>)>,
+    /// The blocks of reasoning that earlier replies came with, by their turns.
+    pub thoughts: Vec<(usize, Thoughts)>,
     pub priority: Option<Priority>,
     /// How likely the answer's tokens were, where the caller wants to know.
     pub logprobs: Option<Logprobs>,
@@ -88,6 +87,45 @@ impl Ask<'_> {
         let shown = self.conversation.attached_bytes();
         shown.saturating_add(self.omitted_bytes)
     }
+}
+
+/// Blocks of reasoning of one reply, which the model that wrote them wants to have back as they were.
+/// No other can read them, and providers refuse what another has signed.
+#[derive(Clone, Debug)]
+pub struct Thoughts {
+    pub origin: Origin,
+    /// A JSON list.
+    pub blocks: Box<RawValue>,
+}
+
+/// Who wrote blocks of reasoning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The model of this id. They come from an upstream that has messages, and there is only one.
+    Model(String),
+    /// Some model of this maker, by the form of the blocks.
+    Maker(&'static str),
+    /// Nobody says.
+    Unknown,
+    /// Several models, so that none of them wants to have all.
+    Several,
+}
+
+impl Origin {
+    /// Whether this model may have written them.
+    pub fn may_be(&self, model: &str) -> bool {
+        match self {
+            Self::Model(id) => without_variant(id) == without_variant(model),
+            Self::Maker(maker) => model.starts_with(maker),
+            Self::Unknown => true,
+            Self::Several => false,
+        }
+    }
+}
+
+/// An id without what stands behind a colon, such as `:nitro`: how it is served.
+fn without_variant(id: &str) -> &str {
+    id.split(':').next().unwrap_or(id)
 }
 
 /// Which probabilities of tokens a caller wants to have.

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::value::RawValue;
 
-use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
+use crate::translate::ask::{Conversation, Part, Speaker, Thoughts, ToolCall, Turn};
 use crate::translate::media::Media;
 use crate::wire::openrouter::request::{
     self as wire, CalledFunction, Content, FileUrl, InputAudio, Message, Role,
@@ -23,11 +23,12 @@ const SHOWN_BELOW: &str = "[image: see the next message]";
 const LONGEST: usize = 64;
 
 /// Writes the messages. `instructions` come first, and `thoughts` are the blocks of reasoning of
-/// earlier replies, by their turns.
+/// earlier replies, by their turns: those go along that `model` may have written.
 pub fn messages<'a>(
     conversation: &Conversation<'a>,
     instructions: Option<Cow<'a, str>>,
-    thoughts: &[(usize, Box<RawValue>)],
+    thoughts: &[(usize, Thoughts)],
+    model: &str,
 ) -> Vec<Message<'a>> {
     let results = Results::of(&conversation.turns);
     let mut writer = Writer {
@@ -35,7 +36,8 @@ pub fn messages<'a>(
         results,
         thoughts: thoughts
             .iter()
-            .map(|(turn, blocks)| (*turn, &**blocks))
+            .filter(|(_, thoughts)| thoughts.origin.may_be(model))
+            .map(|(turn, thoughts)| (*turn, &*thoughts.blocks))
             .collect(),
         ids: HashSet::new(),
         next_id: 0,

@@ -134,12 +134,14 @@ fn as_messages<'a>(
         (Some(own), Some(told)) => Some(Cow::Owned(format!("{own}\n\n{told}"))),
         (None, told) => told.map(Cow::Owned),
     };
-    if !ask.thoughts.is_empty() {
+    let mut thoughts = ask.thoughts.iter();
+    let has_foreign = thoughts.any(|(_, thoughts)| !thoughts.origin.may_be(model));
+    if !ask.thoughts.is_empty() && !has_foreign {
         notes.forwarded(&["messages[].reasoning_details"]);
     }
     let native = ask.tools.as_ref();
     Spoken {
-        messages: messages::messages(conversation, instructions, &ask.thoughts),
+        messages: messages::messages(conversation, instructions, &ask.thoughts, model),
         contract: Contract {
             tools: None,
             native: native.map(|offer| NativeTools::new(offer, terms.schemas.tools.clone())),

@@ -25,7 +25,8 @@ impl Details {
             Err(_) => return String::new(),
         };
         let mut told = String::new();
-        for piece in pieces.items {
+        for mut piece in pieces.items {
+            piece.model = None;
             let words = piece.text.as_deref().or(piece.summary.as_deref());
             told.push_str(words.unwrap_or_default());
             self.add_piece(piece);

@@ -82,7 +82,7 @@ pub struct ResponseMessage<'a> {
     pub reasoning: Option<&'a str>,
     /// OpenRouter's, which its clients send back with the calls.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasoning_details: Option<&'a RawValue>,
+    pub reasoning_details: Option<Box<RawValue>>,
 }
 
 /// A call in a whole answer.

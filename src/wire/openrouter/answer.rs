@@ -144,4 +144,7 @@ pub struct ReasoningDetail {
     pub data: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
+    /// The gateway's own: the model that wrote it. No upstream is sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }

@@ -54,6 +54,7 @@ mod storage;
 mod streams;
 mod terminal;
 mod terms;
+mod thoughts;
 mod tls;
 mod upstream;
 mod upstreams;

@@ -75,7 +75,7 @@ pub(super) fn admit(request: &Request, behaviour: &Behaviour) -> Result<&'static
             ),
         ));
     }
-    check_history(&request.messages)?;
+    check_history(&request.messages, card.id)?;
     match is_scripted(behaviour, "error_200") {
         true => Err(Whole::json(200, &super::refusals::failure())),
         false => Ok(card),
@@ -112,7 +112,7 @@ fn check_parameters(request: &Request, card: &Card) -> Result<(), Whole> {
 
 /// The rules of providers for tool loops: each result answers a call of the message before, each
 /// call has its result, and what a model signed comes back as it was.
-fn check_history(messages: &[Map<String, Value>]) -> Result<(), Whole> {
+fn check_history(messages: &[Map<String, Value>], model: &str) -> Result<(), Whole> {
     let mut open: BTreeSet<&str> = BTreeSet::new();
     for message in messages {
         let role = message
@@ -138,7 +138,7 @@ fn check_history(messages: &[Map<String, Value>]) -> Result<(), Whole> {
             .flatten()
             .filter_map(|call| call.get("id")?.as_str());
         open.extend(ids);
-        check_signatures(message)?;
+        check_signatures(message, model)?;
     }
     match open.is_empty() {
         true => Ok(()),
@@ -153,7 +153,7 @@ fn unanswered() -> Whole {
     )
 }
 
-fn check_signatures(message: &Map<String, Value>) -> Result<(), Whole> {
+fn check_signatures(message: &Map<String, Value>, model: &str) -> Result<(), Whole> {
     let details = message.get("reasoning_details").and_then(Value::as_array);
     for detail in details.into_iter().flatten() {
         let text = |field| {
@@ -162,7 +162,7 @@ fn check_signatures(message: &Map<String, Value>) -> Result<(), Whole> {
                 .and_then(Value::as_str)
                 .unwrap_or_default()
         };
-        if text("type") == "reasoning.text" && text("signature") != signature(text("text")) {
+        if text("type") == "reasoning.text" && text("signature") != signature(model, text("text")) {
             return Err(provider(400, "Invalid signature in thinking block"));
         }
     }

@@ -180,9 +180,11 @@ impl Draft {
     }
 }
 
-/// Stands for what a provider signs, so that a changed text is found out when it comes back.
-pub(super) fn signature(text: &str) -> String {
-    let hash = digest(&SHA256, text.as_bytes());
+/// Stands for what a provider signs, so that a changed text is found out when it comes back, and one
+/// of another model.
+pub(super) fn signature(model: &str, text: &str) -> String {
+    let name = model.split(':').next().unwrap_or(model);
+    let hash = digest(&SHA256, format!("{name}\n{text}").as_bytes());
     hash.as_ref()
         .iter()
         .take(8)

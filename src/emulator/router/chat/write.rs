@@ -26,7 +26,7 @@ pub(super) fn whole(reply: &Reply, behaviour: &Behaviour) -> Value {
     let reasoning = has_reasoning.then_some(&reply.reasoning);
     put(&mut message, "reasoning", json!(reasoning));
     if has_reasoning {
-        let details = json!([detail(&reply.reasoning, true)]);
+        let details = json!([detail(&reply.model, &reply.reasoning, true)]);
         put(&mut message, "reasoning_details", details);
     }
     if !reply.calls.is_empty() {
@@ -99,10 +99,10 @@ fn reasoning_deltas(reply: &Reply, behaviour: &Behaviour) -> Vec<Value> {
     }
     let delta = |text: Option<&str>, detail: Value| json!({ "role": "assistant", "content": "", "reasoning": text, "reasoning_details": [detail] });
     let signed = json!({
-        "type": "reasoning.text", "signature": signature(&reply.reasoning), "format": FORMAT, "index": 0,
+        "type": "reasoning.text", "signature": signature(&reply.model, &reply.reasoning), "format": format(&reply.model), "index": 0,
     });
     pieces(&reply.reasoning, behaviour)
-        .map(|piece| delta(Some(piece), detail(piece, false)))
+        .map(|piece| delta(Some(piece), detail(&reply.model, piece, false)))
         .chain([delta(None, signed)])
         .collect()
 }
@@ -160,13 +160,21 @@ pub(super) fn failed_chunk(before: &Value) -> Value {
     chunk
 }
 
-const FORMAT: &str = "anthropic-claude-v1";
+/// The form of a model's blocks of reasoning.
+fn format(model: &str) -> &'static str {
+    match model.split('/').next() {
+        Some("anthropic") => "anthropic-claude-v1",
+        Some("google") => "google-gemini-v1",
+        Some("openai") => "openai-responses-v1",
+        _ => "unknown",
+    }
+}
 
-fn detail(text: &str, is_whole: bool) -> Value {
+fn detail(model: &str, text: &str, is_whole: bool) -> Value {
     let mut detail =
-        json!({ "type": "reasoning.text", "text": text, "format": FORMAT, "index": 0 });
+        json!({ "type": "reasoning.text", "text": text, "format": format(model), "index": 0 });
     if is_whole {
-        put(&mut detail, "signature", json!(signature(text)));
+        put(&mut detail, "signature", json!(signature(model, text)));
     }
     detail
 }

@@ -10,7 +10,9 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn, join, push_text};
+use crate::translate::ask::{
+    Conversation, Part, Speaker, Thoughts, ToolCall, Turn, join, push_text,
+};
 use crate::translate::face::files::{self, FileContent};
 use crate::translate::face::thoughts;
 use crate::translate::image::{self, ImageCount};
@@ -39,7 +41,7 @@ pub struct Said<'a> {
     /// Where the last recording or video stands.
     pub last_media: Option<String>,
     /// The blocks of reasoning of the assistant's messages, by their turns.
-    pub thoughts: Vec<(usize, Box<RawValue>)>,
+    pub thoughts: Vec<(usize, Thoughts)>,
 }
 
 /// Reads messages into a conversation. Members of the messages that have no effect are added to
@@ -94,7 +96,7 @@ struct Builder<'a, 'l> {
     /// How many recordings and videos there are so far.
     media: usize,
     last_media: Option<String>,
-    thoughts: Vec<(usize, Box<RawValue>)>,
+    thoughts: Vec<(usize, Thoughts)>,
     instructions: Option<Cow<'a, str>>,
     turns: Vec<Turn<'a>>,
     /// The last message so far is a user's who says nothing: the answer is to what came before.

@@ -3,6 +3,8 @@
 
 use std::io::Write;
 
+use serde_json::value::RawValue;
+
 use super::kept::Kept;
 use crate::translate::face::answer::{FrameWriter, WholeAnswer, WholeChoice};
 use crate::translate::face::calls::{call_id, pieces};
@@ -10,6 +12,7 @@ use crate::translate::face::objects::{
     self, ChunkFrame, ResponseMeta, UsageChunk, reason_name, write_json,
 };
 use crate::translate::face::state::Record;
+use crate::translate::face::thoughts::signed;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
 use crate::translate::reading::{Call, FinishReason, LikelyToken, TokenLogprob, Usage};
@@ -59,7 +62,7 @@ pub fn to_json(
 ) -> Vec<u8> {
     let choices = answer.complete().map(|(index, choice)| Choice {
         index,
-        message: message(choice, &head.id, index, style),
+        message: message(choice, head, index, style),
         logprobs: (!choice.logprobs.is_empty()).then(|| logprobs(&choice.logprobs)),
         finish_reason: style.reason_name(choice.finish_reason()),
     });
@@ -68,7 +71,7 @@ pub fn to_json(
 
 fn message<'c>(
     choice: &'c WholeChoice,
-    head_id: &str,
+    head: &ResponseMeta,
     index: u32,
     style: Style,
 ) -> ResponseMessage<'c> {
@@ -82,7 +85,7 @@ fn message<'c>(
         arguments: &call.arguments,
     };
     let tool_call = |call: &'c Call| MessageToolCall {
-        id: call_id("call_", head_id, index as usize, call.index),
+        id: call_id("call_", &head.id, index as usize, call.index),
         kind: "function",
         function: function(call),
     };
@@ -91,6 +94,7 @@ fn message<'c>(
         CallStyle::Function => (Vec::new(), choice.calls.first().map(function)),
     };
     let blocks = choice.reasoning_blocks.as_deref();
+    let blocks = blocks.map(|blocks| signed(blocks, &head.model));
     let says_nothing =
         choice.text.is_empty() && (!choice.calls.is_empty() || choice.refusal.is_some());
     ResponseMessage {
@@ -101,7 +105,7 @@ fn message<'c>(
         function_call,
         reasoning_content: reasoning_as(ReasoningField::ReasoningContent),
         reasoning: reasoning_as(ReasoningField::Reasoning),
-        reasoning_details: blocks.and_then(|blocks| serde_json::from_str(blocks).ok()),
+        reasoning_details: blocks.and_then(|blocks| RawValue::from_string(blocks).ok()),
     }
 }
 
@@ -224,6 +228,7 @@ impl FrameWriter for ChatChunks {
     }
 
     fn reasoning_blocks(&mut self, out: &mut Vec<u8>, choice: usize, blocks: &str) {
+        let blocks = signed(blocks, &self.head.model);
         let write_blocks = |out: &mut Vec<u8>| {
             out.extend_from_slice(b"\"reasoning_details\":");
             out.extend_from_slice(blocks.as_bytes());

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use crate::translate::ask::{Part, push_text};
+use crate::translate::ask::{Part, Thoughts, push_text};
 use crate::translate::draft::read_at;
 use crate::translate::face::attached::between_lines;
 use crate::translate::face::thoughts::unseal;
@@ -31,7 +31,7 @@ pub struct Reader<'a, 'l> {
     pub last_image: Option<String>,
     pub loaded_tools: HashSet<Cow<'a, str>>,
     /// The blocks of reasoning that the message holds, which its model wants to have back.
-    pub thoughts: Option<Box<RawValue>>,
+    pub thoughts: Option<Thoughts>,
     /// Whether this is the message that the answer would be about.
     pub is_last_message: bool,
     /// Whether the message holds the result of a tool.

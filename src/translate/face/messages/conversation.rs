@@ -8,10 +8,8 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use serde_json::value::RawValue;
-
 use super::blocks::Reader;
-use crate::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn, join};
+use crate::translate::ask::{Conversation, Part, Speaker, Thoughts, ToolCall, Turn, join};
 use crate::translate::draft::Field;
 use crate::translate::face::FaceSettings;
 use crate::translate::notes::Members;
@@ -28,7 +26,7 @@ pub struct History<'a> {
     /// The tools that a search has found.
     pub loaded_tools: HashSet<Cow<'a, str>>,
     /// The blocks of reasoning of the assistant's messages, by their turns.
-    pub thoughts: Vec<(usize, Box<RawValue>)>,
+    pub thoughts: Vec<(usize, Thoughts)>,
 }
 
 /// What Claude Code's first system block begins with on foreign hosts. It is no instruction, and
@@ -79,7 +77,7 @@ pub fn read<'a>(
 struct Builder<'a, 'l> {
     instructions: Option<Cow<'a, str>>,
     turns: Vec<Turn<'a>>,
-    thoughts: Vec<(usize, Box<RawValue>)>,
+    thoughts: Vec<(usize, Thoughts)>,
     /// Whether the assistant has said anything yet.
     has_reply: bool,
     /// The tool that each call so far has named, by the call's id.

@@ -77,7 +77,7 @@ fn content<'c>(head: &ResponseMeta, choice: &'c WholeChoice) -> Vec<ContentBlock
             }
             Segment::Call => {
                 // They come with calls alone, and before them.
-                let sealed = blocks.take().map(seal);
+                let sealed = blocks.take().map(|blocks| seal(blocks, &head.model));
                 content.extend(sealed.map(|data| ContentBlock::RedactedThinking { data }));
                 content.extend(calls.next().map(|call| ContentBlock::ToolUse {
                     id: call_id(CALL_PREFIX, &head.id, 0, call.index),
@@ -292,7 +292,7 @@ impl FrameWriter for MessageEvents {
                 out,
                 ",\"index\":{index},\"content_block\":{{\"type\":\"redacted_thinking\",\"data\":"
             );
-            write_json(out, &seal(blocks));
+            write_json(out, &seal(blocks, &self.head.model));
             out.push(b'}');
         });
         write_event(out, "content_block_stop", |out| {
