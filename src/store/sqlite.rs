@@ -162,8 +162,9 @@ fn serve(
     let (queue, mut waiting) = mpsc::channel::<Work>(MAX_WAITING);
     let serve = move || {
         let mut deleted = None;
+        let mut waits = None;
         while let Some(work) = waiting.blocking_recv() {
-            if run(&connection, work) {
+            if run(&connection, work, &mut waits) {
                 deleted = deleted.or(Some(Instant::now()));
             }
             // Whoever waits comes first, but not for ever.
@@ -188,8 +189,9 @@ fn clear_log(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(is_busy == 0)
 }
 
-/// Does some work. Whether it has deleted anything.
-fn run(connection: &Connection, work: Work) -> bool {
+/// Does some work. `waits` is whether commits wait for the disk, as far as that is known. Whether it
+/// has deleted anything.
+fn run(connection: &Connection, work: Work, waits: &mut Option<bool>) -> bool {
     if work.is_late() {
         work.fail(StoreError::Busy);
         return false;
@@ -200,7 +202,13 @@ fn run(connection: &Connection, work: Work) -> bool {
     let (mode, (run, done)) = (work.mode, work.into_parts());
     let outcome = without_panic(|| {
         connection.busy_timeout(patience)?;
-        wait_for_the_disk(connection, mode == Mode::Durable)?;
+        // SQLite reads the statement anew each time, which takes as long as a short transaction.
+        let is_durable = mode == Mode::Durable;
+        if *waits != Some(is_durable) {
+            *waits = None;
+            wait_for_the_disk(connection, is_durable)?;
+            *waits = Some(is_durable);
+        }
         perform(connection, mode, |transaction| {
             let done = now(run(transaction));
             deletes = transaction.has_deleted();
