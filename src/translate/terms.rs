@@ -55,28 +55,27 @@ impl Terms {
 
     /// About how many bytes of memory these terms take, together with their source.
     pub fn memory(&self, source: &Source) -> usize {
-        let length = source.0.len();
-        // By how much texts grow at most when they are written as JSON. The compiler counts many at once.
-        let bytes = || source.0.iter();
-        let controls = bytes().filter(|byte| **byte < 0x20).count();
-        let signs = bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-        let escapes = controls.saturating_mul(5).saturating_add(signs);
         // The source, the definitions, the same as they stand in JSON, where escapes are escaped again,
         // and the texts of the schemas in a tree and in what checks it.
-        let texts = length.saturating_mul(5);
-        let texts = texts.saturating_add(escapes.saturating_mul(1 + 3));
+        let texts = source.bytes.len().saturating_mul(5);
+        let texts = texts.saturating_add(source.escapes.saturating_mul(1 + 3));
         texts.saturating_add(self.schemas.memory)
     }
 }
 
 /// All that terms depend on: terms of the same source are the same.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Source(Box<[u8]>);
+pub struct Source {
+    /// All texts, each behind its length.
+    bytes: Box<[u8]>,
+    /// By how many bytes the texts grow at most when they are written as JSON.
+    escapes: usize,
+}
 
 impl fmt::Debug for Source {
     /// Callers' texts are in no log.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Source({} bytes)", self.0.len())
+        write!(out, "Source({} bytes)", self.bytes.len())
     }
 }
 
@@ -84,16 +83,20 @@ impl Source {
     /// What the terms of a request depend on; `None` where there are neither tools nor a schema.
     pub fn of(ask: &Ask<'_>) -> Option<Self> {
         let mut bytes = Vec::new();
+        let mut escapes = 0_usize;
         for text in texts(ask)? {
             bytes.extend_from_slice(&length(text).to_le_bytes());
-            bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+            let text = text.unwrap_or_default().as_bytes();
+            bytes.extend_from_slice(text);
+            escapes = escapes.saturating_add(growth(text));
         }
-        Some(Self(bytes.into()))
+        let bytes = bytes.into();
+        Some(Self { bytes, escapes })
     }
 
     /// Whether this is what the terms of a request depend on.
     pub fn is_of(&self, ask: &Ask<'_>) -> bool {
-        let mut rest = self.0.as_ref();
+        let mut rest = self.bytes.as_ref();
         for text in texts(ask).into_iter().flatten() {
             let behind = rest.strip_prefix(&length(text).to_le_bytes());
             let behind =
@@ -159,4 +162,18 @@ fn said(strict: bool) -> Option<&'static str> {
 /// become one.
 fn length(text: Option<&str>) -> u64 {
     text.map_or(u64::MAX, |text| text.len() as u64)
+}
+
+/// By how many bytes a text grows at most when it is written as JSON.
+fn growth(text: &[u8]) -> usize {
+    // Counted in bytes, which the compiler adds up many at once; in a part none of them overflows.
+    let parts = text.chunks(usize::from(u8::MAX) / 5);
+    let grown = parts.map(|part| {
+        let grows = |byte: &u8| 5 * u8::from(*byte < 0x20) + u8::from(matches!(byte, b'"' | b'\\'));
+        let sum = part
+            .iter()
+            .fold(0_u8, |sum, byte| sum.wrapping_add(grows(byte)));
+        usize::from(sum)
+    });
+    grown.sum()
 }
