@@ -37,6 +37,7 @@ use crate::engine::{self, Audience, Engine, Grant, Order, Run};
 use crate::observe::calls::Payer;
 use crate::observe::record::Record;
 use crate::translate::ask::{Ask, Delivery};
+use crate::translate::body::{Body, Shortened};
 use crate::translate::explain::explain;
 use crate::translate::face::answer::StreamedAnswer;
 use crate::translate::face::objects::{ResponseMeta, UsageChunk};
@@ -105,7 +106,8 @@ async fn answer<F: Face>(
     if let Some(answer) = idempotency::begin(request, context, &caller, &body, progress).await? {
         return Ok(answer);
     }
-    let reading = F::read(&body, &snapshot.face)?;
+    let shortened = shorten(&body, snapshot, &caller);
+    let reading = F::read(Body::new(&body, shortened.as_ref()), &snapshot.face)?;
     let past = state::look_up(context, &caller, reading.wanted()).await?;
     let bytes = past.hold_with(&body, &mut held)?;
     let (mut ask, face) = reading.finish(&past.found, &snapshot.face)?;
@@ -113,15 +115,13 @@ async fn answer<F: Face>(
     refuse_long_text(&ask, bytes, snapshot)?;
     read_path(&mut ask, request);
     let wish = Wish::of(&mut ask, request.headers(), snapshot, &caller)?;
-    let room = wish.plan_limits.room;
     let memory = Rc::new(held);
     let record = &scope.record;
     let mut order = wish.order((context, &snapshot.engine), &caller, &ask, record, &memory);
     let plan = order.plan()?;
     record_model(&plan, snapshot, record);
     if has_flag(request, "x-gateway-explain", "true") {
-        let explanation = explain(&plan, &snapshot.engine.apps, &room);
-        return Ok(HttpResponse::Ok().json(explanation));
+        return Ok(explained(&plan, snapshot, &wish));
     }
     let repeat = repeat_key::<F>(request, context, &caller, &body)?;
     let hold = past.hold(context, &caller, face.is_kept()).await?;
@@ -152,11 +152,24 @@ async fn answer<F: Face>(
     record_model(&plan, snapshot, &scope.record);
     let promised = Promised::by::<F>(plan, &scope.record, shows_notes(request, snapshot));
     drop(ask);
+    drop(shortened);
     let keeper = keeper(&face, context, caller, body, (past, hold, memory));
     match promised.delivery {
         Delivery::Whole => whole((face, keeper), promised, run, reporter, &scope).await,
         Delivery::Stream { .. } => stream((face, keeper), promised, run, reporter, scope).await,
     }
+}
+
+/// A body without the tools in it, where they are known.
+fn shorten(body: &[u8], snapshot: &Snapshot, caller: &Caller) -> Option<Shortened> {
+    let terms = &snapshot.engine.terms;
+    terms.shorten(body, || caller.terms_owner())
+}
+
+/// What would be sent to fal.
+fn explained(plan: &Plan<'_>, snapshot: &Snapshot, wish: &Wish<'_>) -> HttpResponse {
+    let explanation = explain(plan, &snapshot.engine.apps, &wish.plan_limits.room);
+    HttpResponse::Ok().json(explanation)
 }
 
 /// The model may stand in the path.

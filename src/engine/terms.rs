@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::translate::ask::Ask;
+use crate::translate::body::{KnownTools, Shortened};
 use crate::translate::rejection::Rejection;
 use crate::translate::terms::{Source, Terms};
 use crate::upstream::FalKeyPrint;
@@ -18,6 +19,9 @@ const MAX_KEPT: usize = 128;
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// A caller's share of either.
 const MAX_SHARE: usize = 4;
+
+/// Bodies that are shorter, in bytes, are read in less time than it takes to look.
+const WORTH_SHORTENING: usize = 4 * 1024;
 
 /// For whom terms are kept: the fal key that pays, and the name of the client key, if there is one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,10 +46,27 @@ struct Kept {
     owner: TermsOwner,
     source: Source,
     terms: Arc<Terms>,
+    /// The list that the tools came in.
+    tools: Option<Arc<KnownTools>>,
     bytes: usize,
 }
 
 impl KnownTerms {
+    /// A request's body without the tools in it, where the same caller has sent the same list before.
+    pub fn shorten(&self, body: &[u8], owner: impl FnOnce() -> TermsOwner) -> Option<Shortened> {
+        if body.len() < WORTH_SHORTENING {
+            return None;
+        }
+        let owner = owner();
+        let known: Vec<_> = {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = kept.iter().rev().filter(|known| known.owner == owner);
+            own.filter_map(|known| known.tools.clone()).collect()
+        };
+        // To compare them takes too long to do under the lock.
+        Shortened::of(body, &known)
+    }
+
     /// The terms of a request, made or found again; `None` where it has neither tools nor a schema.
     ///
     /// # Errors
@@ -64,12 +85,15 @@ impl KnownTerms {
         if let Some(source) = Source::of(ask)
             && self.find(lengths, owner, ask).is_none()
         {
+            let tools = ask.sent_tools.map(KnownTools::of);
+            let memory = tools.as_ref().map_or(0, |tools| tools.memory());
             self.keep(Kept {
                 lengths,
                 owner: owner.clone(),
-                bytes: terms.memory(&source),
+                bytes: terms.memory(&source).saturating_add(memory),
                 source,
                 terms: Arc::clone(&terms),
+                tools,
             });
         }
         Ok(Some(terms))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::body::SentTools;
 use super::image::{Excess, ImageLimits};
 use super::media::Media;
 use super::model::Modality;
@@ -64,6 +65,8 @@ pub struct Ask<'a> {
     pub reasons_if_able: bool,
     /// How many bytes of the request were images that have been left out.
     pub omitted_bytes: usize,
+    /// The request's list of tools as it was sent, whether they are offered or not.
+    pub sent_tools: Option<SentTools<'a>>,
     /// What comes of the tools and the schema, where somebody has seen the same before.
     pub terms: Option<Arc<Terms>>,
 }

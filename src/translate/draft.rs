@@ -16,6 +16,7 @@ use super::ask::{
     AnswerFormat, Ask, Conversation, Delivery, Effort, FieldNames, FinerSampling, Priority,
     Reasoning, Sampling,
 };
+use super::body::{Body, SentTools, TOOLS};
 use super::json::Extent;
 use super::model::Parameter as Ability;
 use super::notes::{Members, Notes, shortened};
@@ -117,6 +118,8 @@ pub struct Draft<'a> {
     pub service_tier: Option<Priority>,
     pub fallbacks: Vec<Cow<'a, str>>,
     pub tools: Option<&'a RawValue>,
+    /// The same, with what is known of them.
+    pub sent_tools: Option<SentTools<'a>>,
     pub tool_choice: Option<&'a RawValue>,
     pub parallel_tool_calls: Option<bool>,
     pub functions: Option<&'a RawValue>,
@@ -178,18 +181,27 @@ impl<'a> Draft<'a> {
     /// Anything that is not a JSON object in valid UTF-8, a field written twice, nesting deeper
     /// than [`MAX_DEPTH`], more values than [`MAX_VALUES`], and whatever the rules refuse.
     pub fn read(
-        body: &'a [u8],
+        body: impl Into<Body<'a>>,
         table: &'static [Parameter],
         ignore: &[&'static str],
     ) -> Result<Self, Rejection> {
-        let Fields(fields) = parse_object(body)?;
+        let (fields, known) = fields(body.into())?;
         let mut draft = Self::default();
         let mut values = 0_usize;
-        for (name, value) in fields {
+        for (name, mut value) in fields {
             if value.get() == "null" {
                 continue;
             }
-            let extent = Extent::of(value.get());
+            let known = known.filter(|_| name == TOOLS);
+            let extent = known.map_or_else(|| Extent::of(value.get()), |known| known.extent);
+            if name == TOOLS {
+                value = known.map_or(value, |known| known.json);
+                draft.sent_tools = known.or(Some(SentTools {
+                    json: value,
+                    extent,
+                    known: None,
+                }));
+            }
             if extent.depth > MAX_DEPTH {
                 return Err(too_deep());
             }
@@ -258,6 +270,7 @@ impl<'a> Draft<'a> {
             },
             fallbacks: self.fallbacks,
             tools: None,
+            sent_tools: self.sent_tools,
             format: AnswerFormat::Text,
             notes: self.notes,
             names,
@@ -312,6 +325,22 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 }
+
+/// The fields of a body, and the tools that belong in the place of those in it, where they are known.
+fn fields(body: Body<'_>) -> Result<(FieldList<'_>, Option<SentTools<'_>>), Rejection> {
+    // What is wrong with the rest is told of the whole body, whose lines and columns are the caller's.
+    if let Some(shortened) = body.shortened
+        && let Ok(Fields(fields)) = parse_object(shortened.text().as_bytes())
+        && let Some((_, tools)) = fields.iter().find(|(name, _)| name == TOOLS)
+        && let Some(known) = shortened.tools_at(tools)
+    {
+        return Ok((fields, Some(known)));
+    }
+    parse_object(body.bytes).map(|Fields(fields)| (fields, None))
+}
+
+/// Fields by their names.
+type FieldList<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 /// How deep a request may be nested.
 pub const MAX_DEPTH: usize = 64;

@@ -15,6 +15,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod ask;
+pub mod body;
 pub mod call;
 pub mod contract;
 pub mod correction;

@@ -128,6 +128,14 @@ impl Members {
         unknown.names().for_each(|name| self.add(path, name));
     }
 
+    /// Adds all of some others.
+    pub fn add_all(&mut self, others: &Self) {
+        others
+            .0
+            .iter()
+            .for_each(|(path, name)| self.add(path, name));
+    }
+
     /// Adds a member of the objects at `path` if it is there.
     pub fn add_if(&mut self, is_there: bool, path: &'static str, name: &str) {
         if is_there {

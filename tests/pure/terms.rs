@@ -6,7 +6,8 @@ use std::sync::{Arc, Weak};
 
 use fal_gateway::engine::terms::{KnownTerms, TermsOwner};
 use fal_gateway::translate::ask::Ask;
-use fal_gateway::translate::face::chat::parse::parse;
+use fal_gateway::translate::body::Body;
+use fal_gateway::translate::face::chat::parse::{parse, parse_kept};
 use fal_gateway::translate::model::{Catalogue, Changes};
 use fal_gateway::translate::plan::{candidates, plan};
 use fal_gateway::translate::terms::{Source, Terms};
@@ -249,4 +250,57 @@ fn a_plan_is_the_same_with_terms_that_were_kept() {
             }
         }
     }
+}
+
+#[test]
+fn a_body_is_read_the_same_whether_its_tools_are_known_or_not() {
+    let known = KnownTerms::default();
+    let owner = owner("id:secret", None);
+    let about = "\u{e9} \"tools\": [] ".repeat(400);
+    let offered = |value: &str| {
+        let function = json!({"name": "pick", "description": format!("{about}{value}"), "parameters": {
+            "type": "object", "properties": {"kind": {"enum": [value]}}, "x": {}}, "odd": 1});
+        json!([{"type": "function", "function": function}, tool("other", json!({"type": "object"}))])
+    };
+    let body =
+        |tools: &Value, more: &str| format!("{{{more}\"tools\": {tools}, \"model\": \"a/b\"}}");
+    let messages = "\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}], ";
+    let first = body(&offered("a"), messages);
+    terms(&known, &owner, first.as_bytes());
+    let read_twice = |body: &str| {
+        let shortened = known.shorten(body.as_bytes(), || owner.clone());
+        let known = Body::new(body.as_bytes(), shortened.as_ref());
+        let ask = |body: Body<'_>| match parse_kept(body, &MESSAGE_LIMITS, false) {
+            Ok((ask, _)) => format!("{:?} {:?} {:?}", ask.tools, ask.notes, ask.conversation),
+            Err(refusal) => format!("{refusal:?}"),
+        };
+        assert_eq!(ask(known), ask(Body::from(body.as_bytes())), "{body}");
+        shortened.is_some()
+    };
+    // Whatever stands before and behind the tools, and once more with what was made of them.
+    for more in [
+        "",
+        messages,
+        "\"messages\": [{\"role\": \"user\", \"content\": \"\\\"tools\\\": []\"}], \"tool_choice\": \"required\", ",
+        "\"messages\": [{\"role\": \"user\", \"content\": \"a\", \"tools\": []}], ",
+        "\"messages\": 1, ",
+        "\"messages\": [}], ",
+        "\"stream\": 1, \"tools\": [], ",
+        "\"stream\": true, \"stream_options\": {\"odd\": 1}, ",
+        messages,
+    ] {
+        assert!(read_twice(&body(&offered("a"), more)), "{more}");
+    }
+    // The list is known, but is no list of the request's own.
+    let inner = format!(
+        "{{{messages}\"metadata\": {{\"tools\": {}}}, \"tools\": []}}",
+        offered("a")
+    );
+    assert!(read_twice(&inner));
+    // Others' tools, other tools, and tools of which there are more.
+    assert!(!read_twice(&body(&offered("b"), messages)));
+    let stranger = self::owner("id:secret", Some("ann"));
+    assert!(known.shorten(first.as_bytes(), || stranger).is_none());
+    let more = first.replacen("\"tools\": [", "\"tools\": [1, ", 1);
+    assert!(!read_twice(&more));
 }

@@ -30,6 +30,7 @@ use crate::engine::{self, Carrier, Engine, Grant, Order, Settings, price};
 use crate::observe::record::Record;
 use crate::store::StoreError;
 use crate::store::responses::{self as kept, End, Owner, Submission};
+use crate::translate::body::Body;
 use crate::translate::face::objects::ResponseMeta;
 use crate::translate::face::responses::output::Status;
 use crate::translate::face::responses::restated::restated;
@@ -230,7 +231,7 @@ async fn make<F: Face>(
     let context = job.context.clone();
     let snapshot = &context.snapshot;
     let body = job.body.clone();
-    let reading = F::read(&body, &snapshot.face)?;
+    let reading = F::read(Body::from(&*body), &snapshot.face)?;
     let past = match &job.past {
         Some(past) => Rc::clone(past),
         None => {

@@ -22,6 +22,7 @@ use objects::{ResponseMeta, UsageChunk};
 use state::{Past, Record, RecordItem, Wanted};
 
 use super::ask::{Ask, FieldNames};
+use super::body::Body;
 use super::notes::Notes;
 use super::problem::Problem;
 use super::rejection::Rejection;
@@ -51,14 +52,14 @@ pub trait Face: Sized + 'static {
     ///
     /// # Errors
     /// Whatever the API would refuse, and what nothing here can honour.
-    fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection>;
+    fn read<'a>(body: Body<'a>, settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection>;
 
     /// Reads a request body that refers to nothing that is kept.
     ///
     /// # Errors
     /// As [`read`](Self::read).
     fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<(Ask<'a>, Self), Rejection> {
-        Self::read(body, settings)?.finish(Past::NONE, settings)
+        Self::read(body.into(), settings)?.finish(Past::NONE, settings)
     }
 
     /// Whether the answer is to be kept.

@@ -13,4 +13,4 @@ mod written;
 
 pub use dialect::Dialect;
 pub use text::TextFormat;
-pub use tool_set::{Choice, Tool, ToolSet};
+pub use tool_set::{Choice, OwnedTool, Tool, ToolSet};

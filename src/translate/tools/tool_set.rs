@@ -57,6 +57,44 @@ pub struct Tool<'a> {
     pub text: Option<TextFormat>,
 }
 
+/// A function that outlives the request which offered it.
+#[derive(Clone, Debug)]
+pub struct OwnedTool {
+    path: String,
+    name: String,
+    description: Option<String>,
+    parameters: Option<Box<RawValue>>,
+    strict: bool,
+    text: Option<TextFormat>,
+}
+
+impl From<Tool<'_>> for OwnedTool {
+    fn from(tool: Tool<'_>) -> Self {
+        Self {
+            path: tool.path,
+            name: tool.name.into_owned(),
+            description: tool.description.map(Cow::into_owned),
+            parameters: tool.parameters.map(ToOwned::to_owned),
+            strict: tool.strict,
+            text: tool.text,
+        }
+    }
+}
+
+impl OwnedTool {
+    /// The function, for another request that offers it.
+    pub fn lend(&self) -> Tool<'_> {
+        Tool {
+            path: self.path.clone(),
+            name: Cow::Borrowed(&self.name),
+            description: self.description.as_deref().map(Cow::Borrowed),
+            parameters: self.parameters.as_deref(),
+            strict: self.strict,
+            text: self.text.clone(),
+        }
+    }
+}
+
 /// How free the model is to call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {

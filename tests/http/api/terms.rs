@@ -10,8 +10,9 @@ fn request(value: &str) -> Value {
     let parameters = json!({
         "type": "object", "properties": {"kind": kind}, "required": ["kind"], "additionalProperties": false,
     });
-    let function =
-        json!({"name": "pick", "description": "picks", "strict": true, "parameters": parameters});
+    // Long enough to be most of the body, so that a list that is known is not read again.
+    let description = "picks ".repeat(1000);
+    let function = json!({"name": "pick", "description": description, "strict": true, "parameters": parameters});
     json!({
         "model": "openai/gpt-4o-mini",
         "messages": [{"role": "user", "content": "pick one"}],

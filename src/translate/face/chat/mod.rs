@@ -16,6 +16,7 @@ use super::objects::{ResponseMeta, UsageChunk};
 use super::state::{Past, Record, RecordItem};
 use super::{Face, FaceSettings, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
+use crate::translate::body::Body;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
 use crate::translate::rejection::Rejection;
@@ -37,7 +38,7 @@ impl Face for Chat {
 
     type Reading<'a> = (Ask<'a>, Self);
 
-    fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
+    fn read<'a>(body: Body<'a>, settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
         let keeps = settings.keeps_responses;
         let (ask, kept) = parse::parse_kept(body, &settings.messages, keeps)?;
         let speaks_of_functions = ask.tools.as_ref().is_some_and(|offer| offer.as_functions);

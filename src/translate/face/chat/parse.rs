@@ -7,6 +7,7 @@ use super::messages::{self, MessageLimits};
 use super::parameters::PARAMETERS;
 use super::{format, tools};
 use crate::translate::ask::{Ask, FieldNames};
+use crate::translate::body::Body;
 use crate::translate::draft::{Draft, Field};
 use crate::translate::face::rules;
 use crate::translate::rejection::{Cause, Rejection};
@@ -41,7 +42,7 @@ pub fn parse<'a>(body: &'a [u8], limits: &MessageLimits) -> Result<Ask<'a>, Reje
 /// # Errors
 /// As [`parse`].
 pub fn parse_kept<'a>(
-    body: &'a [u8],
+    body: impl Into<Body<'a>>,
     limits: &MessageLimits,
     keeps: bool,
 ) -> Result<(Ask<'a>, Option<Kept>), Rejection> {

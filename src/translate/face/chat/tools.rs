@@ -10,7 +10,7 @@ use crate::translate::face::functions::{
 };
 use crate::translate::notes::Members;
 use crate::translate::rejection::{Cause, Rejection};
-use crate::translate::tools::{Choice, Tool, ToolSet};
+use crate::translate::tools::{Choice, OwnedTool, Tool, ToolSet};
 use crate::wire::list::List;
 use crate::wire::object::objects;
 use crate::wire::text::Text;
@@ -74,7 +74,7 @@ objects! {
 /// tool which is not offered.
 pub fn offer<'a>(draft: &mut Draft<'a>) -> Result<Option<ToolSet<'a>>, Rejection> {
     let (tools, as_functions) = match (draft.tools, draft.functions) {
-        (Some(raw), _) if !is_empty_list(raw) => (parse_tools(raw, &mut draft.members)?, false),
+        (Some(raw), _) if !is_empty_list(raw) => (read_tools(draft, raw)?, false),
         (_, Some(raw)) if !is_empty_list(raw) => (parse_functions(raw, &mut draft.members)?, true),
         _ => return refuse_choice_without_tools(draft).map(|()| None),
     };
@@ -215,6 +215,17 @@ fn all_of<T>(list: List<T, MAX_TOOLS>, field: &Field<'_>) -> Result<Vec<T>, Reje
             field.name
         ))),
     }
+}
+
+/// The tools that are sent; of those that are known, what was made of them before.
+fn read_tools<'a>(draft: &mut Draft<'a>, raw: &'a RawValue) -> Result<Vec<Tool<'a>>, Rejection> {
+    let Some(known) = draft.sent_tools.and_then(|sent| sent.known) else {
+        return parse_tools(raw, &mut draft.members);
+    };
+    known.functions(&mut draft.members, |raw, members| {
+        let tools = parse_tools(raw, members)?;
+        Ok(tools.into_iter().map(OwnedTool::from).collect())
+    })
 }
 
 fn parse_tools<'a>(raw: &'a RawValue, members: &mut Members) -> Result<Vec<Tool<'a>>, Rejection> {

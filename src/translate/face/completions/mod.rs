@@ -16,6 +16,7 @@ use super::answer::WholeAnswer;
 use super::objects::{ResponseMeta, UsageChunk};
 use super::{Face, FaceSettings, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
+use crate::translate::body::Body;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
 use crate::translate::rejection::Rejection;
@@ -36,7 +37,7 @@ impl Face for Completions {
 
     type Reading<'a> = (Ask<'a>, Self);
 
-    fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
+    fn read<'a>(body: Body<'a>, settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
         let Request { ask, echo } = parse::parse(body, &settings.messages.ignore)?;
         Ok((ask, Self { echo }))
     }

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::parameters::PARAMETERS;
 use crate::translate::ask::{Ask, Conversation, FieldNames, Part, Speaker, Turn};
+use crate::translate::body::Body;
 use crate::translate::draft::{Draft, Field};
 use crate::translate::rejection::{Cause, Rejection};
 use crate::wire::text::Text;
@@ -39,7 +40,10 @@ pub struct Request<'a> {
 /// Whatever OpenAI's API would call malformed, several prompts, prompts made of tokens, and
 /// whatever the table refuses. The refusal names the parameter and the cure; it repeats nothing
 /// out of a prompt.
-pub fn parse<'a>(body: &'a [u8], ignore: &[&'static str]) -> Result<Request<'a>, Rejection> {
+pub fn parse<'a>(
+    body: impl Into<Body<'a>>,
+    ignore: &[&'static str],
+) -> Result<Request<'a>, Rejection> {
     let mut draft = Draft::read(body, PARAMETERS, ignore)?;
     let raw = draft.prompt.ok_or_else(|| missing_prompt(&draft))?;
     let prompt = parse_prompt(&Field {

@@ -17,6 +17,7 @@ use super::answer::WholeAnswer;
 use super::objects::{ResponseMeta, UsageChunk};
 use super::{CountsTokens, Face, FaceSettings, WrittenProblem};
 use crate::translate::ask::{Ask, FieldNames};
+use crate::translate::body::Body;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
 use crate::translate::rejection::Rejection;
@@ -48,7 +49,7 @@ impl Face for Messages {
 
     type Reading<'a> = (Ask<'a>, Self);
 
-    fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
+    fn read<'a>(body: Body<'a>, settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
         let ask = parse::parse(body, settings)?;
         let stops = ask.stop.clone();
         Ok((ask, Self { stops }))

@@ -6,6 +6,7 @@ use super::conversation;
 use super::parameters::PARAMETERS;
 use super::{StandIns, tools};
 use crate::translate::ask::{AnswerFormat, AnswerSchema, Ask, FieldNames, Reasoning, Sampling};
+use crate::translate::body::Body;
 use crate::translate::draft::{Draft, Field, refuse_lone_surrogates};
 use crate::translate::face::FaceSettings;
 use crate::translate::rejection::{Cause, Rejection};
@@ -33,7 +34,7 @@ pub const PREFIX: &str = "anthropic-gw/";
 /// # Errors
 /// Whatever Anthropic's API would call malformed, and whatever the table refuses. The refusal names
 /// the parameter and the cure; it repeats nothing out of a prompt.
-pub fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Rejection> {
+pub fn parse<'a>(body: impl Into<Body<'a>>, settings: &FaceSettings) -> Result<Ask<'a>, Rejection> {
     let ask = read(body, settings)?;
     match ask.sampling.max_tokens {
         Some(_) => Ok(ask),
@@ -46,7 +47,7 @@ pub fn parse<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Rej
 ///
 /// # Errors
 /// As [`parse`].
-pub fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Ask<'a>, Rejection> {
+pub fn read<'a>(body: impl Into<Body<'a>>, settings: &FaceSettings) -> Result<Ask<'a>, Rejection> {
     let mut draft = Draft::read(body, PARAMETERS, &settings.messages.ignore)?;
     let Some(model) = draft.model.take() else {
         return Err(required("model"));

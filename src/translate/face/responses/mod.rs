@@ -29,6 +29,7 @@ use super::objects::{ResponseMeta, UsageChunk, noted};
 use super::state::{Past, Record, RecordItem, Wanted};
 use super::{CountsTokens, Face, FaceSettings, Reading, WrittenProblem, error_object};
 use crate::translate::ask::{Ask, FieldNames};
+use crate::translate::body::Body;
 use crate::translate::notes::Notes;
 use crate::translate::problem::{Problem, ProblemKind};
 use crate::translate::rejection::Rejection;
@@ -76,7 +77,7 @@ impl Face for Responses {
 
     type Reading<'a> = parse::Reading<'a>;
 
-    fn read<'a>(body: &'a [u8], settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
+    fn read<'a>(body: Body<'a>, settings: &FaceSettings) -> Result<Self::Reading<'a>, Rejection> {
         parse::read(body, &settings.messages)
     }
 
@@ -154,7 +155,7 @@ impl CountsTokens for Responses {
         body: &'a [u8],
         settings: &FaceSettings,
     ) -> Result<Self::Reading<'a>, Rejection> {
-        Self::read(body, settings)
+        Self::read(body.into(), settings)
     }
 
     fn count_to_json(tokens: u64) -> Vec<u8> {

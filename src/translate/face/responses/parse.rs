@@ -10,6 +10,7 @@ use super::parameters::PARAMETERS;
 use super::tools::Toolbox;
 use super::{Responses, format};
 use crate::translate::ask::{Ask, FieldNames};
+use crate::translate::body::Body;
 use crate::translate::draft::{Draft, Field, MAX_VALUES};
 use crate::translate::face::chat::messages::MessageLimits;
 use crate::translate::face::state::{Past, Wanted};
@@ -45,7 +46,10 @@ pub struct Reading<'a> {
 /// # Errors
 /// Whatever OpenAI's API would call malformed, and whatever the table refuses. The refusal names
 /// the parameter and the cure; it repeats nothing out of a prompt.
-pub fn read<'a>(body: &'a [u8], limits: &MessageLimits) -> Result<Reading<'a>, Rejection> {
+pub fn read<'a>(
+    body: impl Into<Body<'a>>,
+    limits: &MessageLimits,
+) -> Result<Reading<'a>, Rejection> {
     let draft = Draft::read(body, PARAMETERS, &limits.ignore)?;
     if let (Some(_), Some(_)) = (previous(&draft), conversation(&draft)) {
         return Err(two_pasts());
