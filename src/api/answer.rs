@@ -129,7 +129,6 @@ async fn answer<F: Face>(
     if face.is_background() {
         let price = (dearest_call(&order, &plan), plan.reading.prompt_tokens);
         let head = head::<F>(&plan, record);
-        progress.keep_as(&head.id);
         let beginning = Beginning {
             context: context.clone(),
             headers: request.headers().clone(),
@@ -141,7 +140,8 @@ async fn answer<F: Face>(
             past: Rc::clone(&past),
             memory: Rc::clone(&memory),
         };
-        return background::create(&face, caller, body.clone(), beginning).await;
+        let from = (scope.clone(), Rc::clone(progress), ask.delivery);
+        return in_background(face, (caller, body.clone()), beginning, from).await;
     }
     order.grant = Some(grant);
     let reporter = reporter::<F>(context, &caller, &scope.record, repeat, progress);
@@ -170,6 +170,26 @@ fn shorten(body: &[u8], snapshot: &Snapshot, caller: &Caller) -> Option<Shortene
 fn explained(plan: &Plan<'_>, snapshot: &Snapshot, wish: &Wish<'_>) -> HttpResponse {
     let explanation = explain(plan, &snapshot.engine.apps, &wish.plan_limits.room);
     HttpResponse::Ok().json(explanation)
+}
+
+/// Begins an answer that nobody has to wait for.
+///
+/// # Errors
+/// What keeps it from being begun.
+async fn in_background<F: Face>(
+    face: F,
+    (caller, body): (Caller, Bytes),
+    beginning: Beginning,
+    (scope, progress, delivery): (scope::Scope, Rc<Progress>, Delivery),
+) -> Result<HttpResponse, ApiError> {
+    progress.keep_as(&beginning.head.id);
+    match delivery {
+        Delivery::Whole => background::create(&face, caller, body, beginning).await,
+        Delivery::Stream { .. } => {
+            let from = (scope, progress);
+            background::stream(face, caller, body, beginning, from).await
+        }
+    }
 }
 
 /// The model may stand in the path.
@@ -203,6 +223,7 @@ async fn grant(
         since: context.gateway.since,
         payer: payer(context, caller, at),
         allowance,
+        escrow: None,
     })
 }
 

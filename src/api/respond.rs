@@ -93,7 +93,7 @@ impl Reporter {
     }
 
     /// The failure of a run that has ended.
-    fn report_run(&self, run: &mut Run) -> Problem {
+    pub(super) fn report_run(&self, run: &mut Run) -> Problem {
         let (failure, is_paid) = run.take_failure();
         self.report(&failure, is_paid)
     }
@@ -201,6 +201,12 @@ pub async fn stream<W: FrameWriter + 'static>(
     let notes = notes.with_mended(&run.mended());
     note_trace(&scope.record, &notes);
     note_headers(&mut response, &notes, run.fal_request_id().as_deref());
+    note_stream(&mut response);
+    Ok(response.streaming(frames(run, answering, reporter, scope, heartbeat)))
+}
+
+/// Headers that say that an answer is a stream of events, which nobody on its way holds back.
+pub fn note_stream(response: &mut HttpResponseBuilder) {
     response
         .insert_header((
             CONTENT_TYPE,
@@ -214,7 +220,6 @@ pub async fn stream<W: FrameWriter + 'static>(
             HeaderName::from_static("x-accel-buffering"),
             HeaderValue::from_static("no"),
         ));
-    Ok(response.streaming(frames(run, answering, reporter, scope, heartbeat)))
 }
 
 /// The frames of a stream. Whatever is ready together leaves together; nothing waits to be joined

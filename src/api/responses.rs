@@ -9,6 +9,7 @@ use super::background;
 use super::context::Context;
 use super::error::ApiError;
 use super::pages::{PageQuery, deleted_answer, hold, invalid, json_answer, list_answer};
+use super::scope;
 use crate::config::Scope;
 use crate::store::responses::{Order, Owner};
 use crate::translate::face::responses::replay::replay;
@@ -28,6 +29,11 @@ pub async fn retrieve(
 ) -> Result<HttpResponse, ApiError> {
     let (owner, caller) = enter(&request, &context).await?;
     let query = PageQuery::of(&request, Order::NewestFirst)?;
+    if query.stream
+        && let Some(stream) = follow(&request, &context, &owner, &id, &query).await?
+    {
+        return Ok(stream);
+    }
     let found = context.gateway.responses().get(&owner, &id).await;
     let found = found.map_err(|error| context.store_failed(&error))?;
     let found = found.ok_or_else(|| not_found(&id))?;
@@ -35,7 +41,8 @@ pub async fn retrieve(
         if query.stream {
             return Err(invalid(
                 "stream",
-                "The response is still being made, and it has no events before its end.",
+                "The response is still being made, and it has no events before its end: it was not asked for with \
+                 'stream'.",
             ));
         }
         if caller.brought_fal_key {
@@ -52,6 +59,42 @@ pub async fn retrieve(
         .content_type("text/event-stream; charset=utf-8")
         .insert_header(("cache-control", "no-cache, no-transform"))
         .body(events))
+}
+
+/// The events of a response that is, or was, streamed in the background, also while they come. None for
+/// any other response.
+///
+/// # Errors
+/// 400 for what comes behind an event where the events are not kept any more, 503 where the store fails.
+async fn follow(
+    request: &HttpRequest,
+    context: &Context,
+    owner: &Owner,
+    id: &str,
+    query: &PageQuery,
+) -> Result<Option<HttpResponse>, ApiError> {
+    let from = query
+        .starting_after
+        .map_or(0, |after| after.saturating_add(1));
+    let from = i64::try_from(from).unwrap_or(i64::MAX);
+    let found = context.gateway.responses().events(owner, id, from).await;
+    let Some(page) = found.map_err(|error| context.store_failed(&error))? else {
+        return Ok(None);
+    };
+    if page.is_gone {
+        return match query.starting_after {
+            // From the beginning, it can be told from the response.
+            None => Ok(None),
+            Some(_) => Err(invalid(
+                "starting_after",
+                "The events of this response are not kept any more, since it ended a while ago. Leave it out, or ask \
+                 for the response without 'stream'.",
+            )),
+        };
+    }
+    let scope = scope::scope(request).ok_or_else(|| Problem::bug(false))?;
+    let reader = background::Reader::new(context.clone(), owner.clone(), id.to_owned(), from);
+    Ok(Some(reader.stream(HttpResponse::Ok(), scope)))
 }
 
 /// `DELETE /v1/responses/{id}`.

@@ -56,6 +56,11 @@ impl Scope {
         self.place = Some(Rc::new(place));
     }
 
+    /// The request's place, for work that goes on when the request is over.
+    pub fn place(&self) -> Option<Rc<InFlightPermit>> {
+        self.place.clone()
+    }
+
     /// Keeps memory granted as long as this lives.
     pub fn keeps(&mut self, memory: MemoryPermit) {
         self.memory = Some(Rc::new(memory));

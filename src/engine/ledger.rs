@@ -92,6 +92,42 @@ pub struct Grant {
     /// When the limits' time began.
     pub since: Instant,
     pub payer: Payer,
+    /// Where what it comes to is left, unless it is charged at once.
+    pub escrow: Option<Escrow>,
+}
+
+/// What a request comes to, left by its ledger for whoever decides whether it is charged here: another
+/// gateway may have taken the request over by then, and charge it there.
+#[derive(Clone, Debug, Default)]
+pub struct Escrow(Rc<RefCell<Option<Due>>>);
+
+/// What is to be charged.
+#[derive(Debug)]
+struct Due {
+    allowance: Option<Allowance>,
+    spent: Spending,
+    calls: Vec<Call>,
+    calls_to: Arc<CallQueue>,
+}
+
+impl Escrow {
+    /// Charges what was left. Without this, what was taken of budgets is given back when it is dropped.
+    pub fn charge(&self) {
+        if let Some(due) = self.0.borrow_mut().take() {
+            due.charge();
+        }
+    }
+}
+
+impl Due {
+    fn charge(self) {
+        if let Some(allowance) = self.allowance {
+            allowance.settle(&self.spent);
+        }
+        if self.calls_to.is_on() {
+            self.calls_to.push(self.calls);
+        }
+    }
 }
 
 impl Ledger {
@@ -235,37 +271,41 @@ impl Drop for Ledger {
         let ended = std::mem::take(self.ended.get_mut());
         let spent = ended.iter().filter(|call| call.billed != Billed::No);
         let spent = spent.fold(Spending::default(), |sum, call| sum.and(&call.spent()));
-        if let Some(Grant {
-            hold,
-            allowance,
-            since,
-            ..
-        }) = grant
-        {
-            if let Some(hold) = hold {
+        let (mut allowance, mut escrow) = (None, None);
+        if let Some(grant) = grant {
+            if let Some(hold) = grant.hold {
                 let tokens = total.prompt.saturating_add(total.completion);
-                hold.settle(tokens, since.elapsed());
+                hold.settle(tokens, grant.since.elapsed());
             }
-            if let Some(allowance) = allowance {
-                allowance.settle(&spent);
-            }
+            (allowance, escrow) = (grant.allowance, grant.escrow);
         }
-        if self.calls_to.is_on() {
-            self.tell(payer.unwrap_or_default(), ended);
+        let calls = match self.calls_to.is_on() {
+            true => self.told(&payer.unwrap_or_default(), ended),
+            false => Vec::new(),
+        };
+        let due = Due {
+            allowance,
+            spent,
+            calls,
+            calls_to: Arc::clone(&self.calls_to),
+        };
+        match escrow {
+            Some(Escrow(left)) => drop(left.borrow_mut().replace(due)),
+            None => due.charge(),
         }
     }
 }
 
 impl Ledger {
-    /// Tells the calls of the request to whoever keeps them.
-    fn tell(&self, payer: Payer, ended: Vec<Ended>) {
+    /// The calls of the request, for whoever keeps them.
+    fn told(&self, payer: &Payer, ended: Vec<Ended>) -> Vec<Call> {
         let mut is_counted = false;
         let calls = ended.into_iter().map(|call| {
             let counts = call.billed != Billed::No && !is_counted;
             is_counted |= counts;
             call.told(&self.record, payer.clone(), counts)
         });
-        self.calls_to.push(calls);
+        calls.collect()
     }
 }
 

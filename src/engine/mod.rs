@@ -37,7 +37,7 @@ use crate::translate::upstream::Apps;
 
 pub use attempt::{Call, Carrier};
 pub use failure::Failure;
-pub use ledger::Grant;
+pub use ledger::{Escrow, Grant};
 pub use open::{Order, open};
 pub use problem::Audience;
 pub use run::{Run, Waited};

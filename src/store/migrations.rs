@@ -69,6 +69,7 @@ pub const MIGRATIONS: &[Migration] = &[
         "rate parts",
         include_str!("migrations/0013_rate_parts.sql"),
     ),
+    same(14, "events", include_str!("migrations/0014_events.sql")),
 ];
 
 /// A step that both engines take with the same words.

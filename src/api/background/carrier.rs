@@ -291,7 +291,7 @@ impl QueueCarrier {
     }
 }
 
-fn choice_of(call: &Call<'_>) -> i64 {
+pub(super) fn choice_of(call: &Call<'_>) -> i64 {
     i64::try_from(call.choice).unwrap_or(i64::MAX)
 }
 
@@ -411,7 +411,7 @@ fn gone(id: &QueueId) -> UpstreamError {
 }
 
 /// Does something with the store again while that is busy or away, for a moment.
-async fn with_patience<T, F: Future<Output = Result<T, StoreError>>>(
+pub(super) async fn with_patience<T, F: Future<Output = Result<T, StoreError>>>(
     work: impl Fn() -> F,
 ) -> Result<T, StoreError> {
     let mut pause = FIRST_PAUSE;

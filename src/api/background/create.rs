@@ -1,15 +1,20 @@
 //! How a response in the background begins, and how it is called off.
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, rt};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::follow::Reader;
 use super::jobs::Running;
+use super::live::LiveLog;
+use super::streamed::{self, FIRST_EVENTS, Streamed};
 use super::terms::Terms;
 use super::watch::resume;
 use super::work::{FIRST_PAUSE, Job, LONGEST_PAUSE, remember, undo, work};
@@ -18,16 +23,18 @@ use crate::api::auth::Caller;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::gateway::MemoryPermit;
+use crate::api::idempotency::Progress;
 use crate::api::repeated::RepeatKey;
 use crate::api::respond;
-use crate::api::scope;
+use crate::api::scope::{self, Scope};
 use crate::api::state::{Recalled, new_items};
 use crate::budget::spending::CallPrice;
-use crate::engine::Grant;
+use crate::engine::{Escrow, Grant};
 use crate::store::StoreError;
-use crate::store::responses::{Begun, Cancelled, Kept, NewJob, NewResponse, Owner};
+use crate::store::responses::{Begun, Cancelled, EventBatch, Kept, NewJob, NewResponse, Owner};
 use crate::translate::face::Face;
-use crate::translate::face::objects::ResponseMeta;
+use crate::translate::face::answer::StreamedAnswer;
+use crate::translate::face::objects::{ResponseMeta, UsageChunk};
 use crate::translate::face::responses::restated::cancelled;
 use crate::translate::face::state::Record;
 use crate::translate::notes::Notes;
@@ -48,6 +55,15 @@ pub struct Beginning {
     pub memory: Rc<MemoryPermit>,
 }
 
+/// A response that the store has begun, and whose making has not.
+struct Prepared {
+    job: Job,
+    notes: Notes,
+    /// Tells once fal works on it, or what keeps it from that.
+    hears: oneshot::Receiver<Result<(), Problem>>,
+    unanswered: Unanswered,
+}
+
 /// Begins a response in the background. It is answered for once fal has its first call.
 ///
 /// # Errors
@@ -59,6 +75,74 @@ pub async fn create<F: Face>(
     body: Bytes,
     beginning: Beginning,
 ) -> Result<HttpResponse, ApiError> {
+    let begun = face.record_begun(&beginning.head);
+    let begun = begun.ok_or_else(|| Problem::bug(false))?;
+    let prepared = prepare::<F>(begun, None, caller, body, beginning).await?;
+    let json = prepared.job.begun.clone();
+    rt::spawn(work::<F>(prepared.job));
+    // Where the task was left before it could tell, another gateway goes on with it.
+    let outcome = prepared.hears.await.unwrap_or(Ok(()));
+    prepared.unanswered.forget();
+    outcome?;
+    let mut response = HttpResponse::Ok();
+    respond::note_headers(&mut response, &prepared.notes, None);
+    Ok(response.content_type("application/json").body(json))
+}
+
+/// Begins a response in the background whose events are told as they come. They are, once fal has begun to
+/// answer, or when that takes longer than a silent connection is left alone.
+///
+/// # Errors
+/// As [`create`].
+pub async fn stream<F: Face>(
+    face: F,
+    caller: Caller,
+    body: Bytes,
+    beginning: Beginning,
+    (scope, progress): (Scope, Rc<Progress>),
+) -> Result<HttpResponse, ApiError> {
+    let begun = face.record_begun(&beginning.head);
+    let begun = begun.ok_or_else(|| Problem::bug(false))?;
+    let head = &beginning.head;
+    let mut answer = StreamedAnswer::new(face.into_frames(head, UsageChunk::None, None), 1);
+    answer.queue();
+    let first = EventBatch {
+        first: 0,
+        next: FIRST_EVENTS,
+        events: answer.take_frames().unwrap_or_default().to_vec(),
+    };
+    let live = Arc::new(LiveLog::new(&first));
+    let prepared = prepare::<F>(begun, Some(first), caller, body, beginning).await?;
+    prepared.job.running.shows(&live);
+    let (context, owner) = (prepared.job.context.clone(), prepared.job.owner.clone());
+    let response = prepared.job.running.response().to_owned();
+    rt::spawn(streamed::work::<F>(Streamed {
+        job: prepared.job,
+        live,
+        progress,
+        _place: scope.place(),
+    }));
+    let heartbeat = context.snapshot.config.server.heartbeat;
+    let told = timeout(heartbeat.unwrap_or(Duration::MAX), prepared.hears);
+    let outcome = told.await.unwrap_or(Ok(Ok(()))).unwrap_or(Ok(()));
+    prepared.unanswered.forget();
+    outcome?;
+    let mut head = HttpResponse::Ok();
+    respond::note_headers(&mut head, &prepared.notes, None);
+    Ok(Reader::new(context, owner, response, 0).stream(head, scope))
+}
+
+/// Has the store begin a response, with these first events where it is streamed.
+///
+/// # Errors
+/// As [`create`].
+async fn prepare<F: Face>(
+    begun: Record,
+    events: Option<EventBatch>,
+    caller: Caller,
+    body: Bytes,
+    beginning: Beginning,
+) -> Result<Prepared, ApiError> {
     let Beginning {
         context,
         headers,
@@ -70,9 +154,6 @@ pub async fn create<F: Face>(
         past,
         memory,
     } = beginning;
-    let begun = face
-        .record_begun(&head)
-        .ok_or_else(|| Problem::bug(false))?;
     let json = [begun.head.as_str(), &begun.tail].concat();
     let terms = Terms::of(&caller, &headers, &head.request_id, price);
     let owner = context.owner(&caller).await?;
@@ -84,25 +165,28 @@ pub async fn create<F: Face>(
         input: new_items(F::record_input(&body, &past.found, &head.id)),
         ..response(&context, &head.id, &past, begun)
     };
-    let job = job(&context, &caller, &terms, &body)?;
+    let new_job = job(&context, &caller, &terms, &body, events)?;
     let lease = (running.gateway(), LEASE);
     let unbegun = Unbegun::of(&context, &owner, &running);
     let asked = Instant::now();
-    let kept = context.gateway.responses().begin(&owner, new, job, lease);
+    let kept = context
+        .gateway
+        .responses()
+        .begin(&owner, new, new_job, lease);
     let kept = kept.await.map_err(|error| context.store_failed(&error))?;
     unbegun.forget();
     refuse(&context, kept)?;
     running.is_leased(asked);
     let (told, hears) = oneshot::channel();
     let unanswered = Unanswered::of(&context, &owner, &caller.fal_key, &head.id);
-    rt::spawn(work::<F>(Job {
+    let job = Job {
         headers: terms.headers(),
         terms,
         context,
         caller,
         owner,
         body,
-        begun: json.clone(),
+        begun: json,
         created_unix_s: head.created_unix_s,
         deadline: Instant::now() + limit,
         past: Some(past),
@@ -113,14 +197,14 @@ pub async fn create<F: Face>(
         before: Vec::new(),
         told: Some(told),
         running,
-    }));
-    // Where the task was left before it could tell, another gateway goes on with it.
-    let outcome = hears.await.unwrap_or(Ok(()));
-    unanswered.forget();
-    outcome?;
-    let mut response = HttpResponse::Ok();
-    respond::note_headers(&mut response, &notes, None);
-    Ok(response.content_type("application/json").body(json))
+        escrow: Escrow::default(),
+    };
+    Ok(Prepared {
+        job,
+        notes,
+        hears,
+        unanswered,
+    })
 }
 
 fn response(context: &Context, id: &str, past: &Recalled, begun: Record) -> NewResponse {
@@ -143,17 +227,25 @@ fn response(context: &Context, id: &str, past: &Recalled, begun: Record) -> NewR
 
 /// # Errors
 /// The body is no text, which a body that was read is.
-fn job(context: &Context, caller: &Caller, terms: &Terms, body: &Bytes) -> Result<NewJob, Problem> {
+fn job(
+    context: &Context,
+    caller: &Caller,
+    terms: &Terms,
+    body: &Bytes,
+    events: Option<EventBatch>,
+) -> Result<NewJob, Problem> {
     let settings = &context.snapshot.config.responses;
     Ok(NewJob {
         terms: serde_json::to_string(terms).map_err(|_| Problem::bug(false))?,
         body: String::from_utf8(body.to_vec()).map_err(|_| Problem::bug(false))?,
-        needs_key: caller.brought_fal_key,
+        // One that is streamed is never gone on with, only ended.
+        needs_key: caller.brought_fal_key && events.is_none(),
         limit: settings.background_timeout,
         most: count(settings.max_background),
         most_of_owner: count(settings.max_background_per_owner),
         // Before fal has taken a key that it is not known to take, nobody makes room for its owner.
         may_evict_others: !caller.is_new,
+        events,
     })
 }
 

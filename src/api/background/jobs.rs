@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::LEASE;
+use super::live::LiveLog;
 
 /// The tasks of this process, by the responses that they make.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ struct Hold {
     is_taken: AtomicBool,
     /// When its lease was got or renewed last. Without one, the store is not known to have the job.
     leased_at: Mutex<Option<Instant>>,
+    /// Its events, where it is streamed.
+    live: OnceLock<Arc<LiveLog>>,
 }
 
 /// A task. Dropping the last clone says that it has ended.
@@ -139,6 +142,12 @@ impl Jobs {
         self.running().keys().cloned().collect()
     }
 
+    /// The events of a response that is streamed and made here.
+    pub fn live(&self, response: &str) -> Option<Arc<LiveLog>> {
+        let running = self.running();
+        running.get(response)?.live.get().cloned()
+    }
+
     /// Those of them whose jobs the store has.
     pub fn leased(&self) -> HashSet<String> {
         let running = self.running();
@@ -202,6 +211,11 @@ impl Running {
         &self.0.response
     }
 
+    /// Lets others read the events of the response along.
+    pub fn shows(&self, live: &Arc<LiveLog>) {
+        let _ = self.0.hold.live.set(Arc::clone(live));
+    }
+
     /// Says that the store has the job, and gave it to this process when it was asked, at `asked` or later.
     pub fn is_leased(&self, asked: Instant) {
         self.0.hold.is_leased(asked);
@@ -231,6 +245,11 @@ impl Running {
         is_others && hold.left.is_cancelled()
     }
 
+    /// Whether another process may have it by now, since its lease was not renewed in time.
+    pub fn is_taken(&self) -> bool {
+        self.0.hold.is_taken.load(Ordering::Acquire)
+    }
+
     /// Whether somebody here called it off, and tells fal.
     pub fn is_called_off(&self) -> bool {
         self.0.hold.is_called_off.load(Ordering::Acquire)
@@ -244,6 +263,9 @@ impl Running {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if let Some(live) = self.hold.live.get() {
+            live.end();
+        }
         let mut running = self.jobs.running();
         running.remove(&self.response);
         if running.is_empty() {

@@ -6,16 +6,26 @@
 //! gateway, or this one after a crash, does all of it again and finds its calls already made
 //! (`watch`). What nobody reads any more is charged all the same (`unread`). [`jobs`] are the tasks
 //! of this process.
+//!
+//! One that is streamed is made by the gateway that began it and by no other (`streamed`), with calls that
+//! go to fal directly (`direct`). Its events are told while it is made ([`live`]) and kept in the store;
+//! whoever reads them, here or at another gateway, follows these two (`follow`). What ends it there is
+//! the response itself, so nobody is told of an end that is not kept.
 
 mod carrier;
 mod create;
+mod direct;
+mod follow;
 pub mod jobs;
+pub mod live;
+mod streamed;
 mod terms;
 mod unread;
 mod watch;
 mod work;
 
-pub use create::{Beginning, cancel, create, go_on};
+pub use create::{Beginning, cancel, create, go_on, stream};
+pub use follow::Reader;
 pub use watch::{hand_back, keep_up};
 
 use std::time::Duration;

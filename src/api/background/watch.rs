@@ -112,6 +112,7 @@ pub(super) async fn resume(
     let caller = terms.as_ref().map_err(Problem::clone).and_then(caller);
     let fal_key = caller.as_ref().map(|caller| caller.fal_key.clone()).ok();
     let may_go_on = match () {
+        () if job.is_streamed => Err(gateway_lost()),
         () if until(job.deadline).is_zero() => Err(out_of_time()),
         // Whoever asked for it was told once fal had a call. He was told nothing, and may have asked again.
         () if job.submissions.iter().all(|call| call.is_refused) => Err(not_sent()),
@@ -154,6 +155,14 @@ fn out_of_time() -> Problem {
     Problem::not_repeatable("upstream_timeout", "fal did not answer in time.")
 }
 
+fn gateway_lost() -> Problem {
+    Problem::not_repeatable(
+        "gateway_lost",
+        "The gateway that made this response is gone, and what it had not passed on is lost. It was not asked for a second \
+         time. Send a new request.",
+    )
+}
+
 fn no_key() -> Problem {
     Problem::not_repeatable(
         "invalid_api_key",
@@ -188,6 +197,7 @@ async fn give_up(
         tail,
         output: Vec::new(),
         retention: context.snapshot.config.responses.retention,
+        last_event: None,
     };
     // Where the store is away, the next look finds the job again.
     let ended = responses.finish(context.gateway.jobs.id(), &job.response, end);

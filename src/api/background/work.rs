@@ -26,7 +26,7 @@ use crate::api::gateway::MemoryPermit;
 use crate::api::repeated::RepeatKey;
 use crate::api::respond;
 use crate::api::state::{self, Recalled, new_items};
-use crate::engine::{self, Carrier, Engine, Grant, Order, Settings, price};
+use crate::engine::{self, Carrier, Engine, Escrow, Grant, Order, Settings, price};
 use crate::observe::record::Record;
 use crate::store::StoreError;
 use crate::store::responses::{self as kept, End, Owner, Submission};
@@ -66,6 +66,8 @@ pub(super) struct Job {
     pub before: Vec<Submission>,
     pub told: Option<Told>,
     pub running: Running,
+    /// Where what it costs is left until it is known whose it is to charge that.
+    pub escrow: Escrow,
 }
 
 impl Job {
@@ -103,7 +105,29 @@ impl Job {
             before: job.submissions,
             told: None,
             running,
+            escrow: Escrow::default(),
         })
+    }
+
+    /// Charges what the job has cost, unless another gateway does. Whether it is this one's to charge.
+    pub(super) fn charge(&self) -> bool {
+        let is_in_memory = self.context.gateway.store().is_in_memory();
+        let is_ours = is_in_memory || !self.running.is_handed_over();
+        if is_ours {
+            self.escrow.charge();
+        }
+        is_ours
+    }
+
+    /// Room for a record of the work on it.
+    pub(super) fn record(&self) -> Record {
+        let metrics = Arc::clone(self.context.gateway.metrics());
+        let record = Record::start(metrics, self.terms.request_id.clone(), "background");
+        record.client(self.caller.address);
+        if let Some(key) = &self.terms.key {
+            record.key(key);
+        }
+        record
     }
 }
 
@@ -116,12 +140,7 @@ pub(super) fn remember(context: &Context, memory: &MemoryPermit) -> Option<LongM
 
 /// Makes a response and keeps what comes of it, unless the job is called off or taken away.
 pub(super) async fn work<F: Face>(mut job: Job) {
-    let metrics = Arc::clone(job.context.gateway.metrics());
-    let record = Record::start(metrics, job.terms.request_id.clone(), "background");
-    record.client(job.caller.address);
-    if let Some(key) = &job.terms.key {
-        record.key(key);
-    }
+    let record = job.record();
     let carrier = Rc::new(carrier(&mut job));
     let running = job.running.clone();
     let making = AssertUnwindSafe(make::<F>(&mut job, &carrier, &record)).catch_unwind();
@@ -130,14 +149,11 @@ pub(super) async fn work<F: Face>(mut job: Job) {
         () = running.until_left() => {
             record.status(200);
             record.complete();
+            job.escrow.charge();
             return leave(&job, &carrier).await;
         }
     };
-    let outcome = outcome.unwrap_or_else(|_| {
-        job.context.gateway.metrics().panics.inc();
-        tracing::error!("a response in the background ended in a bug of the gateway");
-        Err(Problem::bug(record.has_called_fal()))
-    });
+    let outcome = outcome.unwrap_or_else(|_| Err(bug(&job, &record)));
     let outcome = outcome.map_err(|problem| match carrier.trouble.get() {
         Some(trouble) => said(trouble),
         None => problem,
@@ -150,16 +166,26 @@ pub(super) async fn work<F: Face>(mut job: Job) {
     record.complete();
     drop(record);
     let before = carrier.before.take();
-    unread::charge(&job.context, &job.terms, &before);
     if outcome.is_err() {
         let open = [carrier.open.take(), made(&before)].concat();
         cancel_calls(&carrier.fal, &carrier.key, &open).await;
     }
     match (outcome, carrier.told.take()) {
         (Err(problem), Some(told)) => take_back(&job, told, problem).await,
-        (Err(problem), None) => fail(&job, &problem).await,
-        (Ok(record), _) => keep(&job, record).await,
+        (Err(problem), None) => fail(&job, &problem, None).await,
+        (Ok(record), _) => keep(&job, record, None).await,
     }
+    // Once the store has its end, nobody else takes the job over and charges the same.
+    if job.charge() {
+        unread::charge(&job.context, &job.terms, &before);
+    }
+}
+
+/// What is told of a job in which this program has failed.
+pub(super) fn bug(job: &Job, record: &Record) -> Problem {
+    job.context.gateway.metrics().panics.inc();
+    tracing::error!("a response in the background ended in a bug of the gateway");
+    Problem::bug(record.has_called_fal())
 }
 
 /// Lets go of a job that is none of this process any more.
@@ -181,7 +207,7 @@ async fn leave(job: &Job, carrier: &QueueCarrier) {
 
 /// Undoes a job whose client still waits to hear of it, and tells him what keeps it from being done: at
 /// once when it counts no more, or while the store takes its time.
-async fn take_back(job: &Job, told: Told, problem: Problem) {
+pub(super) async fn take_back(job: &Job, told: Told, problem: Problem) {
     let responses = job.context.gateway.responses();
     let undone = responses.undo(&job.owner, job.running.response()).await;
     let _ = told.send(Err(problem));
@@ -190,7 +216,7 @@ async fn take_back(job: &Job, told: Told, problem: Problem) {
     }
 }
 
-fn stopping() -> Problem {
+pub(super) fn stopping() -> Problem {
     Problem {
         source: Source::Gateway,
         retry_after_s: Some(1),
@@ -249,10 +275,14 @@ async fn make<F: Face>(
     order.carrier = Some(Rc::clone(carrier) as Rc<dyn Carrier>);
     let plan = order.plan()?;
     record_model(&plan, snapshot, record);
-    order.grant = match grant {
-        Some(grant) => Some(grant),
-        None => Some(take_again(job, &order, &plan, carrier).await),
+    let grant = match grant {
+        Some(grant) => grant,
+        None => take_again(job, &order, &plan, carrier).await,
     };
+    order.grant = Some(Grant {
+        escrow: Some(job.escrow.clone()),
+        ..grant
+    });
     let reporter = reporter::<F>(&context, &job.caller, record, repeat, &Rc::default());
     let opened = engine::open(order, plan).await;
     let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
@@ -271,7 +301,7 @@ async fn make<F: Face>(
     kept.ok_or_else(|| Problem::bug(true))
 }
 
-fn plain(error: ApiError) -> Problem {
+pub(super) fn plain(error: ApiError) -> Problem {
     *error.problem
 }
 
@@ -315,11 +345,12 @@ async fn take_again(
         since: gateway.since,
         payer: payer(&job.context, &job.caller, at),
         allowance,
+        escrow: None,
     }
 }
 
 /// What the owner of a response is told of trouble with its calls.
-fn said(trouble: Trouble) -> Problem {
+pub(super) fn said(trouble: Trouble) -> Problem {
     match trouble {
         Trouble::Unknown => Problem::not_repeatable(
             "submission_interrupted",
@@ -351,14 +382,16 @@ fn said(trouble: Trouble) -> Problem {
     }
 }
 
-/// Keeps the answer, or has the response say why it is not kept.
-async fn keep(job: &Job, record: KeptRecord) {
+/// Keeps the answer, or has the response say why it is not kept. `last_event` is the number of the event
+/// that tells of its end, where it is streamed.
+pub(super) async fn keep(job: &Job, record: KeptRecord, last_event: Option<i64>) {
     let end = End {
         status: record.status,
         head: record.head,
         tail: record.tail,
         output: new_items(record.output),
         retention: job.context.snapshot.config.responses.retention,
+        last_event,
     };
     let kept = with_patience(job, end, |error| {
         matches!(error, StoreError::Busy | StoreError::Gone(_))
@@ -374,12 +407,12 @@ async fn keep(job: &Job, record: KeptRecord) {
             "The answer is there, and the gateway's store has failed to keep it.",
         ),
     };
-    fail(job, &problem).await;
+    fail(job, &problem, last_event).await;
 }
 
 /// Has the response say that nothing came of it, and why. As long as the store does not take that,
 /// the job stays this gateway's: whoever took it over would pay for its calls once more.
-async fn fail(job: &Job, problem: &Problem) {
+pub(super) async fn fail(job: &Job, problem: &Problem, last_event: Option<i64>) {
     let (head, tail) = restated(&job.begun, Status::Failed, Some(problem))
         .unwrap_or_else(|| (job.begun.clone(), String::new()));
     let end = End {
@@ -388,6 +421,7 @@ async fn fail(job: &Job, problem: &Problem) {
         tail,
         output: Vec::new(),
         retention: job.context.snapshot.config.responses.retention,
+        last_event,
     };
     let _ = with_patience(job, end, |_| true).await;
 }
@@ -401,13 +435,21 @@ async fn with_patience(
     end: End,
     may_pass: impl Fn(&StoreError) -> bool,
 ) -> Result<(), StoreError> {
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut is_uncertain) = (FIRST_PAUSE, false);
     loop {
         let responses = job.context.gateway.responses();
         let (gateway, response) = (job.running.gateway(), job.running.response());
         match responses.finish(gateway, response, end.clone()).await {
-            Ok(_) => return Ok(()),
+            Ok(true) => return Ok(()),
+            Ok(false) => {
+                if !(is_uncertain && is_ended_so(job, &end).await) {
+                    // Called off or taken by somebody else, which tells who charges it.
+                    job.running.lose();
+                }
+                return Ok(());
+            }
             Err(error) => {
+                is_uncertain = true;
                 if !matches!(error, StoreError::Busy | StoreError::Gone(_)) {
                     tracing::error!(%error, kind = error.label(), "a response is not kept");
                 }
@@ -421,6 +463,15 @@ async fn with_patience(
             () = job.running.until_left() => return Ok(()),
         }
     }
+}
+
+/// Whether the store has this end of a job, though it seemed to fail when it was told.
+async fn is_ended_so(job: &Job, end: &End) -> bool {
+    let responses = job.context.gateway.responses();
+    let found = responses.get(&job.owner, job.running.response()).await;
+    found.is_ok_and(|found| {
+        found.is_some_and(|found| found.status == end.status && found.json.starts_with(&end.head))
+    })
 }
 
 /// Takes a job out of the store of which nothing shall be left, for as long as that takes. Meanwhile

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::events::{self, EventBatch};
 use super::leases::holds;
 use super::put::{Kept, NewItem, NewResponse, bytes_of, insert_output, keep};
 use super::room::Evict;
@@ -28,6 +29,8 @@ pub struct NewJob {
     pub most_of_owner: i64,
     /// Whether what others keep may be deleted to make room for it.
     pub may_evict_others: bool,
+    /// The first events of its response, where it is streamed.
+    pub events: Option<EventBatch>,
 }
 
 /// What has become of a job that was to begin.
@@ -50,6 +53,8 @@ pub struct End {
     pub tail: String,
     pub output: Vec<NewItem>,
     pub retention: Duration,
+    /// The number of the event that tells of it, where it is streamed and that is known.
+    pub last_event: Option<i64>,
 }
 
 /// What came of a cancellation.
@@ -99,7 +104,8 @@ impl Responses {
                 true => Evict::Anybodys,
                 false => Evict::Own,
             };
-            let thread = match keep(transaction, &owner, &new, bytes, (max_bytes, evict)).await? {
+            let besides = bytes.saturating_add(job.events.as_ref().map_or(0, events::room_of));
+            let thread = match keep(transaction, &owner, &new, besides, (max_bytes, evict)).await? {
                 Ok(thread) => thread,
                 Err(kept) => return Ok(Begun::NotKept(kept)),
             };
@@ -120,6 +126,9 @@ impl Responses {
                 (&job.body).into(),
             ];
             transaction.execute(insert, &values).await?;
+            if let Some(first) = &job.events {
+                events::open(transaction, &new.id, first).await?;
+            }
             Ok(Begun::Yes)
         };
         self.database.write(deadline, write).await
@@ -239,6 +248,7 @@ impl Responses {
                 tail,
                 output: Vec::new(),
                 retention,
+                last_event: None,
             };
             let is_held = row.integer(3)? > now();
             let unheld = (!is_held).then(|| row.text(4)).transpose()?;
@@ -292,6 +302,7 @@ async fn close(
         return Err(StoreError::Full);
     }
     insert_output(transaction, &owner, response, &end.output).await?;
+    events::close(transaction, response, end.last_event).await?;
     let expires_at = after(end.retention);
     let update = "update response set status = $1, head = $2, tail = $3, bytes = bytes + $4, \
                   chain_bytes = chain_bytes + $5, expires_at = $6 where id = $7";
@@ -312,7 +323,7 @@ async fn close(
 }
 
 /// Counts so many bytes more, or less, for a thread and its owner.
-async fn resize(
+pub(super) async fn resize(
     transaction: &Transaction<'_>,
     owner: &Owner,
     thread: &str,

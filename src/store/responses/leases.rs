@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::submissions::{Submission, calls};
-use super::{Owner, Responses, after, now};
+use super::{Owner, Responses, after, events, now};
 use crate::store::error::StoreError;
 use crate::store::sql::Transaction;
 
@@ -22,6 +22,8 @@ pub struct Job {
     pub begun: String,
     /// What it has asked of fal so far, in that order.
     pub submissions: Vec<Submission>,
+    /// Whether it is streamed: only the gateway that began it can end it well.
+    pub is_streamed: bool,
 }
 
 impl Responses {
@@ -125,6 +127,7 @@ impl Responses {
             Ok(Some(Job {
                 begun,
                 submissions: calls(transaction, &response).await?,
+                is_streamed: events::is_there(transaction, &response).await?,
                 owner: Owner::new(row.text(0)?),
                 created_at: row.integer(1)?,
                 deadline: row.integer(2)?,

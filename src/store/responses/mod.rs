@@ -7,6 +7,7 @@
 mod chain;
 mod completions;
 mod conversations;
+mod events;
 mod idempotency;
 mod items;
 mod jobs;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use chain::{Chain, Continued};
 pub use completions::{Filter, NewCompletion, Search};
 pub use conversations::{Added, Conversation, Locked, MAX_ITEMS};
+pub use events::{EventBatch, EventPage};
 pub use idempotency::{Claimed, KeptAnswer, Keyed};
 pub use items::{Listing, Order, Page};
 pub use jobs::{Begun, Cancelled, End, NewJob};
@@ -73,8 +75,13 @@ pub struct Stored {
 impl Stored {
     /// Whether it is still being made.
     pub fn is_running(&self) -> bool {
-        matches!(self.status.as_str(), "queued" | "in_progress")
+        is_running(&self.status)
     }
+}
+
+/// Whether a response of this status is still being made.
+fn is_running(status: &str) -> bool {
+    matches!(status, "queued" | "in_progress")
 }
 
 /// The responses in a database.
@@ -138,6 +145,7 @@ impl Responses {
             let (thread, bytes) = (row.text(0)?, row.integer(1)?);
             let items = "delete from item where response = $1";
             transaction.execute(items, &[(&id).into()]).await?;
+            events::forget(transaction, &id).await?;
             let shrink = "update thread set bytes = bytes - $1 where id = $2";
             transaction
                 .execute(shrink, &[bytes.into(), (&thread).into()])
@@ -150,13 +158,15 @@ impl Responses {
         self.database.write(deadline, write).await
     }
 
-    /// Deletes some threads whose time is over. Whether there may be more of them.
+    /// Deletes some threads and events whose time is over. Whether there may be more of them.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn sweep(&self) -> Result<bool, StoreError> {
         let deadline = self.database.deadline();
-        self.database.write(deadline, room::sweep).await
+        let threads = self.database.write(deadline, room::sweep).await?;
+        let events = self.database.write(deadline, events::sweep).await?;
+        Ok(threads || events)
     }
 }
 

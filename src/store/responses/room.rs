@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Owner, after, completions, conversations, idempotency, now};
+use super::{Owner, after, completions, conversations, events, idempotency, now};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, Transaction, Value};
 
@@ -161,6 +161,7 @@ pub(super) async fn delete(
     idempotency::forget_answers(transaction, owner, thread).await?;
     let items = "delete from item where response in (select id from response where thread = $1)";
     transaction.execute(items, &[thread.into()]).await?;
+    events::clear(transaction, thread).await?;
     transaction
         .execute("delete from response where thread = $1", &[thread.into()])
         .await?;

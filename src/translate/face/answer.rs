@@ -163,6 +163,10 @@ pub trait FrameWriter {
     /// before anything else.
     fn ping(&mut self, out: &mut Vec<u8>);
 
+    /// What says that the answer is going to be made, where nobody waits for it.
+    fn queue(&mut self, _out: &mut Vec<u8>) {}
+    /// What comes first of an answer that is being made.
+    fn begin(&mut self, _out: &mut Vec<u8>) {}
     /// What comes first in a choice, whatever follows.
     fn open(&mut self, out: &mut Vec<u8>, choice: usize);
     /// How likely the tokens were that the next text is made of. An API without a place for it leaves
@@ -236,6 +240,16 @@ impl<W: FrameWriter> StreamedAnswer<W> {
             self.whole = Some(WholeAnswer::new(choices));
         }
         self
+    }
+
+    /// Says that the answer is going to be made, as the first thing of all.
+    pub fn queue(&mut self) {
+        self.writer.queue(&mut self.out);
+    }
+
+    /// Says that it is being made.
+    pub fn begin(&mut self) {
+        self.writer.begin(&mut self.out);
     }
 
     /// The frames that are ready, all together.
@@ -312,7 +326,7 @@ impl<W: FrameWriter> StreamedAnswer<W> {
         ping.into()
     }
 
-    fn begin(&mut self, index: usize) {
+    fn begin_choice(&mut self, index: usize) {
         if let Some(choice) = self.choices.get_mut(index)
             && !std::mem::replace(&mut choice.has_begun, true)
         {
@@ -346,7 +360,7 @@ impl<W: FrameWriter> AnswerSink for StreamedAnswer<W> {
             whole.event(choice, event);
         }
         if !matches!(event, Event::Failed(_) | Event::Unmet(_) | Event::Mended(_)) {
-            self.begin(choice);
+            self.begin_choice(choice);
         }
         match event {
             Event::Logprobs(tokens) => self.writer.logprobs(tokens),

@@ -11,10 +11,11 @@ use super::WrittenProblem;
 use crate::translate::problem::{Problem, ProblemKind};
 use crate::wire::openai::error::{ErrorBody, ErrorResponse};
 
-const INVALID_REQUEST: &str = "invalid_request_error";
+pub(super) const INVALID_REQUEST: &str = "invalid_request_error";
 /// Added to the message of a final error in a frame. LiteLLM, and aider with it, looks for this
 /// type in the message of a frame and nowhere else, and repeats the request if it is not there.
-const FINAL: &str = " Clients must not repeat the request by themselves (invalid_request_error).";
+pub(super) const FINAL: &str =
+    " Clients must not repeat the request by themselves (invalid_request_error).";
 
 /// A problem in place of an answer.
 pub fn write(problem: &Problem) -> WrittenProblem {

@@ -14,7 +14,7 @@ pub(super) fn background(input: &str) -> Value {
     request
 }
 
-fn cancel(gateway: &TestGateway, id: &str) -> Answer {
+pub(super) fn cancel(gateway: &TestGateway, id: &str) -> Answer {
     gateway.call(&Call::new("POST", &format!("/v1/responses/{id}/cancel")))
 }
 
@@ -31,12 +31,12 @@ pub(super) fn ended(gateway: &TestGateway, id: &str) -> Value {
 }
 
 /// Holds a response against the description of the API.
-fn assert_described(response: &Value) {
+pub(super) fn assert_described(response: &Value) {
     let faults = Judge::new().schema_faults("Response", response);
     assert_eq!(faults, [""; 0], "{response}");
 }
 
-fn until_status(gateway: &TestGateway, id: &str, status: &str) {
+pub(super) fn until_status(gateway: &TestGateway, id: &str, status: &str) {
     until(status, || {
         (get(gateway, id).json()["status"] == status).then_some(())
     });
@@ -298,12 +298,13 @@ fn there_are_as_many_as_there_may_be() {
 fn a_response_that_could_never_be_read_is_not_begun() {
     let fal = Emulated::start();
     let gateway = fal.setup().start();
-    for (field, value) in [("store", json!(false)), ("stream", json!(true))] {
+    for is_stream in [false, true] {
         let mut body = background("Hello");
-        body[field] = value;
+        body["store"] = false.into();
+        body["stream"] = is_stream.into();
         let refused = gateway.call(&post(&body));
         assert_eq!(refused.status, 400, "{}", refused.text());
-        assert_eq!(refused.error()["param"], field);
+        assert_eq!(refused.error()["param"], "store");
     }
     let made = gateway.call(
         &Call::new("POST", "/v1/conversations")

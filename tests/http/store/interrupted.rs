@@ -16,7 +16,7 @@ use super::responses::{get, id, post, request, with};
 use super::{Place, places, run};
 use crate::support::{Call, Emulated, Raw, ScriptedUpstream, Step, until};
 
-fn change(place: &Place, sql: &'static str) -> u64 {
+pub(super) fn change(place: &Place, sql: &'static str) -> u64 {
     let write = async move |transaction: &Transaction<'_>| transaction.execute(sql, &[]).await;
     run(place.open().write(soon(), write)).unwrap()
 }
@@ -43,7 +43,7 @@ fn until_no_job(place: &Place) {
     panic!("{:?} never ended", jobs(place));
 }
 
-fn new_response() -> NewResponse {
+pub(super) fn new_response() -> NewResponse {
     NewResponse {
         id: "resp_1".to_owned(),
         parent: None,
@@ -57,7 +57,7 @@ fn new_response() -> NewResponse {
     }
 }
 
-fn new_job() -> NewJob {
+pub(super) fn new_job() -> NewJob {
     NewJob {
         terms: "{}".to_owned(),
         body: "{}".to_owned(),
@@ -66,10 +66,11 @@ fn new_job() -> NewJob {
         most: 10,
         most_of_owner: 10,
         may_evict_others: true,
+        events: None,
     }
 }
 
-fn call() -> Submission {
+pub(super) fn call() -> Submission {
     Submission {
         position: 0,
         choice: 0,
@@ -81,9 +82,9 @@ fn call() -> Submission {
     }
 }
 
-const LONG: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
-fn each(test: impl AsyncFn(&Responses, Database)) {
+pub(super) fn each(test: impl AsyncFn(&Responses, Database)) {
     let (_folder, places) = places();
     for place in places {
         let database = place.open();

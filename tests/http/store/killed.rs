@@ -19,7 +19,7 @@ pub(super) fn lasting() -> (tempfile::TempDir, Vec<Place>) {
     (folder, places)
 }
 
-fn call(address: SocketAddr, call: &Call) -> Answer {
+pub(super) fn call(address: SocketAddr, call: &Call) -> Answer {
     let mut raw = Raw::connect(address);
     raw.send(&call.to_bytes());
     raw.answer()

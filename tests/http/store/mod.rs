@@ -24,6 +24,7 @@ mod queue;
 mod reports;
 mod responses;
 mod rounds;
+mod streamed;
 
 use fal_gateway::config::{Config, Sources};
 use fal_gateway::store::Database;

@@ -24,6 +24,7 @@ pub struct ResponseEvents {
     echo: Echo,
     names: Names,
     sequence_number: u64,
+    has_queued: bool,
     has_opened: bool,
     output: Output,
     /// The item that is being filled.
@@ -55,6 +56,7 @@ impl ResponseEvents {
             echo,
             names,
             sequence_number: 0,
+            has_queued: false,
             has_opened: false,
             open: None,
             status: Status::InProgress,
@@ -113,7 +115,9 @@ impl ResponseEvents {
 
     fn open_stream(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.has_opened, true) {
-            self.response_event(out, "response.created", None, None);
+            if !self.has_queued {
+                self.response_event(out, "response.created", None, None);
+            }
             self.response_event(out, "response.in_progress", None, None);
         }
     }
@@ -278,6 +282,18 @@ impl FrameWriter for ResponseEvents {
             out.extend_from_slice(b",\"response\":");
             out.extend_from_slice(&json);
         });
+    }
+
+    fn queue(&mut self, out: &mut Vec<u8>) {
+        self.has_queued = true;
+        self.status = Status::Queued;
+        self.response_event(out, "response.created", None, None);
+        self.response_event(out, "response.queued", None, None);
+        self.status = Status::InProgress;
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        self.open_stream(out);
     }
 
     fn open(&mut self, out: &mut Vec<u8>, _: usize) {

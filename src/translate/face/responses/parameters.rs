@@ -29,7 +29,7 @@ pub const PARAMETERS: &[Parameter] = &[
     row("top_logprobs", Refused, "0 is fine; `compat.ignore` can let it pass", rules::unless_empty),
     row("previous_response_id", Emulated, "what that response was asked and said goes before the `input`; its `instructions` and tools do not", fields::previous_response_id),
     row("conversation", Emulated, "its items go before the `input`; what is asked and said is added to it once the answer is complete", fields::conversation),
-    row("background", Emulated, "the response is made in fal's queue while nobody waits for it; it has to be kept, and is asked for by its id", fields::background),
+    row("background", Emulated, "the response is made while nobody waits for it, in fal's queue or, with `stream`, by the gateway; it has to be kept, and is asked for by its id", fields::background),
     row("prompt", Refused, "a template lives at OpenAI", rules::refused),
     row("moderation", Refused, "nothing is moderated here, and silence would read as a clean result", rules::refused),
     row("store", Emulated, "unless false the response is kept, for `responses.retention`, and the answer says whether it is; false tells fal, too, to keep nothing of the request", fields::store),

@@ -136,7 +136,7 @@ pub fn finish<'a>(
             .kept("store")
             .is_none_or(|field| field.value.get() != "false");
     let echo = Echo::of(&draft, is_kept);
-    refuse_what_background_lacks(&echo, keeps, draft.stream)?;
+    refuse_what_background_lacks(&echo, keeps)?;
     let mut toolbox = toolbox(&mut draft, &input)?;
     let tools = toolbox.offer(&mut draft)?;
     let format = format::answer_format(&mut draft)?;
@@ -180,11 +180,7 @@ pub fn finish<'a>(
 }
 
 /// Who asks for a response later must find it.
-fn refuse_what_background_lacks(
-    echo: &Echo,
-    keeps: bool,
-    is_stream: bool,
-) -> Result<(), Rejection> {
+fn refuse_what_background_lacks(echo: &Echo, keeps: bool) -> Result<(), Rejection> {
     if !echo.is_background {
         return Ok(());
     }
@@ -203,11 +199,6 @@ fn refuse_what_background_lacks(
         let message = "Invalid 'conversation': a response that is made in the background cannot be made in a conversation. \
                        Use 'previous_response_id', or leave 'background' out.";
         return refuse("conversation", message);
-    }
-    if is_stream {
-        let message = "Invalid 'stream': a response that is made in the background cannot be streamed. Leave one \
-                       of them out.";
-        return refuse("stream", message);
     }
     Ok(())
 }

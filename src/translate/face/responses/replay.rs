@@ -3,7 +3,13 @@
 
 use std::io::Write;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+use crate::translate::face::error_object;
+use crate::translate::problem::Problem;
+
+const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// The events of a response that has ended, from the number behind `starting_after` on; the last one
 /// always. None for what is no response.
@@ -42,6 +48,82 @@ pub fn replay(json: &str, starting_after: Option<u64>) -> Option<Vec<u8>> {
     Some(write(events, starting_after))
 }
 
+/// The last events of a response that has ended, whose others were told: of its status and its JSON. The
+/// first of them has this number, and those before `from` are left out but for the very last. None for
+/// what is no response that has ended.
+pub fn ending(status: &str, json: &str, number: u64, from: u64) -> Option<Vec<u8>> {
+    let kind = match status {
+        "completed" => "response.completed",
+        "incomplete" => "response.incomplete",
+        "failed" => "response.failed",
+        "cancelled" => return Some(last(number, cancelled())),
+        _ => return None,
+    };
+    let (mut out, mut at) = (Vec::with_capacity(json.len().saturating_add(256)), number);
+    if kind == "response.failed" {
+        if number >= from {
+            let response: Failed = serde_json::from_str(json).ok()?;
+            write_event(&mut out, number, event("error", failed(&response.error)));
+        }
+        at = number.saturating_add(1);
+    }
+    // It may be long, and nothing in it changes.
+    let _ = write!(
+        out,
+        "event: {kind}\ndata: {{\"type\":\"{kind}\",\"sequence_number\":{at},\"response\":{json}}}\n\n"
+    );
+    out.extend_from_slice(DONE);
+    Some(out)
+}
+
+/// A response that has failed.
+#[derive(Deserialize)]
+struct Failed {
+    error: Map<String, Value>,
+}
+
+/// The event before that of a response that has failed, in both forms that clients know: with the code
+/// that the failure has elsewhere.
+fn failed(error: &Map<String, Value>) -> Value {
+    let of = |name: &str| error.get(name).cloned().unwrap_or_default();
+    let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (message, code) = (text("message"), text("code"));
+    let code = error.get("type").and_then(Value::as_str).unwrap_or(code);
+    let (kind, after) = match text("code") {
+        "server_error" => ("server_error", ""),
+        "rate_limit_exceeded" => ("rate_limit_error", ""),
+        "insufficient_quota" => ("insufficient_quota", ""),
+        _ => (error_object::INVALID_REQUEST, error_object::FINAL),
+    };
+    json!({
+        "code": code,
+        "message": message,
+        "param": of("param"),
+        "error": {"message": format!("{message}{after}"), "type": kind, "param": of("param"), "code": code},
+    })
+}
+
+/// What ends a stream before its response has ended. It has the number of the event before it, behind
+/// which its reader may go on.
+pub fn interruption(problem: &Problem, number: u64) -> Vec<u8> {
+    let (code, message, param) = (problem.code, &problem.message, &problem.param);
+    let members = json!({
+        "code": code,
+        "message": message,
+        "param": param,
+        "error": {"message": message, "type": "server_error", "param": param, "code": code},
+    });
+    last(number, members)
+}
+
+/// The event that is an error, and the end of its stream.
+fn last(number: u64, error: Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_event(&mut out, number, event("error", error));
+    out.extend_from_slice(DONE);
+    out
+}
+
 /// The end of a response that was cancelled, for which there is no event of its own: clients raise on
 /// this one in either form.
 fn cancelled() -> Value {
@@ -74,19 +156,22 @@ fn with(mut object: Value, name: &str, value: Value) -> Value {
 fn write(events: Vec<Event>, starting_after: Option<u64>) -> Vec<u8> {
     let mut out = Vec::new();
     let count = events.len();
-    for (number, (kind, members)) in events.into_iter().enumerate() {
+    for (number, event) in events.into_iter().enumerate() {
         let is_wanted = starting_after.is_none_or(|after| number as u64 > after);
-        if !is_wanted && number + 1 < count {
-            continue;
+        if is_wanted || number + 1 == count {
+            write_event(&mut out, number as u64, event);
         }
-        let mut data = Map::new();
-        data.insert("type".to_owned(), json!(kind));
-        data.insert("sequence_number".to_owned(), json!(number));
-        data.extend(members);
-        let _ = write!(out, "event: {kind}\ndata: {}\n\n", Value::Object(data));
     }
-    out.extend_from_slice(b"data: [DONE]\n\n");
+    out.extend_from_slice(DONE);
     out
+}
+
+fn write_event(out: &mut Vec<u8>, number: u64, (kind, members): Event) {
+    let mut data = Map::new();
+    data.insert("type".to_owned(), json!(kind));
+    data.insert("sequence_number".to_owned(), json!(number));
+    data.extend(members);
+    let _ = write!(out, "event: {kind}\ndata: {}\n\n", Value::Object(data));
 }
 
 /// How one item comes to be: opened empty, filled at once, closed.
