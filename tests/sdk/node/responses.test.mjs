@@ -101,4 +101,25 @@ describe('responses in the background', () => {
     assert.equal((await client.responses.cancel(id)).status, 'cancelled');
     assert.equal((await client.responses.retrieve(id)).status, 'cancelled');
   });
+
+  test('a stream goes on where it was cut', async () => {
+    const marker = newMarker();
+    const input = `echo ${'one two three '.repeat(40)}${marker} /emulate size:20`;
+    const events = [];
+    for await (const event of await client.responses.create({ model, input, background: true, stream: true })) {
+      events.push(event);
+      if (event.type === 'response.output_text.delta') break;
+    }
+    const { id } = events[0].response;
+    const after = events.at(-1).sequence_number;
+    for await (const event of await client.responses.retrieve(id, { stream: true, starting_after: after })) {
+      events.push(event);
+    }
+    assert.deepEqual(events.map((event) => event.sequence_number), events.map((_, number) => number));
+    const deltas = events.filter(({ type }) => type === 'response.output_text.delta');
+    const last = events.at(-1);
+    assert.equal(last.type, 'response.completed');
+    assert.equal(last.response.output[0].content[0].text, deltas.map(({ delta }) => delta).join(''));
+    assert.equal((await calls(marker)).length, 1);
+  });
 });

@@ -252,6 +252,45 @@ def test_a_response_in_the_background_is_asked_for_until_it_is_there(client, emu
     assert len(emulator.calls(marker)) == 1
 
 
+def test_a_stream_in_the_background_goes_on_where_it_was_cut(client, emulator, marker):
+    prompt = f"echo {'one two three ' * 40}{marker} /emulate size:20"
+    begun = client.responses.create(model=MODEL, input=prompt, background=True, stream=True)
+    events = []
+    for event in begun:
+        events.append(event)
+        if event.type == "response.output_text.delta":
+            break
+    begun.close()
+    response = events[0].response
+    assert [event.type for event in events[:3]] == ["response.created", "response.queued", "response.in_progress"]
+    rest = client.responses.retrieve(response.id, stream=True, starting_after=events[-1].sequence_number)
+    events += rest
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    done = events[-1].response
+    assert (events[-1].type, done.status, done.output_text) == ("response.completed", "completed", text)
+    assert client.responses.retrieve(response.id) == done
+    again = list(client.responses.retrieve(response.id, stream=True))
+    assert again == events
+    with client.responses.stream(response_id=response.id, starting_after=2) as stream:
+        numbers = [event.sequence_number for event in stream]
+        assert numbers[0] == 3
+        assert stream.get_final_response().output_text == text
+    assert len(emulator.calls(marker)) == 1
+
+
+def test_a_stream_in_the_background_that_is_called_off_raises(client):
+    begun = client.responses.create(
+        model=MODEL, input="echo Hello /emulate stall:1", background=True, stream=True
+    )
+    response = next(iter(begun)).response
+    assert client.responses.cancel(response.id).status == "cancelled"
+    with pytest.raises(openai.APIError) as caught:
+        list(begun)
+    assert caught.value.code == "cancelled"
+    assert client.responses.retrieve(response.id).status == "cancelled"
+
+
 def test_a_response_in_the_background_is_called_off(client):
     begun = client.responses.create(model=MODEL, input="echo Hello /emulate hang", background=True)
     assert client.responses.cancel(begun.id).status == "cancelled"
