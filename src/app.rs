@@ -258,7 +258,7 @@ async fn keep_books(gateway: Arc<Gateway>) {
     stopping.settled.cancel();
 }
 
-/// Deletes what is too old in the ledger. Where none is written now, one may have been before.
+/// Deletes what is too old in the ledger and in the record of changes. Where none is written now, one may have been before.
 async fn keep_ledger_short(gateway: Arc<Gateway>) {
     if gateway.store().is_in_memory() {
         return;
@@ -270,6 +270,7 @@ async fn keep_ledger_short(gateway: Arc<Gateway>) {
         Retention {
             rows: settings.keep_rows,
             sums: settings.keep_sums,
+            changes: settings.keep_changes,
         }
     };
     accounts::keep_ledger_short(store, retention, stop).await;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use fal_gateway::cli::args::{Cli, Command, KeysCommand};
 use fal_gateway::cli::{
-    accounts, chat, check, completions, demo, doctor, emulator, eval, explain, health, init, keys,
-    launch, man, models, reload, serve, store, terminal, usage,
+    accounts, budgets, chat, check, completions, demo, doctor, emulator, eval, explain, health,
+    init, keys, launch, man, models, reload, serve, store, terminal, usage,
 };
 use fal_gateway::observe::logging;
 
@@ -48,7 +48,7 @@ fn run(command: Command, out: &mut impl Write) -> io::Result<u8> {
         Command::Replicas(args) => accounts::replicas(&args.overrides.to_sources(), out),
         Command::Store(args) => store::store(&args.command, &args.overrides.to_sources(), out),
         Command::Usage(args) => usage::usage(&args, out),
-        Command::Budgets(args) => usage::budgets(&args, out),
+        Command::Budgets(args) => budgets::budgets(args, out),
         Command::Launch(args) => launch::launch(&args, out),
         Command::Init(args) if args.file.as_os_str() == "-" => init::print_template(out),
         Command::Init(args) => init::init(&args.file, out),

@@ -10,10 +10,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::keys::forget_before;
 use crate::observe::calls::{BATCH, CallQueue};
 use crate::observe::metrics::Metrics;
 use crate::store::ledger::{Batch, Ledger};
-use crate::store::{Database, StoreError};
+use crate::store::{Database, StoreError, Transaction};
 
 /// How often calls are written that are less than a batch.
 pub const LEDGER_EVERY: Duration = Duration::from_secs(1);
@@ -34,6 +35,8 @@ pub struct Retention {
     pub rows: Duration,
     /// `None` for ever.
     pub sums: Option<Duration>,
+    /// Which operator has changed what; `None` for ever.
+    pub changes: Option<Duration>,
 }
 
 /// Writes the ledger of one gateway.
@@ -226,11 +229,19 @@ pub async fn keep_ledger_short(
     retention: impl Fn() -> Retention,
     stop: CancellationToken,
 ) {
-    let ledger = Ledger::new(store);
+    let ledger = Ledger::new(store.clone());
     loop {
         loop {
-            let Retention { rows, sums } = retention();
-            match ledger.sweep(rows, sums).await {
+            let Retention {
+                rows,
+                sums,
+                changes,
+            } = retention();
+            let swept = match (ledger.sweep(rows, sums).await, changes) {
+                (Ok(false), Some(changes)) => forget_changes(&store, changes).await,
+                (swept, _) => swept,
+            };
+            match swept {
                 Ok(true) => tokio::task::yield_now().await,
                 Ok(false) => break,
                 Err(error) => {
@@ -244,4 +255,15 @@ pub async fn keep_ledger_short(
             () = sleep(SWEEP) => {}
         }
     }
+}
+
+/// Forgets some of the changes that are older than this by the store's clock. Whether there may be more
+/// of them.
+async fn forget_changes(store: &Database, kept: Duration) -> Result<bool, StoreError> {
+    let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+    let forget = async move |transaction: &Transaction<'_>| {
+        let now = transaction.now_ms().await?;
+        forget_before(transaction, now.saturating_sub(kept)).await
+    };
+    store.write(store.deadline(), forget).await
 }

@@ -248,6 +248,33 @@ async fn keep_lease(
     transaction.execute(sql, &values).await.map(drop)
 }
 
+/// Adjusts a window; gives it as it was and as it is, and by how much it was changed. `None` where it
+/// is not there.
+///
+/// # Errors
+/// See [`StoreError`].
+pub(super) async fn adjust(
+    transaction: &Transaction<'_>,
+    id: &PurseId,
+    start_ms: i64,
+    by: Amount,
+) -> Result<Option<(Window, Window, Amount)>, StoreError> {
+    let Some(mut stored) = find(transaction, id, start_ms).await? else {
+        return Ok(None);
+    };
+    let before = stored.window;
+    let by = stored.window.adjust(by);
+    let row = Row {
+        id: id.clone(),
+        start_ms,
+        end_ms: None,
+        limit: stored.window.wanted,
+        report: Report::default(),
+    };
+    keep(transaction, &row, &stored).await?;
+    Ok(Some((before, stored.window, by)))
+}
+
 /// Charges leases that have expired; gives how many there were that held something.
 ///
 /// # Errors

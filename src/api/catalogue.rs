@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::lists;
+use crate::access::Roster;
 use crate::access::models::matches;
-use crate::config::{self, Config, UnknownModel};
+use crate::access::roster::place_of_store;
+use crate::config::{self, Config, ModelPattern, UnknownModel};
 use crate::translate::model::{
     AnyLlm, Catalogue, Changes, Modality, ModelInfo, Parameter, PublicLists, Reasoning, Router,
     TokenPrice,
@@ -14,19 +16,33 @@ use crate::translate::model::{
 /// What in settings that are fine by themselves deserves a second look, with what they say of models.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = config.warnings();
-    warnings.extend(idle_patterns(config));
-    warnings
-}
-
-/// Patterns of keys and projects that stand for no model that is known. Each is named once, with the
-/// first that has it.
-fn idle_patterns(config: &Config) -> Vec<String> {
     let keys = config.keys.iter();
     let keys = keys.map(|key| ("key", &key.name, &key.origin, &key.models));
     let projects = config.projects.iter();
     let projects = projects.map(|one| ("project", &one.name, &one.origin, &one.models));
+    warnings.extend(idle_patterns(config, keys.chain(projects)));
+    warnings
+}
+
+/// The same in what the store has beside them: patterns that fit no model.
+pub fn warnings_of_store(config: &Config, roster: &Roster) -> Vec<String> {
+    let place = place_of_store(config);
+    let keys = roster.keys.values();
+    let keys = keys.filter(|stored| stored.revoked_at.is_none());
+    let keys = keys.map(|stored| ("key", &stored.key.name, &place, &stored.key.models));
+    let projects = roster.projects.values().map(|stored| &stored.project);
+    let projects = projects.map(|one| ("project", &one.name, &place, &one.models));
+    idle_patterns(config, keys.chain(projects))
+}
+
+/// Patterns of keys and projects that stand for no model that is known. Each is named once, with the
+/// first that has it.
+fn idle_patterns<'c>(
+    config: &Config,
+    all: impl Iterator<Item = (&'c str, &'c String, &'c String, &'c Vec<ModelPattern>)>,
+) -> Vec<String> {
     let mut owners: BTreeMap<&str, (String, usize)> = BTreeMap::new();
-    for (what, name, origin, models) in keys.chain(projects) {
+    for (what, name, origin, models) in all {
         for pattern in models {
             let first = || (format!("{origin}: the {what} `{name}`"), 0);
             owners.entry(&pattern.text).or_insert_with(first).1 += 1;

@@ -222,12 +222,12 @@ impl Snapshot {
         })
     }
 
-    /// Whether the headers show an admin key that may do everything.
-    pub fn is_admin(&self, headers: &HeaderMap) -> bool {
+    /// Whether the headers show an admin key that may do everything, at this time by the store's clock.
+    pub fn is_admin(&self, headers: &HeaderMap, now: Timestamp) -> bool {
         let key = presented_key(headers).ok().flatten();
         key.is_some_and(|key| {
             let key = key.expose_secret();
-            let known = self.admin_keys.verify(key, Timestamp::now());
+            let known = self.admin_keys.verify(key, now);
             known.is_some_and(|key| key.is_chief())
         })
     }

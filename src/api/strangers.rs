@@ -72,7 +72,13 @@ fn vouch(
     let (access, headers) = (&context.snapshot.access, request.headers());
     let is_wrong = match route {
         "health" => false,
-        "metrics" if context.snapshot.is_admin(headers) => return Ok(()),
+        "metrics"
+            if context
+                .snapshot
+                .is_admin(headers, context.gateway.purses().now()) =>
+        {
+            return Ok(());
+        }
         "metrics" => presented_key(headers).is_ok_and(|key| key.is_some()),
         _ if matches!(access, Access::Open { .. }) => false,
         _ => match access.admit(headers, context.gateway.purses().now()) {

@@ -88,6 +88,14 @@ impl Unit {
         Some(Amount(amount)).filter(|amount| *amount <= Amount::MAX_LIMIT)
     }
 
+    /// The same with a sign, `+` or `-`, or without.
+    pub fn parse_signed(self, text: &str) -> Option<Amount> {
+        match text.strip_prefix('-') {
+            Some(text) => self.parse(text).map(Neg::neg),
+            None => self.parse(text.strip_prefix('+').unwrap_or(text)),
+        }
+    }
+
     /// The number as people write it: `7`, `0.25`.
     pub fn number(self, amount: Amount) -> String {
         let sign = if amount.0 < 0 { "-" } else { "" };

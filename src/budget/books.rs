@@ -84,6 +84,25 @@ impl Window {
         self.limit = limit.max(self.used + self.leased);
     }
 
+    /// Counts so much more as used, or less where it is negative: what an operator knows better. More
+    /// than there is room for counts as beyond it; what is given back is first of that. Gives what
+    /// has changed, which is less where less was used.
+    pub fn adjust(&mut self, by: Amount) -> Amount {
+        if by > Amount::ZERO {
+            let fitting = by.min(self.room());
+            self.used += fitting;
+            self.beyond += by - fitting;
+            return by;
+        }
+        let back = -by;
+        let from_beyond = back.min(self.beyond);
+        let from_used = (back - from_beyond).min(self.used);
+        self.beyond -= from_beyond;
+        self.used -= from_used;
+        self.limit = self.limit.min(self.wanted.max(self.used + self.leased));
+        -(from_beyond + from_used)
+    }
+
     /// Takes in what a gateway says, and gives it what it wants as far as there is room. `gateways`
     /// is how many there are, this one included.
     pub fn report(&mut self, lease: &mut Lease, report: &Report, gateways: u32) -> Answer {
@@ -251,6 +270,24 @@ mod tests {
         let answer = window.report(&mut Lease::default(), &report(9, 9, 0, 0), 1);
         assert_eq!((answer.drawn, window.beyond), (Amount(9), Amount(5)));
         assert!(window.used + window.leased <= window.limit);
+    }
+
+    #[test]
+    fn what_an_operator_knows_better_stays_within_the_limit() {
+        let mut window = Window::new(Amount(10));
+        let mut lease = Lease::default();
+        window.report(&mut lease, &report(0, 0, 0, 4), 1);
+        assert_eq!(window.adjust(Amount(9)), Amount(9));
+        let sums = |window: &Window| (window.used.0, window.leased.0, window.beyond.0);
+        assert_eq!(sums(&window), (6, 4, 3));
+        assert_eq!(window.adjust(Amount(-5)), Amount(-5));
+        assert_eq!(sums(&window), (4, 4, 0));
+        assert_eq!(window.adjust(Amount(-50)), Amount(-4));
+        assert_eq!(sums(&window), (0, 4, 0));
+        assert_eq!(window.room(), Amount(6));
+        window.allow(Amount(2));
+        assert_eq!(window.adjust(Amount(1)), Amount(1));
+        assert_eq!((window.limit, window.beyond), (Amount(4), Amount(1)));
     }
 
     #[test]

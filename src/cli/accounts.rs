@@ -1,18 +1,17 @@
 //! `fal-gateway keys`, `projects` and `replicas`: what an operator does with the accounts of a store.
 //! What is changed holds on every gateway on it within two seconds.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::path::Path;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value as Json, json};
 use tokio::time::Instant;
 
 use super::args::{KeysCommand, NewKeyArgs, Overrides, ProjectsCommand, Rules, SecretArgs};
 use super::check::BAD_SETTINGS;
+use super::handed::Handed;
 use super::keys::{new_key, random_key};
 use super::store::exit_code;
 use super::terminal::tell;
@@ -23,6 +22,7 @@ use crate::accounts::keys::{
     self as tables, Condition, Edit, Outcome, ProjectChange, Refusal, UnreadNews,
 };
 use crate::accounts::presence;
+use crate::api::catalogue::warnings_of_store;
 use crate::config::{Config, Key, Sources, can_name};
 use crate::store::{Database, StoreError, Transaction};
 
@@ -31,7 +31,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Why a command has not done what it was told to.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     /// What was asked for is refused; the sentence says why.
     Refused(String),
     Store(StoreError),
@@ -147,7 +147,7 @@ pub fn replicas(sources: &Sources, out: &mut impl Write) -> io::Result<u8> {
     finish(Desk::of(sources).and_then(list))
 }
 
-fn finish(done: Result<(), Failure>) -> io::Result<u8> {
+pub(super) fn finish(done: Result<(), Failure>) -> io::Result<u8> {
     match done {
         Ok(()) => Ok(0),
         Err(Failure::Refused(sentence)) => {
@@ -194,13 +194,13 @@ fn new(args: &NewKeyArgs, out: &mut impl Write) -> io::Result<u8> {
 }
 
 /// The store of some settings, open.
-struct Desk {
+pub(super) struct Desk {
     config: Config,
     store: Database,
 }
 
 impl Desk {
-    fn open(overrides: &Overrides) -> Result<Self, Failure> {
+    pub(super) fn open(overrides: &Overrides) -> Result<Self, Failure> {
         Self::of(&overrides.to_sources())
     }
 
@@ -227,7 +227,7 @@ impl Desk {
         Ok(actix_web::rt::System::new().block_on(done)?)
     }
 
-    fn write<T: Send + 'static>(
+    pub(super) fn write<T: Send + 'static>(
         &self,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
     ) -> Result<T, Failure> {
@@ -243,7 +243,7 @@ impl Desk {
         Ok(roster)
     }
 
-    fn condition(&self) -> Condition {
+    pub(super) fn condition(&self) -> Condition {
         let projects = self.config.projects.iter();
         Condition {
             revision: None,
@@ -281,13 +281,14 @@ impl Desk {
         if let Some(sentence) = filed.contradicts(&self.config, &key) {
             return Err(Failure::Refused(sentence));
         }
-        let mut file = secret_file(&args.secret)?;
+        let handed = Handed::new(&args.secret, plain)?;
         let condition = self.condition();
         let stored = self.write(async move |transaction| {
             tables::add_key(transaction, fields, &secret, &condition).await
-        })?;
-        hand_over(&plain, file.as_mut(), out)?;
+        });
+        let stored = handed.over(stored, out)?;
         self.say("key", &stored.key.name, "added", stored.revision);
+        self.look_over(stored);
         Ok(())
     }
 
@@ -301,15 +302,14 @@ impl Desk {
         let grace = time_span(grace).ok_or_else(|| {
             Failure::Refused("--grace takes a time such as 24h, 7d or 0s.".to_owned())
         })?;
-        let mut file = secret_file(secret)?;
         let plain = random_key()?;
         let edit = Edit::Rotate {
             secret: Secret::of(plain.expose_secret()),
             grace,
             ends_previous,
         };
-        let stored = self.edited(name, edit)?;
-        hand_over(&plain, file.as_mut(), out)?;
+        let handed = Handed::new(secret, plain)?;
+        let stored = handed.over(self.edited(name, edit), out)?;
         self.say("key", name, "rotated", stored.revision);
         Ok(())
     }
@@ -324,6 +324,7 @@ impl Desk {
         let stored = self.edited(name, edit)?;
         writeln!(out, "{}", pretty(&stored.shown()))?;
         self.say("key", name, done, stored.revision);
+        self.look_over(stored);
         Ok(())
     }
 
@@ -366,8 +367,18 @@ impl Desk {
         Ok(())
     }
 
+    /// Says what of a key deserves a second look.
+    fn look_over(&self, stored: StoredKey) {
+        let mut roster = Roster::default();
+        let name = stored.key.name.clone();
+        roster.keys.insert(name, std::sync::Arc::new(stored));
+        for warning in warnings_of_store(&self.config, &roster) {
+            tell(format_args!("fal-gateway: warning: {warning}"));
+        }
+    }
+
     /// Says what was done; that is no part of what the command gives.
-    fn say(&self, what: &str, name: &str, done: &str, revision: i64) {
+    pub(super) fn say(&self, what: &str, name: &str, done: &str, revision: i64) {
         let place = place_of_store(&self.config);
         tell(format_args!(
             "the {what} `{name}` is {done} (revision {revision} of {place}); it holds on every \
@@ -438,35 +449,6 @@ fn no_such(what: &str, name: &str) -> String {
         "neither the settings file nor the store has a {what} `{}`.",
         shown.escape_debug()
     )
-}
-
-/// A file that only its owner may read and that was not there before, for a secret.
-fn secret_file(args: &SecretArgs) -> Result<Option<std::fs::File>, Failure> {
-    let open = |path: &Path| {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path);
-        file.map_err(|error| Failure::Refused(format!("{}: {error}", path.display())))
-    };
-    args.output.as_deref().map(open).transpose()
-}
-
-/// Gives a secret to whoever made it: in the file, or alone on standard output.
-fn hand_over(
-    plain: &SecretString,
-    file: Option<&mut std::fs::File>,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let plain = plain.expose_secret();
-    match file {
-        Some(file) => {
-            writeln!(file, "{plain}")?;
-            file.sync_all()
-        }
-        None => writeln!(out, "{plain}"),
-    }
 }
 
 fn pretty(shown: &Json) -> String {

@@ -12,7 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use secrecy::SecretString;
 
-use super::usage::{BudgetsArgs, ExportArgs, UsageArgs};
+use super::budgets::BudgetsArgs;
+use super::usage::{ExportArgs, UsageArgs};
 use crate::config::{Dialect, Override, Sources};
 
 pub use accounts::{
@@ -85,7 +86,7 @@ pub enum Command {
     /// Show what was called and spent, out of the store.
     #[command(after_help = USAGE_EXAMPLES)]
     Usage(UsageArgs),
-    /// Show what is used and left of budgets, out of the store.
+    /// Show what is used and left of budgets, out of the store, and correct it.
     Budgets(BudgetsArgs),
     /// Start a client that is pointed at a running gateway; without a name, list the clients.
     #[command(after_help = LAUNCH_EXAMPLES)]

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod args;
+pub mod budgets;
 pub mod chat;
 pub mod check;
 pub mod client;
@@ -11,6 +12,7 @@ pub mod doctor;
 pub mod emulator;
 pub mod eval;
 pub mod explain;
+mod handed;
 mod hardening;
 pub mod health;
 pub mod init;

@@ -1,4 +1,4 @@
-//! `fal-gateway usage`, `budgets` and `store export`: what the store says of what was spent.
+//! `fal-gateway usage` and `store export`: what the store says of what was spent.
 
 use std::io::{self, Write};
 
@@ -14,7 +14,6 @@ use crate::budget::terms::Zone;
 use crate::budget::{Amount, Period, Unit};
 use crate::config::{Config, Sources};
 use crate::store::ledger::{Dimension, Found, Ledger, Place, Report, Span, StoredCall, Sums};
-use crate::store::windows::{StoredWindow, WantedWindows};
 use crate::store::{Database, StoreError};
 
 /// How many lines are read at once.
@@ -75,15 +74,6 @@ pub enum By {
 }
 
 #[derive(Debug, Args)]
-pub struct BudgetsArgs {
-    /// How lines are printed
-    #[arg(long, value_name = "FORM", default_value = "table")]
-    pub format: Form,
-    #[command(flatten)]
-    pub overrides: Overrides,
-}
-
-#[derive(Debug, Args)]
 pub struct ExportArgs {
     #[command(flatten)]
     pub time: Time,
@@ -110,34 +100,6 @@ pub fn usage(args: &UsageArgs, out: &mut impl Write) -> io::Result<u8> {
     on_store(&args.overrides.to_sources(), async |database| {
         let mut out = out;
         print_usage(&database, args, spans, form, &mut out).await
-    })
-}
-
-/// Prints the budgets, with what is used and left of their windows.
-///
-/// # Errors
-/// Those of writing.
-pub fn budgets(args: &BudgetsArgs, out: &mut impl Write) -> io::Result<u8> {
-    on_store(&args.overrides.to_sources(), async |database| {
-        let head = vec!["owner", "budget", "limit", "used", "left", "resets"];
-        let mut out = out;
-        let mut sheet = Sheet::new(&mut out, args.format, head)?;
-        let mut after = <(String, String)>::default();
-        loop {
-            let wanted = WantedWindows {
-                owner: None,
-                after,
-                most: usize::try_from(PAGE).unwrap_or(usize::MAX),
-            };
-            let windows = database.windows(wanted).await?;
-            let Some(last) = windows.last() else { break };
-            after = (last.owner.clone(), last.budget.clone());
-            for window in &windows {
-                sheet.add(budget_line(window))?;
-            }
-        }
-        sheet.end()?;
-        Ok(())
     })
 }
 
@@ -184,7 +146,7 @@ fn soon() -> tokio::time::Instant {
 
 /// Why nothing, or not all, was printed.
 #[derive(Debug, thiserror::Error)]
-enum Stopped {
+pub(super) enum Stopped {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -192,7 +154,7 @@ enum Stopped {
 }
 
 /// Does something on the store of the settings, whose tables stay as they are.
-fn on_store(
+pub(super) fn on_store(
     sources: &Sources,
     work: impl AsyncFnOnce(Database) -> Result<(), Stopped>,
 ) -> io::Result<u8> {
@@ -426,31 +388,6 @@ fn sum_cells(sums: &Sums) -> [Cell; 11] {
         dollars(sums.dollars),
         units(sums.maybe_units),
         dollars(sums.maybe_dollars),
-    ]
-}
-
-fn budget_line(window: &StoredWindow) -> Vec<Cell> {
-    let word = window.budget.split('/').next().unwrap_or_default();
-    let unit = Unit::of_word(word).unwrap_or(Unit::Units);
-    let number = |amount: i64| Cell::Decimal(unit.number(Amount(amount)));
-    let is_soft = Amount(window.limit) >= Amount::MAX_LIMIT;
-    let used = window.used.saturating_add(window.beyond);
-    let left = window.limit.saturating_sub(used).max(0);
-    let end = window
-        .end
-        .and_then(|end| Timestamp::from_millisecond(end).ok());
-    let none = || Cell::Text(String::new());
-    vec![
-        Cell::Text(window.owner.clone()),
-        Cell::Text(window.budget.clone()),
-        if is_soft {
-            none()
-        } else {
-            number(window.limit)
-        },
-        number(used),
-        if is_soft { none() } else { number(left) },
-        end.map_or_else(none, |end| Cell::Text(format!("{end:.0}"))),
     ]
 }
 

@@ -83,7 +83,11 @@ impl Database {
 }
 
 impl StoredWindow {
-    fn of(mut row: Row) -> Result<Self, StoreError> {
+    /// A row with owner, budget, start, end, limit, used, leased and beyond.
+    ///
+    /// # Errors
+    /// When it holds something else.
+    pub fn of(mut row: Row) -> Result<Self, StoreError> {
         Ok(Self {
             owner: row.text(0)?,
             budget: row.text(1)?,

@@ -7,6 +7,7 @@
 mod purse;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ use purse::{Outlook, Waiter};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long it waits for the store, if that has answered before.
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
+/// How often the books are begun until those are looked for that nobody needs any more.
+const PRUNED_EVERY: u32 = 120;
 /// After which time it asks again for what other gateways are to give back.
 const ANOTHER_TRY: Duration = Duration::from_millis(200);
 
@@ -32,6 +35,10 @@ const ANOTHER_TRY: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 pub struct Purses {
     all: Mutex<BTreeMap<PurseId, Arc<Purse>>>,
+    /// Those of which the books may have to be told something.
+    active: Mutex<Vec<Arc<Purse>>>,
+    /// How often the books were begun.
+    begun: AtomicU32,
     /// Told when somebody waits for the books.
     wanted: Arc<Notify>,
     clock: Mutex<Option<(Timestamp, Instant)>>,
@@ -106,8 +113,12 @@ impl Purses {
     /// Forgets budgets that nothing refers to any more, once the books have been told all of them.
     pub fn prune(&self) {
         let now = self.now();
-        self.all()
-            .retain(|_, purse| Arc::strong_count(purse) > 1 || !purse.gives_up(now));
+        self.all().retain(|_, purse| {
+            let is_active = purse.is_active();
+            // Here, and among those that the books are told of.
+            let own = 1 + usize::from(is_active);
+            Arc::strong_count(purse) > own || !purse.gives_up(now) || is_active
+        });
     }
 
     /// Whether there are none.
@@ -132,6 +143,7 @@ impl Purses {
                 Err(short) => short,
             };
             let waiter = short.wait(self.now(), worst);
+            self.wake(&short);
             self.wanted.notify_one();
             self.outlook(&waiter?, started).await?;
         }
@@ -168,7 +180,9 @@ impl Purses {
         };
         for purse in purses {
             // What was taken so far is given back by the drop.
-            let (start, amount) = purse.take(now, worst).ok_or_else(|| Arc::clone(purse))?;
+            let taken = purse.take(now, worst);
+            self.wake(purse);
+            let (start, amount) = taken.ok_or_else(|| Arc::clone(purse))?;
             allowance.parts.push((Arc::clone(purse), start, amount));
         }
         Ok(allowance)
@@ -180,6 +194,7 @@ impl Purses {
         let at = self.now();
         let take = |purse: &Arc<Purse>| {
             let (start, amount) = purse.take_anyway(at, worst);
+            self.wake(purse);
             (Arc::clone(purse), start, amount)
         };
         Allowance {
@@ -227,14 +242,30 @@ impl Purses {
     /// Everything that the books have to be told now, in the order in which they are to be opened.
     /// With `gives_back` it is the last time, and nothing is kept.
     pub fn begin(&self, gives_back: bool) -> Vec<Page> {
-        self.prune();
-        let now = self.now();
-        let purses: Vec<Arc<Purse>> = self.all().values().cloned().collect();
-        let mut pages: Vec<Page> = Vec::new();
-        for purse in &purses {
-            pages.extend(purse.pages(now, gives_back));
+        let begun = self.begun.fetch_add(1, Ordering::Relaxed);
+        if begun.is_multiple_of(PRUNED_EVERY) {
+            self.prune();
         }
+        let now = self.now();
+        let mut active = self.active();
+        active.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        let mut pages: Vec<Page> = Vec::new();
+        active.retain(|purse| {
+            pages.extend(purse.pages(now, gives_back));
+            !purse.rests()
+        });
         pages
+    }
+
+    /// Has the books told of a budget from now on.
+    fn wake(&self, purse: &Arc<Purse>) {
+        if purse.wakes() {
+            self.active().push(Arc::clone(purse));
+        }
+    }
+
+    fn active(&self) -> MutexGuard<'_, Vec<Arc<Purse>>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in what the books say; `None` where they were not reached.

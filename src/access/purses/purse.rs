@@ -1,6 +1,7 @@
 //! One budget, in the hands of this gateway.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const RENEWAL: Duration = Duration::from_secs(2);
 pub struct Purse {
     pub id: PurseId,
     state: Mutex<State>,
+    /// Whether the books are told of it.
+    is_active: AtomicBool,
     /// Told when the books have said something, or cannot be reached.
     pub(super) told: Notify,
 }
@@ -111,8 +114,33 @@ impl Purse {
                 ended: 0,
                 outcome: None,
             }),
+            is_active: AtomicBool::new(false),
             told: Notify::new(),
         }
+    }
+
+    /// Whether the books have to be told of it from now on, and were not until now. Whoever asks has
+    /// changed what they are told before.
+    pub(super) fn wakes(&self) -> bool {
+        !self.is_active() && !self.is_active.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether the books are told of it.
+    pub(super) fn is_active(&self) -> bool {
+        self.is_active.load(Ordering::Acquire)
+    }
+
+    /// Whether the books know all of it and nobody asks for any: they are told no more of it then.
+    pub(super) fn rests(&self) -> bool {
+        let state = self.state();
+        let is_reached = state.outcome.is_none_or(|outcome| outcome.answer.is_some());
+        let rests =
+            is_reached && state.waiting.is_empty() && state.windows.values().all(Open::rests);
+        if rests {
+            // Whoever takes something from now on waits for the lock, and finds it so.
+            self.is_active.store(false, Ordering::Release);
+        }
+        rests
     }
 
     pub(super) fn allow(&self, terms: &Terms) {
@@ -399,6 +427,11 @@ impl Open {
             }
         };
         is_news.then_some(report)
+    }
+
+    /// Whether nothing has to be said of it until somebody asks.
+    fn rests(&self) -> bool {
+        self.reported.is_some() && self.used_at.elapsed() > KEPT && self.is_clear()
     }
 
     fn is_clear(&self) -> bool {

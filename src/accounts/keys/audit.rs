@@ -22,7 +22,7 @@ pub struct Change {
 
 /// Writes down what is changed in this transaction: the object, such as `key/ci`, as it was and as it
 /// is.
-pub(super) async fn note(
+pub(in crate::accounts) async fn note(
     transaction: &Transaction<'_>,
     condition: &Condition,
     (number, at): (i64, i64),
@@ -68,6 +68,23 @@ pub async fn changes(
         false => transaction.query(OWN, &values).await?,
     };
     rows.into_iter().map(Change::of).collect()
+}
+
+/// Forgets some of the changes from before a time. Whether there may be more of them.
+///
+/// # Errors
+/// See [`StoreError`].
+pub(in crate::accounts) async fn forget_before(
+    transaction: &Transaction<'_>,
+    before: i64,
+) -> Result<bool, StoreError> {
+    const AT_ONCE: i64 = 1000;
+    // Numbers grow with time, so only the oldest are looked at.
+    let sql = "delete from admin_change where number in \
+               (select number from admin_change order by number limit $2) and at < $1";
+    let values = [before.into(), AT_ONCE.into()];
+    let deleted = transaction.execute(sql, &values).await?;
+    Ok(i64::try_from(deleted).unwrap_or(i64::MAX) >= AT_ONCE)
 }
 
 impl Change {

@@ -9,6 +9,7 @@ mod projects;
 mod rows;
 
 pub use audit::{Change, changes};
+pub(super) use audit::{forget_before, note};
 pub use edit::{Edit, add_key, edit_key};
 pub use projects::{ProjectChange, is_spend_limit, put_project};
 
@@ -126,7 +127,7 @@ async fn number(transaction: &Transaction<'_>) -> Result<i64, StoreError> {
 }
 
 /// The number of this change, which others wait for until it is done.
-async fn next(transaction: &Transaction<'_>) -> Result<i64, StoreError> {
+pub(super) async fn next(transaction: &Transaction<'_>) -> Result<i64, StoreError> {
     let sql = "update access_change set number = number + 1 where id = 0";
     transaction.execute(sql, &[]).await?;
     number(transaction).await

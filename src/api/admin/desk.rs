@@ -122,6 +122,12 @@ impl Revised for crate::access::roster::StoredProject {
     }
 }
 
+impl Revised for crate::accounts::books::Adjusted {
+    fn revision(&self) -> i64 {
+        self.revision
+    }
+}
+
 /// What a change depends on: the revision of `If-Match`, and the projects of the file; and who makes
 /// it.
 ///

@@ -46,6 +46,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route(web::delete().to(projects::archive)),
         )
         .service(get("/admin/v1/budgets", web::to(state::budgets)))
+        .service(post("/admin/v1/budgets/adjust", web::to(state::adjust)))
         .service(get("/admin/v1/audit", web::to(state::audit)))
         .service(get("/admin/v1/replicas", web::to(state::replicas)))
         .service(get("/admin/v1/settings", web::to(state::settings)))

@@ -1,16 +1,19 @@
 //! What operators look at, and the order to read settings again.
 
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value as Json, json};
 
-use super::desk::conflict;
+use super::desk::{condition, conflict, write};
 use super::door::enter;
 use super::keys::invalid;
 use super::pages;
+use crate::accounts::books::Adjustment;
 use crate::accounts::{books, keys, presence};
 use crate::api::catalogue;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
+use crate::api::extract;
 use crate::config::AdminScope;
 use crate::store::windows::WantedWindows;
 
@@ -39,6 +42,51 @@ pub(super) async fn budgets(
     let windows = windows.map_err(|error| context.store_failed(&error))?;
     let items = windows.iter().map(|window| (books::id(window), window));
     Ok(HttpResponse::Ok().json(pages::page(items, &page, books::shown)))
+}
+
+/// `POST /admin/v1/budgets/adjust`: counts more or less as used of a budget, in the window that holds.
+///
+/// # Errors
+/// Those of the door; 400 for what cannot be, 404 for a budget that is not there, 503 where the store
+/// fails.
+pub(super) async fn adjust(
+    request: HttpRequest,
+    payload: Payload,
+    context: Context,
+) -> Result<HttpResponse, ApiError> {
+    let operator = enter(&request, &context, AdminScope::Keys)?;
+    let mut fields = extract::small_object(request.headers(), payload, &context).await?;
+    let mut text = |name: &str| match fields.remove(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text)),
+        Some(Json::Number(number)) if name == "amount" => Ok(Some(number.to_string())),
+        Some(_) => Err(invalid(
+            name,
+            &format!("Invalid '{name}': it takes a text."),
+        )),
+    };
+    let needed = |name: &str, value: Option<String>| {
+        let missing = || invalid(name, &format!("Missing '{name}'."));
+        value.ok_or_else(missing)
+    };
+    let adjustment = Adjustment {
+        owner: needed("owner", text("owner")?)?,
+        budget: text("budget")?,
+        amount: needed("amount", text("amount")?)?,
+        note: text("note")?.unwrap_or_default(),
+    };
+    if let Some(name) = fields.keys().next() {
+        let message =
+            format!("Unknown parameter: '{name}'. This takes owner, budget, amount and note.");
+        return Err(invalid(name, &message));
+    }
+    let condition = condition(&request, &context, &operator)?;
+    let deed = operator.deed(books::ADJUST, &adjustment.owner);
+    let adjusted = write(&context, deed, async move |transaction| {
+        books::adjust(transaction, &adjustment, &condition).await
+    });
+    let adjusted = adjusted.await?;
+    Ok(HttpResponse::Ok().json(books::shown(&adjusted.window)))
 }
 
 /// `GET /admin/v1/audit`: what was changed in keys and projects, the newest first.
@@ -121,11 +169,11 @@ pub(super) async fn settings(
     let rows = snapshot.config.effective.iter();
     let rows = rows.map(|row| json!({"key": row.key, "value": row.shown, "origin": row.origin}));
     let mut warnings = catalogue::warnings(&snapshot.config);
-    let contradictions = context
-        .gateway
-        .roster()
-        .contradictions(&snapshot.config, &snapshot.filed);
+    let roster = context.gateway.roster();
+    let contradictions = roster.contradictions(&snapshot.config, &snapshot.filed);
     warnings.extend(contradictions.into_iter().take(MOST_WARNINGS));
+    let idle = catalogue::warnings_of_store(&snapshot.config, &roster);
+    warnings.extend(idle.into_iter().take(MOST_WARNINGS));
     Ok(HttpResponse::Ok().json(json!({
         "version": snapshot.version,
         "keys_revision": context.gateway.roster_revision(),

@@ -157,7 +157,10 @@ pub async fn open_session(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     door::approach(&request, &context, Wanted::Data)?;
-    if !context.snapshot.is_admin(request.headers()) {
+    if !context
+        .snapshot
+        .is_admin(request.headers(), context.gateway.purses().now())
+    {
         return Err(context.wrong_admin_key(&request, "That is not the admin key."));
     }
     let token = context.gateway.sessions.open(&door::origin(&request));

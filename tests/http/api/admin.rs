@@ -73,9 +73,11 @@ fn a_key_is_made_changed_replaced_and_taken_back() {
     assert_eq!(made["budgets"], json!(["5 requests/total"]));
     // Here at once, and on the other gateway soon.
     assert_eq!(chat(&gateway, &secret), 200);
-    until("the other takes it", || {
-        (chat(&other, &secret) == 200).then_some(())
+    // Before it knows of any key it is open.
+    until("the other knows it", || {
+        (chat(&other, "sk-wrong") == 401).then_some(())
     });
+    assert_eq!(chat(&other, &secret), 200);
     let shown = get(&gateway, "/admin/v1/keys/ci");
     assert_eq!(
         (&shown["secret"], &shown["name"]),

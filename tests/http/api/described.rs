@@ -81,6 +81,7 @@ fn every_operation_for_operators_gives_what_is_described() {
          [[projects]]\nname = \"files\"\n"
     );
     let gateway = served(&fal, &folder, &file);
+    assert_eq!(chat(&gateway, "filed"), 200);
     let (keys, projects, base) = (
         "/admin/v1/keys",
         "/admin/v1/projects",
@@ -137,6 +138,11 @@ fn every_operation_for_operators_gives_what_is_described() {
         ("GET", format!("{projects}/web"), Value::Null),
         ("GET", format!("{projects}/files"), Value::Null),
         ("GET", "/admin/v1/budgets".to_owned(), Value::Null),
+        (
+            "POST",
+            "/admin/v1/budgets/adjust".to_owned(),
+            json!({"owner": "key/filed", "amount": -0.5, "note": "by the invoice"}),
+        ),
         (
             "GET",
             "/admin/v1/audit?limit=3&object=key/ci".to_owned(),

@@ -209,6 +209,23 @@ fn nothing_but_hashes_is_kept_and_a_secret_is_shown_once() {
     }
     let again = shared.refused("", &["keys", "rotate", "ci", "--output", "ci.key"]);
     assert!(again.contains("ci.key"), "{again}");
+    // A key that was not made leaves no file.
+    for words in [
+        ["keys", "new", "--name", "ci", "--output", "no.key"].as_slice(),
+        &["keys", "rotate", "gone", "--output", "no.key"],
+    ] {
+        shared.refused("", words);
+        assert!(!shared.folder.path().join("no.key").exists(), "{words:?}");
+    }
+    let words = ["keys", "limit", "ci", "--models", "openai/*,nobody/*"];
+    let output = shared.command_with("", &words);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("the key `ci` has the pattern `nobody/*`"),
+        "{said}"
+    );
+    assert!(!said.contains("`openai/*`"), "{said}");
 }
 
 #[test]

@@ -3,10 +3,14 @@
 
 use std::process::{Command, Output};
 
+use fal_gateway::accounts::keys::{self as tables, Change};
+use fal_gateway::accounts::{Retention, keep_ledger_short};
 use fal_gateway::config::KeyHash;
+use fal_gateway::store::Database;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
-use super::{Place, places};
+use super::{Place, places, run};
 use crate::contract::description::Judge;
 use crate::support::{Answer, Call, Emulated, TestGateway, question, until};
 
@@ -237,7 +241,9 @@ fn the_console_shows_the_last_days_and_the_keys() {
     assert_eq!(gateway.ask(&question("hi", false)).status, 200);
     let shown = until("the ledger", || {
         let shown = gateway.call(&usage).json();
-        (shown["keys"][0]["requests"] == 1).then_some(shown)
+        // Both are read one after the other, and the row may come between them.
+        let is_there = shown["keys"][0]["requests"] == 1 && shown["days"][29]["requests"] == 1;
+        is_there.then_some(shown)
     });
     let days = shown["days"].as_array().unwrap();
     assert_eq!(
@@ -252,4 +258,98 @@ fn the_console_shows_the_last_days_and_the_keys() {
     assert_eq!(shown["keys"][0]["name"], "");
     let without = fal.setup().start();
     assert_eq!(without.call(&usage).json(), json!({"kept": false}));
+}
+
+fn changes(database: &Database) -> Vec<Change> {
+    let soon = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let read = database.read(soon, async |transaction| {
+        tables::changes(transaction, "project/@web", i64::MAX, 10).await
+    });
+    run(read).unwrap()
+}
+
+#[test]
+fn what_an_operator_knows_better_counts_at_once_and_is_written_down() {
+    let (_folder, places) = places();
+    for place in places.iter().skip(1) {
+        let fal = Emulated::start();
+        let setup = place.settings().into_iter();
+        let setup = setup.fold(fal.setup().file(&keys()), |setup, (name, value)| {
+            setup.set(name, &value)
+        });
+        let gateway = setup.start();
+        let asked = || gateway.call(&chat("ci", &question("hi", false))).status;
+        let met = |status: u16| until("the budget is met", || (asked() == status).then_some(()));
+        let used = |number: f64| {
+            until("the books", || {
+                let data = &own_key(&gateway, "ci").json()["data"];
+                (data["budgets"][2]["used"] == number).then_some(())
+            });
+        };
+        assert_eq!(asked(), 200);
+        used(1.0);
+        for (words, said) in [
+            (&["key/ci", "+1"][..], "`units/day/UTC`"),
+            (&["project/@web", "x"], "Invalid amount"),
+            (&["project/@web", "0"], "Invalid amount"),
+            (&["project/@web", "+0.5"], "Invalid amount"),
+            (&["key/nobody", "+1"], "key/nobody"),
+            (&["key/ci", "+1", "--budget", "units/week/UTC"], "key/ci"),
+        ] {
+            let output = tool(place, &[&["budgets", "adjust"], words].concat());
+            let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{words:?}: {complaint}");
+            assert!(complaint.contains(said), "{words:?}: {complaint}");
+        }
+        let adjust = ["budgets", "adjust", "project/@web"];
+        let more = printed(place, &[&adjust[..], &["+9", "--note", "invoice"]].concat());
+        assert!(more.contains("requests/total/UTC"), "{more}");
+        met(429);
+        printed(place, &[&adjust[..], &["-100"]].concat());
+        met(200);
+        drop(gateway);
+        let database = place.open();
+        let shown: Vec<Value> = changes(&database).iter().map(Change::shown).collect();
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        let first = &shown[1];
+        assert_eq!(
+            (
+                &first["action"],
+                &first["operator"],
+                &first["after"]["note"]
+            ),
+            (
+                &json!("budgets.adjust"),
+                &json!("command line"),
+                &json!("invoice")
+            )
+        );
+        let [before, after] = ["before", "after"].map(|side| first[side]["used"].clone());
+        assert_eq!((before, after), (json!(1.0), json!(10.0)));
+        assert_eq!(first["after"]["adjusted"], 9.0);
+        forgotten(&database);
+    }
+}
+
+/// Changes are kept for ever, or as long as is said.
+fn forgotten(database: &Database) {
+    let sweep = |changes: Option<std::time::Duration>| {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let year = std::time::Duration::from_secs(31_536_000);
+        let retention = move || Retention {
+            rows: year,
+            sums: None,
+            changes,
+        };
+        run(keep_ledger_short(database.clone(), retention, stop));
+        changes_left(database)
+    };
+    assert_eq!(sweep(None), 2);
+    assert_eq!(sweep(Some(std::time::Duration::from_secs(3600))), 2);
+    assert_eq!(sweep(Some(std::time::Duration::ZERO)), 0);
+}
+
+fn changes_left(database: &Database) -> usize {
+    changes(database).len()
 }
