@@ -115,6 +115,7 @@ fn model(added: &config::AddedModel) -> ModelInfo {
         Some(TokenPrice {
             prompt: price.prompt.parse().ok()?,
             completion: price.completion.parse().ok()?,
+            audio: None,
         })
     });
     ModelInfo {

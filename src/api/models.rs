@@ -194,11 +194,13 @@ fn pricing(price: Price) -> Pricing {
             prompt: nothing(),
             completion: nothing(),
             request: price.to_string(),
+            audio: None,
         },
         Price::Token(price) => Pricing {
             prompt: price.prompt.to_string(),
             completion: price.completion.to_string(),
             request: nothing(),
+            audio: price.audio.map(|price| price.to_string()),
         },
     }
 }
@@ -210,7 +212,12 @@ fn supported_parameters(card: &ModelInfo, upstream: UpstreamId) -> Vec<&'static 
     let is_supported = |fate| matches!(fate, Fate::Forwarded | Fate::Emulated);
     let never_reasons = card.reasoning == Some(Reasoning::Never);
     // Where nothing is known of a model, it has what most have: all but the finer sampling.
-    let has_most = |needed| needed == Parameter::Temperature || !SAMPLING.contains(&needed);
+    // Nothing can stand in for probabilities of tokens, so they have to be listed.
+    let has_most = |needed| match needed {
+        Parameter::Temperature => true,
+        Parameter::Logprobs | Parameter::TopLogprobs => false,
+        needed => !SAMPLING.contains(&needed),
+    };
     let takes = |needed| card.supports(needed).or(Some(has_most(needed)));
     let names = PARAMETERS
         .iter()

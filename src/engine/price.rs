@@ -16,6 +16,7 @@ const UNKNOWN_UNITS: u64 = 10;
 const UNKNOWN_PRICE: TokenPrice = TokenPrice {
     prompt: PicoDollars(150_000_000),
     completion: PicoDollars(600_000_000),
+    audio: None,
 };
 /// The longest answer, in tokens, where neither the request nor the model says one.
 const LONGEST_ANSWER: u64 = 16_384;
@@ -88,8 +89,9 @@ fn price(upstream: UpstreamId, card: Option<&ModelInfo>, plan: &Plan<'_>) -> Cal
                 0 => 0,
                 guessed => guessed.max(room),
             };
-            let prompt = text.saturating_add(text / 4).saturating_add(media);
-            Cost::of_dollars(price.unwrap_or(UNKNOWN_PRICE).of(prompt, answer))
+            let price = price.unwrap_or(UNKNOWN_PRICE);
+            let said = price.of(text.saturating_add(text / 4), answer);
+            Cost::of_dollars(said.plus(price.of_media().times(media)))
         }
     };
     let Amounts { units, dollars, .. } = amounts(cost);

@@ -221,3 +221,26 @@ fn lists_are_kept_as_they_are_and_nothing_else_is_taken_for_them() {
         assert!(read.is_err() || read.unwrap().is_empty(), "{other}");
     }
 }
+
+#[test]
+fn a_recording_has_the_price_that_the_list_names_for_it() {
+    let mut entries = six();
+    entries[0]["pricing"]["audio"] = "0.00001".into();
+    entries[1]["pricing"]["audio"] = "dear".into();
+    let models = read_openrouter(&list(&entries)).unwrap();
+    let price = |id: &str| {
+        let model = models.iter().find(|model| model.id == id).unwrap();
+        model.router().price.unwrap()
+    };
+    assert_eq!(price("b/two").audio.unwrap().to_string(), "0.00001");
+    assert_eq!(price("b/two").of_media().to_string(), "0.00001");
+    assert_eq!(price("a/one").audio, None);
+    assert_eq!(price("a/one").of_media(), price("a/one").prompt);
+    // What was kept before there were such prices is read all the same.
+    let kept = serde_json::to_value(&models[0]).unwrap();
+    assert!(kept.get("audio_price").is_none(), "{kept}");
+    assert_eq!(
+        serde_json::from_value::<ListedModel>(kept).unwrap(),
+        models[0]
+    );
+}

@@ -89,6 +89,7 @@ const fn routed(
         price: Some(TokenPrice {
             prompt: PicoDollars(prompt * 1000),
             completion: PicoDollars(completion * 1000),
+            audio: None,
         }),
         context_length: Some(context_length),
     }

@@ -32,6 +32,9 @@ pub struct ListedModel {
     /// Dollars for one token; absent where it has no price of its own.
     pub prompt_price: Option<String>,
     pub completion_price: Option<String>,
+    /// The same for a token of a recording, which has a price of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_price: Option<String>,
 }
 
 /// A list that is none.
@@ -62,6 +65,10 @@ impl ListedModel {
             Some(TokenPrice {
                 prompt: self.prompt_price.as_ref()?.parse().ok()?,
                 completion: self.completion_price.as_ref()?.parse().ok()?,
+                audio: self
+                    .audio_price
+                    .as_ref()
+                    .and_then(|price| price.parse().ok()),
             })
         };
         let parameters = self.parameters.iter();
@@ -136,6 +143,7 @@ fn openrouter_model(model: &Value) -> Option<ListedModel> {
         inputs,
         prompt_price: price("/pricing/prompt"),
         completion_price: price("/pricing/completion"),
+        audio_price: price("/pricing/audio"),
     })
 }
 

@@ -15,6 +15,8 @@ pub struct TokenPrice {
     pub prompt: PicoDollars,
     /// For each token that the model writes, reasoning included.
     pub completion: PicoDollars,
+    /// For each token of a recording that it hears, where that has a price of its own.
+    pub audio: Option<PicoDollars>,
 }
 
 /// A text that is no amount of money: no decimal number, or one below zero or beyond the largest.
@@ -46,6 +48,11 @@ impl PicoDollars {
 }
 
 impl TokenPrice {
+    /// What a token of a recording or a video costs at most.
+    pub fn of_media(self) -> PicoDollars {
+        self.audio.unwrap_or_default().max(self.prompt)
+    }
+
     /// What a call costs with so many tokens of each sort.
     pub fn of(self, prompt_tokens: u64, completion_tokens: u64) -> PicoDollars {
         let prompt = self.prompt.times(prompt_tokens);

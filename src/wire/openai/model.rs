@@ -58,4 +58,7 @@ pub struct Pricing {
     pub completion: String,
     /// For each request.
     pub request: String,
+    /// For each token of a recording, where that has a price of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio: Option<String>,
 }
