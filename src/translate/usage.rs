@@ -7,6 +7,11 @@
 //! byte-pair encodings of today's models behave on average. How near it comes, by kind of text:
 //! `cargo run --example token-error`.
 
+use std::ops::RangeInclusive;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::image;
 use super::media::Media;
 
@@ -19,17 +24,42 @@ const IMAGE_TOKENS: u64 = 258;
 /// counting").
 const AUDIO_TOKENS_PER_SECOND: u64 = 32;
 const VIDEO_TOKENS_PER_SECOND: u64 = 295;
-/// How many bytes a second takes up: MP3 at 128 kbit/s, and video at 2 Mbit/s.
+/// How many bytes a second takes up: sound that is compressed at 128 kbit/s, without a loss, and not at
+/// all (both of a compact disc's quality), and video at 2 Mbit/s.
 const AUDIO_BYTES_PER_SECOND: u64 = 16_000;
+const LOSSLESS_BYTES_PER_SECOND: u64 = 88_200;
+const RAW_BYTES_PER_SECOND: u64 = 176_400;
 const VIDEO_BYTES_PER_SECOND: u64 = 250_000;
 /// How long a video is taken to be of which there is only an address.
 const USUAL_VIDEO_S: u64 = 60;
 
-/// Estimated tokens of a recording of so many bytes of base64.
-pub fn audio_tokens(encoded: usize) -> u64 {
-    let bytes = encoded as u64 / 4 * 3;
-    bytes.saturating_mul(AUDIO_TOKENS_PER_SECOND) / AUDIO_BYTES_PER_SECOND
+/// Estimated tokens of a recording in base64; `format` is OpenAI's word for what it is.
+pub fn audio_tokens(format: &str, data: &str) -> u64 {
+    let bytes = data.len() as u64 / 4 * 3;
+    let each_second = match format {
+        "wav" => wav_bytes_per_second(data).unwrap_or(RAW_BYTES_PER_SECOND),
+        "aiff" => RAW_BYTES_PER_SECOND,
+        "flac" => LOSSLESS_BYTES_PER_SECOND,
+        _ => AUDIO_BYTES_PER_SECOND,
+    };
+    bytes.saturating_mul(AUDIO_TOKENS_PER_SECOND) / each_second
 }
+
+/// How many bytes a second takes up, as the head of a WAV file says where it is the usual one (source:
+/// Microsoft's "Multimedia Programming Interface and Data Specifications 1.0"). Rates that no recording
+/// has are not believed.
+fn wav_bytes_per_second(data: &str) -> Option<u64> {
+    let head = STANDARD.decode(data.get(..WAV_HEAD_ENCODED)?).ok()?;
+    let is_wav = head.starts_with(b"RIFF") && head.get(8..16)? == b"WAVEfmt ";
+    let rate = head.get(28..32)?.try_into().ok()?;
+    let rate = u64::from(u32::from_le_bytes(rate));
+    Some(rate).filter(|rate| is_wav && WAV_RATES.contains(rate))
+}
+
+/// How much base64 holds the head of a WAV file.
+const WAV_HEAD_ENCODED: usize = 48;
+/// From the telephone to a studio with eight channels.
+const WAV_RATES: RangeInclusive<u64> = 8_000..=4_608_000;
 
 /// Estimated tokens of a video at an address.
 pub fn video_tokens(url: &str) -> u64 {
@@ -45,7 +75,7 @@ pub fn video_tokens(url: &str) -> u64 {
 /// Estimated tokens of recordings and videos.
 pub fn media_tokens(media: &[Media<'_>]) -> u64 {
     let tokens = media.iter().map(|media| match media {
-        Media::Audio { data, .. } => audio_tokens(data.len()),
+        Media::Audio { format, data } => audio_tokens(format.word, data),
         Media::Video(url) => video_tokens(url),
     });
     tokens.fold(0, u64::saturating_add)
@@ -323,7 +353,34 @@ impl Class {
 
 #[cfg(test)]
 mod tests {
-    use super::{COSTS, Class, EstimatedText, prompt_tokens, prompt_tokens_knowing};
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::{COSTS, Class, EstimatedText, audio_tokens, prompt_tokens, prompt_tokens_knowing};
+
+    /// Ten seconds of sound with so many bytes in each.
+    fn wav(rate: u32) -> String {
+        let mut file = b"RIFF----WAVEfmt \x10\0\0\0\x01\0\x01\0----".to_vec();
+        file.extend(rate.to_le_bytes());
+        file.resize(10 * rate as usize, 0);
+        STANDARD.encode(file)
+    }
+
+    #[test]
+    fn a_wav_file_says_how_long_it_is_and_is_not_believed_everything() {
+        for rate in [16_000, 32_000, 176_400] {
+            let tokens = audio_tokens("wav", &wav(rate));
+            assert!((319..=321).contains(&tokens), "{rate}: {tokens}");
+        }
+        // A rate that none has, and a file that is none, count as what is usual.
+        assert_eq!(audio_tokens("wav", &wav(100)), 0);
+        let (long, unknown) = (wav(176_400), "A".repeat(wav(176_400).len()));
+        assert_eq!(audio_tokens("wav", &unknown), audio_tokens("wav", &long));
+        assert!(audio_tokens("mp3", &long) > 10 * audio_tokens("wav", &long));
+        for short in ["", "UklGRg==", &"=".repeat(48), &"\u{e9}".repeat(40)] {
+            assert_eq!(audio_tokens("wav", short), 0);
+        }
+    }
 
     #[test]
     fn knowing_a_part_changes_no_estimate() {

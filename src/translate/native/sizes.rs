@@ -39,7 +39,9 @@ pub fn images(request: &ChatRequest<'_>) -> usize {
 /// Estimated tokens of its recordings and videos.
 pub fn media_tokens(request: &ChatRequest<'_>) -> u64 {
     let tokens = parts(request).map(|part| match part {
-        Part::InputAudio { input_audio } => usage::audio_tokens(input_audio.data.len()),
+        Part::InputAudio { input_audio } => {
+            usage::audio_tokens(input_audio.format, &input_audio.data)
+        }
         Part::VideoUrl { video_url } => usage::video_tokens(&video_url.url),
         Part::Text { .. } | Part::ImageUrl { .. } => 0,
     });
