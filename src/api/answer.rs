@@ -121,7 +121,7 @@ async fn answer<F: Face>(
     let plan = order.plan()?;
     record_model(&plan, snapshot, record);
     if has_flag(request, "x-gateway-explain", "true") {
-        return Ok(explained(&plan, snapshot, &wish));
+        return Ok(explained(&order, plan, snapshot, &wish));
     }
     let repeat = repeat_key::<F>(request, context, &caller, &body)?;
     let hold = past.hold(context, &caller, face.is_kept()).await?;
@@ -166,9 +166,18 @@ fn shorten(body: &[u8], snapshot: &Snapshot, caller: &Caller) -> Option<Shortene
     terms.shorten(body, || caller.terms_owner())
 }
 
-/// What would be sent to fal.
-fn explained(plan: &Plan<'_>, snapshot: &Snapshot, wish: &Wish<'_>) -> HttpResponse {
-    let explanation = explain(plan, &snapshot.engine.apps, &wish.plan_limits.room);
+/// What would be sent to fal. Models to fall back on are left out that would be passed over.
+fn explained(
+    order: &Order<'_, '_>,
+    plan: Plan<'_>,
+    snapshot: &Snapshot,
+    wish: &Wish<'_>,
+) -> HttpResponse {
+    let plan = Plan {
+        fallbacks: order.fallbacks(),
+        ..plan
+    };
+    let explanation = explain(&plan, &snapshot.engine.apps, &wish.plan_limits.room);
     HttpResponse::Ok().json(explanation)
 }
 

@@ -35,9 +35,9 @@ settings! {
         /// Images, and recordings and videos that fal takes by their address, sent as data URIs larger
         /// than this many bytes are uploaded to fal's storage first; unset for never.
         upload_threshold: Option<usize>, Optional(Size("1", "1GiB")), reload live;
-        /// What happens to more images than `limits.max_images`: `drop_oldest` leaves out the oldest
-        /// ones, with a note and a text in their place, but none since the last reply; `refuse`
-        /// refuses the request.
+        /// What happens to more images than `limits.max_images`, and to more recordings and videos:
+        /// `drop_oldest` leaves out the oldest ones, with a note and a text in their place, but none
+        /// since the last reply; `refuse` refuses the request.
         excess: ImageExcess, Choice(ImageExcess::WORDS), default "drop_oldest", reload live;
         /// Accept `http://` image URLs too.
         http: bool, Switch, default "false", reload live;

@@ -191,6 +191,9 @@ impl Observed {
             format: lacking == Lacking::Format,
             parameters: lacking == Lacking::Parameters,
             silence: lacking == Lacking::NoReasoning,
+            images: lacking == Lacking::Images,
+            audio: lacking == Lacking::Audio,
+            video: lacking == Lacking::Video,
         });
         let mut all = lock(&self.lacks);
         if all.len() >= MAX_PLACES {

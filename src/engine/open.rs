@@ -20,7 +20,7 @@ use super::run::Run;
 use super::uploads::Uploads;
 use crate::observe::record::Record;
 use crate::translate::ask::Ask;
-use crate::translate::model::PicoDollars;
+use crate::translate::model::{Modality, PicoDollars};
 use crate::translate::plan::{Plan, PlanLimits, Target, plan};
 use crate::translate::reading::{Fault, UsageSource};
 use crate::translate::rejection::Rejection;
@@ -57,6 +57,13 @@ impl<'a> Order<'_, 'a> {
     }
 
     /// The plan for a model, round an application that fal did not have lately, if there is a way.
+    /// The models to fall back on that the request can be planned for.
+    pub fn fallbacks(&self) -> Vec<String> {
+        let others = self.others.iter();
+        let able = others.filter(|other| self.plan_for(other, &[]).is_ok());
+        able.map(|other| other.id.to_string()).collect()
+    }
+
     fn plan_for(&self, target: &Target<'a>, others: &[Target<'a>]) -> Result<Plan<'a>, Rejection> {
         let plan = self.plan_at(target, others);
         // What the application would not have taken is gone round with it.
@@ -371,20 +378,21 @@ impl<'a> Walk<'_, '_, 'a> {
         let UpstreamError::Refused(refusal) = error else {
             return false;
         };
-        // A prompt asks for nothing else that a model could lack.
-        let can_do_without = |lacking| match plan.upstream.features().input {
-            InputShape::Prompt => lacking == Lacking::NoReasoning,
-            InputShape::Messages => {
-                !matches!(lacking, Lacking::Images | Lacking::Audio | Lacking::Video)
-            }
+        let RefusalKind::Lacks(lacking) = refusal.kind else {
+            return false;
         };
-        match &refusal.kind {
-            RefusalKind::Lacks(lacking) if can_do_without(*lacking) => {
-                let observed = &self.order.engine.observed;
-                observed.lacks(&self.order.place(plan), *lacking)
-            }
-            _ => false,
-        }
+        let is_asked_about = |kind| self.order.ask.conversation.asks_about(kind);
+        // What an earlier message has shown can be left out, and what is asked about cannot.
+        let can_do_without = match (lacking, plan.upstream.features().input) {
+            (Lacking::Images, _) => !is_asked_about(Modality::Image),
+            (Lacking::Audio, _) => !is_asked_about(Modality::Audio),
+            (Lacking::Video, _) => !is_asked_about(Modality::Video),
+            (Lacking::NoReasoning, _) | (_, InputShape::Messages) => true,
+            // A prompt asks for nothing else that a model could lack.
+            (_, InputShape::Prompt) => return false,
+        };
+        let observed = &self.order.engine.observed;
+        observed.lacks(&self.order.place(plan), lacking) && can_do_without
     }
 
     /// The way round an upstream that does not serve the request. fal has not worked yet, so asking

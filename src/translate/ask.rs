@@ -63,7 +63,7 @@ pub struct Ask<'a> {
     pub stand_in: Option<Cow<'a, str>>,
     /// Whether what is said of reasoning is only meant for models that can be told so.
     pub reasons_if_able: bool,
-    /// How many bytes of the request were images that have been left out.
+    /// How many bytes of the request were images, recordings and videos that have been left out.
     pub omitted_bytes: usize,
     /// The request's list of tools as it was sent, whether they are offered or not.
     pub sent_tools: Option<SentTools<'a>>,
@@ -72,15 +72,27 @@ pub struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// Leaves the oldest images out where there are more than the limits allow, and notes it.
+    /// Leaves the oldest images out where there are more than the limits allow, and the oldest recordings
+    /// and videos, and notes it.
     pub fn within(mut self, limits: &ImageLimits) -> Self {
         let drops = limits.excess == Excess::DropOldest;
-        if drops {
-            self.omitted_bytes = self.conversation.leave_out_oldest_images(limits.max_images);
+        if !drops {
+            return self;
         }
-        if self.omitted_bytes > 0 {
+        let most = limits.max_images;
+        let images = self.conversation.leave_out_oldest(&[Modality::Image], most);
+        if images > 0 {
             self.notes.ignored(self.names.image);
         }
+        let before = [Modality::Audio, Modality::Video].map(|kind| self.conversation.count(kind));
+        let media = [Modality::Audio, Modality::Video];
+        let media = self.conversation.leave_out_oldest(&media, most);
+        for (kind, before) in [Modality::Audio, Modality::Video].into_iter().zip(before) {
+            if self.conversation.count(kind) < before {
+                self.notes.ignored(self.names.of(kind));
+            }
+        }
+        self.omitted_bytes = images.saturating_add(media);
         self
     }
 
@@ -164,6 +176,18 @@ pub struct FieldNames {
     /// A recording and a video, as the paths of any; `None` where the API knows none.
     pub audio: Option<&'static str>,
     pub video: Option<&'static str>,
+}
+
+impl FieldNames {
+    /// The path of any image, recording or video.
+    pub fn of(&self, kind: Modality) -> &'static str {
+        match kind {
+            Modality::Image => self.image,
+            Modality::Audio => self.audio.unwrap_or(self.asked),
+            Modality::Video => self.video.unwrap_or(self.asked),
+            Modality::Text | Modality::File => self.asked,
+        }
+    }
 }
 
 /// Who said what. Adjacent text parts of a message are already one text, messages that say
@@ -334,7 +358,7 @@ impl Conversation<'_> {
 
     /// How many images, recordings or videos it holds.
     pub fn count(&self, kind: Modality) -> usize {
-        self.turns.iter().map(|turn| turn.count(kind)).sum()
+        self.turns.iter().map(|turn| turn.count(&[kind])).sum()
     }
 
     /// Whether any tool was called in it.
@@ -350,7 +374,7 @@ impl Conversation<'_> {
     /// Whether the question holds an image, a recording or a video.
     pub fn asks_about(&self, kind: Modality) -> bool {
         let question = self.question().and_then(|at| self.turns.get(at));
-        question.is_some_and(|turn| turn.count(kind) > 0)
+        question.is_some_and(|turn| turn.count(&[kind]) > 0)
     }
 
     /// Leaves images, recordings or videos out of all messages but the question, with a text in their
@@ -359,24 +383,24 @@ impl Conversation<'_> {
         let question = self.question();
         let mut has_left_out = false;
         for (at, turn) in self.turns.iter_mut().enumerate() {
-            if Some(at) == question || turn.count(kind) == 0 {
+            if Some(at) == question || turn.count(&[kind]) == 0 {
                 continue;
             }
             has_left_out = true;
             let mut all = usize::MAX;
-            let _ = turn.leave_out(kind, &mut all);
+            let _ = turn.leave_out(&[kind], &mut all);
         }
         has_left_out
     }
 
-    /// Leaves the oldest images out where there are more than `most`, with a text in their place, but
-    /// none that came since the last reply. How many bytes they took up.
+    /// Leaves the oldest of these kinds out where there are more than `most`, with a text in their place,
+    /// but none that came since the last reply. How many bytes they took up.
     ///
     /// They go by halves of what is possible, so that the next messages of a conversation leave its
     /// beginning as it is, which providers have cached.
-    pub fn leave_out_oldest_images(&mut self, most: usize) -> usize {
-        let images = |turn: &Turn<'_>| turn.count(Modality::Image);
-        let count = |turns: &[Turn<'_>]| turns.iter().map(images).sum::<usize>();
+    fn leave_out_oldest(&mut self, kinds: &[Modality], most: usize) -> usize {
+        let of_turn = |turn: &Turn<'_>| turn.count(kinds);
+        let count = |turns: &[Turn<'_>]| turns.iter().map(of_turn).sum::<usize>();
         let reply = self
             .turns
             .iter()
@@ -386,14 +410,29 @@ impl Conversation<'_> {
         let step = (most / 2).max(1);
         let mut left = all.saturating_sub(most).div_ceil(step) * step;
         left = left.min(old);
+        self.leave_out_first(kinds, left)
+    }
+
+    /// Leaves the first ones of these kinds out, so many of them, with a text in their place. How many
+    /// bytes they took up.
+    pub fn leave_out_first(&mut self, kinds: &[Modality], mut left: usize) -> usize {
         let mut bytes = 0_usize;
         for turn in &mut self.turns {
             if left == 0 {
                 break;
             }
-            bytes = bytes.saturating_add(turn.leave_out(Modality::Image, &mut left));
+            bytes = bytes.saturating_add(turn.leave_out(kinds, &mut left));
         }
         bytes
+    }
+
+    /// What is shown in messages before the question, in order.
+    pub fn shown_before_question(&self) -> impl Iterator<Item = Modality> {
+        let question = self.question();
+        let before = self.turns.iter().enumerate();
+        let before = before.take_while(move |(at, _)| Some(*at) != question);
+        let parts = before.flat_map(|(_, turn)| &turn.parts);
+        parts.filter_map(Part::attached)
     }
 
     /// The message that the answer is about: the last one that is not the system's. A tool's result
@@ -449,37 +488,42 @@ impl Part<'_> {
             Self::Text(_) | Self::ToolCall(_) => None,
         }
     }
+
+    /// How many bytes that takes up.
+    fn attached_bytes(&self) -> usize {
+        match self {
+            Self::Image(url) => url.len(),
+            Self::Media(media) => media.len(),
+            Self::Text(_) | Self::ToolCall(_) => 0,
+        }
+    }
 }
 
 impl Turn<'_> {
-    fn count(&self, kind: Modality) -> usize {
-        let is_one = |part: &&Part<'_>| part.attached() == Some(kind);
+    fn count(&self, kinds: &[Modality]) -> usize {
+        let is_one = |part: &&Part<'_>| part.attached().is_some_and(|kind| kinds.contains(&kind));
         self.parts.iter().filter(is_one).count()
     }
 
     /// Puts a text in the place of the first of its images, recordings or videos, `left` at most, and
     /// takes their number from `left`. How many bytes they took up.
-    fn leave_out(&mut self, kind: Modality, left: &mut usize) -> usize {
+    fn leave_out(&mut self, kinds: &[Modality], left: &mut usize) -> usize {
         let mut bytes = 0_usize;
-        if self.count(kind) == 0 {
+        if self.count(kinds) == 0 {
             return bytes;
         }
         for part in std::mem::take(&mut self.parts) {
-            let goes = *left > 0 && part.attached() == Some(kind);
-            match part {
-                Part::Text(text) => push_text(&mut self.parts, text),
-                Part::Image(url) if goes => {
-                    *left -= 1;
-                    bytes = bytes.saturating_add(url.len());
-                    push_text(&mut self.parts, omitted(kind));
+            let kind = part.attached().filter(|kind| kinds.contains(kind));
+            let Some(kind) = kind.filter(|_| *left > 0) else {
+                match part {
+                    Part::Text(text) => push_text(&mut self.parts, text),
+                    part => self.parts.push(part),
                 }
-                Part::Media(media) if goes => {
-                    *left -= 1;
-                    bytes = bytes.saturating_add(media.len());
-                    push_text(&mut self.parts, omitted(kind));
-                }
-                part => self.parts.push(part),
-            }
+                continue;
+            };
+            *left -= 1;
+            bytes = bytes.saturating_add(part.attached_bytes());
+            push_text(&mut self.parts, omitted(kind));
         }
         bytes
     }

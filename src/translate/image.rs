@@ -27,7 +27,7 @@ pub struct ImageLimits {
     pub allow_http: bool,
 }
 
-/// What becomes of more images than a request may hold.
+/// What becomes of more images than a request may hold, and of more recordings and videos.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {
     /// The oldest are left out, but for those that came since the last reply: an agent that sends all
@@ -37,7 +37,7 @@ pub enum Excess {
     Refuse,
 }
 
-/// Counts the images of a conversation while it is read.
+/// Counts the images of a conversation while it is read, or its recordings and videos.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ImageCount {
     all: usize,
@@ -45,6 +45,17 @@ pub struct ImageCount {
 }
 
 impl ImageCount {
+    /// Counts one more; whether there are more than the limits allow.
+    pub fn add(&mut self, limits: &ImageLimits) -> bool {
+        self.all = self.all.saturating_add(1);
+        self.since_reply = self.since_reply.saturating_add(1);
+        let counted = match limits.excess {
+            Excess::DropOldest => self.since_reply,
+            Excess::Refuse => self.all,
+        };
+        counted > limits.max_images
+    }
+
     /// The assistant has replied to the images so far.
     pub fn replied(&mut self) {
         self.since_reply = 0;
@@ -70,13 +81,7 @@ pub fn accept<'a>(
             format!("Invalid image at '{path}': {message}"),
         )
     };
-    count.all = count.all.saturating_add(1);
-    count.since_reply = count.since_reply.saturating_add(1);
-    let counted = match limits.excess {
-        Excess::DropOldest => count.since_reply,
-        Excess::Refuse => count.all,
-    };
-    if counted > limits.max_images {
+    if count.add(limits) {
         let most = limits.max_images;
         return Err(refuse(format!(
             "a request may hold at most {most} images. Send fewer."

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::image::{self, DataUri, ImageLimits};
+use super::image::{self, DataUri, ImageCount, ImageLimits};
 use super::model::Modality;
 use super::rejection::Rejection;
 
@@ -95,10 +95,9 @@ impl<'a> Media<'a> {
 ///
 /// # Errors
 /// More than the limits allow.
-pub fn count(seen: &mut usize, path: &str, limits: &ImageLimits) -> Result<(), Rejection> {
-    *seen = seen.saturating_add(1);
+pub fn count(seen: &mut ImageCount, path: &str, limits: &ImageLimits) -> Result<(), Rejection> {
     let most = limits.max_images;
-    match *seen > most {
+    match seen.add(limits) {
         true => Err(refuse(
             path,
             &format!("a request may hold at most {most} recordings and videos. Send fewer."),

@@ -327,13 +327,14 @@ fn fit_attached(
         notes.ignored(names.image);
     }
     let last_media = last_media.as_deref().unwrap_or(names.asked);
-    for (kind, name) in [
-        (Modality::Audio, names.audio),
-        (Modality::Video, names.video),
-    ] {
+    for kind in [Modality::Audio, Modality::Video] {
         if sight::fit_media(conversation, kind, target, last_media)? {
-            notes.ignored(name.unwrap_or(names.asked));
+            notes.ignored(names.of(kind));
         }
+    }
+    let upstream = target.route.upstream;
+    for kind in sight::fit_together(conversation, upstream, plan_limits.enterprise) {
+        notes.ignored(names.of(kind));
     }
     sight::refuse_mixed(conversation, target, plan_limits.enterprise, last_media)
 }

@@ -19,10 +19,15 @@ pub fn fit(
     target: &Target<'_>,
     last_image: &str,
 ) -> Result<bool, Rejection> {
-    if target.takes(Modality::Image) != Some(false) {
+    let is_blind = target.takes(Modality::Image) == Some(false);
+    if !is_blind && !target.lacks.takes_no(Modality::Image) {
         return Ok(false);
     }
     if conversation.asks_about(Modality::Image) {
+        // What has been learnt of a model refuses nothing: fal says so itself.
+        if !is_blind {
+            return Ok(false);
+        }
         let message = format!(
             "Unsupported value: the model '{}' cannot see images. Take one with vision, such as \
              'google/gemini-2.5-flash', or send text alone.",
@@ -36,7 +41,7 @@ pub fn fit(
 /// The same for recordings or videos, of which `last` is the last one's place in the request.
 ///
 /// # Errors
-/// One in the question, and any of them for an upstream that knows none.
+/// One in the question.
 pub fn fit_media(
     conversation: &mut Conversation<'_>,
     kind: Modality,
@@ -46,28 +51,30 @@ pub fn fit_media(
     if conversation.count(kind) == 0 {
         return Ok(false);
     }
-    let word = kind.name();
     let upstream = target.route.upstream;
-    if upstream == UpstreamId::AnyLlm {
-        let message = format!(
+    let is_deaf = target.takes(kind) == Some(false);
+    let knows_none = upstream == UpstreamId::AnyLlm;
+    if !is_deaf && !knows_none && !target.lacks.takes_no(kind) {
+        return Ok(false);
+    }
+    if !conversation.asks_about(kind) {
+        return Ok(conversation.leave_out(kind));
+    }
+    let word = kind.name();
+    let message = match (knows_none, is_deaf) {
+        (true, _) => format!(
             "Unsupported value: fal's {upstream} takes no {word}. Send text or images, or ask through another \
              upstream (fal.upstream = \"auto\", or where the operator allows it the header \
              'x-gateway-upstream: router-openai')."
-        );
-        return Err(Rejection::of(Cause::UnsupportedValue, last, message));
-    }
-    if target.takes(kind) != Some(false) {
-        return Ok(false);
-    }
-    if conversation.asks_about(kind) {
-        let message = format!(
+        ),
+        (false, true) => format!(
             "Unsupported value: the model '{}' takes no {word}. Take one that does, such as \
              'google/gemini-2.5-flash', or send text alone.",
             target.id
-        );
-        return Err(Rejection::of(Cause::UnsupportedValue, last, message));
-    }
-    Ok(conversation.leave_out(kind))
+        ),
+        (false, false) => return Ok(false),
+    };
+    Err(Rejection::of(Cause::UnsupportedValue, last, message))
 }
 
 /// Whether an upstream has a way for all that is shown in a conversation together: messages can hold
@@ -78,8 +85,51 @@ pub fn is_taken(
     upstream: UpstreamId,
     needs_enterprise: bool,
 ) -> bool {
-    let count = |kind| conversation.count(kind);
-    let [images, audio, videos] = [Modality::Image, Modality::Audio, Modality::Video].map(count);
+    is_way_for(Shown::of(conversation), upstream, needs_enterprise)
+}
+
+/// How much of each kind is shown.
+#[derive(Clone, Copy)]
+struct Shown {
+    images: usize,
+    audio: usize,
+    videos: usize,
+}
+
+impl Shown {
+    fn of(conversation: &Conversation<'_>) -> Self {
+        let [images, audio, videos] = KINDS.map(|kind| conversation.count(kind));
+        Self {
+            images,
+            audio,
+            videos,
+        }
+    }
+
+    /// The same without one of this kind.
+    fn without(self, kind: Modality) -> Self {
+        let Self {
+            images,
+            audio,
+            videos,
+        } = self;
+        let less = |count: usize, of| count.saturating_sub(usize::from(kind == of));
+        Self {
+            images: less(images, Modality::Image),
+            audio: less(audio, Modality::Audio),
+            videos: less(videos, Modality::Video),
+        }
+    }
+}
+
+const KINDS: [Modality; 3] = [Modality::Image, Modality::Audio, Modality::Video];
+
+fn is_way_for(shown: Shown, upstream: UpstreamId, needs_enterprise: bool) -> bool {
+    let Shown {
+        images,
+        audio,
+        videos,
+    } = shown;
     match (audio, videos) {
         (0, 0) => true,
         (_, _) if upstream == UpstreamId::AnyLlm => false,
@@ -89,6 +139,34 @@ pub fn is_taken(
         (0, _) => images == 0,
         (_, _) => false,
     }
+}
+
+/// Leaves out the oldest of what earlier messages have shown until the upstream has a way for the rest;
+/// nothing where that would not help. Which kinds were left out.
+pub fn fit_together(
+    conversation: &mut Conversation<'_>,
+    upstream: UpstreamId,
+    needs_enterprise: bool,
+) -> Vec<Modality> {
+    let has_way = |shown| is_way_for(shown, upstream, needs_enterprise);
+    let mut shown = Shown::of(conversation);
+    let mut left_out = Vec::new();
+    let mut count = 0_usize;
+    for kind in conversation.shown_before_question() {
+        if has_way(shown) {
+            break;
+        }
+        shown = shown.without(kind);
+        count = count.saturating_add(1);
+        if !left_out.contains(&kind) {
+            left_out.push(kind);
+        }
+    }
+    if count == 0 || !has_way(shown) {
+        return Vec::new();
+    }
+    conversation.leave_out_first(&KINDS, count);
+    left_out
 }
 
 /// Refuses what an upstream has no way for.

@@ -1,7 +1,7 @@
 //! What of a request a model takes as it is.
 
 use crate::translate::ask::{AnswerFormat, Ask};
-use crate::translate::model::{self, ModelInfo, Parameter};
+use crate::translate::model::{self, Modality, ModelInfo, Parameter};
 
 /// What a model takes, as far as is known.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,9 @@ pub struct Lacks {
     pub parameters: bool,
     /// Whether it has refused to answer without reasoning.
     pub silence: bool,
+    pub images: bool,
+    pub audio: bool,
+    pub video: bool,
 }
 
 impl Lacks {
@@ -32,6 +35,19 @@ impl Lacks {
             format: self.format || other.format,
             parameters: self.parameters || other.parameters,
             silence: self.silence || other.silence,
+            images: self.images || other.images,
+            audio: self.audio || other.audio,
+            video: self.video || other.video,
+        }
+    }
+
+    /// Whether it has refused images, recordings or videos.
+    pub fn takes_no(self, kind: Modality) -> bool {
+        match kind {
+            Modality::Image => self.images,
+            Modality::Audio => self.audio,
+            Modality::Video => self.video,
+            Modality::Text | Modality::File => false,
         }
     }
 }

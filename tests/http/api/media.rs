@@ -345,3 +345,184 @@ fn an_explanation_shows_what_would_be_sent_and_counts_it() {
     assert!(tokens(&with) > tokens(&without) + 10_000, "{with}");
     assert_eq!(fal.count(), 0);
 }
+
+/// A conversation in which a user has sent these earlier, and asks a last thing.
+fn after(model: &str, earlier: &[Vec<Value>], question: Vec<Value>) -> Value {
+    let text = json!({ "type": "text", "text": "echo heard" });
+    let user = |parts: &[Value]| {
+        let content: Vec<Value> = std::iter::once(text.clone())
+            .chain(parts.to_vec())
+            .collect();
+        json!({ "role": "user", "content": content })
+    };
+    let reply = json!({ "role": "assistant", "content": "I hear." });
+    let turns = earlier
+        .iter()
+        .flat_map(|parts| [user(parts), reply.clone()]);
+    let messages: Vec<Value> = turns.chain([user(&question)]).collect();
+    json!({ "model": model, "messages": messages })
+}
+
+/// A conversation in which each message had a recording goes on, as one with pictures does.
+#[test]
+fn what_earlier_messages_have_shown_ends_no_conversation() {
+    let fal = Emulated::start();
+    let most = 3;
+    let table = [
+        // More than a request may hold.
+        (
+            "router-openai",
+            vec![vec![recording()]; most],
+            vec![recording()],
+            Some("input_audio"),
+            most,
+        ),
+        // More than a prompt has a place for.
+        (
+            "router",
+            vec![vec![recording()]],
+            vec![recording()],
+            Some("input_audio"),
+            1,
+        ),
+        (
+            "router",
+            vec![vec![recording()]; 2],
+            vec![],
+            Some("input_audio"),
+            1,
+        ),
+        (
+            "router",
+            vec![vec![recording()]],
+            vec![picture()],
+            Some("input_audio"),
+            0,
+        ),
+        (
+            "router",
+            vec![vec![picture()]],
+            vec![recording()],
+            Some("image_url"),
+            1,
+        ),
+        // Any at all.
+        (
+            "any-llm",
+            vec![vec![recording()]],
+            vec![],
+            Some("input_audio"),
+            0,
+        ),
+        (
+            "any-llm",
+            vec![vec![video()]],
+            vec![picture()],
+            Some("video_url"),
+            0,
+        ),
+        // All of it has a place.
+        ("router", vec![vec![recording()]], vec![], None, 1),
+        ("auto", vec![vec![recording()]], vec![recording()], None, 2),
+    ];
+    for (upstream, earlier, question, ignored, heard) in table {
+        let setup = fal.setup().set("limits.max_images", &most.to_string());
+        let gateway = towards(setup, upstream);
+        let before = fal.count();
+        let answer = gateway.ask(&after(MODEL, &earlier, question));
+        is_served(&answer);
+        let ignored = ignored.map(|member| format!("messages[].content[].{member}"));
+        assert_eq!(
+            answer.header("x-gateway-ignored"),
+            ignored.as_deref(),
+            "{upstream}"
+        );
+        let call = fal.requests(before + 1).pop().unwrap();
+        let body = call["body"].to_string();
+        assert_eq!(body.matches(RECORDING).count(), heard, "{upstream}: {body}");
+    }
+}
+
+#[test]
+fn more_at_once_than_a_request_may_hold_is_refused_as_pictures_are() {
+    let fal = Emulated::start();
+    let gateway = towards(fal.setup().set("limits.max_images", "2"), "router-openai");
+    let answer = gateway.ask(&asking(MODEL, &[recording(), video(), recording()], false));
+    assert_eq!(answer.verdict(), "400 invalid_request_error invalid_value");
+    let setup = fal.setup().set("limits.max_images", "2");
+    let strict = towards(setup.set("images.excess", "refuse"), "router-openai");
+    let body = after(MODEL, &vec![vec![recording()]; 2], vec![recording()]);
+    assert_eq!(
+        strict.ask(&body).verdict(),
+        "400 invalid_request_error invalid_value"
+    );
+    assert_eq!(fal.count(), 0);
+}
+
+/// A model of which nobody knows that it hears nothing refuses a recording of an earlier message once.
+#[test]
+fn what_a_model_has_refused_to_hear_is_left_out_from_then_on() {
+    let body = json!({ "error": { "message": "No endpoints found that support input audio", "code": 404 } });
+    let detail = json!({ "detail": "No endpoints found that support input audio" });
+    let output = json!({ "output": "yes", "usage": { "prompt_tokens": 1, "completion_tokens": 1, "cost": 0.1 } });
+    for (upstream, refusal, answer) in [
+        ("router-openai", body, said("yes")),
+        ("router", detail, output),
+    ] {
+        let fal = scripted(vec![(404, refusal), (200, answer)]);
+        let gateway = towards(fal.setup(), upstream);
+        let body = after("x/y", &[vec![recording()]], vec![]);
+        for calls in [2, 3] {
+            let answer = gateway.ask(&body);
+            is_served(&answer);
+            let ignored = answer.header("x-gateway-ignored");
+            assert_eq!(ignored, Some("messages[].content[].input_audio"));
+            assert_eq!(sent(&fal).len(), calls, "{upstream}");
+        }
+        let heard = sent(&fal)
+            .into_iter()
+            .filter(|(_, body)| body.to_string().contains(RECORDING));
+        assert_eq!(heard.count(), 1, "{upstream}");
+    }
+}
+
+/// Where nothing may leave fal's enterprise endpoints nobody hears, and the conversation goes on.
+#[test]
+fn an_earlier_recording_stays_behind_where_only_enterprise_endpoints_may_be_asked() {
+    let fal = Emulated::start();
+    for prefer in ["native", "flat", "cost"] {
+        let setup = fal.setup().set("fal.enterprise", "true");
+        let gateway = towards(setup.set("fal.prefer", prefer), "auto");
+        let answer = gateway.ask(&after(MODEL, &[vec![recording()]], vec![]));
+        is_served(&answer);
+        let ignored = answer.header("x-gateway-ignored");
+        assert_eq!(
+            ignored,
+            Some("messages[].content[].input_audio"),
+            "{prefer}"
+        );
+        let answer = gateway.ask(&asking(MODEL, &[recording()], false));
+        assert_eq!(
+            answer.verdict(),
+            "400 invalid_request_error unsupported_value"
+        );
+    }
+}
+
+#[test]
+fn an_explanation_names_no_model_that_would_be_passed_over() {
+    let fal = Emulated::start();
+    let gateway = towards(fal.setup(), "router-openai");
+    let mut body = asking(MODEL, &[recording(), picture()], false);
+    body["models"] = json!([DEAF, "openai/gpt-4o-audio-preview", "google/gemini-2.5-pro"]);
+    let call = Call::chat(&body).header("x-gateway-explain", "true");
+    let explained = gateway.call(&call).json();
+    let fallbacks: Vec<&str> = explained["fallbacks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| model.as_str().unwrap())
+        .collect();
+    assert!(fallbacks.contains(&"google/gemini-2.5-pro"), "{explained}");
+    assert!(!fallbacks.contains(&DEAF), "{explained}");
+}

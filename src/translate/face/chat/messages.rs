@@ -66,7 +66,7 @@ pub fn parse<'a>(
         members,
         images: ImageCount::default(),
         last_image: None,
-        media: 0,
+        media: ImageCount::default(),
         last_media: None,
         thoughts: Vec::new(),
         instructions: None,
@@ -94,7 +94,7 @@ struct Builder<'a, 'l> {
     images: ImageCount,
     last_image: Option<String>,
     /// How many recordings and videos there are so far.
-    media: usize,
+    media: ImageCount,
     last_media: Option<String>,
     thoughts: Vec<(usize, Thoughts)>,
     instructions: Option<Cow<'a, str>>,
@@ -160,6 +160,7 @@ impl<'a> Builder<'a, '_> {
                 let is_reply = matches!(speaker, Speaker::Assistant { .. });
                 if is_reply {
                     self.images.replied();
+                    self.media.replied();
                 }
                 self.thoughts
                     .extend(thoughts.filter(|_| is_reply).map(|blocks| (at, blocks)));
