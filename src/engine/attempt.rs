@@ -97,9 +97,9 @@ impl Attempt {
     ) -> Option<Self> {
         shared.ledger.take_call().then(|| {
             let app = shared.engine.apps.path(shared.place.upstream);
-            let path = format!("/{app}{}", shared.place.path);
+            let path = || format!("/{app}{}", shared.place.path);
             let trace = shared.ledger.record().trace();
-            let number = trace.asked(choice, &path, &input);
+            let number = trace.asked(choice, path, &input);
             let own = Rc::clone(shared);
             let call = async move {
                 let post = Post {

@@ -1,6 +1,10 @@
-//! The shape of JSON: which members there are and how long their texts, but none of the texts.
+//! The shape of JSON: which members there are and how long their texts, but none of the texts. Lengths
+//! are those in bytes of what was written, escapes and all.
 
-use memchr::memchr2;
+use std::fmt::Write;
+
+use memchr::arch::all::memchr::Two;
+use memchr::memchr_iter;
 
 /// Members whose names are kept, because they are the APIs' own.
 static MEMBERS: Words<79> = Words::new([
@@ -127,106 +131,147 @@ static WORDS: Words<38> = Words::new([
 ]);
 /// No member and no text that is kept is longer.
 const LONGEST_WORD: usize = 24;
-/// Longer shapes break off.
-const LONGEST: usize = 16 * 1024;
-/// So much of a body is looked at, in bytes: more would cost a request with many tools as much as a
-/// fifth of all that is done for it.
-const MOST_READ: usize = 8 * 1024;
+/// So much of a body is looked at, in bytes: more would cost a request with many tools more than all
+/// the rest of what is kept of it.
+const MOST_READ: usize = 4 * 1024;
 
-/// Writes the shape of some JSON, whether it is sound or not; of long JSON, that of its beginning.
-pub fn shape(json: &[u8]) -> String {
-    let read = json.get(..MOST_READ).unwrap_or(json);
-    let mut shape = Shape {
-        // Most of a body is text, of which nothing but a number stays.
-        out: String::with_capacity(read.len().min(512)),
-        is_object: Vec::new(),
-        expects_name: false,
-        name: None,
-    };
-    let mut rest = read;
-    while let Some((&first, after)) = rest.split_first()
-        && shape.out.len() <= LONGEST
-    {
-        rest = match first {
-            b' ' | b'\n' | b'\r' | b'\t' => after,
-            b'{' | b'[' | b'}' | b']' | b',' | b':' => {
-                shape.mark(first);
-                after
-            }
-            b'"' => shape.text(after),
-            _ => shape.scalar(rest),
+/// In an outline: a text, whose length follows, and a number or word that is kept, behind its length.
+const TEXT: u8 = b'"';
+const SCALAR: u8 = b'=';
+/// A number or word that is not kept, and the place where all breaks off.
+const HIDDEN: u8 = b'0';
+const CUT: u8 = b'.';
+/// Known words have the bytes from here on: first the members, then the texts.
+const FIRST_WORD: u8 = 0x80;
+
+/// The shape of some JSON in few bytes. Hardly any is ever looked at, so it is written out only then.
+#[derive(Clone, Debug, Default)]
+pub struct Outline(Vec<u8>);
+
+impl Outline {
+    /// Takes down the shape of some JSON, whether it is sound or not; of long JSON, that of its
+    /// beginning.
+    pub fn of(json: &[u8]) -> Self {
+        let read = json.get(..MOST_READ).unwrap_or(json);
+        let mut shape = Shape {
+            // Most of a body is text, of which nothing but a number stays.
+            out: Vec::with_capacity(read.len().min(128)),
+            open: 0,
+            expects_name: false,
+            has_name: false,
         };
+        let mut rest = read;
+        while let Some((&first, after)) = rest.split_first() {
+            rest = match first {
+                b' ' | b'\n' | b'\r' | b'\t' => after,
+                b'{' | b'[' | b'}' | b']' | b',' | b':' => {
+                    shape.mark(first);
+                    after
+                }
+                b'"' => shape.text(after),
+                _ => shape.scalar(rest),
+            };
+        }
+        if read.len() < json.len() {
+            shape.out.push(CUT);
+        }
+        Self(shape.out)
     }
-    if !rest.is_empty() || read.len() < json.len() {
-        shape.out.push('…');
+
+    /// How many bytes of memory it takes.
+    pub fn memory(&self) -> usize {
+        self.0.capacity()
     }
-    shape.out
+
+    /// The shape, written out as JSON with lengths in the place of texts.
+    pub fn show(&self) -> String {
+        let mut out = String::new();
+        let mut rest = self.0.as_slice();
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = match byte {
+                TEXT => {
+                    let (length, rest) = read_number(after);
+                    let _ = write!(out, "\"⟨{length}⟩\"");
+                    rest
+                }
+                SCALAR => {
+                    let (length, rest) = read_number(after);
+                    let (text, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+                    out.push_str(&String::from_utf8_lossy(text));
+                    rest
+                }
+                CUT => {
+                    out.push('…');
+                    after
+                }
+                FIRST_WORD.. => {
+                    let at = usize::from(byte - FIRST_WORD);
+                    let words = MEMBERS.words.iter().chain(&WORDS.words);
+                    let word = words.copied().nth(at).unwrap_or_default();
+                    let _ = write!(out, "\"{word}\"");
+                    after
+                }
+                mark => {
+                    out.push(char::from(mark));
+                    after
+                }
+            };
+        }
+        out
+    }
 }
 
 struct Shape {
-    out: String,
-    /// What is open: an object or a list.
-    is_object: Vec<bool>,
+    out: Vec<u8>,
+    /// What is open: a bit for each object or list, which is set for an object; the last one opened is
+    /// the lowest. What is deeper than it has bits passes for a list.
+    open: u64,
     expects_name: bool,
-    /// The name of the member whose value comes next, if it is known.
-    name: Option<&'static str>,
+    /// Whether the member whose value comes next is known.
+    has_name: bool,
 }
 
 impl Shape {
     fn mark(&mut self, mark: u8) {
         match mark {
-            b'{' | b'[' => self.is_object.push(mark == b'{'),
-            b'}' | b']' => drop(self.is_object.pop()),
+            b'{' => self.open = self.open << 1 | 1,
+            b'[' => self.open <<= 1,
+            b'}' | b']' => self.open >>= 1,
             _ => {}
         }
-        let is_in_object = self.is_object.last() == Some(&true);
-        self.expects_name = is_in_object && matches!(mark, b'{' | b',');
-        if mark != b':' {
-            self.name = None;
-        }
-        self.out.push(char::from(mark));
+        self.expects_name = matches!(mark, b'{' | b',') && self.is_in_object();
+        self.has_name &= mark == b':';
+        self.out.push(mark);
+    }
+
+    fn is_in_object(&self) -> bool {
+        self.open & 1 == 1
     }
 
     /// Reads a text behind its first quote; gives what follows it.
     fn text<'j>(&mut self, json: &'j [u8]) -> &'j [u8] {
-        let mut end = 0;
-        while let Some(found) = json.get(end..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-            end += found;
-            match json.get(end) {
-                Some(b'\\') => end += 2,
-                _ => break,
-            }
-        }
-        let is_open = json.get(end) != Some(&b'"');
-        let raw = if is_open {
-            json
-        } else {
-            json.get(..end).unwrap_or(json)
-        };
+        let rest = end_of_text(json);
+        let raw = rest.map_or(json, |rest| {
+            let length = json.len() - rest.len() - 1;
+            json.get(..length).unwrap_or(json)
+        });
         let known = match self.expects_name {
             // What breaks off may be the beginning of anything.
-            _ if is_open => None,
+            _ if rest.is_none() => None,
             true => MEMBERS.find(raw),
-            false => WORDS.find(raw),
+            false => WORDS.find(raw).map(|at| at + MEMBERS.words.len()),
         };
         if self.expects_name {
-            self.name = known;
+            self.has_name = known.is_some();
         }
-        self.out.push('"');
-        match known {
-            Some(word) => self.out.push_str(word),
+        match known.and_then(|at| u8::try_from(at).ok()) {
+            Some(at) => self.out.push(FIRST_WORD + at),
             None => {
-                let letters = letters(raw);
-                self.out.push('⟨');
-                push_number(&mut self.out, letters);
-                self.out.push('⟩');
+                self.out.push(TEXT);
+                push_number(&mut self.out, raw.len());
             }
         }
-        self.out.push('"');
-        match is_open {
-            true => &[],
-            false => json.get(end + 1..).unwrap_or_default(),
-        }
+        rest.unwrap_or_default()
     }
 
     /// Numbers and words: kept where they are the value of a known member, and only counted as being
@@ -235,17 +280,40 @@ impl Shape {
         let is_end = |byte: &u8| b",:]}[{\" \n\r\t".contains(byte);
         let length = json.iter().position(is_end).unwrap_or(json.len()).max(1);
         let (raw, rest) = json.split_at_checked(length).unwrap_or((json, &[]));
-        let is_value = self.is_object.last() == Some(&true) && self.name.is_some();
-        let is_scalar = |text: &str| {
-            matches!(text, "true" | "false" | "null")
-                || (text.len() <= 24 && text.parse::<f64>().is_ok())
-        };
-        match std::str::from_utf8(raw) {
-            Ok(text) if is_value && is_scalar(text) => self.out.push_str(text),
-            _ => self.out.push('0'),
+        let is_value = self.is_in_object() && self.has_name;
+        match is_value && is_scalar(raw) {
+            true => {
+                self.out.push(SCALAR);
+                push_number(&mut self.out, raw.len());
+                self.out.extend_from_slice(raw);
+            }
+            false => self.out.push(HIDDEN),
         }
         rest
     }
+}
+
+fn is_scalar(raw: &[u8]) -> bool {
+    let is_number = |text: &str| text.len() <= LONGEST_WORD && text.parse::<f64>().is_ok();
+    matches!(raw, b"true" | b"false" | b"null") || std::str::from_utf8(raw).is_ok_and(is_number)
+}
+
+/// What follows a text behind its last quote; `None` where it has none.
+fn end_of_text(text: &[u8]) -> Option<&[u8]> {
+    /// Most texts are shorter. A search that takes many bytes at once has to be set up.
+    const SHORT: usize = 16;
+    let short = text.get(..SHORT).unwrap_or(text);
+    if let Some(end) = Two::new(b'"', b'\\').find(short)
+        && text.get(end) == Some(&b'"')
+    {
+        return text.get(end + 1..);
+    }
+    let ends = memchr_iter(b'"', text).find(|end| {
+        let before = text.get(..*end).unwrap_or_default();
+        let escapes = before.iter().rev().take_while(|byte| **byte == b'\\');
+        escapes.count() % 2 == 0
+    });
+    text.get(ends? + 1..)
 }
 
 /// Words to be looked up, the shorter ones first: few are of one length, so that hardly any text is
@@ -275,41 +343,50 @@ impl<const COUNT: usize> Words<COUNT> {
         Self { words, begins }
     }
 
-    /// The one that reads so.
-    fn find(&self, raw: &[u8]) -> Option<&'static str> {
+    /// The place of the one that reads so.
+    fn find(&self, raw: &[u8]) -> Option<usize> {
         let length = raw.len();
         let (begin, end) = (self.begins.get(length)?, self.begins.get(length + 1)?);
         let same_length = self.words.get(*begin..*end)?;
         // The first letter tells most of them apart without a call.
-        let is_it = |word: &&&str| {
+        let is_it = |word: &&str| {
             let word = word.as_bytes();
             word.first() == raw.first() && word == raw
         };
-        same_length.iter().find(is_it).copied()
+        same_length.iter().position(is_it).map(|at| begin + at)
     }
 }
 
-/// How many letters a text has, sound or not.
-fn letters(raw: &[u8]) -> usize {
-    match std::str::from_utf8(raw) {
-        // The library counts many at once.
-        Ok(text) => text.chars().count(),
-        Err(_) => raw.iter().filter(|&&byte| byte & 0xC0 != 0x80).count(),
+/// Writes a number in parts of seven bits, the lowest first; all but the last have the highest bit.
+fn push_number(out: &mut Vec<u8>, mut number: usize) {
+    while number > 0x7f {
+        out.push(0x80 | low_bits(number));
+        number >>= 7;
     }
+    out.push(low_bits(number));
 }
 
-/// Writes a number without the help of a formatter, which costs more than all the rest of a member.
-fn push_number(out: &mut String, number: usize) {
-    if number >= 10 {
-        push_number(out, number / 10);
-    }
-    let digit = u8::try_from(number % 10).unwrap_or_default();
-    out.push(char::from(b'0' + digit));
+fn low_bits(number: usize) -> u8 {
+    u8::try_from(number & 0x7f).unwrap_or_default()
+}
+
+/// Reads such a number; gives what follows it too.
+fn read_number(bytes: &[u8]) -> (usize, &[u8]) {
+    let length = bytes.iter().take_while(|byte| **byte > 0x7f).count() + 1;
+    let (parts, rest) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
+    let number = parts.iter().rev().fold(0_usize, |number, part| {
+        number.wrapping_shl(7) | usize::from(*part & 0x7f)
+    });
+    (number, rest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn shape(json: &[u8]) -> String {
+        Outline::of(json).show()
+    }
 
     #[test]
     fn the_apis_own_words_stay_and_nothing_else() {
@@ -326,9 +403,9 @@ mod tests {
     fn every_word_is_found_and_no_other() {
         fn check<const COUNT: usize>(known: &Words<COUNT>) {
             assert!(known.words.is_sorted_by_key(|word| word.len()));
-            for word in known.words {
+            for (at, word) in known.words.iter().enumerate() {
                 assert!(word.len() <= LONGEST_WORD);
-                assert_eq!(known.find(word.as_bytes()), Some(word));
+                assert_eq!(known.find(word.as_bytes()), Some(at));
             }
             for other in [
                 "",
@@ -341,6 +418,7 @@ mod tests {
         }
         check(&MEMBERS);
         check(&WORDS);
+        assert!(MEMBERS.words.len() + WORDS.words.len() <= usize::from(u8::MAX - FIRST_WORD) + 1);
     }
 
     #[test]
@@ -358,9 +436,12 @@ mod tests {
         }
         for long in ["[", "[\"a\",", "\"", "x"] {
             let shown = shape(long.repeat(1_000_000).as_bytes());
-            assert!(shown.len() < 2 * LONGEST && shown.ends_with('…'), "{long}");
+            assert!(
+                shown.len() < 8 * MOST_READ && shown.ends_with('…'),
+                "{long}"
+            );
         }
         let texts = format!("{{\"prompt\": \"{}\"}}", "a".repeat(MOST_READ));
-        assert_eq!(shape(texts.as_bytes()), "{\"prompt\":\"⟨8180⟩\"…");
+        assert_eq!(shape(texts.as_bytes()), "{\"prompt\":\"⟨4084⟩\"…");
     }
 }

@@ -59,7 +59,7 @@ mod tests {
         for _ in 0..10_000 {
             let trace = ring.begin("req", "chat");
             trace.sent(body.as_bytes());
-            let call = trace.asked(0, "/", body.as_bytes());
+            let call = trace.asked(0, || "/".to_owned(), body.as_bytes());
             trace.reads(call, b"data: {\"output\": \"a\"}\n\n");
             trace.heard(call, 20);
             trace.got(body.as_bytes());
@@ -78,7 +78,7 @@ mod tests {
             let trace = ring.begin("req", "chat");
             trace.cover(&SecretString::from("id:secret"));
             trace.sent(b"{\"messages\": \"hello, my key is id:secret\"}");
-            let call = trace.asked(0, "/", b"{\"prompt\": \"hello id:secret\"}");
+            let call = trace.asked(0, || "/".to_owned(), b"{\"prompt\": \"hello id:secret\"}");
             trace.reads(call, b"data: {\"output\": \"hello id:secret\"}\n\ndata: {\"output\": \"hello id:secret you\"}\n\n");
             trace.heard(call, 80);
             trace.ended(call);
@@ -106,7 +106,7 @@ mod tests {
         let ring = ring(10, 1 << 20);
         ring.keep_texts(true);
         let trace = ring.begin("req", "chat");
-        let call = trace.asked(0, "/", b"{}");
+        let call = trace.asked(0, || "/".to_owned(), b"{}");
         for event in [
             "data: {\"o\": \"é\"}\n",
             "data: {\"o\": \"éa\"}\n",

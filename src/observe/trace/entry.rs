@@ -10,7 +10,7 @@ use super::events::{add, events};
 use super::ring::Ring;
 use super::view::{Body, Call, Facts, Piece, Row, Said};
 use super::{Level, lock, microseconds};
-use crate::observe::shape::shape;
+use crate::observe::shape::Outline;
 
 /// Bytes of one body that are kept.
 const MAX_BODY: usize = 256 * 1024;
@@ -72,17 +72,19 @@ impl Entry {
     }
 
     fn body(&self, kept: &mut Kept, bytes: &[u8]) -> Body {
-        let text = match self.level {
+        let (text, outline) = match self.level {
             Level::Text => {
                 let shown = bytes.get(..MAX_BODY).unwrap_or(bytes);
-                kept.covered(&String::from_utf8_lossy(shown))
+                let text = kept.covered(&String::from_utf8_lossy(shown));
+                (text, Outline::default())
             }
-            Level::Off | Level::Shape => shape(bytes),
+            Level::Off | Level::Shape => (String::new(), Outline::of(bytes)),
         };
-        let is_kept = self.may_keep(kept, text.len());
+        let is_kept = self.may_keep(kept, text.len() + outline.memory());
         Body {
             is_cut: !is_kept || (self.level == Level::Text && bytes.len() > MAX_BODY),
             text: if is_kept { text } else { String::new() },
+            outline: is_kept.then_some(outline).unwrap_or_default(),
             bytes: bytes.len(),
         }
     }
@@ -148,7 +150,7 @@ impl Trace {
     }
 
     /// fal is asked: the number of the call.
-    pub fn asked(&self, choice: usize, path: &str, body: &[u8]) -> usize {
+    pub fn asked(&self, choice: usize, path: impl FnOnce() -> String, body: &[u8]) -> usize {
         let mut number = MAX_CALLS;
         self.with(|entry, kept| {
             number = kept.calls.len();
@@ -156,7 +158,7 @@ impl Trace {
                 let asked = entry.body(kept, body);
                 kept.calls.push(Call {
                     choice,
-                    path: path.to_owned(),
+                    path: path(),
                     asked,
                     begun_us: entry.now(),
                     head_us: None,

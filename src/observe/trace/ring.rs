@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::entry::{Entry, Trace};
-use super::view::{Detail, Row};
+use super::view::{Body, Call, Detail, Row};
 use super::{Level, lock};
 
 /// How long texts are kept once somebody has asked for it.
@@ -24,6 +24,8 @@ pub struct Ring {
     entries: Mutex<VecDeque<Arc<Entry>>>,
     /// Bytes that all of them hold.
     pub(super) held: AtomicUsize,
+    /// Bytes that they may hold.
+    most_bytes: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -31,7 +33,6 @@ struct Settings {
     level: Level,
     text_until: Option<Instant>,
     most_requests: usize,
-    most_bytes: usize,
 }
 
 /// What is kept at the moment.
@@ -51,12 +52,12 @@ impl Default for Ring {
                 level: Level::Off,
                 text_until: None,
                 most_requests: 0,
-                most_bytes: 0,
             }),
             is_on: AtomicUsize::new(0),
             number: AtomicU64::new(1),
             entries: Mutex::default(),
             held: AtomicUsize::new(0),
+            most_bytes: AtomicUsize::new(0),
         }
     }
 }
@@ -68,11 +69,11 @@ impl Ring {
             let mut settings = lock(&self.settings);
             settings.level = level;
             settings.most_requests = most_requests;
-            settings.most_bytes = most_bytes;
             if level == Level::Off {
                 settings.text_until = None;
             }
         }
+        self.most_bytes.store(most_bytes, Ordering::Relaxed);
         self.is_on
             .store(usize::from(level != Level::Off), Ordering::Relaxed);
         if level == Level::Off {
@@ -109,7 +110,7 @@ impl Ring {
             level: settings.level_now(),
             text_for_s: left.map(|left| left.as_secs()),
             held_bytes: self.held.load(Ordering::Relaxed),
-            most_bytes: settings.most_bytes,
+            most_bytes: self.most_bytes.load(Ordering::Relaxed),
             requests,
         }
     }
@@ -183,15 +184,15 @@ impl Ring {
         Some(Detail {
             row,
             level: entry.level,
-            sent: kept.sent.clone(),
-            calls: kept.calls.clone(),
+            sent: kept.sent.as_ref().map(Body::shown),
+            calls: kept.calls.iter().map(Call::shown).collect(),
             got: kept.got.clone(),
         })
     }
 
     /// Lets the oldest requests go until there is room for so many bytes more; whether there is.
     pub(super) fn make_room(&self, more: usize) -> bool {
-        let most = lock(&self.settings).most_bytes;
+        let most = self.most_bytes.load(Ordering::Relaxed);
         loop {
             if self.held.load(Ordering::Relaxed).saturating_add(more) <= most {
                 return true;

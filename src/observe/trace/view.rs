@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Level;
+use crate::observe::shape::Outline;
 
 /// A request in a line.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -36,9 +37,26 @@ pub struct Facts {
 #[derive(Clone, Debug, Serialize)]
 pub struct Body {
     pub text: String,
+    /// What the text is written from when somebody looks, where texts are not kept.
+    #[serde(skip)]
+    pub(super) outline: Outline,
     /// Of all of it, as it was sent.
     pub bytes: usize,
     pub is_cut: bool,
+}
+
+impl Body {
+    /// The same, as it is shown.
+    pub(super) fn shown(&self) -> Self {
+        match self.outline.memory() {
+            0 => self.clone(),
+            _ => Self {
+                text: self.outline.show(),
+                outline: Outline::default(),
+                ..*self
+            },
+        }
+    }
 }
 
 /// A call to fal.
@@ -58,6 +76,16 @@ pub struct Call {
     pub(super) last_event: String,
     #[serde(skip)]
     pub(super) half: Vec<u8>,
+}
+
+impl Call {
+    /// The same, as it is shown.
+    pub(super) fn shown(&self) -> Self {
+        Self {
+            asked: self.asked.shown(),
+            ..self.clone()
+        }
+    }
 }
 
 /// What came or left at once.
