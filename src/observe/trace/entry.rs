@@ -84,7 +84,7 @@ impl Entry {
         Body {
             is_cut: !is_kept || (self.level == Level::Text && bytes.len() > MAX_BODY),
             text: if is_kept { text } else { String::new() },
-            outline: is_kept.then_some(outline).unwrap_or_default(),
+            outline: if is_kept { outline } else { Outline::default() },
             bytes: bytes.len(),
         }
     }
