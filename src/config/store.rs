@@ -62,16 +62,13 @@ impl DatabaseUrl {
     /// All of it but `sslmode`.
     #[cfg(feature = "postgres")]
     pub fn without_ssl_mode(&self) -> String {
-        let Ok(mut url) = url::Url::parse(&self.0) else {
-            return self.0.clone();
-        };
-        let pairs = url.query_pairs().into_owned();
-        let others: Vec<_> = pairs.filter(|(name, _)| name != "sslmode").collect();
-        url.set_query(None);
-        if !others.is_empty() {
-            url.query_pairs_mut().extend_pairs(others);
+        let (address, parameters) = self.0.split_once('?').unwrap_or((&self.0, ""));
+        let is_other = |part: &&str| !part.starts_with("sslmode=") && !part.is_empty();
+        let others: Vec<_> = parameters.split('&').filter(is_other).collect();
+        match others.is_empty() {
+            true => address.to_owned(),
+            false => format!("{address}?{}", others.join("&")),
         }
-        url.into()
     }
 
     /// Why the line to this database would not be what the address seems to say, and what to say

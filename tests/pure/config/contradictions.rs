@@ -343,8 +343,10 @@ fn what_a_databases_address_says_of_tls_is_what_becomes_of_it() {
         "sslmode=require",
         "sslmode=verify-full",
     ] {
-        let url = load(&at(&format!("connect_timeout=9&{taken}"))).store.url;
-        let rest = "postgres://me:hunter2@db.example/gateway?connect_timeout=9";
+        let url = load(&at(&format!("{taken}&options=-c%20search_path%3Dfg")))
+            .store
+            .url;
+        let rest = "postgres://me:hunter2@db.example/gateway?options=-c%20search_path%3Dfg";
         assert_eq!(url.unwrap().without_ssl_mode(), rest);
     }
     for (refused, cure) in [
