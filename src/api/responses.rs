@@ -93,7 +93,7 @@ async fn follow(
         };
     }
     let scope = scope::scope(request).ok_or_else(|| Problem::bug(false))?;
-    let reader = background::Reader::new(context.clone(), owner.clone(), id.to_owned(), from);
+    let reader = background::Reader::again(context.clone(), owner.clone(), id.to_owned(), from)?;
     Ok(Some(reader.stream(HttpResponse::Ok(), scope)))
 }
 

@@ -1,13 +1,17 @@
 //! Reading the events of a response that is streamed in the background: from any of them on, while they
 //! come and once they all are there, at the gateway that makes the response and at any other.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
+use super::jobs::Jobs;
 use super::live::{Seen, behind};
 use crate::api::context::Context;
 use crate::api::gateway::MemoryPermit;
@@ -29,6 +33,21 @@ const GRACE: Duration = Duration::from_millis(500);
 /// What keeps a silent stream alive. It has no number, so that every reader gets the same ones.
 const COMMENT: Bytes = Bytes::from_static(b": nothing yet\n\n");
 
+/// How many streams of an owner are read again at once: each asks the store again and again, and has a
+/// place among all requests.
+const MOST_OF_OWNER: usize = 32;
+
+/// How many streams each owner reads again.
+#[derive(Debug, Default)]
+pub(super) struct Readers(Mutex<HashMap<Owner, usize>>);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(super) struct ReaderPermit {
+    readers: Arc<Jobs>,
+    owner: Owner,
+}
+
 /// Somebody who reads the events of a response.
 pub struct Reader {
     context: Context,
@@ -45,6 +64,9 @@ pub struct Reader {
     sent_at: Instant,
     /// The memory of what is being sent.
     held: Option<MemoryPermit>,
+    /// Since when there has been none.
+    short_since: Option<Instant>,
+    _permit: Option<ReaderPermit>,
 }
 
 enum Next {
@@ -67,7 +89,26 @@ impl Reader {
             ends_at: None,
             sent_at: Instant::now(),
             held: None,
+            short_since: None,
+            _permit: None,
         }
+    }
+
+    /// One who reads what was asked for by another request.
+    ///
+    /// # Errors
+    /// Its owner has as many already as may be.
+    pub fn again(
+        context: Context,
+        owner: Owner,
+        response: String,
+        from: i64,
+    ) -> Result<Self, Problem> {
+        let permit = ReaderPermit::of(&context.gateway.jobs, &owner).ok_or_else(too_many)?;
+        Ok(Self {
+            _permit: Some(permit),
+            ..Self::new(context, owner, response, from)
+        })
     }
 
     /// The events as an answer, until the response has ended.
@@ -104,10 +145,14 @@ impl Reader {
             let live = self.context.gateway.jobs.live(&self.response);
             let mut changes = live.as_ref().map(|live| live.changes());
             match live.map(|live| live.after(self.from)) {
-                Some(Seen::Events(events, next)) => {
-                    self.from = next;
-                    return Next::Events(events);
-                }
+                Some(Seen::Events(events, next)) => match self.hold(events.len()) {
+                    Ok(true) => {
+                        self.from = next;
+                        return Next::Events(events);
+                    }
+                    Ok(false) => changes = None,
+                    Err(problem) => return self.break_off(&problem),
+                },
                 Some(Seen::Nothing) => {}
                 Some(Seen::Stored | Seen::Over) | None => {
                     changes = None;
@@ -120,7 +165,8 @@ impl Reader {
             let quiet_at = heartbeat.and_then(|pause| self.sent_at.checked_add(pause));
             tokio::select! {
                 () = at(quiet_at) => return Next::Quiet,
-                () = at(self.ends_at) => return self.break_off(&super::work::stopping()),
+                // What is made here ends with the gateway, and says how.
+                () = at(self.ends_at), if changes.is_none() => return self.break_off(&stopping()),
                 () = self.context.gateway.stopping().enforced.cancelled(), if self.ends_at.is_none() => {
                     self.ends_at = Some(Instant::now() + GRACE);
                 }
@@ -159,12 +205,19 @@ impl Reader {
             for batch in &page.batches {
                 all.extend_from_slice(behind(&batch.events, batch.first, self.from));
             }
-            self.hold(all.len())?;
+            match self.hold(all.len()) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(problem) => return Some(self.break_off(&problem)),
+            }
             self.from = next;
             self.pause = FIRST_PAUSE;
             return Some(Next::Events(all.into()));
         }
         let end = page.end?;
+        if page.is_gone && self.from < end {
+            return Some(self.break_off(&swept()));
+        }
         let responses = self.context.gateway.responses();
         let found = match responses.get(&self.owner, &self.response).await {
             Ok(found) => found,
@@ -173,7 +226,11 @@ impl Reader {
         let Some(found) = found else {
             return Some(self.break_off(&gone()));
         };
-        self.hold(found.json.len().saturating_mul(2))?;
+        match self.hold(found.json.len().saturating_mul(2)) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(problem) => return Some(self.break_off(&problem)),
+        }
         let (number, from) = (unsigned(end), unsigned(self.from));
         let last = ending(&found.status, &found.json, number, from);
         Some(match last {
@@ -182,13 +239,20 @@ impl Reader {
         })
     }
 
-    /// Takes memory for what is sent next; where there is none, that waits.
-    fn hold(&mut self, bytes: usize) -> Option<()> {
+    /// Takes memory for what is sent next. Where there is none, that waits; an error where it has
+    /// waited for long.
+    fn hold(&mut self, bytes: usize) -> Result<bool, Problem> {
         let most = self.context.snapshot.config.limits.max_body_memory;
         let mut held = self.context.gateway.hold(most);
-        let is_held = held.grow_to(bytes);
-        self.held = Some(held);
-        is_held.then_some(())
+        if held.grow_to(bytes) {
+            (self.held, self.short_since) = (Some(held), None);
+            return Ok(true);
+        }
+        let since = *self.short_since.get_or_insert_with(Instant::now);
+        match since.elapsed() < PATIENCE {
+            true => Ok(false),
+            false => Err(short()),
+        }
     }
 
     fn fail(&mut self, error: &StoreError) -> Option<Next> {
@@ -202,8 +266,44 @@ impl Reader {
 
     /// Ends the stream before its response has ended.
     fn break_off(&self, problem: &Problem) -> Next {
-        let last = unsigned(self.from.saturating_sub(1));
+        let last = self
+            .from
+            .checked_sub(1)
+            .and_then(|last| u64::try_from(last).ok());
         Next::Last(interruption(problem, last).into())
+    }
+}
+
+impl ReaderPermit {
+    fn of(jobs: &Arc<Jobs>, owner: &Owner) -> Option<Self> {
+        let mut readers = jobs.readers.all();
+        let count = readers.entry(owner.clone()).or_default();
+        if *count >= MOST_OF_OWNER {
+            return None;
+        }
+        *count += 1;
+        Some(Self {
+            readers: Arc::clone(jobs),
+            owner: owner.clone(),
+        })
+    }
+}
+
+impl Drop for ReaderPermit {
+    fn drop(&mut self) {
+        let mut readers = self.readers.readers.all();
+        if let Entry::Occupied(mut count) = readers.entry(self.owner.clone()) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+impl Readers {
+    fn all(&self) -> MutexGuard<'_, HashMap<Owner, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -224,6 +324,46 @@ fn gone() -> Problem {
         "response_not_found",
         "The response was deleted while its events were read.",
     )
+}
+
+fn swept() -> Problem {
+    Problem::new(
+        ProblemKind::NotFound,
+        "events_not_found",
+        "The events of this response are not kept any more, since it ended a while ago. Ask for the response itself.",
+    )
+}
+
+fn stopping() -> Problem {
+    Problem {
+        source: Source::Gateway,
+        ..Problem::new(
+            ProblemKind::Unavailable,
+            "shutting_down",
+            "The gateway is shutting down. Read the events of this response again from here.",
+        )
+    }
+}
+
+fn short() -> Problem {
+    Problem {
+        source: Source::Gateway,
+        ..Problem::new(
+            ProblemKind::Unavailable,
+            "overloaded",
+            "The gateway has no memory for what comes next. Read the events of this response again from here later.",
+        )
+    }
+}
+
+fn too_many() -> Problem {
+    let message = format!(
+        "At most {MOST_OF_OWNER} streams of responses can be read again at once. Try again when one of them has ended."
+    );
+    Problem {
+        retry_after_s: Some(5),
+        ..Problem::new(ProblemKind::TooManyRequests, "rate_limit_exceeded", message)
+    }
 }
 
 fn away() -> Problem {

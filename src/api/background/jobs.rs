@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::LEASE;
+use super::follow::Readers;
 use super::live::LiveLog;
 
 /// The tasks of this process, by the responses that they make.
@@ -24,6 +25,8 @@ pub struct Jobs {
     is_over: AtomicBool,
     /// Memory that the requests of all tasks take up.
     memory: AtomicUsize,
+    /// Those who read along, or what was said.
+    pub(super) readers: Readers,
 }
 
 /// How a task holds on to its job.
@@ -67,6 +70,7 @@ impl Default for Jobs {
             renewed: Notify::new(),
             is_over: AtomicBool::new(false),
             memory: AtomicUsize::new(0),
+            readers: Readers::default(),
         }
     }
 }

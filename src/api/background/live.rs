@@ -93,12 +93,18 @@ impl LiveLog {
     /// Adds events, whole ones.
     pub fn add(&self, mut events: Bytes) {
         let mut state = self.state();
+        let all = events.len();
         while !events.is_empty() {
             let (bytes, count) = cut(&events);
+            let part = events.split_to(bytes);
             let piece = Piece {
                 first: state.next,
                 next: state.next.saturating_add(count),
-                events: events.split_to(bytes),
+                // A small part shall not keep all of it in memory.
+                events: match bytes < all / 2 {
+                    true => Bytes::copy_from_slice(&part),
+                    false => part,
+                },
             };
             state.next = piece.next;
             state.bytes = state.bytes.saturating_add(bytes);
@@ -144,16 +150,24 @@ impl LiveLog {
         if first.first > from && from < state.stored {
             return Seen::Stored;
         }
-        let mut next = first.next;
-        let mut joined = behind(&first.events, first.first, from).to_vec();
+        let skipped = first.events.len() - behind(&first.events, first.first, from).len();
+        let (mut next, mut events) = (first.next, first.events.slice(skipped..));
+        let mut joined = Vec::new();
         for piece in wanted {
-            if joined.len().saturating_add(piece.events.len()) > BATCH {
+            let length = events.len().max(joined.len());
+            if length.saturating_add(piece.events.len()) > BATCH {
                 break;
+            }
+            if joined.is_empty() {
+                joined.extend_from_slice(&events);
             }
             joined.extend_from_slice(&piece.events);
             next = piece.next;
         }
-        Seen::Events(joined.into(), next)
+        if !joined.is_empty() {
+            events = joined.into();
+        }
+        Seen::Events(events, next)
     }
 
     /// Tells of changes from now on.

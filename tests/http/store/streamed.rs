@@ -282,6 +282,31 @@ fn there_are_as_many_as_there_may_be_of_both_kinds() {
     );
 }
 
+/// Each stream has a place among all requests, so no one may have all of them.
+#[test]
+fn an_owner_reads_so_many_at_once_and_no_more() {
+    let fal = ScriptedUpstream::start(halves());
+    let gateway = fal.setup().start();
+    let mut first = gateway.open(&post(&streamed("Hello"))).stream();
+    let id = response_of(first.until("\"delta\":\"one\""));
+    let mut readers: Vec<_> = (0..32)
+        .map(|_| open(gateway.address, &events_of(&id, None)))
+        .collect();
+    for reader in &mut readers {
+        reader.until("\"delta\":\"one\"");
+    }
+    let refused = gateway.call(&events_of(&id, None));
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert_eq!(refused.error()["code"], "rate_limit_exceeded");
+    fal.open_gate();
+    for reader in readers {
+        assert!(reader.rest().0.contains("response.completed"));
+    }
+    until("there is room again", || {
+        (gateway.call(&events_of(&id, None)).status == 200).then_some(())
+    });
+}
+
 #[test]
 fn one_with_an_idempotency_key_is_made_once() {
     on_each(|fal, gateway| {

@@ -56,7 +56,7 @@ pub fn ending(status: &str, json: &str, number: u64, from: u64) -> Option<Vec<u8
         "completed" => "response.completed",
         "incomplete" => "response.incomplete",
         "failed" => "response.failed",
-        "cancelled" => return Some(last(number, cancelled())),
+        "cancelled" => return Some(last(Some(number), cancelled())),
         _ => return None,
     };
     let (mut out, mut at) = (Vec::with_capacity(json.len().saturating_add(256)), number);
@@ -103,9 +103,9 @@ fn failed(error: &Map<String, Value>) -> Value {
     })
 }
 
-/// What ends a stream before its response has ended. It has the number of the event before it, behind
-/// which its reader may go on.
-pub fn interruption(problem: &Problem, number: u64) -> Vec<u8> {
+/// What ends a stream before its response has ended. It has the number of the event before it, if there is
+/// one, behind which its reader may go on.
+pub fn interruption(problem: &Problem, number: Option<u64>) -> Vec<u8> {
     let (code, message, param) = (problem.code, &problem.message, &problem.param);
     let members = json!({
         "code": code,
@@ -117,7 +117,7 @@ pub fn interruption(problem: &Problem, number: u64) -> Vec<u8> {
 }
 
 /// The event that is an error, and the end of its stream.
-fn last(number: u64, error: Value) -> Vec<u8> {
+fn last(number: Option<u64>, error: Value) -> Vec<u8> {
     let mut out = Vec::new();
     write_event(&mut out, number, event("error", error));
     out.extend_from_slice(DONE);
@@ -166,10 +166,12 @@ fn write(events: Vec<Event>, starting_after: Option<u64>) -> Vec<u8> {
     out
 }
 
-fn write_event(out: &mut Vec<u8>, number: u64, (kind, members): Event) {
+fn write_event(out: &mut Vec<u8>, number: impl Into<Option<u64>>, (kind, members): Event) {
     let mut data = Map::new();
     data.insert("type".to_owned(), json!(kind));
-    data.insert("sequence_number".to_owned(), json!(number));
+    if let Some(number) = number.into() {
+        data.insert("sequence_number".to_owned(), json!(number));
+    }
     data.extend(members);
     let _ = write!(out, "event: {kind}\ndata: {}\n\n", Value::Object(data));
 }
