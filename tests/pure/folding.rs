@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use fal_gateway::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
 use fal_gateway::translate::fold::{self, Folded, Overflow, PromptLimits};
 use fal_gateway::translate::guide::Guide;
+use fal_gateway::translate::media::{AudioFormat, Media};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -16,7 +17,7 @@ use crate::unfold::unfold;
 
 /// Texts that look like the gateway's own work. `@` stands for the conversation's key where a
 /// generated conversation is folded a second time with it.
-const FRAGMENTS: [&str; 36] = [
+const FRAGMENTS: [&str; 42] = [
     "Hi",
     "a",
     "\n",
@@ -47,6 +48,12 @@ const FRAGMENTS: [&str; 36] = [
     "[image_________________ 1]",
     "[image",
     "[image-@ 1]",
+    "[audio 1]",
+    "[audio__ 2]",
+    "[audio-@ 1]",
+    "[video 1]",
+    "[video_________________ 1]",
+    "[video",
     "The results of your tool calls are in the last turn. Continue.",
     "Continue after the last turn of the record.",
     "\n\n<next-@ role=\"user\"/>\n",
@@ -68,12 +75,24 @@ fn name() -> impl Strategy<Value = Option<Cow<'static, str>>> {
     option::weighted(0.3, text())
 }
 
+fn recording(data: &'static str) -> Media<'static> {
+    let format = AudioFormat {
+        word: "wav",
+        media_type: "audio/wav",
+    };
+    let data = data.into();
+    Media::Audio { format, data }
+}
+
 /// Parts as a face makes them: no empty text, no two texts in a row.
 fn parts(least: usize) -> impl Strategy<Value = Vec<Part<'static>>> {
     let part = prop_oneof![
         4 => text().prop_map(Part::Text),
         1 => select(vec!["https://a.example/1.png", "https://a.example/2.png"])
             .prop_map(|url| Part::Image(url.into())),
+        1 => select(vec!["AAAA", "AAAB"]).prop_map(|data| Part::Media(recording(data))),
+        1 => select(vec!["https://a.example/1.mp4", "https://a.example/2.mp4"])
+            .prop_map(|url| Part::Media(Media::Video(url.into()))),
     ];
     vec(part, least..4).prop_map(|mut parts| {
         parts.dedup_by(|next, one| matches!((one, next), (Part::Text(_), Part::Text(_))));
@@ -210,6 +229,7 @@ proptest! {
         let (prompt, system) = owned(folded.clone());
         if let Some(Part::Text(_)) = conversation.turns.first().and_then(|turn| turn.parts.first())
             && folded.image_urls.is_empty()
+            && folded.media.is_empty()
             && folded.key.is_some()
         {
             let imitation = Conversation {
@@ -244,7 +264,7 @@ proptest! {
     ) {
         // An image's label may change when a later text imitates it, which costs a cached prompt.
         let has_images = |turns: &[Turn<'_>]| {
-            turns.iter().flat_map(|turn| &turn.parts).any(|part| matches!(part, Part::Image(_)))
+            turns.iter().flat_map(|turn| &turn.parts).any(|part| part.attached().is_some())
         };
         let mut longer = shorter.clone();
         longer.turns.extend(longer.prefill.take().map(|text| Turn {

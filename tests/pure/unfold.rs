@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use fal_gateway::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
 use fal_gateway::translate::fold::Folded;
+use fal_gateway::translate::media::Media;
+use fal_gateway::translate::model::Modality;
 
 const RESULTS: &str = "The results of your tool calls are in the last turn. Continue.";
 const GO_ON: &str = "Continue after the last turn of the record.";
@@ -63,18 +65,51 @@ fn owned(text: &str) -> Cow<'static, str> {
 
 struct Unfolder<'f> {
     key: &'f str,
+    /// What is shown, by its kind.
+    shown: [Shown; 3],
+}
+
+/// What is shown of one kind, and how its places are marked.
+struct Shown {
     label: String,
-    urls: &'f [Cow<'f, str>],
+    parts: Vec<Part<'static>>,
     seen: usize,
+}
+
+impl Shown {
+    fn of(folded: &Folded<'_>, key: &str, kind: Modality) -> Self {
+        let images = folded.image_urls.iter().map(|url| Part::Image(owned(url)));
+        let media = folded.media.iter().map(|media| {
+            Part::Media(match media {
+                Media::Audio { format, data } => Media::Audio {
+                    format: *format,
+                    data: owned(data),
+                },
+                Media::Video(url) => Media::Video(owned(url)),
+            })
+        });
+        let all = images.chain(media);
+        Self {
+            label: label(folded, key, kind.name()),
+            parts: all.filter(|part| part.attached() == Some(kind)).collect(),
+            seen: 0,
+        }
+    }
+
+    /// The mark of the next one, and where it stands.
+    fn next(&self, content: &str) -> Option<(usize, usize)> {
+        self.parts.get(self.seen)?;
+        let marker = format!("[{} {}]", self.label, self.seen + 1);
+        Some((content.find(&marker)?, marker.len()))
+    }
 }
 
 impl<'f> Unfolder<'f> {
     fn new(folded: &'f Folded<'_>, key: &'f str) -> Self {
         Self {
             key,
-            label: label(folded, key),
-            urls: &folded.image_urls,
-            seen: 0,
+            shown: [Modality::Image, Modality::Audio, Modality::Video]
+                .map(|kind| Shown::of(folded, key, kind)),
         }
     }
 
@@ -109,7 +144,14 @@ impl<'f> Unfolder<'f> {
                 turns.extend(reminders);
             }
         }
-        assert_eq!(self.seen, self.urls.len(), "an image has no marker");
+        for shown in &self.shown {
+            assert_eq!(
+                shown.seen,
+                shown.parts.len(),
+                "a {} has no marker",
+                shown.label
+            );
+        }
         Conversation {
             instructions,
             turns,
@@ -247,15 +289,13 @@ impl<'f> Unfolder<'f> {
         (call, after(&rest[end..], "}"))
     }
 
-    /// Texts and images: a marker stands on a line of its own between its neighbours.
+    /// Texts and what is shown: a marker stands on a line of its own between its neighbours.
     fn parts(&mut self, mut content: &str) -> Vec<Part<'static>> {
         let mut parts = Vec::new();
         loop {
-            let marker = format!("[{} {}]", self.label, self.seen + 1);
-            let image = (self.seen < self.urls.len())
-                .then(|| content.find(&marker))
-                .flatten();
-            let Some(at) = image else {
+            let shown = self.shown.iter_mut();
+            let next = shown.filter_map(|shown| Some((shown.next(content)?, shown)));
+            let Some(((at, length), shown)) = next.min_by_key(|((at, _), _)| *at) else {
                 if !content.is_empty() {
                     parts.push(Part::Text(owned(content)));
                 }
@@ -264,9 +304,9 @@ impl<'f> Unfolder<'f> {
             if let Some(text) = content[..at].strip_suffix('\n') {
                 parts.push(Part::Text(owned(text)));
             }
-            parts.push(Part::Image(owned(&self.urls[self.seen])));
-            self.seen += 1;
-            content = &content[at + marker.len()..];
+            parts.push(shown.parts[shown.seen].clone());
+            shown.seen += 1;
+            content = &content[at + length..];
             match content.strip_prefix('\n') {
                 Some(rest) => content = rest,
                 None => return parts,
@@ -275,24 +315,24 @@ impl<'f> Unfolder<'f> {
     }
 }
 
-/// The word that marks images: `image`, or the longest word of its kind that occurs.
-fn label(folded: &Folded<'_>, key: &str) -> String {
+/// The word that marks what is of this kind: its name, or the longest word of its kind that occurs.
+fn label(folded: &Folded<'_>, key: &str, kind: &str) -> String {
     if !key.is_empty() {
-        let keyed = format!("image-{key}");
+        let keyed = format!("{kind}-{key}");
         let marker = format!("[{keyed} ");
         let system = folded.system_prompt.as_deref().unwrap_or_default();
         let is_keyed = folded.prompt.contains(&marker) || system.contains(&marker);
-        return if is_keyed { keyed } else { "image".to_owned() };
+        return if is_keyed { keyed } else { kind.to_owned() };
     }
     let prompt = &folded.prompt;
     let longest = prompt
-        .match_indices("[image")
+        .match_indices(&format!("[{kind}"))
         .map(|(at, found)| {
             let rest = &prompt[at + found.len()..];
             rest.len() - rest.trim_start_matches('_').len()
         })
         .max();
-    format!("image{}", "_".repeat(longest.unwrap_or(0)))
+    format!("{kind}{}", "_".repeat(longest.unwrap_or(0)))
 }
 
 fn after<'t>(text: &'t str, start: &str) -> &'t str {

@@ -2,7 +2,8 @@
 //! are different prompts, whatever people write.
 //!
 //! A conversation is written a line at a time: `I` begins with instructions, `S`, `U name`,
-//! `A name` and `T id|name` begin a turn, `x` is text in it, `m` an image, `c id|name|arguments` a
+//! `A name` and `T id|name` begin a turn, `x` is text in it, `m` an image, `a` a recording, `v` a video,
+//! `c id|name|arguments` a
 //! call, and `P text` what the answer begins with. In all of it `~` is a line break, and `@`
 //! the key that the conversation would have if nobody knew it.
 
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use fal_gateway::translate::ask::{Conversation, Part, Speaker, ToolCall, Turn};
 use fal_gateway::translate::fold::{self, Folded, Overflow, PromptLimits};
 use fal_gateway::translate::guide::Guide;
+use fal_gateway::translate::media::{AudioFormat, Media};
 
 use super::collector::chance;
 use super::unfold::unfold;
@@ -124,6 +126,17 @@ fn add_part(conversation: &mut Conversation<'static>, kind: char, rest: &str) {
             Part::Text(Cow::Owned(rest.to_owned()))
         }
         'm' if !is_calling => Part::Image(Cow::Owned(format!("https://a.example/{}", rest.len()))),
+        'a' if !is_calling => Part::Media(Media::Audio {
+            format: AudioFormat {
+                word: "wav",
+                media_type: "audio/wav",
+            },
+            data: Cow::Owned(format!("{:04}", rest.len())),
+        }),
+        'v' if !is_calling => {
+            let url = format!("https://a.example/{}.mp4", rest.len());
+            Part::Media(Media::Video(Cow::Owned(url)))
+        }
         'c' if matches!(turn.speaker, Speaker::Assistant { .. }) => {
             let fields: Vec<&str> = rest
                 .splitn(3, '|')
