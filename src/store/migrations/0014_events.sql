@@ -12,7 +12,7 @@ create table event_log (
     -- response did not know that.
     end_number bigint
 );
-create index event_log_by_end on event_log (kept_until);
+create index event_log_by_end on event_log (kept_until) where bytes > 0;
 
 -- Some of them, one behind the other, as they were sent.
 create table event_batch (

@@ -258,29 +258,45 @@ pub(super) async fn clear(transaction: &Transaction<'_>, thread: &str) -> Result
     Ok(())
 }
 
-/// Deletes some events whose time is over. Whether there may be more of them.
-pub(super) async fn sweep(transaction: &Transaction<'_>) -> Result<bool, StoreError> {
-    let over = "select response from event_log where kept_until <= $1 and bytes > 0 limit $2";
-    let over = super::texts(
-        transaction
-            .query(over, &[now().into(), SWEPT.into()])
-            .await?,
-    )?;
-    for response in &over {
-        sweep_one(transaction, response).await?;
-    }
-    Ok(i64::try_from(over.len()).is_ok_and(|count| count >= SWEPT))
+/// Some of the responses whose events are kept no longer, those that are over for longest first. An older
+/// program that has ended a response does not know of its events.
+pub(super) async fn over(transaction: &Transaction<'_>) -> Result<Vec<String>, StoreError> {
+    let over = "select response from event_log where bytes > 0 and (kept_until <= $1 or (kept_until is null \
+                and not exists (select 1 from job where job.response = event_log.response))) \
+                order by kept_until limit $2";
+    let values = [now().into(), SWEPT.into()];
+    super::texts(transaction.query(over, &values).await?)
 }
 
-async fn sweep_one(transaction: &Transaction<'_>, response: &str) -> Result<(), StoreError> {
-    // In the order in which whoever deletes the response locks them.
-    let found = match transaction.is_postgres() {
-        true => "select owner, thread from response where id = $1 for update",
-        false => "select owner, thread from response where id = $1",
-    };
+/// Whether these are all of them.
+pub(super) fn are_all(over: &[String]) -> bool {
+    i64::try_from(over.len()).is_ok_and(|count| count < SWEPT)
+}
+
+/// Deletes the events of one of them, unless somebody else has it in hand.
+pub(super) async fn sweep(transaction: &Transaction<'_>, response: &str) -> Result<(), StoreError> {
+    let found = "select owner, thread from response where id = $1";
     let Some(mut row) = transaction.first(found, &[response.into()]).await? else {
         return forget(transaction, response).await;
     };
+    let (owner, thread) = (Owner::new(row.text(0)?), row.text(1)?);
+    // Both are locked in either order elsewhere, so nobody waits for one of them here.
+    if transaction.is_postgres() {
+        for (lock, id) in [
+            (
+                "select id from thread where id = $1 for update skip locked",
+                thread.as_str(),
+            ),
+            (
+                "select id from response where id = $1 for update skip locked",
+                response,
+            ),
+        ] {
+            if transaction.first(lock, &[id.into()]).await?.is_none() {
+                return Ok(());
+            }
+        }
+    }
     let log = "select bytes from event_log where response = $1";
     let Some(log) = transaction.first(log, &[response.into()]).await? else {
         return Ok(());
@@ -288,9 +304,10 @@ async fn sweep_one(transaction: &Transaction<'_>, response: &str) -> Result<(), 
     let given_back = in_steps(log.integer(0)?).saturating_neg();
     let batches = "delete from event_batch where response = $1";
     transaction.execute(batches, &[response.into()]).await?;
-    let empty = "update event_log set bytes = 0 where response = $1";
-    transaction.execute(empty, &[response.into()]).await?;
+    let empty =
+        "update event_log set bytes = 0, kept_until = coalesce(kept_until, $1) where response = $2";
+    let values = [now().into(), response.into()];
+    transaction.execute(empty, &values).await?;
     count(transaction, response, given_back).await?;
-    let (owner, thread) = (Owner::new(row.text(0)?), row.text(1)?);
     resize(transaction, &owner, &thread, given_back).await
 }

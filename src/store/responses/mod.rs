@@ -165,8 +165,14 @@ impl Responses {
     pub async fn sweep(&self) -> Result<bool, StoreError> {
         let deadline = self.database.deadline();
         let threads = self.database.write(deadline, room::sweep).await?;
-        let events = self.database.write(deadline, events::sweep).await?;
-        Ok(threads || events)
+        let over = self.database.read(deadline, events::over).await?;
+        for response in over.clone() {
+            let sweep = async move |transaction: &Transaction<'_>| {
+                events::sweep(transaction, &response).await
+            };
+            self.database.write(self.database.deadline(), sweep).await?;
+        }
+        Ok(threads || !events::are_all(&over))
     }
 }
 

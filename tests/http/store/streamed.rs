@@ -494,6 +494,16 @@ fn events_take_room_and_give_it_back() {
 
 #[test]
 fn events_whose_time_is_over_are_deleted_and_their_response_stays() {
+    events_are_swept("update event_log set kept_until = 1");
+}
+
+/// It has deleted the job, and knows nothing of events.
+#[test]
+fn events_that_an_older_program_has_left_are_deleted() {
+    events_are_swept("update event_log set kept_until = null, end_number = null");
+}
+
+fn events_are_swept(over: &'static str) {
     each(async |responses, database| {
         let owner = Owner::new("local");
         let begun = responses.begin(&owner, new_response(), streamed_job(), ("g", LONG));
@@ -511,8 +521,7 @@ fn events_whose_time_is_over_are_deleted_and_their_response_stays() {
                 .unwrap()
         };
         assert!(end().await.end.is_some_and(|end| end > 2));
-        let over = async |transaction: &fal_gateway::store::Transaction<'_>| {
-            let over = "update event_log set kept_until = 1";
+        let over = async move |transaction: &fal_gateway::store::Transaction<'_>| {
             transaction.execute(over, &[]).await
         };
         database.write(super::ledger::soon(), over).await.unwrap();
