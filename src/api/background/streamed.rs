@@ -96,21 +96,25 @@ pub(super) async fn work<F: Face>(mut streamed: Streamed) {
         () = until_lost(&running) => {}
     }
     let last = Some(live.next());
-    match outcome {
+    let is_ended_here = match outcome {
         Ok(record) => work::keep(job, record, last).await,
         Err(problem) => match begun.take().map(|told| told.send(Err(problem.clone()))) {
             // Whoever asked for it is told instead of what it is called.
-            Some(Ok(())) => work::undo(&job.context, &job.owner, &running).await,
+            Some(Ok(())) => {
+                work::undo(&job.context, &job.owner, &running).await;
+                true
+            }
             _ => work::fail(job, &problem, last).await,
         },
-    }
-    job.charge();
+    };
+    job.charge(is_ended_here);
 }
 
 /// Resolves when the job is none of this process any more, other than by an orderly stop.
 async fn until_lost(running: &Running) {
     running.until_left().await;
-    if !running.is_taken() && running.is_handed_over() {
+    let is_orderly = running.is_handed_over() && !running.is_taken() && !running.is_called_off();
+    if is_orderly {
         std::future::pending().await
     }
 }

@@ -109,10 +109,11 @@ impl Job {
         })
     }
 
-    /// Charges what the job has cost, unless another gateway does. Whether it is this one's to charge.
-    pub(super) fn charge(&self) -> bool {
+    /// Charges what the job has cost, unless another gateway does: none does where this one has ended the
+    /// job. Whether it is this one's to charge.
+    pub(super) fn charge(&self, is_ended_here: bool) -> bool {
         let is_in_memory = self.context.gateway.store().is_in_memory();
-        let is_ours = is_in_memory || !self.running.is_handed_over();
+        let is_ours = is_ended_here || is_in_memory || !self.running.is_handed_over();
         if is_ours {
             self.escrow.charge();
         }
@@ -170,13 +171,16 @@ pub(super) async fn work<F: Face>(mut job: Job) {
         let open = [carrier.open.take(), made(&before)].concat();
         cancel_calls(&carrier.fal, &carrier.key, &open).await;
     }
-    match (outcome, carrier.told.take()) {
-        (Err(problem), Some(told)) => take_back(&job, told, problem).await,
+    let is_ended_here = match (outcome, carrier.told.take()) {
+        (Err(problem), Some(told)) => {
+            take_back(&job, told, problem).await;
+            true
+        }
         (Err(problem), None) => fail(&job, &problem, None).await,
         (Ok(record), _) => keep(&job, record, None).await,
-    }
+    };
     // Once the store has its end, nobody else takes the job over and charges the same.
-    if job.charge() {
+    if job.charge(is_ended_here) {
         unread::charge(&job.context, &job.terms, &before);
     }
 }
@@ -383,8 +387,8 @@ pub(super) fn said(trouble: Trouble) -> Problem {
 }
 
 /// Keeps the answer, or has the response say why it is not kept. `last_event` is the number of the event
-/// that tells of its end, where it is streamed.
-pub(super) async fn keep(job: &Job, record: KeptRecord, last_event: Option<i64>) {
+/// that tells of its end, where it is streamed. Whether the job was ended by this.
+pub(super) async fn keep(job: &Job, record: KeptRecord, last_event: Option<i64>) -> bool {
     let end = End {
         status: record.status,
         head: record.head,
@@ -397,7 +401,7 @@ pub(super) async fn keep(job: &Job, record: KeptRecord, last_event: Option<i64>)
         matches!(error, StoreError::Busy | StoreError::Gone(_))
     });
     let problem = match kept.await {
-        Ok(()) => return,
+        Ok(is_ended_here) => return is_ended_here,
         Err(StoreError::Full) => Problem::not_repeatable(
             "response_too_large",
             "There is no room for the answer among what the gateway keeps.",
@@ -407,12 +411,13 @@ pub(super) async fn keep(job: &Job, record: KeptRecord, last_event: Option<i64>)
             "The answer is there, and the gateway's store has failed to keep it.",
         ),
     };
-    fail(job, &problem, last_event).await;
+    fail(job, &problem, last_event).await
 }
 
 /// Has the response say that nothing came of it, and why. As long as the store does not take that,
-/// the job stays this gateway's: whoever took it over would pay for its calls once more.
-pub(super) async fn fail(job: &Job, problem: &Problem, last_event: Option<i64>) {
+/// the job stays this gateway's: whoever took it over would pay for its calls once more. Whether the job
+/// was ended by this.
+pub(super) async fn fail(job: &Job, problem: &Problem, last_event: Option<i64>) -> bool {
     let (head, tail) = restated(&job.begun, Status::Failed, Some(problem))
         .unwrap_or_else(|| (job.begun.clone(), String::new()));
     let end = End {
@@ -423,10 +428,11 @@ pub(super) async fn fail(job: &Job, problem: &Problem, last_event: Option<i64>) 
         retention: job.context.snapshot.config.responses.retention,
         last_event,
     };
-    let _ = with_patience(job, end, |_| true).await;
+    with_patience(job, end, |_| true).await.unwrap_or(false)
 }
 
-/// Ends the job in the store, and tries as often as that fails in a way that may pass.
+/// Ends the job in the store, and tries as often as that fails in a way that may pass. Whether it was
+/// ended by this, or is none of this gateway's any more.
 ///
 /// # Errors
 /// What has gone wrong otherwise.
@@ -434,19 +440,20 @@ async fn with_patience(
     job: &Job,
     end: End,
     may_pass: impl Fn(&StoreError) -> bool,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let (mut pause, mut is_uncertain) = (FIRST_PAUSE, false);
     loop {
         let responses = job.context.gateway.responses();
         let (gateway, response) = (job.running.gateway(), job.running.response());
         match responses.finish(gateway, response, end.clone()).await {
-            Ok(true) => return Ok(()),
+            Ok(true) => return Ok(true),
             Ok(false) => {
-                if !(is_uncertain && is_ended_so(job, &end).await) {
-                    // Called off or taken by somebody else, which tells who charges it.
-                    job.running.lose();
+                if is_uncertain && is_ended_so(job, &end).await {
+                    return Ok(true);
                 }
-                return Ok(());
+                // Called off or taken by somebody else, which tells who charges it.
+                job.running.lose();
+                return Ok(false);
             }
             Err(error) => {
                 is_uncertain = true;
@@ -460,7 +467,7 @@ async fn with_patience(
         }
         tokio::select! {
             () = sleep(pause) => pause = pause.saturating_mul(2).min(LONGEST_PAUSE),
-            () = job.running.until_left() => return Ok(()),
+            () = job.running.until_left() => return Ok(false),
         }
     }
 }

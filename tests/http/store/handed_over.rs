@@ -13,7 +13,7 @@ use crate::support::{Answer, Call, Emulated, Process, Setup, TestGateway, until}
 use serde_json::{Value, json};
 
 /// A client key in a project, with these budgets.
-fn key(name: &str, budgets: &str) -> String {
+pub(super) fn key(name: &str, budgets: &str) -> String {
     let hash = KeyHash::of(name);
     format!(
         "[[keys]]\nname = \"{name}\"\nhash = \"{hash}\"\nproject = \"web\"\nbudgets = [{budgets}]\n\
@@ -21,7 +21,7 @@ fn key(name: &str, budgets: &str) -> String {
     )
 }
 
-fn call(gateway: &TestGateway, call: Call) -> Answer {
+pub(super) fn call(gateway: &TestGateway, call: Call) -> Answer {
     gateway.call(&call.header("authorization", "Bearer ci"))
 }
 
@@ -44,7 +44,7 @@ fn stop(gateway: &TestGateway) {
 }
 
 /// What is used of the budget of an owner, in its limit and beyond it. Nothing is in hand any more.
-fn used(place: &Place, owner: &'static str) -> (i64, i64) {
+pub(super) fn used(place: &Place, owner: &'static str) -> (i64, i64) {
     let read = async move |transaction: &Transaction<'_>| {
         let sql = "select used, beyond, leased from budget_window where owner = $1";
         let row = transaction.first(sql, &[owner.into()]).await?.unwrap();
@@ -55,7 +55,7 @@ fn used(place: &Place, owner: &'static str) -> (i64, i64) {
 }
 
 /// Who paid what, and how certain that is.
-fn charged(place: &Place) -> Vec<(String, i64, String)> {
+pub(super) fn charged(place: &Place) -> Vec<(String, i64, String)> {
     let rows = rows(&place.open()).into_iter();
     rows.map(|row| {
         assert!(!row.fal_request.is_empty(), "{row:?}");
@@ -64,11 +64,11 @@ fn charged(place: &Place) -> Vec<(String, i64, String)> {
     .collect()
 }
 
-fn row(key: &str, billed: &str) -> (String, i64, String) {
+pub(super) fn row(key: &str, billed: &str) -> (String, i64, String) {
     (key.to_owned(), 1000, billed.to_owned())
 }
 
-fn setup(fal: &Emulated, place: &Place, keys: &str) -> Setup {
+pub(super) fn setup(fal: &Emulated, place: &Place, keys: &str) -> Setup {
     with(fal.setup(), place).file(keys)
 }
 

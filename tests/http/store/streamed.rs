@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::background::{assert_described, background, cancel, ended, until_status};
 use super::interrupted::{LONG, call, change, each, new_job, new_response};
 use super::killed::{ended as ended_at, lasting, serving};
+use super::ledger::rows;
 use super::responses::{create, delete, events, get, id, on_each, on_each_with, post, with};
-use super::{Place, places};
+use super::{Place, handed_over, places};
 use crate::contract::description::Judge;
 use crate::support::{
     Call, Emulated, Raw, ScriptedUpstream, Step, Stream, event, final_event, sse_head, until,
@@ -334,7 +335,7 @@ fn after_a_kill_it_has_failed_and_nothing_is_asked_twice() {
         let id = response_of(&seen);
         first.signal("KILL");
         drop(first);
-        let (_second, address) = serving(&setup);
+        let (mut second, address) = serving(&setup);
         let last = events(&seen).last().unwrap()["sequence_number"].clone();
         let reading = open(
             address,
@@ -351,6 +352,11 @@ fn after_a_kill_it_has_failed_and_nothing_is_asked_twice() {
         assert!(number > last.as_u64(), "{body}");
         assert_eq!(told.last().unwrap()["response"], response);
         assert_eq!(fal.count(), 1);
+        second.signal("TERM");
+        second.exit();
+        let charged = rows(&place.open());
+        let charged: Vec<_> = charged.iter().map(|row| row.billed.as_str()).collect();
+        assert_eq!(charged, ["maybe"]);
     }
 }
 
@@ -378,6 +384,39 @@ fn an_orderly_stop_ends_it_and_says_so() {
         assert_eq!(response["status"], "failed");
         assert_eq!(response["error"]["type"], "shutting_down", "{response}");
         assert_eq!(second.call(&events_of(&id, None)).text(), body);
+    }
+}
+
+#[test]
+fn each_call_is_charged_once_whatever_ends_it() {
+    let (_folder, places) = lasting();
+    for place in places {
+        let fal = Emulated::start();
+        let keys = handed_over::key("ci", "\"9/total\"");
+        let setup = handed_over::setup(&fal, &place, &keys);
+        let gateway = setup.set("server.drain_timeout", "1s").start();
+        let ours = |call: Call| call.header("authorization", "Bearer ci");
+        let begin = |input: &str| {
+            let mut reading = open(gateway.address, &ours(post(&streamed(input))));
+            let id = response_of(reading.until("output_text.delta"));
+            (reading, id)
+        };
+        let (reading, _) = begin("Hello");
+        assert!(reading.rest().0.contains("response.completed"));
+        let (reading, id) = begin("Hello /emulate stall:2");
+        let off = ours(Call::new("POST", &format!("/v1/responses/{id}/cancel")));
+        assert_eq!(gateway.call(&off).json()["status"], "cancelled");
+        reading.rest();
+        let (reading, _) = begin("Hello /emulate stall:2");
+        gateway.begin_stop();
+        assert!(reading.rest().0.contains("response.failed"));
+        gateway.finished();
+        assert_eq!(handed_over::used(&place, "key/ci"), (3000, 0));
+        let mut charged = handed_over::charged(&place);
+        charged.sort_unstable();
+        let row = |billed| handed_over::row("ci", billed);
+        assert_eq!(charged, [row("maybe"), row("maybe"), row("yes")]);
+        assert_eq!(fal.count(), 3);
     }
 }
 
