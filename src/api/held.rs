@@ -7,7 +7,8 @@ use tokio::time::sleep;
 
 use super::context::Context;
 use super::error::ApiError;
-use super::lease::{LEASE, Renewal};
+use super::lease::{LEASE, Renewal, give_back};
+use crate::store::StoreError;
 use crate::store::responses::{Joined, Locked, Owner, Responses};
 use crate::translate::face::responses::parse::no_conversation;
 use crate::translate::notes::shortened;
@@ -54,10 +55,7 @@ impl Hold {
         };
         let mut patience = PATIENCE.into_iter();
         loop {
-            let locked = claim
-                .responses
-                .lock_conversation(&claim.owner, conversation, version, &claim.holder, LEASE)
-                .await;
+            let locked = claim.attempt(version).await;
             match locked.map_err(|error| context.store_failed(&error))? {
                 Locked::Yes => break,
                 Locked::NotThere => return Err(no_conversation(conversation).into()),
@@ -88,7 +86,25 @@ impl Hold {
 }
 
 impl Claim {
-    async fn hold(&self, lease: Option<Duration>) -> Result<bool, crate::store::StoreError> {
+    /// Locks the conversation. Where nobody hears what came of it, because the store was too slow or the
+    /// client has left, it is given back, since nobody works on it.
+    async fn attempt(&self, version: i64) -> Result<Locked, StoreError> {
+        let mut attempt = Attempt(Some(self.clone()));
+        let locked = self
+            .responses
+            .lock_conversation(
+                &self.owner,
+                &self.conversation,
+                version,
+                &self.holder,
+                LEASE,
+            )
+            .await?;
+        attempt.0 = None;
+        Ok(locked)
+    }
+
+    async fn hold(&self, lease: Option<Duration>) -> Result<bool, StoreError> {
         let Self {
             responses,
             owner,
@@ -98,6 +114,20 @@ impl Claim {
         responses
             .hold_conversation(owner, conversation, holder, lease)
             .await
+    }
+}
+
+/// A conversation that may have been locked.
+struct Attempt(Option<Claim>);
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(claim) = self.0.take() {
+            give_back(move || {
+                let claim = claim.clone();
+                async move { claim.hold(None).await }
+            });
+        }
     }
 }
 

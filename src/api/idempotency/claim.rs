@@ -9,13 +9,12 @@ use actix_web::HttpResponse;
 use actix_web::body::{BodyStream, BoxBody, MessageBody};
 use actix_web::http::header::CONTENT_TYPE;
 use futures::{StreamExt, stream};
-use tokio::time::sleep;
 
 use super::Progress;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::gateway::MemoryPermit;
-use crate::api::lease::{LEASE, Renewal};
+use crate::api::lease::{LEASE, Renewal, give_back};
 use crate::api::outliving::Outliving;
 use crate::store::StoreError;
 use crate::store::responses::{Claimed, KeptAnswer, Keyed, Responses};
@@ -25,16 +24,6 @@ use crate::translate::face::Face;
 const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest answer that is kept, in bytes.
 const LONGEST_ANSWER: usize = 4 << 20;
-/// How long to wait before each further attempt to give back what may have been claimed: longer than
-/// a lease together, behind which it would be too late.
-const GIVING_BACK: [Duration; 6] = [
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
 
 /// Claims a request, unless somebody else has. Where nobody hears what came of it, because the store
 /// was too slow or the client has left, it is given back, since nobody works on it.
@@ -53,20 +42,11 @@ struct Attempt(Option<(Responses, Keyed)>);
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        // Without a runtime the process ends, and the lease with it.
-        if let (Some((responses, keyed)), Ok(runtime)) =
-            (self.0.take(), tokio::runtime::Handle::try_current())
-        {
-            runtime.spawn(give_back(responses, keyed));
-        }
-    }
-}
-
-async fn give_back(responses: Responses, keyed: Keyed) {
-    for pause in GIVING_BACK {
-        sleep(pause).await;
-        if let Ok(true) = responses.release_claim(&keyed).await {
-            return;
+        if let Some((responses, keyed)) = self.0.take() {
+            give_back(move || {
+                let (responses, keyed) = (responses.clone(), keyed.clone());
+                async move { responses.release_claim(&keyed).await }
+            });
         }
     }
 }
