@@ -9,7 +9,7 @@ use super::background;
 use super::context::Context;
 use super::error::ApiError;
 use super::pages::{PageQuery, deleted_answer, hold, invalid, json_answer, list_answer};
-use super::scope;
+use super::{respond, scope};
 use crate::config::Scope;
 use crate::store::responses::{Order, Owner};
 use crate::translate::face::responses::replay::replay;
@@ -55,10 +55,9 @@ pub async fn retrieve(
     }
     let _held = hold(&context, json.len().saturating_mul(REPLAY_COPIES))?;
     let events = replay(&json, query.starting_after).ok_or_else(|| Problem::bug(false))?;
-    Ok(HttpResponse::Ok()
-        .content_type("text/event-stream; charset=utf-8")
-        .insert_header(("cache-control", "no-cache, no-transform"))
-        .body(events))
+    let mut answer = HttpResponse::Ok();
+    respond::note_stream(&mut answer);
+    Ok(answer.body(events))
 }
 
 /// The events of a response that is, or was, streamed in the background, also while they come. None for

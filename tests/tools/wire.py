@@ -25,7 +25,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from openai.types import Completion, Model
 from openai.types.chat import (
@@ -334,9 +334,11 @@ def stream_faults(exchange: Exchange) -> list[str]:
     for name, wanted in (("cache-control", "no-cache"), ("x-accel-buffering", "no")):
         if wanted not in exchange.headers.get(name, ""):
             found.append(f"{name} is {exchange.headers.get(name)!r}; proxies will hold the stream back")
-    if exchange.path.endswith("/responses"):
+    if re.search(r"/responses(/[^/]+)?$", exchange.path):
         events, framing = named_events(exchange.body, exchange.complete)
-        return found + framing + ResponseStream(events, exchange.complete).faults + response_checker_faults(exchange)
+        stream = ResponseStream(events, exchange.complete, starting_after(exchange))
+        found += framing + stream.faults
+        return found if stream.is_resumed or stream.is_cancelled else found + response_checker_faults(exchange)
     events, framing = sse_events(exchange.body, exchange.complete)
     found += framing
     if exchange.path.endswith("/chat/completions"):
@@ -387,9 +389,17 @@ def named_events(body: bytes, complete: bool) -> tuple[list[tuple[str, str]], li
     return events, found
 
 
+def starting_after(exchange: Exchange) -> int | None:
+    """The number of the last event that the client has had, where it goes on behind that."""
+    numbers = parse_qs(urlsplit(exchange.url).query).get("starting_after")
+    return int(numbers[0]) if numbers else None
+
+
 class ResponseStream:
     """A response that comes to be: numbered events, items that are opened, filled and closed one after the other, and
-    at the end all of it once more; or an error, and then the response that has failed."""
+    at the end all of it once more; or an error, and then the response that has failed. One that is made in the
+    background waits first; called off, it ends with the error. Where a client goes on, it has the events before that
+    from elsewhere, and only what each event says by itself can be judged."""
 
     ENDINGS = {"response.completed", "response.incomplete", "response.failed"}
     #: The events that fill an item, and the member of the closed item that they add up to.
@@ -401,26 +411,36 @@ class ResponseStream:
         "response.custom_tool_call_input.delta": "input",
     }
 
-    def __init__(self, events: list[tuple[str, str]], complete: bool) -> None:
+    def __init__(self, events: list[tuple[str, str]], complete: bool, after: int | None = None) -> None:
         self.faults: list[str] = []
         self.identities: set[tuple] = set()
+        self.is_resumed = after is not None
+        self.names: list[str] = []
         self.items: list[dict] = []
         self.open: dict | None = None
         self.said = ""
         self.error: dict | None = None
         self.ending: str | None = None
-        self.count = 0
+        self.count = 0 if after is None else after + 1
         for name, data in events:
             self._read(name, data)
+        begin = [name for name in self.names[:3] if name != "response.queued"][:2]
+        if not self.is_resumed and begin != ["response.created", "response.in_progress"][: len(begin)]:
+            if not self.error:
+                self._fault(f"the first events are {self.names[:3]}")
         if complete and self.ending != "[DONE]":
             self._fault("the stream ended without [DONE]")
+
+    @property
+    def is_cancelled(self) -> bool:
+        return bool(self.error) and self.error.get("code") == "cancelled"
 
     def _fault(self, text: str) -> None:
         self.faults.append(text)
 
     def _read(self, name: str, data: str) -> None:
         if data == "[DONE]":
-            if self.ending not in self.ENDINGS:
+            if self.ending not in self.ENDINGS and not self.is_cancelled:
                 self._fault(f"[DONE] after {self.ending}")
             self.ending = "[DONE]"
             return
@@ -429,16 +449,19 @@ class ResponseStream:
         event = json.loads(data)
         if event.get("type") != name:
             self._fault(f"the event {name!r} says that it is {event.get('type')!r}")
-        if event.get("sequence_number") != self.count:
-            self._fault(f"number {event.get('sequence_number')} in the place of {self.count}")
-        if self.count < 2 and name != ("response.created", "response.in_progress")[self.count]:
-            self._fault(f"{name} as number {self.count}")
+        number = event.get("sequence_number")
+        # Whoever calls a response off does not know which events are on their way.
+        if number != self.count and not (event.get("code") == "cancelled" and number > self.count):
+            self._fault(f"number {number} in the place of {self.count}")
+        self.names.append(name)
         self.count += 1
         self.faults += event_faults(event)
         if "response" in event:
             self._response(name, event["response"])
         elif name == "error":
             self.error = event
+        elif self.is_resumed:
+            return
         elif name == "response.output_item.added":
             self._added(event)
         elif name == "response.output_item.done":
@@ -459,7 +482,7 @@ class ResponseStream:
         if name == "response.failed":
             if not self.error:
                 self._fault("response.failed without an error before it")
-        elif self.open or response["output"] != self.items:
+        elif not self.is_resumed and (self.open or response["output"] != self.items):
             self._fault("the output is not what was closed item by item")
 
     def _added(self, event: dict) -> None:
