@@ -1,5 +1,7 @@
 //! `POST /v1/responses` without its memory: what a stream holds, how it is kept alive.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -137,10 +139,18 @@ fn a_response_says_when_it_was_complete() {
             json!({"model": "openai/gpt-4o-mini", "input": input, "max_output_tokens": most});
         gateway.call(&post(&body)).json()
     };
+    let now = || {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.unwrap().as_secs()
+    };
+    let before = now();
     let complete = ask("echo yes /emulate latency:1100ms", 100);
+    let after = now();
     let [created, completed] =
         ["created_at", "completed_at"].map(|name| complete[name].as_u64().unwrap());
-    assert!(created <= completed, "{complete}");
+    assert!(before <= created && created <= completed, "{complete}");
+    // It was at work for more than a second by then.
+    assert!(before < completed && completed <= after, "{complete}");
     assert_eq!(ask("count 500", 5)["completed_at"], Value::Null);
 }
 

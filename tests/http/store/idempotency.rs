@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::responses::{delete, id, on_each, on_each_with, with};
+use super::responses::{delete, id, on_each, on_each_with, ready, with};
 use super::{Place, places};
 use crate::support::{
     Answer, Call, Emulated, Raw, ScriptedUpstream, Step, final_event, one_and_two_later, question,
@@ -203,10 +203,12 @@ fn a_key_is_known_after_a_restart() {
         let fal = Emulated::start();
         let call = chat("k", "echo hi");
         let first = with(fal.setup(), &place).start();
+        ready(&first);
         let answer = first.call(&call);
         first.begin_stop();
         first.finished();
         let second = with(fal.setup(), &place).start();
+        ready(&second);
         let again = second.call(&call);
         assert_eq!(
             (again.text(), replayed(&again)),

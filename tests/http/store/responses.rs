@@ -29,7 +29,7 @@ pub(super) fn on_each_with(
 }
 
 /// Waits until the gateway has heard of its store.
-fn ready(gateway: &TestGateway) {
+pub(super) fn ready(gateway: &TestGateway) {
     until("a gateway that is ready", || {
         (get(gateway, "resp_none").status != 503).then_some(())
     });
