@@ -10,7 +10,7 @@ use super::background::{assert_described, background, cancel, ended, until_statu
 use super::interrupted::{LONG, call, change, each, new_job, new_response};
 use super::killed::{ended as ended_at, lasting, serving};
 use super::ledger::rows;
-use super::responses::{create, delete, events, get, id, on_each, on_each_with, post, with};
+use super::responses::{create, delete, events, get, id, on_each, on_each_with, post, ready, with};
 use super::{Place, handed_over, places};
 use crate::contract::description::Judge;
 use crate::support::{
@@ -108,6 +108,7 @@ fn it_is_made_to_its_end_whoever_reads_and_is_told_as_it_comes() {
     for place in places {
         let fal = ScriptedUpstream::start(halves());
         let gateway = with(fal.setup(), &place).start();
+        ready(&gateway);
         let mut first = gateway.open(&post(&streamed("Hello"))).stream();
         let begun = first.until("\"delta\":\"one\"").to_owned();
         let id = response_of(&begun);
@@ -150,6 +151,8 @@ fn another_gateway_on_the_same_database_tells_and_ends_it() {
         });
         let setup = with(fal.setup(), &place);
         let (maker, other) = (setup.clone().start(), setup.start());
+        ready(&maker);
+        ready(&other);
         let mut first = maker.open(&post(&streamed("Hello"))).stream();
         let id = response_of(first.until("\"delta\":\"one\""));
         let mut along = open(other.address, &events_of(&id, None));
@@ -367,6 +370,7 @@ fn an_orderly_stop_ends_it_and_says_so() {
         let fal = Emulated::start();
         let setup = with(fal.setup(), &place).set("server.drain_timeout", "1s");
         let first = setup.clone().start();
+        ready(&first);
         let mut reading = first
             .open(&post(&streamed("Hello /emulate stall:2")))
             .stream();
@@ -380,6 +384,7 @@ fn an_orderly_stop_ends_it_and_says_so() {
         );
         first.finished();
         let second = setup.start();
+        ready(&second);
         let response = ended_at(second.address, &id);
         assert_eq!(response["status"], "failed");
         assert_eq!(response["error"]["type"], "shutting_down", "{response}");
@@ -395,6 +400,7 @@ fn each_call_is_charged_once_whatever_ends_it() {
         let keys = handed_over::key("ci", "\"9/total\"");
         let setup = handed_over::setup(&fal, &place, &keys);
         let gateway = setup.set("server.drain_timeout", "1s").start();
+        ready(&gateway);
         let ours = |call: Call| call.header("authorization", "Bearer ci");
         let begin = |input: &str| {
             let mut reading = open(gateway.address, &ours(post(&streamed(input))));
@@ -426,6 +432,7 @@ fn events_are_kept_for_a_while_and_the_response_longer() {
     for place in places {
         let fal = Emulated::start();
         let gateway = with(fal.setup(), &place).start();
+        ready(&gateway);
         let told = gateway.call(&post(&streamed("Hello"))).text();
         let id = response_of(&told);
         assert_eq!(change(&place, "update event_log set kept_until = 1"), 1);
