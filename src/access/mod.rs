@@ -7,6 +7,7 @@ pub mod filed;
 pub mod keyring;
 pub mod keys;
 pub mod known;
+pub mod likeness;
 pub mod limits;
 pub mod models;
 pub mod pieces;

@@ -32,7 +32,14 @@ pub struct Beat {
     pub news: Option<UnreadNews>,
     /// What it gets of limits that gateways share; none where they share none.
     pub dealt: Option<Dealt>,
+    /// Other gateways and what they say of themselves, where they share limits.
+    pub others: Vec<(String, String)>,
 }
+
+/// At most so many other gateways are looked at.
+const MOST_OTHERS: i64 = 100;
+/// How recently they were heard, in milliseconds.
+const OTHERS_MS: i64 = 5_000;
 
 /// Says that a gateway is there, and what it claims of the limits that gateways share, if they do.
 /// What has changed in keys and projects is told since a number.
@@ -52,14 +59,35 @@ pub async fn beat(
     let version = env!("CARGO_PKG_VERSION");
     let values = [gateway.into(), version.into(), now.into(), state.into()];
     transaction.execute(seen, &values).await?;
-    let dealt = match claims {
-        Some(claims) => Some(rates::deal(transaction, gateway, claims, now).await?),
-        None => None,
+    let (dealt, others) = match claims {
+        Some(claims) => {
+            let dealt = rates::deal(transaction, gateway, claims, now).await?;
+            (Some(dealt), others(transaction, gateway, now).await?)
+        }
+        None => (None, Vec::new()),
     };
     let news = keys::news(transaction, since).await?;
     let clock = Timestamp::from_millisecond(now);
     let clock = clock.map_err(|error| StoreError::Failed(error.to_string()))?;
-    Ok(Beat { clock, news, dealt })
+    Ok(Beat {
+        clock,
+        news,
+        dealt,
+        others,
+    })
+}
+
+async fn others(
+    transaction: &Transaction<'_>,
+    gateway: &str,
+    now: i64,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let sql = "select id, coalesce(state, '') from gateway where seen_at > $1 and id <> $2 \
+               order by id limit $3";
+    let values = [(now - OTHERS_MS).into(), gateway.into(), MOST_OTHERS.into()];
+    let rows = transaction.query(sql, &values).await?;
+    let read = |mut row: crate::store::Row| Ok((row.text(0)?, row.text(1)?));
+    rows.into_iter().map(read).collect()
 }
 
 /// The gateways that are there.

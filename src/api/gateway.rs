@@ -44,6 +44,8 @@ pub struct Gateway {
     reader: Mutex<Option<mpsc::Sender<ReloadOrder>>>,
     /// What was said to contradict the file.
     contradictions: Mutex<HashSet<String>>,
+    /// How files of other gateways differ, in sentences.
+    differing: Mutex<Vec<String>>,
     /// Told when somebody has changed them here.
     keys_changed: Notify,
     /// When the limits' time began.
@@ -160,6 +162,7 @@ impl Gateway {
             known: watch::Sender::new(known),
             reader: Mutex::default(),
             contradictions: Mutex::default(),
+            differing: Mutex::default(),
             keys_changed: Notify::new(),
             since: Instant::now(),
             failures: Failures::default(),
@@ -332,6 +335,22 @@ impl Gateway {
             true => Ok(()),
             false => Err(BuildError::Contradiction(sentences.join("\n"))),
         }
+    }
+
+    /// How files of other gateways on the store differ from this one's, in sentences.
+    pub fn differing(&self) -> Vec<String> {
+        let held = self.differing.lock();
+        held.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same from now on; what is new is said.
+    pub fn set_differing(&self, sentences: Vec<String>) {
+        let held = self.differing.lock();
+        let mut held = held.unwrap_or_else(PoisonError::into_inner);
+        for sentence in sentences.iter().filter(|one| !held.contains(one)) {
+            tracing::warn!("{sentence}");
+        }
+        *held = sentences;
     }
 
     /// Says once what contradicts the file.

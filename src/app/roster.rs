@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
+use crate::access::likeness::{self, Differing};
 use crate::accounts::keys::{self, UnreadNews};
 use crate::accounts::{presence, rates};
 use crate::api::gateway::Gateway;
@@ -32,6 +33,8 @@ pub(super) async fn keep_up(gateway: Arc<Gateway>) {
         gateway: Arc::clone(&gateway),
         first_patience: PATIENCE,
         is_mute: false,
+        file: (0, String::new()),
+        differing: Differing::default(),
     };
     let (mut is_down, mut beats) = (false, 0_u32);
     loop {
@@ -68,6 +71,9 @@ struct Listener {
     first_patience: Duration,
     /// Whether this gateway could not say last that it is there.
     is_mute: bool,
+    /// What the file says of keys and projects in a few letters, and in which settings.
+    file: (u64, String),
+    differing: Differing,
 }
 
 impl Listener {
@@ -102,6 +108,7 @@ impl Listener {
         let told = match self.beat(since).await {
             Ok(beat) => {
                 self.gateway.purses().set_clock(beat.clock);
+                self.compare(&beat.others);
                 self.take(beat.news, asked).await
             }
             Err(error) => Err(error),
@@ -116,9 +123,52 @@ impl Listener {
         told.is_ok()
     }
 
-    async fn beat(&self, since: i64) -> Result<presence::Beat, StoreError> {
+    /// Looks whether other gateways have other keys and projects in their files.
+    fn compare(&mut self, others: &[(String, String)]) {
+        let states = others.iter().filter_map(|(id, state)| {
+            let state: Json = serde_json::from_str(state).ok()?;
+            Some((id, state))
+        });
+        let states: Vec<(&String, Json)> = states.collect();
+        let differs = |state: &Json| {
+            let file = state.get("file").and_then(Json::as_str);
+            file.is_some_and(|file| file != self.file.1)
+        };
+        let differing = states.iter().filter(|(_, state)| differs(state));
+        let differing = differing.map(|(id, _)| (*id).clone()).collect();
+        let long = self.differing.check(differing);
+        let own = place(&self.own_state());
+        let sentences = states.iter().filter(|(id, _)| long.contains(id));
+        let sentences = sentences.map(|(id, state)| {
+            format!(
+                "the gateway {id} ({}) has other keys, projects, limits or budgets in its settings file \
+                 than this one ({own}): give both the same file; until then a shared budget allows what \
+                 the one says that has told the store last",
+                place(state)
+            )
+        });
+        self.gateway.set_differing(sentences.collect());
+    }
+
+    fn own_state(&self) -> Json {
+        state(&self.gateway, &self.file.1)
+    }
+
+    /// Reads the file's keys and projects once for each settings; many take a while, and other tasks
+    /// share this thread.
+    async fn look_at_file(&mut self) {
+        let snapshot = self.gateway.snapshot();
+        if self.file.0 != snapshot.version {
+            let version = snapshot.version;
+            let print = tokio::task::spawn_blocking(move || likeness::print_of(&snapshot.config));
+            self.file = (version, print.await.unwrap_or_default());
+        }
+    }
+
+    async fn beat(&mut self, since: i64) -> Result<presence::Beat, StoreError> {
+        self.look_at_file().await;
         let gateway = &self.gateway;
-        let (id, state) = (gateway.id.clone(), state(gateway));
+        let (id, state) = (gateway.id.clone(), self.own_state().to_string());
         let limiters = gateway.limiters();
         let turn = limiters.turn().await;
         let now = gateway.since.elapsed();
@@ -160,19 +210,27 @@ impl Listener {
 }
 
 /// What this gateway tells the others of itself.
-fn state(gateway: &Gateway) -> String {
+fn state(gateway: &Gateway, file: &str) -> Json {
     let snapshot = gateway.snapshot();
     let listens = snapshot.config.server.listen;
-    let state = json!({
+    json!({
         "host": hostname(),
         "listen": listens.to_string(),
         "uptime_s": gateway.since.elapsed().as_secs(),
         "settings_version": snapshot.version,
+        "file": file,
         "keys_revision": gateway.roster().revision,
         "in_flight": gateway.inflight(),
         "open_streams": gateway.metrics().open_streams.get(),
-    });
-    state.to_string()
+    })
+}
+
+/// Where a gateway is, by its state.
+fn place(state: &Json) -> String {
+    let text = |field| state.get(field).and_then(Json::as_str).unwrap_or_default();
+    format!("{} {}", text("host"), text("listen"))
+        .trim()
+        .to_owned()
 }
 
 /// What the machine is called, where it says so.

@@ -255,6 +255,31 @@ fn without_the_store_each_takes_an_even_share() {
     assert_eq!(admitted, 30);
 }
 
+/// Fifty gateways with ten thousand requests in a second, all of one key: the store is told by each of
+/// them once in a second, and a few times more while they find their parts.
+#[test]
+fn a_large_fleet_asks_the_store_seldom() {
+    const SECONDS: u64 = 10;
+    let (mut store, mut gateways) = fleet(50, requests(800_000));
+    let said = |gateways: &[Gateway]| -> u64 {
+        gateways.iter().map(|gateway| gateway.limiters.said()).sum()
+    };
+    let before = said(&gateways);
+    for second in 2..2 + SECONDS {
+        for gateway in &mut gateways {
+            for _ in 0..200 {
+                gateway
+                    .ask(&mut store, Tokens::default(), secs(second))
+                    .unwrap();
+                gateway.running.clear();
+            }
+        }
+        beat(&mut store, &gateways, secs(second));
+    }
+    let each = (said(&gateways) - before) / 50;
+    assert!(each <= SECONDS + 3, "{each} in {SECONDS} s");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     /// So many milliseconds pass, and each gateway tells the store in each second.

@@ -169,6 +169,7 @@ pub(super) async fn settings(
     let rows = snapshot.config.effective.iter();
     let rows = rows.map(|row| json!({"key": row.key, "value": row.shown, "origin": row.origin}));
     let mut warnings = catalogue::warnings(&snapshot.config);
+    warnings.extend(context.gateway.differing());
     let roster = context.gateway.roster();
     let contradictions = roster.contradictions(&snapshot.config, &snapshot.filed);
     warnings.extend(contradictions.into_iter().take(MOST_WARNINGS));

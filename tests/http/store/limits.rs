@@ -6,7 +6,9 @@ use std::thread;
 use fal_gateway::config::KeyHash;
 
 use super::Place;
-use crate::support::{Answer, Call, Emulated, PostgresServer, Relay, TestGateway, question, until};
+use crate::support::{
+    Answer, Call, Emulated, PostgresServer, Raw, Relay, TestGateway, question, until,
+};
 
 fn keys(limits: &[&str]) -> String {
     let mut text = String::new();
@@ -137,5 +139,42 @@ fn without_the_server_each_gateway_takes_its_share() {
     until("the other gateway knows", || {
         let answer = ask(&other, "k0");
         (answer.status == 429).then_some(())
+    });
+}
+
+#[test]
+fn gateways_with_different_files_are_named() {
+    let place = Place::Server(PostgresServer::database());
+    let fal = Emulated::start();
+    let start = |text: &str| {
+        let settings = place.settings().into_iter();
+        let setup = fal.setup().file(text).set("admin.enabled", "true");
+        let setup = setup.set("admin.listen", "127.0.0.1:0");
+        let admin = KeyHash::of("sk-admin").to_string();
+        let setup = setup.set("auth.admin_key", &admin);
+        settings
+            .fold(setup, |setup, (name, value)| setup.set(name, &value))
+            .start()
+    };
+    let warnings = |gateway: &TestGateway| {
+        let mut raw = Raw::connect(gateway.admin_address.unwrap());
+        let call = Call::get("/admin/v1/settings");
+        raw.send(&call.header("authorization", "Bearer sk-admin").to_bytes());
+        let settings = raw.answer().json();
+        settings["warnings"].to_string()
+    };
+    let (same, other) = (keys(&["concurrency = 2"]), keys(&["concurrency = 3"]));
+    let (one, two) = (start(&same), start(&same));
+    let third = start(&other);
+    for gateway in [&one, &two] {
+        let told = until("the third is named", || {
+            let told = warnings(gateway);
+            told.contains("in its settings file").then_some(told)
+        });
+        assert_eq!(told.matches("in its settings file").count(), 1, "{told}");
+    }
+    drop(third);
+    until("it is gone", || {
+        (!warnings(&one).contains("in its settings file")).then_some(())
     });
 }
