@@ -251,8 +251,11 @@ impl Purses {
         active.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         let mut pages: Vec<Page> = Vec::new();
         active.retain(|purse| {
-            pages.extend(purse.pages(now, gives_back));
-            !purse.rests()
+            let told = purse.pages(now, gives_back);
+            // What is told may be answered with something to hold.
+            let rests = told.is_empty() && purse.rests();
+            pages.extend(told);
+            !rests
         });
         pages
     }
