@@ -119,7 +119,7 @@ pub async fn stream<F: Face>(
     rt::spawn(streamed::work::<F>(Streamed {
         job: prepared.job,
         live,
-        progress,
+        progress: Rc::clone(&progress),
         _place: scope.place(),
     }));
     let heartbeat = context.snapshot.config.server.heartbeat;
@@ -129,7 +129,8 @@ pub async fn stream<F: Face>(
     outcome?;
     let mut head = HttpResponse::Ok();
     respond::note_headers(&mut head, &prepared.notes, None);
-    Ok(Reader::new(context, owner, response, 0).stream(head, scope))
+    let reader = Reader::new(context, owner, response, 0).reporting_to(progress);
+    Ok(reader.stream(head, scope))
 }
 
 /// Has the store begin a response, with these first events where it is streamed.

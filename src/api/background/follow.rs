@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::convert::Infallible;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::jobs::Jobs;
 use super::live::{Seen, behind};
 use crate::api::context::Context;
 use crate::api::gateway::MemoryPermit;
+use crate::api::idempotency::Progress;
 use crate::api::respond;
 use crate::api::scope::Scope;
 use crate::store::StoreError;
@@ -66,6 +68,8 @@ pub struct Reader {
     held: Option<MemoryPermit>,
     /// Since when there has been none.
     short_since: Option<Instant>,
+    /// Told where the stream ends before its response does.
+    progress: Option<Rc<Progress>>,
     _permit: Option<ReaderPermit>,
 }
 
@@ -90,6 +94,7 @@ impl Reader {
             sent_at: Instant::now(),
             held: None,
             short_since: None,
+            progress: None,
             _permit: None,
         }
     }
@@ -109,6 +114,14 @@ impl Reader {
             _permit: Some(permit),
             ..Self::new(context, owner, response, from)
         })
+    }
+
+    /// A reader whose stream is the answer to the request that is worked on.
+    pub fn reporting_to(self, progress: Rc<Progress>) -> Self {
+        Self {
+            progress: Some(progress),
+            ..self
+        }
     }
 
     /// The events as an answer, until the response has ended.
@@ -266,6 +279,9 @@ impl Reader {
 
     /// Ends the stream before its response has ended.
     fn break_off(&self, problem: &Problem) -> Next {
+        if let Some(progress) = &self.progress {
+            progress.break_off();
+        }
         let last = self
             .from
             .checked_sub(1)

@@ -168,6 +168,7 @@ impl Claim {
                 self.noted(self.responses.release_claim(&self.keyed).await);
                 return;
             }
+            let so_far = so_far.filter(|_| !progress.is_broken_off());
             let answer = so_far.map(|body| KeptAnswer { status, headers, body });
             let settled = self.responses.settle(&self.keyed, answer, progress.kept_as());
             self.noted(settled.await);

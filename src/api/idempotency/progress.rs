@@ -14,6 +14,7 @@ pub struct Progress {
     is_claimed: Cell<bool>,
     kept_as: OnceCell<String>,
     has_failed_for_nothing: Cell<bool>,
+    is_broken_off: Cell<bool>,
 }
 
 impl Progress {
@@ -49,5 +50,14 @@ impl Progress {
 
     pub(super) fn has_failed_for_nothing(&self) -> bool {
         self.has_failed_for_nothing.get()
+    }
+
+    /// What is told of its answer stops before the answer does.
+    pub fn break_off(&self) {
+        self.is_broken_off.set(true);
+    }
+
+    pub(super) fn is_broken_off(&self) -> bool {
+        self.is_broken_off.get()
     }
 }
