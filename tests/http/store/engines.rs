@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use fal_gateway::config::{Config, Sources};
 use fal_gateway::store::{Database, StoreError, Value, migrations};
 use tokio::time::Instant;
 
@@ -208,6 +207,7 @@ fn many_at_once_are_all_served() {
 #[test]
 fn the_line_to_a_server_is_as_safe_as_its_address_says() {
     use crate::support::{Authority, PostgresServer};
+    use fal_gateway::config::{Config, Sources};
     let near = PostgresServer::database();
     let named = near.replace("127.0.0.1", "localhost");
     let (known, other) = (PostgresServer::authority().file(), Authority::new());
