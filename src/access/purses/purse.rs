@@ -58,6 +58,8 @@ struct Open {
     pace: Pace,
     opened_at: Instant,
     used_at: Instant,
+    /// How many have taken of it and not settled yet, be it that they took nothing.
+    unsettled: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +176,7 @@ impl Purse {
             false => open.pocket.take(amount).then_some(())?,
         }
         open.pace.take(amount);
-        open.used_at = Instant::now();
+        open.is_taken_of();
         Some((open.span.start, amount))
     }
 
@@ -184,7 +186,7 @@ impl Purse {
         let amount = worst.counted_by(&state.terms);
         let open = state.open(now);
         open.pocket.take_anyway(amount);
-        open.used_at = Instant::now();
+        open.is_taken_of();
         (open.span.start, amount)
     }
 
@@ -211,6 +213,7 @@ impl Purse {
         let cost = spent.counted_by(&state.terms);
         if let Some(open) = state.windows.get_mut(&start) {
             open.pocket.settle(taken, cost);
+            open.unsettled = open.unsettled.saturating_sub(1);
         }
     }
 
@@ -390,6 +393,7 @@ impl State {
             pace: Pace::default(),
             opened_at: Instant::now(),
             used_at: Instant::now(),
+            unsettled: 0,
         })
     }
 
@@ -434,12 +438,18 @@ impl Open {
         self.reported.is_some() && self.used_at.elapsed() > KEPT && self.is_clear()
     }
 
+    fn is_taken_of(&mut self) {
+        self.used_at = Instant::now();
+        self.unsettled = self.unsettled.saturating_add(1);
+    }
+
     fn is_clear(&self) -> bool {
         let reported = self.reported.as_ref();
-        match reported {
+        let is_known = match reported {
             Some((report, _)) => self.pocket.is_clear(report),
             None => self.pocket == Pocket::default(),
-        }
+        };
+        is_known && self.unsettled == 0
     }
 }
 
