@@ -183,15 +183,14 @@ async fn parts(
     let owners: Vec<&str> = claims.iter().map(|(owner, _)| owner.as_str()).collect();
     let owners = json!(owners).to_string();
     let owners = [owners.as_str().into()];
-    // All lock in one order, which is the database's.
-    let make = "insert into rate_owner (owner) \
+    // A gateway whose machine stands still does not keep the others from these rows for long.
+    let patience = "set local idle_in_transaction_session_timeout = 3000";
+    transaction.execute(patience, &[]).await?;
+    // All lock in one order, which is the database's. An update locks a row that is there already.
+    let lock = "insert into rate_owner (owner) \
                 select value from json_array_elements_text(cast(cast($1 as text) as json)) \
-                order by 1 on conflict do nothing";
-    transaction.execute(make, &owners).await?;
-    let lock = "select owner from rate_owner where owner in \
-                (select value from json_array_elements_text(cast(cast($1 as text) as json))) \
-                order by owner for update";
-    transaction.query(lock, &owners).await?;
+                order by 1 on conflict (owner) do update set owner = excluded.owner";
+    transaction.execute(lock, &owners).await?;
     let find = "select owner, gateway, seen_at, number, short_until, \
                 held_requests, used_requests, free_requests, clear_requests, \
                 held_tokens, used_tokens, free_tokens, clear_tokens, held_running, used_running \
