@@ -104,8 +104,9 @@ impl Gateway {
         if refused.may_come {
             let waiter = self.limiters.wait_for(&self.one[0], tokens).unwrap();
             self.tell(store, now);
+            let outcome = admit(&self.one, tokens, now).0;
             drop(waiter);
-            refused = match admit(&self.one, tokens, now).0 {
+            refused = match outcome {
                 Ok(hold) => return self.run(hold),
                 Err(refused) => refused,
             };
@@ -208,6 +209,237 @@ fn who_is_refused_is_told_what_all_have_taken_and_when_there_is_room() {
     let standing = gateways[1].one[0].standing(secs(12)).requests.unwrap();
     assert_eq!((standing.limit, standing.remaining), (4, 0));
     assert!(standing.reset > secs(55), "{:?}", standing.reset);
+}
+
+fn at_once(most: u64) -> RateLimits {
+    RateLimits {
+        concurrency: Some(most),
+        ..RateLimits::default()
+    }
+}
+
+/// One client after the other, and never two at once: each may come, and soon has its turn.
+#[test]
+fn a_client_that_goes_from_gateway_to_gateway_is_never_refused() {
+    let (mut store, mut gateways) = fleet(2, at_once(1));
+    let mut now = secs(2);
+    for turn in 0..10 {
+        let at = turn % 2;
+        let mut waits = 0;
+        while let Err(refused) = gateways[at].ask(&mut store, Tokens::default(), now) {
+            assert!(refused.may_come, "turn {turn}");
+            waits += 1;
+            assert!(waits <= 2, "turn {turn}");
+            now += Duration::from_millis(500);
+            let gateway = &gateways[at];
+            let waiter = gateway
+                .limiters
+                .wait_for(&gateway.one[0], Tokens::default());
+            beat(&mut store, &gateways, now);
+            drop(waiter);
+        }
+        gateways[at].running.clear();
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().build().unwrap()
+}
+
+#[test]
+fn the_store_is_told_at_once_of_a_place_that_others_wait_for() {
+    let (mut store, mut gateways) = fleet(2, at_once(1));
+    let [one, other] = &mut gateways[..] else {
+        unreachable!()
+    };
+    one.ask(&mut store, Tokens::default(), secs(2)).unwrap();
+    let refused = other.ask(&mut store, Tokens::default(), secs(3));
+    assert!(refused.unwrap_err().may_come);
+    one.tell(&mut store, secs(3));
+    one.running.clear();
+    let woken = async { tokio::time::timeout(secs(30), one.limiters.wanted()).await };
+    runtime().block_on(woken).expect("it is told");
+    one.tell(&mut store, secs(4));
+    other.ask(&mut store, Tokens::default(), secs(4)).unwrap();
+}
+
+#[test]
+fn who_waits_leaves_the_store_alone_in_between() {
+    let (mut store, mut gateways) = fleet(2, at_once(1));
+    gateways[1]
+        .ask(&mut store, Tokens::default(), secs(2))
+        .unwrap();
+    let gateway = &gateways[0];
+    let before = gateway.limiters.said();
+    let began = std::time::Instant::now();
+    let clock = || secs(2) + began.elapsed() * 4;
+    runtime().block_on(async {
+        let ask = || {
+            gateway
+                .limiters
+                .admit(&gateway.one, Tokens::default(), clock)
+        };
+        let all = futures::future::join_all((0..5).map(|_| ask()));
+        let tell = async {
+            loop {
+                gateway.limiters.wanted().await;
+                gateway.tell(&mut store, clock());
+            }
+        };
+        tokio::select! {
+            _ = all => {}
+            () = tell => {}
+        }
+    });
+    let told = u128::from(gateway.limiters.said() - before);
+    let most = began.elapsed().as_millis() / 300 + 2;
+    assert!((1..=most).contains(&told), "{told}, at most {most}");
+}
+
+#[test]
+fn one_word_to_the_store_asks_for_the_key_and_for_its_project() {
+    let (mut store, gateways) = fleet(1, requests(9));
+    let gateway = &gateways[0];
+    let project = Owner::Project("p".into());
+    let project = gateway.limiters.set(project, requests(9));
+    let both = [Arc::clone(&gateway.one[0]), project];
+    let before = gateway.limiters.said();
+    runtime().block_on(async {
+        let admitted = gateway.limiters.admit(&both, Tokens::default(), || secs(2));
+        let tell = async {
+            loop {
+                gateway.limiters.wanted().await;
+                gateway.tell(&mut store, secs(2));
+            }
+        };
+        tokio::select! {
+            (outcome, _) = admitted => drop(outcome.unwrap()),
+            () = tell => {}
+        }
+    });
+    assert_eq!(gateway.limiters.said() - before, 2);
+}
+
+#[test]
+fn uneven_loads_get_what_each_of_them_needs() {
+    let (mut store, mut gateways) = fleet(2, at_once(4));
+    for second in 2..8 {
+        gateways[1].running.clear();
+        for (at, most) in [(1, 1), (0, 3)] {
+            let gateway = &mut gateways[at];
+            while gateway.running.len() < most
+                && gateway
+                    .ask(&mut store, Tokens::default(), secs(second))
+                    .is_ok()
+            {}
+        }
+        beat(&mut store, &gateways, secs(second));
+    }
+    assert_eq!([3, 1], [0, 1].map(|at: usize| gateways[at].running.len()));
+
+    let (mut store, mut gateways) = fleet(2, requests(600));
+    let mut waiting = [0; 2];
+    for second in 2..58 {
+        if second < 52 {
+            waiting[0] += 11;
+            waiting[1] += 1;
+        }
+        for (at, waiting) in waiting.iter_mut().enumerate() {
+            let gateway = &mut gateways[at];
+            while *waiting > 0
+                && gateway
+                    .ask(&mut store, Tokens::default(), secs(second))
+                    .is_ok()
+            {
+                *waiting -= 1;
+            }
+        }
+        beat(&mut store, &gateways, secs(second));
+    }
+    assert_eq!(waiting, [0, 0]);
+}
+
+#[test]
+fn a_key_that_is_used_now_and_then_asks_nobody() {
+    let (mut store, mut gateways) = fleet(2, requests(1000));
+    gateways[0]
+        .ask(&mut store, Tokens::default(), secs(2))
+        .unwrap();
+    for second in 3..90 {
+        beat(&mut store, &gateways, secs(second));
+    }
+    let (outcome, _) = admit(&gateways[0].one, Tokens::default(), secs(90));
+    assert!(outcome.is_ok());
+}
+
+#[test]
+fn a_gateway_that_is_killed_leaves_room_for_its_successor() {
+    let (mut store, mut gateways) = fleet(1, requests(100));
+    for _ in 0..10 {
+        gateways[0]
+            .ask(&mut store, Tokens::default(), secs(2))
+            .unwrap();
+    }
+    let mut next = Gateway::new(1, requests(100));
+    let asks = (0..90).filter(|_| next.ask(&mut store, Tokens::default(), secs(8)).is_ok());
+    assert!(asks.count() >= 40);
+}
+
+#[test]
+fn a_lower_limit_holds_for_all_gateways_together() {
+    let (mut store, mut gateways) = fleet(2, requests(100));
+    for gateway in &mut gateways {
+        gateway.ask(&mut store, Tokens::default(), secs(2)).unwrap();
+    }
+    beat(&mut store, &gateways, secs(3));
+    for gateway in &gateways {
+        gateway.limiters.set(Owner::Key("a".into()), requests(10));
+    }
+    beat(&mut store, &gateways, secs(4));
+    let mut admitted = 2;
+    for at in 0..40 {
+        let outcome = gateways[at % 2].ask(&mut store, Tokens::default(), secs(4));
+        admitted += u64::from(outcome.is_ok());
+    }
+    assert_eq!(admitted, 10);
+}
+
+#[test]
+fn one_word_that_is_lost_loosens_nothing() {
+    let (mut store, mut gateways) = fleet(2, requests(10));
+    for _ in 0..10 {
+        gateways[0]
+            .ask(&mut store, Tokens::default(), secs(2))
+            .unwrap();
+    }
+    let other = &mut gateways[1];
+    other.is_cut = true;
+    other.tell(&mut store, secs(2));
+    for second in 2..4 {
+        let refused = other.ask(&mut store, Tokens::default(), secs(second));
+        let refused = refused.unwrap_err();
+        assert!(refused.may_come);
+        assert_eq!(refused.wait, Some(secs(1)));
+    }
+}
+
+#[test]
+fn without_the_store_a_large_request_is_served_now_and_then() {
+    let limits = RateLimits {
+        tokens_per_minute: Some(2000),
+        ..RateLimits::default()
+    };
+    let (mut store, mut gateways) = fleet(2, limits);
+    let large = Tokens {
+        prompt: 24,
+        expected: 1500,
+    };
+    for gateway in &mut gateways {
+        gateway.is_cut = true;
+        gateway.ask(&mut store, large, secs(20)).unwrap();
+        gateway.ask(&mut store, large, secs(20)).unwrap_err();
+    }
 }
 
 #[test]

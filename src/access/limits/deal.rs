@@ -163,7 +163,8 @@ impl Part {
 impl Claim {
     /// What a gateway holds from now on, where others hold so much: what it had, as far as that is
     /// not theirs by now, and what it needs besides. Where nobody else is short it gets more than it
-    /// needs, and of a small rest no more than that.
+    /// needs, and at most half of what is free: a gateway that is killed takes what it holds along for
+    /// a while.
     fn part(&self, kind: Kind, others_hold: u64, gateways: u32, others_wait: bool) -> u64 {
         let Some(limit) = self.limits.of(kind) else {
             return 0;
@@ -180,7 +181,7 @@ impl Claim {
         }
         let liking = match others_wait {
             true => 0,
-            false => room.div_ceil(u64::from(gateways.max(1))),
+            false => room.div_ceil(u64::from(gateways.max(2))),
         };
         let given = missing.max(liking).min(room);
         let is_of_use = at_hand.saturating_add(given) >= self.least.get(kind);
@@ -196,7 +197,8 @@ impl Other {
         };
         match self.silent_ms > counts_for {
             true => 0,
-            false => self.part.held.get(kind),
+            // What it used without the store counts, even where it held less.
+            false => self.part.held.get(kind).max(self.part.used.get(kind)),
         }
     }
 

@@ -5,16 +5,15 @@
 //! request waits for it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::deal::{Claim, Each, Told};
-use super::{
-    Exceeded, Hold, Kind, Left, Levels, Limiter, Limiters, Owner, State, Tokens, admit_within,
-};
+use super::{Exceeded, Hold, Kind, Left, Levels, Limiter, Limiters, Owner, State, Tokens, admit};
 
 /// For how long what was told holds, without a word from the store. Then a gateway takes its even
 /// share, for others may be given what it held.
@@ -22,14 +21,21 @@ const HEARD: Duration = Duration::from_secs(10);
 /// How long what is known of other gateways is taken for true.
 const FRESH: Duration = Duration::from_secs(1);
 /// How long a gateway keeps room that nobody asks for, and how long where others are short of it.
-const KEPT: Duration = Duration::from_secs(10);
+const KEPT: Duration = Duration::from_secs(120);
 const KEPT_WHERE_SHORT: Duration = Duration::from_secs(2);
 /// For how long others are short that were so when the store was asked.
 const SHORT: Duration = Duration::from_secs(3);
-/// How long it waits for what other gateways hold, while the store answers.
+/// How long a request waits for the store and for what other gateways hold, where nobody says.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// After which time it asks again for what they are to make free.
 const ANOTHER_TRY: Duration = Duration::from_millis(200);
+/// How long the store is left alone at least after it was told for those who wait. With the word that
+/// is due once a second, it is told at most four times a second.
+const PACE: Duration = Duration::from_millis(350);
+/// The store is lost when it has failed so often in a row, and has not answered for so long. One
+/// answer that is late says nothing.
+const FAILURES: u32 = 2;
+const LOST: Duration = Duration::from_secs(3);
 /// How long whoever is refused waits where other gateways are to make room.
 pub(super) const SOON: Duration = Duration::from_secs(1);
 /// After which time is told what has not changed.
@@ -42,7 +48,7 @@ const AT_ONCE: usize = 256;
 /// What is known of the gateways that share the limits.
 #[derive(Debug)]
 pub(super) struct Fleet {
-    /// How long a request waits for the store.
+    /// How long a request waits for the store and for other gateways.
     patience: Duration,
     /// When the store answered last, in milliseconds; [`NEVER`] before that.
     heard_ms: AtomicU64,
@@ -51,12 +57,14 @@ pub(super) struct Fleet {
     peak: Mutex<(u32, Duration)>,
     /// Counts how often the store was not heard for so long that others may hold what this gateway did.
     epoch: AtomicU64,
-    /// Whether the store has failed since.
-    fails: AtomicBool,
+    /// How often the store has failed since.
+    failures: AtomicU32,
     /// Counts what is said.
     number: AtomicU64,
     /// Told when somebody waits.
     wanted: Notify,
+    /// When the store may be told next for those who wait.
+    next: tokio::sync::Mutex<Option<Instant>>,
     /// Those of which anything was taken.
     active: Mutex<VecDeque<Arc<Limiter>>>,
     /// Had by whoever tells the store, from the claims to the answer.
@@ -73,9 +81,10 @@ impl Default for Fleet {
             gateways: AtomicU32::new(1),
             peak: Mutex::new((1, Duration::ZERO)),
             epoch: AtomicU64::new(0),
-            fails: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
             number: AtomicU64::new(0),
             wanted: Notify::new(),
+            next: tokio::sync::Mutex::default(),
             active: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
@@ -107,6 +116,8 @@ pub(super) struct OwnPart {
     /// When a request came last.
     wanted_at: Duration,
     short_until: Duration,
+    /// Whether others were short when it was looked at last.
+    are_others_short: bool,
     /// What those who wait want, by a number that each has.
     waiting: BTreeMap<u64, Each<u64>>,
     last_waiter: u64,
@@ -121,27 +132,23 @@ pub(super) struct OwnPart {
 pub struct Waiter<'l> {
     limiter: &'l Limiter,
     number: u64,
-    /// The last that the store had been told when this one came.
-    joined: u64,
 }
 
 impl Fleet {
     fn reach(&self, now: Duration) -> Reach {
-        let heard = self.heard_ms.load(Ordering::Acquire);
-        let fails = self.fails.load(Ordering::Acquire);
-        let silent = now.saturating_sub(Duration::from_millis(heard));
+        let heard = match self.heard_ms.load(Ordering::Acquire) {
+            NEVER => None,
+            heard => Some(Duration::from_millis(heard)),
+        };
+        let silent = now.saturating_sub(heard.unwrap_or_default());
+        let failures = self.failures.load(Ordering::Acquire);
+        let is_lost = failures >= FAILURES && silent > self.patience.max(LOST);
+        let gateways = self.most().into();
         match heard {
-            NEVER if fails => Reach::Share {
-                gateways: self.most().into(),
-            },
-            NEVER => Reach::Part,
-            _ if silent > HEARD => Reach::Share {
-                gateways: self.most().into(),
-            },
-            _ if fails => Reach::Unsure {
-                gateways: self.most().into(),
-            },
-            _ => Reach::Part,
+            None if is_lost => Reach::Share { gateways },
+            Some(_) if silent > HEARD => Reach::Share { gateways },
+            Some(_) if is_lost => Reach::Unsure { gateways },
+            None | Some(_) => Reach::Part,
         }
     }
 
@@ -171,7 +178,7 @@ impl Fleet {
 }
 
 impl Limiters {
-    /// Limits that several gateways share. Requests wait so long for the store.
+    /// Limits that several gateways share. Requests wait so long for the store and for other gateways.
     pub fn shared(patience: Duration) -> Self {
         let fleet = Fleet {
             patience,
@@ -183,12 +190,18 @@ impl Limiters {
         }
     }
 
-    /// Waits until somebody waits for the store; for ever where nothing is shared.
+    /// Waits until somebody waits for the store, and until it may be told again; for ever where
+    /// nothing is shared.
     pub async fn wanted(&self) {
-        match &self.fleet {
-            Some(fleet) => fleet.wanted.notified().await,
-            None => std::future::pending().await,
+        let Some(fleet) = &self.fleet else {
+            return std::future::pending().await;
+        };
+        let mut next = fleet.next.lock().await;
+        if let Some(next) = *next {
+            sleep_until(next).await;
         }
+        fleet.wanted.notified().await;
+        *next = Some(Instant::now() + PACE);
     }
 
     /// Has whoever calls be the only one who tells the store, until it is dropped; `None` where
@@ -220,11 +233,10 @@ impl Limiters {
         clock: impl Fn() -> Duration,
     ) -> (Result<Hold, Exceeded>, Levels) {
         let started = clock();
-        let mut reach = None;
-        let mut asked = false;
+        let mut waiters = Vec::new();
         loop {
             let now = clock();
-            let (outcome, levels) = admit_within(limiters, tokens, now, reach);
+            let (outcome, levels) = admit(limiters, tokens, now);
             let short = outcome.as_ref().err().filter(|refusal| refusal.may_come);
             let is_short = |limiter: &&Arc<Limiter>| {
                 short.is_some_and(|refusal| refusal.owner == limiter.owner)
@@ -233,28 +245,30 @@ impl Limiters {
             else {
                 return (outcome, levels);
             };
-            if now.saturating_sub(started) > PATIENCE {
+            let waited = now.saturating_sub(started);
+            let Some(patience) = fleet.patience.checked_sub(waited) else {
                 return (outcome, levels);
+            };
+            if waiters.is_empty() {
+                // What it needs of all of them is asked for at once. Where there is room, none is.
+                let all = limiters.iter();
+                waiters.extend(all.map(|limiter| Waiter::join(limiter, tokens)));
+            } else if timeout(ANOTHER_TRY, limiter.told.notified()).await.is_ok() {
+                // The store was asked, and others hold what is wanted. Whoever wakes by its next word
+                // looks before it asks for another.
+                continue;
             }
-            let waiter = Waiter::join(limiter, fleet, tokens);
-            if asked {
-                // It was asked, and others hold what is wanted.
-                let _ = tokio::time::timeout(ANOTHER_TRY, limiter.told.notified()).await;
-            }
+            let number = fleet.number.load(Ordering::Acquire);
             fleet.wanted.notify_one();
-            if !waiter.is_answered(fleet.patience).await {
-                let gateways = fleet.most().into();
-                reach = Some(Reach::Unsure { gateways });
-            }
-            asked = true;
+            limiter.is_told_after(number, patience).await;
         }
     }
 
     /// Has the store told from now on that a request waits for one of these, until it is dropped;
     /// `None` where nothing is shared.
     pub fn wait_for<'l>(&self, limiter: &'l Limiter, tokens: Tokens) -> Option<Waiter<'l>> {
-        let fleet = self.fleet.as_ref()?;
-        Some(Waiter::join(limiter, fleet, tokens))
+        let is_shared = self.fleet.is_some();
+        is_shared.then(|| Waiter::join(limiter, tokens))
     }
 
     /// How much the store was told.
@@ -322,7 +336,9 @@ impl Limiters {
     ) {
         let Some(fleet) = &self.fleet else { return };
         match answer {
-            None => fleet.fails.store(true, Ordering::Release),
+            None => {
+                fleet.failures.fetch_add(1, Ordering::AcqRel);
+            }
             Some((_, gateways)) => {
                 if self.is_silent(asked, HEARD) {
                     fleet.epoch.fetch_add(1, Ordering::AcqRel);
@@ -330,7 +346,7 @@ impl Limiters {
                 let asked_ms = u64::try_from(asked.as_millis()).unwrap_or(NEVER - 1);
                 fleet.heard_ms.store(asked_ms, Ordering::Release);
                 fleet.set_gateways(gateways, asked);
-                fleet.fails.store(false, Ordering::Release);
+                fleet.failures.store(0, Ordering::Release);
             }
         }
         let epoch = fleet.epoch.load(Ordering::Acquire);
@@ -351,10 +367,11 @@ impl Limiters {
             let Some(limiter) = limiter else { continue };
             let mut state = limiter.state();
             state.own.short_until = now.saturating_add(SHORT);
-            let used = state.used();
-            is_of_use |= Kind::ALL
-                .into_iter()
-                .any(|kind| state.own.held.get(kind) > used.get(kind));
+            state.requests.forget(now);
+            state.tokens.forget(now);
+            state.look(Some(fleet), now);
+            let said = state.own.said.as_ref();
+            is_of_use |= said.is_some_and(|said| said.holds != state.own.held);
         }
         if is_of_use {
             fleet.wanted.notify_one();
@@ -371,6 +388,32 @@ pub(super) fn begin(limiters: Vec<Arc<Limiter>>) {
     }
 }
 
+impl Limiter {
+    /// Has the store told at once that a request has ended here, where others are short of its place.
+    pub(super) fn pass_on(&self) {
+        let state = self.state();
+        let is_wanted = state.own.are_others_short && state.limits.concurrency.is_some();
+        if let Some(fleet) = self.fleet.as_ref().filter(|_| is_wanted) {
+            fleet.wanted.notify_one();
+        }
+    }
+
+    /// Waits until the store has answered what it is told after this, or has failed to.
+    async fn is_told_after(&self, number: u64, patience: Duration) {
+        let until = Instant::now() + patience;
+        loop {
+            let mut told = std::pin::pin!(self.told.notified());
+            told.as_mut().enable();
+            if self.state().own.ended > number {
+                return;
+            }
+            if timeout_at(until, told).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
 impl State {
     /// Keeps to what is known of the other gateways; how much this one may count on.
     pub(super) fn look(&mut self, fleet: Option<&Fleet>, now: Duration) -> Reach {
@@ -382,25 +425,32 @@ impl State {
             self.own.epoch = epoch;
             self.own.held = Each::default();
         }
-        if self.own.short_until > now {
+        self.own.are_others_short = self.own.short_until > now;
+        if self.own.are_others_short {
             self.make_room(fleet.gateways(), now);
         }
         fleet.reach(now)
     }
 
-    /// Others are short: gives up what is more than an even share and not taken, and all that is not
-    /// taken if nobody asks for it here.
+    /// Others are short: gives up what is not taken and not waited for here, but for a little where it
+    /// is asked for here too.
     fn make_room(&mut self, gateways: u64, now: Duration) {
         let used = self.used();
         let is_wanted = now.saturating_sub(self.own.wanted_at) < KEPT_WHERE_SHORT;
         let limits = self.limits;
         let held = self.own.held;
+        let need = self.need();
         self.own.held = Each::of(|kind| {
-            let share = match is_wanted {
-                true => limits.of(kind).unwrap_or(0) / gateways,
-                false => 0,
+            let used = used.get(kind);
+            let spare = match kind {
+                Kind::Requests | Kind::Tokens if is_wanted => {
+                    let share = limits.of(kind).unwrap_or(0) / gateways;
+                    share.min(used / 4 + 1)
+                }
+                _ => 0,
             };
-            held.get(kind).min(used.get(kind).max(share))
+            let most = used.saturating_add(spare.max(need.get(kind)));
+            held.get(kind).min(most)
         });
     }
 
@@ -416,8 +466,8 @@ impl State {
         match reach {
             Reach::Alone => limit,
             Reach::Part => held,
-            Reach::Unsure { gateways } => held.max((limit / gateways).max(1)),
-            Reach::Share { gateways } => (limit / gateways).max(1),
+            Reach::Unsure { gateways } => held.max(limit / gateways),
+            Reach::Share { gateways } => limit / gateways,
         }
     }
 
@@ -475,6 +525,14 @@ impl State {
         }
     }
 
+    /// What would serve everybody who waits.
+    fn need(&self) -> Each<u64> {
+        Each::of(|kind| {
+            let needs = self.own.waiting.values().map(|need| need.get(kind));
+            needs.fold(0, u64::saturating_add)
+        })
+    }
+
     fn is_waited_for(&self) -> bool {
         !self.own.waiting.is_empty()
     }
@@ -511,10 +569,7 @@ impl State {
             limits: self.limits,
             holds: self.own.held,
             used,
-            need: Each::of(|kind| {
-                let needs = waiting.clone().map(|need| need.get(kind));
-                needs.fold(0, u64::saturating_add)
-            }),
+            need: self.need(),
             least: Each::of(|kind| {
                 let needs = waiting.clone().map(|need| need.get(kind));
                 needs.min().unwrap_or(0)
@@ -533,7 +588,9 @@ impl State {
         let is_news = match &self.own.said {
             None => true,
             Some(said) => {
-                let is_told = said.used == claim.used && said.holds == claim.holds;
+                let is_told = said.used == claim.used
+                    && said.holds == claim.holds
+                    && said.limits == claim.limits;
                 let is_answered = self.own.answered >= said.number;
                 let told_at = self.own.told.map_or(Duration::ZERO, |(at, _)| at);
                 let is_due = now.saturating_sub(told_at) > RENEWAL;
@@ -566,40 +623,17 @@ impl OwnPart {
 }
 
 impl<'l> Waiter<'l> {
-    fn join(limiter: &'l Limiter, fleet: &Fleet, tokens: Tokens) -> Self {
+    fn join(limiter: &'l Limiter, tokens: Tokens) -> Self {
         let mut state = limiter.state();
         let need = Each {
             requests: 1,
             tokens: state.tokens_for(tokens),
             concurrency: 1,
         };
-        let joined = fleet.number.load(Ordering::Acquire);
         state.own.last_waiter += 1;
         let number = state.own.last_waiter;
         state.own.waiting.insert(number, need);
-        Self {
-            limiter,
-            number,
-            joined,
-        }
-    }
-
-    /// Waits for an answer of the store; whether there is one.
-    async fn is_answered(&self, patience: Duration) -> bool {
-        let until = tokio::time::Instant::now() + patience;
-        loop {
-            let mut told = std::pin::pin!(self.limiter.told.notified());
-            told.as_mut().enable();
-            {
-                let state = self.limiter.state();
-                if state.own.ended > self.joined {
-                    return state.own.answered > self.joined;
-                }
-            }
-            if tokio::time::timeout_at(until, told).await.is_err() {
-                return false;
-            }
-        }
+        Self { limiter, number }
     }
 }
 

@@ -252,33 +252,22 @@ pub fn admit(
     tokens: Tokens,
     now: Duration,
 ) -> (Result<Hold, Exceeded>, Levels) {
-    admit_within(limiters, tokens, now, None)
-}
-
-/// The same; `reach` is how much may be counted on, if not what is known of other gateways.
-fn admit_within(
-    limiters: &[Arc<Limiter>],
-    tokens: Tokens,
-    now: Duration,
-    reach: Option<Reach>,
-) -> (Result<Hold, Exceeded>, Levels) {
     let mut states: Vec<_> = limiters.iter().map(|limiter| limiter.state()).collect();
     // Whoever waited for a lock comes with a time that is a little old.
     let newest = states.iter().map(|state| state.newest());
     let now = newest.fold(now, Duration::max);
-    let mut known = Reach::Alone;
+    let mut reach = Reach::Alone;
     let mut wanted = Vec::new();
     for (state, limiter) in states.iter_mut().zip(limiters) {
         state.requests.forget(now);
         state.tokens.forget(now);
         if let Some(fleet) = limiter.fleet.as_deref() {
-            known = reach.unwrap_or(state.look(Some(fleet), now));
+            reach = state.look(Some(fleet), now);
             if state.is_wanted(now) {
                 wanted.push(Arc::clone(limiter));
             }
         }
     }
-    let reach = known;
     let refusal = limiters
         .iter()
         .zip(&states)
@@ -343,15 +332,24 @@ impl State {
                 Kind::Concurrency => (self.running, 1),
             };
             let allowed = self.allowed(kind, limit, reach);
-            if used.saturating_add(requested) <= allowed {
+            // Without the store a small share serves one request all the same.
+            let is_lost = matches!(reach, Reach::Unsure { .. } | Reach::Share { .. });
+            let is_served = is_lost && used == 0 && requested <= limit;
+            if is_served || used.saturating_add(requested) <= allowed {
                 return None;
             }
             let elsewhere = self.elsewhere(kind, reach);
             // Enough is free, in the hands of other gateways or of nobody, as far as this one knows.
+            // What runs elsewhere may end at any moment.
+            let surely_elsewhere = match kind {
+                Kind::Requests | Kind::Tokens if self.is_known(now) => elsewhere,
+                _ => 0,
+            };
             let may_come = reach == Reach::Part
-                && requested <= limit
-                && (!self.is_known(now)
-                    || used.saturating_add(elsewhere).saturating_add(requested) <= limit);
+                && used
+                    .saturating_add(surely_elsewhere)
+                    .saturating_add(requested)
+                    <= limit;
             let within = match reach {
                 Reach::Part => limit.saturating_sub(elsewhere),
                 _ => allowed,
@@ -431,6 +429,8 @@ impl Drop for Hold {
             let mut state = limiter.state();
             state.running = state.running.saturating_sub(1);
             state.tokens.give_back(self.at, *taken);
+            drop(state);
+            limiter.pass_on();
         }
     }
 }
