@@ -56,7 +56,6 @@ impl<'a> Order<'_, 'a> {
         self.plan_for(&self.target, &self.others)
     }
 
-    /// The plan for a model, round an application that fal did not have lately, if there is a way.
     /// The models to fall back on that the request can be planned for.
     pub fn fallbacks(&self) -> Vec<String> {
         let others = self.others.iter();
@@ -64,6 +63,7 @@ impl<'a> Order<'_, 'a> {
         able.map(|other| other.id.to_string()).collect()
     }
 
+    /// The plan for a model, round an application that fal did not have lately, if there is a way.
     fn plan_for(&self, target: &Target<'a>, others: &[Target<'a>]) -> Result<Plan<'a>, Rejection> {
         let plan = self.plan_at(target, others);
         // What the application would not have taken is gone round with it.
@@ -381,12 +381,13 @@ impl<'a> Walk<'_, '_, 'a> {
         let RefusalKind::Lacks(lacking) = refusal.kind else {
             return false;
         };
-        let is_asked_about = |kind| self.order.ask.conversation.asks_about(kind);
         // What an earlier message has shown can be left out, and what is asked about cannot.
+        let conversation = &self.order.ask.conversation;
+        let can_leave_out = |kind| conversation.count(kind) > 0 && !conversation.asks_about(kind);
         let can_do_without = match (lacking, plan.upstream.features().input) {
-            (Lacking::Images, _) => !is_asked_about(Modality::Image),
-            (Lacking::Audio, _) => !is_asked_about(Modality::Audio),
-            (Lacking::Video, _) => !is_asked_about(Modality::Video),
+            (Lacking::Images, _) => can_leave_out(Modality::Image),
+            (Lacking::Audio, _) => can_leave_out(Modality::Audio),
+            (Lacking::Video, _) => can_leave_out(Modality::Video),
             (Lacking::NoReasoning, _) | (_, InputShape::Messages) => true,
             // A prompt asks for nothing else that a model could lack.
             (_, InputShape::Prompt) => return false,
