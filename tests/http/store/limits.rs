@@ -23,21 +23,23 @@ fn keys(limits: &[&str]) -> String {
     text
 }
 
-fn start(fal: &Emulated, place: &Place, keys: &str) -> TestGateway {
+/// A gateway whose requests wait for the store, and for what other gateways have, for so long.
+fn start_within(timeout: &str, fal: &Emulated, place: &Place, keys: &str) -> TestGateway {
     let settings = place.settings().into_iter();
-    let setup = settings.fold(fal.setup().file(keys), |setup, (name, value)| {
-        setup.set(name, &value)
-    });
-    setup.start()
-}
-
-/// Its requests wait for the store as long as a busy machine may take.
-fn start_patient(fal: &Emulated, place: &Place, keys: &str) -> TestGateway {
-    let settings = place.settings().into_iter();
-    let setup = fal.setup().file(keys).set("store.timeout", "20s");
+    let setup = fal.setup().file(keys).set("store.timeout", timeout);
     settings
         .fold(setup, |setup, (name, value)| setup.set(name, &value))
         .start()
+}
+
+/// One that tells soon that there is no room.
+fn start(fal: &Emulated, place: &Place, keys: &str) -> TestGateway {
+    start_within("2s", fal, place, keys)
+}
+
+/// One that waits as long as a busy machine may take.
+fn start_patient(fal: &Emulated, place: &Place, keys: &str) -> TestGateway {
+    start_within("10s", fal, place, keys)
 }
 
 fn with_key(text: &str, streams: bool, key: &str) -> Call {
@@ -149,8 +151,8 @@ fn without_the_server_each_gateway_takes_its_share() {
     let (line, over) = Relay::to(&url);
     let fal = Emulated::start();
     let text = keys(&["requests_per_minute = 8"]);
-    let one = start(&fal, &Place::Server(over), &text);
-    let other = start(&fal, &Place::Server(url), &text);
+    let one = start_patient(&fal, &Place::Server(over), &text);
+    let other = start_patient(&fal, &Place::Server(url), &text);
     met([&one, &other]);
     line.cut();
     let served = (0..20).filter(|_| ask(&one, "k0").status == 200).count();
