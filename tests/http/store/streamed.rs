@@ -403,7 +403,12 @@ fn each_call_is_charged_once_whatever_ends_it() {
         ready(&gateway);
         let ours = |call: Call| call.header("authorization", "Bearer ci");
         let begin = |input: &str| {
-            let mut reading = open(gateway.address, &ours(post(&streamed(input))));
+            let begin = || {
+                let mut raw = Raw::connect(gateway.address);
+                raw.send(&ours(post(&streamed(input))).to_bytes());
+                raw.stream_if_ready()
+            };
+            let mut reading = until("there is a budget to draw from", begin);
             let id = response_of(reading.until("output_text.delta"));
             (reading, id)
         };

@@ -387,6 +387,16 @@ impl Raw {
     /// The answer as a stream, whose head must be fine.
     pub(crate) fn stream(mut self) -> Stream {
         let head = self.head();
+        self.stream_behind(&head)
+    }
+
+    /// The stream, unless the gateway is not ready for it yet.
+    pub(crate) fn stream_if_ready(mut self) -> Option<Stream> {
+        let head = self.head();
+        (head.status != 503).then(|| self.stream_behind(&head))
+    }
+
+    fn stream_behind(mut self, head: &Answer) -> Stream {
         assert_eq!(head.status, 200, "{:?}", String::from_utf8(self.rest()));
         Stream {
             raw: self,
