@@ -396,7 +396,7 @@ impl Raw {
         (head.status != 503).then(|| self.stream_behind(&head))
     }
 
-    fn stream_behind(mut self, head: &Answer) -> Stream {
+    fn stream_behind(self, head: &Answer) -> Stream {
         assert_eq!(head.status, 200, "{:?}", String::from_utf8(self.rest()));
         Stream {
             raw: self,
