@@ -96,7 +96,7 @@ async fn enter(
         stored.short_until_ms = now + SHORT_MS;
         answer.others = held_by_others(transaction, gateway, row, now).await?;
     }
-    keep(transaction, row, &stored).await?;
+    keep(transaction, &row.id, row.start_ms, &stored).await?;
     keep_lease(transaction, gateway, row, &lease, now + LEASE_MS).await?;
     Ok(Entry {
         answer,
@@ -178,14 +178,19 @@ async fn find(
     }))
 }
 
-async fn keep(transaction: &Transaction<'_>, row: &Row, stored: &Stored) -> Result<(), StoreError> {
+async fn keep(
+    transaction: &Transaction<'_>,
+    id: &PurseId,
+    start_ms: i64,
+    stored: &Stored,
+) -> Result<(), StoreError> {
     let sql = "update budget_window set wanted = $4, bound = $5, used = $6, leased = $7, beyond = $8, \
                short_until = $9 where owner = $1 and budget = $2 and start_at = $3";
     let window = &stored.window;
     let values = [
-        (&*row.id.owner).into(),
-        (&*row.id.budget).into(),
-        row.start_ms.into(),
+        (&*id.owner).into(),
+        (&*id.budget).into(),
+        start_ms.into(),
         window.wanted.0.into(),
         window.limit.0.into(),
         window.used.0.into(),
@@ -264,14 +269,7 @@ pub(super) async fn adjust(
     };
     let before = stored.window;
     let by = stored.window.adjust(by);
-    let row = Row {
-        id: id.clone(),
-        start_ms,
-        end_ms: None,
-        limit: stored.window.wanted,
-        report: Report::default(),
-    };
-    keep(transaction, &row, &stored).await?;
+    keep(transaction, id, start_ms, &stored).await?;
     Ok(Some((before, stored.window, by)))
 }
 
@@ -339,14 +337,7 @@ async fn sweep_window(
         ];
         transaction.execute(mark, &values).await?;
     }
-    let row = Row {
-        id: id.clone(),
-        start_ms,
-        end_ms: None,
-        limit: stored.window.wanted,
-        report: Report::default(),
-    };
-    keep(transaction, &row, &stored).await?;
+    keep(transaction, id, start_ms, &stored).await?;
     Ok(charged)
 }
 

@@ -6,6 +6,7 @@
 
 pub mod deal;
 mod fleet;
+mod part;
 mod window;
 
 use std::collections::HashMap;
@@ -15,7 +16,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::roster::Changes;
-use fleet::{Fleet, OwnPart, Reach, SOON};
+use fleet::{Fleet, Reach};
+use part::{OwnPart, SOON};
 use window::Window;
 
 /// What holds in any minute and at any moment; `None` is no limit.

@@ -142,8 +142,8 @@ impl LiveLog {
                 false => Seen::Nothing,
             };
         }
-        let is_wanted = |piece: &&Piece| piece.next > from;
-        let mut wanted = state.pieces.iter().filter(is_wanted);
+        let begin = state.pieces.partition_point(|piece| piece.next <= from);
+        let mut wanted = state.pieces.range(begin..);
         let Some(first) = wanted.next() else {
             return Seen::Stored;
         };
@@ -251,7 +251,10 @@ impl State {
     /// What is not in the store, in batches.
     fn unstored(&self) -> Vec<EventBatch> {
         let mut batches: Vec<EventBatch> = Vec::new();
-        for piece in self.pieces.iter().filter(|piece| piece.next > self.stored) {
+        let begin = self
+            .pieces
+            .partition_point(|piece| piece.next <= self.stored);
+        for piece in self.pieces.range(begin..) {
             match batches.last_mut() {
                 Some(last) if last.events.len() + piece.events.len() <= BATCH => {
                     last.events.extend_from_slice(&piece.events);

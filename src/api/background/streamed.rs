@@ -20,7 +20,6 @@ use crate::api::error;
 use crate::api::gateway::{InFlightPermit, MemoryPermit};
 use crate::api::idempotency::Progress;
 use crate::api::respond::Reporter;
-use crate::api::state;
 use crate::engine::{self, Carrier, Engine, Grant, Run, Settings, Waited};
 use crate::observe::record::Record;
 use crate::store::StoreError;
@@ -144,13 +143,8 @@ async fn make<F: Face>(
     let snapshot = &context.snapshot;
     let body = job.body.clone();
     let reading = F::read(Body::from(&*body), &snapshot.face)?;
-    let past = match &job.past {
-        Some(past) => Rc::clone(past),
-        None => {
-            let found = state::look_up(&context, &job.caller, reading.wanted()).await;
-            found.map_err(plain)?
-        }
-    };
+    // It was looked up when the job was begun, and nobody takes one that is streamed over.
+    let past = job.past.clone().ok_or_else(|| Problem::bug(false))?;
     let (mut ask, face) = reading.finish(&past.found, &snapshot.face)?;
     let wish = Wish::of(&mut ask, &job.headers, snapshot, &job.caller).map_err(plain)?;
     let engine = engine(&snapshot.engine, job.deadline);

@@ -211,7 +211,7 @@ async fn leave(job: &Job, carrier: &QueueCarrier) {
 
 /// Undoes a job whose client still waits to hear of it, and tells him what keeps it from being done: at
 /// once when it counts no more, or while the store takes its time.
-pub(super) async fn take_back(job: &Job, told: Told, problem: Problem) {
+async fn take_back(job: &Job, told: Told, problem: Problem) {
     let responses = job.context.gateway.responses();
     let undone = responses.undo(&job.owner, job.running.response()).await;
     let _ = told.send(Err(problem));
@@ -220,7 +220,7 @@ pub(super) async fn take_back(job: &Job, told: Told, problem: Problem) {
     }
 }
 
-pub(super) fn stopping() -> Problem {
+fn stopping() -> Problem {
     Problem {
         source: Source::Gateway,
         retry_after_s: Some(1),
