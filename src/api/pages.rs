@@ -47,7 +47,11 @@ impl PageQuery {
         };
         for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
             match name.as_ref() {
-                "stream" => query.stream = value == "true",
+                "stream" => {
+                    query.stream = value
+                        .parse()
+                        .map_err(|_| invalid(&name, "It must be true or false."))?;
+                }
                 "starting_after" => {
                     let number = value.parse();
                     query.starting_after = Some(number.map_err(|_| {

@@ -52,8 +52,9 @@ pub(super) fn enter(
             }),
             false => Err(context.wrong_admin_key(
                 request,
-                "There are keys for clients here, and none for operators: set auth.admin_key, or use \
-                 the commands `fal-gateway keys` and `projects`, which need none.",
+                "Others than the operator may use this gateway, which has no key for operators: set \
+                 auth.admin_key, or use the commands `fal-gateway keys`, `projects` and `budgets`, which \
+                 need none.",
             )),
         };
     }

@@ -114,6 +114,11 @@ fn a_stream_can_be_read_again_as_soon_as_its_end_is_there() {
             kinds
         };
         assert_eq!(kinds(&replayed), kinds(&streamed));
+        let unclear = gateway.get(&format!("/v1/responses/{}?stream=True", id(last)));
+        assert_eq!(
+            (unclear.status, &unclear.error()["param"]),
+            (400, &json!("stream"))
+        );
         let late = format!("/v1/responses/{}?stream=true&starting_after=999", id(last));
         let late = events(&gateway.get(&late).text());
         assert_eq!(late.len(), 1);
