@@ -27,6 +27,32 @@ test('an answer is streamed, and its cost is shown', async () => {
   await close();
 });
 
+test('Markdown is shown as what it means', async () => {
+  const { page, close } = await open(browser, '/');
+  await ready(page);
+  const rows = Array.from({ length: 200 }, (_, at) => `| row ${at} | **${at}** \\| |`);
+  const text = ['*one* and _two_, ***three***, **`four`**, ~~five~~', 'snake_case_name and 2 * 3 * 4', '',
+    '1. first', '   - inner', '     goes on', '2. second', '- other', '', '| Left | Right |', '|:--|--:|', ...rows, '', '| no | head |'];
+  await answering(page, [delta({ content: text.join('\n') })]);
+  await send(page, 'x');
+  const shown = await page.$eval('.turn.assistant > .say', say => ({
+    marked: [...say.querySelectorAll('em, strong, s')].slice(0, 6).map(element => element.outerHTML),
+    lists: [...say.querySelectorAll('ol, ul')].map(list => [list.localName, list.parentElement?.localName, list.children.length]),
+    inner: say.querySelector('ul li')?.textContent,
+    head: [...say.querySelectorAll('th')].map(cell => [cell.textContent, cell.className]),
+    rows: [...say.querySelectorAll('tbody tr')].map(row => [...row.children].map(cell => cell.textContent + cell.className)),
+    plain: say.textContent?.includes('snake_case_name and 2 * 3 * 4'),
+    rest: say.querySelector('pre')?.textContent,
+  }));
+  assert.deepEqual(shown.marked, ['<em>one</em>', '<em>two</em>', '<strong><em>three</em></strong>', '<em>three</em>', '<strong><code>four</code></strong>', '<s>five</s>']);
+  assert.deepEqual(shown.lists, [['ol', 'div', 2], ['ul', 'li', 1], ['ul', 'div', 1]]);
+  assert.equal(shown.inner, 'inner\ngoes on');
+  assert.deepEqual(shown.head, [['Left', ''], ['Right', 'end']]);
+  assert.deepEqual(shown.rows, rows.map((_, at) => [`row ${at}`, `${at} |end`]));
+  assert.deepEqual([shown.plain, shown.rest], [true, '| no | head |']);
+  await close();
+});
+
 test('stopping ends the call to fal', async () => {
   await fetch(`${EMULATOR}/_emulator/requests`, { method: 'DELETE' });
   const { page, close } = await open(browser, '/');
