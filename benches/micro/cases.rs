@@ -14,10 +14,11 @@ use fal_gateway::translate::face::objects::UsageChunk;
 use fal_gateway::translate::model::{Catalogue, Changes};
 use fal_gateway::translate::plan::{self, candidates};
 use fal_gateway::translate::reading::{Event, Format, Reader, ReaderLimits, Sink};
+use fal_gateway::translate::upstream::UpstreamId;
 use fal_gateway::upstream::FalKey;
 
 use crate::asked::{Asked, Texts, Tools};
-use crate::support::{CAPABILITIES, MESSAGE_LIMITS, chat_json, chat_stream, plan};
+use crate::support::{CAPABILITIES, Face, MESSAGE_LIMITS, chat_json, chat_stream, plan};
 
 /// A step, done several times.
 pub(crate) struct Case {
@@ -33,7 +34,14 @@ impl fmt::Display for Case {
     }
 }
 
+/// An event of any-llm that repeats hardly any text, and one of the native face that says the same: how
+/// the decoders compare where what any-llm repeats is left aside.
+pub(crate) const ANY_LLM_EVENT: &str = "event without its repeated text";
+pub(crate) const NATIVE_EVENT: &str = "event of the native face";
+
 const EVENTS: usize = 32;
+/// What the first of two events says.
+const FIRST: &str = "W";
 const PIECES: usize = 256;
 
 pub(crate) const CASES: &[Case] = &[
@@ -46,6 +54,14 @@ pub(crate) const CASES: &[Case] = &[
             let length = text.len();
             format!(r#"{{"length": {length}, "output": "{text}", "partial": true}}"#)
         })
+    }),
+    case(ANY_LLM_EVENT, EVENTS, || {
+        second_events(UpstreamId::AnyLlm, |before, new| {
+            event(&fal_json(&format!("{before}{new}")))
+        })
+    }),
+    case(NATIVE_EVENT, EVENTS, || {
+        second_events(UpstreamId::RouterOpenai, |_, new| chunk_event(new))
     }),
     case("event of a burst of 200", 200, burst),
     case("chunk with a delta", PIECES, chunk),
@@ -167,6 +183,38 @@ fn read_singly(kib: usize, write: impl Fn(&str) -> String) -> Box<dyn FnOnce()> 
         }
         black_box(reader);
     })
+}
+
+/// The second event of so many answers: the first one says a letter, so that there is something to
+/// compare with and hardly anything is repeated.
+fn second_events(upstream: UpstreamId, write: fn(&str, &str) -> Vec<u8>) -> Box<dyn FnOnce()> {
+    let body = body(1, "");
+    let planned = Face::Chat.plan_on(upstream, &body, &CAPABILITIES);
+    let (plan, _) = planned.expect("the request is fine");
+    let begun = || {
+        let mut reader = Reader::new(&plan.reading, Format::Events, LIMITS);
+        reader.feed(&write("", FIRST));
+        reader.read(&mut Deaf);
+        (reader, write(FIRST, "ords, and more of them. "))
+    };
+    let answers: Vec<_> = (0..EVENTS).map(|_| begun()).collect();
+    Box::new(move || {
+        for (mut reader, event) in answers {
+            reader.feed(&event);
+            reader.read(&mut Deaf);
+            black_box(reader);
+        }
+    })
+}
+
+/// A chunk as OpenRouter writes it.
+fn chunk_event(text: &str) -> Vec<u8> {
+    format!(
+        r#"data: {{"id":"gen-1764201600-7Yp0oXq2bN","provider":"Google","model":"google/gemini-2.5-flash","object":"chat.completion.chunk","created":1764201600,"choices":[{{"index":0,"delta":{{"role":"assistant","content":"{text}"}},"finish_reason":null,"native_finish_reason":null,"logprobs":null}}],"user_id":"user_2abc"}}
+
+"#
+    )
+    .into_bytes()
 }
 
 /// Short events that all arrive together.

@@ -1,22 +1,29 @@
 //! Instructions, counted by callgrind: those of a run that does the work, less those of a run that
 //! only prepares it.
 
+use std::collections::HashMap;
 use std::process::{Command, Stdio};
 
-use crate::cases::CASES;
+use crate::cases::{ANY_LLM_EVENT, CASES, NATIVE_EVENT};
 
 /// Before a case's name: do its work once, and nothing else.
 pub(crate) const WORK: &str = "--work";
 /// Before a case's name: only prepare its work.
 pub(crate) const PREPARE: &str = "--prepare";
 
-/// Runs each case under callgrind and prints the instructions of one operation.
+/// Runs each case under callgrind and prints the instructions of one operation, and
+/// how an event of the native face compares with one of any-llm.
 pub(crate) fn print_table() {
     println!("| Step | instructions |\n|---|---:|");
+    let mut counted = HashMap::new();
     for case in CASES {
         let work = count(WORK, case.name) - count(PREPARE, case.name);
-        println!("| {} | {:.0} |", case.name, work / case.operations as f64);
+        let each = work / case.operations as f64;
+        counted.insert(case.name, each);
+        println!("| {} | {each:.0} |", case.name);
     }
+    let ratio = counted[NATIVE_EVENT] / counted[ANY_LLM_EVENT];
+    println!("\n{NATIVE_EVENT}: {ratio:.2} times an {ANY_LLM_EVENT}");
 }
 
 /// What callgrind looks at.
