@@ -13,8 +13,9 @@ use clap_complete::Shell;
 use secrecy::SecretString;
 
 use super::budgets::BudgetsArgs;
+use super::eval::Form;
 use super::usage::{ExportArgs, UsageArgs};
-use crate::config::{Dialect, Override, Sources};
+use crate::config::{Override, Sources};
 
 pub use accounts::{
     KeysArgs, KeysCommand, NewKeyArgs, ProjectsArgs, ProjectsCommand, ReloadArgs, ReplicasArgs,
@@ -373,9 +374,10 @@ pub struct EvalArgs {
     /// Model for the relay [default: the model that is measured]
     #[arg(long, value_name = "M", requires = "relay")]
     pub relay_model: Option<String>,
-    /// Form in which to ask for calls; may be repeated [default: each for models, tagged for the emulator]
-    #[arg(long, value_name = "D", value_parser = parse_dialect)]
-    pub dialect: Vec<Dialect>,
+    /// Form in which to ask for calls: tagged, json or xml, or native, which hands tools and schemas
+    /// to the provider; may be repeated [default: each for models, tagged and native for the emulator]
+    #[arg(long, value_name = "D")]
+    pub dialect: Vec<Form>,
     /// Let the emulator go wrong however often it is asked again
     #[arg(long, conflicts_with = "model")]
     pub stubborn: bool,
@@ -389,14 +391,6 @@ pub struct EvalArgs {
     /// Configuration file [default: fal-gateway.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-}
-
-fn parse_dialect(word: &str) -> Result<Dialect, String> {
-    let known = Dialect::WORDS.iter().find(|(known, _)| *known == word);
-    let words = || Dialect::WORDS.iter().map(|(word, _)| *word);
-    known
-        .map(|(_, dialect)| *dialect)
-        .ok_or_else(|| format!("it is one of {}", words().collect::<Vec<_>>().join(", ")))
 }
 
 #[derive(Debug, Args)]

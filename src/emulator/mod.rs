@@ -37,5 +37,5 @@ mod storage;
 
 pub use http::kinds::{ERROR_KINDS, Kind};
 pub use options::{Options, Overheard, Webhooks};
-pub use script::{Behaviour, Break, Fault, Quirk, Rupture, Slip, slips};
+pub use script::{Behaviour, Break, Fault, Quirk, Rupture, Slip, SlipWord, slips};
 pub use server::{Emulator, Running};

@@ -29,6 +29,12 @@ impl Heard {
         self.notes.is_some() || self.error.is_some()
     }
 
+    /// Whether the server wrote tools or a schema into the prompt.
+    pub(super) fn is_written(&self) -> bool {
+        let mut notes = self.notes.iter().flatten();
+        notes.any(|name| name == "tools" || name == "response_format")
+    }
+
     /// Puts an answer together.
     ///
     /// # Errors

@@ -2,8 +2,11 @@
 //!
 //! Without a model the built-in emulator answers, going wrong in every way it knows, one row of the
 //! table each: that measures the gateway. With models there is one row for each of them: that
-//! measures the model, and the result can be kept in a file that the gateway reads.
+//! measures the model, and the result can be kept in a file that the gateway reads. The same is
+//! measured in several forms, one row below the other: with tools that are written into the prompt,
+//! and with those that are handed to the model's provider.
 
+mod form;
 mod heard;
 mod judge;
 mod models;
@@ -20,7 +23,8 @@ use serde_json::{Value, json};
 use super::args::EvalArgs;
 use super::client::AskError;
 use crate::config::{Config, Dialect, Sources};
-use crate::emulator::{self, Behaviour, Options};
+use crate::emulator::{self, Behaviour, Options, SlipWord};
+pub use form::Form;
 use heard::Heard;
 use judge::{Outcome, judge};
 use report::Row;
@@ -49,7 +53,10 @@ async fn measure_gateway(args: &EvalArgs, out: &mut impl Write) -> io::Result<u8
     // No source but this one: what is measured is the gateway, not somebody's settings.
     let sources = Sources::default().with_flag("--listen", "127.0.0.1:0");
     let config = Config::load(&sources).map_err(io::Error::other)?;
-    let dialects = chosen(&args.dialect, &[Dialect::Tagged]);
+    let forms = match args.dialect.as_slice() {
+        [] => &[Form::Written(Dialect::Tagged), Form::Native],
+        named => named,
+    };
     let insistence = match args.stubborn {
         true => "however often it is asked again",
         false => "until it is asked again",
@@ -62,17 +69,27 @@ async fn measure_gateway(args: &EvalArgs, out: &mut impl Write) -> io::Result<u8
          nothing is paid for. Models are asked to call in the form: {}.\n",
         tasks.len(),
         2 * tasks.len(),
-        words(&dialects)
+        words(forms)
     )?;
     report::write_head("How the model goes wrong", out)?;
-    let right = ("", "not at all");
-    let positions = dialects.iter().flat_map(|dialect| {
-        let each = std::iter::once(right).chain(emulator::slips());
-        each.map(|(word, about)| Position {
-            label: labelled(&position(word, about), *dialect, &dialects),
-            words: format!("{word}{}", if args.stubborn { " stubborn" } else { "" }),
-            dialect: *dialect,
-        })
+    let right = SlipWord {
+        word: "",
+        about: "not at all",
+        is_native: true,
+    };
+    let positions = std::iter::once(right).chain(emulator::slips());
+    let positions = positions.flat_map(|slip| {
+        let forms_of_it = forms.iter().filter(move |form| form.has(&slip));
+        forms_of_it.map(move |form| (slip, *form))
+    });
+    let positions = positions.map(|(slip, form)| Position {
+        label: labelled(&position(slip), form, forms),
+        words: format!(
+            "{}{}",
+            slip.word,
+            if args.stubborn { " stubborn" } else { "" }
+        ),
+        form,
     });
     // Several at a time, because each waits for servers to start and to stop.
     let measuring = positions.map(|position| position.measure(&config, &tasks));
@@ -88,12 +105,12 @@ async fn measure_gateway(args: &EvalArgs, out: &mut impl Write) -> io::Result<u8
     Ok(exit_code(&rows))
 }
 
-/// The emulator going wrong in one way, asked in one dialect.
+/// The emulator going wrong in one way, asked in one form.
 struct Position {
     label: String,
     /// What the emulator is told.
     words: String,
-    dialect: Dialect,
+    form: Form,
 }
 
 impl Position {
@@ -103,7 +120,7 @@ impl Position {
             behaviour,
             ..Options::default()
         };
-        let world = World::emulated(config.clone(), Guidance::of(self.dialect), options)?;
+        let world = World::emulated(config.clone(), Guidance::of(self.form), options)?;
         let mut row = Row::new(self.label);
         let answered = ask_all(&world, None, tasks.iter(), &mut row).await;
         world.stop().await;
@@ -112,7 +129,7 @@ impl Position {
     }
 }
 
-fn position(word: &str, about: &str) -> String {
+fn position(SlipWord { word, about, .. }: SlipWord) -> String {
     match word {
         "" => about.to_owned(),
         word => format!("`{word}`: {about}"),
@@ -141,6 +158,7 @@ async fn ask_all(
                 Ok(reply) => {
                     let heard = Heard::read(&reply);
                     row.is_told &= heard.as_ref().is_ok_and(Heard::tells);
+                    row.is_written |= heard.as_ref().is_ok_and(Heard::is_written);
                     delivered = heard.as_ref().map(|heard| heard.content.clone()).ok();
                     let mended = heard.iter().flat_map(|heard| judge::mended(task, heard));
                     row.mended.extend(mended.map(str::to_owned));
@@ -172,19 +190,15 @@ fn request(task: &Task, model: Option<&str>, stream: bool) -> Value {
     request
 }
 
-fn chosen(given: &[Dialect], default: &[Dialect]) -> Vec<Dialect> {
-    if given.is_empty() { default } else { given }.to_vec()
-}
-
-fn labelled(label: &str, dialect: Dialect, all: &[Dialect]) -> String {
+fn labelled(label: &str, form: Form, all: &[Form]) -> String {
     match all {
         [_] => label.to_owned(),
-        _ => format!("{label} ({})", dialect.word()),
+        _ => format!("{label} ({})", form.word()),
     }
 }
 
-fn words(dialects: &[Dialect]) -> String {
-    let words: Vec<&str> = dialects.iter().map(|dialect| dialect.word()).collect();
+fn words(forms: &[Form]) -> String {
+    let words: Vec<&str> = forms.iter().map(|form| form.word()).collect();
     words.join(", ")
 }
 

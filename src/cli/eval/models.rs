@@ -6,21 +6,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use secrecy::ExposeSecret;
 
+use super::form::Form;
 use super::report::{self, Row};
 use super::tasks::{Task, tasks};
 use super::world::{Guidance, World};
-use super::{ask_all, chosen, exit_code};
+use super::{ask_all, exit_code};
 use crate::cli::args::EvalArgs;
 use crate::cli::check::BAD_SETTINGS;
 use crate::cli::check::name_found_file;
 use crate::cli::terminal::tell;
 use crate::config::{
-    Capabilities, Capability, Config, Dialect, Figures, Sources, read_capabilities,
-    write_capabilities,
+    Capabilities, Capability, Config, Figures, Sources, read_capabilities, write_capabilities,
 };
 use crate::emulator::Options;
 
-/// Measures the models that were named, in each dialect.
+/// Measures the models that were named, in each form.
 ///
 /// # Errors
 /// When no port is free, or the output or the file cannot be written.
@@ -39,35 +39,29 @@ pub(super) async fn measure(args: &EvalArgs, out: &mut impl Write) -> io::Result
             return Ok(BAD_SETTINGS);
         }
     };
-    let dialects: Vec<Option<Dialect>> = match args.url {
-        // That gateway has its own settings.
-        Some(_) => vec![None],
-        None => {
-            let each: Vec<Dialect> = Dialect::WORDS.iter().map(|(_, each)| *each).collect();
-            chosen(&args.dialect, &each).into_iter().map(Some).collect()
-        }
-    };
+    let forms = forms(args, config.as_ref());
+    if args.output.is_some() && forms.iter().all(is_native) {
+        tell(
+            "fal-gateway: --output keeps the best of the forms that are written into a prompt; \
+             name one with --dialect",
+        );
+        return Ok(BAD_SETTINGS);
+    }
     let tasks = tasks();
-    announce(args, config.as_ref(), dialects.len(), &tasks, out)?;
+    announce(args, config.as_ref(), &forms, &tasks, out)?;
     report::write_head("Model", out)?;
+    let bench = Bench {
+        args,
+        config: config.as_ref(),
+        forms: &forms,
+        tasks: &tasks,
+    };
     let mut rows = Vec::new();
     let mut measured = Capabilities::new();
     let mut problem = None;
     for model in &args.model {
-        match measure_model(
-            args,
-            config.as_ref(),
-            &dialects,
-            model,
-            &tasks,
-            &mut rows,
-            out,
-        )
-        .await?
-        {
-            Ok(capability) => {
-                measured.insert(model.clone(), capability);
-            }
+        match bench.measure_model(model, &mut rows, out).await? {
+            Ok(capability) => measured.extend(capability.map(|found| (model.clone(), found))),
             Err(why) => {
                 problem = Some(format!("{model}: {why}"));
                 break;
@@ -86,63 +80,113 @@ pub(super) async fn measure(args: &EvalArgs, out: &mut impl Write) -> io::Result
     }
 }
 
-/// Adds a row for each dialect, and one for the best of them without outlines, and tells what is to
-/// be kept; the inner error says why nothing could be measured.
-async fn measure_model(
-    args: &EvalArgs,
-    config: Option<&Config>,
-    dialects: &[Option<Dialect>],
-    model: &str,
-    tasks: &[Task],
-    rows: &mut Vec<Row>,
-    out: &mut impl Write,
-) -> io::Result<Result<Capability, String>> {
-    let mut best: Option<(Option<Dialect>, Figures, Figures)> = None;
-    for dialect in dialects {
-        let label = match dialect {
-            Some(dialect) => format!("{model}, {}", dialect.word()),
-            None => model.to_owned(),
-        };
-        let guidance = dialect.map(Guidance::of);
-        let world = world(args, config, guidance)?;
-        match measure_row(world, label, model, tasks.iter(), out).await? {
+/// What models are measured with.
+struct Bench<'b> {
+    args: &'b EvalArgs,
+    /// The settings of the gateway that is to be started; `None` where one runs already.
+    config: Option<&'b Config>,
+    /// `None` where a gateway that runs already decides.
+    forms: &'b [Option<Form>],
+    tasks: &'b [Task],
+}
+
+/// The best of the forms that are written, with all its figures and those of the tasks that have an
+/// outline.
+struct Best {
+    form: Option<Form>,
+    figures: Figures,
+    outlined: Figures,
+}
+
+impl Bench<'_> {
+    /// Adds a row for each form, and one for the best of those that are written without outlines,
+    /// and tells what is to be kept; the inner error says why nothing could be measured.
+    async fn measure_model(
+        &self,
+        model: &str,
+        rows: &mut Vec<Row>,
+        out: &mut impl Write,
+    ) -> io::Result<Result<Option<Capability>, String>> {
+        let best = match self.measure_forms(model, rows, out).await? {
             Err(why) => return Ok(Err(why)),
-            Ok(row) => {
-                let is_best = best.is_none_or(|(_, best, _)| is_better(row.figures, best));
-                if is_best {
-                    best = Some((*dialect, row.figures, row.outlined));
+            Ok(None) => return Ok(Ok(None)),
+            Ok(Some(best)) => best,
+        };
+        let dialect = best.form.and_then(Form::dialect);
+        let mut capability = Capability {
+            // Where no task was done in any of them, none of them is better.
+            dialect: dialect.filter(|_| best.figures.right() > 0),
+            outline: None,
+            measured: Some(today()),
+            figures: best.figures,
+        };
+        if let Some(form) = best.form {
+            let guidance = Guidance {
+                has_outlines: false,
+                ..Guidance::of(form)
+            };
+            let label = format!("{model}, {}, no outlines", form.word());
+            let world = world(self.args, self.config, Some(guidance))?;
+            let tasks = self.tasks.iter().filter(|task| task.has_outline());
+            match measure_row(world, label, model, tasks, out).await? {
+                Err(why) => return Ok(Err(why)),
+                Ok(row) => {
+                    let has_done_any = best.outlined.right() + row.figures.right() > 0;
+                    let is_better = is_better(row.figures, best.outlined);
+                    capability.outline = has_done_any.then_some(!is_better);
+                    rows.push(row);
                 }
-                rows.push(row);
             }
         }
+        Ok(Ok(Some(capability)))
     }
-    let (dialect, figures, outlined) = best.unwrap_or_default();
-    let mut capability = Capability {
-        // Where no task was done in any of them, none of them is better.
-        dialect: dialect.filter(|_| figures.right() > 0),
-        outline: None,
-        measured: Some(today()),
-        figures,
-    };
-    if let Some(dialect) = dialect {
-        let guidance = Guidance {
-            has_outlines: false,
-            ..Guidance::of(dialect)
-        };
-        let label = format!("{model}, {}, no outlines", dialect.word());
-        let world = world(args, config, Some(guidance))?;
-        let tasks = tasks.iter().filter(|task| task.has_outline());
-        match measure_row(world, label, model, tasks, out).await? {
-            Err(why) => return Ok(Err(why)),
-            Ok(row) => {
-                let has_done_any = outlined.right() + row.figures.right() > 0;
-                let is_better = is_better(row.figures, outlined);
-                capability.outline = has_done_any.then_some(!is_better);
-                rows.push(row);
+
+    /// Adds a row for each form. A model that fal's OpenAI face does not have is measured in the
+    /// others all the same.
+    async fn measure_forms(
+        &self,
+        model: &str,
+        rows: &mut Vec<Row>,
+        out: &mut impl Write,
+    ) -> io::Result<Result<Option<Best>, String>> {
+        let mut best: Option<Best> = None;
+        for form in self.forms.iter().copied() {
+            let label = match form {
+                Some(form) => format!("{model}, {}", form.word()),
+                None => model.to_owned(),
+            };
+            let world = world(self.args, self.config, form.map(Guidance::of))?;
+            let is_native = is_native(&form);
+            let row = measure_row(world, label.clone(), model, self.tasks.iter(), out).await?;
+            match row {
+                Err(why) if is_native && self.forms.len() > 1 => {
+                    let mut row = Row::new(label);
+                    row.say(format!("not measured: {why}"));
+                    rows.push(row);
+                }
+                Err(why) => return Ok(Err(why)),
+                Ok(mut row) => {
+                    if is_native && row.is_written {
+                        row.say(
+                            "what it is not known to take was written into the prompt".to_owned(),
+                        );
+                    }
+                    let is_best = best
+                        .as_ref()
+                        .is_none_or(|best| is_better(row.figures, best.figures));
+                    if is_best && !is_native {
+                        best = Some(Best {
+                            form,
+                            figures: row.figures,
+                            outlined: row.outlined,
+                        });
+                    }
+                    rows.push(row);
+                }
             }
         }
+        Ok(Ok(best))
     }
-    Ok(Ok(capability))
 }
 
 /// Puts tasks to a model and prints its row; the inner error says why that was not possible.
@@ -222,18 +266,40 @@ fn config(args: &EvalArgs) -> Result<Option<Config>, String> {
     Ok(Some(config))
 }
 
+/// The forms in which models are measured; `None` for that of a gateway that runs already.
+fn forms(args: &EvalArgs, config: Option<&Config>) -> Vec<Option<Form>> {
+    let Some(config) = config else {
+        return vec![None];
+    };
+    let mut forms: Vec<_> = match args.dialect.is_empty() {
+        true => Form::all(),
+        false => args.dialect.clone(),
+    };
+    // fal's OpenAI face has no enterprise endpoint.
+    if config.fal.enterprise && forms.iter().any(|form| *form != Form::Native) {
+        forms.retain(|form| *form != Form::Native);
+    }
+    forms.into_iter().map(Some).collect()
+}
+
+fn is_native(form: &Option<Form>) -> bool {
+    *form == Some(Form::Native)
+}
+
 fn announce(
     args: &EvalArgs,
     config: Option<&Config>,
-    dialects: usize,
+    forms: &[Option<Form>],
     tasks: &[Task],
     out: &mut impl Write,
 ) -> io::Result<()> {
     let again = match config {
-        Some(_) => tasks.iter().filter(|task| task.has_outline()).count(),
-        None => 0,
+        Some(_) if !forms.iter().all(is_native) => {
+            tasks.iter().filter(|task| task.has_outline()).count()
+        }
+        _ => 0,
     };
-    let answers = args.model.len() * (dialects * tasks.len() + again) * 2;
+    let answers = args.model.len() * (forms.len() * tasks.len() + again) * 2;
     let each = config.map_or(0, |config| config.tools.max_reasks) + 1;
     writeln!(
         out,
@@ -255,8 +321,12 @@ fn announce(
         (None, Some(url)) => writeln!(out, "At most {} calls to {url}.\n", answers * each)?,
         (None, None) => writeln!(
             out,
-            "At most {} calls to fal, which bills them to your key.\n",
-            answers * each
+            "At most {} calls to fal, which bills them to your key{}.\n",
+            answers * each,
+            match forms.iter().any(is_native) {
+                true => ", those of the row `native` by the token",
+                false => "",
+            }
         )?,
     }
     out.flush()

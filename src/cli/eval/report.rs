@@ -20,6 +20,8 @@ pub(super) struct Row {
     pub(super) mended: BTreeSet<String>,
     /// Whether the server told how its answers came about.
     pub(super) is_told: bool,
+    /// Whether tools or schemas were written into the prompt.
+    pub(super) is_written: bool,
 }
 
 /// What was wrong with an answer.
@@ -40,6 +42,15 @@ impl Row {
             is_told: true,
             ..Self::default()
         }
+    }
+
+    /// Adds a remark on the whole row.
+    pub(super) fn say(&mut self, says: String) {
+        self.remarks.push(Remark {
+            says,
+            is_breach: false,
+            texts: Vec::new(),
+        });
     }
 
     /// Counts what came of one task, in this way of asking, for which the model wrote these texts.

@@ -6,10 +6,11 @@ use std::io;
 
 use secrecy::SecretString;
 
+use super::form::Form;
 use crate::app::{Application, ShutdownHandle};
 use crate::cli::client::Client;
 use crate::cli::demo;
-use crate::config::{Config, Dialect};
+use crate::config::{Config, Upstream};
 use crate::emulator::{Emulator, Options, Overheard, Running};
 
 /// Something that answers chat requests.
@@ -23,16 +24,16 @@ pub(super) struct World {
 /// How a gateway of our own guides its models.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guidance {
-    pub(super) dialect: Dialect,
+    pub(super) form: Form,
     /// Whether they are shown outlines of JSON.
     pub(super) has_outlines: bool,
 }
 
 impl Guidance {
-    /// Guidance in this dialect, and otherwise as usual.
-    pub(super) fn of(dialect: Dialect) -> Self {
+    /// Guidance in this form, and otherwise as usual.
+    pub(super) fn of(form: Form) -> Self {
         Self {
-            dialect,
+            form,
             has_outlines: true,
         }
     }
@@ -89,8 +90,13 @@ impl World {
         let secret = || "a secret for measurements".into();
         config.fold.secret.get_or_insert_with(secret);
         // The beginning of every id.
-        config.tools.dialects = BTreeMap::from([(String::new(), guidance.dialect)]);
+        let dialect = guidance.form.dialect();
+        config.tools.dialects = dialect
+            .map(|dialect| (String::new(), dialect))
+            .into_iter()
+            .collect();
         config.tools.outlines = BTreeMap::from([(String::new(), guidance.has_outlines)]);
+        config.fal.upstream = upstream(config.fal.upstream, guidance.form);
         let application = Application::build(config).map_err(io::Error::other)?;
         let client = Client::new(&format!("http://{}/v1", application.address()), None);
         let stopper = application.stopper();
@@ -119,5 +125,16 @@ impl World {
         if let Some(fal) = self.fal {
             fal.stop().await;
         }
+    }
+}
+
+/// Where models are asked in this form: through fal's OpenAI face, or by a prompt. A prompt goes to
+/// the application that the settings name, or else to the router's, which takes the same models as
+/// the OpenAI face.
+fn upstream(chosen: Upstream, form: Form) -> Upstream {
+    match (form, chosen) {
+        (Form::Native, _) => Upstream::RouterOpenai,
+        (Form::Written(_), Upstream::AnyLlm | Upstream::Router) => chosen,
+        (Form::Written(_), Upstream::RouterOpenai | Upstream::Auto) => Upstream::Router,
     }
 }

@@ -13,4 +13,4 @@ pub use behaviour::{Behaviour, Break, Fault, Quirk, Rupture};
 pub(super) use marker::strip;
 pub use slip::Slip;
 pub(super) use words::WORDS;
-pub use words::slips;
+pub use words::{SlipWord, slips};

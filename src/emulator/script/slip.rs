@@ -173,3 +173,30 @@ pub enum Slip {
     /// JSON: its second half is missing.
     JsonTruncated,
 }
+
+impl Slip {
+    /// Whether a model makes it that is handed tools and schemas apart from the text: it calls by
+    /// name, so that nothing can go wrong with the form of its calls, it reads no record, and it is
+    /// shown no example.
+    pub(super) fn is_native(self) -> bool {
+        let is_of_an_answer = self >= Self::JsonRefused && self != Self::JsonExample;
+        let is_of_a_call = matches!(
+            self,
+            Self::CallNothing
+                | Self::CallInProse
+                | Self::CallUnknown
+                | Self::CallCase
+                | Self::CallPrefix
+                | Self::CallTypes
+                | Self::CallLists
+                | Self::CallMissing
+                | Self::CallExtra
+                | Self::CallParallel
+                | Self::CallEcho
+                | Self::CallEnum
+                | Self::CallFloats
+                | Self::CallSingle
+        );
+        is_of_a_call || is_of_an_answer
+    }
+}

@@ -189,10 +189,26 @@ pub(in crate::emulator) static WORDS: &[Word] = &[
     quirk("showcase", Quirk::Showcase, "tools offered: tell a plan, call one that looks harmless, end"),
 ];
 
-/// The words for the ways in which a model goes wrong, each with what it then does.
-pub fn slips() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let slips = WORDS.iter().filter(|word| matches!(word.set, Set::Slip(_)));
-    slips.map(|word| (word.name, word.about))
+/// The word for a way in which a model goes wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct SlipWord {
+    pub word: &'static str,
+    /// What the model then does.
+    pub about: &'static str,
+    /// Whether it does so too where its provider takes tools and schemas apart from the text.
+    pub is_native: bool,
+}
+
+/// The words for the ways in which a model goes wrong.
+pub fn slips() -> impl Iterator<Item = SlipWord> {
+    WORDS.iter().filter_map(|word| match word.set {
+        Set::Slip(slip) => Some(SlipWord {
+            word: word.name,
+            about: word.about,
+            is_native: slip.is_native(),
+        }),
+        _ => None,
+    })
 }
 
 /// Changes `behaviour` by one word.

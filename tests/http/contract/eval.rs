@@ -55,7 +55,7 @@ fn figures(printed: &str, label: &str) -> [usize; 6] {
     cells.try_into().unwrap()
 }
 
-/// In all dialects, and with a model that never mends its ways. The exit code says the same as
+/// In all forms, and with a model that never mends its ways. The exit code says the same as
 /// the last column.
 #[test]
 fn nothing_that_breaks_a_promise_is_delivered() {
@@ -68,6 +68,8 @@ fn nothing_that_breaks_a_promise_is_delivered() {
             "json",
             "--dialect",
             "xml",
+            "--dialect",
+            "native",
         ],
         &[],
     ));
@@ -81,7 +83,7 @@ fn nothing_that_breaks_a_promise_is_delivered() {
     for row in rows {
         assert!(row.ends_with("| 0 |"), "{row}");
     }
-    for dialect in ["tagged", "json", "xml"] {
+    for dialect in ["tagged", "json", "xml", "native"] {
         let right = figures(&printed, &format!("not at all ({dialect})"));
         assert_eq!(right, [40, 0, 0, 0, 0, 0]);
         // Never a call, so what is required is an error each time.
@@ -130,11 +132,16 @@ async fn the_dialect_that_was_measured_to_be_better_is_spoken() {
     std::fs::write(&path, other).unwrap();
     let fal = keyless();
     let printed = measure(&fal.url(), &path).await;
-    assert!(printed.contains("At most 264 calls to fal"), "{printed}");
+    let calls =
+        "At most 344 calls to fal, which bills them to your key, those of the row `native` by";
+    assert!(printed.contains(calls), "{printed}");
     let tagged = figures(&printed, "openai/gpt-4o-mini, tagged");
     let json = figures(&printed, "openai/gpt-4o-mini, json");
     let xml = figures(&printed, "openai/gpt-4o-mini, xml");
     assert!(json[0] > tagged[0] && json[0] > xml[0], "{printed}");
+    // Beside them, what the same model does whose provider is handed the tools.
+    let native = figures(&printed, "openai/gpt-4o-mini, native");
+    assert_eq!(native, [40, 0, 0, 0, 0, 0], "{printed}");
 
     let written = std::fs::read_to_string(&path).unwrap();
     let best = "[models.\"openai/gpt-4o-mini\"]\ndialect = \"json\"\noutline = true\n";
@@ -215,6 +222,79 @@ fn assert_all_is_measured(printed: &str) {
             "no position of the emulator's dial brings {name} about, or no task shows it:\n{printed}"
         );
     }
+}
+
+/// What a model is asked for by its provider is asked for by a prompt where the settings name fal's
+/// OpenAI face, and a model that takes no tools is told of them in both.
+#[actix_web::test]
+async fn tools_of_the_gateway_and_of_the_provider_stand_side_by_side() {
+    let fal = slipping("");
+    let url = fal.url();
+    let run = move || {
+        let models = [
+            "-m",
+            "openai/gpt-4o-mini",
+            "-m",
+            "meta-llama/llama-3.2-1b-instruct",
+        ];
+        let forms = ["--dialect", "tagged", "--dialect", "native"];
+        let environment = [
+            ("FAL_KEY", "kid:ksecret"),
+            ("FAL_GATEWAY__FAL__URL", &url),
+            ("FAL_GATEWAY__FAL__UPSTREAM", "router-openai"),
+        ];
+        eval(&[models, forms].concat(), &environment)
+    };
+    let printed = printed(&web::block(run).await.unwrap());
+    let rows: Vec<&str> = printed
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .collect();
+    let labels: Vec<&str> = rows
+        .iter()
+        .skip(1)
+        .filter_map(|row| row.split(" | ").next())
+        .collect();
+    assert_eq!(
+        labels,
+        [
+            "| openai/gpt-4o-mini, tagged",
+            "| openai/gpt-4o-mini, native",
+            "| openai/gpt-4o-mini, tagged, no outlines",
+            "| meta-llama/llama-3.2-1b-instruct, tagged",
+            "| meta-llama/llama-3.2-1b-instruct, native",
+            "| meta-llama/llama-3.2-1b-instruct, tagged, no outlines",
+        ],
+        "{printed}"
+    );
+    let remark = ", native: what it is not known to take was written into the prompt\n";
+    assert!(
+        printed.contains(&format!("meta-llama/llama-3.2-1b-instruct{remark}")),
+        "{printed}"
+    );
+    assert!(
+        !printed.contains(&format!("gpt-4o-mini{remark}")),
+        "{printed}"
+    );
+}
+
+#[test]
+fn no_file_is_made_of_what_it_would_not_hold() {
+    let arguments = [
+        "-m",
+        "a/b",
+        "--dialect",
+        "native",
+        "--output",
+        "models.toml",
+    ];
+    let output = eval(&arguments, &[("FAL_KEY", "kid:ksecret")]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("--output keeps the best of the forms"),
+        "{said}"
+    );
 }
 
 #[actix_web::test]
