@@ -41,9 +41,9 @@ fn run(command: Command, out: &mut impl Write) -> io::Result<u8> {
         Command::Health(args) => health::health(&args, out),
         Command::Keys(args) => match args.command {
             KeysCommand::Hash => keys::hash_key(&mut io::stdin().lock(), out),
-            command => accounts::keys(command, out),
+            _ => accounts::keys(args, out),
         },
-        Command::Projects(args) => accounts::projects(args.command, out),
+        Command::Projects(args) => accounts::projects(args, out),
         Command::Reload(args) => reload::reload(&args, out),
         Command::Replicas(args) => accounts::replicas(&args.overrides.to_sources(), out),
         Command::Store(args) => store::store(&args.command, &args.overrides.to_sources(), out),

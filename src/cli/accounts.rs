@@ -9,7 +9,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value as Json, json};
 use tokio::time::Instant;
 
-use super::args::{KeysCommand, NewKeyArgs, Overrides, ProjectsCommand, Rules, SecretArgs};
+use super::args::{
+    KeysArgs, KeysCommand, NewKeyArgs, Overrides, ProjectsArgs, ProjectsCommand, Rules, SecretArgs,
+};
 use super::check::BAD_SETTINGS;
 use super::handed::Handed;
 use super::keys::{new_key, random_key};
@@ -60,24 +62,18 @@ impl From<Refusal> for Failure {
 ///
 /// # Errors
 /// Those of writing.
-pub fn keys(command: KeysCommand, out: &mut impl Write) -> io::Result<u8> {
+pub fn keys(args: KeysArgs, out: &mut impl Write) -> io::Result<u8> {
+    let KeysArgs { command, overrides } = args;
+    let desk = || Desk::open(&overrides);
     let done = match command {
         // It is read elsewhere.
         KeysCommand::Hash => Ok(()),
-        KeysCommand::New(args) => return new(&args, out),
-        KeysCommand::List {
-            project,
-            json,
-            overrides,
-        } => Desk::open(&overrides).and_then(|desk| desk.list(project.as_deref(), json, out)),
-        KeysCommand::Show { name, overrides } => {
-            Desk::open(&overrides).and_then(|desk| desk.show(&name, out))
+        KeysCommand::New(args) => return new(&args, &overrides, out),
+        KeysCommand::List { project, json } => {
+            desk().and_then(|desk| desk.list(project.as_deref(), json, out))
         }
-        KeysCommand::Limit {
-            name,
-            rules,
-            overrides,
-        } => Desk::open(&overrides).and_then(|desk| {
+        KeysCommand::Show { name } => desk().and_then(|desk| desk.show(&name, out)),
+        KeysCommand::Limit { name, rules } => desk().and_then(|desk| {
             let edit = Edit::Fields(rules.fields().map_err(Failure::Refused)?);
             desk.edit(&name, edit, "changed", out)
         }),
@@ -86,15 +82,16 @@ pub fn keys(command: KeysCommand, out: &mut impl Write) -> io::Result<u8> {
             grace,
             end_previous,
             secret,
-            overrides,
-        } => Desk::open(&overrides)
-            .and_then(|desk| desk.rotate(&name, (&grace, end_previous), &secret, out)),
-        KeysCommand::Disable { name, overrides } => Desk::open(&overrides)
-            .and_then(|desk| desk.edit(&name, disabled(true), "disabled", out)),
-        KeysCommand::Enable { name, overrides } => Desk::open(&overrides)
-            .and_then(|desk| desk.edit(&name, disabled(false), "enabled", out)),
-        KeysCommand::Revoke { name, overrides } => Desk::open(&overrides)
-            .and_then(|desk| desk.edit(&name, Edit::Revoke, "revoked for good", out)),
+        } => desk().and_then(|desk| desk.rotate(&name, (&grace, end_previous), &secret, out)),
+        KeysCommand::Disable { name } => {
+            desk().and_then(|desk| desk.edit(&name, disabled(true), "disabled", out))
+        }
+        KeysCommand::Enable { name } => {
+            desk().and_then(|desk| desk.edit(&name, disabled(false), "enabled", out))
+        }
+        KeysCommand::Revoke { name } => {
+            desk().and_then(|desk| desk.edit(&name, Edit::Revoke, "revoked for good", out))
+        }
     };
     finish(done)
 }
@@ -103,31 +100,22 @@ pub fn keys(command: KeysCommand, out: &mut impl Write) -> io::Result<u8> {
 ///
 /// # Errors
 /// Those of writing.
-pub fn projects(command: ProjectsCommand, out: &mut impl Write) -> io::Result<u8> {
-    finish(match command {
-        ProjectsCommand::List { overrides } => {
-            Desk::open(&overrides).and_then(|desk| desk.list_projects(out))
-        }
-        ProjectsCommand::New {
-            name,
-            rules,
-            overrides,
-        } => Desk::open(&overrides).and_then(|desk| {
+pub fn projects(args: ProjectsArgs, out: &mut impl Write) -> io::Result<u8> {
+    let desk = Desk::open(&args.overrides);
+    finish(desk.and_then(|desk| match args.command {
+        ProjectsCommand::List => desk.list_projects(out),
+        ProjectsCommand::New { name, rules } => {
             let fields = rules.fields().map_err(Failure::Refused)?;
             desk.change_project(&name, ProjectChange::Add(fields), "added", out)
-        }),
-        ProjectsCommand::Limit {
-            name,
-            rules,
-            overrides,
-        } => Desk::open(&overrides).and_then(|desk| {
+        }
+        ProjectsCommand::Limit { name, rules } => {
             let fields = rules.fields().map_err(Failure::Refused)?;
             desk.change_project(&name, ProjectChange::Fields(fields), "changed", out)
-        }),
-        ProjectsCommand::Archive { name, overrides } => Desk::open(&overrides).and_then(|desk| {
+        }
+        ProjectsCommand::Archive { name } => {
             desk.change_project(&name, ProjectChange::Archive, "closed for good", out)
-        }),
-    })
+        }
+    }))
 }
 
 /// Lists the gateways on the store. The exit code is as that of [`keys`].
@@ -168,12 +156,12 @@ fn disabled(is_disabled: bool) -> Edit {
 }
 
 /// Makes a key for the file where there is no store, or none is wanted.
-fn new(args: &NewKeyArgs, out: &mut impl Write) -> io::Result<u8> {
-    let sources = args.overrides.to_sources();
+fn new(args: &NewKeyArgs, overrides: &Overrides, out: &mut impl Write) -> io::Result<u8> {
+    let sources = overrides.to_sources();
     let config = match Config::load(&sources) {
         Ok(config) => Some(config).filter(Config::has_store),
         // Whoever makes the first key may not have settings that hold yet.
-        Err(_) if args.overrides.config.is_none() => None,
+        Err(_) if overrides.config.is_none() => None,
         Err(problems) => {
             tell(problems);
             return Ok(BAD_SETTINGS);

@@ -180,38 +180,39 @@ const EXPLAIN_EXAMPLES: &str = "\
 Example:
   fal-gateway explain request.json";
 
-/// Flags that set settings, and the file that holds the others.
+/// Flags that set settings, and the file that holds the others. Where a command has commands of its
+/// own, they may stand before or behind those.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Overrides {
     /// Configuration file [default: fal-gateway.toml, if it exists]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Address and port to listen on
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, global = true, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
     /// Base URL of fal
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL")]
     pub fal_url: Option<String>,
     /// Base URL of fal's queue
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL")]
     pub fal_queue_url: Option<String>,
     /// Base URL of fal's storage and account endpoints
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL")]
     pub fal_rest_url: Option<String>,
     /// Through which of fal's applications models are asked: any-llm, router, router-openai or auto
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub fal_upstream: Option<String>,
     /// The fal app that answers
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     pub fal_app: Option<String>,
     /// Spend the gateway's fal key for anyone who can connect
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub open: bool,
     /// Least important messages logged: error, warn, info, debug or trace
-    #[arg(long, value_name = "L")]
+    #[arg(long, global = true, value_name = "L")]
     pub log_level: Option<String>,
     /// Form of the log: auto, text or json
-    #[arg(long, value_name = "F")]
+    #[arg(long, global = true, value_name = "F")]
     pub log_format: Option<String>,
 }
 
@@ -512,7 +513,7 @@ pub struct ExplainArgs {
 mod tests {
     use super::*;
     use crate::config::sections;
-    use clap::CommandFactory;
+    use clap::{Command as Cmd, CommandFactory};
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -539,6 +540,51 @@ mod tests {
         given.sort_unstable();
         known.sort_unstable();
         assert_eq!(given, known);
+    }
+
+    /// Where a command has commands of its own, each of them is here once.
+    #[test]
+    fn the_settings_file_stands_before_or_behind_the_last_command() {
+        let lines = [
+            "keys list",
+            "keys new",
+            "keys hash",
+            "keys show ci",
+            "keys limit ci",
+            "keys rotate ci",
+            "keys disable ci",
+            "keys enable ci",
+            "keys revoke ci",
+            "projects list",
+            "projects new web",
+            "projects limit web",
+            "projects archive web",
+            "store status",
+            "store migrate",
+            "store check",
+            "store export",
+            "budgets adjust key/ci -100",
+        ];
+        let root = Cli::command();
+        let of_commands = root.get_subcommands().flat_map(Cmd::get_subcommands);
+        assert_eq!(lines.len(), of_commands.count());
+        for line in lines {
+            let (command, rest) = line.split_once(' ').unwrap();
+            for line in [
+                format!("fal-gateway {command} --config f --open {rest}"),
+                format!("fal-gateway {command} {rest} --config f --open"),
+            ] {
+                let overrides = match Cli::parse_from(line.split_whitespace()).command {
+                    Command::Keys(args) => args.overrides,
+                    Command::Projects(args) => args.overrides,
+                    Command::Store(args) => args.overrides,
+                    Command::Budgets(args) => args.overrides,
+                    other => unreachable!("{other:?}"),
+                };
+                assert_eq!(overrides.config.as_deref(), Some("f".as_ref()), "{line}");
+                assert!(overrides.open, "{line}");
+            }
+        }
     }
 
     #[test]

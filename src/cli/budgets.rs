@@ -18,12 +18,11 @@ const PAGE: usize = 1000;
 const HEAD: [&str; 6] = ["owner", "budget", "limit", "used", "left", "resets"];
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct BudgetsArgs {
     #[command(subcommand)]
     pub command: Option<BudgetsCommand>,
     /// How lines are printed
-    #[arg(long, value_name = "FORM", default_value = "table")]
+    #[arg(long, global = true, value_name = "FORM", default_value = "table")]
     pub format: Form,
     #[command(flatten)]
     pub overrides: Overrides,
@@ -48,8 +47,6 @@ pub struct AdjustArgs {
     /// Why
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub note: String,
-    #[command(flatten)]
-    pub overrides: Overrides,
 }
 
 /// Prints the budgets, with what is used and left of their windows.
@@ -57,8 +54,8 @@ pub struct AdjustArgs {
 /// # Errors
 /// Those of writing.
 pub fn budgets(args: BudgetsArgs, out: &mut impl Write) -> io::Result<u8> {
-    if let Some(BudgetsCommand::Adjust(args)) = args.command {
-        return adjust(*args, out);
+    if let Some(BudgetsCommand::Adjust(adjusted)) = args.command {
+        return adjust(*adjusted, args.format, &args.overrides, out);
     }
     on_store(&args.overrides.to_sources(), async |database| {
         let mut out = out;
@@ -83,13 +80,17 @@ pub fn budgets(args: BudgetsArgs, out: &mut impl Write) -> io::Result<u8> {
 }
 
 /// Counts more or less as used, and prints the budget as it is then.
-fn adjust(args: AdjustArgs, out: &mut impl Write) -> io::Result<u8> {
+fn adjust(
+    args: AdjustArgs,
+    form: Form,
+    overrides: &Overrides,
+    out: &mut impl Write,
+) -> io::Result<u8> {
     let AdjustArgs {
         owner,
         amount,
         budget,
         note,
-        overrides,
     } = args;
     let adjust = |desk: Desk| {
         let condition = desk.condition();
@@ -103,14 +104,14 @@ fn adjust(args: AdjustArgs, out: &mut impl Write) -> io::Result<u8> {
             books::adjust(transaction, &adjustment, &condition).await
         })?;
         let mut out = out;
-        let mut sheet = Sheet::new(&mut out, Form::Table, HEAD.to_vec())?;
+        let mut sheet = Sheet::new(&mut out, form, HEAD.to_vec())?;
         sheet.add(budget_line(&adjusted.window))?;
         sheet.end()?;
         let owner = &adjusted.window.owner;
         desk.say("budget of", owner, "adjusted", adjusted.revision);
         Ok(())
     };
-    finish(Desk::open(&overrides).and_then(adjust))
+    finish(Desk::open(overrides).and_then(adjust))
 }
 
 fn budget_line(window: &StoredWindow) -> Vec<Cell> {

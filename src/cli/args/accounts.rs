@@ -20,6 +20,8 @@ within two seconds. The key alone is printed to standard output; it is shown thi
 pub struct KeysArgs {
     #[command(subcommand)]
     pub command: KeysCommand,
+    #[command(flatten)]
+    pub overrides: Overrides,
 }
 
 #[derive(Debug, Subcommand)]
@@ -38,22 +40,14 @@ pub enum KeysCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        #[command(flatten)]
-        overrides: Overrides,
     },
     /// Show one key, in JSON.
-    Show {
-        name: String,
-        #[command(flatten)]
-        overrides: Overrides,
-    },
+    Show { name: String },
     /// Change what a key of the store may do; what is not named stays as it is.
     Limit {
         name: String,
         #[command(flatten)]
         rules: Box<Rules>,
-        #[command(flatten)]
-        overrides: Overrides,
     },
     /// Give a key of the store another secret, which is shown once.
     Rotate {
@@ -66,27 +60,13 @@ pub enum KeysCommand {
         end_previous: bool,
         #[command(flatten)]
         secret: SecretArgs,
-        #[command(flatten)]
-        overrides: Overrides,
     },
     /// Refuse a key of the store for now.
-    Disable {
-        name: String,
-        #[command(flatten)]
-        overrides: Overrides,
-    },
+    Disable { name: String },
     /// Take a key again that was disabled.
-    Enable {
-        name: String,
-        #[command(flatten)]
-        overrides: Overrides,
-    },
+    Enable { name: String },
     /// Refuse a key of the store for good. Its name stays taken.
-    Revoke {
-        name: String,
-        #[command(flatten)]
-        overrides: Overrides,
-    },
+    Revoke { name: String },
 }
 
 #[derive(Debug, Args)]
@@ -104,8 +84,6 @@ pub struct NewKeyArgs {
     pub rules: Box<Rules>,
     #[command(flatten)]
     pub secret: SecretArgs,
-    #[command(flatten)]
-    pub overrides: Overrides,
 }
 
 /// Where a secret goes.
@@ -152,37 +130,28 @@ pub struct Rules {
 pub struct ProjectsArgs {
     #[command(subcommand)]
     pub command: ProjectsCommand,
+    #[command(flatten)]
+    pub overrides: Overrides,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum ProjectsCommand {
     /// List the projects of the settings file and of the store.
-    List {
-        #[command(flatten)]
-        overrides: Overrides,
-    },
+    List,
     /// Add a project to the store.
     New {
         name: String,
         #[command(flatten)]
         rules: Box<Rules>,
-        #[command(flatten)]
-        overrides: Overrides,
     },
     /// Change what the keys of a project may do together.
     Limit {
         name: String,
         #[command(flatten)]
         rules: Box<Rules>,
-        #[command(flatten)]
-        overrides: Overrides,
     },
     /// Refuse all keys of a project for good.
-    Archive {
-        name: String,
-        #[command(flatten)]
-        overrides: Overrides,
-    },
+    Archive { name: String },
 }
 
 #[derive(Debug, Args)]
