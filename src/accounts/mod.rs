@@ -31,6 +31,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How long the store has for one transaction. Nobody waits as long: who does is told before that
 /// the store is not there.
 const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long what is in hand may take to be given back at the end of the process.
+const LAST_PATIENCE: Duration = Duration::from_millis(2500);
 /// How often leases are looked for whose gateways are gone.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -82,19 +84,32 @@ impl Keeper {
                 self.tidy().await;
             }
         }
-        let _ = timeout(PATIENCE, self.beat(true)).await;
+        let _ = timeout(LAST_PATIENCE, self.give_back()).await;
     }
 
-    /// Tells the store the news, and draws what is needed.
-    async fn beat(&mut self, gives_back: bool) {
+    /// Gives back what is in hand, until the store knows all of it. What the store says to that may
+    /// name something that was drawn before, in an answer that never came.
+    async fn give_back(&mut self) {
+        while self.beat(true).await {
+            if self.is_down {
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Tells the store the news, and draws what is needed. Whether there was anything to tell.
+    async fn beat(&mut self, gives_back: bool) -> bool {
         let mut pages = self.purses.begin(gives_back);
+        let has_news = !pages.is_empty();
         while !pages.is_empty() {
             let rest = pages.split_off(pages.len().min(AT_ONCE));
             if !self.tell(pages).await {
-                return self.purses.hear(rest, None);
+                self.purses.hear(rest, None);
+                break;
             }
             pages = rest;
         }
+        has_news
     }
 
     /// Tells the store of some windows. Whether it has heard.

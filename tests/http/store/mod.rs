@@ -2,6 +2,7 @@
 
 mod background;
 mod batches;
+mod books;
 mod completions;
 mod conversations;
 mod engines;
