@@ -83,6 +83,8 @@ impl Emulator {
         // A caller that shuts its side down is gone: its call ends at once.
         .h1_allow_half_closed(false)
         .keep_alive(Duration::from_secs(75))
+        // A caller on a busy machine is not refused before anybody has read what he wants.
+        .client_request_timeout(Duration::from_secs(60))
         .disable_signals()
         .shutdown_timeout(1)
         .bind(listen)?;

@@ -1,8 +1,8 @@
 //! Rounds of budgets: two gateways, a crowd, a line that stalls or is cut, and in the end nothing that
-//! was overspent. `FAL_GATEWAY_ROUNDS=10000` runs as many, which takes about half an hour. Most of a
-//! round is waiting, so up to forty run side by side.
+//! was overspent. `FAL_GATEWAY_ROUNDS=10000` runs as many on each store, which takes about half an hour.
+//! Most of a round is waiting, so many run side by side, and both stores are tried at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::thread;
 
@@ -14,6 +14,10 @@ use crate::support::{Call, Emulated, Setup, TestGateway, question};
 
 /// How many rounds there are where nothing is said.
 const ROUNDS: usize = 24;
+/// How many there are with one store and the same two gateways at most.
+const IN_ONE_STORE: usize = 1000;
+/// How many run side by side at most: fal keeps a thousand calls, and a round has up to fifteen.
+const AT_ONCE: usize = 60;
 
 fn rounds() -> usize {
     let said = std::env::var("FAL_GATEWAY_ROUNDS").ok();
@@ -113,56 +117,143 @@ fn line_to(place: &Place) -> (Option<Line>, Place) {
 
 #[test]
 fn whatever_happens_in_a_round_nothing_is_overspent() {
-    let (_folder, places) = places();
-    for place in places {
-        if matches!(place, Place::Memory) {
-            continue;
+    let (_folder, kinds) = places();
+    thread::scope(|scope| {
+        for (kind, place) in kinds.iter().enumerate() {
+            if !matches!(place, Place::Memory) {
+                scope.spawn(move || {
+                    for first in (0..rounds()).step_by(IN_ONE_STORE) {
+                        let (_folder, places) = places();
+                        play(&places[kind], first, IN_ONE_STORE.min(rounds() - first));
+                    }
+                });
+            }
         }
-        let mut dice = Dice(0x5eed_0fa1);
-        let limits: Vec<u64> = (0..rounds()).map(|_| 1 + dice.below(9)).collect();
-        let text = keys(&limits);
-        let fal = Emulated::start();
-        let (line, over) = line_to(&place);
-        let start = |place: &Place| {
-            let settings = place.settings().into_iter();
-            let setup: Setup = settings.fold(fal.setup().file(&text), |setup, (name, value)| {
-                setup.set(name, &value)
-            });
-            setup.set("store.timeout", "1s").start()
-        };
-        let (one, other) = (start(&over), start(&place));
-        let all: Vec<(String, Vec<u64>)> = (0..limits.len())
-            .map(|round| (format!("k{round}"), ways(&mut dice)))
-            .collect();
-        // Few at a time where there are few, so that the line is disturbed now and then.
-        for some in all.chunks((all.len() / 6).clamp(1, 40)) {
-            disturb(line.as_ref(), &mut dice);
-            thread::scope(|scope| {
-                for (key, ways) in some {
-                    scope.spawn(|| crowd([&one, &other], key, ways));
-                }
-            });
-        }
-        #[cfg(feature = "postgres")]
-        if let Some(line) = &line {
-            line.flow();
-        }
-        // A gateway that was cut off needs a moment until it tries again.
-        let hi = Call::chat(&question("hi", false)).header("authorization", "Bearer k0");
-        one.call(&hi);
-        for gateway in [one, other] {
-            gateway.begin_stop();
-            gateway.finished();
-        }
-        assert_eq!(overspent(&place, &limits), [0usize; 0], "{place:?}");
-        let asked = fal.requests(1).last().unwrap()["id"].as_i64().unwrap();
-        // Whoever leaves at once may do so before his call does.
-        let [all, left] = rows(&place);
-        assert!(
-            (all - left..=all).contains(&asked),
-            "{asked} of {all}, {left} left"
-        );
+    });
+}
+
+/// So many rounds on one store, which is new.
+fn play(place: &Place, first: usize, count: usize) {
+    let mut dice = Dice(0x5eed_0fa1 + first as u64);
+    let limits: Vec<u64> = (0..count).map(|_| 1 + dice.below(9)).collect();
+    let text = keys(&limits);
+    let fal = Emulated::start();
+    let (line, over) = line_to(place);
+    let start = |place: &Place| {
+        let settings = place.settings().into_iter();
+        let setup: Setup = settings.fold(fal.setup().file(&text), |setup, (name, value)| {
+            setup.set(name, &value)
+        });
+        setup.set("store.timeout", "1s").start()
+    };
+    let (one, other) = (start(&over), start(place));
+    let all: Vec<(String, Vec<u64>)> = (0..limits.len())
+        .map(|round| (format!("k{round}"), ways(&mut dice)))
+        .collect();
+    let mut witness = Witness::default();
+    // Few at a time where there are few, so that the line is disturbed now and then.
+    for some in all.chunks((all.len() / 6).clamp(1, AT_ONCE)) {
+        disturb(line.as_ref(), &mut dice);
+        thread::scope(|scope| {
+            for (key, ways) in some {
+                scope.spawn(|| crowd([&one, &other], key, ways));
+            }
+        });
+        witness.listen(&fal);
     }
+    #[cfg(feature = "postgres")]
+    if let Some(line) = &line {
+        line.flow();
+    }
+    // A gateway that was cut off needs a moment until it tries again.
+    let hi = Call::chat(&question("hi", false)).header("authorization", "Bearer k0");
+    one.call(&hi);
+    for gateway in [one, other] {
+        gateway.begin_stop();
+        gateway.finished();
+    }
+    witness.listen(&fal);
+    assert_eq!(overspent(place, &limits), [0usize; 0], "{place:?}");
+    let told = told(place);
+    let counts = witness.compare(&told);
+    eprintln!("{count} rounds from {first} on {place:?}: overspent 0, {counts}");
+}
+
+/// The ids of all calls that came to fal, by what fal itself has noted. It keeps the last thousand.
+#[derive(Default)]
+struct Witness {
+    ids: HashSet<String>,
+    last: i64,
+}
+
+impl Witness {
+    fn listen(&mut self, fal: &Emulated) {
+        for call in fal.requests(0) {
+            let number = call["id"].as_i64().unwrap();
+            if self
+                .ids
+                .insert(call["request_id"].as_str().unwrap().to_owned())
+            {
+                assert_eq!(number, self.last + 1, "calls that nobody listened to");
+                self.last = number;
+            }
+        }
+    }
+
+    /// Each call that fal gave an id has its row and each such row its call. A row without an id is a
+    /// call whose answer had not begun: one that did not leave the gateway, or one that broke off, of
+    /// which fal may know or not.
+    fn compare(&self, told: &[Told]) -> String {
+        let mut ids = HashSet::new();
+        let mut without_id = BTreeMap::<(&str, &str), usize>::new();
+        for row in told {
+            if row.id.is_empty() {
+                *without_id.entry((&row.outcome, &row.billed)).or_default() += 1;
+                continue;
+            }
+            assert!(self.ids.contains(&row.id), "no call: {row:?}");
+            assert!(ids.insert(&row.id), "a second row: {row:?}");
+        }
+        let maybe = without_id
+            .iter()
+            .filter(|((_, billed), _)| *billed == "maybe");
+        let of_maybe: usize = maybe.map(|(_, count)| count).sum();
+        let (fal, rows) = (self.ids.len(), ids.len());
+        let counts = format!("{fal} calls at fal, {rows} rows by id, others {without_id:?}");
+        let unsent = ["unreachable", "connect_timeout"];
+        let unsent = without_id.keys().all(|(outcome, billed)| {
+            *billed == "maybe" || *billed == "no" && unsent.contains(outcome)
+        });
+        assert!(unsent, "{counts}");
+        assert!(fal >= rows && fal - rows <= of_maybe, "{counts}");
+        counts
+    }
+}
+
+/// A row of the ledger.
+#[derive(Debug)]
+struct Told {
+    /// fal's id of the call; empty where its answer had not begun.
+    id: String,
+    outcome: String,
+    billed: String,
+}
+
+fn told(place: &Place) -> Vec<Told> {
+    let soon = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let read = async |transaction: &Transaction<'_>| {
+        let sql = "select fal_request, outcome, billed from ledger";
+        let rows = transaction.query(sql, &[]).await?;
+        let told = rows.into_iter().map(|mut row| {
+            Ok(Told {
+                id: row.text(0)?,
+                outcome: row.text(1)?,
+                billed: row.text(2)?,
+            })
+        });
+        told.collect::<Result<Vec<_>, fal_gateway::store::StoreError>>()
+    };
+    run(place.open().read(soon, read)).unwrap()
 }
 
 /// How many calls are in the ledger, and how many of them were dropped by their clients.
