@@ -156,7 +156,7 @@ fn a_disk_that_is_full_costs_no_call_twice_and_no_row() {
 }
 
 /// Gateways whose own clocks are a day behind that of the store go by the store's: in windows, in the
-/// ledger, and for the ends of keys.
+/// ledger, and for the ends of keys, operators' ones among them.
 #[cfg(feature = "postgres")]
 #[test]
 fn everything_goes_by_the_clock_of_the_store() {
@@ -174,13 +174,18 @@ fn everything_goes_by_the_clock_of_the_store() {
          current_database()); end'",
     );
     let fal = Emulated::start();
-    let half_a_day = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(12);
+    let ending = |kind: &str, name: &str, hours: i64| {
+        let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+        let hash = KeyHash::of(name);
+        format!("[[{kind}]]\nname = \"{name}\"\nhash = \"{hash}\"\nexpires = \"{end}\"\n")
+    };
     let text = keys(&[9, 7])
-        + &format!(
-            "[[keys]]\nname = \"over\"\nhash = \"{}\"\nexpires = \"{half_a_day}\"\n",
-            KeyHash::of("over")
-        );
-    let start = || on(&place, fal.setup().file(&text)).start();
+        + &ending("keys", "over", 12)
+        + &ending("admin_keys", "operator-over", 12)
+        + &ending("admin_keys", "operator", 36);
+    let setup = fal.setup().file(&text).set("admin.enabled", "true");
+    let setup = setup.set("admin.listen", "127.0.0.1:0");
+    let start = || on(&place, setup.clone()).start();
     let gateways = [start(), start()];
     let mut early = 0;
     for gateway in &gateways {
@@ -189,6 +194,13 @@ fn everything_goes_by_the_clock_of_the_store() {
             early += usize::from(status == 200);
             (status == 401).then_some(())
         });
+        let administer = |key: &str| {
+            let asked = Call::get("/admin/v1/settings");
+            let asked = asked.header("authorization", &format!("Bearer {key}"));
+            call(gateway.admin_address.unwrap(), &asked).status
+        };
+        let statuses = ["operator", "operator-over"].map(administer);
+        assert_eq!(statuses, [200, 401]);
     }
     let before = jiff::Timestamp::now().as_millisecond() + DAY;
     let mut served = 0;
