@@ -39,8 +39,9 @@ const SWEEP: Duration = Duration::from_secs(10);
 /// How often is looked for what nobody needs any more.
 const TIDYING: Duration = Duration::from_secs(3600);
 
-/// How many windows one transaction is about, so that it ends within its time.
-const AT_ONCE: usize = 32;
+/// How many windows one transaction is about at most, and at least, so that it ends within its time.
+const AT_ONCE: usize = 512;
+const LEAST_AT_ONCE: usize = 8;
 
 /// Keeps the books of one gateway.
 pub struct Keeper {
@@ -48,6 +49,8 @@ pub struct Keeper {
     store: Database,
     /// Tells this process from all others, earlier ones included.
     gateway: Arc<str>,
+    /// How many windows a transaction is about: fewer while the store is too slow for more.
+    at_once: usize,
     /// Whether the store has failed, so that it is said once.
     is_down: bool,
 }
@@ -59,6 +62,7 @@ impl Keeper {
             purses,
             store,
             gateway,
+            at_once: AT_ONCE,
             is_down: false,
         }
     }
@@ -102,7 +106,7 @@ impl Keeper {
         let mut pages = self.purses.begin(gives_back);
         let has_news = !pages.is_empty();
         while !pages.is_empty() {
-            let rest = pages.split_off(pages.len().min(AT_ONCE));
+            let rest = pages.split_off(pages.len().min(self.at_once));
             if !self.tell(pages).await {
                 self.purses.hear(rest, None);
                 break;
@@ -125,10 +129,14 @@ impl Keeper {
             Ok((now, entries)) => {
                 self.purses.set_clock(now);
                 self.purses.hear(pages, Some(&entries));
+                self.at_once = self.at_once.saturating_mul(2).min(AT_ONCE);
                 self.is_up();
                 true
             }
             Err(error) => {
+                if matches!(error, StoreError::Busy) {
+                    self.at_once = (pages.len() / 2).max(LEAST_AT_ONCE);
+                }
                 self.purses.hear(pages, None);
                 self.is_down(&error);
                 false

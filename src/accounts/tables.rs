@@ -1,14 +1,15 @@
 //! The tables of the books, and one transaction on them.
 //!
-//! Whoever locks several windows locks them in the order of their keys, and a window before its
-//! leases, so that nobody waits for somebody who waits for him.
+//! Whoever locks several windows makes those that are missing, and then locks all of them, each in the
+//! order of their keys, and a window before its leases, so that nobody waits for somebody who waits for
+//! him.
 
 use jiff::Timestamp;
 
 use crate::access::purses::{Entry, PurseId};
 use crate::budget::Amount;
 use crate::budget::books::{Lease, Report, Window};
-use crate::store::{StoreError, Transaction, Value};
+use crate::store::{self, StoreError, Transaction, Value};
 
 /// How long a lease lives after its gateway was heard last, in milliseconds. How long it is matters
 /// to those who wait for what it holds, and to nobody's safety.
@@ -36,6 +37,19 @@ pub(super) struct Row {
     pub report: Report,
 }
 
+/// Whose window it is, of which budget, and when it begins.
+type Key<'k> = [Value<'k>; 3];
+
+fn key(id: &PurseId, start_ms: i64) -> Key<'_> {
+    [(&*id.owner).into(), (&*id.budget).into(), start_ms.into()]
+}
+
+impl Row {
+    fn key(&self) -> Key<'_> {
+        key(&self.id, self.start_ms)
+    }
+}
+
 /// The window as it is stored.
 struct Stored {
     window: Window,
@@ -44,7 +58,7 @@ struct Stored {
 }
 
 /// Writes down what a gateway says, and what it gets. The rows have to be in the order of their
-/// keys.
+/// keys. However many there are, the way to the store and back is made a dozen times.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -63,24 +77,30 @@ pub(super) async fn report(
     let live = transaction.first(live, &[(now - LIVE_MS).into()]).await?;
     let gateways = live.map_or(Ok(1), |row| row.integer(0))?;
     let gateways = u32::try_from(gateways).unwrap_or(u32::MAX);
-    let mut entries = Vec::with_capacity(rows.len());
-    for row in rows {
-        entries.push(enter(transaction, gateway, row, gateways, now).await?);
-    }
+    let mut windows = open(transaction, rows).await?;
+    let mut leases = leases(transaction, gateway, rows).await?;
+    let books = windows.iter_mut().zip(&mut leases);
+    let mut entries: Vec<Entry> = rows
+        .iter()
+        .zip(books)
+        .map(|(row, (stored, lease))| enter(row, stored, lease, gateways, now))
+        .collect();
+    ask_others(
+        transaction,
+        gateway,
+        (rows, &mut windows, &mut entries),
+        now,
+    )
+    .await?;
+    keep(transaction, rows.iter().map(Row::key).zip(&windows)).await?;
+    keep_leases(transaction, gateway, rows, &leases, now + LEASE_MS).await?;
     let told = Timestamp::from_millisecond(now);
     let told = told.map_err(|_| StoreError::Failed("the store's clock is off".to_owned()))?;
     Ok((told, entries))
 }
 
-async fn enter(
-    transaction: &Transaction<'_>,
-    gateway: &str,
-    row: &Row,
-    gateways: u32,
-    now: i64,
-) -> Result<Entry, StoreError> {
-    let mut stored = open(transaction, row).await?;
-    let mut lease = lease(transaction, gateway, row).await?;
+/// Takes in what a gateway says of a window.
+fn enter(row: &Row, stored: &mut Stored, lease: &mut Lease, gateways: u32, now: i64) -> Entry {
     let window = &mut stored.window;
     if window.wanted != row.limit {
         window.allow(row.limit);
@@ -90,68 +110,88 @@ async fn enter(
     if is_short {
         report.liking = Amount::ZERO;
     }
-    let mut answer = window.report(&mut lease, &report, gateways);
-    let is_served = answer.drawn - report.drawn >= report.least;
-    if !is_served && answer.others > Amount::ZERO {
-        stored.short_until_ms = now + SHORT_MS;
-        answer.others = held_by_others(transaction, gateway, row, now).await?;
-    }
-    keep(transaction, &row.id, row.start_ms, &stored).await?;
-    keep_lease(transaction, gateway, row, &lease, now + LEASE_MS).await?;
-    Ok(Entry {
-        answer,
+    Entry {
+        answer: window.report(lease, &report, gateways),
         others_wait: is_short && report.need.is_zero(),
-    })
+    }
 }
 
-/// What gateways hold that are there to give it back.
-async fn held_by_others(
+/// Where a gateway did not get enough, others are asked to give back what they hold that are there.
+async fn ask_others(
     transaction: &Transaction<'_>,
     gateway: &str,
-    row: &Row,
+    (rows, windows, entries): (&[Row], &mut [Stored], &mut [Entry]),
     now: i64,
-) -> Result<Amount, StoreError> {
+) -> Result<(), StoreError> {
+    let books = rows.iter().zip(windows).zip(entries);
+    let short: Vec<_> = books
+        .filter(|((row, _), entry)| {
+            let is_served = entry.answer.drawn - row.report.drawn >= row.report.least;
+            !is_served && entry.answer.others > Amount::ZERO
+        })
+        .collect();
     let sql = "select cast(coalesce(sum(drawn - spent - returned), 0) as bigint) from budget_lease \
                join gateway on gateway.id = budget_lease.gateway \
                where owner = $1 and budget = $2 and start_at = $3 and charged = 0 \
                and budget_lease.gateway <> $4 and seen_at > $5";
-    let values = [
-        (&*row.id.owner).into(),
-        (&*row.id.budget).into(),
-        row.start_ms.into(),
-        gateway.into(),
-        (now - LIVE_MS).into(),
-    ];
-    let held = transaction.first(sql, &values).await?;
-    held.map_or(Ok(Amount::ZERO), |row| row.integer(0).map(Amount))
+    let values = short.iter().map(|((row, _), _)| {
+        let [owner, budget, start] = row.key();
+        [owner, budget, start, gateway.into(), (now - LIVE_MS).into()]
+    });
+    let values: Vec<_> = values.collect();
+    let held = transaction.first_each(sql, &values).await?;
+    for (((_, stored), entry), held) in short.into_iter().zip(held) {
+        stored.short_until_ms = now + SHORT_MS;
+        entry.answer.others = Amount(held.map_or(Ok(0), |row| row.integer(0))?);
+    }
+    Ok(())
 }
 
-/// The row of a window, which is made where it is missing, for nobody else to change.
-async fn open(transaction: &Transaction<'_>, row: &Row) -> Result<Stored, StoreError> {
-    if let Some(stored) = find(transaction, &row.id, row.start_ms).await? {
-        return Ok(stored);
+/// The rows of windows, for nobody else to change; those that are missing are made.
+async fn open(transaction: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Stored>, StoreError> {
+    // Of whoever has drawn something the window is there, unless the store has forgotten it.
+    let news = rows.iter().filter(|row| row.report.drawn.is_zero());
+    add(transaction, news).await?;
+    let keys: Vec<_> = rows.iter().map(Row::key).collect();
+    let found = find(transaction, &keys).await?;
+    let mut windows = Vec::with_capacity(rows.len());
+    for (row, stored) in rows.iter().zip(found) {
+        windows.push(match stored {
+            Some(stored) => stored,
+            None => {
+                add(transaction, [row]).await?;
+                let made = find(transaction, &[row.key()]).await?.pop().flatten();
+                let missing = || StoreError::Failed("a window is not there that was made".into());
+                made.ok_or_else(missing)?
+            }
+        });
     }
-    let add = "insert into budget_window \
+    Ok(windows)
+}
+
+/// Makes the rows of windows that are missing.
+async fn add<'r>(
+    transaction: &Transaction<'_>,
+    rows: impl IntoIterator<Item = &'r Row>,
+) -> Result<(), StoreError> {
+    let sql = "insert into budget_window \
                (owner, budget, start_at, end_at, wanted, bound, used, leased, beyond, short_until) \
                values ($1, $2, $3, $4, $5, $5, 0, 0, 0, 0) \
                on conflict (owner, budget, start_at) do nothing";
-    let values = [
-        (&*row.id.owner).into(),
-        (&*row.id.budget).into(),
-        row.start_ms.into(),
-        row.end_ms.map_or(Value::Null, Value::Integer),
-        row.limit.0.into(),
-    ];
-    transaction.execute(add, &values).await?;
-    let found = find(transaction, &row.id, row.start_ms).await?;
-    found.ok_or_else(|| StoreError::Failed("a window is not there that was made".to_owned()))
+    let values = rows.into_iter().map(|row| {
+        let [owner, budget, start] = row.key();
+        let end = row.end_ms.map_or(Value::Null, Value::Integer);
+        [owner, budget, start, end, row.limit.0.into()]
+    });
+    let values: Vec<_> = values.collect();
+    transaction.execute_each(sql, &values).await
 }
 
+/// Looks for windows, which nobody else changes then.
 async fn find(
     transaction: &Transaction<'_>,
-    id: &PurseId,
-    start_ms: i64,
-) -> Result<Option<Stored>, StoreError> {
+    keys: &[Key<'_>],
+) -> Result<Vec<Option<Stored>>, StoreError> {
     const FIND: &str = "select wanted, bound, used, leased, beyond, short_until \
         from budget_window where owner = $1 and budget = $2 and start_at = $3";
     const LOCK: &str = "select wanted, bound, used, leased, beyond, short_until \
@@ -161,76 +201,89 @@ async fn find(
     } else {
         FIND
     };
-    let key = [(&*id.owner).into(), (&*id.budget).into(), start_ms.into()];
-    let Some(row) = transaction.first(sql, &key).await? else {
-        return Ok(None);
+    let read = |row: store::Row| {
+        let amount = |column| row.integer(column).map(Amount);
+        Ok(Stored {
+            window: Window {
+                wanted: amount(0)?,
+                limit: amount(1)?,
+                used: amount(2)?,
+                leased: amount(3)?,
+                beyond: amount(4)?,
+            },
+            short_until_ms: row.integer(5)?,
+        })
     };
-    let amount = |column| row.integer(column).map(Amount);
-    Ok(Some(Stored {
-        window: Window {
-            wanted: amount(0)?,
-            limit: amount(1)?,
-            used: amount(2)?,
-            leased: amount(3)?,
-            beyond: amount(4)?,
-        },
-        short_until_ms: row.integer(5)?,
-    }))
+    let found = transaction.first_each(sql, keys).await?;
+    let found = found.into_iter();
+    found.map(|row| row.map(read).transpose()).collect()
 }
 
-async fn keep(
+async fn find_one(
     transaction: &Transaction<'_>,
     id: &PurseId,
     start_ms: i64,
-    stored: &Stored,
+) -> Result<Option<Stored>, StoreError> {
+    let found = find(transaction, &[key(id, start_ms)]).await?;
+    Ok(found.into_iter().next().flatten())
+}
+
+async fn keep<'k>(
+    transaction: &Transaction<'_>,
+    windows: impl Iterator<Item = (Key<'k>, &'k Stored)>,
 ) -> Result<(), StoreError> {
     let sql = "update budget_window set wanted = $4, bound = $5, used = $6, leased = $7, beyond = $8, \
                short_until = $9 where owner = $1 and budget = $2 and start_at = $3";
-    let window = &stored.window;
-    let values = [
-        (&*id.owner).into(),
-        (&*id.budget).into(),
-        start_ms.into(),
-        window.wanted.0.into(),
-        window.limit.0.into(),
-        window.used.0.into(),
-        window.leased.0.into(),
-        window.beyond.0.into(),
-        stored.short_until_ms.into(),
-    ];
-    transaction.execute(sql, &values).await.map(drop)
+    let values = windows.map(|([owner, budget, start], stored)| {
+        let window = &stored.window;
+        [
+            owner,
+            budget,
+            start,
+            window.wanted.0.into(),
+            window.limit.0.into(),
+            window.used.0.into(),
+            window.leased.0.into(),
+            window.beyond.0.into(),
+            stored.short_until_ms.into(),
+        ]
+    });
+    let values: Vec<_> = values.collect();
+    transaction.execute_each(sql, &values).await
 }
 
-async fn lease(
+async fn leases(
     transaction: &Transaction<'_>,
     gateway: &str,
-    row: &Row,
-) -> Result<Lease, StoreError> {
+    rows: &[Row],
+) -> Result<Vec<Lease>, StoreError> {
     let sql = "select drawn, spent, returned, charged from budget_lease \
                where owner = $1 and budget = $2 and start_at = $3 and gateway = $4";
-    let values = [
-        (&*row.id.owner).into(),
-        (&*row.id.budget).into(),
-        row.start_ms.into(),
-        gateway.into(),
-    ];
-    let found = transaction.first(sql, &values).await?;
-    let Some(row) = found else {
-        return Ok(Lease::default());
+    let values = rows.iter().map(|row| {
+        let [owner, budget, start] = row.key();
+        [owner, budget, start, gateway.into()]
+    });
+    let values: Vec<_> = values.collect();
+    let found = transaction.first_each(sql, &values).await?;
+    let read = |row: Option<store::Row>| {
+        let Some(row) = row else {
+            return Ok(Lease::default());
+        };
+        Ok(Lease {
+            drawn: Amount(row.integer(0)?),
+            spent: Amount(row.integer(1)?),
+            returned: Amount(row.integer(2)?),
+            is_charged: row.integer(3)? != 0,
+        })
     };
-    Ok(Lease {
-        drawn: Amount(row.integer(0)?),
-        spent: Amount(row.integer(1)?),
-        returned: Amount(row.integer(2)?),
-        is_charged: row.integer(3)? != 0,
-    })
+    found.into_iter().map(read).collect()
 }
 
-async fn keep_lease(
+async fn keep_leases(
     transaction: &Transaction<'_>,
     gateway: &str,
-    row: &Row,
-    lease: &Lease,
+    rows: &[Row],
+    leases: &[Lease],
     expires_ms: i64,
 ) -> Result<(), StoreError> {
     let sql = "insert into budget_lease \
@@ -239,18 +292,22 @@ async fn keep_lease(
                on conflict (owner, budget, start_at, gateway) do update set drawn = excluded.drawn, \
                spent = excluded.spent, returned = excluded.returned, charged = excluded.charged, \
                expires_at = excluded.expires_at";
-    let values = [
-        (&*row.id.owner).into(),
-        (&*row.id.budget).into(),
-        row.start_ms.into(),
-        gateway.into(),
-        lease.drawn.0.into(),
-        lease.spent.0.into(),
-        lease.returned.0.into(),
-        i64::from(lease.is_charged).into(),
-        expires_ms.into(),
-    ];
-    transaction.execute(sql, &values).await.map(drop)
+    let values = rows.iter().zip(leases).map(|(row, lease)| {
+        let [owner, budget, start] = row.key();
+        [
+            owner,
+            budget,
+            start,
+            gateway.into(),
+            lease.drawn.0.into(),
+            lease.spent.0.into(),
+            lease.returned.0.into(),
+            i64::from(lease.is_charged).into(),
+            expires_ms.into(),
+        ]
+    });
+    let values: Vec<_> = values.collect();
+    transaction.execute_each(sql, &values).await
 }
 
 /// Adjusts a window; gives it as it was and as it is, and by how much it was changed. `None` where it
@@ -264,12 +321,12 @@ pub(super) async fn adjust(
     start_ms: i64,
     by: Amount,
 ) -> Result<Option<(Window, Window, Amount)>, StoreError> {
-    let Some(mut stored) = find(transaction, id, start_ms).await? else {
+    let Some(mut stored) = find_one(transaction, id, start_ms).await? else {
         return Ok(None);
     };
     let before = stored.window;
     let by = stored.window.adjust(by);
-    keep(transaction, id, start_ms, &stored).await?;
+    keep(transaction, [(key(id, start_ms), &stored)].into_iter()).await?;
     Ok(Some((before, stored.window, by)))
 }
 
@@ -305,7 +362,7 @@ async fn sweep_window(
     start_ms: i64,
     now: i64,
 ) -> Result<usize, StoreError> {
-    let Some(mut stored) = find(transaction, id, start_ms).await? else {
+    let Some(mut stored) = find_one(transaction, id, start_ms).await? else {
         return Ok(0);
     };
     let sql = "select gateway, drawn, spent, returned from budget_lease \
@@ -337,7 +394,7 @@ async fn sweep_window(
         ];
         transaction.execute(mark, &values).await?;
     }
-    keep(transaction, id, start_ms, &stored).await?;
+    keep(transaction, [(key(id, start_ms), &stored)].into_iter()).await?;
     Ok(charged)
 }
 

@@ -10,6 +10,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 #[cfg(feature = "postgres")]
+use futures::TryStreamExt as _;
+#[cfg(feature = "postgres")]
 use tokio_postgres::types::{self, IsNull, ToSql, to_sql_checked};
 
 use super::error::StoreError;
@@ -216,6 +218,38 @@ impl<'t> Transaction<'t> {
         values: &[Value<'_>],
     ) -> Result<Option<Row>, StoreError> {
         Ok(self.query(sql, values).await?.into_iter().next())
+    }
+
+    /// The first row of a statement, if it gives any, for each of these values. They are done in their
+    /// order, and all of it takes PostgreSQL about as long as one way there and back.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn first_each<const N: usize>(
+        &self,
+        sql: &'static str,
+        rows: &[[Value<'_>; N]],
+    ) -> Result<Vec<Option<Row>>, StoreError> {
+        match self.open {
+            Open::Sqlite(_) => {
+                let mut found = Vec::with_capacity(rows.len());
+                for row in rows {
+                    found.push(self.first(sql, row).await?);
+                }
+                Ok(found)
+            }
+            #[cfg(feature = "postgres")]
+            Open::Postgres(transaction, statements) => {
+                let statement = prepared(transaction, statements, sql).await?;
+                // All are sent before the first answer comes.
+                let sent = rows.iter().map(async |row| {
+                    let found = transaction.query_raw(&statement, row).await?;
+                    let found: Vec<_> = found.try_collect().await?;
+                    found.first().map(Row::of_postgres).transpose()
+                });
+                futures::future::try_join_all(sent).await
+            }
+        }
     }
 
     /// Runs several statements without values.
