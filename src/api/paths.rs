@@ -19,13 +19,54 @@ use crate::translate::face::responses::Responses;
 use crate::translate::face::{Face, WrittenProblem};
 use crate::translate::problem::{Problem, ProblemKind};
 
-/// What clients add to a base URL, and where that leads.
-const TAILS: [(&[&str], &str); 4] = [
-    (&["chat", "completions"], "/v1/chat/completions"),
-    (&["completions"], "/v1/completions"),
-    (&["messages"], "/v1/messages"),
-    (&["messages", "count_tokens"], "/v1/messages/count_tokens"),
+/// Where requests of the public APIs are sent to, in the order in which a wrong base URL is searched
+/// for them. A new API adds a row here, and a line to the routes.
+static ENTRANCES: [Entrance; 6] = [
+    Entrance::of::<Chat>("/v1/chat/completions", "chat").found_elsewhere(),
+    Entrance::of::<Completions>("/v1/completions", "completions").found_elsewhere(),
+    Entrance::of::<Messages>("/v1/messages", "messages").found_elsewhere(),
+    Entrance::of::<Messages>("/v1/messages/count_tokens", "count_tokens").found_elsewhere(),
+    Entrance::of::<Responses>("/v1/responses", "responses"),
+    Entrance::of::<Responses>("/v1/responses/input_tokens", "input_tokens"),
 ];
+
+/// A path to which requests of a public API are sent, with a body.
+struct Entrance {
+    path: &'static str,
+    label: &'static str,
+    manner: Manner,
+    /// Whether it is served where a base URL went wrong, too.
+    is_found_elsewhere: bool,
+}
+
+impl Entrance {
+    const fn of<F: Face>(path: &'static str, label: &'static str) -> Self {
+        Self {
+            path,
+            label,
+            manner: Manner::of::<F>(),
+            is_found_elsewhere: false,
+        }
+    }
+
+    const fn found_elsewhere(self) -> Self {
+        Self {
+            is_found_elsewhere: true,
+            ..self
+        }
+    }
+
+    fn at(path: &str) -> Option<&'static Self> {
+        ENTRANCES.iter().find(|entrance| entrance.path == path)
+    }
+
+    /// Whether the words of a path, without `v1`, are those that a client adds to a base URL, once or
+    /// more often.
+    fn is_meant_by(&self, words: &[&str]) -> bool {
+        let tail: Vec<&str> = self.path.split('/').skip(2).collect();
+        self.is_found_elsewhere && words.chunks(tail.len()).all(|chunk| chunk == tail)
+    }
+}
 
 /// More segments than any mistake has.
 const MAX_SEGMENTS: usize = 12;
@@ -34,8 +75,7 @@ const MAX_SEGMENTS: usize = 12;
 /// `/v1` or with two, or with the path in it already. `None` for the paths that are served, and
 /// for all that is not recognized.
 fn meant(method: &Method, path: &str) -> Option<&'static str> {
-    let is_served = TAILS.iter().any(|(_, served)| *served == path);
-    if is_served || *method != Method::POST {
+    if *method != Method::POST || Entrance::at(path).is_some_and(|at| at.is_found_elsewhere) {
         return None;
     }
     let segments = path.split('/').filter(|segment| !segment.is_empty());
@@ -45,15 +85,13 @@ fn meant(method: &Method, path: &str) -> Option<&'static str> {
         .copied()
         .filter(|word| *word != "v1")
         .collect();
-    let is_tail = |tail: &[&str]| {
-        segments.len() < MAX_SEGMENTS
-            && !words.is_empty()
-            && words.chunks(tail.len()).all(|chunk| chunk == tail)
-    };
-    TAILS
-        .iter()
-        .find(|(tail, _)| is_tail(tail))
-        .map(|(_, served)| *served)
+    if words.is_empty() || segments.len() == MAX_SEGMENTS {
+        return None;
+    }
+    let mut entrances = ENTRANCES.iter();
+    entrances
+        .find(|entrance| entrance.is_meant_by(&words))
+        .map(|entrance| entrance.path)
 }
 
 /// The model that a path names, as Azure's do: `/openai/deployments/MODEL/chat/completions`.
@@ -106,13 +144,10 @@ pub fn is_disguised(path: &str) -> bool {
 
 /// A label for the route that a path leads to; bounded, whatever the path.
 pub fn label(path: &str) -> &'static str {
+    if let Some(entrance) = Entrance::at(path) {
+        return entrance.label;
+    }
     match path {
-        "/v1/chat/completions" => "chat",
-        "/v1/completions" => "completions",
-        "/v1/messages" => "messages",
-        "/v1/messages/count_tokens" => "count_tokens",
-        "/v1/responses" => "responses",
-        "/v1/responses/input_tokens" => "input_tokens",
         "/v1/conversations" => "conversations",
         "/v1/models" => "models",
         "/v1/key" => "key",
@@ -130,17 +165,8 @@ pub fn label(path: &str) -> &'static str {
 /// Whether a route, by its label, takes a body under `POST`, asks for a key before it reads it, and gets
 /// its place when it is there.
 pub fn takes_body(label: &str) -> bool {
-    matches!(
-        label,
-        "chat"
-            | "completions"
-            | "messages"
-            | "count_tokens"
-            | "responses"
-            | "input_tokens"
-            | "conversations"
-            | "stored_chat"
-    )
+    let is_entrance = ENTRANCES.iter().any(|entrance| entrance.label == label);
+    is_entrance || matches!(label, "conversations" | "stored_chat")
 }
 
 /// What is known of an API before anything of a request is read.
@@ -153,7 +179,7 @@ pub struct Manner {
 }
 
 impl Manner {
-    fn of<F: Face>() -> Self {
+    const fn of<F: Face>() -> Self {
         Self {
             problem: F::problem,
             request_id: F::REQUEST_ID,
@@ -163,11 +189,8 @@ impl Manner {
     /// The manner of the API that a path belongs to. Where several APIs have a path, the headers of
     /// a client tell which one it speaks; where none has it, too, and chat is the last resort.
     pub fn of_request(path: &str, headers: &HeaderMap) -> Self {
-        match label(path) {
-            "chat" => Self::of::<Chat>(),
-            "completions" => Self::of::<Completions>(),
-            "messages" | "count_tokens" => Self::of::<Messages>(),
-            "responses" | "input_tokens" => Self::of::<Responses>(),
+        match Entrance::at(path) {
+            Some(entrance) => entrance.manner,
             _ if path.starts_with("/v1/messages/") || speaks_messages(headers) => {
                 Self::of::<Messages>()
             }
