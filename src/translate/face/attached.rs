@@ -1,6 +1,6 @@
 //! Text files inside messages.
 //!
-//! fal's any-llm takes text and images and nothing else. A text file stands in its message between
+//! fal takes no files but images, recordings and videos. A text file stands in its message between
 //! two lines that name it, and is from there on text like any other:
 //!
 //! ```text

@@ -40,7 +40,7 @@ pub fn read<'a>(file: File<'a>, path: &str) -> Result<FileContent<'a>, Rejection
     if !is_text_type(&media_type) {
         return Err(unsupported(
             param,
-            "only text files and images can be carried to fal's any-llm. \
+            "only text files and images can be carried to fal. \
              Extract the file's text and send that.",
         ));
     }

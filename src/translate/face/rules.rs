@@ -297,7 +297,7 @@ pub fn modalities<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     match modalities.iter().all(|modality| modality.as_str() == "text") {
         true => Ok(Found::NoEffect),
         false => Err(field.unsupported_value(
-            "Unsupported value: 'modalities' can only be [\"text\"]; fal's any-llm answers with text alone.",
+            "Unsupported value: 'modalities' can only be [\"text\"]; models at fal answer with text alone.",
         )),
     }
 }

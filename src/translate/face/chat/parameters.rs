@@ -35,7 +35,7 @@ pub const PARAMETERS: &[Parameter] = &[
     row("top_logprobs", Refused, "0 is fine; at most 20; `compat.ignore` can let it pass", rules::top_logprobs).unless_listed(Ability::TopLogprobs),
     row("logit_bias", Refused, "an empty map is fine; `compat.ignore` can let it pass", rules::unless_empty),
     row("modalities", Refused, "`[\"text\"]` is fine", rules::modalities),
-    row("web_search_options", Refused, "fal's any-llm does not search", rules::refused),
+    row("web_search_options", Refused, "nothing is searched for a model here", rules::refused),
     row("moderation", Refused, "nothing is moderated here, and silence would read as a clean result", rules::refused),
     row("audio", Ignored, "the form of an answer that is spoken, which `modalities` would have to ask for", rules::ignored),
     row("top_p", Ignored, "1 says nothing", rules::top_p),

@@ -20,7 +20,7 @@ pub const PARAMETERS: &[Parameter] = &[
     row("stop", Emulated, "the answer ends before the first match and the call to fal is dropped", rules::stop),
     row("n", Emulated, "parallel calls to fal, each of them paid for", rules::choices),
     row("echo", Emulated, "the prompt, and then the answer", echo),
-    row("suffix", Refused, "fal's any-llm cannot fill in a middle; an empty one is fine", rules::unless_empty),
+    row("suffix", Refused, "no model at fal fills in a middle; an empty one is fine", rules::unless_empty),
     row("best_of", Refused, "0 and 1 are fine; fal has no probabilities to choose by", rules::at_most_one),
     row("logprobs", Refused, "fal has no probabilities and none are invented; 0 asks for those of the answer itself; `compat.ignore` can let it pass", logprobs),
     row("logit_bias", Refused, "an empty map is fine; `compat.ignore` can let it pass", rules::unless_empty),

@@ -100,7 +100,7 @@ fn only_prompt<'a>(field: &Field<'a>, prompts: &[&'a RawValue]) -> Result<&'a Ra
     match prompts {
         [] => Err(field.invalid("Invalid 'prompt': the list is empty. Send a string.")),
         [first, ..] if is_tokens(first) => Err(field.unsupported_value(
-            "Unsupported value: 'prompt' cannot be a list of tokens, because fal's any-llm takes text. \
+            "Unsupported value: 'prompt' cannot be a list of tokens, because models at fal are sent text. \
              Send the text itself as a string.",
         )),
         [only] => Ok(only),
@@ -119,8 +119,8 @@ fn missing_prompt(draft: &Draft<'_>) -> Rejection {
              POST /v1/chat/completions."
         }
         false => {
-            "Missing required parameter: 'prompt'. OpenAI would begin a new document here, which fal's any-llm \
-             cannot. Send a text, such as \"prompt\": \"Hello\"."
+            "Missing required parameter: 'prompt'. OpenAI would begin a new document here, which cannot be \
+             done at fal. Send a text, such as \"prompt\": \"Hello\"."
         }
     };
     Rejection::of(Cause::MissingParameter, "prompt", message)

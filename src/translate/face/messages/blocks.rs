@@ -260,7 +260,7 @@ impl<'a, 'l> Reader<'a, 'l> {
         if self.is_last_message && !self.is_among_results {
             return Err(unsupported(
                 path,
-                "only text can be carried to fal's any-llm, and no PDF. Send the text of the document.",
+                "only text can be carried to fal, and no PDF. Send the text of the document.",
             ));
         }
         let name: String = title

@@ -143,8 +143,8 @@ pub fn include<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     for Text(what) in &wanted {
         if what == "message.output_text.logprobs" {
             return Err(field.unsupported_value(
-                "Unsupported value: 'include' cannot ask for logprobs; fal's any-llm has no probabilities. \
-                 Leave it out.",
+                "Unsupported value: 'include' cannot ask for logprobs. Leave it out, or send the request to \
+                 POST /v1/chat/completions, which tells those of models that have them.",
             ));
         }
         let adds_nothing = NOTHING.iter().any(|prefix| what.starts_with(prefix));
