@@ -11,6 +11,9 @@ pub(crate) const WORK: &str = "--work";
 /// Before a case's name: only prepare its work.
 pub(crate) const PREPARE: &str = "--prepare";
 
+/// How many times the instructions of an event of any-llm a chunk of the native face may take.
+const MOST_FOR_A_CHUNK: f64 = 1.3;
+
 /// Runs each case under callgrind and prints the instructions of one operation, and
 /// how an event of the native face compares with one of any-llm.
 pub(crate) fn print_table() {
@@ -24,6 +27,10 @@ pub(crate) fn print_table() {
     }
     let ratio = counted[NATIVE_EVENT] / counted[ANY_LLM_EVENT];
     println!("\n{NATIVE_EVENT}: {ratio:.2} times an {ANY_LLM_EVENT}");
+    assert!(
+        ratio <= MOST_FOR_A_CHUNK,
+        "that is more than {MOST_FOR_A_CHUNK} times"
+    );
 }
 
 /// What callgrind looks at.
