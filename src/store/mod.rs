@@ -111,7 +111,21 @@ impl Database {
         work::submit(self.queue(Mode::Write), Mode::Write, deadline, work).await
     }
 
-    /// The same, for what may not be forgotten even when the machine loses its power in the next
+    /// The same for what may be done together with others' work of this kind, in one transaction, which
+    /// saves most of what a transaction costs where much is written at once. Nobody waits for company.
+    /// It may be done more than once, and what was done before the last time is undone.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_together<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl AsyncFn(&Transaction<'_>) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        work::submit_shared(self.queue(Mode::Write), deadline, work).await
+    }
+
+    /// The same as [`write`](Self::write), for what may not be forgotten even when the machine loses its power in the next
     /// moment. PostgreSQL forgets nothing in any case; SQLite waits for the disk.
     ///
     /// # Errors

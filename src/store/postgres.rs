@@ -238,7 +238,8 @@ async fn perform(mut link: Link, work: Work) -> Option<Link> {
     let (mode, (run, done)) = (work.mode, work.into_parts());
     let outcome = async {
         let open = begin(&mut link.client, mode).await?;
-        run(&Transaction::postgres(&open, &link.statements)).await?;
+        let transaction = Transaction::postgres(&open, &link.statements);
+        run.perform(&transaction).await?;
         Ok::<(), StoreError>(open.commit().await?)
     }
     .await;

@@ -3,11 +3,9 @@
 //! Statements are in the SQL that SQLite and PostgreSQL have in common, with `$1`, `$2` for the
 //! values and no other dollar sign. Columns hold integers of 64 bits, texts and bytes, or nothing.
 
-use std::cell;
-#[cfg(feature = "postgres")]
-use std::cell::RefCell;
-#[cfg(feature = "postgres")]
+use std::cell::{self, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 
 #[cfg(feature = "postgres")]
 use futures::TryStreamExt as _;
@@ -24,7 +22,7 @@ pub struct Transaction<'t> {
 }
 
 enum Open<'t> {
-    Sqlite(&'t rusqlite::Connection),
+    Sqlite(&'t rusqlite::Connection, &'t Numbered),
     #[cfg(feature = "postgres")]
     Postgres(&'t tokio_postgres::Transaction<'t>, &'t Statements),
 }
@@ -55,9 +53,9 @@ enum Cell {
 }
 
 impl<'t> Transaction<'t> {
-    pub(super) fn sqlite(connection: &'t rusqlite::Connection) -> Self {
+    pub(super) fn sqlite(connection: &'t rusqlite::Connection, statements: &'t Numbered) -> Self {
         Self {
-            open: Open::Sqlite(connection),
+            open: Open::Sqlite(connection, statements),
             deletes: cell::Cell::new(false),
         }
     }
@@ -87,7 +85,7 @@ impl<'t> Transaction<'t> {
 
     /// Whether the engine is PostgreSQL, for the few statements that differ.
     pub fn is_postgres(&self) -> bool {
-        !matches!(self.open, Open::Sqlite(_))
+        !matches!(self.open, Open::Sqlite(..))
     }
 
     /// What follows a `select` of rows that nobody else may change before the transaction ends.
@@ -123,8 +121,8 @@ impl<'t> Transaction<'t> {
         values: &[Value<'_>],
     ) -> Result<u64, StoreError> {
         match self.open {
-            Open::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(&numbered(sql))?;
+            Open::Sqlite(connection, statements) => {
+                let mut statement = connection.prepare_cached(&statements.of(sql))?;
                 let changed = statement.execute(rusqlite::params_from_iter(values))?;
                 self.note(sql, changed > 0);
                 Ok(changed as u64)
@@ -148,8 +146,8 @@ impl<'t> Transaction<'t> {
         rows: &[[Value<'_>; N]],
     ) -> Result<(), StoreError> {
         match self.open {
-            Open::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(&numbered(sql))?;
+            Open::Sqlite(connection, statements) => {
+                let mut statement = connection.prepare_cached(&statements.of(sql))?;
                 for row in rows {
                     statement.execute(rusqlite::params_from_iter(row))?;
                 }
@@ -178,8 +176,8 @@ impl<'t> Transaction<'t> {
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, StoreError> {
         match self.open {
-            Open::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(&numbered(sql))?;
+            Open::Sqlite(connection, statements) => {
+                let mut statement = connection.prepare_cached(&statements.of(sql))?;
                 let columns = statement.column_count();
                 let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
                     let cells = (0..columns).map(|at| row.get_ref(at).map(Cell::of_sqlite));
@@ -231,7 +229,7 @@ impl<'t> Transaction<'t> {
         rows: &[[Value<'_>; N]],
     ) -> Result<Vec<Option<Row>>, StoreError> {
         match self.open {
-            Open::Sqlite(_) => {
+            Open::Sqlite(..) => {
                 let mut found = Vec::with_capacity(rows.len());
                 for row in rows {
                     found.push(self.first(sql, row).await?);
@@ -255,16 +253,30 @@ impl<'t> Transaction<'t> {
     /// Runs several statements without values.
     pub(super) async fn batch(&self, sql: &str) -> Result<(), StoreError> {
         match self.open {
-            Open::Sqlite(connection) => Ok(connection.execute_batch(sql)?),
+            Open::Sqlite(connection, _) => Ok(connection.execute_batch(sql)?),
             #[cfg(feature = "postgres")]
             Open::Postgres(transaction, _) => Ok(transaction.batch_execute(sql).await?),
         }
     }
 }
 
-/// SQLite takes `$1` for a name, and `?1` for a number.
-fn numbered(sql: &str) -> String {
-    sql.replace('$', "?")
+/// Statements as SQLite reads them, which takes `$1` for a name and `?1` for a number. Each is written
+/// once.
+#[derive(Debug, Default)]
+pub(super) struct Numbered(RefCell<HashMap<*const u8, Rc<str>>>);
+
+impl Numbered {
+    fn of(&self, sql: &'static str) -> Rc<str> {
+        let mut known = self.0.borrow_mut();
+        // One that begins at the same place and is longer is another one.
+        let found = known.get(&sql.as_ptr()).filter(|it| it.len() == sql.len());
+        if let Some(numbered) = found {
+            return Rc::clone(numbered);
+        }
+        let numbered: Rc<str> = sql.replace('$', "?").into();
+        known.insert(sql.as_ptr(), Rc::clone(&numbered));
+        numbered
+    }
 }
 
 #[cfg(feature = "postgres")]

@@ -11,14 +11,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures::FutureExt;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Upkeep;
 use super::error::StoreError;
 use super::migrations;
-use super::sql::Transaction;
+use super::sql::{Numbered, Transaction};
 use super::work::{MAX_WAITING, Mode, Work, without_panic};
 
 /// How long a start waits for another program that holds the file.
@@ -29,6 +29,9 @@ const WITHOUT_CLEARING: Duration = Duration::from_secs(1);
 
 /// How long emptying it waits for somebody who reads.
 const CLEARING: Duration = Duration::from_millis(50);
+
+/// How much work is done in one transaction at most, so that the first does not wait long for the last.
+const MOST_TOGETHER: usize = 32;
 
 /// How much memory a connection keeps pages in, in KiB; the minus sign is SQLite's for this unit.
 const CACHE: &str = "-8000";
@@ -149,27 +152,42 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
 }
 
 fn migrate(connection: &Connection) -> Result<(), StoreError> {
-    perform(connection, Mode::Write, |transaction| {
-        now(migrations::run(transaction))
+    let statements = Numbered::default();
+    perform(connection, Mode::Write, || {
+        now(migrations::run(&Transaction::sqlite(
+            connection,
+            &statements,
+        )))
     })
 }
 
-/// Starts a thread that does what comes over the channel, one after the other.
+/// Starts a thread that does what comes over the channel, one after the other; what may be done
+/// together with others and waits already is done together.
 fn serve(
     name: &str,
     connection: Connection,
 ) -> Result<(mpsc::Sender<Work>, JoinHandle<()>), StoreError> {
     let (queue, mut waiting) = mpsc::channel::<Work>(MAX_WAITING);
     let serve = move || {
-        let mut deleted = None;
-        let mut waits = None;
-        while let Some(work) = waiting.blocking_recv() {
-            if run(&connection, work, &mut waits) {
+        let mut server = Server::new(connection);
+        let (mut deleted, mut next) = (None, None);
+        while let Some(work) = next.take().or_else(|| waiting.blocking_recv()) {
+            let may_share = work.shareable().is_some();
+            let mut group = vec![work];
+            while may_share && next.is_none() && group.len() < MOST_TOGETHER {
+                match waiting.try_recv() {
+                    Ok(work) if work.shareable().is_some() => group.push(work),
+                    Ok(work) => next = Some(work),
+                    Err(_) => break,
+                }
+            }
+            if server.run(group) {
                 deleted = deleted.or(Some(Instant::now()));
             }
             // Whoever waits comes first, but not for ever.
-            let is_due = |since: Instant| waiting.is_empty() || since.elapsed() > WITHOUT_CLEARING;
-            if deleted.is_some_and(is_due) && clear_log(&connection).unwrap_or(false) {
+            let is_idle = next.is_none() && waiting.is_empty();
+            let is_due = |since: Instant| is_idle || since.elapsed() > WITHOUT_CLEARING;
+            if deleted.is_some_and(is_due) && clear_log(&server.connection).unwrap_or(false) {
                 deleted = None;
             }
         }
@@ -189,34 +207,98 @@ fn clear_log(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(is_busy == 0)
 }
 
-/// Does some work. `waits` is whether commits wait for the disk, as far as that is known. Whether it
-/// has deleted anything.
-fn run(connection: &Connection, work: Work, waits: &mut Option<bool>) -> bool {
-    if work.is_late() {
-        work.fail(StoreError::Busy);
-        return false;
-    }
-    let mut deletes = false;
-    // Another program may hold the file.
-    let patience = work.deadline.saturating_duration_since(Instant::now());
-    let (mode, (run, done)) = (work.mode, work.into_parts());
-    let outcome = without_panic(|| {
-        connection.busy_timeout(patience)?;
-        // SQLite reads the statement anew each time, which takes as long as a short transaction.
-        let is_durable = mode == Mode::Durable;
-        if *waits != Some(is_durable) {
-            *waits = None;
-            wait_for_the_disk(connection, is_durable)?;
-            *waits = Some(is_durable);
+/// A connection, and what is known of it.
+struct Server {
+    connection: Connection,
+    statements: Numbered,
+    /// Whether commits wait for the disk, as far as that is known.
+    waits: Option<bool>,
+}
+
+impl Server {
+    fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            statements: Numbered::default(),
+            waits: None,
         }
-        perform(connection, mode, |transaction| {
-            let done = now(run(transaction));
-            deletes = transaction.has_deleted();
-            done
+    }
+
+    /// Does some work, all of it in one transaction if that works and each by itself if not. Whether
+    /// it has deleted anything.
+    fn run(&mut self, mut group: Vec<Work>) -> bool {
+        if group.len() > 1 {
+            let (late, timely) = group.into_iter().partition(Work::is_late);
+            fail_all(late);
+            group = timely;
+            if let Ok(deletes) = self.together(&group) {
+                group.into_iter().for_each(Work::succeed);
+                return deletes;
+            }
+        }
+        let alone = group.into_iter().map(|work| self.alone(work));
+        alone.fold(false, |deletes, one| deletes | one)
+    }
+
+    /// Does all of it in one transaction, or nothing of it.
+    fn together(&mut self, group: &[Work]) -> Result<bool, StoreError> {
+        let deadline = group.iter().map(|work| work.deadline).min();
+        let transaction = Transaction::sqlite(&self.connection, &self.statements);
+        without_panic(|| {
+            be_patient(&self.connection, deadline.unwrap_or_else(Instant::now))?;
+            make_ready(&self.connection, &mut self.waits, Mode::Write)?;
+            perform(&self.connection, Mode::Write, || {
+                let mut runs = group.iter().filter_map(Work::shareable);
+                runs.try_for_each(|run| now(run(&transaction)))
+            })
         })
-    });
-    let _ = done.send(outcome);
-    deletes
+        .map(|()| transaction.has_deleted())
+    }
+
+    fn alone(&mut self, work: Work) -> bool {
+        if work.is_late() {
+            work.fail(StoreError::Busy);
+            return false;
+        }
+        let (mode, deadline) = (work.mode, work.deadline);
+        let (run, done) = work.into_parts();
+        let transaction = Transaction::sqlite(&self.connection, &self.statements);
+        let outcome = without_panic(|| {
+            be_patient(&self.connection, deadline)?;
+            make_ready(&self.connection, &mut self.waits, mode)?;
+            perform(&self.connection, mode, || now(run.perform(&transaction)))
+        });
+        let _ = done.send(outcome);
+        transaction.has_deleted()
+    }
+}
+
+fn fail_all(late: Vec<Work>) {
+    for work in late {
+        work.fail(StoreError::Busy);
+    }
+}
+
+/// Waits until then for another program that holds the file.
+fn be_patient(connection: &Connection, deadline: Instant) -> Result<(), StoreError> {
+    let patience = deadline.saturating_duration_since(Instant::now());
+    Ok(connection.busy_timeout(patience)?)
+}
+
+/// Makes commits wait for the disk, or not, unless they do so already: SQLite reads the statement anew
+/// each time, which takes as long as a short transaction.
+fn make_ready(
+    connection: &Connection,
+    waits: &mut Option<bool>,
+    mode: Mode,
+) -> Result<(), StoreError> {
+    let is_durable = mode == Mode::Durable;
+    if *waits != Some(is_durable) {
+        *waits = None;
+        wait_for_the_disk(connection, is_durable)?;
+        *waits = Some(is_durable);
+    }
+    Ok(())
 }
 
 /// Whether commits from now on are on the disk when they are done (source:
@@ -226,20 +308,35 @@ fn wait_for_the_disk(connection: &Connection, waits: bool) -> Result<(), StoreEr
     Ok(connection.pragma_update(None, "synchronous", level)?)
 }
 
-/// Does something in a transaction.
+/// Does something in a transaction, which is undone if it fails.
 fn perform<T>(
     connection: &Connection,
     mode: Mode,
-    run: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    run: impl FnOnce() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let behavior = match mode {
-        Mode::Read => TransactionBehavior::Deferred,
-        Mode::Write | Mode::Durable => TransactionBehavior::Immediate,
+    let begin = match mode {
+        Mode::Read => "begin",
+        Mode::Write | Mode::Durable => "begin immediate",
     };
-    let open = rusqlite::Transaction::new_unchecked(connection, behavior)?;
-    let value = run(&Transaction::sqlite(&open))?;
-    open.commit()?;
+    // Read once, where a transaction of the library's would be read each time.
+    connection.prepare_cached(begin)?.execute([])?;
+    let open = Undo(connection);
+    let value = run()?;
+    connection.prepare_cached("commit")?.execute([])?;
+    drop(open);
     Ok(value)
+}
+
+/// Undoes the transaction that is open, if one is.
+struct Undo<'c>(&'c Connection);
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_autocommit() {
+            // Where that fails, SQLite has ended the transaction by itself.
+            let _ = self.0.execute_batch("rollback");
+        }
+    }
 }
 
 /// The result of work that waits for nothing but SQLite, which lets nobody wait.

@@ -14,17 +14,37 @@ use super::sql::Transaction;
 /// the store is busy.
 pub(super) const MAX_WAITING: usize = 1024;
 
-type Run = Box<
-    dyn for<'a, 't> FnOnce(&'a Transaction<'t>) -> LocalBoxFuture<'a, Result<(), StoreError>>
-        + Send,
->;
+type Outcome = Result<(), StoreError>;
+type RunOnce =
+    Box<dyn for<'a, 't> FnOnce(&'a Transaction<'t>) -> LocalBoxFuture<'a, Outcome> + Send>;
+type RunAgain = Box<dyn for<'a, 't> Fn(&'a Transaction<'t>) -> LocalBoxFuture<'a, Outcome> + Send>;
 
 /// One transaction to be done.
 pub(super) struct Work {
     pub deadline: Instant,
     pub mode: Mode,
     run: Run,
-    done: oneshot::Sender<Result<(), StoreError>>,
+    done: oneshot::Sender<Outcome>,
+}
+
+/// What is to be done in it.
+pub(super) enum Run {
+    Once(RunOnce),
+    /// The same however often it is done, as long as what was done before is undone: so it may share a
+    /// transaction with others, and is done alone where that fails.
+    Again(RunAgain),
+}
+
+impl Run {
+    pub(super) fn perform<'a>(
+        self,
+        transaction: &'a Transaction<'_>,
+    ) -> LocalBoxFuture<'a, Outcome> {
+        match self {
+            Self::Once(run) => run(transaction),
+            Self::Again(run) => run(transaction),
+        }
+    }
 }
 
 /// What a transaction does.
@@ -53,14 +73,51 @@ where
 {
     let slot = Arc::new(Mutex::new(None));
     let filled = Arc::clone(&slot);
-    let (done, outcome) = oneshot::channel();
-    let run: Run = Box::new(move |transaction| {
+    let run: RunOnce = Box::new(move |transaction| {
         Box::pin(async move {
             let value = work(transaction).await?;
             *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
             Ok(())
         })
     });
+    wait_for(queue, (mode, Run::Once(run)), deadline, &slot).await
+}
+
+/// The same for work that may be done in one transaction with other work of this kind, and more than
+/// once: only its last result counts.
+///
+/// # Errors
+/// As [`submit`].
+pub(super) async fn submit_shared<T, W>(
+    queue: &mpsc::Sender<Work>,
+    deadline: Instant,
+    work: W,
+) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    W: AsyncFn(&Transaction<'_>) -> Result<T, StoreError> + Send + Sync + 'static,
+{
+    let slot = Arc::new(Mutex::new(None));
+    let filled = Arc::clone(&slot);
+    let work = Arc::new(work);
+    let run: RunAgain = Box::new(move |transaction| {
+        let (work, filled) = (Arc::clone(&work), Arc::clone(&filled));
+        Box::pin(async move {
+            let value = work(transaction).await?;
+            *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            Ok(())
+        })
+    });
+    wait_for(queue, (Mode::Write, Run::Again(run)), deadline, &slot).await
+}
+
+async fn wait_for<T>(
+    queue: &mpsc::Sender<Work>,
+    (mode, run): (Mode, Run),
+    deadline: Instant,
+    slot: &Mutex<Option<T>>,
+) -> Result<T, StoreError> {
+    let (done, outcome) = oneshot::channel();
     let work = Work {
         deadline,
         mode,
@@ -86,8 +143,21 @@ impl Work {
     }
 
     /// What is to be done, and who is to be told.
-    pub(super) fn into_parts(self) -> (Run, oneshot::Sender<Result<(), StoreError>>) {
+    pub(super) fn into_parts(self) -> (Run, oneshot::Sender<Outcome>) {
         (self.run, self.done)
+    }
+
+    /// What is to be done, if it may share a transaction with other work.
+    pub(super) fn shareable(&self) -> Option<&RunAgain> {
+        match &self.run {
+            Run::Again(run) => Some(run),
+            Run::Once(_) => None,
+        }
+    }
+
+    /// Tells that it was done.
+    pub(super) fn succeed(self) {
+        let _ = self.done.send(Ok(()));
     }
 
     /// Tells that it was not done.

@@ -93,7 +93,7 @@ impl Responses {
             let kept = keep(transaction, &owner, &new, 0, (max_bytes, Evict::Anybodys)).await?;
             Ok(kept.err().unwrap_or(Kept::Yes))
         };
-        self.database.write(deadline, write).await
+        self.database.write_together(deadline, write).await
     }
 }
 

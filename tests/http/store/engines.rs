@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fal_gateway::store::{Database, StoreError, Value, migrations};
+use fal_gateway::store::{Database, StoreError, Transaction, Value, migrations};
 use tokio::time::Instant;
 
 use super::{places, run};
@@ -104,6 +104,42 @@ fn a_fault_in_a_transaction_ends_that_transaction_alone() {
             );
             put(&database, "after", b"").await.unwrap();
             assert_eq!(count(&database).await, 1, "{place:?}");
+        });
+    }
+}
+
+/// Those who write together fail by themselves: neither an error nor a fault of ours takes others along.
+#[test]
+fn what_is_written_together_fails_by_itself_and_is_there_once() {
+    let (_folder, places) = places();
+    for place in places {
+        let database = place.open();
+        run(async {
+            database.reach().await.unwrap();
+            let put = |number: i64| {
+                let database = database.clone();
+                async move {
+                    let insert = "insert into meta (name, value) values ($1, $2)";
+                    let write = async move |transaction: &Transaction<'_>| {
+                        let name = number.to_string();
+                        let values = [(&name).into(), Value::Bytes(b"")];
+                        transaction.execute(insert, &values).await?;
+                        match number {
+                            7 => Err(StoreError::Full),
+                            _ => Ok(number),
+                        }
+                    };
+                    database.write_together(soon(), write).await
+                }
+            };
+            let written = futures::future::join_all((0..40).map(put)).await;
+            for (number, written) in (0..).zip(written) {
+                match number {
+                    7 => assert!(matches!(written, Err(StoreError::Full)), "{written:?}"),
+                    _ => assert_eq!(written.unwrap(), number),
+                }
+            }
+            assert_eq!(count(&database).await, 39, "{place:?}");
         });
     }
 }
