@@ -381,7 +381,7 @@ impl FrameWriter for ResponseEvents {
             error: None,
             is_brief: false,
         };
-        let record = output::record(&self.head, &shown, &self.echo, &self.output);
+        let record = output::recorded(&self.head, &shown, &self.echo, &self.output);
         self.echo.is_kept.then_some(record)
     }
 

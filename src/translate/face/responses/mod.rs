@@ -19,10 +19,12 @@ pub mod replay;
 pub mod restated;
 pub mod tools;
 
+use std::cell::OnceCell;
+
 use echo::Echo;
 use events::ResponseEvents;
 use exposed::Names;
-use output::{Output, Shown, Status};
+use output::{Output, Recorded, Shown, Status};
 
 use super::answer::{Segment, WholeAnswer, WholeChoice};
 use super::objects::{ResponseMeta, UsageChunk, noted};
@@ -39,6 +41,18 @@ use crate::translate::rejection::Rejection;
 pub struct Responses {
     echo: Echo,
     names: Names,
+    /// The answer as it is kept: it is written once, and sent as well.
+    recorded: OnceCell<Recorded>,
+}
+
+impl Responses {
+    fn new(echo: Echo, names: Names) -> Self {
+        Self {
+            echo,
+            names,
+            recorded: OnceCell::new(),
+        }
+    }
 }
 
 impl<'a> Reading<'a, Responses> for parse::Reading<'a> {
@@ -87,6 +101,7 @@ impl Face for Responses {
 
     fn forget(&mut self) {
         self.echo.is_kept = false;
+        self.recorded.take();
     }
 
     fn is_background(&self) -> bool {
@@ -102,19 +117,22 @@ impl Face for Responses {
             is_brief: false,
         };
         let nothing = Output::new(&head.id);
-        Some(output::record(head, &shown, &self.echo, &nothing))
+        Some(Recorded::new(head, &shown, &self.echo, nothing).record())
     }
 
     fn record(&self, head: &ResponseMeta, answer: &WholeAnswer) -> Option<Record> {
-        let (output, status) = self.output(head, answer);
-        let shown = Shown {
-            status,
-            output: &[],
-            usage: Some(answer.usage()),
-            error: None,
-            is_brief: false,
-        };
-        Some(output::record(head, &shown, &self.echo, &output))
+        let written = self.recorded.get_or_init(|| {
+            let (output, status) = self.output(head, answer);
+            let shown = Shown {
+                status,
+                output: &[],
+                usage: Some(answer.usage()),
+                error: None,
+                is_brief: false,
+            };
+            Recorded::new(head, &shown, &self.echo, output)
+        });
+        Some(written.record())
     }
 
     fn record_input(body: &[u8], past: &Past, response: &str) -> Vec<RecordItem> {
@@ -126,6 +144,10 @@ impl Face for Responses {
     }
 
     fn to_json(&self, head: &ResponseMeta, answer: &WholeAnswer, notes: Option<&Notes>) -> Vec<u8> {
+        let notes = notes.map(noted).unwrap_or_default();
+        if let Some(recorded) = self.recorded.get() {
+            return recorded.to_json(&notes);
+        }
         let (output, status) = self.output(head, answer);
         let shown = Shown {
             status,
@@ -135,7 +157,6 @@ impl Face for Responses {
             is_brief: false,
         };
         let mut json = Vec::with_capacity(1024 + self.echo.size() + output.items().len());
-        let notes = notes.map(noted).unwrap_or_default();
         output::write_response(&mut json, head, &shown, &self.echo, &notes);
         json
     }

@@ -298,17 +298,66 @@ pub fn write_response(
 ) {
     write_before_output(out, head, shown, echo);
     out.extend_from_slice(shown.output);
-    write_behind_output(out, shown, echo, notes);
+    write_behind_output(out, shown, echo);
+    out.extend_from_slice(notes);
+    out.push(b'}');
+}
+
+/// A response as it is kept.
+#[derive(Debug)]
+pub struct Recorded {
+    status: Status,
+    /// Its JSON before the items of its output, and behind them but for the last brace.
+    before: Vec<u8>,
+    behind: Vec<u8>,
+    output: Output,
+}
+
+impl Recorded {
+    /// The response with these items.
+    pub fn new(head: &ResponseMeta, shown: &Shown<'_>, echo: &Echo, output: Output) -> Self {
+        let (before, behind) = around(head, shown, echo);
+        Self {
+            status: shown.status,
+            before,
+            behind,
+            output,
+        }
+    }
+
+    /// For the store.
+    pub fn record(&self) -> Record {
+        record(
+            self.status,
+            (self.before.clone(), self.behind.clone()),
+            &self.output,
+        )
+    }
+
+    /// All of it; `notes` is a member of it, or nothing.
+    pub fn to_json(&self, notes: &[u8]) -> Vec<u8> {
+        [&self.before, self.output.items(), &self.behind, notes, b"}"].concat()
+    }
 }
 
 /// A response as it is kept: what stands around the items of its output, and these.
-pub fn record(head: &ResponseMeta, shown: &Shown<'_>, echo: &Echo, output: &Output) -> Record {
-    let (mut before, mut behind) = (Vec::new(), Vec::new());
+pub fn recorded(head: &ResponseMeta, shown: &Shown<'_>, echo: &Echo, output: &Output) -> Record {
+    record(shown.status, around(head, shown, echo), output)
+}
+
+fn around(head: &ResponseMeta, shown: &Shown<'_>, echo: &Echo) -> (Vec<u8>, Vec<u8>) {
+    let mut before = Vec::with_capacity(512);
+    let mut behind = Vec::with_capacity(512 + echo.size());
     write_before_output(&mut before, head, shown, echo);
-    write_behind_output(&mut behind, shown, echo, &[]);
+    write_behind_output(&mut behind, shown, echo);
+    (before, behind)
+}
+
+fn record(status: Status, (before, mut behind): (Vec<u8>, Vec<u8>), output: &Output) -> Record {
+    behind.push(b'}');
     let text = |json: Vec<u8>| String::from_utf8(json).unwrap_or_default();
     Record {
-        status: shown.status.name(),
+        status: status.name(),
         head: text(before),
         tail: text(behind),
         output: output.each().collect(),
@@ -347,15 +396,14 @@ fn write_before_output(out: &mut Vec<u8>, head: &ResponseMeta, shown: &Shown<'_>
     out.extend_from_slice(b",\"output\":[");
 }
 
-fn write_behind_output(out: &mut Vec<u8>, shown: &Shown<'_>, echo: &Echo, notes: &[u8]) {
+/// All that stands there but for the last brace.
+fn write_behind_output(out: &mut Vec<u8>, shown: &Shown<'_>, echo: &Echo) {
     out.extend_from_slice(b"],\"usage\":");
     write_usage(out, shown.usage);
     match shown.is_brief {
         true => echo.write_brief(out),
         false => echo.write(out),
     }
-    out.extend_from_slice(notes);
-    out.push(b'}');
 }
 
 /// The tokens, and what they cost in dollars where it is known.

@@ -176,7 +176,7 @@ pub fn finish<'a>(
     ask.sampling.max_tokens_name = "max_output_tokens";
     let ask = ask.within(&limits.images);
     let names = toolbox.names;
-    Ok((ask, Responses { echo, names }))
+    Ok((ask, Responses::new(echo, names)))
 }
 
 /// Who asks for a response later must find it.
