@@ -25,7 +25,7 @@ use super::idempotency::{self, Progress};
 use super::outliving::Outliving;
 use super::paths::Deployment;
 use super::quota;
-use super::repeated::RepeatKey;
+use super::repeated::Repeatable;
 use super::respond::{self, Answering, Reporter};
 use super::scope;
 use super::snapshot::{Snapshot, preference};
@@ -123,7 +123,7 @@ async fn answer<F: Face>(
     if has_flag(request, "x-gateway-explain", "true") {
         return Ok(explained(&order, plan, snapshot, &wish));
     }
-    let repeat = repeat_key::<F>(request, context, &caller, &body)?;
+    let repeat = repeatable::<F>(request, context, &caller, (&body, face.is_kept()))?;
     let hold = past.hold(context, &caller, face.is_kept()).await?;
     let grant = grant(request, context, &caller, &order, &plan).await?;
     if face.is_background() {
@@ -273,7 +273,7 @@ pub(super) fn reporter<F: Face>(
     context: &Context,
     caller: &Caller,
     record: &Record,
-    repeat: Option<RepeatKey>,
+    repeat: Option<Repeatable>,
     progress: &Rc<Progress>,
 ) -> Reporter {
     Reporter {
@@ -295,23 +295,20 @@ pub(super) fn reporter<F: Face>(
 /// # Errors
 /// How it has failed a moment ago, where that may have been paid for: nobody pays for it twice,
 /// unless he says that he wants to.
-fn repeat_key<F: Face>(
+fn repeatable<F: Face>(
     request: &HttpRequest,
     context: &Context,
     caller: &Caller,
-    body: &[u8],
-) -> Result<Option<RepeatKey>, ApiError> {
+    (body, is_held): (&Bytes, bool),
+) -> Result<Option<Repeatable>, ApiError> {
     if !F::CLIENTS_REPEAT {
         return Ok(None);
     }
     let failures = &context.gateway.paid_failures;
-    let key = failures.key(caller, request.headers(), body);
+    let repeat = failures.repeatable(caller, request.headers(), body, is_held);
     let is_wanted = has_flag(request, "x-gateway-retry", "true");
-    match key
-        .filter(|_| !is_wanted)
-        .and_then(|key| failures.find(key))
-    {
-        None => Ok(key),
+    match failures.find(&repeat).filter(|_| !is_wanted) {
+        None => Ok(Some(repeat)),
         Some(problem) => {
             context.gateway.metrics().failures_replayed.inc();
             Err(ApiError {

@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::{HeaderMap, HeaderValue};
+use bytes::Bytes;
 
 use super::auth::Caller;
 use crate::translate::meaning::fingerprint;
@@ -19,6 +20,8 @@ use crate::translate::problem::Problem;
 /// How long a failure is kept. Clients that repeat by themselves are done by then, and people who
 /// try again are not yet tired.
 const KEPT: Duration = Duration::from_secs(60);
+/// The longest body that is copied, rather than its meaning be found out before that is needed.
+const SHORT: usize = 1024;
 /// How many failures are kept.
 const MAX_KEPT: usize = 1000;
 
@@ -27,13 +30,35 @@ pub const MEANT: [&str; 3] = ["x-gateway-upstream", "x-gateway-strict", "x-fal-p
 
 /// What a request is recognized by: who sends it, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RepeatKey(u64);
+struct RepeatKey(u64);
+
+/// A request that may be repeated. What it means is found out when that is needed, since most requests
+/// neither fail nor follow a failure.
+#[derive(Clone, Debug)]
+pub struct Repeatable {
+    /// Who sends it, and what its headers say.
+    said: u64,
+    body: Asked,
+}
+
+#[derive(Clone, Debug)]
+enum Asked {
+    Body(Bytes),
+    /// The body is not there any more.
+    Meaning(Option<u64>),
+}
 
 /// The failures of the last minute.
 #[derive(Debug, Default)]
 pub struct PaidFailures {
-    kept: Mutex<HashMap<RepeatKey, Kept>>,
+    kept: Mutex<Failures>,
     hasher: RandomState,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    by_key: HashMap<RepeatKey, Kept>,
+    last: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -48,33 +73,68 @@ pub fn said_by_headers(headers: &HeaderMap) -> [Option<&[u8]>; 3] {
 }
 
 impl PaidFailures {
-    /// The key of a request with these headers and this body; `None` where it is not JSON.
-    pub fn key(&self, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Option<RepeatKey> {
-        let meaning = fingerprint(body, &self.hasher)?;
-        let said = said_by_headers(headers);
+    /// A request with these headers and this body; `is_held` says whether the body stays in memory for
+    /// as long as the request is answered.
+    pub fn repeatable(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        body: &Bytes,
+        is_held: bool,
+    ) -> Repeatable {
         let client = caller.key.as_ref().map(|key| key.id.as_str());
         let owner = (client, caller.fal_key.print());
-        Some(RepeatKey(self.hasher.hash_one((owner, said, meaning))))
+        let body = match body.len() {
+            _ if is_held => Asked::Body(body.clone()),
+            // A copy, or it would hold all that was read together with it.
+            0..=SHORT => Asked::Body(Bytes::copy_from_slice(body)),
+            _ => Asked::Meaning(fingerprint(body, &self.hasher)),
+        };
+        Repeatable {
+            said: self.hasher.hash_one((owner, said_by_headers(headers))),
+            body,
+        }
+    }
+
+    /// None where the body is not JSON.
+    fn key(&self, request: &Repeatable) -> Option<RepeatKey> {
+        let meaning = match &request.body {
+            Asked::Body(body) => fingerprint(body, &self.hasher),
+            Asked::Meaning(meaning) => *meaning,
+        };
+        Some(RepeatKey(self.hasher.hash_one((request.said, meaning?))))
     }
 
     /// How the same request has failed less than a minute ago.
-    pub fn find(&self, key: RepeatKey) -> Option<Problem> {
-        self.find_at(key, Instant::now())
-    }
-
-    fn find_at(&self, key: RepeatKey, now: Instant) -> Option<Problem> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = kept.get(&key).filter(|kept| kept.is_current(now));
-        found.map(|kept| kept.problem.clone())
+    pub fn find(&self, request: &Repeatable) -> Option<Problem> {
+        let now = Instant::now();
+        if !self.all().has_current(now) {
+            return None;
+        }
+        self.find_at(self.key(request)?, now)
     }
 
     /// Keeps a failure that may have been paid for.
-    pub fn keep(&self, key: RepeatKey, problem: &Problem) {
-        self.keep_at(key, problem, Instant::now());
+    pub fn keep(&self, request: &Repeatable, problem: &Problem) {
+        if let Some(key) = self.key(request) {
+            self.keep_at(key, problem, Instant::now());
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, Failures> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find_at(&self, key: RepeatKey, now: Instant) -> Option<Problem> {
+        let all = self.all();
+        let found = all.by_key.get(&key).filter(|kept| kept.is_current(now));
+        found.map(|kept| kept.problem.clone())
     }
 
     fn keep_at(&self, key: RepeatKey, problem: &Problem, now: Instant) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all();
+        all.last = Some(now);
+        let kept = &mut all.by_key;
         if kept.len() >= MAX_KEPT {
             kept.retain(|_, kept| kept.is_current(now));
         }
@@ -95,9 +155,20 @@ impl PaidFailures {
     }
 }
 
+impl Failures {
+    /// Whether any failure is to be told again still.
+    fn has_current(&self, now: Instant) -> bool {
+        self.last.is_some_and(|last| is_current(last, now))
+    }
+}
+
+fn is_current(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) < KEPT
+}
+
 impl Kept {
     fn is_current(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) < KEPT
+        is_current(self.since, now)
     }
 }
 
@@ -121,7 +192,7 @@ mod tests {
         for number in 1..=MAX_KEPT as u64 {
             failures.keep_at(RepeatKey(number), &problem, at(1));
         }
-        let count = || failures.kept.lock().unwrap().len();
+        let count = || failures.all().by_key.len();
         assert_eq!(count(), MAX_KEPT);
         assert_eq!(failures.find_at(RepeatKey(0), at(1)), None, "the oldest");
         failures.keep_at(RepeatKey(5000), &problem, at(100));

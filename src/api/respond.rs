@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::error::{self, ApiError};
 use super::gateway::Gateway;
 use super::idempotency::Progress;
-use super::repeated::RepeatKey;
+use super::repeated::Repeatable;
 use super::scope::Scope;
 use super::snapshot::Snapshot;
 use super::state::Keeper;
@@ -41,7 +41,7 @@ pub struct Reporter {
     pub record: Record,
     pub gateway: Arc<Gateway>,
     /// What the request is recognized by should it be repeated.
-    pub repeat: Option<RepeatKey>,
+    pub repeat: Option<Repeatable>,
     pub progress: Rc<Progress>,
 }
 
@@ -68,8 +68,8 @@ impl Reporter {
         }
         if is_paid {
             problem = problem.after_payment();
-            if let Some(key) = self.repeat {
-                self.gateway.paid_failures.keep(key, &problem);
+            if let Some(request) = &self.repeat {
+                self.gateway.paid_failures.keep(request, &problem);
             }
         }
         self.record(&problem);

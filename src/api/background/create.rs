@@ -24,7 +24,7 @@ use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::gateway::MemoryPermit;
 use crate::api::idempotency::Progress;
-use crate::api::repeated::RepeatKey;
+use crate::api::repeated::Repeatable;
 use crate::api::respond;
 use crate::api::scope::{self, Scope};
 use crate::api::state::{Recalled, new_items};
@@ -48,7 +48,7 @@ pub struct Beginning {
     pub head: ResponseMeta,
     pub notes: Notes,
     pub grant: Grant,
-    pub repeat: Option<RepeatKey>,
+    pub repeat: Option<Repeatable>,
     /// What one call may cost at most, and the tokens of its prompt.
     pub price: (CallPrice, u64),
     pub past: Rc<Recalled>,

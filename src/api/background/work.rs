@@ -23,7 +23,7 @@ use crate::api::auth::Caller;
 use crate::api::context::Context;
 use crate::api::error::{self, ApiError};
 use crate::api::gateway::MemoryPermit;
-use crate::api::repeated::RepeatKey;
+use crate::api::repeated::Repeatable;
 use crate::api::respond;
 use crate::api::state::{self, Recalled, new_items};
 use crate::engine::{self, Carrier, Engine, Escrow, Grant, Order, Settings, price};
@@ -61,7 +61,7 @@ pub(super) struct Job {
     pub _long_memory: LongMemory,
     /// What was taken of the caller's limits for it. Without it, another process took it and is gone.
     pub grant: Option<Grant>,
-    pub repeat: Option<RepeatKey>,
+    pub repeat: Option<Repeatable>,
     /// What was asked of fal before.
     pub before: Vec<Submission>,
     pub told: Option<Told>,
