@@ -125,7 +125,7 @@ async fn answer<F: Face>(
     }
     let repeat = repeatable::<F>(request, context, &caller, (&body, face.is_kept()))?;
     let hold = past.hold(context, &caller, face.is_kept()).await?;
-    let grant = grant(request, context, &caller, &order, &plan).await?;
+    let grant = grant(request, context, &caller, (&order, &plan), progress).await?;
     if face.is_background() {
         let price = (dearest_call(&order, &plan), plan.reading.prompt_tokens);
         let head = head::<F>(&plan, record);
@@ -213,20 +213,22 @@ fn shows_notes(request: &HttpRequest, snapshot: &Snapshot) -> bool {
     snapshot.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body")
 }
 
-/// Takes a request's share of what its caller may ask for and spend.
+/// Takes a request's share of what its caller may ask for and spend, and then takes down under its key,
+/// if it has one, that fal is going to be asked.
 ///
 /// # Errors
-/// There is too little left of it.
+/// There is too little left of it, or the key cannot be held on to.
 async fn grant(
     request: &HttpRequest,
     context: &Context,
     caller: &Caller,
-    order: &Order<'_, '_>,
-    plan: &Plan<'_>,
+    (order, plan): (&Order<'_, '_>, &Plan<'_>),
+    progress: &Progress,
 ) -> Result<Grant, ApiError> {
     let allowance = budget::take(request, context, caller, order, plan).await?;
     let hold = quota::take(request, context, caller, plan).await?;
     let at = allowance.as_ref().map(Allowance::at);
+    progress.asks(context).await?;
     Ok(Grant {
         hold,
         since: context.gateway.since,

@@ -70,6 +70,7 @@ pub const MIGRATIONS: &[Migration] = &[
         include_str!("migrations/0013_rate_parts.sql"),
     ),
     same(14, "events", include_str!("migrations/0014_events.sql")),
+    same(15, "begun", include_str!("migrations/0015_begun.sql")),
 ];
 
 /// A step that both engines take with the same words.

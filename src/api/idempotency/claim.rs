@@ -79,6 +79,15 @@ impl Claim {
         }
     }
 
+    /// Writes down that fal is going to be asked. Whether it may be: if not, somebody else works on the
+    /// request.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(super) async fn begin(&self) -> Result<bool, StoreError> {
+        self.responses.begin_claimed(&self.keyed).await
+    }
+
     /// Keeps what came of the request, and hands it on.
     ///
     /// # Errors

@@ -4,6 +4,8 @@ use std::cell::{Cell, OnceCell};
 
 use super::claim::Claim;
 use crate::api::context::Context;
+use crate::api::error::ApiError;
+use crate::store::StoreError;
 use crate::store::responses::Keyed;
 use crate::translate::problem::Problem;
 
@@ -27,6 +29,24 @@ impl Progress {
     /// Whether it is worked on under a claim, or was.
     pub fn is_claimed(&self) -> bool {
         self.is_claimed.get()
+    }
+
+    /// Writes down that fal is going to be asked, where the request has a key: should this process die
+    /// before, whoever repeats it is served.
+    ///
+    /// # Errors
+    /// 503 where the store fails, or where somebody else has taken the request up because this process
+    /// could not hold it.
+    pub async fn asks(&self, context: &Context) -> Result<(), ApiError> {
+        let Some(claim) = self.claim.take() else {
+            return Ok(());
+        };
+        let begun = claim.begin().await;
+        self.claim.set(Some(claim));
+        match begun.map_err(|error| context.store_failed(&error))? {
+            true => Ok(()),
+            false => Err(context.store_failed(&StoreError::Busy)),
+        }
     }
 
     /// The claim, to be settled.

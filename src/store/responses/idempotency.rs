@@ -44,8 +44,9 @@ pub enum Claimed {
 }
 
 impl Responses {
-    /// Takes a request up, unless it was taken up before. It is held for so long, unless it is held
-    /// on; and it is known for as long as `retention` says.
+    /// Takes a request up, unless it was taken up before by somebody who holds it still, or who has
+    /// [begun](Self::begin_claimed) to work on it. It is held for so long, unless it is held on; and it
+    /// is known for as long as `retention` says.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -59,8 +60,8 @@ impl Responses {
         let write = async move |transaction: &Transaction<'_>| {
             forget_old(transaction, &keyed.id, &keyed.owner).await?;
             let insert = "insert into idempotent_request \
-                          (id, owner, meaning, holder, held_until, is_done) \
-                          values ($1, $2, $3, $4, $5, 0) on conflict (id) do nothing";
+                          (id, owner, meaning, holder, held_until, is_done, is_begun) \
+                          values ($1, $2, $3, $4, $5, 0, 0) on conflict (id) do nothing";
             let values: [Value<'_>; 5] = [
                 (&keyed.id).into(),
                 (&keyed.owner).into(),
@@ -69,11 +70,31 @@ impl Responses {
                 after(lease).into(),
             ];
             if transaction.execute(insert, &values).await? == 0 {
-                return found(transaction, &keyed).await;
+                return match take_up(transaction, &keyed, lease).await? {
+                    true => Ok(Claimed::Yes),
+                    false => found(transaction, &keyed).await,
+                };
             }
             // As long as it counts for nothing, it makes no room for others.
             room::open(transaction, &keyed.owner, &keyed.id, retention, 0).await?;
             Ok(Claimed::Yes)
+        };
+        self.database.write(deadline, write).await
+    }
+
+    /// Writes down that work on a request that is held begins which may be paid for: from now on nobody
+    /// else takes it up. Whether it is held still; if not, somebody else works on it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn begin_claimed(&self, keyed: &Keyed) -> Result<bool, StoreError> {
+        let keyed = keyed.clone();
+        let deadline = self.database.deadline();
+        let write = async move |transaction: &Transaction<'_>| {
+            let begin = "update idempotent_request set is_begun = 1 \
+                         where id = $1 and holder = $2 and is_done = 0";
+            let values = [(&keyed.id).into(), (&keyed.holder).into()];
+            Ok(transaction.execute(begin, &values).await? > 0)
         };
         self.database.write(deadline, write).await
     }
@@ -234,6 +255,27 @@ async fn forget_old(
         room::delete(transaction, id, owner).await?;
     }
     Ok(())
+}
+
+/// Takes over a request whose holder is gone before anything was begun that may be paid for. Whether
+/// that is so.
+async fn take_up(
+    transaction: &Transaction<'_>,
+    keyed: &Keyed,
+    lease: Duration,
+) -> Result<bool, StoreError> {
+    let take = "update idempotent_request set holder = $1, held_until = $2 \
+                where id = $3 and owner = $4 and meaning = $5 \
+                and is_done = 0 and is_begun = 0 and held_until <= $6";
+    let values: [Value<'_>; 6] = [
+        (&keyed.holder).into(),
+        after(lease).into(),
+        (&keyed.id).into(),
+        (&keyed.owner).into(),
+        (&keyed.meaning).into(),
+        now().into(),
+    ];
+    Ok(transaction.execute(take, &values).await? > 0)
 }
 
 async fn found(transaction: &Transaction<'_>, keyed: &Keyed) -> Result<Claimed, StoreError> {

@@ -1,9 +1,13 @@
 //! `Idempotency-Key`, on every engine and every paid route.
 
 use std::thread;
+use std::time::Duration;
 
+use fal_gateway::store::responses::{Claimed, Keyed, Owner};
 use serde_json::{Value, json};
 
+use super::interrupted::{LONG, change, each};
+use super::kills::Victim;
 use super::responses::{delete, id, on_each, on_each_with, ready, with};
 use super::{Place, places};
 use crate::support::{
@@ -514,4 +518,73 @@ fn a_stream_that_failed_for_nothing_is_tried_again() {
         assert_eq!(replayed(&third), Some("answer"));
         assert_eq!(fal.requests(), 2);
     }
+}
+
+/// Whether fal may have been asked is written down before it is. A process that dies before that leaves
+/// the key to whoever repeats the request; one that dies later may have paid.
+#[test]
+fn whoever_dies_before_fal_is_asked_leaves_the_key_to_others() {
+    let (_folder, places) = places();
+    for place in places.into_iter().skip(1) {
+        let fal = ScriptedUpstream::start(one_and_two_later());
+        let setup = with(fal.setup(), &place);
+        let first = Victim::start(&setup);
+        let call = chat("k", "hi");
+        let _waits = first.open(&call);
+        fal.until_requests(1);
+        first.kill();
+        let dead =
+            "update idempotent_request set held_until = 0 where is_begun = 1 and is_done = 0";
+        assert_eq!(change(&place, dead), 1);
+        let second = Victim::start(&setup);
+        let again = second.call(&call);
+        assert_eq!(
+            again.verdict(),
+            "409 invalid_request_error idempotency_answer_lost"
+        );
+        // As it was until a moment before.
+        let unsent = "update idempotent_request set is_begun = 0 where is_begun = 1";
+        assert_eq!(change(&place, unsent), 1);
+        fal.open_gate();
+        let other = second.call(&chat("k", "ho"));
+        assert_eq!(
+            other.verdict(),
+            "422 invalid_request_error idempotency_mismatch"
+        );
+        let again = second.call(&call);
+        assert_eq!((again.status, replayed(&again)), (200, None));
+        let told = second.call(&call);
+        assert_eq!(
+            (told.text(), replayed(&told)),
+            (again.text(), Some("answer"))
+        );
+        assert_eq!(fal.requests(), 2);
+    }
+}
+
+/// Of several that find a key whose holder is gone, one works on the request; and who was slow finds
+/// that it is held by another.
+#[test]
+fn a_key_is_taken_over_once_and_not_from_whoever_holds_it() {
+    each(async |responses, _| {
+        let held_by = |holder: &str| Keyed {
+            id: "idem_1".to_owned(),
+            owner: Owner::new("local"),
+            meaning: "this".to_owned(),
+            holder: holder.to_owned(),
+        };
+        let claim = |holder: &str, lease| responses.claim(held_by(holder), lease, LONG);
+        assert_eq!(claim("a", Duration::ZERO).await.unwrap(), Claimed::Yes);
+        assert_eq!(claim("b", LONG).await.unwrap(), Claimed::Yes);
+        assert_eq!(claim("c", LONG).await.unwrap(), Claimed::Running);
+        assert!(!responses.begin_claimed(&held_by("a")).await.unwrap());
+        assert!(responses.begin_claimed(&held_by("b")).await.unwrap());
+        assert!(
+            responses
+                .hold_claim(&held_by("b"), Duration::ZERO)
+                .await
+                .unwrap()
+        );
+        assert_eq!(claim("c", LONG).await.unwrap(), Claimed::Lost);
+    });
 }

@@ -14,13 +14,13 @@ use crate::support::{
 };
 
 /// A gateway of its own process, on a place that outlives it.
-struct Victim {
+pub(super) struct Victim {
     process: Process,
     address: SocketAddr,
 }
 
 impl Victim {
-    fn start(setup: &Setup) -> Self {
+    pub(super) fn start(setup: &Setup) -> Self {
         let (process, address) = Process::serving(setup);
         let victim = Self { process, address };
         until("the store is met", || {
@@ -29,13 +29,13 @@ impl Victim {
         victim
     }
 
-    fn open(&self, call: &Call) -> crate::support::Raw {
+    pub(super) fn open(&self, call: &Call) -> crate::support::Raw {
         let mut raw = self.process.connect(self.address);
         raw.send(&call.to_bytes());
         raw
     }
 
-    fn call(&self, call: &Call) -> Answer {
+    pub(super) fn call(&self, call: &Call) -> Answer {
         self.open(call).answer()
     }
 
@@ -43,7 +43,7 @@ impl Victim {
         self.call(&Call::get(path))
     }
 
-    fn kill(mut self) {
+    pub(super) fn kill(mut self) {
         self.process.signal("KILL");
         self.process.exit();
     }
