@@ -55,6 +55,8 @@ pub struct Call<'c> {
     pub choice: usize,
     pub model: &'c str,
     pub post: Post<'c>,
+    /// Whether fal may have it. Whoever carries it says so before anything is sent.
+    pub is_sent: &'c Cell<bool>,
 }
 
 /// A call and its answer. Dropping it drops the call; it is settled then, if it was not before.
@@ -74,6 +76,8 @@ pub struct Attempt {
     last_byte: Option<Instant>,
     request_id: Option<String>,
     billed: Billed,
+    /// Whether fal may have it.
+    is_sent: Rc<Cell<bool>>,
     /// How it has ended; dropped before that, its client has left.
     outcome: Cell<&'static str>,
     is_settled: bool,
@@ -101,6 +105,8 @@ impl Attempt {
             let trace = shared.ledger.record().trace();
             let number = trace.asked(choice, path, &input);
             let own = Rc::clone(shared);
+            let is_sent = Rc::<Cell<bool>>::default();
+            let sent = Rc::clone(&is_sent);
             let call = async move {
                 let post = Post {
                     app: own.engine.apps.path(own.place.upstream),
@@ -110,7 +116,10 @@ impl Attempt {
                     input,
                 };
                 match &own.carrier {
-                    None => own.fal.call(post, &own.fal_key, own.first_byte).await,
+                    None => {
+                        sent.set(true);
+                        own.fal.call(post, &own.fal_key, own.first_byte).await
+                    }
                     Some(carrier) => {
                         let model = own.place.model.as_str();
                         carrier
@@ -118,6 +127,7 @@ impl Attempt {
                                 choice,
                                 model,
                                 post,
+                                is_sent: &sent,
                             })
                             .await
                     }
@@ -136,6 +146,7 @@ impl Attempt {
                 last_byte: None,
                 request_id: None,
                 billed: Billed::Maybe,
+                is_sent,
                 outcome: Cell::new("dropped"),
                 is_settled: false,
             }
@@ -327,6 +338,9 @@ impl Attempt {
         let carrier = self.shared.carrier.as_ref();
         if carrier.is_some_and(|carrier| carrier.is_handed_over()) {
             ledger.hand_over();
+            return;
+        }
+        if !self.is_sent.get() {
             return;
         }
         let usage = self.usage();

@@ -82,6 +82,8 @@ pub(super) struct QueueCarrier {
 impl Carrier for QueueCarrier {
     fn carry<'c>(&'c self, call: Call<'c>) -> LocalBoxFuture<'c, Result<Answer, UpstreamError>> {
         async move {
+            // Also where this task does not hear of it any more.
+            call.is_sent.set(true);
             let app = call.post.app;
             let recalled = self.recall(&call)?;
             let was_made = recalled.is_some();

@@ -58,6 +58,7 @@ impl Carrier for DirectCarrier {
                     return Err(UpstreamError::ConnectTimedOut);
                 }
             }
+            call.is_sent.set(true);
             let answer = self.fal.call(call.post, &self.key, self.first_byte).await;
             if let Err(error) = &answer
                 && billed_for_error(error) == Billed::No

@@ -22,7 +22,7 @@ pub(super) fn change(place: &Place, sql: &'static str) -> u64 {
 }
 
 /// The responses that there are jobs for.
-fn jobs(place: &Place) -> Vec<String> {
+pub(super) fn jobs(place: &Place) -> Vec<String> {
     let read = async move |transaction: &Transaction<'_>| {
         let all = "select response from job";
         let rows = transaction.query(all, &[]).await?;

@@ -7,6 +7,8 @@ use fal_gateway::store::responses::{Begun, EventBatch, NewJob, Owner};
 use serde_json::Value;
 
 use super::background::{assert_described, background, cancel, ended, until_status};
+#[cfg(feature = "postgres")]
+use super::interrupted::jobs;
 use super::interrupted::{LONG, call, change, each, new_job, new_response};
 use super::killed::{ended as ended_at, lasting, serving};
 use super::ledger::rows;
@@ -591,4 +593,40 @@ fn events_are_swept(over: &'static str) {
         };
         assert_eq!(database.read(super::ledger::soon(), left).await.unwrap(), 0);
     });
+}
+
+/// The store cannot take down yet that the call is made, so it waits, and is called off.
+#[cfg(feature = "postgres")]
+#[test]
+fn a_call_that_is_called_off_before_it_is_made_costs_nothing() {
+    let (_folder, mut places) = lasting();
+    let place = places.pop().unwrap();
+    let fal = Emulated::start();
+    let setup = handed_over::setup(&fal, &place, &handed_over::key("ci", "\"9/total\""));
+    let gateway = setup.start();
+    ready(&gateway);
+    let ours = |call: Call| call.header("authorization", "Bearer ci");
+    let open = || gateway.open(&ours(post(&streamed("Hello"))));
+    let first = until("there is a budget to draw from", || {
+        open().stream_if_ready()
+    });
+    assert!(first.rest().0.contains("response.completed"));
+    for sql in [
+        "create function busy() returns trigger language plpgsql as \
+         'begin raise exception ''busy'' using errcode = ''40001''; end'",
+        "create trigger busy before insert on submission for each row execute function busy()",
+    ] {
+        change(&place, sql);
+    }
+    let reading = open();
+    let id = until("the job", || jobs(&place).pop());
+    let off = ours(Call::new("POST", &format!("/v1/responses/{id}/cancel")));
+    assert_eq!(gateway.call(&off).json()["status"], "cancelled");
+    reading.rest_of_one();
+    gateway.begin_stop();
+    gateway.finished();
+    assert_eq!(handed_over::used(&place, "key/ci"), (1000, 0));
+    let charged = handed_over::charged(&place);
+    assert_eq!(charged, [handed_over::row("ci", "yes")]);
+    assert_eq!(fal.count(), 1);
 }
