@@ -26,6 +26,7 @@ mod reports;
 mod responses;
 mod rounds;
 mod streamed;
+mod troubled;
 
 use fal_gateway::config::{Config, Sources};
 use fal_gateway::store::Database;
