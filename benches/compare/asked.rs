@@ -85,8 +85,8 @@ impl Texts {
     }
 
     /// The body for OpenAI's newer API.
-    pub(crate) fn as_input(&self, is_kept: bool) -> Value {
-        json!({"model": MODEL, "store": is_kept, "input": self.messages})
+    pub(crate) fn as_input(&self, is_kept: bool, is_stream: bool) -> Value {
+        json!({"model": MODEL, "store": is_kept, "stream": is_stream, "input": self.messages})
     }
 
     /// The body for chat completions.

@@ -10,8 +10,8 @@ use crate::Outcome;
 use crate::client::Client;
 use crate::peer::{Kind, Peer, Setup};
 use crate::scenario::{
-    AGENT, BURST, FIRST, FOUR, INPUT, KEPT, LONG_200, LONG_2000, NEW_AGENT, PACED, SCHEMA, SIXTY,
-    Scenario, WHOLE,
+    AGENT, BURST, FIRST, FOUR, INPUT, KEPT, LONG_200, LONG_2000, NEW_AGENT, PACED, PACED_INPUT,
+    PACED_KEPT, SCHEMA, SIXTY, Scenario, WHOLE,
 };
 use crate::template::Template;
 use crate::upstream::Upstream;
@@ -30,7 +30,8 @@ pub(crate) struct Figure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Run {
     Start,
-    Paced,
+    /// Many streams of a scenario at once.
+    Paced(Scenario),
     FirstText,
     /// So many requests for a scenario, so many of them at once.
     Load(Scenario, usize, usize),
@@ -47,8 +48,8 @@ pub(crate) const FIGURES: &[Figure] = &[
     figure("start to first answer", "ms", Run::Start),
     figure("memory after the first answer", "MiB", Run::Start),
     figure("time to the first text, median", "ms", Run::FirstText),
-    figure("paced streams, CPU per event", "µs", Run::Paced),
-    figure("paced streams, memory of each", "KiB", Run::Paced),
+    figure("paced streams, CPU per event", "µs", Run::Paced(PACED)),
+    figure("paced streams, memory of each", "KiB", Run::Paced(PACED)),
     figure(
         "whole answer, CPU per request",
         "µs",
@@ -101,6 +102,42 @@ pub(crate) const FIGURES: &[Figure] = &[
         )
     },
     cpu("Responses, kept, CPU per request", KEPT, 4_000),
+    Figure {
+        setup: Setup::Apart,
+        ..figure(
+            "paced streams of Responses, CPU per event",
+            "µs",
+            Run::Paced(PACED_INPUT),
+        )
+    },
+    Figure {
+        setup: Setup::Apart,
+        ..figure(
+            "paced streams of Responses, memory of each",
+            "KiB",
+            Run::Paced(PACED_INPUT),
+        )
+    },
+    Figure {
+        setup: Setup::Filed,
+        ..figure(
+            "paced streams of Responses, kept in a file, CPU per event",
+            "µs",
+            Run::Paced(PACED_KEPT),
+        )
+    },
+    Figure {
+        setup: Setup::Filed,
+        ..figure(
+            "paced streams of Responses, kept in a file, memory of each",
+            "KiB",
+            Run::Paced(PACED_KEPT),
+        )
+    },
+    Figure {
+        setup: Setup::Filed,
+        ..cpu("Responses, kept in a file, CPU per request", KEPT, 4_000)
+    },
     Figure {
         setup: Setup::Tls,
         ..cpu("whole answer, TLS to fal, CPU per request", WHOLE, 10_000)
@@ -155,7 +192,10 @@ pub(crate) async fn measure(
                 peer.started_in.as_secs_f64() * 1e3,
                 peer.idle_kib as f64 / 1024.0,
             ],
-            (Run::Paced, _) => paced(peer, upstream, streams).await?.to_vec(),
+            (Run::Paced(scenario), _) => {
+                let taken = paced(peer, upstream, scenario, streams).await?;
+                taken.to_vec()
+            }
             (Run::Load(scenario, requests, at_once), _) => {
                 vec![cpu_per_event(peer, scenario, requests, at_once).await?]
             }
@@ -236,7 +276,8 @@ fn heard(answer: &str) -> String {
         .split("data: ")
         .filter_map(|frame| serde_json::from_str(frame.split("\n\n").next()?).ok())
         .filter_map(|frame: serde_json::Value| {
-            let delta = frame.pointer("/choices/0/delta/content")?;
+            let of_chat = frame.pointer("/choices/0/delta/content");
+            let delta = of_chat.or_else(|| frame.get("delta"))?;
             delta.as_str().map(str::to_owned)
         })
         .collect()
@@ -265,12 +306,17 @@ pub(crate) async fn run(
 }
 
 /// CPU for each event in µs and memory for each stream in KiB, once all the streams are open.
-async fn paced(peer: &Peer, upstream: &Upstream, streams: usize) -> Outcome<[f64; 2]> {
+async fn paced(
+    peer: &Peer,
+    upstream: &Upstream,
+    scenario: Scenario,
+    streams: usize,
+) -> Outcome<[f64; 2]> {
     const OPENING: Duration = Duration::from_secs(4);
     const WATCHED: Duration = Duration::from_secs(6);
-    check(peer, PACED).await?;
+    check(peer, scenario).await?;
     let idle_kib = peer.spent().resident_kib;
-    let request: Rc<[u8]> = Template::new(peer.kind, PACED).numbered(0).into();
+    let request: Rc<[u8]> = Template::new(peer.kind, scenario).numbered(0).into();
     let mut clients = Vec::new();
     for _ in 0..streams {
         clients.push(tokio::task::spawn_local(once(

@@ -44,16 +44,22 @@ pub(crate) enum Setup {
     Unwatched,
     /// The gateway's callers have keys with budgets, whose books are in a file.
     Budgeted,
+    /// As it comes, in a process of its own.
+    Apart,
+    /// The gateway keeps what it keeps in a file.
+    Filed,
     /// fal is called over TLS.
     Tls,
 }
 
 impl Setup {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Usual,
         Self::Quiet,
         Self::Unwatched,
         Self::Budgeted,
+        Self::Apart,
+        Self::Filed,
         Self::Tls,
     ];
 }
@@ -62,6 +68,9 @@ impl Setup {
 const ACCOUNTS: &str = "[store]\npath = \"books.db\"\n[[keys]]\nname = \"bench\"\n\
     hash = \"sha256:1b32c28cb38c05480eccc1bd60ff97029b57a05c96718b96dad7e9d84894f549\"\n\
     budgets = [\"100000000/day\", \"100000000 req/month\"]\n";
+
+/// The settings of a store in a file.
+const STORE: &str = "[store]\npath = \"kept.db\"\n";
 
 /// A peer that answers, alone on the first core.
 pub(crate) struct Peer {
@@ -103,16 +112,20 @@ impl Peer {
             Kind::Direct => Ok(None),
             Kind::Nginx => nginx(folder, listen, &fal).map(Some),
             Kind::Gateway => {
-                let more = if setup == Setup::Budgeted {
-                    ACCOUNTS
-                } else {
-                    ""
+                let more = match setup {
+                    Setup::Budgeted => ACCOUNTS,
+                    Setup::Filed => STORE,
+                    Setup::Usual | Setup::Quiet | Setup::Unwatched | Setup::Apart | Setup::Tls => {
+                        ""
+                    }
                 };
                 let mut command = gateway_command(gateway, folder, listen, &fal, more)?;
                 match setup {
                     Setup::Quiet => command.env("FAL_GATEWAY__LOG__LEVEL", "error"),
                     Setup::Unwatched => command.env("FAL_GATEWAY__CONSOLE__CAPTURE", "off"),
-                    Setup::Usual | Setup::Budgeted | Setup::Tls => &mut command,
+                    Setup::Usual | Setup::Budgeted | Setup::Apart | Setup::Filed | Setup::Tls => {
+                        &mut command
+                    }
                 };
                 Ok(Some(command))
             }
@@ -257,9 +270,12 @@ struct Fal {
 impl Fal {
     fn new(upstream: &Upstream, setup: Setup) -> Self {
         match setup {
-            Setup::Usual | Setup::Quiet | Setup::Unwatched | Setup::Budgeted => {
-                Self::plain(upstream.address)
-            }
+            Setup::Usual
+            | Setup::Quiet
+            | Setup::Unwatched
+            | Setup::Budgeted
+            | Setup::Apart
+            | Setup::Filed => Self::plain(upstream.address),
             Setup::Tls => Self {
                 scheme: "https",
                 address: upstream.tls_address,

@@ -22,6 +22,16 @@ pub(crate) struct Scenario {
 pub(crate) const WHOLE: Scenario = scenario("whole", 0, 512, 0);
 pub(crate) const FIRST: Scenario = scenario("first", 1, 24, 0);
 pub(crate) const PACED: Scenario = scenario("paced", 24, 512, 500);
+pub(crate) const PACED_INPUT: Scenario = Scenario {
+    name: "paced-input",
+    asked: Asked::Input,
+    ..PACED
+};
+pub(crate) const PACED_KEPT: Scenario = Scenario {
+    name: "paced-kept",
+    asked: Asked::KeptInput,
+    ..PACED
+};
 pub(crate) const BURST: Scenario = scenario("burst", 200, 512, 0);
 pub(crate) const LONG_200: Scenario = scenario("long-200", 200, 1_000, 0);
 pub(crate) const LONG_2000: Scenario = scenario("long-2000", 2_000, 10_000, 0);
@@ -34,8 +44,21 @@ pub(crate) const AGENT: Scenario = whole("agent", Asked::Agent(Tools::Same));
 pub(crate) const NEW_AGENT: Scenario = whole("new-agent", Asked::Agent(Tools::New));
 pub(crate) const SCHEMA: Scenario = whole("schema", Asked::Schema);
 
-pub(crate) const ALL: [Scenario; 13] = [
-    WHOLE, FIRST, PACED, BURST, LONG_200, LONG_2000, INPUT, KEPT, FOUR, SIXTY, AGENT, NEW_AGENT,
+pub(crate) const ALL: [Scenario; 15] = [
+    WHOLE,
+    FIRST,
+    PACED,
+    PACED_INPUT,
+    PACED_KEPT,
+    BURST,
+    LONG_200,
+    LONG_2000,
+    INPUT,
+    KEPT,
+    FOUR,
+    SIXTY,
+    AGENT,
+    NEW_AGENT,
     SCHEMA,
 ];
 

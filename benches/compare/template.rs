@@ -25,7 +25,8 @@ impl Template {
         let bytes = match (kind, scenario.asked) {
             (Kind::Gateway, asked) if asked.is_input() => {
                 let is_kept = asked == Asked::KeptInput;
-                post("/v1/responses", &texts.as_input(is_kept))
+                let body = texts.as_input(is_kept, scenario.is_stream());
+                post("/v1/responses", &body)
             }
             (Kind::Gateway, _) => {
                 post("/v1/chat/completions", &texts.as_chat(scenario.is_stream()))
