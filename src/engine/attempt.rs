@@ -101,7 +101,7 @@ impl Attempt {
     ) -> Option<Self> {
         shared.ledger.take_call().then(|| {
             let app = shared.engine.apps.path(shared.place.upstream);
-            let path = || format!("/{app}{}", shared.place.path);
+            let path = || ["/", app, shared.place.path].concat();
             let trace = shared.ledger.record().trace();
             let number = trace.asked(choice, path, &input);
             let own = Rc::clone(shared);

@@ -2,61 +2,62 @@
 //! are those in bytes of what was written, escapes and all.
 
 use std::fmt::Write;
+use std::ops::Range;
 
-use memchr::arch::all::memchr::Two;
-use memchr::memchr_iter;
+use memchr::memchr2;
 
-/// Members whose names are kept, because they are the APIs' own.
+/// Members whose names are kept, because they are the APIs' own. Of one length, those come first that are
+/// in every request.
 static MEMBERS: Words<79> = Words::new([
     "n",
     "id",
     "url",
+    "role",
+    "text",
+    "type",
+    "name",
     "code",
     "data",
     "enum",
     "file",
-    "name",
-    "role",
     "seed",
     "stop",
-    "text",
-    "type",
     "user",
+    "model",
+    "index",
     "anyOf",
     "delta",
     "error",
-    "index",
     "input",
     "items",
-    "model",
     "tools",
     "top_p",
     "usage",
+    "stream",
+    "prompt",
+    "system",
     "detail",
     "effort",
     "format",
     "models",
     "object",
     "output",
-    "prompt",
     "schema",
-    "stream",
     "strict",
-    "system",
-    "choices",
     "content",
+    "message",
+    "choices",
     "created",
     "enabled",
     "exclude",
-    "message",
     "partial",
     "refusal",
-    "filename",
-    "function",
     "messages",
+    "function",
+    "required",
+    "filename",
     "metadata",
     "priority",
-    "required",
     "arguments",
     "audio_url",
     "file_data",
@@ -64,21 +65,21 @@ static MEMBERS: Words<79> = Words::new([
     "image_url",
     "reasoning",
     "video_url",
-    "image_urls",
-    "max_tokens",
+    "tool_calls",
     "parameters",
     "properties",
-    "tool_calls",
+    "max_tokens",
+    "image_urls",
     "video_urls",
     "description",
+    "temperature",
     "input_audio",
     "json_schema",
-    "temperature",
     "tool_choice",
     "tool_call_id",
+    "system_prompt",
     "finish_reason",
     "include_usage",
-    "system_prompt",
     "stream_options",
     "response_format",
     "presence_penalty",
@@ -144,22 +145,28 @@ const CUT: u8 = b'.';
 /// Known words have the bytes from here on: first the members, then the texts.
 const FIRST_WORD: u8 = 0x80;
 
-/// The shape of some JSON in few bytes. Hardly any is ever looked at, so it is written out only then.
-#[derive(Clone, Debug, Default)]
-pub struct Outline(Vec<u8>);
+/// How much room for outlines is worth keeping for those to come, in bytes.
+const USUAL_ROOM: usize = 512;
 
-impl Outline {
+/// The shapes of several pieces of JSON in few bytes. Hardly any is ever looked at, so they are written
+/// out only then.
+#[derive(Debug, Default)]
+pub struct Outlines(Vec<u8>);
+
+impl Outlines {
     /// Takes down the shape of some JSON, whether it is sound or not; of long JSON, that of its
-    /// beginning.
-    pub fn of(json: &[u8]) -> Self {
+    /// beginning. Gives where it stands.
+    pub fn add(&mut self, json: &[u8]) -> Range<usize> {
         let read = json.get(..MOST_READ).unwrap_or(json);
+        let begin = self.0.len();
         let mut shape = Shape {
-            // Most of a body is text, of which nothing but a number stays.
-            out: Vec::with_capacity(read.len().min(128)),
+            out: std::mem::take(&mut self.0),
             open: 0,
             expects_name: false,
             has_name: false,
         };
+        // Most of a body is text, of which nothing but a number stays.
+        shape.out.reserve(read.len().min(128));
         let mut rest = read;
         while let Some((&first, after)) = rest.split_first() {
             rest = match first {
@@ -175,18 +182,31 @@ impl Outline {
         if read.len() < json.len() {
             shape.out.push(CUT);
         }
-        Self(shape.out)
+        self.0 = shape.out;
+        begin..self.0.len()
     }
 
-    /// How many bytes of memory it takes.
+    /// Takes back what was taken down last.
+    pub fn take_back(&mut self, last: Range<usize>) {
+        self.0.truncate(last.start);
+        self.0.shrink_to_fit();
+    }
+
+    /// Forgets all of them, for others to be taken down in their place.
+    pub fn clear(&mut self) {
+        self.0.clear();
+        self.0.shrink_to(USUAL_ROOM);
+    }
+
+    /// How many bytes of memory they take.
     pub fn memory(&self) -> usize {
         self.0.capacity()
     }
 
-    /// The shape, written out as JSON with lengths in the place of texts.
-    pub fn show(&self) -> String {
+    /// A shape, written out as JSON with lengths in the place of texts.
+    pub fn show(&self, at: &Range<usize>) -> String {
         let mut out = String::new();
-        let mut rest = self.0.as_slice();
+        let mut rest = self.0.get(at.clone()).unwrap_or_default();
         while let Some((&byte, after)) = rest.split_first() {
             rest = match byte {
                 TEXT => {
@@ -277,7 +297,12 @@ impl Shape {
     /// Numbers and words: kept where they are the value of a known member, and only counted as being
     /// there in lists, which may be a text in numbers.
     fn scalar<'j>(&mut self, json: &'j [u8]) -> &'j [u8] {
-        let is_end = |byte: &u8| b",:]}[{\" \n\r\t".contains(byte);
+        let is_end = |byte: &u8| {
+            matches!(
+                byte,
+                b',' | b':' | b']' | b'}' | b'[' | b'{' | b'"' | b' ' | b'\n' | b'\r' | b'\t'
+            )
+        };
         let length = json.iter().position(is_end).unwrap_or(json.len()).max(1);
         let (raw, rest) = json.split_at_checked(length).unwrap_or((json, &[]));
         let is_value = self.is_in_object() && self.has_name;
@@ -299,21 +324,47 @@ fn is_scalar(raw: &[u8]) -> bool {
 }
 
 /// What follows a text behind its last quote; `None` where it has none.
-fn end_of_text(text: &[u8]) -> Option<&[u8]> {
-    /// Most texts are shorter. A search that takes many bytes at once has to be set up.
-    const SHORT: usize = 16;
-    let short = text.get(..SHORT).unwrap_or(text);
-    if let Some(end) = Two::new(b'"', b'\\').find(short)
-        && text.get(end) == Some(&b'"')
-    {
-        return text.get(end + 1..);
+fn end_of_text(mut text: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (_, found) = text.split_at_checked(sign(text)?)?;
+        text = match found {
+            [b'"', rest @ ..] => return Some(rest),
+            // A backslash and what it escapes.
+            [_, _, rest @ ..] => rest,
+            _ => return None,
+        };
     }
-    let ends = memchr_iter(b'"', text).find(|end| {
-        let before = text.get(..*end).unwrap_or_default();
-        let escapes = before.iter().rev().take_while(|byte| **byte == b'\\');
-        escapes.count() % 2 == 0
-    });
-    text.get(ends? + 1..)
+}
+
+/// Where the next quote or backslash stands. Most texts end soon, or have an escape, and a search that
+/// takes more bytes at once has to be set up.
+fn sign(text: &[u8]) -> Option<usize> {
+    const NEAR: usize = 64;
+    const WORD: usize = size_of::<u64>();
+    let (near, far) = text.split_at_checked(NEAR).unwrap_or((text, &[]));
+    let (words, rest) = near.as_chunks::<WORD>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = marks_of(word, b'"') | marks_of(word, b'\\');
+        if found != 0 {
+            // The lowest mark is right, whatever stands above it.
+            return Some(at * WORD + found.trailing_zeros() as usize / 8);
+        }
+    }
+    match far {
+        [] => {
+            let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            Some(near.len() - rest.len() + at)
+        }
+        far => memchr2(b'"', b'\\', far).map(|at| NEAR + at),
+    }
+}
+
+/// Has the highest bit of each byte set that is the one looked for, and perhaps of others above it.
+const fn marks_of(word: u64, wanted: u8) -> u64 {
+    const EACH: u64 = u64::MAX / 0xff;
+    let differs = word ^ (EACH * wanted as u64);
+    differs.wrapping_sub(EACH) & !differs & (EACH * 0x80)
 }
 
 /// Words to be looked up, the shorter ones first: few are of one length, so that hardly any text is
@@ -385,7 +436,38 @@ mod tests {
     use super::*;
 
     fn shape(json: &[u8]) -> String {
-        Outline::of(json).show()
+        let mut outlines = Outlines::default();
+        let at = outlines.add(json);
+        outlines.show(&at)
+    }
+
+    #[test]
+    fn a_text_ends_at_its_quote_wherever_it_stands() {
+        for before in (0..80).map(|length| "!\u{a3}#]\u{dc}[".repeat(length)) {
+            for escape in ["", "\\\"", "\\\\", "\\\\\\\""] {
+                let text = format!("{before}{escape}{before}\"rest\"");
+                let rest = end_of_text(text.as_bytes());
+                assert_eq!(rest, Some(&b"rest\""[..]), "{text}");
+            }
+            for open in ["", "\\", "\\\""] {
+                let text = format!("{before}{open}");
+                assert_eq!(end_of_text(text.as_bytes()), None, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn several_shapes_stand_apart() {
+        let mut outlines = Outlines::default();
+        let first = outlines.add(b"{\"role\": \"user\"}");
+        let second = outlines.add(b"[1, 2]");
+        assert_eq!(outlines.show(&first), "{\"role\":\"user\"}");
+        assert_eq!(outlines.show(&second), "[0,0]");
+        outlines.take_back(second);
+        let third = outlines.add(b"{\"n\": 2}");
+        assert_eq!(outlines.show(&third), "{\"n\":2}");
+        outlines.clear();
+        assert_eq!(outlines.show(&first), "");
     }
 
     #[test]

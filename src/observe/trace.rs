@@ -72,6 +72,56 @@ mod tests {
     }
 
     #[test]
+    fn a_request_in_the_place_of_another_shows_nothing_of_it() {
+        let ring = ring(1, 1 << 20);
+        let long = ring.begin("a-long-id", "responses");
+        long.facts(|facts| facts.model = "x".repeat(1000));
+        long.sent(format!("[{}1]", "{\"role\": 1},".repeat(300)).as_bytes());
+        for choice in 0..10 {
+            let call = long.asked(choice, || "/a/path".to_owned(), b"{\"prompt\": \"\"}");
+            long.head(call, Some("an-id"), Some("refused"));
+            long.heard(call, 100);
+            long.got(b"a piece");
+        }
+        let held = ring.capture().held_bytes;
+        drop(long);
+        let next = ring.begin("id", "chat");
+        next.sent(b"{}");
+        let shown = serde_json::to_value(ring.detail(2)).expect("it can be shown");
+        let fresh = ring_with_one_request();
+        let expected = serde_json::to_value(fresh.detail(1)).expect("it can be shown");
+        for member in ["level", "sent", "calls", "got"] {
+            assert_eq!(shown[member], expected[member], "{member}");
+        }
+        for member in ["request_id", "route", "model", "status", "calls", "error"] {
+            assert_eq!(shown["row"][member], expected["row"][member], "{member}");
+        }
+        assert!(ring.detail(1).is_none());
+        assert!(ring.capture().held_bytes < held);
+        drop(next);
+        ring.wipe();
+        assert_eq!(ring.capture().held_bytes, 0);
+    }
+
+    fn ring_with_one_request() -> Arc<Ring> {
+        let ring = ring(1, 1 << 20);
+        ring.begin("id", "chat").sent(b"{}");
+        ring
+    }
+
+    #[test]
+    fn a_request_that_still_runs_is_not_written_over() {
+        let ring = ring(1, 1 << 20);
+        let first = ring.begin("first", "chat");
+        let second = ring.begin("second", "chat");
+        first.sent(b"[1, 2, 3]");
+        second.sent(b"{}");
+        let detail = ring.detail(2).expect("it is kept");
+        assert_eq!(detail.row.facts.request_id, "second");
+        assert_eq!(detail.sent.expect("a body").text, "{}");
+    }
+
+    #[test]
     fn without_leave_no_text_is_kept_and_with_it_no_key() {
         let ring = ring(10, 1 << 20);
         let ask = |ring: &Arc<Ring>| {

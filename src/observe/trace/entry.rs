@@ -1,7 +1,8 @@
 //! One request: what is taken down of it while it runs.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -10,7 +11,7 @@ use super::events::{add, events};
 use super::ring::Ring;
 use super::view::{Body, Call, Facts, Piece, Row, Said};
 use super::{Level, lock, microseconds};
-use crate::observe::shape::Outline;
+use crate::observe::shape::Outlines;
 
 /// Bytes of one body that are kept.
 const MAX_BODY: usize = 256 * 1024;
@@ -18,6 +19,10 @@ const MAX_BODY: usize = 256 * 1024;
 const MAX_TEXT: usize = 2 * 1024 * 1024;
 /// Calls of one request that are kept.
 const MAX_CALLS: usize = 32;
+/// When a request makes way for another, room stays for so many calls and pieces, and for a name of so
+/// many bytes.
+const USUAL_PIECES: usize = 4;
+const USUAL_NAME: usize = 128;
 
 /// One request, while it runs and after.
 #[derive(Debug)]
@@ -40,10 +45,34 @@ pub(super) struct Kept {
     pub(super) sent: Option<Body>,
     pub(super) calls: Vec<Call>,
     pub(super) got: Vec<Piece>,
+    /// Of the bodies, where texts are not kept.
+    pub(super) outlines: Outlines,
+    /// What is counted of it in the ring.
     bytes: usize,
 }
 
 impl Entry {
+    /// What is taken down of a request that begins now.
+    pub(super) fn new(ring: &Arc<Ring>, number: u64, level: Level) -> Self {
+        Self {
+            number,
+            level,
+            begun: Instant::now(),
+            ring: Arc::clone(ring),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The same in the place of a request that nobody looks at any more, and in its memory.
+    pub(super) fn renew(&mut self, number: u64, level: Level) {
+        self.number = number;
+        self.level = level;
+        self.begun = Instant::now();
+        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let freed = kept.clear();
+        self.ring.held.fetch_sub(freed, Ordering::Relaxed);
+    }
+
     pub(super) fn row(&self) -> Row {
         let age = self.begun.elapsed();
         let mut facts = lock(&self.kept).facts.clone();
@@ -73,20 +102,35 @@ impl Entry {
 
     fn body(&self, kept: &mut Kept, bytes: &[u8]) -> Body {
         let (text, outline) = match self.level {
-            Level::Text => {
-                let shown = bytes.get(..MAX_BODY).unwrap_or(bytes);
-                let text = kept.covered(&String::from_utf8_lossy(shown));
-                (text, Outline::default())
-            }
-            Level::Off | Level::Shape => (String::new(), Outline::of(bytes)),
+            Level::Text => (self.text(kept, bytes), Some(Range::default())),
+            Level::Off | Level::Shape => (Some(String::new()), self.outline(kept, bytes)),
         };
-        let is_kept = self.may_keep(kept, text.len() + outline.memory());
+        let is_kept = text.is_some() && outline.is_some();
         Body {
             is_cut: !is_kept || (self.level == Level::Text && bytes.len() > MAX_BODY),
-            text: if is_kept { text } else { String::new() },
-            outline: if is_kept { outline } else { Outline::default() },
+            text: text.unwrap_or_default(),
+            outline: outline.unwrap_or_default(),
             bytes: bytes.len(),
         }
+    }
+
+    /// The text of a body, or of its beginning, where there is room for it.
+    fn text(&self, kept: &mut Kept, bytes: &[u8]) -> Option<String> {
+        let shown = bytes.get(..MAX_BODY).unwrap_or(bytes);
+        let text = kept.covered(&String::from_utf8_lossy(shown));
+        self.may_keep(kept, text.len()).then_some(text)
+    }
+
+    /// The outline of a body, where there is room for it.
+    fn outline(&self, kept: &mut Kept, bytes: &[u8]) -> Option<Range<usize>> {
+        let before = kept.outlines.memory();
+        let outline = kept.outlines.add(bytes);
+        let more = kept.outlines.memory() - before;
+        if !self.may_keep(kept, more) {
+            kept.outlines.take_back(outline);
+            return None;
+        }
+        Some(outline)
     }
 
     /// What one piece says, where texts are kept and there is room.
@@ -110,6 +154,31 @@ impl Drop for Entry {
 }
 
 impl Kept {
+    /// Forgets all of it, and gives how many bytes need not be counted any more. What usual requests
+    /// need of its memory stays.
+    fn clear(&mut self) -> usize {
+        let emptied = |text: &mut String| {
+            text.clear();
+            text.shrink_to(USUAL_NAME);
+            std::mem::take(text)
+        };
+        self.facts = Facts {
+            request_id: emptied(&mut self.facts.request_id),
+            model: emptied(&mut self.facts.model),
+            ..Facts::default()
+        };
+        self.secrets.clear();
+        self.sent = None;
+        self.calls.clear();
+        self.calls.shrink_to(USUAL_PIECES);
+        self.got.clear();
+        self.got.shrink_to(USUAL_PIECES);
+        self.outlines.clear();
+        let counted = self.bytes;
+        self.bytes = self.outlines.memory().min(counted);
+        counted - self.bytes
+    }
+
     /// A text without the keys of the request.
     pub(super) fn covered(&self, text: &str) -> String {
         let secrets = self.secrets.iter().map(ExposeSecret::expose_secret);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::entry::{Entry, Trace};
-use super::view::{Body, Call, Detail, Row};
+use super::view::{Detail, Row};
 use super::{Level, lock};
 
 /// How long texts are kept once somebody has asked for it.
@@ -140,27 +140,47 @@ impl Ring {
         if level == Level::Off || most == 0 {
             return Trace::default();
         }
-        let entry = Arc::new(Entry {
-            number: self.number.fetch_add(1, Ordering::Relaxed),
-            level,
-            begun: Instant::now(),
-            ring: Arc::clone(self),
-            kept: Mutex::default(),
-        });
+        let entry = self.entry(level, most);
         {
             let facts = &mut lock(&entry.kept).facts;
             request_id.clone_into(&mut facts.request_id);
             facts.route = route;
             facts.is_running = true;
         }
-        let gone = {
-            let mut entries = lock(&self.entries);
-            entries.push_back(Arc::clone(&entry));
-            let over = entries.len().saturating_sub(most);
-            entries.drain(..over).collect::<Vec<_>>()
-        };
-        drop(gone);
+        lock(&self.entries).push_back(Arc::clone(&entry));
         Trace(Some(entry))
+    }
+
+    /// An entry for a request that begins now, one among so many: the oldest one's, unless somebody still
+    /// looks at that.
+    fn entry(self: &Arc<Self>, level: Level, most: usize) -> Arc<Entry> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        if let Some(mut oldest) = self.make_way(most)
+            && let Some(entry) = Arc::get_mut(&mut oldest)
+        {
+            entry.renew(number, level);
+            return oldest;
+        }
+        Arc::new(Entry::new(self, number, level))
+    }
+
+    /// Lets the oldest requests go until there is a place for one more among so many; gives the last one
+    /// that went.
+    fn make_way(&self, most: usize) -> Option<Arc<Entry>> {
+        let mut gone = None;
+        loop {
+            // Dropped outside the lock.
+            let next = {
+                let mut entries = lock(&self.entries);
+                (entries.len() >= most)
+                    .then(|| entries.pop_front())
+                    .flatten()
+            };
+            match next {
+                Some(next) => gone = Some(next),
+                None => return gone,
+            }
+        }
     }
 
     /// The requests after a number, the newest first.
@@ -184,8 +204,12 @@ impl Ring {
         Some(Detail {
             row,
             level: entry.level,
-            sent: kept.sent.as_ref().map(Body::shown),
-            calls: kept.calls.iter().map(Call::shown).collect(),
+            sent: kept.sent.as_ref().map(|body| body.shown(&kept.outlines)),
+            calls: kept
+                .calls
+                .iter()
+                .map(|call| call.shown(&kept.outlines))
+                .collect(),
             got: kept.got.clone(),
         })
     }

@@ -1,9 +1,11 @@
 //! What is shown of a request.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use super::Level;
-use crate::observe::shape::Outline;
+use crate::observe::shape::Outlines;
 
 /// A request in a line.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -37,9 +39,10 @@ pub struct Facts {
 #[derive(Clone, Debug, Serialize)]
 pub struct Body {
     pub text: String,
-    /// What the text is written from when somebody looks, where texts are not kept.
+    /// Where the outline stands that the text is written from when somebody looks; nowhere where texts
+    /// are kept.
     #[serde(skip)]
-    pub(super) outline: Outline,
+    pub(super) outline: Range<usize>,
     /// Of all of it, as it was sent.
     pub bytes: usize,
     pub is_cut: bool,
@@ -47,12 +50,12 @@ pub struct Body {
 
 impl Body {
     /// The same, as it is shown.
-    pub(super) fn shown(&self) -> Self {
-        match self.outline.memory() {
-            0 => self.clone(),
-            _ => Self {
-                text: self.outline.show(),
-                outline: Outline::default(),
+    pub(super) fn shown(&self, outlines: &Outlines) -> Self {
+        match self.outline.is_empty() {
+            true => self.clone(),
+            false => Self {
+                text: outlines.show(&self.outline),
+                outline: Range::default(),
                 ..*self
             },
         }
@@ -80,9 +83,9 @@ pub struct Call {
 
 impl Call {
     /// The same, as it is shown.
-    pub(super) fn shown(&self) -> Self {
+    pub(super) fn shown(&self, outlines: &Outlines) -> Self {
         Self {
-            asked: self.asked.shown(),
+            asked: self.asked.shown(outlines),
             ..self.clone()
         }
     }
