@@ -8,6 +8,7 @@
 //! undone. Where a character may be read in several ways, each of them counts: too much found costs
 //! a key, too little a forged turn.
 
+use memchr::{memchr, memchr2, memchr3, memchr3_iter};
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::skeleton;
 
@@ -20,9 +21,9 @@ pub struct Likeness {
     places: [u16; 128],
     /// The bit of the key's last place.
     last: u16,
-    /// The ASCII characters that may stand in its first place, and behind them bytes that no text
-    /// holds.
-    firsts: [u8; MAX_FIRSTS],
+    /// The ASCII characters that may stand in its first place: of a key that is made here one, since it
+    /// begins with a digit.
+    firsts: Vec<u8>,
     /// What characters beyond ASCII were found to be, by the last bits of their numbers.
     known: Vec<(char, Seen)>,
 }
@@ -46,11 +47,6 @@ enum Seen {
     /// Several letters, such as those of `㎏`.
     Several,
 }
-
-/// `1`, `I` and `L` in both cases are alike; no letter of a key has more likes.
-const MAX_FIRSTS: usize = 5;
-/// Bytes that are looked at together, which takes about as long as one by itself.
-const STRIDE: usize = 32;
 
 /// As many characters are remembered; the letters of one script fit.
 const REMEMBERED: u32 = 1024;
@@ -77,11 +73,8 @@ impl Likeness {
             last = bit;
             bit = bit.wrapping_shl(1);
         }
-        let mut firsts = [u8::MAX; MAX_FIRSTS];
         let begins = (0_u8..).zip(&places).filter(|(_, place)| **place & 1 != 0);
-        for (first, (byte, _)) in firsts.iter_mut().zip(begins) {
-            *first = byte;
-        }
+        let firsts = begins.map(|(byte, _)| byte).collect();
         Self {
             places,
             last,
@@ -90,20 +83,21 @@ impl Likeness {
         }
     }
 
-    /// How often the like of the key occurs in a text.
+    /// How often the like of the key occurs in a text. Most of a text neither begins a key nor spells
+    /// anything out, and need not be looked at one by one.
     pub fn count(&mut self, text: &str) -> Found {
+        let firsts = self.firsts.clone();
+        let mut notable = Notable::of(text.as_bytes(), &firsts);
         let mut found = Found::default();
         let (mut plain, mut decoded) = (0, 0);
         // Where an escape ends that was undone.
         let mut undone = 0;
         let mut at = 0;
         loop {
-            let mut rest = text.get(at..).unwrap_or_default();
             if plain == 0 && decoded == 0 && at >= undone {
-                let dull = self.dull(rest.as_bytes());
-                at = at.saturating_add(dull);
-                rest = rest.get(dull..).unwrap_or_default();
+                at = notable.from(at);
             }
+            let rest = text.get(at..).unwrap_or_default();
             let Some(letter) = rest.chars().next() else {
                 break;
             };
@@ -130,39 +124,6 @@ impl Likeness {
             };
         }
         found
-    }
-
-    /// How many bytes at the beginning of a text neither begin a key nor spell anything out. Most of
-    /// a text is like that, and need not be looked at one by one.
-    fn dull(&self, text: &[u8]) -> usize {
-        // Each byte beside the one behind it.
-        let (heres, _) = text.as_chunks::<STRIDE>();
-        let (nexts, _) = text.get(1..).unwrap_or_default().as_chunks::<STRIDE>();
-        let is_dull = |(here, next): &(&[u8; STRIDE], &[u8; STRIDE])| {
-            // Without an early end, so that the compiler compares all of them at once.
-            let pairs = here.iter().zip(next.iter());
-            pairs.fold(0, |any, (byte, next)| any | self.notable(*byte, *next)) == 0
-        };
-        let strides = heres.iter().zip(nexts).take_while(is_dull);
-        let skipped = strides.count().saturating_mul(STRIDE);
-        let rest = text.get(skipped..).unwrap_or_default();
-        let behind = rest.iter().skip(1).copied().chain([0]);
-        let next = rest
-            .iter()
-            .zip(behind)
-            .position(|(byte, next)| self.notable(*byte, next) != 0);
-        skipped.saturating_add(next.unwrap_or(rest.len()))
-    }
-
-    /// Not zero if a byte may begin a key or an escape, or belongs to a character beyond ASCII. What
-    /// follows a backslash tells most of them from escapes by number.
-    fn notable(&self, byte: u8, next: u8) -> u8 {
-        let small = next | 0x20;
-        let is_number = u8::from(small == b'u') | u8::from(small == b'x');
-        let is_escape = u8::from(byte == b'\\') & is_number;
-        let is_other = u8::from(byte == b'&') | u8::from(byte == b'%') | (byte & 0x80);
-        let begins = |any, first: &u8| any | u8::from(byte == *first);
-        self.firsts.iter().fold(is_escape | is_other, begins)
     }
 
     /// Takes one more character; `state` has a bit for each place up to which the last characters
@@ -229,6 +190,89 @@ impl Likeness {
     fn places_of(&self, ascii: char) -> u16 {
         self.places.get(ascii as usize).copied().unwrap_or(0)
     }
+}
+
+/// The places in a text at which something may begin that is like a key: each kind of them is looked for
+/// by itself, which is many bytes at a time.
+struct Notable<'t> {
+    text: &'t [u8],
+    firsts: &'t [u8],
+    /// The next place of a character that a key may begin with, of one that may begin an escape, and of
+    /// one beyond ASCII; the end of the text where there is none.
+    first: usize,
+    escape: usize,
+    beyond: usize,
+}
+
+impl<'t> Notable<'t> {
+    fn of(text: &'t [u8], firsts: &'t [u8]) -> Self {
+        let mut notable = Self {
+            text,
+            firsts,
+            first: 0,
+            escape: 0,
+            beyond: 0,
+        };
+        notable.first = notable.find(0, |text| find_any(firsts, text));
+        notable.escape = notable.find(0, find_escape);
+        notable.beyond = notable.find(0, find_beyond_ascii);
+        notable
+    }
+
+    /// The first of these places that is not before this one.
+    fn from(&mut self, at: usize) -> usize {
+        if self.first < at {
+            let firsts = self.firsts;
+            self.first = self.find(at, |text| find_any(firsts, text));
+        }
+        if self.escape < at {
+            self.escape = self.find(at, find_escape);
+        }
+        if self.beyond < at {
+            self.beyond = self.find(at, find_beyond_ascii);
+        }
+        self.first.min(self.escape).min(self.beyond)
+    }
+
+    fn find(&self, at: usize, search: impl Fn(&[u8]) -> Option<usize>) -> usize {
+        let found = search(self.text.get(at..).unwrap_or_default());
+        found.map_or(self.text.len(), |found| at.saturating_add(found))
+    }
+}
+
+/// Where the first of these bytes stands.
+fn find_any(wanted: &[u8], text: &[u8]) -> Option<usize> {
+    let parts = wanted.chunks(3).filter_map(|wanted| match wanted {
+        [one] => memchr(*one, text),
+        [one, two] => memchr2(*one, *two, text),
+        [one, two, three] => memchr3(*one, *two, *three, text),
+        _ => None,
+    });
+    parts.min()
+}
+
+/// Where something may begin that spells a character out. What follows a backslash tells most of them
+/// from escapes by number.
+fn find_escape(text: &[u8]) -> Option<usize> {
+    memchr3_iter(b'&', b'%', b'\\', text).find(|at| match text.get(*at..) {
+        Some([b'\\', next, ..]) => matches!(next, b'u' | b'U' | b'x' | b'X'),
+        Some([b'\\']) => false,
+        _ => true,
+    })
+}
+
+fn find_beyond_ascii(text: &[u8]) -> Option<usize> {
+    /// Bytes that are looked at together, which takes about as long as one by itself.
+    const STRIDE: usize = 64;
+    let (strides, _) = text.as_chunks::<STRIDE>();
+    let skipped = strides
+        .iter()
+        .take_while(|stride| stride.is_ascii())
+        .count();
+    let skipped = skipped.saturating_mul(STRIDE);
+    let rest = text.get(skipped..).unwrap_or_default();
+    let found = rest.iter().position(|byte| !byte.is_ascii())?;
+    Some(skipped.saturating_add(found))
 }
 
 /// The ASCII letters and digits that a reader may see in a character.
