@@ -4,6 +4,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::extent::{Extent, after_string};
+use super::quote::escaped;
 use super::schema::SchemaError;
 use super::survey::MAX_NODES;
 
@@ -19,7 +20,9 @@ pub fn compact(json: &RawValue) -> Result<String, SchemaError> {
             Token::String(text) if text.contains('\\') => {
                 let text = serde_json::from_str::<String>(text);
                 let text = text.map_err(|_| SchemaError::Escape)?;
-                out.push_str(&Value::String(text).to_string());
+                out.push('"');
+                out.push_str(&escaped(&text));
+                out.push('"');
             }
             Token::String(text) => out.push_str(text),
             Token::Other(text) => out.extend(text.split_ascii_whitespace()),
