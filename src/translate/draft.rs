@@ -86,15 +86,18 @@ impl Parameter {
 }
 
 /// A field as it was sent.
+#[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
     pub name: &'static str,
     pub value: &'a RawValue,
+    /// How many items it holds directly, where they were counted.
+    items: Option<usize>,
 }
 
 /// What the rules have found so far. `None` is "not said".
 #[derive(Debug, Default)]
 pub struct Draft<'a> {
-    pub messages: Option<&'a RawValue>,
+    pub messages: Option<Field<'a>>,
     pub prompt: Option<&'a RawValue>,
     pub model: Option<Cow<'a, str>>,
     pub temperature: Option<f64>,
@@ -126,7 +129,7 @@ pub struct Draft<'a> {
     pub function_call: Option<&'a RawValue>,
     pub response_format: Option<&'a RawValue>,
     /// Fields that are read once all are known, by name.
-    kept: Vec<(&'static str, &'a RawValue)>,
+    kept: Vec<Field<'a>>,
     pub notes: Notes,
     /// What inside the fields has no effect.
     pub members: Members,
@@ -210,7 +213,7 @@ impl<'a> Draft<'a> {
                 return Err(too_many_values());
             }
             match table.iter().find(|parameter| parameter.name == name) {
-                Some(parameter) => draft.apply(parameter, value, ignore)?,
+                Some(parameter) => draft.apply(parameter, (value, extent.items), ignore)?,
                 None => draft.notes.ignored.push(Cow::Owned(name.into_owned())),
             }
         }
@@ -283,13 +286,13 @@ impl<'a> Draft<'a> {
 
     /// Keeps a field for when all are known.
     pub fn keep(&mut self, field: &Field<'a>) {
-        self.kept.push((field.name, field.value));
+        self.kept.push(*field);
     }
 
     /// A field that was kept.
     pub fn kept(&self, name: &str) -> Option<Field<'a>> {
-        let kept = self.kept.iter().find(|(known, _)| *known == name);
-        kept.map(|(name, value)| Field { name, value })
+        let mut kept = self.kept.iter().copied();
+        kept.find(|field| field.name == name)
     }
 
     /// Takes back that these fields have an effect.
@@ -305,12 +308,12 @@ impl<'a> Draft<'a> {
     fn apply(
         &mut self,
         parameter: &'static Parameter,
-        value: &'a RawValue,
+        (value, items): (&'a RawValue, usize),
         ignore: &[&'static str],
     ) -> Result<(), Rejection> {
         let field = Field {
-            name: parameter.name,
-            value,
+            items: Some(items),
+            ..Field::new(parameter.name, value)
         };
         let is_let_pass = parameter.fate == Fate::Refused && ignore.contains(&parameter.name);
         let found = match (parameter.rule)(self, &field) {
@@ -382,6 +385,14 @@ pub fn parse_object(body: &[u8]) -> Result<Fields<'_>, Rejection> {
 }
 
 impl<'a> Field<'a> {
+    pub const fn new(name: &'static str, value: &'a RawValue) -> Self {
+        Self {
+            name,
+            value,
+            items: None,
+        }
+    }
+
     /// The value as a `T`.
     ///
     /// # Errors
@@ -397,9 +408,10 @@ impl<'a> Field<'a> {
     /// # Errors
     /// As [`Self::parse`], when it is something else.
     pub fn count_items(&self, expected: &str) -> Result<usize, Rejection> {
-        match self.value.get().starts_with('[') {
-            true => Ok(Extent::of(self.value.get()).items),
-            false => self
+        match (self.value.get().starts_with('['), self.items) {
+            (true, Some(items)) => Ok(items),
+            (true, None) => Ok(Extent::of(self.value.get()).items),
+            (false, _) => self
                 .parse::<List<IgnoredAny, 0>>(expected)
                 .map(|list| list.total),
         }

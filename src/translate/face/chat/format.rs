@@ -42,10 +42,7 @@ pub fn answer_format<'a>(draft: &mut Draft<'a>) -> Result<AnswerFormat<'a>, Reje
     let Some(value) = draft.response_format else {
         return Ok(AnswerFormat::Text);
     };
-    let field = Field {
-        name: "response_format",
-        value,
-    };
+    let field = Field::new("response_format", value);
     let format: Format<'a> = field.parse("an object such as {\"type\": \"json_object\"}")?;
     let kind = format.kind.as_str();
     let members = &mut draft.members;

@@ -65,6 +65,6 @@ pub const PARAMETERS: &[Parameter] = &[
 ];
 
 fn messages<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Result<Found, Rejection> {
-    draft.messages = Some(field.value);
+    draft.messages = Some(*field);
     Ok(Found::Forwarded)
 }

@@ -1,7 +1,5 @@
 //! A chat completion request, read into an [`Ask`].
 
-use serde_json::value::RawValue;
-
 use super::kept::Kept;
 use super::messages::{self, MessageLimits};
 use super::parameters::PARAMETERS;
@@ -48,11 +46,11 @@ pub fn parse_kept<'a>(
 ) -> Result<(Ask<'a>, Option<Kept>), Rejection> {
     let mut draft = Draft::read(body, PARAMETERS, &limits.ignore)?;
     let kept = Kept::of(&mut draft, keeps)?;
-    let raw = draft.messages.ok_or_else(|| missing_messages(&draft))?;
+    let field = draft.messages.ok_or_else(|| missing_messages(&draft))?;
     let tools = tools::offer(&mut draft)?;
     let format = format::answer_format(&mut draft)?;
     let logprobs = rules::wanted_logprobs(&mut draft, &limits.ignore)?;
-    let messages = parse_messages(raw, limits)?;
+    let messages = parse_messages(&field, limits)?;
     let messages::Said {
         conversation,
         last_image,
@@ -73,14 +71,10 @@ pub fn parse_kept<'a>(
 
 /// Messages are counted before they are read, because each takes many times the memory of its text.
 fn parse_messages<'a>(
-    raw: &'a RawValue,
+    field: &Field<'a>,
     limits: &MessageLimits,
 ) -> Result<Vec<RequestMessage<'a>>, Rejection> {
     const EXPECTED: &str = "a list of messages, each with a 'role' and a 'content' that is a string or a list of parts";
-    let field = Field {
-        name: "messages",
-        value: raw,
-    };
     if field.count_items(EXPECTED)? > limits.max_messages {
         let most = limits.max_messages;
         return Err(field.invalid(format!(

@@ -97,7 +97,7 @@ pub fn offer<'a>(draft: &mut Draft<'a>) -> Result<Option<ToolSet<'a>>, Rejection
     };
     match raw {
         None => Ok(Some(offer)),
-        Some(value) => choose(offer, &Field { name, value }, &mut draft.members),
+        Some(value) => choose(offer, &Field::new(name, value), &mut draft.members),
     }
 }
 
@@ -229,10 +229,7 @@ fn read_tools<'a>(draft: &mut Draft<'a>, raw: &'a RawValue) -> Result<Vec<Tool<'
 }
 
 fn parse_tools<'a>(raw: &'a RawValue, members: &mut Members) -> Result<Vec<Tool<'a>>, Rejection> {
-    let field = Field {
-        name: "tools",
-        value: raw,
-    };
+    let field = Field::new("tools", raw);
     refuse_long_tools(&field)?;
     let tools: List<RequestTool<'_>, MAX_TOOLS> = field
         .parse("a list of tools such as {\"type\": \"function\", \"function\": {\"name\": ...}}")?;
@@ -256,10 +253,7 @@ fn parse_functions<'a>(
     raw: &'a RawValue,
     members: &mut Members,
 ) -> Result<Vec<Tool<'a>>, Rejection> {
-    let field = Field {
-        name: "functions",
-        value: raw,
-    };
+    let field = Field::new("functions", raw);
     refuse_long_tools(&field)?;
     let functions: List<Function<'_>, MAX_TOOLS> =
         field.parse("a list of functions such as {\"name\": ...}")?;

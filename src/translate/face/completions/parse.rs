@@ -46,10 +46,7 @@ pub fn parse<'a>(
 ) -> Result<Request<'a>, Rejection> {
     let mut draft = Draft::read(body, PARAMETERS, ignore)?;
     let raw = draft.prompt.ok_or_else(|| missing_prompt(&draft))?;
-    let prompt = parse_prompt(&Field {
-        name: "prompt",
-        value: raw,
-    })?;
+    let prompt = parse_prompt(&Field::new("prompt", raw))?;
     // The answer is one text: reasoning may happen, but there is no field to show it in.
     draft.wishes.has_no_place = true;
     let echo = draft.echo.then(|| prompt.clone().into_owned());
@@ -76,10 +73,7 @@ fn parse_prompt<'a>(field: &Field<'a>) -> Result<Cow<'a, str>, Rejection> {
         false => field.parse::<Text<'a>>("a string")?,
         true => {
             let prompts: Vec<&'a RawValue> = field.parse("a string")?;
-            let field = Field {
-                name: field.name,
-                value: only_prompt(field, &prompts)?,
-            };
+            let field = Field::new(field.name, only_prompt(field, &prompts)?);
             field.parse::<Text<'a>>("a string")?
         }
     };

@@ -124,7 +124,7 @@ fn format<'a>(draft: &mut Draft<'a>) -> Result<AnswerFormat<'a>, Rejection> {
         (Some(value), None) => ("output_config.format", "output_config.format.schema", value),
         (None, Some(value)) => ("output_format", "output_format.schema", value),
     };
-    let field = Field { name, value };
+    let field = Field::new(name, value);
     let format: OutputFormat<'a> =
         field.parse("an object such as {\"type\": \"json_schema\", \"schema\": {...}}")?;
     draft.members.add_unknown(name, &format.unknown);

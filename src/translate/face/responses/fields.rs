@@ -82,10 +82,7 @@ pub fn text<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     let Some(format) = options.format else {
         return Ok(Found::NoEffect);
     };
-    let inner = Field {
-        name: "text.format",
-        value: format,
-    };
+    let inner = Field::new("text.format", format);
     let format: TextFormat<'a> = inner.parse("an object such as {\"type\": \"text\"}")?;
     Ok(match format.kind.as_str() {
         "text" => Found::NoEffect,

@@ -53,10 +53,7 @@ impl<'a> Toolbox<'a> {
         path: &str,
         members: &mut Members,
     ) -> Result<(), Rejection> {
-        refuse_long_tools(&Field {
-            name: "tools",
-            value: raw,
-        })?;
+        refuse_long_tools(&Field::new("tools", raw))?;
         self.read_list(raw, path, None, members)
     }
 
@@ -203,10 +200,9 @@ impl<'a> Toolbox<'a> {
     /// # Errors
     /// A choice that nobody knows, or that names a tool which is not offered.
     pub fn offer(&mut self, draft: &mut Draft<'a>) -> Result<Option<ToolSet<'a>>, Rejection> {
-        let choice = draft.tool_choice.map(|value| Field {
-            name: "tool_choice",
-            value,
-        });
+        let choice = draft
+            .tool_choice
+            .map(|value| Field::new("tool_choice", value));
         if self.tools.is_empty() {
             return match choice {
                 Some(field) if !matches!(field.value.get(), "\"none\"" | "\"auto\"") => {
