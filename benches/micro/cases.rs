@@ -281,7 +281,7 @@ fn planning<K: Borrow<KnownTerms>>(
         ask.terms = known().borrow().of(&ask, &owner).expect("its schemas are");
         let (target, _) = candidates(&ask, &catalogue, &CAPABILITIES).expect("its model is");
         let plan = plan::plan(&ask, &target, &[], &CAPABILITIES).expect("it can be asked");
-        black_box(plan.call.to_json());
+        black_box(plan.call.to_input());
     };
     // Tables that are made once are made now.
     write();

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Engine;
@@ -335,7 +334,7 @@ impl<'a> Walk<'_, '_, 'a> {
             ledger: Rc::clone(&self.ledger),
             keeps_texts: count.is_some(),
         });
-        let input = Bytes::from(plan.call.to_json());
+        let input = plan.call.to_input();
         let reading = Rc::new(plan.reading.clone());
         let memory = &self.order.memory;
         let mut run = Run::new(
@@ -350,14 +349,14 @@ impl<'a> Walk<'_, '_, 'a> {
         run.count_with(count);
         let all = plan.choices as usize;
         let first = if goes_first { 1 } else { all };
-        run.call(0..first, &input, &reading).await;
+        run.call(0..first, &input.json, &reading).await;
         if !run.has_any_head() {
             let (failure, _) = run.take_failure();
             self.learn(&shared.place, &failure, plan);
             return Err(failure);
         }
         engine.observed.taken(&shared.place, || lengths(plan));
-        run.call(first..all, &input, &reading).await;
+        run.call(first..all, &input.json, &reading).await;
         Ok(run)
     }
 

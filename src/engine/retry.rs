@@ -12,9 +12,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::attempt::Shared;
-use crate::translate::call::Call;
+use crate::translate::call::{Call, Input};
 use crate::translate::correction::{Correction, Forms, correction, message};
-use crate::translate::json::after_string;
 use crate::translate::key::Secret;
 use crate::translate::plan::{Plan, Recipe};
 use crate::translate::reading::ContractViolation;
@@ -72,26 +71,27 @@ pub struct Again {
 }
 
 impl Retry {
-    /// `None` where any answer will do, or nothing may be asked again. `input` is the JSON of the
-    /// plan's input.
+    /// `None` where any answer will do, or nothing may be asked again. `input` is the plan's.
     pub fn new(
         shared: &Shared,
         plan: &Plan<'_>,
-        input: &Bytes,
+        input: &Input,
         reading: &Rc<Recipe>,
         max_prompt_chars: Option<usize>,
         memory: &Rc<dyn Any>,
     ) -> Option<Self> {
         let left = shared.engine.settings.max_reasks;
-        let is_possible = left > 0 && plan.reading.can_be_unmet();
-        let place = Splice::of(&plan.call, input).filter(|_| is_possible)?;
+        if left == 0 || !plan.reading.can_be_unmet() {
+            return None;
+        }
+        let place = Splice::of(&plan.call, input)?;
         let room_chars = max_prompt_chars.map(|most| {
             let [prompt_chars, _] = plan.call.lengths();
             most.saturating_sub(prompt_chars)
         });
         Some(Self {
             template: Rc::new(Template {
-                input: input.clone(),
+                input: input.json.clone(),
                 place,
                 room_chars,
                 context_tokens: plan.context_length,
@@ -193,13 +193,13 @@ impl Template {
 
 impl Splice {
     /// The place in the JSON of a call. The prompt is its first member, the messages are its last.
-    fn of(call: &Call<'_>, json: &[u8]) -> Option<Self> {
+    fn of(call: &Call<'_>, input: &Input) -> Option<Self> {
+        let json = &input.json;
         if call.as_prompt().is_none() {
             let end = json.len().checked_sub(MESSAGES_END.len())?;
             return json.ends_with(MESSAGES_END).then_some(Self::Messages(end));
         }
-        let behind = after_string(json.strip_prefix(b"{\"prompt\":\"")?);
-        let end = json.len().checked_sub(behind.len())?.checked_sub(1)?;
+        let end = input.prompt_end?;
         (json.get(end) == Some(&b'"')).then_some(Self::Prompt(end))
     }
 }
@@ -247,10 +247,11 @@ mod tests {
                 video_urls: Vec::new(),
             };
             let json = |prompt: &str| serde_json::to_vec(&input(prompt.to_owned())).expect("JSON");
-            let before = json(prompt);
+            let call = call(input(prompt.to_owned()));
+            let before = call.to_input();
             let template = Template {
-                place: Splice::of(&call(input(prompt.to_owned())), &before).expect("an end"),
-                input: before.into(),
+                place: Splice::of(&call, &before).expect("an end"),
+                input: before.json,
                 room_chars: None,
                 context_tokens: None,
                 reading: Rc::default(),

@@ -16,6 +16,7 @@ use super::choice::Choice;
 use super::count::TokenCount;
 use super::failure::Failure;
 use super::retry::Retry;
+use crate::translate::call::Input;
 use crate::translate::cost::Cost;
 use crate::translate::face::answer::AnswerSink;
 use crate::translate::plan::{Plan, Recipe};
@@ -50,7 +51,7 @@ impl Run {
     pub(super) fn new(
         shared: Rc<Shared>,
         plan: &Plan<'_>,
-        input: &Bytes,
+        input: &Input,
         reading: &Rc<Recipe>,
         max_prompt_chars: Option<usize>,
         memory: &Rc<dyn Any>,

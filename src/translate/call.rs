@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::json::escape_into;
@@ -32,6 +33,14 @@ pub struct PromptCall<'a> {
     /// What the system prompt may hold that earlier ones held too.
     #[serde(skip)]
     pub known: Option<Arc<KnownText>>,
+}
+
+/// What is sent for a call.
+#[derive(Clone, Debug)]
+pub struct Input {
+    pub json: Bytes,
+    /// Where the text of the prompt ends in there, before its quote; unset where it is not known.
+    pub prompt_end: Option<usize>,
 }
 
 /// The routes of a prompt application, below its path.
@@ -76,7 +85,7 @@ impl Endpoint {
 
 impl PromptCall<'_> {
     /// The input's JSON: the two long texts, of which a part may be known, and then the small members.
-    fn to_json(&self) -> Option<Vec<u8>> {
+    fn to_input(&self) -> Option<Input> {
         let input = &self.input;
         let system_prompt = input.system_prompt.as_deref();
         let known = self.known.as_ref().zip(system_prompt);
@@ -95,6 +104,7 @@ impl PromptCall<'_> {
         let mut json = Vec::with_capacity(length.saturating_add(length / 8).saturating_add(256));
         json.extend_from_slice(b"{\"prompt\":\"");
         escape_into(&mut json, &input.prompt);
+        let prompt_end = json.len();
         json.extend_from_slice(b"\"");
         if let Some(text) = system_prompt {
             json.extend_from_slice(b",\"system_prompt\":\"");
@@ -112,7 +122,10 @@ impl PromptCall<'_> {
         let beginning = b"{\"prompt\":\"\"";
         json.get(end..)?.strip_prefix(beginning)?;
         json.drain(end..end.saturating_add(beginning.len()));
-        Some(json)
+        Some(Input {
+            json: json.into(),
+            prompt_end: Some(prompt_end),
+        })
     }
 }
 
@@ -153,14 +166,17 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The input's JSON.
-    pub fn to_json(&self) -> Vec<u8> {
+    /// The input as it is sent.
+    pub fn to_input(&self) -> Input {
         let written = match self {
-            Self::Prompt(call) => call.to_json(),
+            Self::Prompt(call) => call.to_input(),
             Self::Chat(_) => None,
         };
-        // Nothing in it could fail to be JSON.
-        written.unwrap_or_else(|| serde_json::to_vec(self).unwrap_or_default())
+        written.unwrap_or_else(|| Input {
+            // Nothing in it could fail to be JSON.
+            json: serde_json::to_vec(self).unwrap_or_default().into(),
+            prompt_end: None,
+        })
     }
 
     /// Its texts, for those who count them: what is asked, and the instructions.
@@ -248,9 +264,9 @@ mod tests {
                 })
             };
             let json = serde_json::to_vec(&call(None)).unwrap();
-            assert_eq!(call(None).to_json(), json, "{system_prompt:?}");
+            assert_eq!(call(None).to_input().json, json, "{system_prompt:?}");
             let known = Some(Arc::clone(&known));
-            assert_eq!(call(known).to_json(), json, "{system_prompt:?}");
+            assert_eq!(call(known).to_input().json, json, "{system_prompt:?}");
         }
     }
 }

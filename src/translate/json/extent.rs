@@ -54,7 +54,7 @@ impl Extent {
 }
 
 /// What follows the string whose inside begins here, behind its quotation mark.
-pub fn after_string(mut inside: &[u8]) -> &[u8] {
+pub(super) fn after_string(mut inside: &[u8]) -> &[u8] {
     loop {
         let end = sign(inside).unwrap_or(inside.len());
         let skipped = match inside.get(end) {

@@ -46,7 +46,7 @@ pub use arguments::{Arguments, ArgumentsError, parse_arguments};
 pub use budget::SchemaBudget;
 pub use coerce::coerce;
 pub use compact::{compact, count_values, small_tree};
-pub use extent::{Extent, after_string};
+pub use extent::Extent;
 pub use extract::{Found, Root, root};
 pub use fix::Fix;
 pub use nesting::{DEEPEST, RootEnd};
