@@ -58,13 +58,20 @@ impl Dialect {
                 "You must use at least one tool now: reply with the calls and nothing else."
             }
         };
-        format!(
-            "Tools:\n{tools}The calling application runs these tools for you and returns the results in its next \
-             message.\n{}\n{}\n{} Never write results yourself; wait for them.\n{closing}",
+        // Joined at once, since the tools may be long.
+        [
+            "Tools:\n",
+            tools,
+            "The calling application runs these tools for you and returns the results in its next message.\n",
             self.invitation(),
-            self.form(pen),
-            self.rules(most)
-        )
+            "\n",
+            &self.form(pen),
+            "\n",
+            &self.rules(most),
+            " Never write results yourself; wait for them.\n",
+            closing,
+        ]
+        .concat()
     }
 
     /// How an answer without a call is asked for, where any text will do. The first wording keeps
