@@ -1,5 +1,6 @@
 //! The client of fal's direct endpoints, `run` and `stream`.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
@@ -32,11 +33,24 @@ pub struct FalClient {
     storage: Storage,
     /// fal's URL without a slash at its end.
     url: String,
+    /// What is asked again and again, so that it is read once.
+    addresses: RefCell<Vec<Address>>,
     /// The same of fal's queue.
     pub(super) queue_url: String,
     connect_attempts: usize,
     pub(super) idle_timeout: Duration,
 }
+
+/// Where an application's path is.
+#[derive(Debug)]
+struct Address {
+    app: String,
+    path: String,
+    url: Url,
+}
+
+/// So many addresses are remembered: the applications that are set up have fewer.
+const MAX_ADDRESSES: usize = 64;
 
 /// A fal key as a header value that no log shows.
 #[derive(Clone, Debug)]
@@ -139,6 +153,7 @@ impl FalClient {
             storage: Storage::new(settings, http.clone()),
             http,
             url: settings.url.as_str().trim_end_matches('/').to_owned(),
+            addresses: RefCell::default(),
             connect_attempts: settings.connect_attempts.max(1),
             idle_timeout: settings.idle_timeout,
         })
@@ -190,7 +205,22 @@ impl FalClient {
 
     /// Where something is sent to.
     pub(super) fn url_of(&self, post: &Post<'_>) -> Option<Url> {
-        Url::parse(&format!("{}/{}{}", self.url, post.app, post.path)).ok()
+        let mut addresses = self.addresses.borrow_mut();
+        let is_it = |known: &&Address| known.app == post.app && known.path == post.path;
+        if let Some(known) = addresses.iter().find(is_it) {
+            return Some(known.url.clone());
+        }
+        let url = Url::parse(&format!("{}/{}{}", self.url, post.app, post.path)).ok()?;
+        // Applications change with the settings.
+        if addresses.len() >= MAX_ADDRESSES {
+            addresses.clear();
+        }
+        addresses.push(Address {
+            app: post.app.to_owned(),
+            path: post.path.to_owned(),
+            url: url.clone(),
+        });
+        Some(url)
     }
 
     /// Looks at the head of a response and decides how its body is to be read.
