@@ -141,7 +141,8 @@ async fn answer<F: Face>(
             memory: Rc::clone(&memory),
         };
         let from = (scope.clone(), Rc::clone(progress), ask.delivery);
-        return in_background(face, (caller, body.clone()), beginning, from).await;
+        // In a box, so that other requests have no room for it.
+        return Box::pin(in_background(face, (caller, body.clone()), beginning, from)).await;
     }
     order.grant = Some(grant);
     let reporter = reporter::<F>(context, &caller, &scope.record, repeat, progress);

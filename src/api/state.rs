@@ -223,7 +223,8 @@ pub struct Keeper {
 impl Keeper {
     /// Keeps the response of this id. Whether it is kept: if so, whoever asks next finds it.
     pub async fn keep(self, id: &str, record: Record, progress: &Progress) -> bool {
-        let is_kept = self.put(id, record).await;
+        // In a box, so that answers that are not kept have no room for it.
+        let is_kept = Box::pin(self.put(id, record)).await;
         if is_kept {
             progress.keep_as(id);
         }

@@ -67,8 +67,8 @@ pub struct Attempt {
     call: usize,
     state: State,
     reading: Rc<Recipe>,
-    /// The reader of the attempt before.
-    before: Option<Reader>,
+    /// The reader of the attempt before. Hardly any request has one, and it is large.
+    before: Option<Box<Reader>>,
     reader: Option<Reader>,
     batch: Batch,
     started: Instant,
@@ -139,7 +139,7 @@ impl Attempt {
                 call: number,
                 state: State::Calling(call.boxed_local()),
                 reading,
-                before,
+                before: before.map(Box::new),
                 reader: None,
                 batch: Batch::default(),
                 started: Instant::now(),
@@ -311,7 +311,7 @@ impl Attempt {
         if let Some(reader) = &self.reader {
             return reader.usage();
         }
-        let before = self.before.as_ref().map(Reader::usage);
+        let before = self.before.as_ref().map(|before| before.usage());
         before.unwrap_or(Usage::NOTHING).and(Usage {
             prompt: self.reading.prompt_tokens,
             ..Usage::default()
