@@ -241,7 +241,11 @@ fn a_plan_is_the_same_with_terms_that_were_kept() {
                 let (target, _) = candidates(ask, &catalogue, &limits).unwrap();
                 let plan = plan(ask, &target, &[], &limits).unwrap();
                 let tokens = plan.reading.prompt_tokens;
-                (plan.call.to_input().json, tokens, format!("{:?}", plan.notes))
+                (
+                    plan.call.to_input().json,
+                    tokens,
+                    format!("{:?}", plan.notes),
+                )
             };
             let anew = written(&ask);
             for _ in 0..2 {

@@ -3,8 +3,11 @@
 
 use std::io::Write;
 
+use serde_json::value::RawValue;
+
 use super::answer::WholeAnswer;
 use super::error_object;
+use crate::translate::json::{escape_into, escaped};
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
 use crate::translate::reading::{FinishReason, Usage, UsageSource};
@@ -197,6 +200,19 @@ pub fn reason_name(reason: FinishReason) -> &'static str {
         FinishReason::ToolCalls => "tool_calls",
         FinishReason::ContentFilter => "content_filter",
     }
+}
+
+/// Writes a text as a JSON string, many bytes at a time.
+pub fn write_text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    escape_into(out, text);
+    out.push(b'"');
+}
+
+/// A long text as JSON that is written already.
+pub fn written_text(text: &str) -> Option<Box<RawValue>> {
+    let json = format!("\"{}\"", escaped(text));
+    RawValue::from_string(json).ok()
 }
 
 /// Writing to a `Vec` cannot fail, and neither can the shapes written here.

@@ -70,7 +70,8 @@ pub struct LikelyToken<'a> {
 #[derive(Debug, Serialize)]
 pub struct ResponseMessage<'a> {
     pub role: &'static str,
-    pub content: Option<&'a str>,
+    /// A string.
+    pub content: Option<Box<RawValue>>,
     pub refusal: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<MessageToolCall<'a>>,

@@ -9,7 +9,7 @@ use super::kept::Kept;
 use crate::translate::face::answer::{FrameWriter, WholeAnswer, WholeChoice};
 use crate::translate::face::calls::{call_id, pieces};
 use crate::translate::face::objects::{
-    self, ChunkFrame, ResponseMeta, UsageChunk, reason_name, write_json,
+    self, ChunkFrame, ResponseMeta, UsageChunk, reason_name, write_json, write_text, written_text,
 };
 use crate::translate::face::state::Record;
 use crate::translate::face::thoughts::signed;
@@ -99,7 +99,10 @@ fn message<'c>(
         choice.text.is_empty() && (!choice.calls.is_empty() || choice.refusal.is_some());
     ResponseMessage {
         role: "assistant",
-        content: (!says_nothing).then_some(choice.text.as_str()),
+        content: match says_nothing {
+            true => None,
+            false => written_text(&choice.text),
+        },
         refusal: choice.refusal.as_deref(),
         tool_calls,
         function_call,
@@ -266,12 +269,12 @@ impl FrameWriter for ChatChunks {
                         out,
                         "\"tool_calls\":[{{\"index\":{index},\"function\":{{\"arguments\":"
                     );
-                    write_json(out, piece);
+                    write_text(out, piece);
                     out.extend_from_slice(b"}}]");
                 }
                 CallStyle::Function => {
                     out.extend_from_slice(b"\"function_call\":{\"arguments\":");
-                    write_json(out, piece);
+                    write_text(out, piece);
                     out.push(b'}');
                 }
             };
@@ -324,6 +327,6 @@ fn write_fields(out: &mut Vec<u8>, names: &[&str], text: &str) {
     for (position, name) in names.iter().enumerate() {
         let comma = if position > 0 { "," } else { "" };
         let _ = write!(out, "{comma}\"{name}\":");
-        write_json(out, text);
+        write_text(out, text);
     }
 }

@@ -9,7 +9,7 @@ use std::io::Write;
 
 use crate::translate::face::answer::{FrameWriter, WholeAnswer};
 use crate::translate::face::objects::{
-    self, ChunkFrame, ResponseMeta, UsageChunk, reason_name, write_json,
+    self, ChunkFrame, ResponseMeta, UsageChunk, reason_name, write_json, write_text,
 };
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
@@ -115,7 +115,7 @@ fn write_chunk(
 ) {
     frame.write(out, |out| {
         out.extend_from_slice(b"{\"text\":");
-        write_json(out, text);
+        write_text(out, text);
         let _ = write!(
             out,
             ",\"index\":{choice},\"logprobs\":null,\"finish_reason\":"

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::error;
 use crate::translate::face::answer::{FrameWriter, Segment, WholeAnswer, WholeChoice};
 use crate::translate::face::calls::{call_id, pieces};
-use crate::translate::face::objects::{ResponseMeta, write_json};
+use crate::translate::face::objects::{ResponseMeta, write_json, write_text};
 use crate::translate::face::thoughts::seal;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
@@ -236,7 +236,7 @@ impl MessageEvents {
                 out,
                 ",\"index\":{index},\"delta\":{{\"type\":\"{kind}\",\"{member}\":"
             );
-            write_json(out, text);
+            write_text(out, text);
             out.push(b'}');
         });
     }
