@@ -141,7 +141,6 @@ async fn answer<F: Face>(
             memory: Rc::clone(&memory),
         };
         let from = (scope.clone(), Rc::clone(progress), ask.delivery);
-        // In a box, so that other requests have no room for it.
         return Box::pin(in_background(face, (caller, body.clone()), beginning, from)).await;
     }
     order.grant = Some(grant);
@@ -182,7 +181,8 @@ fn explained(
     HttpResponse::Ok().json(explanation)
 }
 
-/// Begins an answer that nobody has to wait for.
+/// Begins an answer that nobody has to wait for. It stands in a box, so that other requests have no room
+/// for it.
 ///
 /// # Errors
 /// What keeps it from being begun.
