@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use memchr::memchr2;
+use memchr::memchr_iter;
 
 /// Members whose names are kept, because they are the APIs' own. Of one length, those come first that are
 /// in every request.
@@ -323,48 +323,42 @@ fn is_scalar(raw: &[u8]) -> bool {
     matches!(raw, b"true" | b"false" | b"null") || std::str::from_utf8(raw).is_ok_and(is_number)
 }
 
-/// What follows a text behind its last quote; `None` where it has none.
-fn end_of_text(mut text: &[u8]) -> Option<&[u8]> {
-    loop {
-        let (_, found) = text.split_at_checked(sign(text)?)?;
-        text = match found {
-            [b'"', rest @ ..] => return Some(rest),
-            // A backslash and what it escapes.
-            [_, _, rest @ ..] => rest,
-            _ => return None,
-        };
-    }
-}
-
-/// Where the next quote or backslash stands. Most texts end soon, or have an escape, and a search that
-/// takes more bytes at once has to be set up.
-fn sign(text: &[u8]) -> Option<usize> {
-    const NEAR: usize = 64;
+/// What follows a text behind its last quote; `None` where it has none. Most texts are short, or have a
+/// quote every few dozen bytes, and a search that takes more bytes at once has to be set up.
+fn end_of_text(text: &[u8]) -> Option<&[u8]> {
+    const NEAR: usize = 512;
     const WORD: usize = size_of::<u64>();
-    let (near, far) = text.split_at_checked(NEAR).unwrap_or((text, &[]));
-    let (words, rest) = near.as_chunks::<WORD>();
+    let (words, _) = text.get(..NEAR).unwrap_or(text).as_chunks::<WORD>();
     for (at, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found = marks_of(word, b'"') | marks_of(word, b'\\');
-        if found != 0 {
-            // The lowest mark is right, whatever stands above it.
-            return Some(at * WORD + found.trailing_zeros() as usize / 8);
+        let mut quotes = quotes_in(u64::from_le_bytes(*word));
+        while quotes != 0 {
+            let quote = at * WORD + quotes.trailing_zeros() as usize / 8;
+            if !is_escaped(text, quote) {
+                return text.get(quote + 1..);
+            }
+            quotes &= quotes - 1;
         }
     }
-    match far {
-        [] => {
-            let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-            Some(near.len() - rest.len() + at)
-        }
-        far => memchr2(b'"', b'\\', far).map(|at| NEAR + at),
-    }
+    let read = words.len() * WORD;
+    let mut quotes = memchr_iter(b'"', text.get(read..)?).map(|at| read + at);
+    let end = quotes.find(|quote| !is_escaped(text, *quote))?;
+    text.get(end + 1..)
 }
 
-/// Has the highest bit of each byte set that is the one looked for, and perhaps of others above it.
-const fn marks_of(word: u64, wanted: u8) -> u64 {
+/// The highest bit of each byte that is a quote, and nothing else.
+const fn quotes_in(word: u64) -> u64 {
     const EACH: u64 = u64::MAX / 0xff;
-    let differs = word ^ (EACH * wanted as u64);
-    differs.wrapping_sub(EACH) & !differs & (EACH * 0x80)
+    const LOW: u64 = EACH * 0x7f;
+    let differs = word ^ (EACH * b'"' as u64);
+    // No sum flows over into the next byte.
+    !(((differs & LOW) + LOW) | differs | LOW)
+}
+
+/// Whether what stands there is escaped, so that it belongs to the text.
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    let before = text.get(..at).unwrap_or_default();
+    let escapes = before.iter().rev().take_while(|byte| **byte == b'\\');
+    escapes.count() % 2 == 1
 }
 
 /// Words to be looked up, the shorter ones first: few are of one length, so that hardly any text is

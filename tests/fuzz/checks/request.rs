@@ -52,7 +52,7 @@ fn fits(plan: &Plan<'_>, body: &[u8]) {
     for length in plan.call.lengths() {
         assert!(length <= LITTLE_ROOM);
     }
-    let read: Value = serde_json::from_slice(&plan.call.to_json()).expect("it is JSON");
+    let read: Value = serde_json::from_slice(&plan.call.to_input().json).expect("it is JSON");
     let [prompt, _] = plan.call.texts();
     assert_eq!(read["prompt"], prompt);
 }
