@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::LocalBoxFuture;
 use futures::{FutureExt, Stream};
 use tokio::time::Instant;
@@ -16,6 +15,7 @@ use super::batch::Batch;
 use super::failure::{billed_for_error, fault_label};
 use super::ledger::{Billed, Ended, Ledger};
 use super::observed::ObservedPlace;
+use crate::translate::call::Input;
 use crate::translate::plan::Recipe;
 use crate::translate::reading::{Fault, Format, Reader, Sink, Usage};
 use crate::upstream::{Answer, FalClient, FalKey, Post, UpstreamError};
@@ -95,7 +95,7 @@ impl Attempt {
     pub fn start(
         shared: &Rc<Shared>,
         choice: usize,
-        input: Bytes,
+        input: Input,
         reading: Rc<Recipe>,
         before: Option<Reader>,
     ) -> Option<Self> {
@@ -103,7 +103,7 @@ impl Attempt {
             let app = shared.engine.apps.path(shared.place.upstream);
             let path = || ["/", app, shared.place.path].concat();
             let trace = shared.ledger.record().trace();
-            let number = trace.asked(choice, path, &input);
+            let number = trace.asked(choice, path, &input.json, &input.texts);
             let own = Rc::clone(shared);
             let is_sent = Rc::<Cell<bool>>::default();
             let sent = Rc::clone(&is_sent);
@@ -113,7 +113,7 @@ impl Attempt {
                     path: own.place.path,
                     is_stream: own.is_stream,
                     may_be_kept: own.may_be_kept,
-                    input,
+                    input: input.json,
                 };
                 match &own.carrier {
                     None => {

@@ -4,7 +4,6 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use tokio::time::Instant;
@@ -14,6 +13,7 @@ use super::count::{TokenCount, Written};
 use super::failure::{Failure, billed_for_error, billed_for_fault, fault_label, fault_of};
 use super::ledger::Billed;
 use super::retry::Retry;
+use crate::translate::call::Input;
 use crate::translate::face::answer::AnswerSink;
 use crate::translate::plan::Recipe;
 use crate::translate::reading::{
@@ -68,7 +68,7 @@ impl Choice {
     }
 
     /// Makes the first call.
-    pub fn start(&mut self, input: Bytes, reading: &Rc<Recipe>) {
+    pub fn start(&mut self, input: Input, reading: &Rc<Recipe>) {
         self.attempt = Attempt::start(&self.shared, self.index, input, Rc::clone(reading), None);
         if self.attempt.is_none() {
             self.failure = Some(Failure::Bug);
@@ -233,7 +233,7 @@ impl Choice {
             Attempt::start(
                 &shared,
                 self.index,
-                again.input,
+                again.input.into(),
                 again.reading,
                 Some(before),
             )

@@ -349,14 +349,14 @@ impl<'a> Walk<'_, '_, 'a> {
         run.count_with(count);
         let all = plan.choices as usize;
         let first = if goes_first { 1 } else { all };
-        run.call(0..first, &input.json, &reading).await;
+        run.call(0..first, &input, &reading).await;
         if !run.has_any_head() {
             let (failure, _) = run.take_failure();
             self.learn(&shared.place, &failure, plan);
             return Err(failure);
         }
         engine.observed.taken(&shared.place, || lengths(plan));
-        run.call(first..all, &input.json, &reading).await;
+        run.call(first..all, &input, &reading).await;
         Ok(run)
     }
 

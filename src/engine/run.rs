@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -78,7 +77,7 @@ impl Run {
     pub(super) async fn call(
         &mut self,
         choices: std::ops::Range<usize>,
-        input: &Bytes,
+        input: &Input,
         reading: &Rc<Recipe>,
     ) {
         let called = self.choices.get_mut(choices).unwrap_or_default();

@@ -155,8 +155,9 @@ pub struct Outlines(Vec<u8>);
 
 impl Outlines {
     /// Takes down the shape of some JSON, whether it is sound or not; of long JSON, that of its
-    /// beginning. Gives where it stands.
-    pub fn add(&mut self, json: &[u8]) -> Range<usize> {
+    /// beginning. `texts` says where long texts stand in it, between their quotes, as far as that is known;
+    /// they are passed over. Gives where the shape stands.
+    pub fn add(&mut self, json: &[u8], texts: &[Range<usize>]) -> Range<usize> {
         let read = json.get(..MOST_READ).unwrap_or(json);
         let begin = self.0.len();
         let mut shape = Shape {
@@ -175,7 +176,13 @@ impl Outlines {
                     shape.mark(first);
                     after
                 }
-                b'"' => shape.text(after),
+                b'"' => match behind_known(read, after, texts) {
+                    Some((length, behind)) => {
+                        shape.long_text(length);
+                        behind
+                    }
+                    None => shape.text(after),
+                },
                 _ => shape.scalar(rest),
             };
         }
@@ -286,12 +293,15 @@ impl Shape {
         }
         match known.and_then(|at| u8::try_from(at).ok()) {
             Some(at) => self.out.push(FIRST_WORD + at),
-            None => {
-                self.out.push(TEXT);
-                push_number(&mut self.out, raw.len());
-            }
+            None => self.long_text(raw.len()),
         }
         rest.unwrap_or_default()
+    }
+
+    /// A text of so many bytes, none of which is kept.
+    fn long_text(&mut self, length: usize) {
+        self.out.push(TEXT);
+        push_number(&mut self.out, length);
     }
 
     /// Numbers and words: kept where they are the value of a known member, and only counted as being
@@ -321,6 +331,19 @@ impl Shape {
 fn is_scalar(raw: &[u8]) -> bool {
     let is_number = |text: &str| text.len() <= LONGEST_WORD && text.parse::<f64>().is_ok();
     matches!(raw, b"true" | b"false" | b"null") || std::str::from_utf8(raw).is_ok_and(is_number)
+}
+
+/// How long the text is that begins here in the JSON, and what follows it behind its last quote, where
+/// that is known.
+fn behind_known<'j>(
+    json: &'j [u8],
+    begun: &[u8],
+    texts: &[Range<usize>],
+) -> Option<(usize, &'j [u8])> {
+    let begin = json.len() - begun.len();
+    let text = texts.iter().find(|text| text.start == begin)?;
+    let (quote, behind) = json.get(text.end..)?.split_first()?;
+    (*quote == b'"').then_some((text.len(), behind))
 }
 
 /// What follows a text behind its last quote; `None` where it has none. Most texts are short, or have a
@@ -431,7 +454,7 @@ mod tests {
 
     fn shape(json: &[u8]) -> String {
         let mut outlines = Outlines::default();
-        let at = outlines.add(json);
+        let at = outlines.add(json, &[]);
         outlines.show(&at)
     }
 
@@ -451,14 +474,34 @@ mod tests {
     }
 
     #[test]
+    fn where_texts_are_known_the_shape_is_the_same() {
+        let json = r#"{"prompt":"a \"b\" c","n":2,"system_prompt":""}"#.as_bytes();
+        let at = |text: &str| {
+            let json = std::str::from_utf8(json).unwrap();
+            let begin = json.find(text).unwrap();
+            begin..begin + text.len()
+        };
+        let end = json.len() - 2;
+        for texts in [
+            vec![at("a \\\"b\\\" c")],
+            vec![at("a \\\"b\\\" c"), end..end],
+            vec![5..9, 0..1000],
+        ] {
+            let mut outlines = Outlines::default();
+            let shown = outlines.add(json, &texts);
+            assert_eq!(outlines.show(&shown), shape(json), "{texts:?}");
+        }
+    }
+
+    #[test]
     fn several_shapes_stand_apart() {
         let mut outlines = Outlines::default();
-        let first = outlines.add(b"{\"role\": \"user\"}");
-        let second = outlines.add(b"[1, 2]");
+        let first = outlines.add(b"{\"role\": \"user\"}", &[]);
+        let second = outlines.add(b"[1, 2]", &[]);
         assert_eq!(outlines.show(&first), "{\"role\":\"user\"}");
         assert_eq!(outlines.show(&second), "[0,0]");
         outlines.take_back(second);
-        let third = outlines.add(b"{\"n\": 2}");
+        let third = outlines.add(b"{\"n\": 2}", &[]);
         assert_eq!(outlines.show(&third), "{\"n\":2}");
         outlines.clear();
         assert_eq!(outlines.show(&first), "");

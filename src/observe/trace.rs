@@ -59,7 +59,7 @@ mod tests {
         for _ in 0..10_000 {
             let trace = ring.begin("req", "chat");
             trace.sent(body.as_bytes());
-            let call = trace.asked(0, || "/".to_owned(), body.as_bytes());
+            let call = trace.asked(0, || "/".to_owned(), body.as_bytes(), &[]);
             trace.reads(call, b"data: {\"output\": \"a\"}\n\n");
             trace.heard(call, 20);
             trace.got(body.as_bytes());
@@ -78,7 +78,7 @@ mod tests {
         long.facts(|facts| facts.model = "x".repeat(1000));
         long.sent(format!("[{}1]", "{\"role\": 1},".repeat(300)).as_bytes());
         for choice in 0..10 {
-            let call = long.asked(choice, || "/a/path".to_owned(), b"{\"prompt\": \"\"}");
+            let call = long.asked(choice, || "/a/path".to_owned(), b"{\"prompt\": \"\"}", &[]);
             long.head(call, Some("an-id"), Some("refused"));
             long.heard(call, 100);
             long.got(b"a piece");
@@ -128,7 +128,12 @@ mod tests {
             let trace = ring.begin("req", "chat");
             trace.cover(&SecretString::from("id:secret"));
             trace.sent(b"{\"messages\": \"hello, my key is id:secret\"}");
-            let call = trace.asked(0, || "/".to_owned(), b"{\"prompt\": \"hello id:secret\"}");
+            let call = trace.asked(
+                0,
+                || "/".to_owned(),
+                b"{\"prompt\": \"hello id:secret\"}",
+                &[],
+            );
             trace.reads(call, b"data: {\"output\": \"hello id:secret\"}\n\ndata: {\"output\": \"hello id:secret you\"}\n\n");
             trace.heard(call, 80);
             trace.ended(call);
@@ -156,7 +161,7 @@ mod tests {
         let ring = ring(10, 1 << 20);
         ring.keep_texts(true);
         let trace = ring.begin("req", "chat");
-        let call = trace.asked(0, || "/".to_owned(), b"{}");
+        let call = trace.asked(0, || "/".to_owned(), b"{}", &[]);
         for event in [
             "data: {\"o\": \"é\"}\n",
             "data: {\"o\": \"éa\"}\n",

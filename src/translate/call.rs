@@ -1,6 +1,7 @@
 //! A call to an upstream: where it goes below the application, and what it says.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,6 +42,19 @@ pub struct Input {
     pub json: Bytes,
     /// Where the text of the prompt ends in there, before its quote; unset where it is not known.
     pub prompt_end: Option<usize>,
+    /// Where its long texts stand, between their quotes, as far as that is known.
+    pub texts: Vec<Range<usize>>,
+}
+
+impl From<Bytes> for Input {
+    /// An input of which nothing else is known.
+    fn from(json: Bytes) -> Self {
+        Self {
+            json,
+            prompt_end: None,
+            texts: Vec::new(),
+        }
+    }
 }
 
 /// The routes of a prompt application, below its path.
@@ -103,17 +117,22 @@ impl PromptCall<'_> {
         // With room for some escapes, and for the small members.
         let mut json = Vec::with_capacity(length.saturating_add(length / 8).saturating_add(256));
         json.extend_from_slice(b"{\"prompt\":\"");
+        let begin = json.len();
         escape_into(&mut json, &input.prompt);
         let prompt_end = json.len();
+        let mut texts = Vec::with_capacity(2);
+        texts.push(begin..prompt_end);
         json.extend_from_slice(b"\"");
         if let Some(text) = system_prompt {
             json.extend_from_slice(b",\"system_prompt\":\"");
+            let begin = json.len();
             match known {
                 Some(parts) => parts
                     .iter()
                     .for_each(|part| json.extend_from_slice(part.as_bytes())),
                 None => escape_into(&mut json, text),
             }
+            texts.push(begin..json.len());
             json.extend_from_slice(b"\"");
         }
         // The other members follow in place, without the beginning of an object of their own.
@@ -125,6 +144,7 @@ impl PromptCall<'_> {
         Some(Input {
             json: json.into(),
             prompt_end: Some(prompt_end),
+            texts,
         })
     }
 }
@@ -172,11 +192,9 @@ impl<'a> Call<'a> {
             Self::Prompt(call) => call.to_input(),
             Self::Chat(_) => None,
         };
-        written.unwrap_or_else(|| Input {
-            // Nothing in it could fail to be JSON.
-            json: serde_json::to_vec(self).unwrap_or_default().into(),
-            prompt_end: None,
-        })
+        // Nothing in it could fail to be JSON.
+        let json = || Bytes::from(serde_json::to_vec(self).unwrap_or_default());
+        written.unwrap_or_else(|| json().into())
     }
 
     /// Its texts, for those who count them: what is asked, and the instructions.

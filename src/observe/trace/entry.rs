@@ -100,10 +100,10 @@ impl Entry {
         true
     }
 
-    fn body(&self, kept: &mut Kept, bytes: &[u8]) -> Body {
+    fn body(&self, kept: &mut Kept, bytes: &[u8], texts: &[Range<usize>]) -> Body {
         let (text, outline) = match self.level {
             Level::Text => (self.text(kept, bytes), Some(Range::default())),
-            Level::Off | Level::Shape => (Some(String::new()), self.outline(kept, bytes)),
+            Level::Off | Level::Shape => (Some(String::new()), self.outline(kept, bytes, texts)),
         };
         let is_kept = text.is_some() && outline.is_some();
         Body {
@@ -122,9 +122,14 @@ impl Entry {
     }
 
     /// The outline of a body, where there is room for it.
-    fn outline(&self, kept: &mut Kept, bytes: &[u8]) -> Option<Range<usize>> {
+    fn outline(
+        &self,
+        kept: &mut Kept,
+        bytes: &[u8],
+        texts: &[Range<usize>],
+    ) -> Option<Range<usize>> {
         let before = kept.outlines.memory();
-        let outline = kept.outlines.add(bytes);
+        let outline = kept.outlines.add(bytes, texts);
         let more = kept.outlines.memory() - before;
         if !self.may_keep(kept, more) {
             kept.outlines.take_back(outline);
@@ -215,16 +220,23 @@ impl Trace {
 
     /// The client's request has come.
     pub fn sent(&self, body: &[u8]) {
-        self.with(|entry, kept| kept.sent = Some(entry.body(kept, body)));
+        self.with(|entry, kept| kept.sent = Some(entry.body(kept, body, &[])));
     }
 
-    /// fal is asked: the number of the call.
-    pub fn asked(&self, choice: usize, path: impl FnOnce() -> String, body: &[u8]) -> usize {
+    /// fal is asked: the number of the call. `texts` says where long texts stand in the body, between
+    /// their quotes, as far as that is known.
+    pub fn asked(
+        &self,
+        choice: usize,
+        path: impl FnOnce() -> String,
+        body: &[u8],
+        texts: &[Range<usize>],
+    ) -> usize {
         let mut number = MAX_CALLS;
         self.with(|entry, kept| {
             number = kept.calls.len();
             if number < MAX_CALLS {
-                let asked = entry.body(kept, body);
+                let asked = entry.body(kept, body, texts);
                 kept.calls.push(Call {
                     choice,
                     path: path(),
