@@ -330,7 +330,7 @@ models:
             "--apply_chat_template",
         ],
         notes: &[
-            "Tasks that generate text work. Those that choose by probabilities do not, because fal has none.",
+            "Tasks that generate text work. Those that choose by probabilities of whole texts do not, because fal does not tell them.",
         ],
         ..PLAIN
     },

@@ -141,7 +141,8 @@ pub fn include<'a>(_: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
         if what == "message.output_text.logprobs" {
             return Err(field.unsupported_value(
                 "Unsupported value: 'include' cannot ask for logprobs. Leave it out, or send the request to \
-                 POST /v1/chat/completions, which tells those of models that have them.",
+                 POST /v1/chat/completions, which tells them where fal.upstream is router-openai and the model \
+                 has them.",
             ));
         }
         let adds_nothing = NOTHING.iter().any(|prefix| what.starts_with(prefix));

@@ -25,7 +25,7 @@ pub const PARAMETERS: &[Parameter] = &[
     row("reasoning", Emulated, "any `effort` above minimal switches fal's `reasoning` on; `summary` shows the text", fields::reasoning),
     row("service_tier", Emulated, "`flex` is fal's `throughput`, `priority` and `fast` are its `latency`", fields::service_tier),
     row("metadata", Emulated, "at most 16 pairs; the answer repeats them", fields::metadata),
-    row("include", Refused, "what adds nothing is fine; fal has no probabilities and none are invented", fields::include),
+    row("include", Refused, "what adds nothing is fine; no probabilities are told here and none are invented", fields::include),
     row("top_logprobs", Refused, "0 is fine; `compat.ignore` can let it pass", rules::unless_empty),
     row("previous_response_id", Emulated, "what that response was asked and said goes before the `input`; its `instructions` and tools do not", fields::previous_response_id),
     row("conversation", Emulated, "its items go before the `input`; what is asked and said is added to it once the answer is complete", fields::conversation),
