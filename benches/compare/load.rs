@@ -93,14 +93,18 @@ pub(crate) const FIGURES: &[Figure] = &[
             20_000,
         )
     },
-    Figure {
-        setup: Setup::Budgeted,
-        ..cpu(
-            "whole answer for a key with budgets, CPU per request",
-            WHOLE,
-            10_000,
-        )
-    },
+    for_keys(
+        1,
+        "whole answer for a key with limits and budgets, CPU per request",
+    ),
+    for_keys(
+        1_000,
+        "whole answer for one of 1,000 keys with limits and budgets, CPU per request",
+    ),
+    for_keys(
+        100_000,
+        "whole answer for one of 100,000 keys with limits and budgets, CPU per request",
+    ),
     cpu("Responses, kept, CPU per request", KEPT, 4_000),
     Figure {
         setup: Setup::Apart,
@@ -150,6 +154,14 @@ const fn figure(name: &'static str, unit: &'static str, run: Run) -> Figure {
         unit,
         run,
         setup: Setup::Usual,
+    }
+}
+
+/// The CPU of a whole answer for one of so many keys.
+const fn for_keys(keys: usize, name: &'static str) -> Figure {
+    Figure {
+        setup: Setup::Keys(keys),
+        ..cpu(name, WHOLE, 10_000)
     }
 }
 

@@ -42,8 +42,9 @@ pub(crate) enum Setup {
     Quiet,
     /// The gateway keeps nothing for its console.
     Unwatched,
-    /// The gateway's callers have keys with budgets, whose books are in a file.
-    Budgeted,
+    /// The gateway's callers have one of so many keys, with limits and budgets, whose books are in a
+    /// file beside the ledger.
+    Keys(usize),
     /// As it comes, in a process of its own.
     Apart,
     /// The gateway keeps what it keeps in a file.
@@ -53,21 +54,34 @@ pub(crate) enum Setup {
 }
 
 impl Setup {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Usual,
         Self::Quiet,
         Self::Unwatched,
-        Self::Budgeted,
+        Self::Keys(1),
+        Self::Keys(1_000),
+        Self::Keys(100_000),
         Self::Apart,
         Self::Filed,
         Self::Tls,
     ];
 }
 
-/// The settings of a caller whose key is `bench`.
-const ACCOUNTS: &str = "[store]\npath = \"books.db\"\n[[keys]]\nname = \"bench\"\n\
-    hash = \"sha256:1b32c28cb38c05480eccc1bd60ff97029b57a05c96718b96dad7e9d84894f549\"\n\
-    budgets = [\"100000000/day\", \"100000000 req/month\"]\n";
+/// The settings of a caller whose key is `bench`, after so many other keys. What is limited is never
+/// met.
+fn accounts(keys: usize) -> String {
+    const LIMITS: &str = "requests_per_minute = 100000000\ntokens_per_minute = 100000000000\n\
+        concurrency = 20000\nbudgets = [\"100000000/day\", \"100000000 req/month\"]\n";
+    let mut text = "[store]\npath = \"books.db\"\n".to_owned();
+    for number in 1..keys {
+        text.push_str(&format!(
+            "[[keys]]\nname = \"k{number}\"\nhash = \"sha256:{number:064x}\"\n{LIMITS}"
+        ));
+    }
+    text + "[[keys]]\nname = \"bench\"\n\
+        hash = \"sha256:1b32c28cb38c05480eccc1bd60ff97029b57a05c96718b96dad7e9d84894f549\"\n"
+        + LIMITS
+}
 
 /// The settings of a store in a file.
 const STORE: &str = "[store]\npath = \"kept.db\"\n";
@@ -113,17 +127,17 @@ impl Peer {
             Kind::Nginx => nginx(folder, listen, &fal).map(Some),
             Kind::Gateway => {
                 let more = match setup {
-                    Setup::Budgeted => ACCOUNTS,
-                    Setup::Filed => STORE,
+                    Setup::Keys(keys) => accounts(keys),
+                    Setup::Filed => STORE.to_owned(),
                     Setup::Usual | Setup::Quiet | Setup::Unwatched | Setup::Apart | Setup::Tls => {
-                        ""
+                        String::new()
                     }
                 };
-                let mut command = gateway_command(gateway, folder, listen, &fal, more)?;
+                let mut command = gateway_command(gateway, folder, listen, &fal, &more)?;
                 match setup {
                     Setup::Quiet => command.env("FAL_GATEWAY__LOG__LEVEL", "error"),
                     Setup::Unwatched => command.env("FAL_GATEWAY__CONSOLE__CAPTURE", "off"),
-                    Setup::Usual | Setup::Budgeted | Setup::Apart | Setup::Filed | Setup::Tls => {
+                    Setup::Usual | Setup::Keys(_) | Setup::Apart | Setup::Filed | Setup::Tls => {
                         &mut command
                     }
                 };
@@ -188,7 +202,8 @@ impl Peer {
     }
 
     async fn wait_for_answer(&self, request: &[u8], begun: Instant) -> Outcome<()> {
-        while begun.elapsed() < Duration::from_secs(30) {
+        // Under valgrind a start with many keys takes a while.
+        while begun.elapsed() < Duration::from_secs(300) {
             if let Ok(mut client) = Client::connect(self.address).await {
                 return client.request(request).await.map(drop);
             }
@@ -273,7 +288,7 @@ impl Fal {
             Setup::Usual
             | Setup::Quiet
             | Setup::Unwatched
-            | Setup::Budgeted
+            | Setup::Keys(_)
             | Setup::Apart
             | Setup::Filed => Self::plain(upstream.address),
             Setup::Tls => Self {
