@@ -127,7 +127,7 @@ fn later(code: &'static str, message: &str) -> Problem {
 
 /// A time to the second.
 fn seconds(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    time.to_string()
 }
 
 /// Says in the head of an answer how much is left, where there is a budget:
@@ -142,13 +142,15 @@ pub fn tell(request: &HttpRequest, headers: &mut HeaderMap) {
             let Some(remaining) = level.remaining else {
                 return;
             };
-            let number = terms.unit.number(remaining);
-            let resets = span.end.map(|end| format!("; resets={}", seconds(end)));
-            let value = format!("{}={number}{}", terms.unit, resets.unwrap_or_default());
+            let mut value = terms.unit.word().to_owned() + "=" + &terms.unit.number(remaining);
+            if let Some(end) = span.end {
+                value.push_str("; resets=");
+                value.push_str(&seconds(end));
+            }
             ("x-gateway-budget-remaining", value)
         }
     };
-    if let Ok(value) = HeaderValue::from_str(&value) {
+    if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(HeaderName::from_static(name), value);
     }
 }

@@ -138,30 +138,35 @@ fn whole_seconds(wait: Duration) -> u32 {
 
 /// Milliseconds or seconds; some clients read no other units out of the message.
 fn short(wait: Duration) -> String {
-    let millis = wait.as_millis().max(1);
+    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
     match millis {
         0..1000 => format!("{millis}ms"),
         _ => format!("{}s", thousandths(millis)),
     }
 }
 
-/// A duration as Go writes it, which OpenAI's headers hold: `12ms`, `1s`, `1m0.5s`.
+/// A duration as Go writes it, which OpenAI's headers hold: `12ms`, `1s`, `1m0.5s`. Each answer has
+/// some, so they are put together without a formatter.
 fn in_go(duration: Duration) -> String {
-    let millis = duration.as_millis();
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     match (millis, millis / 60_000) {
-        (0..1000, _) => format!("{millis}ms"),
-        (_, 0) => format!("{}s", thousandths(millis)),
-        (_, minutes) => format!("{minutes}m{}s", thousandths(millis % 60_000)),
+        (0..1000, _) => millis.to_string() + "ms",
+        (_, 0) => thousandths(millis) + "s",
+        (_, minutes) => minutes.to_string() + "m" + &thousandths(millis % 60_000) + "s",
     }
 }
 
 /// Thousandths as a decimal number without needless zeros.
-fn thousandths(millis: u128) -> String {
-    let number = format!("{}.{:03}", millis / 1000, millis % 1000);
-    number
-        .trim_end_matches('0')
-        .trim_end_matches('.')
-        .to_owned()
+fn thousandths(millis: u64) -> String {
+    let whole = (millis / 1000).to_string();
+    match millis % 1000 {
+        0 => whole,
+        rest => {
+            let digits = (1000 + rest).to_string();
+            let digits = digits.get(1..).unwrap_or_default();
+            whole + "." + digits.trim_end_matches('0')
+        }
+    }
 }
 
 /// Says in the head of an answer how much of the limits is left, where there are any.
@@ -170,20 +175,22 @@ pub fn tell(request: &HttpRequest, headers: &mut HeaderMap) {
     let Some(told) = extensions.get::<Told>() else {
         return;
     };
-    let mut insert = |name: &'static str, value: String| {
-        if let Ok(value) = HeaderValue::from_str(&value) {
+    let mut insert = |name: &'static str, value: Option<HeaderValue>| {
+        if let Some(value) = value {
             headers.insert(HeaderName::from_static(name), value);
         }
     };
+    let number = |number: u64| Some(HeaderValue::from(number));
+    let text = |text: String| HeaderValue::try_from(text).ok();
     if let Some(left) = told.levels.requests {
         let Left {
             limit,
             remaining,
             reset,
         } = left;
-        insert("x-ratelimit-limit-requests", limit.to_string());
-        insert("x-ratelimit-remaining-requests", remaining.to_string());
-        insert("x-ratelimit-reset-requests", in_go(reset));
+        insert("x-ratelimit-limit-requests", number(limit));
+        insert("x-ratelimit-remaining-requests", number(remaining));
+        insert("x-ratelimit-reset-requests", text(in_go(reset)));
     }
     if let Some(left) = told.levels.tokens {
         let Left {
@@ -191,14 +198,14 @@ pub fn tell(request: &HttpRequest, headers: &mut HeaderMap) {
             remaining,
             reset,
         } = left;
-        insert("x-ratelimit-limit-tokens", limit.to_string());
-        insert("x-ratelimit-remaining-tokens", remaining.to_string());
-        insert("x-ratelimit-reset-tokens", in_go(reset));
+        insert("x-ratelimit-limit-tokens", number(limit));
+        insert("x-ratelimit-remaining-tokens", number(remaining));
+        insert("x-ratelimit-reset-tokens", text(in_go(reset)));
     }
     if let Some(refused) = &told.refused {
-        insert("x-gateway-limit", refused.limit.clone());
+        insert("x-gateway-limit", text(refused.limit.clone()));
         if let Some(wait) = refused.wait {
-            insert("retry-after-ms", wait.as_millis().max(1).to_string());
+            insert("retry-after-ms", text(wait.as_millis().max(1).to_string()));
         }
     }
 }

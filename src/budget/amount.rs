@@ -102,7 +102,8 @@ impl Unit {
         let one = self.one().0.unsigned_abs();
         let (whole, rest) = (amount.0.unsigned_abs() / one, amount.0.unsigned_abs() % one);
         if rest == 0 {
-            return format!("{sign}{whole}");
+            // What most answers tell is put together without a formatter.
+            return sign.to_owned() + &whole.to_string();
         }
         let decimals = format!("{rest:0width$}", width = self.decimals() as usize);
         format!("{sign}{whole}.{}", decimals.trim_end_matches('0'))
