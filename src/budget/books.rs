@@ -128,11 +128,14 @@ impl Window {
         }
     }
 
-    /// The gateway of a charged lease is there again.
+    /// The gateway of a charged lease is there again. What an operator took off what was charged is
+    /// as if the store had never given it.
     fn revive(&mut self, lease: &mut Lease) {
         if lease.is_charged {
-            self.used -= lease.rest();
-            self.leased += lease.rest();
+            let still_charged = lease.rest().min(self.used);
+            lease.drawn -= lease.rest() - still_charged;
+            self.used -= still_charged;
+            self.leased += still_charged;
             lease.is_charged = false;
         }
     }
@@ -246,6 +249,22 @@ mod tests {
         let answer = window.report(&mut lease, &report(8, 5, 3, 0), 2);
         assert_eq!(answer.room, Amount(3));
         assert_eq!((window.used, window.leased), (Amount(5), Amount(2)));
+    }
+
+    #[test]
+    fn an_expired_lease_that_an_operator_took_off_is_given_again_as_far_as_there_is_room() {
+        for (taken_by_others, drawn) in [(0, 8), (7, 3), (10, 0)] {
+            let mut window = Window::new(Amount(10));
+            let mut lease = Lease::default();
+            window.report(&mut lease, &report(0, 0, 0, 8), 2);
+            window.charge(&mut lease);
+            assert_eq!(window.adjust(Amount(-8)), Amount(-8));
+            window.report(&mut Lease::default(), &report(0, 0, 0, taken_by_others), 2);
+            let answer = window.report(&mut lease, &report(8, 0, 0, 0), 2);
+            assert_eq!(answer.drawn, Amount(drawn));
+            let leased = Amount(taken_by_others + drawn);
+            assert_eq!((window.used, window.leased), (Amount(0), leased));
+        }
     }
 
     #[test]
