@@ -42,6 +42,8 @@ const TIDYING: Duration = Duration::from_secs(3600);
 /// How many windows one transaction is about at most, and at least, so that it ends within its time.
 const AT_ONCE: usize = 512;
 const LEAST_AT_ONCE: usize = 8;
+/// How many windows the store may refuse in one round before the fault is its own.
+const MOST_REFUSED: usize = 16;
 
 /// Keeps the books of one gateway.
 pub struct Keeper {
@@ -53,6 +55,8 @@ pub struct Keeper {
     at_once: usize,
     /// Whether the store has failed, so that it is said once.
     is_down: bool,
+    /// Whether the store takes some windows and refuses others, so that it is said once.
+    has_refused: bool,
 }
 
 impl Keeper {
@@ -64,6 +68,7 @@ impl Keeper {
             gateway,
             at_once: AT_ONCE,
             is_down: false,
+            has_refused: false,
         }
     }
 
@@ -101,23 +106,52 @@ impl Keeper {
         }
     }
 
-    /// Tells the store the news, and draws what is needed. Whether there was anything to tell.
+    /// Tells the store the news, and draws what is needed. Whether there was anything to tell. Where
+    /// the store refuses several windows at once, fewer are told of at a time, so that one it cannot
+    /// take keeps no other from it.
     async fn beat(&mut self, gives_back: bool) -> bool {
         let mut pages = self.purses.begin(gives_back);
         let has_news = !pages.is_empty();
+        let (mut most, mut refused, mut is_heard) = (self.at_once, 0, false);
         while !pages.is_empty() {
-            let rest = pages.split_off(pages.len().min(self.at_once));
-            if !self.tell(pages).await {
-                self.purses.hear(rest, None);
-                break;
+            let mut rest = pages.split_off(pages.len().min(most));
+            let is_last = rest.is_empty();
+            match self.tell(&pages).await {
+                Ok(()) => {
+                    self.is_up();
+                    is_heard = true;
+                    most = most.saturating_mul(2).min(self.at_once);
+                }
+                Err(StoreError::Failed(_)) if pages.len() > 1 => {
+                    most = pages.len() / 2;
+                    pages.append(&mut rest);
+                    rest = pages;
+                }
+                Err(error @ StoreError::Failed(_))
+                    if refused < MOST_REFUSED && (is_heard || !is_last) =>
+                {
+                    refused += 1;
+                    self.set_aside(&pages, &error);
+                }
+                Err(error) => {
+                    pages.append(&mut rest);
+                    self.purses.hear(&pages, None);
+                    self.is_down(&error);
+                }
             }
             pages = rest;
+        }
+        if has_news {
+            self.has_refused = refused > 0;
         }
         has_news
     }
 
-    /// Tells the store of some windows. Whether it has heard.
-    async fn tell(&mut self, pages: Vec<Page>) -> bool {
+    /// Tells the store of some windows.
+    ///
+    /// # Errors
+    /// See [`StoreError`]. Those who wait for these windows are not told then.
+    async fn tell(&mut self, pages: &[Page]) -> Result<(), StoreError> {
         let rows: Vec<Row> = pages.iter().map(row).collect();
         let gateway = Arc::clone(&self.gateway);
         let written = self
@@ -130,18 +164,24 @@ impl Keeper {
                 self.purses.set_clock(now);
                 self.purses.hear(pages, Some(&entries));
                 self.at_once = self.at_once.saturating_mul(2).min(AT_ONCE);
-                self.is_up();
-                true
+                Ok(())
             }
             Err(error) => {
                 if matches!(error, StoreError::Busy) {
                     self.at_once = (pages.len() / 2).max(LEAST_AT_ONCE);
                 }
-                self.purses.hear(pages, None);
-                self.is_down(&error);
-                false
+                Err(error)
             }
         }
+    }
+
+    /// Leaves out a window that the store does not take; who waits for it is told.
+    fn set_aside(&self, pages: &[Page], error: &StoreError) {
+        for page in pages.iter().filter(|_| !self.has_refused) {
+            let (owner, budget) = (&*page.purse.id.owner, &*page.purse.id.budget);
+            tracing::error!(owner, budget, %error, "the store refuses what it is told of a budget: what was drawn can be spent, and nothing beyond it");
+        }
+        self.purses.hear(pages, None);
     }
 
     /// Charges leases whose gateways have not been heard of for too long.

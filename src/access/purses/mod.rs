@@ -272,7 +272,7 @@ impl Purses {
     }
 
     /// Takes in what the books say; `None` where they were not reached.
-    pub fn hear(&self, pages: Vec<Page>, entries: Option<&[Entry]>) {
+    pub fn hear(&self, pages: &[Page], entries: Option<&[Entry]>) {
         for (at, page) in pages.iter().enumerate() {
             let entry = entries.and_then(|entries| entries.get(at));
             if page.purse.hear(page, entry) {

@@ -1,15 +1,18 @@
 //! The books of budgets, where what is said about them is lost on its way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fal_gateway::access::purses::Purses;
 use fal_gateway::accounts::Keeper;
 use fal_gateway::budget::spending::Amounts;
 use fal_gateway::budget::{Amount, Spending, Terms};
 use fal_gateway::store::windows::{StoredWindow, WantedWindows};
+use fal_gateway::store::{Database, StoreError, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use super::killed::lasting;
+use super::ledger::soon;
 use super::{Place, run};
 
 fn one_request() -> Spending {
@@ -21,15 +24,46 @@ fn one_request() -> Spending {
     Spending::at(false, amounts)
 }
 
-async fn window(place: &Place) -> StoredWindow {
+async fn windows(store: &Database) -> Vec<StoredWindow> {
     let wanted = WantedWindows {
         owner: None,
         after: Default::default(),
-        most: 2,
+        most: 1000,
     };
-    let mut windows = place.open().windows(wanted).await.unwrap();
+    store.windows(wanted).await.unwrap()
+}
+
+async fn window(place: &Place) -> StoredWindow {
+    let mut windows = windows(&place.open()).await;
     assert_eq!(windows.len(), 1);
     windows.remove(0)
+}
+
+/// Keys that each have a budget and have spent one request of it, more of them than are asked for at
+/// once by one statement after another.
+const KEYS: usize = 70;
+
+fn spend_one_of_each(purses: &Purses) {
+    let terms: Terms = "100/total".parse().unwrap();
+    for key in 0..KEYS {
+        let purse = purses.set(&format!("key/{key}"), &terms);
+        let taken = purses.take_anyway(&[purse], &one_request());
+        taken.settle(&one_request());
+    }
+}
+
+/// Waits until so many windows have so much used.
+async fn until_used(store: &Database, count: usize, used: i64) {
+    let look = async {
+        loop {
+            let windows = windows(store).await;
+            if windows.iter().filter(|window| window.used == used).count() == count {
+                return;
+            }
+        }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(30), look).await;
+    found.expect("the books are told");
 }
 
 /// A gateway that learns with its last word to the store that it has drawn something before, in an
@@ -60,6 +94,45 @@ fn what_was_drawn_and_never_heard_of_is_given_back_at_the_end() {
             keeper(&second).keep(stop).await;
             let window = window(&place).await;
             assert_eq!((window.used, window.leased), (0, 0), "{place:?}");
+        });
+    }
+}
+
+/// Has the store refuse whatever it is told of one key.
+async fn refuse_one(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    let steps: &[&'static str] = match transaction.is_postgres() {
+        true => &[
+            "create function refuse() returns trigger language plpgsql as \
+             'begin raise exception ''no''; end'",
+            "create trigger refused before insert on budget_window for each row \
+             when (new.owner = 'key/17') execute function refuse()",
+        ],
+        false => &[
+            "create trigger refused before insert on budget_window when new.owner = 'key/17' \
+                    begin select raise(abort, 'no'); end",
+        ],
+    };
+    for step in steps {
+        transaction.execute(step, &[]).await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_window_that_the_store_refuses_keeps_no_other_from_it() {
+    let (_folder, places) = lasting();
+    for place in places {
+        run(async {
+            let store = place.open();
+            assert_eq!(windows(&store).await, []);
+            store.write(soon(), refuse_one).await.unwrap();
+            let purses = Arc::<Purses>::default();
+            spend_one_of_each(&purses);
+            let keeper = Keeper::new(purses, store.clone(), "gateway".into());
+            tokio::select! {
+                () = keeper.keep(CancellationToken::new()) => panic!("nobody told it to stop"),
+                () = until_used(&store, KEYS - 1, 1000) => {}
+            }
         });
     }
 }
