@@ -154,16 +154,20 @@ impl Keeper {
     async fn tell(&mut self, pages: &[Page]) -> Result<(), StoreError> {
         let rows: Vec<Row> = pages.iter().map(row).collect();
         let gateway = Arc::clone(&self.gateway);
+        let begun = Instant::now();
         let written = self
             .store
-            .write_durably(Instant::now() + PATIENCE, async move |transaction| {
+            .write_durably(begun + PATIENCE, async move |transaction| {
                 tables::report(transaction, &gateway, &rows).await
             });
         match written.await {
             Ok((now, entries)) => {
                 self.purses.set_clock(now);
                 self.purses.hear(pages, Some(&entries));
-                self.at_once = self.at_once.saturating_mul(2).min(AT_ONCE);
+                let is_full = pages.len() >= self.at_once;
+                if is_full && begun.elapsed() < PATIENCE / 4 {
+                    self.at_once = self.at_once.saturating_mul(2).min(AT_ONCE);
+                }
                 Ok(())
             }
             Err(error) => {
