@@ -149,36 +149,21 @@ async fn ask_others(
 
 /// The rows of windows, for nobody else to change; those that are missing are made.
 async fn open(transaction: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Stored>, StoreError> {
-    // Of whoever has drawn something the window is there, unless the store has forgotten it.
-    let news = rows.iter().filter(|row| row.report.drawn.is_zero());
-    add(transaction, news).await?;
+    // Also of what was drawn before: a store may forget, and none is made once others are locked.
+    add(transaction, rows).await?;
     let keys: Vec<_> = rows.iter().map(Row::key).collect();
-    let found = find(transaction, &keys).await?;
-    let mut windows = Vec::with_capacity(rows.len());
-    for (row, stored) in rows.iter().zip(found) {
-        windows.push(match stored {
-            Some(stored) => stored,
-            None => {
-                add(transaction, [row]).await?;
-                let made = find(transaction, &[row.key()]).await?.pop().flatten();
-                let missing = || StoreError::Failed("a window is not there that was made".into());
-                made.ok_or_else(missing)?
-            }
-        });
-    }
-    Ok(windows)
+    let found = find(transaction, &keys).await?.into_iter();
+    let missing = || StoreError::Failed("a window is not there that was made".into());
+    found.map(|stored| stored.ok_or_else(missing)).collect()
 }
 
 /// Makes the rows of windows that are missing.
-async fn add<'r>(
-    transaction: &Transaction<'_>,
-    rows: impl IntoIterator<Item = &'r Row>,
-) -> Result<(), StoreError> {
+async fn add(transaction: &Transaction<'_>, rows: &[Row]) -> Result<(), StoreError> {
     let sql = "insert into budget_window \
                (owner, budget, start_at, end_at, wanted, bound, used, leased, beyond, short_until) \
                values ($1, $2, $3, $4, $5, $5, 0, 0, 0, 0) \
                on conflict (owner, budget, start_at) do nothing";
-    let values = rows.into_iter().map(|row| {
+    let values = rows.iter().map(|row| {
         let [owner, budget, start] = row.key();
         let end = row.end_ms.map_or(Value::Null, Value::Integer);
         [owner, budget, start, end, row.limit.0.into()]

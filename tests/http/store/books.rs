@@ -136,3 +136,38 @@ fn a_window_that_the_store_refuses_keeps_no_other_from_it() {
         });
     }
 }
+
+/// Also of windows that the store has forgotten meanwhile, as where a standby has taken over.
+#[test]
+fn two_gateways_tell_of_the_same_windows_at_the_same_time() {
+    let (_folder, places) = lasting();
+    for place in places {
+        run(async {
+            let store = place.open();
+            let stop = CancellationToken::new();
+            let gateways = [(); 2].map(|()| Arc::<Purses>::default());
+            let [one, other] = &gateways;
+            let keep = |purses: &Arc<Purses>, name: &str| {
+                Keeper::new(Arc::clone(purses), place.open(), name.into()).keep(stop.clone())
+            };
+            let spend = async {
+                gateways.iter().for_each(|purses| spend_one_of_each(purses));
+                until_used(&store, KEYS, 2000).await;
+                let forget = async |transaction: &Transaction<'_>| {
+                    let leases = "delete from budget_lease where owner < 'key/4'";
+                    transaction.execute(leases, &[]).await?;
+                    let windows = "delete from budget_window where owner < 'key/4'";
+                    transaction.execute(windows, &[]).await
+                };
+                store.write(soon(), forget).await.unwrap();
+                gateways.iter().for_each(|purses| spend_one_of_each(purses));
+                until_used(&store, KEYS, 4000).await;
+                stop.cancel();
+            };
+            tokio::join!(keep(one, "one"), keep(other, "other"), spend);
+            let windows = windows(&store).await;
+            let is_right = |window: &StoredWindow| (window.used, window.leased) == (4000, 0);
+            assert!(windows.iter().all(is_right), "{place:?} {windows:?}");
+        });
+    }
+}
