@@ -88,8 +88,9 @@ pub struct ShutdownHandle {
 
 /// How long streams have, once they are told to end, to say so.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a stop waits for the books of the budgets.
-const BOOKS_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a stop waits for the books of the budgets: for what is just being told, and for what is
+/// given back after it.
+const BOOKS_TIMEOUT: Duration = Duration::from_millis(4500);
 
 impl Application {
     /// Binds the address and gets everything ready; nothing is served yet.

@@ -16,7 +16,7 @@ pub use ledger::{LEDGER_EVERY, LedgerWriter, Retention, keep_ledger_short};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::purses::{Page, Purses};
@@ -28,6 +28,8 @@ use tables::Row;
 pub const BOOKS_EVERY: Duration = Duration::from_millis(500);
 /// How long a store that has failed is left alone.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long is waited for requests to end whose rest is given back at the end of the process.
+const BREATH: Duration = Duration::from_millis(25);
 /// How long the store has for one transaction. Nobody waits as long: who does is told before that
 /// the store is not there.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -57,6 +59,8 @@ pub struct Keeper {
     is_down: bool,
     /// Whether the store takes some windows and refuses others, so that it is said once.
     has_refused: bool,
+    next_sweep: Instant,
+    next_tidying: Instant,
 }
 
 impl Keeper {
@@ -69,40 +73,49 @@ impl Keeper {
             at_once: AT_ONCE,
             is_down: false,
             has_refused: false,
+            next_sweep: Instant::now() + SWEEP,
+            next_tidying: Instant::now(),
         }
     }
 
     /// Keeps the books until it is told to stop, and gives back then what is in hand.
     pub async fn keep(mut self, stop: CancellationToken) {
-        let mut next_sweep = Instant::now() + SWEEP;
-        let mut next_tidying = Instant::now();
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 () = self.purses.wanted() => {}
                 () = sleep(BOOKS_EVERY) => {}
             }
             self.beat(false).await;
-            if self.is_down {
-                sleep_until(Instant::now() + PAUSE).await;
-            } else if next_sweep <= Instant::now() && !self.purses.is_empty() {
-                next_sweep = Instant::now() + SWEEP;
-                self.sweep().await;
-            } else if next_tidying <= Instant::now() && !self.purses.is_empty() {
-                next_tidying = Instant::now() + TIDYING;
-                self.tidy().await;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = self.look_after() => {}
             }
         }
         let _ = timeout(LAST_PATIENCE, self.give_back()).await;
+    }
+
+    /// What comes after the news, and can be left out.
+    async fn look_after(&mut self) {
+        let now = Instant::now();
+        if self.is_down {
+            sleep(PAUSE).await;
+        } else if self.next_sweep <= now && !self.purses.is_empty() {
+            self.next_sweep = now + SWEEP;
+            self.sweep().await;
+        } else if self.next_tidying <= now && !self.purses.is_empty() {
+            self.next_tidying = now + TIDYING;
+            self.tidy().await;
+        }
     }
 
     /// Gives back what is in hand, until the store knows all of it. What the store says to that may
     /// name something that was drawn before, in an answer that never came.
     async fn give_back(&mut self) {
         while self.beat(true).await {
-            if self.is_down {
-                sleep(PAUSE).await;
-            }
+            sleep(if self.is_down { PAUSE } else { BREATH }).await;
         }
     }
 
