@@ -227,7 +227,7 @@ pub fn note_stream(response: &mut HttpResponseBuilder) {
 fn frames<W: FrameWriter>(
     mut run: Run,
     mut answering: Answering<W>,
-    reporter: Reporter,
+    mut reporter: Reporter,
     scope: Scope,
     heartbeat: Option<Duration>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -255,6 +255,8 @@ fn frames<W: FrameWriter>(
                 break;
             }
             if answering.answer.waits_for_its_end() {
+                // It has come to its end, and holds the body of its request no more.
+                reporter.repeat = None;
                 answering.end(&reporter.progress).await;
                 continue;
             }

@@ -32,6 +32,8 @@ const CLEARING: Duration = Duration::from_millis(50);
 
 /// How much work is done in one transaction at most, so that the first does not wait long for the last.
 const MOST_TOGETHER: usize = 32;
+/// How long one transaction goes on taking in more, for the same reason.
+const LONGEST_TOGETHER: Duration = Duration::from_millis(20);
 
 /// How much memory a connection keeps pages in, in KiB; the minus sign is SQLite's for this unit.
 const CACHE: &str = "-8000";
@@ -224,35 +226,46 @@ impl Server {
         }
     }
 
-    /// Does some work, all of it in one transaction if that works and each by itself if not. Whether
-    /// it has deleted anything.
+    /// Does some work, in few transactions if that works and each by itself if not. Whether it has
+    /// deleted anything.
     fn run(&mut self, mut group: Vec<Work>) -> bool {
-        if group.len() > 1 {
+        let mut deletes = false;
+        while group.len() > 1 {
             let (late, timely) = group.into_iter().partition(Work::is_late);
             fail_all(late);
             group = timely;
-            if let Ok(deletes) = self.together(&group) {
-                group.into_iter().for_each(Work::succeed);
-                return deletes;
-            }
+            let Ok((done, has_deleted)) = self.together(&group) else {
+                break;
+            };
+            group.drain(..done).for_each(Work::succeed);
+            deletes |= has_deleted;
         }
         let alone = group.into_iter().map(|work| self.alone(work));
-        alone.fold(false, |deletes, one| deletes | one)
+        alone.fold(deletes, |deletes, one| deletes | one)
     }
 
-    /// Does all of it in one transaction, or nothing of it.
-    fn together(&mut self, group: &[Work]) -> Result<bool, StoreError> {
+    /// Does as much of it as soon is done in one transaction, from the first on, or nothing of it. How
+    /// much that is, and whether it has deleted anything.
+    fn together(&mut self, group: &[Work]) -> Result<(usize, bool), StoreError> {
+        let begun = Instant::now();
         let deadline = group.iter().map(|work| work.deadline).min();
         let transaction = Transaction::sqlite(&self.connection, &self.statements);
         without_panic(|| {
             be_patient(&self.connection, deadline.unwrap_or_else(Instant::now))?;
             make_ready(&self.connection, &mut self.waits, Mode::Write)?;
             perform(&self.connection, Mode::Write, || {
-                let mut runs = group.iter().filter_map(Work::shareable);
-                runs.try_for_each(|run| now(run(&transaction)))
+                let mut done = 0;
+                for run in group.iter().filter_map(Work::shareable) {
+                    now(run(&transaction))?;
+                    done += 1;
+                    if begun.elapsed() > LONGEST_TOGETHER {
+                        break;
+                    }
+                }
+                Ok(done)
             })
         })
-        .map(|()| transaction.has_deleted())
+        .map(|done| (done, transaction.has_deleted()))
     }
 
     fn alone(&mut self, work: Work) -> bool {

@@ -37,7 +37,7 @@ pub(super) async fn attempt(responses: &Responses, keyed: &Keyed) -> Result<Clai
     Ok(claimed)
 }
 
-/// A request that may have been claimed.
+/// A request that may be claimed, and is to be given back.
 struct Attempt(Option<(Responses, Keyed)>);
 
 impl Drop for Attempt {
@@ -85,7 +85,9 @@ impl Claim {
     /// # Errors
     /// See [`StoreError`].
     pub(super) async fn begin(&self) -> Result<bool, StoreError> {
-        self.responses.begin_claimed(&self.keyed).await
+        self.responses
+            .begin_claimed(self.keyed.clone(), LEASE)
+            .await
     }
 
     /// Keeps what came of the request, and hands it on.
@@ -110,7 +112,12 @@ impl Claim {
     /// the request may be tried again; so is one that was paid for under no key or another.
     async fn keep_failure<F: Face>(self, error: &ApiError) {
         if !error.problem.may_be_paid || error.is_replayed {
-            self.noted(self.responses.release_claim(&self.keyed).await);
+            let mut held = Attempt(Some((self.responses.clone(), self.keyed.clone())));
+            let released = self.responses.release_claim(&self.keyed).await;
+            if released.is_ok() {
+                held.0 = None;
+            }
+            self.noted(released);
             return;
         }
         // The id of the request that fails is not the one of those who are told of it.

@@ -29,7 +29,7 @@ use super::scope;
 use super::state::secret_id;
 use crate::store::responses::{Claimed, KeptAnswer, Keyed};
 use crate::translate::meaning::fingerprint;
-use crate::translate::problem::{Problem, ProblemKind};
+use crate::translate::problem::{Problem, ProblemKind, Source};
 
 const NAME: &str = "idempotency-key";
 const LONGEST: usize = 255;
@@ -186,6 +186,22 @@ fn mismatch() -> ApiError {
         "This Idempotency-Key was used for another request. Use a new key for a new request.",
     );
     problem.about("Idempotency-Key").into()
+}
+
+/// Somebody else works on the request, because this process could not hold it.
+fn taken_up() -> ApiError {
+    let problem = Problem::new(
+        ProblemKind::Unavailable,
+        "store_unavailable",
+        "The request with this Idempotency-Key is worked on by another gateway, since the store could not be reached \
+         from this one. Send it again in a moment, and you get its answer.",
+    );
+    Problem {
+        source: Source::Gateway,
+        retry_after_s: Some(1),
+        ..problem
+    }
+    .into()
 }
 
 fn lost() -> ApiError {

@@ -5,7 +5,6 @@ use std::cell::{Cell, OnceCell};
 use super::claim::Claim;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
-use crate::store::StoreError;
 use crate::store::responses::Keyed;
 use crate::translate::problem::Problem;
 
@@ -45,7 +44,7 @@ impl Progress {
         self.claim.set(Some(claim));
         match begun.map_err(|error| context.store_failed(&error))? {
             true => Ok(()),
-            false => Err(context.store_failed(&StoreError::Busy)),
+            false => Err(super::taken_up()),
         }
     }
 

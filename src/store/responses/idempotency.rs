@@ -70,7 +70,7 @@ impl Responses {
                 after(lease).into(),
             ];
             if transaction.execute(insert, &values).await? == 0 {
-                return match take_up(transaction, &keyed, lease).await? {
+                return match take_up(transaction, &keyed, (lease, retention)).await? {
                     true => Ok(Claimed::Yes),
                     false => found(transaction, &keyed).await,
                 };
@@ -82,18 +82,21 @@ impl Responses {
         self.database.write(deadline, write).await
     }
 
-    /// Writes down that work on a request that is held begins which may be paid for: from now on nobody
-    /// else takes it up. Whether it is held still; if not, somebody else works on it.
+    /// Writes down that work on a request that is held begins which may be paid for, and holds it on:
+    /// from now on nobody else takes it up. Whether it is held still; if not, somebody else works on it.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn begin_claimed(&self, keyed: &Keyed) -> Result<bool, StoreError> {
-        let keyed = keyed.clone();
+    pub async fn begin_claimed(&self, keyed: Keyed, lease: Duration) -> Result<bool, StoreError> {
         let deadline = self.database.deadline();
         let write = async move |transaction: &Transaction<'_>| {
-            let begin = "update idempotent_request set is_begun = 1 \
-                         where id = $1 and holder = $2 and is_done = 0";
-            let values = [(&keyed.id).into(), (&keyed.holder).into()];
+            let begin = "update idempotent_request set is_begun = 1, held_until = $1 \
+                         where id = $2 and holder = $3 and is_done = 0";
+            let values = [
+                after(lease).into(),
+                (&keyed.id).into(),
+                (&keyed.holder).into(),
+            ];
             Ok(transaction.execute(begin, &values).await? > 0)
         };
         self.database.write(deadline, write).await
@@ -257,13 +260,21 @@ async fn forget_old(
     Ok(())
 }
 
-/// Takes over a request whose holder is gone before anything was begun that may be paid for. Whether
-/// that is so.
+/// Takes over a request whose holder is gone before anything was begun that may be paid for; its key is
+/// known for as long as one that comes new. Whether that is so.
 async fn take_up(
     transaction: &Transaction<'_>,
     keyed: &Keyed,
-    lease: Duration,
+    (lease, retention): (Duration, Duration),
 ) -> Result<bool, StoreError> {
+    // Its thread first, with which a deletion begins.
+    let renew = "update thread set expires_at = $1 where id = $2 and exists \
+                 (select 1 from idempotent_request \
+                  where id = $2 and is_done = 0 and is_begun = 0 and held_until <= $3)";
+    let values = [after(retention).into(), (&keyed.id).into(), now().into()];
+    if transaction.execute(renew, &values).await? == 0 {
+        return Ok(false);
+    }
     let take = "update idempotent_request set holder = $1, held_until = $2 \
                 where id = $3 and owner = $4 and meaning = $5 \
                 and is_done = 0 and is_begun = 0 and held_until <= $6";

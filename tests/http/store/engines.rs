@@ -124,6 +124,10 @@ fn what_is_written_together_fails_by_itself_and_is_there_once() {
                         let name = number.to_string();
                         let values = [(&name).into(), Value::Bytes(b"")];
                         transaction.execute(insert, &values).await?;
+                        if number % 10 == 3 {
+                            // Work that takes its time, behind which others do not wait for more.
+                            std::thread::sleep(Duration::from_millis(25));
+                        }
                         match number {
                             7 => Err(StoreError::Full),
                             _ => Ok(number),

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use fal_gateway::store::Transaction;
 use fal_gateway::store::responses::{Claimed, Keyed, Owner};
 use serde_json::{Value, json};
 
@@ -443,7 +444,7 @@ fn what_is_deleted_frees_the_room_of_its_answer_too() {
         let body = json!({"model": "openai/gpt-4o-mini", "input": "echo hi"});
         let answer = gateway.call(&keyed("k", "/v1/responses", &body));
         let taken = || {
-            let sum = async |transaction: &fal_gateway::store::Transaction<'_>| {
+            let sum = async |transaction: &Transaction<'_>| {
                 let sum = "select cast(coalesce(sum(bytes), 0) as bigint) from space";
                 transaction.first(sum, &[]).await?.unwrap().integer(0)
             };
@@ -566,7 +567,7 @@ fn whoever_dies_before_fal_is_asked_leaves_the_key_to_others() {
 /// that it is held by another.
 #[test]
 fn a_key_is_taken_over_once_and_not_from_whoever_holds_it() {
-    each(async |responses, _| {
+    each(async |responses, database| {
         let held_by = |holder: &str| Keyed {
             id: "idem_1".to_owned(),
             owner: Owner::new("local"),
@@ -574,11 +575,26 @@ fn a_key_is_taken_over_once_and_not_from_whoever_holds_it() {
             holder: holder.to_owned(),
         };
         let claim = |holder: &str, lease| responses.claim(held_by(holder), lease, LONG);
-        assert_eq!(claim("a", Duration::ZERO).await.unwrap(), Claimed::Yes);
+        let brief = responses.claim(held_by("a"), Duration::ZERO, LONG / 2);
+        assert_eq!(brief.await.unwrap(), Claimed::Yes);
+        let ends = async || {
+            let read = async |transaction: &Transaction<'_>| {
+                let row = transaction
+                    .first("select expires_at from thread", &[])
+                    .await?;
+                row.map(|row| row.integer(0)).transpose()
+            };
+            let deadline = tokio::time::Instant::now() + LONG;
+            database.read(deadline, read).await.unwrap().unwrap()
+        };
+        let before = ends().await;
         assert_eq!(claim("b", LONG).await.unwrap(), Claimed::Yes);
+        // The key is known for as long as one that comes new.
+        assert!(ends().await >= before + 30_000);
         assert_eq!(claim("c", LONG).await.unwrap(), Claimed::Running);
-        assert!(!responses.begin_claimed(&held_by("a")).await.unwrap());
-        assert!(responses.begin_claimed(&held_by("b")).await.unwrap());
+        let begin = |holder: &str| responses.begin_claimed(held_by(holder), LONG);
+        assert!(!begin("a").await.unwrap());
+        assert!(begin("b").await.unwrap());
         assert!(
             responses
                 .hold_claim(&held_by("b"), Duration::ZERO)
