@@ -171,3 +171,23 @@ fn is_plain(text: &str) -> bool {
     let (strides, rest) = text.as_bytes().as_chunks::<STRIDE>();
     !strides.iter().any(|stride| has_other(stride)) && !has_other(rest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+
+    #[test]
+    fn what_is_spelt_out_is_seen_wherever_it_stands() {
+        for length in 0..3 * super::STRIDE {
+            let text = "x".repeat(length);
+            assert!(is_plain(&text));
+            for at in 0..length {
+                for other in ["\"", "\\", "\n", "\u{7f}", "\u{9b}", "\u{e9}"] {
+                    let mut text = text.clone();
+                    text.replace_range(at..=at, other);
+                    assert!(!is_plain(&text), "{text:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,137 +1,15 @@
 //! The shape of JSON: which members there are and how long their texts, but none of the texts. Lengths
 //! are those in bytes of what was written, escapes and all.
 
+mod words;
+
 use std::fmt::Write;
 use std::ops::Range;
 
 use memchr::memchr_iter;
 
-/// Members whose names are kept, because they are the APIs' own. Of one length, those come first that are
-/// in every request.
-static MEMBERS: Words<79> = Words::new([
-    "n",
-    "id",
-    "url",
-    "role",
-    "text",
-    "type",
-    "name",
-    "code",
-    "data",
-    "enum",
-    "file",
-    "seed",
-    "stop",
-    "user",
-    "model",
-    "index",
-    "anyOf",
-    "delta",
-    "error",
-    "input",
-    "items",
-    "tools",
-    "top_p",
-    "usage",
-    "stream",
-    "prompt",
-    "system",
-    "detail",
-    "effort",
-    "format",
-    "models",
-    "object",
-    "output",
-    "schema",
-    "strict",
-    "content",
-    "message",
-    "choices",
-    "created",
-    "enabled",
-    "exclude",
-    "partial",
-    "refusal",
-    "messages",
-    "function",
-    "required",
-    "filename",
-    "metadata",
-    "priority",
-    "arguments",
-    "audio_url",
-    "file_data",
-    "functions",
-    "image_url",
-    "reasoning",
-    "video_url",
-    "tool_calls",
-    "parameters",
-    "properties",
-    "max_tokens",
-    "image_urls",
-    "video_urls",
-    "description",
-    "temperature",
-    "input_audio",
-    "json_schema",
-    "tool_choice",
-    "tool_call_id",
-    "system_prompt",
-    "finish_reason",
-    "include_usage",
-    "stream_options",
-    "response_format",
-    "presence_penalty",
-    "reasoning_effort",
-    "frequency_penalty",
-    "parallel_tool_calls",
-    "additionalProperties",
-    "max_completion_tokens",
-]);
-/// Texts that are kept, because they are the APIs' own too.
-static WORDS: Words<38> = Words::new([
-    "low",
-    "max",
-    "mp3",
-    "wav",
-    "auto",
-    "file",
-    "high",
-    "list",
-    "none",
-    "null",
-    "stop",
-    "text",
-    "tool",
-    "user",
-    "array",
-    "xhigh",
-    "length",
-    "medium",
-    "number",
-    "object",
-    "string",
-    "system",
-    "boolean",
-    "integer",
-    "latency",
-    "minimal",
-    "function",
-    "required",
-    "assistant",
-    "developer",
-    "image_url",
-    "video_url",
-    "input_text",
-    "throughput",
-    "tool_calls",
-    "input_audio",
-    "json_object",
-    "json_schema",
-]);
-/// No member and no text that is kept is longer.
-const LONGEST_WORD: usize = 24;
+use words::{LONGEST_WORD, MEMBERS, WORDS};
+
 /// So much of a body is looked at, in bytes: more would cost a request with many tools more than all
 /// the rest of what is kept of it.
 const MOST_READ: usize = 4 * 1024;
@@ -193,10 +71,10 @@ impl Outlines {
         begin..self.0.len()
     }
 
-    /// Takes back what was taken down last.
-    pub fn take_back(&mut self, last: Range<usize>) {
+    /// Takes back what was taken down last, and the memory beyond so many bytes.
+    pub fn take_back(&mut self, last: Range<usize>, memory: usize) {
         self.0.truncate(last.start);
-        self.0.shrink_to_fit();
+        self.0.shrink_to(memory);
     }
 
     /// Forgets all of them, for others to be taken down in their place.
@@ -233,7 +111,7 @@ impl Outlines {
                 }
                 FIRST_WORD.. => {
                     let at = usize::from(byte - FIRST_WORD);
-                    let words = MEMBERS.words.iter().chain(&WORDS.words);
+                    let words = MEMBERS.iter().chain(WORDS.iter());
                     let word = words.copied().nth(at).unwrap_or_default();
                     let _ = write!(out, "\"{word}\"");
                     after
@@ -286,7 +164,7 @@ impl Shape {
             // What breaks off may be the beginning of anything.
             _ if rest.is_none() => None,
             true => MEMBERS.find(raw),
-            false => WORDS.find(raw).map(|at| at + MEMBERS.words.len()),
+            false => WORDS.find(raw).map(|at| at + MEMBERS.len()),
         };
         if self.expects_name {
             self.has_name = known.is_some();
@@ -384,47 +262,6 @@ fn is_escaped(text: &[u8], at: usize) -> bool {
     escapes.count() % 2 == 1
 }
 
-/// Words to be looked up, the shorter ones first: few are of one length, so that hardly any text is
-/// compared with more than a few of them.
-struct Words<const COUNT: usize> {
-    words: [&'static str; COUNT],
-    /// Where the words of a length begin.
-    begins: [usize; LONGEST_WORD + 2],
-}
-
-impl<const COUNT: usize> Words<COUNT> {
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "it runs while the program is built, which would fail"
-    )]
-    const fn new(words: [&'static str; COUNT]) -> Self {
-        let mut begins = [0; LONGEST_WORD + 2];
-        let mut at = 0;
-        let mut length = 0;
-        while length < begins.len() {
-            while at < COUNT && words[at].len() < length {
-                at += 1;
-            }
-            begins[length] = at;
-            length += 1;
-        }
-        Self { words, begins }
-    }
-
-    /// The place of the one that reads so.
-    fn find(&self, raw: &[u8]) -> Option<usize> {
-        let length = raw.len();
-        let (begin, end) = (self.begins.get(length)?, self.begins.get(length + 1)?);
-        let same_length = self.words.get(*begin..*end)?;
-        // The first letter tells most of them apart without a call.
-        let is_it = |word: &&str| {
-            let word = word.as_bytes();
-            word.first() == raw.first() && word == raw
-        };
-        same_length.iter().position(is_it).map(|at| begin + at)
-    }
-}
-
 /// Writes a number in parts of seven bits, the lowest first; all but the last have the highest bit.
 fn push_number(out: &mut Vec<u8>, mut number: usize) {
     while number > 0x7f {
@@ -500,7 +337,7 @@ mod tests {
         let second = outlines.add(b"[1, 2]", &[]);
         assert_eq!(outlines.show(&first), "{\"role\":\"user\"}");
         assert_eq!(outlines.show(&second), "[0,0]");
-        outlines.take_back(second);
+        outlines.take_back(second, 0);
         let third = outlines.add(b"{\"n\": 2}", &[]);
         assert_eq!(outlines.show(&third), "{\"n\":2}");
         outlines.clear();
@@ -519,25 +356,8 @@ mod tests {
     }
 
     #[test]
-    fn every_word_is_found_and_no_other() {
-        fn check<const COUNT: usize>(known: &Words<COUNT>) {
-            assert!(known.words.is_sorted_by_key(|word| word.len()));
-            for (at, word) in known.words.iter().enumerate() {
-                assert!(word.len() <= LONGEST_WORD);
-                assert_eq!(known.find(word.as_bytes()), Some(at));
-            }
-            for other in [
-                "",
-                "secret",
-                &"x".repeat(LONGEST_WORD + 1),
-                &"x".repeat(1000),
-            ] {
-                assert_eq!(known.find(other.as_bytes()), None);
-            }
-        }
-        check(&MEMBERS);
-        check(&WORDS);
-        assert!(MEMBERS.words.len() + WORDS.words.len() <= usize::from(u8::MAX - FIRST_WORD) + 1);
+    fn every_word_has_a_byte() {
+        assert!(MEMBERS.len() + WORDS.len() <= usize::from(u8::MAX - FIRST_WORD) + 1);
     }
 
     #[test]

@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn the_key_is_found_wherever_it_stands() {
-        for before in (0..70).map(|length| "x".repeat(length)) {
+        for before in (0..140).map(|length| "x".repeat(length)) {
             for (key, spelt) in [
                 ("7K2Q", "7k2q"),
                 ("1K2Q", "lk2q"),
@@ -390,6 +390,8 @@ mod tests {
                 ("7K2Q", "%37k2q"),
                 ("7K2Q", "\\x37k2q"),
                 ("7K2Q", "\\U0037k2q"),
+                ("7K2Q", "\u{ff17}k2q"),
+                ("7K2Q", "7k\u{ff12}q"),
             ] {
                 let text = format!("{before}{spelt}{before}{spelt}{before}");
                 let found = Likeness::of(key).count(&text);

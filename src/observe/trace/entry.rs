@@ -52,11 +52,12 @@ pub(super) struct Kept {
 }
 
 impl Entry {
-    /// What is taken down of a request that begins now.
-    pub(super) fn new(ring: &Arc<Ring>, number: u64, level: Level) -> Self {
+    /// What is taken down of a request that begins now. It has its number and level when it is put into
+    /// the ring.
+    pub(super) fn new(ring: &Arc<Ring>) -> Self {
         Self {
-            number,
-            level,
+            number: 0,
+            level: Level::Shape,
             begun: Instant::now(),
             ring: Arc::clone(ring),
             kept: Mutex::default(),
@@ -64,9 +65,7 @@ impl Entry {
     }
 
     /// The same in the place of a request that nobody looks at any more, and in its memory.
-    pub(super) fn renew(&mut self, number: u64, level: Level) {
-        self.number = number;
-        self.level = level;
+    pub(super) fn renew(&mut self) {
         self.begun = Instant::now();
         let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
         let freed = kept.clear();
@@ -132,7 +131,7 @@ impl Entry {
         let outline = kept.outlines.add(bytes, texts);
         let more = kept.outlines.memory() - before;
         if !self.may_keep(kept, more) {
-            kept.outlines.take_back(outline);
+            kept.outlines.take_back(outline, before);
             return None;
         }
         Some(outline)

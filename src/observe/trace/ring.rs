@@ -140,28 +140,42 @@ impl Ring {
         if level == Level::Off || most == 0 {
             return Trace::default();
         }
-        let entry = self.entry(level, most);
+        let entry = self.entry(most);
         {
             let facts = &mut lock(&entry.kept).facts;
             request_id.clone_into(&mut facts.request_id);
             facts.route = route;
             facts.is_running = true;
         }
-        lock(&self.entries).push_back(Arc::clone(&entry));
-        Trace(Some(entry))
+        self.push(entry)
     }
 
     /// An entry for a request that begins now, one among so many: the oldest one's, unless somebody still
     /// looks at that.
-    fn entry(self: &Arc<Self>, level: Level, most: usize) -> Arc<Entry> {
-        let number = self.number.fetch_add(1, Ordering::Relaxed);
+    fn entry(self: &Arc<Self>, most: usize) -> Arc<Entry> {
         if let Some(mut oldest) = self.make_way(most)
             && let Some(entry) = Arc::get_mut(&mut oldest)
         {
-            entry.renew(number, level);
+            entry.renew();
             return oldest;
         }
-        Arc::new(Entry::new(self, number, level))
+        Arc::new(Entry::new(self))
+    }
+
+    /// Puts a new entry last, under the next number: whoever asks for all behind a number misses none, and
+    /// no text is kept when leave for it has just ended.
+    fn push(&self, mut entry: Arc<Entry>) -> Trace {
+        let mut entries = lock(&self.entries);
+        let level = lock(&self.settings).level_now();
+        if let Some(entry) = Arc::get_mut(&mut entry).filter(|_| level != Level::Off) {
+            entry.level = level;
+            entry.number = self.number.fetch_add(1, Ordering::Relaxed);
+        } else {
+            drop(entries);
+            return Trace::default();
+        }
+        entries.push_back(Arc::clone(&entry));
+        Trace(Some(entry))
     }
 
     /// Lets the oldest requests go until there is a place for one more among so many; gives the last one

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::answer::WholeAnswer;
 use super::error_object;
-use crate::translate::json::{escape_into, escaped};
+use crate::translate::json::escape_into;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
 use crate::translate::reading::{FinishReason, Usage, UsageSource};
@@ -211,8 +211,11 @@ pub fn write_text(out: &mut Vec<u8>, text: &str) {
 
 /// A long text as JSON that is written already.
 pub fn written_text(text: &str) -> Option<Box<RawValue>> {
-    let json = format!("\"{}\"", escaped(text));
-    RawValue::from_string(json).ok()
+    let mut json = Vec::with_capacity(text.len().saturating_add(text.len() / 8).saturating_add(2));
+    json.push(b'"');
+    escape_into(&mut json, text);
+    json.push(b'"');
+    RawValue::from_string(String::from_utf8(json).ok()?).ok()
 }
 
 /// Writing to a `Vec` cannot fail, and neither can the shapes written here.
