@@ -62,7 +62,13 @@ impl Plain {
     /// Adds the beginning of a text that stays as it is but for its capitals, all at once, since most
     /// of a text is like that. Gives what follows.
     fn add_usual<'t>(&mut self, text: &'t str) -> &'t str {
-        let length = usual_length(self.out.bytes().next_back(), text.as_bytes());
+        let mut before = self.out.bytes().next_back();
+        let stays = |byte: &u8| {
+            let stays = is_usual_byte(*byte) || (*byte == b' ' && before != Some(b' '));
+            before = Some(*byte);
+            stays
+        };
+        let length = text.bytes().take_while(stays).count();
         let (usual, rest) = text.split_at_checked(length).unwrap_or(("", text));
         let from = self.out.len();
         self.out.push_str(usual);
@@ -179,48 +185,24 @@ fn usual(letter: char) -> char {
     }
 }
 
-/// How many bytes at the beginning of a text stay as they are but for capitals, behind this byte.
-fn usual_length(before: Option<u8>, text: &[u8]) -> usize {
-    /// Bytes that are looked at together, which takes about as long as one by itself.
-    const STRIDE: usize = 32;
-    let stays = |before: u8, byte: u8| is_usual_byte(byte) | ((byte == b' ') & (before != b' '));
-    let Some((first, rest)) = text.split_first() else {
-        return 0;
-    };
-    if !stays(before.unwrap_or_default(), *first) {
-        return 0;
-    }
-    // Each byte beside the one before it.
-    let (befores, _) = text.as_chunks::<STRIDE>();
-    let (bytes, _) = rest.as_chunks::<STRIDE>();
-    let all_stay = |(befores, bytes): &(&[u8; STRIDE], &[u8; STRIDE])| {
-        // Without an early end, so that the compiler compares all of them at once.
-        let pairs = befores.iter().zip(bytes.iter());
-        pairs.fold(true, |all, (before, byte)| all & stays(*before, *byte))
-    };
-    let strides = befores.iter().zip(bytes).take_while(all_stay).count();
-    let skipped = strides.saturating_mul(STRIDE);
-    let befores = text.get(skipped..).unwrap_or_default();
-    let bytes = rest.get(skipped..).unwrap_or_default();
-    let pairs = befores.iter().zip(bytes);
-    let more = pairs.take_while(|(before, byte)| stays(**before, **byte));
-    skipped.saturating_add(more.count()).saturating_add(1)
-}
-
 /// Whether a byte is a character of ASCII that has one meaning wherever it stands.
 fn is_usual_byte(byte: u8) -> bool {
-    // Digits and `:;<=`. Nothing is left out early, see [`usual_length`].
-    byte.is_ascii_alphabetic()
-        | matches!(byte, b'0'..=b'=')
-        | (byte == b'_')
-        | (byte == b'.')
-        | (byte == b',')
-        | (byte == b'(')
-        | (byte == b')')
-        | (byte == b'{')
-        | (byte == b'}')
-        | (byte == b'[')
-        | (byte == b']')
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'_' | b'.'
+                | b','
+                | b':'
+                | b';'
+                | b'='
+                | b'('
+                | b')'
+                | b'{'
+                | b'}'
+                | b'['
+                | b']'
+                | b'<'
+        )
 }
 
 /// Whether a character is a quotation mark, or cannot be seen (Unicode's `Cf`, and combining marks).

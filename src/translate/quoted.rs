@@ -145,7 +145,10 @@ impl<'n> Names<'n> {
             }
             _ => false,
         };
-        signs(spaced.as_bytes()).any(is_beside)
+        let bytes = spaced.bytes().enumerate();
+        bytes
+            .map(|(at, byte)| (at, char::from(byte)))
+            .any(is_beside)
     }
 
     /// Whether a text ends with a word that names a tool.
@@ -170,30 +173,6 @@ impl<'n> Names<'n> {
         }
         self.get(close).is_some()
     }
-}
-
-/// The signs beside which a name may stand that is called, each with its place.
-fn signs(text: &[u8]) -> impl Iterator<Item = (usize, char)> {
-    /// Bytes that are looked at together, which takes about as long as one by itself.
-    const STRIDE: usize = 32;
-    // Without an early end, so that the compiler compares all of them at once.
-    let is_sign = |byte: u8| {
-        (byte == b'(')
-            | (byte == b'{')
-            | (byte == b'>')
-            | (byte == b'|')
-            | (byte == b']')
-            | (byte == b'=')
-            | (byte == b':')
-    };
-    let has_sign = move |stride: &[u8]| stride.iter().fold(false, |any, byte| any | is_sign(*byte));
-    let strides = (0..).step_by(STRIDE).zip(text.chunks(STRIDE));
-    let strides = strides.filter(move |(_, stride)| has_sign(stride));
-    strides.flat_map(move |(begin, stride)| {
-        let places = (begin..).zip(stride.iter().copied());
-        let signs = places.filter(move |(_, byte)| is_sign(*byte));
-        signs.map(|(at, byte)| (at, char::from(byte)))
-    })
 }
 
 /// The places in a plain text that look like calls, each with the text that it is a place in: with
