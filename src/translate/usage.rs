@@ -128,8 +128,7 @@ pub fn tokens(text: &str) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub struct TokenEstimate {
     thousandths: u64,
-    class: Class,
-    run: u64,
+    run: Run,
 }
 
 /// A text whose tokens have been estimated.
@@ -185,33 +184,31 @@ impl TokenEstimate {
     /// Adds a piece of text.
     pub fn push(&mut self, text: &str) {
         let mut rest = text;
-        while let Some(first) = rest.as_bytes().first() {
-            let length = match ASCII.get(usize::from(*first)) {
-                Some(class) => {
-                    let length = class.run_in(rest.as_bytes());
-                    self.add_run(*class, length as u64);
-                    length
-                }
-                None => {
-                    let letter = rest.chars().next().unwrap_or_default();
-                    let class = self.beyond_ascii(letter);
-                    self.add_run(class, 1);
-                    letter.len_utf8()
-                }
-            };
-            rest = rest.get(length..).unwrap_or_default();
+        while let Some(letter) = self.push_ascii(&mut rest) {
+            let class = self.beyond_ascii(letter);
+            let step = self.run.step(class);
+            self.thousandths += step.cost();
+            self.run = step.run();
         }
     }
 
-    /// Adds so many characters of one class.
-    fn add_run(&mut self, class: Class, length: u64) {
-        // A capital begins a word that small letters go on.
-        let is_capital = self.class == Class::UpperCase && class == Class::LowerCase;
-        if class != self.class && !is_capital {
-            self.end_word();
-        }
-        self.class = class;
-        self.run += length;
+    /// Adds the beginning of a text, up to the first character beyond ASCII; takes that one too, and gives
+    /// it back.
+    fn push_ascii(&mut self, text: &mut &str) -> Option<char> {
+        let (mut cost, mut run) = (0_u64, self.run);
+        let ascii = text.bytes().take_while(u8::is_ascii).map(|byte| {
+            let step = run.step(Class::of_ascii(byte));
+            // No text is long enough for a sum that does not fit.
+            cost = cost.wrapping_add(step.cost());
+            run = step.run();
+        });
+        let length = ascii.count();
+        self.thousandths += cost;
+        self.run = run;
+        let mut beyond = text.get(length..).unwrap_or_default().chars();
+        let letter = beyond.next();
+        *text = beyond.as_str();
+        letter
     }
 
     /// Adds a text that has been estimated.
@@ -219,16 +216,10 @@ impl TokenEstimate {
         let mut first = Self::default();
         first.push(text.text.get(..1).unwrap_or_default());
         // A word that goes on from one text into the other is neither's own.
-        let is_apart = |class: Class| {
-            let is_capital = self.class == Class::UpperCase && class == Class::LowerCase;
-            class != self.class && !is_capital
-        };
-        if first.run != 1 || !is_apart(first.class) {
+        if first.run.place() != 1 || self.run.goes_on_with(first.run.class()) {
             return self.push(&text.text);
         }
-        self.end_word();
         self.thousandths += text.estimate.thousandths;
-        self.class = text.estimate.class;
         self.run = text.estimate.run;
     }
 
@@ -242,12 +233,11 @@ impl TokenEstimate {
 
     /// The estimate so far.
     pub fn tokens(&self) -> u64 {
-        (self.thousandths + self.class.cost(self.run)).div_ceil(1000)
+        self.thousandths.div_ceil(1000)
     }
 
     pub fn end_word(&mut self) {
-        self.thousandths += self.class.cost(self.run);
-        self.run = 0;
+        self.run = Run::new(self.run.class(), 0);
     }
 }
 
@@ -255,9 +245,9 @@ impl TokenEstimate {
 /// often than English ones.
 const ACCENT: u64 = 1300;
 
-/// The classes of ASCII, which most text is made of.
-static ASCII: [Class; 128] = {
-    let mut classes = [Class::Punctuation; 128];
+/// The classes of bytes, of which only ASCII, which most text is made of, says what a character is.
+static ASCII: [Class; 256] = {
+    let mut classes = [Class::Punctuation; 256];
     let mut rest = classes.as_mut_slice();
     let mut byte = 0u8;
     while let Some((class, later)) = rest.split_first_mut() {
@@ -275,24 +265,95 @@ static ASCII: [Class; 128] = {
     classes
 };
 
-/// The costs of runs of usual length, by class.
+/// A run of characters of one class, as far as what comes next depends on it: the class, and where the
+/// last character stands in the run, from 1, in the lowest four bits. None is 0. Beyond the last place
+/// that is told apart the last ones repeat, as many as digits make a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Run(u8);
+
+const MAX_PLACE: u8 = 15;
+const PERIOD: u8 = 3;
+
+/// What one more character does: the run that it stands in, in the lowest byte, and above that what it
+/// costs, in thousandths of a token.
+#[derive(Clone, Copy, Debug)]
+struct Step(u32);
+
+/// What a character of each class does behind each run. Both have room for numbers that no class has, so
+/// that nothing has to be checked for each character.
 #[expect(
     clippy::indexing_slicing,
     reason = "the compiler runs it, and would refuse to go beyond"
 )]
-static COSTS: [[u16; 16]; Class::ALL.len()] = {
-    let mut costs = [[0; 16]; Class::ALL.len()];
-    let mut class = 0;
-    while class < costs.len() {
-        let mut run = 0;
-        while run < 16 {
-            costs[class][run] = Class::ALL[class].fitted_cost(run as u64) as u16;
-            run += 1;
+static STEPS: [[Step; 16]; 256] = {
+    let mut steps = [[Step(0); 16]; 256];
+    let mut run = 0;
+    while run < Class::ALL.len() << 4 {
+        let mut class = 0;
+        while class < Class::ALL.len() {
+            steps[run][class] = Run(run as u8).step_to(Class::ALL[class]);
+            class += 1;
         }
-        class += 1;
+        run += 1;
     }
-    costs
+    steps
 };
+
+impl Step {
+    const fn run(self) -> Run {
+        Run(self.0 as u8)
+    }
+
+    const fn cost(self) -> u64 {
+        self.0 as u64 >> 8
+    }
+}
+
+impl Run {
+    const fn new(class: Class, place: u8) -> Self {
+        Self((class as u8) << 4 | place)
+    }
+
+    const fn class(self) -> Class {
+        let at = (self.0 >> 4) as usize;
+        match at < Class::ALL.len() {
+            #[expect(clippy::indexing_slicing, reason = "it is less")]
+            true => Class::ALL[at],
+            false => Class::Space,
+        }
+    }
+
+    const fn place(self) -> u8 {
+        self.0 & MAX_PLACE
+    }
+
+    /// Whether a character of this class belongs to it. A capital begins a word that small letters go on.
+    const fn goes_on_with(self, class: Class) -> bool {
+        let is_capital = matches!((self.class(), class), (Class::UpperCase, Class::LowerCase));
+        self.class() as u8 == class as u8 || is_capital
+    }
+
+    /// What one more character of this class does.
+    #[expect(clippy::indexing_slicing, reason = "every number has a place")]
+    fn step(self, class: Class) -> Step {
+        STEPS[usize::from(self.0)][class as usize & 15]
+    }
+
+    /// The same, worked out.
+    const fn step_to(self, class: Class) -> Step {
+        let place = match self.goes_on_with(class) {
+            true => self.place() + 1,
+            false => 1,
+        };
+        let before = class.fitted_cost(place as u64 - 1);
+        let cost = (class.fitted_cost(place as u64) - before) as u32;
+        let place = match place > MAX_PLACE {
+            true => place - PERIOD,
+            false => place,
+        };
+        Step(cost << 8 | Self::new(class, place).0 as u32)
+    }
+}
 
 impl Class {
     /// In the order in which they are declared.
@@ -310,6 +371,11 @@ impl Class {
         Self::WidePunctuation,
         Self::Symbol,
     ];
+
+    #[expect(clippy::indexing_slicing, reason = "every byte has a place")]
+    fn of_ascii(byte: u8) -> Self {
+        ASCII[usize::from(byte)]
+    }
 
     /// The class of a character beyond ASCII.
     fn of(letter: char) -> Self {
@@ -330,26 +396,8 @@ impl Class {
         }
     }
 
-    /// How many characters of this class an ASCII text begins with, which are as many bytes.
-    fn run_in(self, text: &[u8]) -> usize {
-        match self {
-            Self::LowerCase => small_letters(text),
-            _ => {
-                let is_own = |byte: &&u8| ASCII.get(usize::from(**byte)) == Some(&self);
-                text.iter().take_while(is_own).count()
-            }
-        }
-    }
-
     fn is_latin(self) -> bool {
         matches!(self, Self::UpperCase | Self::LowerCase)
-    }
-
-    /// Thousandths of a token for a run of this class.
-    fn cost(self, run: u64) -> u64 {
-        let short = COSTS.get(self as usize);
-        let short = short.and_then(|costs| costs.get(usize::try_from(run).ok()?));
-        short.map_or_else(|| self.fitted_cost(run), |cost| u64::from(*cost))
     }
 
     /// Fitted by least squares to what the o200k encoding makes of prose in eleven languages, code,
@@ -377,45 +425,12 @@ impl Class {
     }
 }
 
-/// How many small letters of ASCII a text begins with. Most of a text is small letters, so they are
-/// looked at eight at a time.
-fn small_letters(text: &[u8]) -> usize {
-    let (words, rest) = text.as_chunks::<{ size_of::<u64>() }>();
-    let mut count = 0;
-    for word in words {
-        let others = marks_of_others(u64::from_le_bytes(*word));
-        if others != 0 {
-            return count + others.trailing_zeros() as usize / 8;
-        }
-        count += word.len();
-    }
-    count
-        + rest
-            .iter()
-            .take_while(|byte| byte.is_ascii_lowercase())
-            .count()
-}
-
-/// The highest bit of each byte that is no small letter of ASCII, and nothing else.
-const fn marks_of_others(word: u64) -> u64 {
-    const EACH: u64 = u64::MAX / 0xff;
-    const HIGHEST: u64 = EACH * 0x80;
-    let low = word & !HIGHEST;
-    // Neither sum flows over into the next byte.
-    let from_a = low + EACH * (0x80 - b'a' as u64);
-    let beyond_z = low + EACH * (0x7f - b'z' as u64);
-    (!from_a | beyond_z | word) & HIGHEST
-}
-
 #[cfg(test)]
 mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
-    use super::{
-        COSTS, Class, EstimatedText, TokenEstimate, audio_tokens, prompt_tokens,
-        prompt_tokens_knowing, tokens,
-    };
+    use super::{Class, EstimatedText, Run, audio_tokens, prompt_tokens, prompt_tokens_knowing};
 
     /// Ten seconds of sound with so many bytes in each.
     fn wav(rate: u32) -> String {
@@ -468,29 +483,16 @@ mod tests {
     }
 
     #[test]
-    fn many_letters_at_a_time_are_the_same_as_one_by_one() {
-        let signs = [
-            'a', 'z', '`', '{', 'A', 'Z', ' ', '\n', '0', '\u{e1}', '\u{e9}', '\u{430}', '\u{6f22}',
-        ];
-        for before in (0..20).map(|length| "az".repeat(length)) {
-            for (first, second) in signs.iter().flat_map(|one| signs.map(|two| (*one, two))) {
-                let text = format!("{before}{first}{second}{before}{second}");
-                let mut slow = TokenEstimate::default();
-                let mut letter = [0; 4];
-                for one in text.chars() {
-                    slow.push(one.encode_utf8(&mut letter));
-                }
-                assert_eq!(tokens(&text), slow.tokens(), "{text}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_tables_say_what_the_fit_says() {
+    fn the_steps_of_a_run_are_what_the_fit_says_of_all_of_it() {
         for (at, class) in Class::ALL.into_iter().enumerate() {
             assert_eq!(class as usize, at);
-            for run in 0..COSTS[at].len() as u64 + 4 {
-                assert_eq!(class.cost(run), class.fitted_cost(run), "{class:?} {run}");
+            let other = if at == 0 { Class::Symbol } else { Class::Space };
+            let (mut run, mut cost) = (Run::new(other, 1), 0);
+            for length in 1..100 {
+                let step = run.step(class);
+                (run, cost) = (step.run(), cost + step.cost());
+                assert_eq!(cost, class.fitted_cost(length), "{class:?} {length}");
+                assert_eq!(run.class(), class);
             }
         }
     }
