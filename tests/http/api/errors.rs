@@ -103,7 +103,7 @@ fn fals_request_id_is_passed_on_with_an_answer_that_is_none() {
         "200 OK\r\ncontent-encoding: gzip",
     ] {
         let fal = ScriptedUpstream::answering(format!(
-            "HTTP/1.1 {head}\r\nx-fal-request-id: fal-9\r\ncontent-length: 0\r\n\r\n"
+            "HTTP/1.1 {head}\r\nx-fal-request-id: fal-9\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
         ));
         let gateway = fal.setup().start();
         for stream in [false, true] {
