@@ -40,7 +40,8 @@ const BRIEF: usize = 128;
 #[derive(Debug, Default)]
 pub struct Echo {
     all: Vec<u8>,
-    brief: Vec<u8>,
+    /// The same in brief, where it is not the same.
+    brief: Option<Vec<u8>>,
     /// Whether the response says that it is kept.
     pub is_kept: bool,
     /// Whether the response is made while nobody waits for it.
@@ -76,10 +77,15 @@ impl Echo {
         let tools = tools(draft.kept("tools").map(|field| field.value));
         echo.member("tools", &tools, "[]");
         let is_background = echo.is_background;
-        for out in [&mut echo.all, &mut echo.brief] {
+        for out in [Some(&mut echo.all), echo.brief.as_mut()]
+            .into_iter()
+            .flatten()
+        {
             out.extend_from_slice(ALWAYS.as_bytes());
             let rest = format!(r#","background":{is_background},"user":null"#);
             out.extend_from_slice(rest.as_bytes());
+            // It lies there until the answer's end.
+            out.shrink_to_fit();
         }
         echo
     }
@@ -107,7 +113,7 @@ impl Echo {
     /// Writes it so that it can be sent again and again: what is long is left at what it would be
     /// without the request.
     pub fn write_brief(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.brief);
+        out.extend_from_slice(self.brief.as_ref().unwrap_or(&self.all));
         self.write_kept(out);
     }
 
@@ -124,17 +130,21 @@ impl Echo {
     }
 
     fn member(&mut self, name: &str, value: &str, otherwise: &str) {
-        let brief = match value.len() <= BRIEF {
-            true => value,
-            false => otherwise,
-        };
-        for (out, value) in [(&mut self.all, value), (&mut self.brief, brief)] {
-            out.extend_from_slice(b",\"");
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(value.as_bytes());
+        if value.len() > BRIEF {
+            let brief = self.brief.get_or_insert_with(|| self.all.clone());
+            write_member(brief, name, otherwise);
+        } else if let Some(brief) = &mut self.brief {
+            write_member(brief, name, value);
         }
+        write_member(&mut self.all, name, value);
     }
+}
+
+fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    out.extend_from_slice(value.as_bytes());
 }
 
 /// Whether a request asks for a response that is made while nobody waits for it.
