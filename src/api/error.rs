@@ -8,7 +8,7 @@ use std::fmt;
 use actix_web::body::{BoxBody, EitherBody};
 use actix_web::dev::ServiceResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE};
 use actix_web::{HttpResponse, ResponseError};
 
 use crate::observe::record::ErrorSource;
@@ -134,6 +134,9 @@ impl ResponseError for ApiError {
         }
         if let Some(method) = self.allow {
             response.insert_header((ALLOW, method));
+        }
+        if problem.kind == ProblemKind::NoWebSocket {
+            response.insert_header((UPGRADE, HeaderValue::from_static("HTTP/1.1")));
         }
         if self.closes {
             response.force_close();

@@ -19,7 +19,7 @@ use futures::FutureExt;
 use uuid::Uuid;
 
 use super::auth::Caller;
-use super::connection::RequestGuard;
+use super::connection::{DECLINED, RequestGuard};
 use super::context::Context;
 use super::error::{self, ApiError};
 use super::gateway::{Gateway, InFlightPermit, MemoryPermit, Worker};
@@ -316,7 +316,8 @@ pub(super) fn unavailable(code: &'static str, message: &str) -> ApiError {
 }
 
 /// The answer to a path that is served under another method only, which the `Allow` header names
-/// (source: RFC 9110, 15.5.6).
+/// (source: RFC 9110, 15.5.6). Whoever wants a WebSocket there is told that there is none, by the status
+/// after which clients fall back to requests at once (source: RFC 9110, 15.5.22).
 ///
 /// # Errors
 /// Always.
@@ -325,6 +326,17 @@ pub fn wrong_method(
     allowed: &'static str,
 ) -> Result<HttpResponse, ApiError> {
     let method = request.method();
+    if *method == Method::GET && wants_websocket(request) {
+        let message = format!(
+            "There are no WebSockets here. Send {allowed} {}.",
+            request.path()
+        );
+        return Err(ApiError::refusal(
+            ProblemKind::NoWebSocket,
+            "websocket_not_supported",
+            message,
+        ));
+    }
     let message = format!("Not allowed to {method} here. Use {allowed}.");
     Err(ApiError {
         allow: Some(if allowed == "GET" {
@@ -334,6 +346,14 @@ pub fn wrong_method(
         }),
         ..ApiError::refusal(ProblemKind::WrongMethod, "method_not_allowed", message)
     })
+}
+
+/// Whether the connection's offer to switch protocols, which was declined before its head was read, was
+/// that of a WebSocket.
+fn wants_websocket(request: &HttpRequest) -> bool {
+    let wanted = request.headers().get(DECLINED);
+    let wanted = wanted.and_then(|value| value.to_str().ok());
+    wanted.is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub enum ProblemKind {
     NotFound,
     /// The path is served under another method.
     WrongMethod,
+    /// A WebSocket is wanted, and there are none.
+    NoWebSocket,
     /// It does not go together with what is there.
     Conflict,
     /// What is there was changed meanwhile.
@@ -105,6 +107,7 @@ impl ProblemKind {
             Self::RateLimited | Self::TooManyRequests | Self::TooManyTokens | Self::NoBalance => {
                 429
             }
+            Self::NoWebSocket => 426,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::BadUpstream => 502,

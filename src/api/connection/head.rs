@@ -4,7 +4,7 @@
 use memchr::memchr;
 
 /// What an offer is made into: as long as the word, and unknown to everybody.
-const DECLINED: &[u8] = b"x-offer";
+pub const DECLINED: &str = "x-offer";
 const UPGRADE: &[u8] = b"upgrade";
 
 /// Where the head at the beginning of `bytes` ends, behind its blank line. Whatever lies before
@@ -36,7 +36,7 @@ pub(super) fn decline_upgrades(head: &mut [u8]) {
         };
         let (name, value) = line.split_at_mut(colon);
         if name.eq_ignore_ascii_case(UPGRADE) {
-            name.copy_from_slice(DECLINED);
+            name.copy_from_slice(DECLINED.as_bytes());
         } else if name.eq_ignore_ascii_case(b"connection") {
             // The value begins with the colon.
             let options = value.split_mut(|byte| matches!(byte, b',' | b':'));
@@ -51,7 +51,7 @@ fn decline_option(option: &mut [u8]) {
     let ends = option.iter().rposition(|byte| !is_blank(byte));
     let word = ends.and_then(|ends| option.get_mut(begins..=ends));
     if let Some(word) = word.filter(|word| word.eq_ignore_ascii_case(UPGRADE)) {
-        word.copy_from_slice(DECLINED);
+        word.copy_from_slice(DECLINED.as_bytes());
     }
 }
 

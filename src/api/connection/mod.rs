@@ -27,6 +27,7 @@ use actix_web::HttpRequest;
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::http::header::CONTENT_LENGTH;
 
+pub use head::DECLINED;
 pub use socket::Guarded;
 pub use wire::Wire;
 

@@ -63,6 +63,7 @@ fn type_of(kind: ProblemKind) -> &'static str {
         | ProblemKind::Forbidden
         | ProblemKind::NotFound
         | ProblemKind::WrongMethod
+        | ProblemKind::NoWebSocket
         | ProblemKind::Stale
         | ProblemKind::TooSlow
         | ProblemKind::TooLarge

@@ -200,6 +200,13 @@ fn paths_and_methods_that_are_not_served_get_an_error_of_openais_form() {
         assert_eq!(answer.verdict(), verdict, "{method} {path}");
         assert!(!answer.text().contains('\u{1b}'));
     }
+    let socket = Call::new("GET", "/v1/responses").header("upgrade", "websocket");
+    let answer = gateway.call(&socket.header("connection", "upgrade"));
+    assert_eq!(
+        answer.verdict(),
+        "426 invalid_request_error websocket_not_supported"
+    );
+    assert_eq!(answer.header("upgrade"), Some("HTTP/1.1"));
     assert_eq!(fal.count(), 0);
 }
 

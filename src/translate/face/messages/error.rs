@@ -80,6 +80,7 @@ fn type_of(kind: ProblemKind) -> &'static str {
         ProblemKind::Internal | ProblemKind::BadUpstream | ProblemKind::Unavailable => "api_error",
         ProblemKind::Invalid
         | ProblemKind::WrongMethod
+        | ProblemKind::NoWebSocket
         | ProblemKind::Stale
         | ProblemKind::TooSlow
         | ProblemKind::HeadTooLarge
