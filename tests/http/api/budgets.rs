@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, Call, Emulated, Process, ScriptedUpstream, Setup, Step, TestGateway, event, question,
-    sse_head, until, whole,
+    Answer, Call, Emulated, Process, Raw, ScriptedUpstream, Setup, Step, TestGateway, event,
+    final_event, question, sse_head, until, whole,
 };
 
 fn key(name: &str, more: &str) -> String {
@@ -370,6 +370,68 @@ fn whoever_is_killed_takes_no_more_along_than_he_had_drawn() {
         let (used, leased) = books.window();
         assert!(used + leased <= 40_000);
     }
+}
+
+/// A machine may be suspended for a while, and know nothing of it.
+#[test]
+fn whoever_was_stopped_for_a_while_spends_no_more_than_he_had_drawn() {
+    let (fal, books) = (Emulated::start(), Books::new());
+    let file = books.0.path().join("fal-gateway.toml");
+    std::fs::write(&file, budget("40/day")).unwrap();
+    let setup = fal
+        .setup()
+        .set("store.path", &books.file().display().to_string());
+    let (stopped, one) = Process::serving_from(&file, &setup);
+    let (_other, other) = Process::serving_from(&file, &setup);
+    assert_eq!(ask_at(one), Some(200));
+    stopped.signal("STOP");
+    until("the end of what the other may draw", || {
+        (ask_at(other)? != 200).then_some(())
+    });
+    assert!(fal.count() <= 40);
+    stopped.signal("CONT");
+    until("the end of the budget", || {
+        ([one, other].map(ask_at) == [Some(429); 2]).then_some(())
+    });
+    assert_eq!(fal.count(), 40);
+}
+
+#[test]
+fn a_call_is_charged_though_its_limit_is_lowered_and_its_key_is_gone_meanwhile() {
+    let (fal, books) = (
+        ScriptedUpstream::start(vec![
+            Step::Read,
+            Step::Write(sse_head()),
+            Step::Write(event("one")),
+            Step::Gate(1),
+            Step::Write(final_event("one two")),
+        ]),
+        Books::new(),
+    );
+    let file = books.0.path().join("fal-gateway.toml");
+    std::fs::write(&file, budget("10/day")).unwrap();
+    let setup = fal
+        .setup()
+        .set("store.path", &books.file().display().to_string());
+    let (mut process, address) = Process::serving_from(&file, &setup);
+    let mut raw = Raw::connect(address);
+    raw.send(&chat("ci", &question("hi", true)).to_bytes());
+    let mut stream = raw.stream();
+    stream.until("one");
+    let changes = [(budget("1/day"), 429), (key("another", ""), 401)];
+    for (number, (text, status)) in (1..).zip(changes) {
+        std::fs::write(&file, text).unwrap();
+        process.signal("HUP");
+        until("the new settings", || {
+            (process.log().matches("settings taken up").count() >= number).then_some(())
+        });
+        assert_eq!(ask_at(address), Some(status));
+    }
+    fal.open_gate();
+    assert!(stream.rest().0.contains("[DONE]"));
+    process.signal("TERM");
+    process.exit();
+    assert_eq!(books.window(), (1000, 0));
 }
 
 #[test]
