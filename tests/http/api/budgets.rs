@@ -41,6 +41,14 @@ impl Books {
         setup.file(text).set("store.path", &path)
     }
 
+    /// A settings file with this text, and the setup of processes that read it.
+    fn settings(&self, setup: Setup, text: &str) -> (PathBuf, Setup) {
+        let file = self.0.path().join("fal-gateway.toml");
+        std::fs::write(&file, text).unwrap();
+        let path = self.file().display().to_string();
+        (file, setup.set("store.path", &path))
+    }
+
     fn open(&self) -> Connection {
         Connection::open(self.file()).unwrap()
     }
@@ -339,11 +347,7 @@ fn ask_at(address: SocketAddr) -> Option<u16> {
 #[test]
 fn whoever_is_killed_takes_no_more_along_than_he_had_drawn() {
     let (fal, books) = (Emulated::start(), Books::new());
-    let file = books.0.path().join("fal-gateway.toml");
-    std::fs::write(&file, budget("40/day")).unwrap();
-    let setup = fal
-        .setup()
-        .set("store.path", &books.file().display().to_string());
+    let (file, setup) = books.settings(fal.setup(), &budget("40/day"));
     let mut answered = 0;
     for round in 0..4 {
         let (mut process, address) = Process::serving_from(&file, &setup);
@@ -376,11 +380,7 @@ fn whoever_is_killed_takes_no_more_along_than_he_had_drawn() {
 #[test]
 fn whoever_was_stopped_for_a_while_spends_no_more_than_he_had_drawn() {
     let (fal, books) = (Emulated::start(), Books::new());
-    let file = books.0.path().join("fal-gateway.toml");
-    std::fs::write(&file, budget("40/day")).unwrap();
-    let setup = fal
-        .setup()
-        .set("store.path", &books.file().display().to_string());
+    let (file, setup) = books.settings(fal.setup(), &budget("40/day"));
     let (stopped, one) = Process::serving_from(&file, &setup);
     let (_other, other) = Process::serving_from(&file, &setup);
     assert_eq!(ask_at(one), Some(200));
@@ -408,11 +408,7 @@ fn a_call_is_charged_though_its_limit_is_lowered_and_its_key_is_gone_meanwhile()
         ]),
         Books::new(),
     );
-    let file = books.0.path().join("fal-gateway.toml");
-    std::fs::write(&file, budget("10/day")).unwrap();
-    let setup = fal
-        .setup()
-        .set("store.path", &books.file().display().to_string());
+    let (file, setup) = books.settings(fal.setup(), &budget("10/day"));
     let (mut process, address) = Process::serving_from(&file, &setup);
     let mut raw = Raw::connect(address);
     raw.send(&chat("ci", &question("hi", true)).to_bytes());
