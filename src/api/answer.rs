@@ -264,12 +264,19 @@ fn keeper<F: Face>(
     face.is_kept().then(|| Keeper {
         context: context.clone(),
         caller,
-        body,
+        input: input_of(face, &body),
         past,
         hold,
         record_input: F::record_input,
         _memory: memory,
     })
+}
+
+/// What of a body is kept as the input.
+pub(super) fn input_of<F: Face>(face: &F, body: &Bytes) -> Bytes {
+    let place = face.input_place();
+    let place = place.filter(|place| place.start <= place.end && place.end <= body.len());
+    place.map_or_else(|| body.clone(), |place| body.slice(place))
 }
 
 pub(super) fn reporter<F: Face>(

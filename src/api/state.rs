@@ -210,11 +210,12 @@ impl Recalled {
 pub struct Keeper {
     pub context: Context,
     pub caller: Caller,
-    pub body: Bytes,
+    /// What of the body the face makes items of.
+    pub input: Bytes,
     pub past: Rc<Recalled>,
     /// The conversation that the answer is added to.
     pub hold: Option<Hold>,
-    /// How the face makes items of the body.
+    /// How it does.
     pub record_input: fn(&[u8], &Past, &str) -> Vec<RecordItem>,
     /// What the body takes up is held as long as the body is.
     pub _memory: Rc<MemoryPermit>,
@@ -237,7 +238,7 @@ impl Keeper {
             return false;
         };
         let retention = context.snapshot.config.responses.retention;
-        let input = new_items((self.record_input)(&self.body, &self.past.found, id));
+        let input = new_items((self.record_input)(&self.input, &self.past.found, id));
         if let RecordKind::ChatCompletion { model, metadata } = record.kind {
             let new = NewCompletion {
                 id: id.to_owned(),
@@ -295,7 +296,9 @@ pub(super) fn new_items(items: Vec<RecordItem>) -> Vec<NewItem> {
 
 /// An id of 192 bits that nobody guesses and that tells nothing.
 pub fn secret_id(prefix: &str) -> String {
-    let [one, other] = [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.simple().to_string());
-    let rest = other.get(..16).unwrap_or_default();
-    format!("{prefix}{one}{rest}")
+    let mut letters = [[0; 32]; 2];
+    let [one, other] = &mut letters;
+    let one = &*Uuid::new_v4().simple().encode_lower(one);
+    let other = &*Uuid::new_v4().simple().encode_lower(other);
+    [prefix, one, other.get(..16).unwrap_or_default()].concat()
 }

@@ -6,6 +6,7 @@
 //! nothing: a list ends where it ends, whatever surrounds it.
 #![deny(clippy::arithmetic_side_effects)]
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use memchr::memmem;
@@ -35,6 +36,33 @@ pub struct Body<'a> {
 impl<'a> Body<'a> {
     pub fn new(bytes: &'a [u8], shortened: Option<&'a Shortened>) -> Self {
         Self { bytes, shortened }
+    }
+
+    /// Where in all of it this value stands that was read of it, as long as it holds no tools that were
+    /// left out.
+    pub fn place_of(&self, value: &RawValue) -> Option<Range<usize>> {
+        let length = value.get().len();
+        let within = |text: &[u8]| {
+            let begin = value
+                .get()
+                .as_ptr()
+                .addr()
+                .checked_sub(text.as_ptr().addr())?;
+            (begin.checked_add(length)? <= text.len()).then_some(begin)
+        };
+        let begin = match within(self.bytes) {
+            Some(begin) => begin,
+            None => {
+                let shortened = self.shortened?;
+                let begin = within(shortened.text.as_bytes())?;
+                let left_out = self.bytes.len().checked_sub(shortened.text.len())?;
+                match begin < shortened.at {
+                    true => begin,
+                    false => begin.checked_add(left_out)?,
+                }
+            }
+        };
+        Some(begin..begin.checked_add(length)?)
     }
 }
 
@@ -170,6 +198,7 @@ impl Shortened {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::openai::fields::Fields;
 
     fn known(json: &str) -> Arc<KnownTools> {
         let json: &RawValue = serde_json::from_str(json).unwrap();
@@ -205,5 +234,26 @@ mod tests {
         assert!(Shortened::of(other.as_bytes(), &all).is_none());
         let no_text = [b"{\"tools\": ", plain.as_bytes(), b", \"b\": \"\xff\"}"].concat();
         assert!(Shortened::of(&no_text, &all).is_none());
+    }
+
+    #[test]
+    fn a_value_has_its_place_in_the_whole_body_also_behind_tools_that_were_left_out() {
+        let list = format!("[{{\"a\": \"{}\"}}]", "x".repeat(200));
+        let whole = format!("{{\"input\": [1, 2], \"tools\": {list}, \"after\": \"é\"}}");
+        let shortened = Shortened::of(whole.as_bytes(), &[known(&list)]);
+        let text = shortened.as_ref().unwrap().text();
+        assert!(text.len() < 100);
+        for (body, json) in [
+            (Body::new(whole.as_bytes(), None), whole.as_str()),
+            (Body::new(whole.as_bytes(), shortened.as_ref()), text),
+        ] {
+            let Fields(fields) = serde_json::from_str(json).unwrap();
+            for (name, value) in fields.iter().filter(|(name, _)| name != TOOLS) {
+                let place = body.place_of(value).unwrap();
+                assert_eq!(whole.get(place), Some(value.get()), "{name}");
+            }
+        }
+        let elsewhere: Box<RawValue> = serde_json::from_str("[1, 2]").unwrap();
+        assert_eq!(Body::from(whole.as_bytes()).place_of(&elsewhere), None);
     }
 }

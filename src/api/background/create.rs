@@ -19,6 +19,7 @@ use super::terms::Terms;
 use super::watch::resume;
 use super::work::{FIRST_PAUSE, Job, LONGEST_PAUSE, remember, undo, work};
 use super::{LEASE, cancel_soon, made, unread};
+use crate::api::answer::input_of;
 use crate::api::auth::Caller;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
@@ -77,7 +78,8 @@ pub async fn create<F: Face>(
 ) -> Result<HttpResponse, ApiError> {
     let begun = face.record_begun(&beginning.head);
     let begun = begun.ok_or_else(|| Problem::bug(false))?;
-    let prepared = prepare::<F>(begun, None, caller, body, beginning).await?;
+    let input = input_of(face, &body);
+    let prepared = prepare::<F>(begun, None, caller, (body, input), beginning).await?;
     let json = prepared.job.begun.clone();
     rt::spawn(work::<F>(prepared.job));
     // Where the task was left before it could tell, another gateway goes on with it.
@@ -104,6 +106,7 @@ pub async fn stream<F: Face>(
     let begun = face.record_begun(&beginning.head);
     let begun = begun.ok_or_else(|| Problem::bug(false))?;
     let head = &beginning.head;
+    let input = input_of(&face, &body);
     let mut answer = StreamedAnswer::new(face.into_frames(head, UsageChunk::None, None), 1);
     answer.queue();
     let first = EventBatch {
@@ -112,7 +115,7 @@ pub async fn stream<F: Face>(
         events: answer.take_frames().unwrap_or_default().to_vec(),
     };
     let live = Arc::new(LiveLog::new(&first));
-    let prepared = prepare::<F>(begun, Some(first), caller, body, beginning).await?;
+    let prepared = prepare::<F>(begun, Some(first), caller, (body, input), beginning).await?;
     prepared.job.running.shows(&live);
     let (context, owner) = (prepared.job.context.clone(), prepared.job.owner.clone());
     let response = prepared.job.running.response().to_owned();
@@ -141,7 +144,7 @@ async fn prepare<F: Face>(
     begun: Record,
     events: Option<EventBatch>,
     caller: Caller,
-    body: Bytes,
+    (body, input): (Bytes, Bytes),
     beginning: Beginning,
 ) -> Result<Prepared, ApiError> {
     let Beginning {
@@ -163,7 +166,7 @@ async fn prepare<F: Face>(
     let running = running.ok_or_else(scope::overloaded)?;
     let limit = context.snapshot.config.responses.background_timeout;
     let new = NewResponse {
-        input: new_items(F::record_input(&body, &past.found, &head.id)),
+        input: new_items(F::record_input(&input, &past.found, &head.id)),
         ..response(&context, &head.id, &past, begun)
     };
     let new_job = job(&context, &caller, &terms, &body, events)?;

@@ -17,6 +17,8 @@ pub mod rules;
 pub mod state;
 pub mod thoughts;
 
+use std::ops::Range;
+
 use answer::{FrameWriter, WholeAnswer};
 use objects::{ResponseMeta, UsageChunk};
 use state::{Past, Record, RecordItem, Wanted};
@@ -85,9 +87,15 @@ pub trait Face: Sized + 'static {
         None
     }
 
-    /// The items of a request's input as they are kept with the response of this id. The body is one
+    /// Where in the body that stands which [`record_input`](Self::record_input) makes items of. All of
+    /// it is, where nothing is said.
+    fn input_place(&self) -> Option<Range<usize>> {
+        None
+    }
+
+    /// The items of a request's input as they are kept with the response of this id. It is of a body
     /// that was read, and `past` what was found for it.
-    fn record_input(_body: &[u8], _past: &Past, _response: &str) -> Vec<RecordItem> {
+    fn record_input(_input: &[u8], _past: &Past, _response: &str) -> Vec<RecordItem> {
         Vec::new()
     }
 

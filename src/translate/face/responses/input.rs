@@ -1,25 +1,19 @@
 //! The input of a request as it is kept and listed: every item with an id and a type, and texts as
 //! lists of parts, whatever of these the client has left out. All else stays as it was sent.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
-use super::items::is_reference;
 use super::output::item_id;
 use crate::translate::face::objects::write_json;
 use crate::translate::face::state::{Past, RecordItem};
 use crate::wire::openai::fields::Fields;
-use crate::wire::openai::responses::InputItem;
 use crate::wire::text::Text;
 
-/// The items of a request's input, those in it that only name others replaced by these.
-pub fn record_items(body: &[u8], past: &Past, response: &str) -> Vec<RecordItem> {
-    let body = std::str::from_utf8(body).unwrap_or_default();
-    let body = body.strip_prefix('\u{feff}').unwrap_or(body);
-    let Ok(Fields(fields)) = serde_json::from_str(body) else {
-        return Vec::new();
-    };
-    let input = fields.into_iter().find(|(name, _)| name == "input");
-    let input = input.map_or("[]", |(_, value)| value.get());
+/// The items of a request's input, which is its JSON, those in it that only name others replaced by these.
+pub fn record_items(input: &[u8], past: &Past, response: &str) -> Vec<RecordItem> {
+    let input = std::str::from_utf8(input).unwrap_or_default();
     // Apart from the ids of the output's items.
     let seed = format!("{response}/input");
     if input.starts_with('"') {
@@ -45,15 +39,15 @@ pub fn record_list(items: &str, past: &Past, seed: &str) -> Vec<RecordItem> {
 }
 
 fn record_item(json: &str, past: &Past, seed: &str, at: usize) -> Option<RecordItem> {
-    let item: InputItem<'_> = serde_json::from_str(json).ok()?;
-    let id = item.id.as_ref().map(|Text(id)| id.to_string());
-    if is_reference(&item) {
+    let Fields(fields) = serde_json::from_str(json).ok()?;
+    let id = text(&fields, "id").map(|Text(id)| id.into_owned());
+    let kind = text(&fields, "type");
+    if names_another(&fields, kind.as_ref(), id.as_deref()) {
         let id = id?;
         let body = past.items.get(&id)?.clone();
         return Some(RecordItem { id, body });
     }
-    let Fields(fields) = serde_json::from_str(json).ok()?;
-    let kind = item.kind.as_ref().map_or("message", Text::as_str);
+    let kind = kind.as_ref().map_or("message", Text::as_str);
     let is_message = kind == "message";
     // No store keeps a text with a NUL under its name.
     let id = id
@@ -64,11 +58,7 @@ fn record_item(json: &str, past: &Past, seed: &str, at: usize) -> Option<RecordI
     push_json(&mut body, &id);
     body.push_str(",\"type\":");
     push_json(&mut body, kind);
-    if has_status(kind)
-        && !fields
-            .iter()
-            .any(|(name, value)| name == "status" && value.get() != "null")
-    {
+    if has_status(kind) && member(&fields, "status").is_none() {
         body.push_str(",\"status\":\"completed\"");
     }
     for (name, value) in &fields {
@@ -80,7 +70,7 @@ fn record_item(json: &str, past: &Past, seed: &str, at: usize) -> Option<RecordI
         push_json(&mut body, name);
         body.push(':');
         match is_message && name == "content" && value.get().starts_with('"') {
-            true => write_parts(&mut body, part_kind(&item), value.get()),
+            true => write_parts(&mut body, part_kind(&fields), value.get()),
             false => body.push_str(value.get()),
         }
     }
@@ -100,9 +90,35 @@ fn has_status(kind: &str) -> bool {
     )
 }
 
+/// The members of an item.
+type Members<'a> = [(Cow<'a, str>, &'a RawValue)];
+
+/// A member that says something.
+fn member<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
+    let mut named = members.iter().filter(|(other, _)| other == name);
+    let value = named.next().map(|(_, value)| *value);
+    value.filter(|value| value.get() != "null")
+}
+
+/// A member that is a text.
+fn text<'a>(members: &Members<'a>, name: &str) -> Option<Text<'a>> {
+    serde_json::from_str(member(members, name)?.get()).ok()
+}
+
+/// Whether an item only names another; its type may be left out. As [`is_reference`] says it.
+///
+/// [`is_reference`]: super::items::is_reference
+fn names_another(members: &Members<'_>, kind: Option<&Text<'_>>, id: Option<&str>) -> bool {
+    let says = |name: &str| member(members, name).is_some();
+    match kind {
+        Some(kind) => kind.as_str() == "item_reference",
+        None => id.is_some() && !says("role") && !says("content"),
+    }
+}
+
 /// What a text is called in messages of this role.
-fn part_kind(item: &InputItem<'_>) -> &'static str {
-    match item.role.as_ref().map(Text::as_str) {
+fn part_kind(members: &Members<'_>) -> &'static str {
+    match text(members, "role").as_ref().map(Text::as_str) {
         Some("assistant") => "output_text",
         _ => "input_text",
     }

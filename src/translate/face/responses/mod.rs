@@ -20,6 +20,7 @@ pub mod restated;
 pub mod tools;
 
 use std::cell::OnceCell;
+use std::ops::Range;
 
 use echo::Echo;
 use events::ResponseEvents;
@@ -41,15 +42,18 @@ use crate::translate::rejection::Rejection;
 pub struct Responses {
     echo: Echo,
     names: Names,
+    /// Where the input stands in the body.
+    input: Range<usize>,
     /// The answer as it is kept: it is written once, and sent as well.
     recorded: OnceCell<Recorded>,
 }
 
 impl Responses {
-    fn new(echo: Echo, names: Names) -> Self {
+    fn new(echo: Echo, names: Names, input: Range<usize>) -> Self {
         Self {
             echo,
             names,
+            input,
             recorded: OnceCell::new(),
         }
     }
@@ -135,8 +139,12 @@ impl Face for Responses {
         Some(written.record())
     }
 
-    fn record_input(body: &[u8], past: &Past, response: &str) -> Vec<RecordItem> {
-        input::record_items(body, past, response)
+    fn input_place(&self) -> Option<Range<usize>> {
+        Some(self.input.clone())
+    }
+
+    fn record_input(input: &[u8], past: &Past, response: &str) -> Vec<RecordItem> {
+        input::record_items(input, past, response)
     }
 
     fn kept_bytes(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 
 use super::echo::Echo;
 use super::fields::conversation_id;
@@ -39,6 +40,8 @@ pub const NAMES: FieldNames = FieldNames {
 pub struct Reading<'a> {
     draft: Draft<'a>,
     input: Input<'a>,
+    /// Where the input stands in the body.
+    place: Range<usize>,
 }
 
 /// Reads the body of `POST /v1/responses` as far as it goes without what it refers to.
@@ -50,13 +53,20 @@ pub fn read<'a>(
     body: impl Into<Body<'a>>,
     limits: &MessageLimits,
 ) -> Result<Reading<'a>, Rejection> {
+    let body = body.into();
     let draft = Draft::read(body, PARAMETERS, &limits.ignore)?;
     if let (Some(_), Some(_)) = (previous(&draft), conversation(&draft)) {
         return Err(two_pasts());
     }
-    let input = read_input(draft.kept("input"), limits)?;
+    let sent = draft.kept("input");
+    let place = sent.as_ref().and_then(|field| body.place_of(field.value));
+    let input = read_input(sent, limits)?;
     refuse_named_twice(&input)?;
-    Ok(Reading { draft, input })
+    Ok(Reading {
+        draft,
+        input,
+        place: place.unwrap_or_default(),
+    })
 }
 
 /// A name stands for a whole item: many of one would be far longer than the request.
@@ -120,7 +130,11 @@ pub fn finish<'a>(
     limits: &MessageLimits,
     keeps: bool,
 ) -> Result<(Ask<'a>, Responses), Rejection> {
-    let Reading { mut draft, input } = reading;
+    let Reading {
+        mut draft,
+        input,
+        place,
+    } = reading;
     if let Some(previous) = previous(&draft).filter(|_| !past.has_previous) {
         return Err(no_previous(&previous));
     }
@@ -176,7 +190,7 @@ pub fn finish<'a>(
     ask.sampling.max_tokens_name = "max_output_tokens";
     let ask = ask.within(&limits.images);
     let names = toolbox.names;
-    Ok((ask, Responses::new(echo, names)))
+    Ok((ask, Responses::new(echo, names, place)))
 }
 
 /// Who asks for a response later must find it.
