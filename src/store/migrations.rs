@@ -1,6 +1,7 @@
 //! The tables, as numbered steps from nothing to what this program knows.
 //!
-//! A step only adds: the program of the version before may run beside this one on the same tables.
+//! On PostgreSQL a step only adds: the program of the version before may run beside this one on the same
+//! tables. A file has one program, and a step may lay its tables out anew.
 //! Steps are never changed once they are released; the next number is.
 
 use jiff::Timestamp;
@@ -71,6 +72,12 @@ pub const MIGRATIONS: &[Migration] = &[
     ),
     same(14, "events", include_str!("migrations/0014_events.sql")),
     same(15, "begun", include_str!("migrations/0015_begun.sql")),
+    Migration {
+        number: 16,
+        name: "packed items",
+        sqlite: include_str!("migrations/0016_packed_sqlite.sql"),
+        postgres: include_str!("migrations/0016_packed_postgres.sql"),
+    },
 ];
 
 /// A step that both engines take with the same words.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::items::by_id;
-use super::{MAX_DEPTH, Owner, Responses, conversations, now, texts};
+use super::packed::Packed;
+use super::{INPUT, MAX_DEPTH, OUTPUT, Owner, Responses, conversations, now};
 use crate::store::error::StoreError;
-use crate::store::sql::Transaction;
+use crate::store::sql::{Row, Transaction};
 
 /// What a request refers to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,14 +122,14 @@ async fn walk(
     if depth.saturating_add(1) >= MAX_DEPTH || bytes > most {
         return Ok(Err(Chain::TooLong));
     }
-    let links = "with recursive chain (id, parent, deleted_at, conversation) as ( \
-                     select id, parent, deleted_at, conversation from response \
-                     where id = $1 and owner = $2 \
+    let links = "with recursive chain (id, parent) as ( \
+                     select id, parent from response where id = $1 and owner = $2 \
                      union all \
-                     select response.id, response.parent, response.deleted_at, \
-                     response.conversation from response \
+                     select response.id, response.parent from response \
                      join chain on response.id = chain.parent where response.owner = $2) \
-                 select id, parent, deleted_at, conversation from chain";
+                 select response.id, response.parent, response.deleted_at, response.conversation, \
+                 response.depth, response.items, response.parts \
+                 from chain join response on response.id = chain.id order by response.depth desc";
     let mut links = transaction.query(links, &[id.into(), owner.into()]).await?;
     let is_whole = i64::try_from(links.len()).is_ok_and(|count| count == depth.saturating_add(1));
     for row in &mut links {
@@ -151,8 +152,28 @@ async fn walk(
                      union all \
                      select response.id, response.parent, response.depth from response \
                      join chain on response.id = chain.parent where response.owner = $2) \
-                 select item.body from chain join item on item.response = chain.id \
+                 select chain.depth, item.direction, item.body \
+                 from chain join item on item.response = chain.id \
                  order by chain.depth, item.direction, item.position";
     let rows = transaction.query(items, &[id.into(), owner.into()]).await?;
-    texts(rows).map(Ok)
+    in_order(links, rows).map(Ok)
+}
+
+/// The JSON of all items of these responses, those in their rows and those with rows of their own, in the
+/// order in which they were said.
+fn in_order(responses: Vec<Row>, items: Vec<Row>) -> Result<Vec<String>, StoreError> {
+    let mut said = BTreeMap::<(i64, i64), Vec<String>>::new();
+    for mut row in responses {
+        let packed = Packed::read(&mut row, (5, 6))?;
+        for direction in [INPUT, OUTPUT] {
+            let bodies = packed.each(direction).map(|(_, body)| body.to_owned());
+            let place = (row.integer(4)?, direction);
+            said.entry(place).or_default().extend(bodies);
+        }
+    }
+    for mut row in items {
+        let place = (row.integer(0)?, row.integer(1)?);
+        said.entry(place).or_default().push(row.text(2)?);
+    }
+    Ok(said.into_values().flatten().collect())
 }

@@ -250,8 +250,10 @@ pub(super) async fn forget(
 /// The same for all responses of a thread.
 pub(super) async fn clear(transaction: &Transaction<'_>, thread: &str) -> Result<(), StoreError> {
     for all in [
-        "delete from event_batch where response in (select id from response where thread = $1)",
-        "delete from event_log where response in (select id from response where thread = $1)",
+        "delete from event_batch where response in (select id from response \
+         where id = $1 or (thread = $1 and parent is not null))",
+        "delete from event_log where response in (select id from response \
+         where id = $1 or (thread = $1 and parent is not null))",
     ] {
         transaction.execute(all, &[thread.into()]).await?;
     }

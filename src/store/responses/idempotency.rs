@@ -321,7 +321,8 @@ pub(super) async fn forget_answers(
     // By the index each, which PostgreSQL does not take for both at once.
     let itself = "select kept_as from idempotent_request where kept_as = $1";
     let responses = "select kept_as from response \
-                     join idempotent_request on kept_as = response.id where response.thread = $1";
+                     join idempotent_request on kept_as = response.id \
+                     where response.thread = $1 and response.parent is not null";
     for kept in [itself, responses] {
         for mut row in transaction.query(kept, &[thread.into()]).await? {
             forget_answer(transaction, owner, &row.text(0)?).await?;

@@ -1,5 +1,6 @@
 //! The items of responses: listed in pages, and looked up by their ids.
 
+use super::packed::{self, Packed};
 use super::{INPUT, Owner, Responses, now, texts};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, Transaction, Value};
@@ -47,13 +48,17 @@ impl Responses {
         let (owner, id) = (owner.clone(), id.to_owned());
         let deadline = self.database.deadline();
         let read = async move |transaction: &Transaction<'_>| {
-            let exists = "select 1 from response \
-                          where id = $1 and owner = $2 and deleted_at is null and expires_at > $3";
+            let found = "select items, parts from response \
+                         where id = $1 and owner = $2 and deleted_at is null and expires_at > $3";
             let values = [(&id).into(), (&owner).into(), now().into()];
-            if transaction.first(exists, &values).await?.is_none() {
+            let Some(mut row) = transaction.first(found, &values).await? else {
                 return Ok(None);
+            };
+            let packed = Packed::read(&mut row, (0, 1))?;
+            match packed.has(INPUT) {
+                true => Ok(page.of_packed(&packed)),
+                false => list(transaction, &id, &page).await,
             }
-            list(transaction, &id, &page).await
         };
         self.database.read(deadline, read).await
     }
@@ -112,6 +117,31 @@ pub(super) async fn list(
 }
 
 impl Page {
+    /// The page of items that lie in the row of their response; none where nothing among them has the id
+    /// behind which it shall begin.
+    fn of_packed(&self, packed: &Packed) -> Option<Listing> {
+        let mut items: Vec<_> = packed.each(INPUT).collect();
+        if self.order == Order::NewestFirst {
+            items.reverse();
+        }
+        if let Some(after) = &self.after {
+            let place = items.iter().position(|(id, _)| id == after)?;
+            items.drain(..=place);
+        }
+        let sizes = items.iter().map(|(_, body)| body.len());
+        let sizes: Vec<_> = sizes
+            .map(|size| i64::try_from(size).unwrap_or(i64::MAX))
+            .collect();
+        let count = self.fitting(&sizes);
+        let shown = items.iter().take(count);
+        Some(Listing {
+            items: shown
+                .map(|(id, body)| ((*id).to_owned(), (*body).to_owned()))
+                .collect(),
+            has_more: count < items.len(),
+        })
+    }
+
     /// How many rows tell whether there are more of them than the page has.
     pub(super) fn one_more(&self) -> i64 {
         self.limit.saturating_add(1)
@@ -173,6 +203,9 @@ pub(super) async fn by_id(
     owner: &Owner,
     id: &str,
 ) -> Result<Option<String>, StoreError> {
+    if let Some(body) = packed::by_id(transaction, owner, id).await? {
+        return Ok(Some(body));
+    }
     let found = "select item.body from item \
                  join response on response.id = item.response \
                  join thread on thread.id = response.thread \

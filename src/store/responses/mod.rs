@@ -12,6 +12,7 @@ mod idempotency;
 mod items;
 mod jobs;
 mod leases;
+mod packed;
 mod put;
 mod room;
 mod submissions;
@@ -30,6 +31,7 @@ pub use put::{Joined, Kept, NewItem, NewResponse};
 pub use submissions::{Sent, Submission};
 
 use jiff::Timestamp;
+use packed::Packed;
 
 use super::error::StoreError;
 use super::sql::{Row, Value};
@@ -109,17 +111,21 @@ impl Responses {
         let (owner, id) = (owner.clone(), id.to_owned());
         let deadline = self.database.deadline();
         let read = async move |transaction: &Transaction<'_>| {
-            let found = "select head, tail, status from response \
+            let found = "select head, tail, status, items, parts from response \
                          where id = $1 and owner = $2 and deleted_at is null and expires_at > $3";
             let values = [(&id).into(), (&owner).into(), now().into()];
             let Some(mut row) = transaction.first(found, &values).await? else {
                 return Ok(None);
             };
             let (head, tail) = (row.text(0)?, row.text(1)?);
-            let items = items::bodies(transaction, &id, OUTPUT).await?;
+            let packed = Packed::read(&mut row, (3, 4))?;
+            let output = match packed.has(OUTPUT) {
+                true => joined(packed.each(OUTPUT).map(|(_, body)| body)),
+                false => joined(items::bodies(transaction, &id, OUTPUT).await?),
+            };
             Ok(Some(Stored {
                 status: row.text(2)?,
-                json: [head, items.join(","), tail].concat(),
+                json: [head, output, tail].concat(),
             }))
         };
         self.database.read(deadline, read).await
@@ -134,7 +140,8 @@ impl Responses {
         let (owner, id) = (owner.clone(), id.to_owned());
         let deadline = self.database.deadline();
         let write = async move |transaction: &Transaction<'_>| {
-            let mark = "update response set deleted_at = $1, head = '', tail = '' \
+            let mark = "update response set deleted_at = $1, head = '', tail = '', \
+                        items = null, parts = null \
                         where id = $2 and owner = $3 and deleted_at is null \
                         and thread in (select id from thread where expires_at > $1) \
                         returning thread, bytes";
@@ -174,6 +181,18 @@ impl Responses {
         }
         Ok(threads || !events::are_all(&over))
     }
+}
+
+/// Items as they stand in a list.
+fn joined(items: impl IntoIterator<Item: AsRef<str>>) -> String {
+    let mut list = String::new();
+    for item in items {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(item.as_ref());
+    }
+    list
 }
 
 /// Now, in milliseconds since 1970.

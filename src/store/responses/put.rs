@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::packed::Packed;
 use super::room::Evict;
 use super::{INPUT, OUTPUT, Owner, Responses, after, conversations, now, room};
 use crate::store::error::StoreError;
@@ -128,8 +129,15 @@ pub(super) async fn keep(
             return Ok(Err(Kept::NoRoom));
         }
     }
-    insert(transaction, owner, new, &place, bytes, all).await?;
-    insert_items(transaction, owner, new).await?;
+    insert_thread(transaction, owner, new, &place, all).await?;
+    let packed = Packed::of(transaction, new);
+    insert(transaction, owner, new, &place, (bytes, &packed)).await?;
+    if !packed.has(INPUT) {
+        insert_input(transaction, owner, &new.id, &new.input).await?;
+    }
+    if !packed.has(OUTPUT) {
+        insert_output(transaction, owner, &new.id, &new.output).await?;
+    }
     // Last, because other transactions of this owner wait for it.
     room::take(transaction, owner, taken).await?;
     Ok(Ok(place.thread))
@@ -163,28 +171,45 @@ async fn place(
     place.transpose()
 }
 
-async fn insert(
+/// Begins the thread of a response, or lets it grow by so many bytes and be kept longer.
+async fn insert_thread(
     transaction: &Transaction<'_>,
     owner: &Owner,
     new: &NewResponse,
     place: &Place,
     bytes: i64,
-    with_all_besides: i64,
 ) -> Result<(), StoreError> {
-    let expires_at = after(new.retention);
+    if new.parent.is_none() {
+        return room::open(transaction, owner, &place.thread, new.retention, bytes).await;
+    }
     let thread = "insert into thread (id, owner, expires_at, bytes) values ($1, $2, $3, $4) \
                   on conflict (id) do update set expires_at = excluded.expires_at, \
                   bytes = thread.bytes + excluded.bytes";
     let values = [
         (&place.thread).into(),
         owner.into(),
-        expires_at.into(),
-        with_all_besides.into(),
+        after(new.retention).into(),
+        bytes.into(),
     ];
-    transaction.execute(thread, &values).await?;
+    transaction.execute(thread, &values).await.map(drop)
+}
+
+async fn insert(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    new: &NewResponse,
+    place: &Place,
+    (bytes, packed): (i64, &Packed),
+) -> Result<(), StoreError> {
     let response = "insert into response (id, owner, thread, parent, depth, chain_bytes, status, \
-                    created_at, expires_at, bytes, head, tail, conversation) \
-                    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+                    created_at, expires_at, bytes, head, tail, conversation, items, parts) \
+                    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    let conversation = new.conversation.as_ref().map(|joined| joined.id.as_str());
+    let columns = packed.columns()?;
+    let (items, parts) = columns
+        .as_ref()
+        .map(|(items, parts)| (*items, parts.as_str()))
+        .unzip();
     let values = [
         (&new.id).into(),
         owner.into(),
@@ -194,25 +219,15 @@ async fn insert(
         place.chain_bytes.into(),
         new.status.into(),
         now().into(),
-        expires_at.into(),
+        after(new.retention).into(),
         bytes.into(),
         (&new.head).into(),
         (&new.tail).into(),
-        new.conversation
-            .as_ref()
-            .map(|joined| joined.id.as_str())
-            .into(),
+        conversation.into(),
+        items.into(),
+        parts.into(),
     ];
     transaction.execute(response, &values).await.map(drop)
-}
-
-async fn insert_items(
-    transaction: &Transaction<'_>,
-    owner: &Owner,
-    new: &NewResponse,
-) -> Result<(), StoreError> {
-    insert_input(transaction, owner, &new.id, &new.input).await?;
-    insert_rows(transaction, &item_rows(owner, &new.id, OUTPUT, &new.output)).await
 }
 
 /// Keeps what a response, or whatever has this id, was asked.
@@ -241,7 +256,10 @@ async fn insert_rows(
 ) -> Result<(), StoreError> {
     let item = "insert into item (response, direction, position, id, owner, body) \
                 values ($1, $2, $3, $4, $5, $6)";
-    transaction.execute_each(item, rows).await
+    match rows {
+        [] => Ok(()),
+        _ => transaction.execute_each(item, rows).await,
+    }
 }
 
 /// A row for each item, in the order of the columns.

@@ -50,9 +50,8 @@ pub(super) async fn make_of(
     if bytes > most / 2 {
         return Ok(false);
     }
-    let taken = "select cast(coalesce(sum(bytes), 0) as bigint), \
-                 cast(coalesce(sum(case when owner = $1 then bytes else 0 end), 0) as bigint) \
-                 from space";
+    let taken = "select cast(coalesce((select sum(bytes) from space_sum), 0) as bigint), \
+                 coalesce((select bytes from space where owner = $1), 0)";
     let row = transaction.first(taken, &[owner.into()]).await?;
     let (all, own) = match row {
         Some(row) => (row.integer(0)?, row.integer(1)?),
@@ -159,12 +158,13 @@ pub(super) async fn delete(
         return Ok(0);
     };
     idempotency::forget_answers(transaction, owner, thread).await?;
-    let items = "delete from item where response in (select id from response where thread = $1)";
+    let items = "delete from item where response in (select id from response \
+                 where id = $1 or (thread = $1 and parent is not null))";
     transaction.execute(items, &[thread.into()]).await?;
     events::clear(transaction, thread).await?;
-    transaction
-        .execute("delete from response where thread = $1", &[thread.into()])
-        .await?;
+    // The first response of a thread has its id.
+    let responses = "delete from response where id = $1 or (thread = $1 and parent is not null)";
+    transaction.execute(responses, &[thread.into()]).await?;
     conversations::clear(transaction, thread).await?;
     idempotency::clear(transaction, thread).await?;
     completions::clear(transaction, thread).await?;

@@ -21,6 +21,7 @@ mod limits;
 mod lines;
 mod lists;
 mod outages;
+mod packed;
 mod queue;
 mod reports;
 mod responses;

@@ -50,17 +50,31 @@ impl Status {
     }
 }
 
-/// The id of an item: unique as the response's own is, and the same whenever it is asked for.
-pub fn item_id(prefix: &str, response: &str, index: usize) -> String {
-    let seed = format!("{response}/{prefix}{index}");
+/// How many letters behind its prefix an item's id has in common with that of its response, by which it is
+/// found. They are a third of them: who knows the one can guess the other no more than before.
+const COMMON: usize = 16;
+/// How many letters an id has behind its prefix.
+const LETTERS: usize = 48;
+
+/// The id of an item: unique as the response's own is, and the same whenever it is asked for. `seed` is
+/// the response's id, or begins with it.
+pub fn item_id(prefix: &str, seed: &str, index: usize) -> String {
+    let rest = seed
+        .strip_prefix("resp_")
+        .filter(|rest| rest.len() >= LETTERS);
+    let (common, rest) = rest
+        .and_then(|rest| rest.split_at_checked(COMMON))
+        .unwrap_or(("", seed));
+    let seed = [rest, "/", prefix, &index.to_string()].concat();
     let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
-    let bytes = digest.as_ref().iter().take(24);
+    let bytes = digest.as_ref().iter();
     let halves = bytes.flat_map(|byte| [byte >> 4, byte & 0xf]);
     // A formatter would take as long for it as all the rest of an item.
     let digits = halves.filter_map(|half| char::from_digit(half.into(), 16));
-    let mut id = String::with_capacity(prefix.len().saturating_add(48));
+    let mut id = String::with_capacity(prefix.len().saturating_add(LETTERS));
     id.push_str(prefix);
-    id.extend(digits);
+    id.push_str(common);
+    id.extend(digits.take(LETTERS.saturating_sub(common.len())));
     id
 }
 
@@ -102,7 +116,7 @@ impl Output {
             begin = end + 1;
             RecordItem {
                 id: id.clone(),
-                body: String::from_utf8_lossy(json).into_owned(),
+                body: std::str::from_utf8(json).unwrap_or_default().to_owned(),
             }
         })
     }

@@ -1,0 +1,139 @@
+//! Items that lie in the row of their response, since their ids lead to it.
+//!
+//! A row of its own, with an index for its id, costs an item more than all the rest of keeping it. So an
+//! item whose id has the same letters behind its prefix as the id of its response needs none: whoever
+//! asks for it by its id finds the response by these. Items with other ids have rows of their own.
+
+use serde_json::{from_str, to_string};
+
+use super::{INPUT, NewItem, NewResponse, OUTPUT, Owner, now};
+use crate::store::error::StoreError;
+use crate::store::sql::{Row, Transaction};
+
+/// What ids begin with of responses that their items lead to.
+const PREFIX: &str = "resp_";
+/// How many letters they have in common behind that.
+const COMMON: usize = 16;
+
+/// The items of one response as its row holds them.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    /// The JSON of what came out of it, and behind that of what went into it, with commas between them.
+    pub items: String,
+    parts: Vec<Part>,
+}
+
+/// The direction, the id and the length in bytes of an item.
+type Part = (i64, String, usize);
+
+impl Packed {
+    /// What can be packed of a response's items: of each direction all or nothing. On PostgreSQL nothing
+    /// is, where a program that knows nothing of it may look for them.
+    pub(super) fn of(transaction: &Transaction<'_>, new: &NewResponse) -> Self {
+        let mut packed = Self::default();
+        for (direction, items) in [(OUTPUT, &new.output), (INPUT, &new.input)] {
+            if !transaction.is_postgres() && items.iter().all(|item| leads_to(&item.id, &new.id)) {
+                packed.add(direction, items);
+            }
+        }
+        packed
+    }
+
+    fn add(&mut self, direction: i64, items: &[NewItem]) {
+        for item in items {
+            if !self.parts.is_empty() {
+                self.items.push(',');
+            }
+            self.items.push_str(&item.body);
+            self.parts
+                .push((direction, item.id.clone(), item.body.len()));
+        }
+    }
+
+    /// Reads it from two columns of a row.
+    ///
+    /// # Errors
+    /// When they hold something else.
+    pub(super) fn read(row: &mut Row, columns: (usize, usize)) -> Result<Self, StoreError> {
+        let (items, parts) = (row.optional_text(columns.0)?, row.optional_text(columns.1)?);
+        let parts = parts.map_or(Ok(Vec::new()), |parts| {
+            from_str(&parts).map_err(|error| StoreError::Corrupt(error.to_string()))
+        })?;
+        Ok(Self {
+            items: items.unwrap_or_default(),
+            parts,
+        })
+    }
+
+    /// Both columns, empty where there are no items.
+    pub(super) fn columns(&self) -> Result<Option<(&str, String)>, StoreError> {
+        if self.parts.is_empty() {
+            return Ok(None);
+        }
+        let parts = to_string(&self.parts);
+        let parts = parts.map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(Some((&self.items, parts)))
+    }
+
+    /// Whether the items of a direction are in here; none may be anywhere.
+    pub(super) fn has(&self, direction: i64) -> bool {
+        self.parts.iter().any(|(other, ..)| *other == direction)
+    }
+
+    /// The id and the JSON of the items of a direction.
+    pub(super) fn each(&self, direction: i64) -> impl Iterator<Item = (&str, &str)> {
+        let mut begin = 0_usize;
+        let all = self.parts.iter().map(move |(direction, id, length)| {
+            let end = begin.saturating_add(*length);
+            let body = self.items.get(begin..end).unwrap_or_default();
+            // Behind it comes a comma.
+            begin = end.saturating_add(1);
+            (*direction, id.as_str(), body)
+        });
+        all.filter(move |(of, ..)| *of == direction)
+            .map(|(_, id, body)| (id, body))
+    }
+}
+
+/// Whether a response is found by the id of an item of its own.
+fn leads_to(item: &str, response: &str) -> bool {
+    let common = response
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.get(..COMMON));
+    common.is_some() && common == letters(item)
+}
+
+/// The letters of an item's id that its response has too, if it leads to one.
+fn letters(item: &str) -> Option<&str> {
+    let (_, rest) = item.split_once('_')?;
+    let letters = rest.get(..COMMON)?;
+    let is_plain = letters.bytes().all(|letter| letter.is_ascii_alphanumeric());
+    is_plain.then_some(letters)
+}
+
+/// The JSON of an item of this owner that lies in the response that its id leads to.
+pub(super) async fn by_id(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    id: &str,
+) -> Result<Option<String>, StoreError> {
+    let Some(letters) = letters(id).filter(|_| !transaction.is_postgres()) else {
+        return Ok(None);
+    };
+    let begin = format!("{PREFIX}{letters}");
+    // Behind all letters that ids have.
+    let end = format!("{begin}~");
+    let found = "select response.items, response.parts from response \
+                 join thread on thread.id = response.thread \
+                 where response.id > $1 and response.id < $2 and response.owner = $3 \
+                 and thread.expires_at > $4";
+    let values = [(&begin).into(), (&end).into(), owner.into(), now().into()];
+    for mut row in transaction.query(found, &values).await? {
+        let packed = Packed::read(&mut row, (0, 1))?;
+        let mut items = packed.each(OUTPUT).chain(packed.each(INPUT));
+        if let Some((_, body)) = items.find(|(other, _)| *other == id) {
+            return Ok(Some(body.to_owned()));
+        }
+    }
+    Ok(None)
+}

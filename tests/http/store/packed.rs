@@ -1,0 +1,217 @@
+//! Where the items of responses lie, and what the version before has kept.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fal_gateway::store::responses::{
+    Chain, Continued, Kept, NewItem, NewResponse, Order, Owner, Page, Responses,
+};
+use fal_gateway::store::{Database, Transaction, migrations};
+use serde_json::json;
+
+use super::ledger::soon;
+use super::responses::{continuing, create, get, id, prompt, request, with};
+use super::{Place, places, run};
+use crate::support::Emulated;
+
+/// How many items have rows of their own.
+fn rows(path: &Path) -> i64 {
+    let store = rusqlite::Connection::open(path).unwrap();
+    let count = "select count(*) from item";
+    store.query_row(count, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn items_that_lead_to_their_response_need_no_rows_and_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let fal = Emulated::start();
+    let gateway = with(fal.setup(), &Place::File(path.clone())).start();
+    let input = json!([
+        {"role": "user", "content": "First"},
+        {"role": "assistant", "content": "Second"},
+        {"role": "user", "content": "Third"}
+    ]);
+    let first = create(&gateway, &request(input));
+    let second = create(&gateway, &continuing(&id(&first), "Fourth".into()));
+    assert_eq!(rows(&path), 0);
+    assert_eq!(
+        get(&gateway, &id(&second)).json()["output"],
+        second["output"]
+    );
+    let items = |query: &str| {
+        let path = format!("/v1/responses/{}/input_items{query}", id(&first));
+        gateway.get(&path).json()
+    };
+    let all = items("?order=asc");
+    let texts = all["data"].as_array().unwrap().iter();
+    let texts: Vec<_> = texts
+        .map(|item| item["content"][0]["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(texts, ["First", "Second", "Third"]);
+    let after = all["data"][2]["id"].as_str().unwrap();
+    let page = items(&format!("?order=desc&limit=1&after={after}"));
+    assert_eq!(page["data"][0], all["data"][1]);
+    assert_eq!(page["has_more"], true);
+    // Both an item that was said and one that was asked, and what has another id by a row.
+    for item in [&second["output"][0], &all["data"][0]] {
+        let own = json!({"id": "msg_own", "role": "user", "content": "Own"});
+        let reference = json!({"type": "item_reference", "id": item["id"]});
+        create(&gateway, &request(json!([own, reference])));
+        let text = item["content"][0]["text"].as_str().unwrap();
+        assert!(prompt(&fal).contains(text), "{text}");
+    }
+    assert_eq!(rows(&path), 4);
+    let own = json!([{"type": "item_reference", "id": "msg_own"}]);
+    create(&gateway, &request(own));
+    assert!(prompt(&fal).contains("Own"));
+}
+
+/// A file as the version before has left it: a response, one that continues it, and a thread of two whose
+/// time is over.
+fn old_file(path: &Path) {
+    let store = rusqlite::Connection::open(path).unwrap();
+    for step in migrations::MIGRATIONS
+        .iter()
+        .filter(|step| step.number < 16)
+    {
+        store.execute_batch(step.sqlite).unwrap();
+        let note = "insert into schema_version values (?1, ?2, 0, '0.1.0')";
+        store.execute(note, (step.number, step.name)).unwrap();
+    }
+    let far = i64::MAX;
+    for (thread, until) in [("resp_old", far), ("resp_over", 1)] {
+        let insert = "insert into thread values (?1, 'local', ?2, 700)";
+        store.execute(insert, (thread, until)).unwrap();
+        let more = format!("{thread}_more");
+        for (id, parent, depth) in [(thread, None, 0), (&more, Some(thread), 1)] {
+            let insert = "insert into response (id, owner, thread, parent, depth, chain_bytes, status, \
+                          created_at, expires_at, bytes, head, tail) \
+                          values (?1, 'local', ?2, ?3, ?4, 100, 'completed', 0, ?5, 350, '{\"output\":[', ']}')";
+            let values = (id, thread, parent, depth, until);
+            store.execute(insert, values).unwrap();
+            for direction in [0, 1] {
+                let item = format!("msg_{id}_{direction}");
+                let body = format!("{{\"id\":\"{item}\"}}");
+                let insert = "insert into item values (?1, ?2, 0, ?3, 'local', ?4)";
+                store.execute(insert, (id, direction, item, body)).unwrap();
+            }
+        }
+    }
+    let space = "insert into space values ('local', 1400), ('other', 30)";
+    store.execute(space, ()).unwrap();
+}
+
+#[test]
+fn what_the_version_before_has_kept_is_there_and_goes_with_its_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    old_file(&path);
+    let database = Place::File(path.clone()).open();
+    let responses = Responses::new(database.clone(), 1 << 20);
+    let owner = Owner::new("local");
+    run(async {
+        let old = responses.get(&owner, "resp_old").await.unwrap().unwrap();
+        assert_eq!(old.json, "{\"output\":[{\"id\":\"msg_resp_old_1\"}]}");
+        let page = Page {
+            limit: 5,
+            order: Order::OldestFirst,
+            after: None,
+        };
+        let listed = responses.input_items(&owner, "resp_old", page).await;
+        let listed = listed.unwrap().unwrap().items;
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].0, "msg_resp_old_0");
+        // What is new stands behind what is old.
+        let new = NewResponse {
+            id: "resp_0123456789abcdefnew".to_owned(),
+            parent: Some("resp_old_more".to_owned()),
+            conversation: None,
+            status: "completed",
+            head: "{".to_owned(),
+            tail: "}".to_owned(),
+            input: vec![item("msg_0123456789abcdef_in")],
+            output: vec![item("msg_0123456789abcdef_out")],
+            retention: Duration::from_secs(60),
+        };
+        assert_eq!(responses.put(&owner, new).await.unwrap(), Kept::Yes);
+        let continued = Continued {
+            previous: Some("resp_0123456789abcdefnew".to_owned()),
+            items: vec!["msg_resp_old_1".to_owned()],
+            ..Continued::default()
+        };
+        let found = responses.before(&owner, continued, 1 << 20).await.unwrap();
+        let Chain::Found { before, items, .. } = found else {
+            panic!("{found:?}");
+        };
+        let ids = [
+            "msg_resp_old_0",
+            "msg_resp_old_1",
+            "msg_resp_old_more_0",
+            "msg_resp_old_more_1",
+            "msg_0123456789abcdef_in",
+            "msg_0123456789abcdef_out",
+        ];
+        assert_eq!(before, ids.map(|id| item(id).body));
+        assert_eq!(items.len(), 1);
+        assert!(!responses.sweep().await.unwrap());
+        assert!(responses.delete(&owner, "resp_old").await.unwrap());
+    });
+    let left = left(&database);
+    assert_eq!(left, (2, 2, left.2, left.2), "{left:?}");
+    assert_eq!(run(database.check()).unwrap(), Vec::<String>::new());
+}
+
+fn item(id: &str) -> NewItem {
+    NewItem {
+        id: id.to_owned(),
+        body: format!("{{\"id\":\"{id}\"}}"),
+    }
+}
+
+/// How many responses are there and how many items have rows, and what is taken up, by owners and in all.
+fn left(database: &Database) -> (i64, i64, i64, i64) {
+    let read = database.read(soon(), async |transaction: &Transaction<'_>| {
+        let counts = "select cast((select count(*) from response where deleted_at is null) as bigint), \
+                      cast((select count(*) from item) as bigint), \
+                      cast((select coalesce(sum(bytes), 0) from space) as bigint), \
+                      cast((select sum(bytes) from space_sum) as bigint)";
+        let row = transaction.first(counts, &[]).await?.unwrap();
+        Ok((
+            row.integer(0)?,
+            row.integer(1)?,
+            row.integer(2)?,
+            row.integer(3)?,
+        ))
+    });
+    run(read).unwrap()
+}
+
+/// The version before counts for each owner alone, and may do so beside this one.
+#[test]
+fn what_all_owners_take_up_is_counted_whoever_counts_it_for_one() {
+    let (_folder, places) = places();
+    for place in places {
+        let database = place.open();
+        for (statement, all) in [
+            (
+                "insert into space (owner, bytes) values ('a', 7), ('b', 5)",
+                12,
+            ),
+            (
+                "insert into space (owner, bytes) values ('a', 3), ('c', 1) \
+                 on conflict (owner) do update set bytes = space.bytes + excluded.bytes",
+                16,
+            ),
+            ("update space set bytes = bytes - 4 where owner <> 'c'", 8),
+            ("delete from space where owner = 'a'", 2),
+            ("delete from space", 0),
+        ] {
+            let write = database.write(soon(), async move |transaction: &Transaction<'_>| {
+                transaction.execute(statement, &[]).await
+            });
+            run(write).unwrap();
+            assert_eq!(left(&database), (0, 0, all, all), "{place:?}: {statement}");
+        }
+    }
+}
