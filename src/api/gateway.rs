@@ -116,7 +116,7 @@ pub enum BuildError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot set up TLS towards fal")]
-    Tls(#[from] reqwest::Error),
+    Tls(#[from] rustls::Error),
 }
 
 /// The state of one worker thread: the shared part, and connections to fal of its own.

@@ -1,7 +1,7 @@
 //! The client of fal's direct endpoints, `run` and `stream`.
 
 use std::cell::RefCell;
-use std::error::Error;
+use std::future::Ready;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::LazyLock;
@@ -9,27 +9,29 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::Either;
+use futures::stream::Once;
 use futures::{Stream, StreamExt};
-use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER,
+use http_body_util::BodyDataStream;
+use hyper::body::Incoming;
+use hyper::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
-use reqwest::{Client, Method, Request, Response, StatusCode, Url};
-use rustls::pki_types::CertificateDer;
+use hyper::{Method, StatusCode, Uri};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::UpstreamError;
-use super::obstacle::Obstacle;
 use super::refusal::{Refusal, RefusalKind};
 use super::said::said;
 use super::storage::Storage;
+use super::transport::{self, Request, Response, Transport};
 use crate::config;
 
 /// Calls fal over connections of its own. Each worker thread has one, so that a connection is
 /// driven by the thread that uses it.
 #[derive(Debug)]
 pub struct FalClient {
-    pub(super) http: Client,
+    pub(super) transport: Transport,
     storage: Storage,
     /// fal's URL without a slash at its end.
     url: String,
@@ -46,7 +48,7 @@ pub struct FalClient {
 struct Address {
     app: String,
     path: String,
-    url: Url,
+    uri: Uri,
 }
 
 /// So many addresses are remembered: the applications that are set up have fewer.
@@ -112,8 +114,11 @@ pub struct Answer {
     pub request_id: Option<String>,
     /// Whether the body is server-sent events rather than one JSON object.
     pub is_event_stream: bool,
-    body: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>>>>,
+    body: Body,
 }
+
+/// A body that comes as it comes, or one that has been read.
+type Body = Either<BodyDataStream<Incoming>, Once<Ready<hyper::Result<Bytes>>>>;
 
 impl Answer {
     /// The same answer, whose body has been read, to the request of this id.
@@ -121,7 +126,7 @@ impl Answer {
         let body = futures::stream::once(std::future::ready(Ok(body)));
         Self {
             request_id: Some(request_id.to_owned()),
-            body: Box::pin(body),
+            body: Either::Right(body),
             ..self
         }
     }
@@ -145,13 +150,13 @@ impl FalClient {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(settings: &config::Fal) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: &config::Fal) -> Result<Self, rustls::Error> {
         let urls = [&settings.url, &settings.queue_url, &settings.rest_url];
-        let http = build_http(settings, &urls)?;
+        let transport = Transport::new(settings, &urls)?;
         Ok(Self {
             queue_url: settings.queue_url.as_str().trim_end_matches('/').to_owned(),
-            storage: Storage::new(settings, http.clone()),
-            http,
+            storage: Storage::new(settings, transport.clone()),
+            transport,
             url: settings.url.as_str().trim_end_matches('/').to_owned(),
             addresses: RefCell::default(),
             connect_attempts: settings.connect_attempts.max(1),
@@ -174,9 +179,8 @@ impl FalClient {
         key: &FalKey,
         first_byte: Duration,
     ) -> Result<Answer, UpstreamError> {
-        let url = self.url_of(&post);
-        let url = url.ok_or(UpstreamError::Unreachable(Obstacle::Address))?;
-        let build = || request(url.clone(), post.clone(), key);
+        let to = self.uri_of(&post)?;
+        let build = || request(to.clone(), post.clone(), key);
         let response = self.send(build, first_byte).await?;
         self.accept(response, key).await
     }
@@ -190,27 +194,28 @@ impl FalClient {
     ) -> Result<Response, UpstreamError> {
         let mut attempt = 1;
         loop {
-            match tokio::time::timeout(limit, self.http.execute(build())).await {
+            match tokio::time::timeout(limit, self.transport.execute(build())).await {
                 Ok(Ok(response)) => return Ok(response),
                 Err(_) => return Err(UpstreamError::TimedOut),
-                Ok(Err(error)) => match classify(&error) {
-                    UpstreamError::Unreachable(_) if attempt < self.connect_attempts => {
-                        attempt = attempt.saturating_add(1);
-                    }
-                    error => return Err(tell(error)),
-                },
+                Ok(Err(UpstreamError::Unreachable(_))) if attempt < self.connect_attempts => {
+                    attempt = attempt.saturating_add(1);
+                }
+                Ok(Err(error)) => return Err(tell(error)),
             }
         }
     }
 
     /// Where something is sent to.
-    pub(super) fn url_of(&self, post: &Post<'_>) -> Option<Url> {
+    ///
+    /// # Errors
+    /// When the settings and the application make no address together.
+    pub(super) fn uri_of(&self, post: &Post<'_>) -> Result<Uri, UpstreamError> {
         let mut addresses = self.addresses.borrow_mut();
         let is_it = |known: &&Address| known.app == post.app && known.path == post.path;
         if let Some(known) = addresses.iter().find(is_it) {
-            return Some(known.url.clone());
+            return Ok(known.uri.clone());
         }
-        let url = Url::parse(&format!("{}/{}{}", self.url, post.app, post.path)).ok()?;
+        let uri = transport::address(&format!("{}/{}{}", self.url, post.app, post.path))?;
         // Applications change with the settings.
         if addresses.len() >= MAX_ADDRESSES {
             addresses.clear();
@@ -218,9 +223,9 @@ impl FalClient {
         addresses.push(Address {
             app: post.app.to_owned(),
             path: post.path.to_owned(),
-            url: url.clone(),
+            uri: uri.clone(),
         });
-        Some(url)
+        Ok(uri)
     }
 
     /// Looks at the head of a response and decides how its body is to be read.
@@ -257,7 +262,7 @@ impl FalClient {
         Ok(Answer {
             request_id,
             is_event_stream,
-            body: Box::pin(response.bytes_stream()),
+            body: Either::Left(BodyDataStream::new(response.into_body())),
         })
     }
 }
@@ -286,7 +291,7 @@ pub(super) async fn refusal(
 /// The beginning of a body that should be short: what has come within the limit is enough.
 pub(super) async fn read_start(response: Response, limit: Duration) -> Vec<u8> {
     let mut body = Vec::new();
-    let mut stream = response.bytes_stream();
+    let mut stream = BodyDataStream::new(response.into_body());
     let reading = async {
         while let Some(Ok(bytes)) = stream.next().await {
             let room = MAX_SHORT_BODY.saturating_sub(body.len());
@@ -303,78 +308,19 @@ pub(super) async fn read_start(response: Response, limit: Duration) -> Vec<u8> {
 /// Without it fal keeps inputs and answers for 30 days (source: fal's page "Data Retention & Storage").
 const STORE_IO: HeaderName = HeaderName::from_static("x-fal-store-io");
 
-pub(super) fn request(url: Url, post: Post<'_>, key: &FalKey) -> Request {
-    let mut request = Request::new(Method::POST, url);
+pub(super) fn request(to: Uri, post: Post<'_>, key: &FalKey) -> Request {
+    let accept = HeaderValue::from_static(match post.is_stream {
+        true => "text/event-stream",
+        false => "application/json",
+    });
+    let mut request = transport::request(Method::POST, to, accept, post.input);
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, key.header());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        ACCEPT,
-        HeaderValue::from_static(if post.is_stream {
-            "text/event-stream"
-        } else {
-            "application/json"
-        }),
-    );
     if !post.may_be_kept {
         headers.insert(STORE_IO, HeaderValue::from_static("0"));
     }
-    *request.body_mut() = Some(post.input.into());
     request
-}
-
-/// A client for these URLs. No redirects (the key goes to one host), no proxies out of the environment unless the settings
-/// say so, no repeats, and HTTP/1.1: one HTTP/2 connection would queue streams behind its limit.
-pub(super) fn build_http(settings: &config::Fal, urls: &[&Url]) -> Result<Client, reqwest::Error> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let proxy = proxy(settings)?;
-    let builder = || {
-        let builder = Client::builder()
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(settings.connect_timeout)
-            .pool_max_idle_per_host(settings.pool_idle)
-            .pool_idle_timeout(settings.pool_idle_timeout)
-            .user_agent(concat!("fal-gateway/", env!("CARGO_PKG_VERSION")));
-        match &proxy {
-            Some(proxy) => builder.proxy(proxy.clone()),
-            None => builder,
-        }
-    };
-    if urls.iter().all(|url| url.scheme() == "http") {
-        return builder().tls_certs_only([]).build();
-    }
-    let file = settings.ca_file.as_ref();
-    let own = file.map_or(&[][..], |file| file.certificates.as_slice());
-    let read = |certificates: &[CertificateDer<'_>]| {
-        let read = certificates.iter();
-        read.map(|der| reqwest::Certificate::from_der(der))
-            .collect::<Result<Vec<_>, _>>()
-    };
-    // Slim images have no certificates of their own; Mozilla's serve there.
-    match builder().build() {
-        Ok(client) if own.is_empty() => Ok(client),
-        Ok(_) => builder().tls_certs_merge(read(own)?).build(),
-        Err(_) => {
-            let bundled = read(webpki_root_certs::TLS_SERVER_ROOT_CERTS)?;
-            builder()
-                .tls_certs_only(bundled.into_iter().chain(read(own)?))
-                .build()
-        }
-    }
-}
-
-/// The proxy for what goes out over TLS. Anything else stays on this machine, and would show the
-/// key to the proxy.
-fn proxy(settings: &config::Fal) -> Result<Option<reqwest::Proxy>, reqwest::Error> {
-    let Some(config::Proxy::At { url, bypass }) = &settings.proxy else {
-        return Ok(None);
-    };
-    let proxy = reqwest::Proxy::https(url.clone())?;
-    Ok(Some(proxy.no_proxy(reqwest::NoProxy::from_string(bypass))))
 }
 
 /// Has the log say why there is no connection: the operator can do something about most reasons, and
@@ -384,27 +330,6 @@ pub(super) fn tell(error: UpstreamError) -> UpstreamError {
         tracing::warn!("{error}");
     }
     error
-}
-
-/// Tells apart what happened before and after a byte was sent.
-pub(super) fn classify(error: &reqwest::Error) -> UpstreamError {
-    if error.is_connect() {
-        return match error.is_timeout() {
-            true => UpstreamError::ConnectTimedOut,
-            false => UpstreamError::Unreachable(Obstacle::of(error)),
-        };
-    }
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if cause
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_parse)
-        {
-            return UpstreamError::Unusable("response is not HTTP");
-        }
-        source = cause.source();
-    }
-    UpstreamError::Disconnected
 }
 
 pub(super) fn text_header(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -4,11 +4,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::DATE;
+use hyper::header::DATE;
 
-use super::client::{FalClient, FalKey, Post, classify, read_start, request, text_header};
+use super::client::{FalClient, FalKey, Post, read_start, request, text_header};
 use super::error::UpstreamError;
-use super::obstacle::Obstacle;
 use super::refusal::RefusalKind;
 use super::said::said;
 
@@ -44,12 +43,10 @@ impl FalClient {
             may_be_kept: false,
             input: Bytes::from_static(b"{}"),
         };
-        let url = self.url_of(&post);
-        let url = url.ok_or(UpstreamError::Unreachable(Obstacle::Address))?;
-        let asked = self.http.execute(request(url, post, key));
+        let to = self.uri_of(&post)?;
+        let asked = self.transport.execute(request(to, post, key));
         let asked = tokio::time::timeout(limit, asked).await;
-        let response = asked.map_err(|_| UpstreamError::TimedOut)?;
-        let response = response.map_err(|error| classify(&error))?;
+        let response = asked.map_err(|_| UpstreamError::TimedOut)??;
         let status = response.status().as_u16();
         let date = text_header(response.headers(), DATE.as_str());
         let body = read_start(response, limit).await;

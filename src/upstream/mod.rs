@@ -1,5 +1,5 @@
 //! Talks to fal. Knows fal's shapes and statuses and nothing of OpenAI's; the only folder that
-//! names the HTTP client.
+//! names the HTTP client that calls it.
 //!
 //! At most one request is sent per [`FalClient::call`]: only a failure to connect is tried again.
 //! Dropping an [`Answer`], or the future that would bring one, closes the connection to fal.
@@ -15,6 +15,8 @@ pub mod queue;
 pub mod refusal;
 pub mod said;
 pub mod storage;
+mod transport;
+mod trust;
 
 pub use client::{Answer, FalClient, FalKey, FalKeyPrint, Post};
 pub use error::UpstreamError;

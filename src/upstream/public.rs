@@ -5,19 +5,22 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, Method, Request, Url};
+use http_body_util::BodyDataStream;
+use hyper::Method;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use url::Url;
 
-use super::client::{FalKey, build_http, classify};
+use super::client::FalKey;
 use super::error::UpstreamError;
-use super::obstacle::Obstacle;
+use super::transport::{self, Request, Transport};
 use crate::config;
 
 /// Reads public lists.
 #[derive(Clone, Debug)]
 pub struct PublicClient {
-    http: Client,
+    transport: Transport,
     platform_url: Url,
     openrouter_url: Url,
 }
@@ -54,10 +57,10 @@ impl PublicClient {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(fal: &config::Fal, models: &config::Models) -> Result<Self, reqwest::Error> {
+    pub fn new(fal: &config::Fal, models: &config::Models) -> Result<Self, rustls::Error> {
         let urls = [&fal.platform_url, &models.openrouter_url];
         Ok(Self {
-            http: build_http(fal, &urls)?,
+            transport: Transport::new(fal, &urls)?,
             platform_url: fal.platform_url.clone(),
             openrouter_url: models.openrouter_url.clone(),
         })
@@ -95,11 +98,10 @@ impl PublicClient {
         path: &str,
         key: Option<&FalKey>,
     ) -> Result<Page, UpstreamError> {
-        let url = format!("{}{path}", base.as_str().trim_end_matches('/'));
-        let url = Url::parse(&url).map_err(|_| UpstreamError::Unreachable(Obstacle::Address))?;
-        let mut request = Request::new(Method::GET, url);
+        let to = format!("{}{path}", base.as_str().trim_end_matches('/'));
         let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(ACCEPT, json);
+        let to = transport::address(&to)?;
+        let mut request = transport::request(Method::GET, to, json, Bytes::new());
         if let Some(key) = key {
             request.headers_mut().insert(AUTHORIZATION, key.header());
         }
@@ -109,15 +111,14 @@ impl PublicClient {
     }
 
     async fn read(&self, request: Request) -> Result<Page, UpstreamError> {
-        let response = self.http.execute(request).await;
-        let response = response.map_err(|error| classify(&error))?;
+        let response = self.transport.execute(request).await?;
         let kind = response.headers().get(CONTENT_TYPE);
         if kind.is_none_or(|kind| !kind.as_bytes().starts_with(b"application/json")) {
             return Err(UpstreamError::Unusable("body is no JSON"));
         }
         let status = response.status().as_u16();
         let mut body = Vec::new();
-        let mut stream = response.bytes_stream();
+        let mut stream = BodyDataStream::new(response.into_body());
         while let Some(bytes) = stream.next().await {
             let bytes = bytes.map_err(|_| UpstreamError::Disconnected)?;
             if body.len().saturating_add(bytes.len()) > MAX_BODY {

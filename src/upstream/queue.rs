@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
-use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use reqwest::{Method, Request, Response, StatusCode, Url};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode, Uri};
 
 use super::client::{Answer, FalClient, FalKey, Post, read_start, refusal, request, text_header};
 use super::error::UpstreamError;
-use super::obstacle::Obstacle;
+use super::transport::{self, ANYTHING, Request, Response};
 use crate::wire::fal::queue::{QueueStatus, Submitted};
 
 /// fal's id of a request in its queue.
@@ -64,9 +65,9 @@ impl FalClient {
         key: &FalKey,
         limit: Duration,
     ) -> Result<QueueId, UpstreamError> {
-        let url = self.queue_address(&format!("{}{}", post.app, post.path))?;
+        let to = self.queue_address(&format!("{}{}", post.app, post.path))?;
         let build = || {
-            let mut request = request(url.clone(), post.clone(), key);
+            let mut request = request(to.clone(), post.clone(), key);
             let seconds = HeaderValue::from(limit.as_secs().max(1));
             let headers = request.headers_mut();
             headers.insert(REQUEST_TIMEOUT, seconds);
@@ -125,8 +126,8 @@ impl FalClient {
         key: &FalKey,
         max_bytes: usize,
     ) -> Result<Answer, UpstreamError> {
-        let url = self.request_address(app, id, "")?;
-        let build = || bare(Method::GET, url.clone(), key);
+        let to = self.request_address(app, id, "")?;
+        let build = || bare(Method::GET, to.clone(), key);
         let response = self.send(build, self.idle_timeout).await?;
         let mut answer = self.accept(response, key).await?;
         let mut body = Vec::new();
@@ -160,8 +161,8 @@ impl FalClient {
         action: &str,
         key: &FalKey,
     ) -> Result<Response, UpstreamError> {
-        let url = self.request_address(app, id, action)?;
-        let build = || bare(method.clone(), url.clone(), key);
+        let to = self.request_address(app, id, action)?;
+        let build = || bare(method.clone(), to.clone(), key);
         self.refuse(self.send(build, HEAD).await?, key).await
     }
 
@@ -174,7 +175,7 @@ impl FalClient {
 
     /// What concerns a request stands under the application's owner and name, without the path of the
     /// endpoint (source: fal docs, page "queue", and both of fal's clients).
-    fn request_address(&self, app: &str, id: &QueueId, action: &str) -> Result<Url, UpstreamError> {
+    fn request_address(&self, app: &str, id: &QueueId, action: &str) -> Result<Uri, UpstreamError> {
         let name: Vec<&str> = app.split('/').take(2).collect();
         self.queue_address(&format!(
             "{}/requests/{}{action}",
@@ -183,9 +184,8 @@ impl FalClient {
         ))
     }
 
-    fn queue_address(&self, path: &str) -> Result<Url, UpstreamError> {
-        Url::parse(&format!("{}/{path}", self.queue_url))
-            .map_err(|_| UpstreamError::Unreachable(Obstacle::Address))
+    fn queue_address(&self, path: &str) -> Result<Uri, UpstreamError> {
+        transport::address(&format!("{}/{path}", self.queue_url))
     }
 }
 
@@ -197,8 +197,8 @@ fn leaves_open(status: StatusCode) -> bool {
         || status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE
 }
 
-fn bare(method: Method, url: Url, key: &FalKey) -> Request {
-    let mut request = Request::new(method, url);
+fn bare(method: Method, to: Uri, key: &FalKey) -> Request {
+    let mut request = transport::request(method, to, ANYTHING, Bytes::new());
     request.headers_mut().insert(AUTHORIZATION, key.header());
     request
 }

@@ -6,20 +6,20 @@
 
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, Method, Request, Response, Url};
-use url::Origin;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Uri};
+use url::{Origin, Url};
 
-use super::client::{FalKey, classify, read_start, refusal, tell};
+use super::client::{FalKey, read_start, refusal, tell};
 use super::error::UpstreamError;
-use super::obstacle::Obstacle;
+use super::transport::{self, ANYTHING, Request, Response, Transport};
 use crate::config;
 use crate::wire::fal::storage::{InitiateUpload, InitiatedUpload};
 
 /// Uploads files over the connections of one worker.
 #[derive(Debug)]
 pub struct Storage {
-    http: Client,
+    transport: Transport,
     initiate_url: String,
     /// The server that stands for fal's storage in the settings.
     configured: Origin,
@@ -36,10 +36,10 @@ pub struct Upload<'a> {
 }
 
 impl Storage {
-    pub(super) fn new(settings: &config::Fal, http: Client) -> Self {
+    pub(super) fn new(settings: &config::Fal, transport: Transport) -> Self {
         let rest_url = settings.rest_url.as_str().trim_end_matches('/');
         Self {
-            http,
+            transport,
             initiate_url: format!("{rest_url}/storage/upload/initiate?storage_type=fal-cdn-v3"),
             configured: settings.rest_url.origin(),
             idle_timeout: settings.idle_timeout,
@@ -74,17 +74,16 @@ impl Storage {
         file: &Upload<'_>,
         key: &FalKey,
     ) -> Result<InitiatedUpload, UpstreamError> {
-        let url = Url::parse(&self.initiate_url)
-            .map_err(|_| UpstreamError::Unreachable(Obstacle::Address))?;
+        let to = transport::address(&self.initiate_url)?;
         let body = InitiateUpload {
             content_type: file.media_type,
             file_name: file.name,
         };
-        let mut request = Request::new(Method::POST, url);
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut request = transport::request(Method::POST, to, ANYTHING, body.into());
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, key.header());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Some(serde_json::to_vec(&body).unwrap_or_default().into());
         let response = self.execute(request).await?;
         if response.status().is_client_error() || response.status().is_server_error() {
             return Err(refusal(response, key, self.idle_timeout).await);
@@ -94,12 +93,11 @@ impl Storage {
             .map_err(|_| UpstreamError::Unusable("storage names no place for a file"))
     }
 
-    async fn put(&self, url: Url, file: Upload<'_>) -> Result<(), UpstreamError> {
-        let mut request = Request::new(Method::PUT, url);
+    async fn put(&self, to: Uri, file: Upload<'_>) -> Result<(), UpstreamError> {
         let media_type = HeaderValue::from_str(file.media_type)
             .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        let mut request = transport::request(Method::PUT, to, ANYTHING, file.bytes.into());
         request.headers_mut().insert(CONTENT_TYPE, media_type);
-        *request.body_mut() = Some(file.bytes.into());
         match self.execute(request).await?.status().is_success() {
             true => Ok(()),
             false => Err(UpstreamError::Unusable("storage did not take a file")),
@@ -107,14 +105,14 @@ impl Storage {
     }
 
     async fn execute(&self, request: Request) -> Result<Response, UpstreamError> {
-        let response = self.http.execute(request).await;
-        response.map_err(|error| tell(classify(&error)))
+        self.transport.execute(request).await.map_err(tell)
     }
 
     /// A place that a file may be put to.
-    fn place(&self, address: &str) -> Result<Url, UpstreamError> {
+    fn place(&self, address: &str) -> Result<Uri, UpstreamError> {
         let url = Url::parse(address).ok();
         url.filter(|url| self.is_configured(address) || is_fals(url))
+            .and_then(|url| transport::uri(&url))
             .ok_or(UpstreamError::Unusable(
                 "storage names a place that is not fal's",
             ))
@@ -153,8 +151,7 @@ mod tests {
         };
         Storage::new(
             &settings,
-            crate::upstream::client::build_http(&settings, &[&settings.rest_url])
-                .expect("a client"),
+            Transport::new(&settings, &[&settings.rest_url]).expect("a client"),
         )
     }
 

@@ -81,9 +81,14 @@ const IMPURE: [&str; 10] = [
     "std::thread",
 ];
 
-/// Who may name the HTTP client: the layer that talks to fal, the stand-in for it, the command
-/// line's own client, and the place where the error of a client that cannot be built goes by.
-const REQWEST: [&str; 4] = ["upstream/", "emulator/", "cli/client.rs", "api/gateway.rs"];
+/// Who may name an HTTP client: the layer that talks to fal; the stand-in for it and the command line,
+/// which have one of their own.
+const CLIENTS: [(&str, &[&str]); 4] = [
+    ("hyper", &["upstream/"]),
+    ("hyper_util", &["upstream/"]),
+    ("hyper_rustls", &["upstream/"]),
+    ("reqwest", &["emulator/", "cli/client.rs"]),
+];
 
 /// Functions that are tables, and may be as long as what they list.
 const TABLES: [(&str, &str); 2] = [
@@ -167,9 +172,10 @@ fn imports(file: &Source) -> Vec<String> {
     for path in paths(&file.code) {
         let full = absolute(&path, &module);
         let said = full.join("::");
-        if is_within(&said, "reqwest") {
-            if !REQWEST.iter().any(|may| file.path.starts_with(may)) {
-                wrong.push("only `upstream` may name reqwest".to_owned());
+        let client = CLIENTS.iter().find(|(client, _)| is_within(&said, client));
+        if let Some((client, users)) = client {
+            if !users.iter().any(|may| file.path.starts_with(may)) {
+                wrong.push(format!("only {users:?} may name {client}"));
             }
             continue;
         }
@@ -538,6 +544,8 @@ fn an_import_that_points_the_wrong_way_is_found() {
         ("engine/run.rs", "fn answer(_: actix_web::HttpRequest) {}"),
         ("engine/run.rs", "use crate::api::error::ApiError;"),
         ("api/answer.rs", "fn get(_: reqwest::Client) {}"),
+        ("upstream/run.rs", "use reqwest::Client;"),
+        ("engine/run.rs", "use hyper_util::client::legacy::Client;"),
         (
             "emulator/routes.rs",
             "use crate::wire::fal::any_llm::AnyLlmInput;",
@@ -570,7 +578,7 @@ fn an_import_that_points_the_right_way_is_not_complained_about() {
         ),
         (
             "upstream/run.rs",
-            "use crate::wire::fal::any_llm::AnyLlmInput;\nuse reqwest::Client;",
+            "use crate::wire::fal::any_llm::AnyLlmInput;\nuse hyper::Uri;",
         ),
         ("app.rs", "use crate::emulator::Script;"),
         (
