@@ -33,7 +33,8 @@ settings! {
     /// How images reach fal.
     pub struct Images in "images" {
         /// Images, and recordings and videos that fal takes by their address, sent as data URIs larger
-        /// than this many bytes are uploaded to fal's storage first; unset for never.
+        /// than this many bytes are uploaded to fal's storage first, unless fal may keep nothing of
+        /// the request; unset for never.
         upload_threshold: Option<usize>, Optional(Size("1", "1GiB")), reload live;
         /// What happens to more images than `limits.max_images`, and to more recordings and videos:
         /// `drop_oldest` leaves out the oldest ones, with a note and a text in their place, but none

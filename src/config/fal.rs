@@ -88,7 +88,7 @@ settings! {
         /// What a stream becomes that ends cleanly but without fal's closing event: `error` tells
         /// the client that the answer may be cut, `accept` takes it as complete.
         missing_final: MissingFinal, Choice(MissingFinal::WORDS), default "error", reload live;
-        /// Use the app's `/enterprise` endpoint.
+        /// Use the app's `/enterprise` endpoint, which takes no images and no audio.
         enterprise: bool, Switch, default "false", reload live;
     }
 }

@@ -306,7 +306,9 @@ impl<'a> Walk<'_, '_, 'a> {
         self.order.record.upstream(plan.upstream.word(), because);
         let settings = engine.settings;
         let first_byte = settings.first_byte(plan.call.is_stream());
-        if let Some(threshold) = settings.upload_threshold {
+        let may_be_kept = settings.may_be_kept && self.order.ask.may_be_kept;
+        // What is stored at fal stays there, so what may not be kept goes inside the request.
+        if let Some(threshold) = settings.upload_threshold.filter(|_| may_be_kept) {
             let stored = self
                 .uploads
                 .store(plan, threshold, fal, fal_key, first_byte);
@@ -328,7 +330,7 @@ impl<'a> Walk<'_, '_, 'a> {
             fal_key: FalKey::clone(fal_key),
             place,
             is_stream: plan.call.is_stream(),
-            may_be_kept: settings.may_be_kept && self.order.ask.may_be_kept,
+            may_be_kept,
             carrier: self.order.carrier.clone(),
             first_byte,
             ledger: Rc::clone(&self.ledger),

@@ -327,16 +327,22 @@ fn fit_attached(
         notes.ignored(names.image);
     }
     let last_media = last_media.as_deref().unwrap_or(names.asked);
+    let needs_enterprise = plan_limits.enterprise;
     for kind in [Modality::Audio, Modality::Video] {
-        if sight::fit_media(conversation, kind, target, last_media)? {
+        if sight::fit_media(conversation, kind, target, needs_enterprise, last_media)? {
             notes.ignored(names.of(kind));
         }
     }
     let upstream = target.route.upstream;
-    for kind in sight::fit_together(conversation, upstream, plan_limits.enterprise) {
+    for kind in sight::fit_together(conversation, upstream, needs_enterprise) {
         notes.ignored(names.of(kind));
     }
-    sight::refuse_mixed(conversation, target, plan_limits.enterprise, last_media)
+    sight::refuse_mixed(
+        conversation,
+        target,
+        needs_enterprise,
+        (last_image, last_media),
+    )
 }
 
 /// Says nothing of reasoning to a model that cannot be told, where that is all the caller wants.

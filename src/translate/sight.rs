@@ -46,6 +46,7 @@ pub fn fit_media(
     conversation: &mut Conversation<'_>,
     kind: Modality,
     target: &Target<'_>,
+    needs_enterprise: bool,
     last: &str,
 ) -> Result<bool, Rejection> {
     if conversation.count(kind) == 0 {
@@ -62,6 +63,7 @@ pub fn fit_media(
     }
     let word = kind.name();
     let message = match (knows_none, is_deaf) {
+        (true, _) if needs_enterprise => return Ok(false),
         (true, _) => format!(
             "Unsupported value: fal's {upstream} takes no {word}. Send text or images, or ask through another \
              upstream (fal.upstream = \"auto\", or where the operator allows it the header \
@@ -78,8 +80,9 @@ pub fn fit_media(
 }
 
 /// Whether an upstream has a way for all that is shown in a conversation together: messages can hold
-/// anything, and beside a prompt there is one recording, or there are videos alone (source: fal's
-/// pages of `openrouter/router/audio` and `/video`). Only videos have an enterprise route.
+/// anything, and beside a prompt there are images, or one recording, or videos alone (source: fal's
+/// pages of `openrouter/router/vision`, `/audio` and `/video`). Of these only videos have an enterprise
+/// route.
 pub fn is_taken(
     conversation: &Conversation<'_>,
     upstream: UpstreamId,
@@ -131,7 +134,7 @@ fn is_way_for(shown: Shown, upstream: UpstreamId, needs_enterprise: bool) -> boo
         videos,
     } = shown;
     match (audio, videos) {
-        (0, 0) => true,
+        (0, 0) => images == 0 || !needs_enterprise,
         (_, _) if upstream == UpstreamId::AnyLlm => false,
         (_, _) if upstream == UpstreamId::RouterOpenai => !needs_enterprise,
         (1, 0) => images == 0 && !needs_enterprise,
@@ -172,12 +175,13 @@ pub fn fit_together(
 /// Refuses what an upstream has no way for.
 ///
 /// # Errors
-/// See [`is_taken`]; `last` is the place of the last recording or video.
+/// See [`is_taken`]; `last_image` and `last_media` are the places of the last image, and of the last
+/// recording or video.
 pub fn refuse_mixed(
     conversation: &Conversation<'_>,
     target: &Target<'_>,
     needs_enterprise: bool,
-    last: &str,
+    (last_image, last_media): (&str, &str),
 ) -> Result<(), Rejection> {
     let upstream = target.route.upstream;
     if is_taken(conversation, upstream, needs_enterprise) {
@@ -185,14 +189,19 @@ pub fn refuse_mixed(
     }
     let message = match needs_enterprise {
         true => {
-            "Unsupported value: fal's enterprise endpoints take videos alone beside a text, and no audio. Send \
-             text or images."
+            "Unsupported value: the gateway is set up for fal's enterprise endpoints (fal.enterprise), which take \
+             neither images nor audio, and videos only through 'router'. Send text alone."
                 .to_owned()
         }
         false => format!(
             "Unsupported value: fal's {upstream} takes one recording beside a text, or videos alone. Send less at \
              once, or ask through 'router-openai', which takes them together."
         ),
+    };
+    let is_about = |kind| conversation.asks_about(kind);
+    let last = match is_about(Modality::Audio) || is_about(Modality::Video) {
+        true => last_media,
+        false => last_image,
     };
     Err(Rejection::of(Cause::UnsupportedValue, last, message))
 }

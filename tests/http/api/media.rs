@@ -526,3 +526,37 @@ fn an_explanation_names_no_model_that_would_be_passed_over() {
     assert!(fallbacks.contains(&"google/gemini-2.5-pro"), "{explained}");
     assert!(!fallbacks.contains(&DEAF), "{explained}");
 }
+
+/// No endpoint for images is one of fal's enterprise endpoints.
+#[test]
+fn no_image_leaves_the_enterprise_endpoints() {
+    for (upstream, path) in [
+        ("any-llm", "/fal-ai/any-llm/enterprise"),
+        ("router", "/openrouter/router/enterprise"),
+        ("auto", "/openrouter/router/enterprise"),
+    ] {
+        let fal = Emulated::start();
+        let setup = fal.setup().set("fal.enterprise", "true");
+        let gateway = towards(setup, upstream);
+        let answer = gateway.ask(&asking(MODEL, &[picture()], false));
+        assert_eq!(
+            answer.verdict(),
+            "400 invalid_request_error unsupported_value",
+            "{upstream}"
+        );
+        assert_eq!(answer.error()["param"], "messages[0].content[1]");
+        let told = answer.error()["message"].as_str().unwrap().to_owned();
+        assert!(told.contains("fal.enterprise"), "{told}");
+        assert_eq!(fal.count(), 0, "{upstream}");
+        // An earlier one stays behind, and the conversation goes on.
+        let answer = gateway.ask(&after(MODEL, &[vec![picture()]], vec![]));
+        is_served(&answer);
+        assert_eq!(
+            answer.header("x-gateway-ignored"),
+            Some("messages[].content[].image_url"),
+            "{upstream}"
+        );
+        assert_eq!(fal.requests(1)[0]["path"], path);
+        assert_eq!(fal.count(), 1);
+    }
+}

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Call, ScriptedUpstream, Setup, Step, whole};
+use crate::support::{Answer, Call, Emulated, ScriptedUpstream, Setup, Step, whole};
 
 fn json_answer(body: &Value) -> Vec<u8> {
     let body = body.to_string();
@@ -144,4 +144,46 @@ fn a_place_that_points_elsewhere_is_not_followed() {
     })));
     assert_eq!(answer.status, 502);
     assert_eq!(model.seen().len(), 0);
+}
+
+/// What is stored at fal stays there: what may not be kept goes inside the request.
+#[test]
+fn nothing_is_stored_at_fal_that_may_not_be_kept() {
+    for (store_io, store, is_stored) in [
+        ("true", json!(null), true),
+        ("true", json!(false), false),
+        ("false", json!(null), false),
+        ("false", json!(true), false),
+    ] {
+        let fal = Emulated::start();
+        let gateway = fal
+            .setup()
+            .set("fal.rest_url", &format!("{}/rest", fal.url()))
+            .set("images.upload_threshold", "10")
+            .set("fal.store_io", store_io)
+            .start();
+        let mut body = json!({
+            "model": "openai/gpt-4o",
+            "messages": [{"role": "user", "content": [
+                {"type": "text", "text": "what is this?"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGVsbG8gdGhlcmU="}},
+            ]}],
+        });
+        body["store"] = store.clone();
+        let answer = gateway.ask(&body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let emulated = answer.header("x-gateway-emulated").unwrap_or_default();
+        assert_eq!(
+            emulated.contains("image_upload"),
+            is_stored,
+            "{store_io} {store}"
+        );
+        let asked = fal.requests(1);
+        let to_storage = |asked: &&Value| asked["path"].as_str().unwrap().contains("/storage/");
+        assert_eq!(
+            asked.iter().any(|asked| to_storage(&asked)),
+            is_stored,
+            "{asked:?}"
+        );
+    }
 }
