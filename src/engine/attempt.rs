@@ -18,7 +18,7 @@ use super::observed::ObservedPlace;
 use crate::translate::call::Input;
 use crate::translate::plan::Recipe;
 use crate::translate::reading::{Fault, Format, Reader, Sink, Usage};
-use crate::upstream::{Answer, FalClient, FalKey, Post, UpstreamError};
+use crate::upstream::{Answer, FalClient, FalKey, Post, Refusal, RefusalKind, UpstreamError};
 
 /// What all attempts of one request share.
 pub struct Shared {
@@ -269,6 +269,18 @@ impl Attempt {
             reader.fail(fault, sink);
         }
         self.state = State::Over;
+    }
+
+    /// What fal refused under a status of success, in the place of an answer. Nobody has worked then.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let refused = self.reader.as_ref()?.refused()?;
+        Some(Refusal {
+            status: 200,
+            kind: RefusalKind::of_answer(refused)?,
+            said: None,
+            retry_after_s: None,
+            request_id: self.request_id.clone(),
+        })
     }
 
     /// Counts the fault that ended it.

@@ -19,7 +19,7 @@ use crate::translate::plan::Recipe;
 use crate::translate::reading::{
     BestEffort, ContractViolation, Event, Fault, Finish, FinishReason, Reader, Sink,
 };
-use crate::upstream::UpstreamError;
+use crate::upstream::{Refusal, UpstreamError};
 
 /// A choice. Dropping it drops its call.
 pub struct Choice {
@@ -256,12 +256,40 @@ impl Choice {
 
     /// The answer broke off.
     fn break_off(&mut self, fault: Fault, sink: &mut ChoiceSink<'_>, count: Option<&TokenCount>) {
+        let refusal = self.attempt.as_ref().and_then(Attempt::refusal);
+        if let Some(refusal) = refusal {
+            return self.take_refusal(refusal, fault, sink, count);
+        }
         if let Some(attempt) = &self.attempt {
             attempt.note_fault(fault);
         }
         self.end_attempt(billed_for_fault(fault), None);
         let fault = self.unmet.take().unwrap_or(fault);
         self.settle(fault, sink, count);
+    }
+
+    /// fal refused under a status of success: that is worth as much as under another one.
+    fn take_refusal(
+        &mut self,
+        refusal: Refusal,
+        fault: Fault,
+        sink: &mut ChoiceSink<'_>,
+        count: Option<&TokenCount>,
+    ) {
+        let shared = Rc::clone(&self.shared);
+        let label = refusal.kind.label();
+        shared.ledger.record().upstream_error(label);
+        shared.engine.observed.learn(&shared.place, &refusal.kind);
+        self.end_attempt(Billed::No, Some(label));
+        self.written.drop_prompt();
+        let unmet = self.unmet.take();
+        if unmet.is_none() {
+            self.failure = Some(Failure::Call {
+                error: UpstreamError::Refused(Box::new(refusal)),
+                model: shared.place.model.clone(),
+            });
+        }
+        self.settle(unmet.unwrap_or(fault), sink, count);
     }
 
     /// Ends an answer that will not get better: with what may be delivered all the same, if there

@@ -183,6 +183,17 @@ impl Observed {
         fresh.map(|fact| fact.longest).unwrap_or_default()
     }
 
+    /// Takes in what a refusal says of this place, whatever was sent there; whether it says of the
+    /// model what was not known.
+    pub fn learn(&self, place: &ObservedPlace, refusal: &RefusalKind) -> bool {
+        match refusal {
+            RefusalKind::UnknownApp => self.gone(place),
+            RefusalKind::Lacks(lacking) => return self.lacks(place, *lacking),
+            _ => {}
+        }
+        false
+    }
+
     /// Takes in what a model has refused at this place; whether that was not known.
     pub fn lacks(&self, place: &ObservedPlace, lacking: Lacking) -> bool {
         let known = self.lacking(place);

@@ -213,6 +213,16 @@ fn lost(error: &UpstreamError) -> Option<Lost> {
     }
 }
 
+/// Whether a plan asks for something that a model could lack: a prompt asks for no tools and no form.
+fn could_be_asked_for(lacking: Lacking, plan: &Plan<'_>) -> bool {
+    match lacking {
+        Lacking::Images | Lacking::Audio | Lacking::Video | Lacking::NoReasoning => true,
+        Lacking::Tools | Lacking::Format | Lacking::Parameters => {
+            plan.upstream.features().input == InputShape::Messages
+        }
+    }
+}
+
 struct Walk<'w, 'o, 'a> {
     order: &'w Order<'o, 'a>,
     ledger: Rc<Ledger>,
@@ -238,11 +248,13 @@ impl<'a> Walk<'_, '_, 'a> {
             let Failure::Call { error, .. } = &failure else {
                 return Err(failure);
             };
+            // Also where this request may make no other call: the next one is planned with it.
+            let is_news = self.learn_of_place(&plan, error);
             if !self.ledger.has_calls_left(plan.choices) {
                 return Err(failure);
             }
             if may_go_round
-                && let Some((around, next)) = self.go_round(&plan, &target, others, error)
+                && let Some((around, next)) = self.go_round(&target, others, error)
                 && self.affords(&next)
             {
                 may_go_round = false;
@@ -260,7 +272,7 @@ impl<'a> Walk<'_, '_, 'a> {
                 plan = shorter?;
                 continue;
             }
-            if changes_left > 0 && self.learn_lack(&plan, error) {
+            if changes_left > 0 && is_news && self.can_do_without(&plan, error) {
                 changes_left -= 1;
                 let next = order.plan_for(&target, others).map_err(Failure::Rejected)?;
                 if !self.affords(&next) {
@@ -373,9 +385,24 @@ impl<'a> Walk<'_, '_, 'a> {
         }
     }
 
-    /// Takes in that a model lacks something, for a plan that does without. fal has not worked yet, so
-    /// asking again pays for nothing twice.
-    fn learn_lack(&self, plan: &Plan<'a>, error: &UpstreamError) -> bool {
+    /// Takes in what a refusal says of the place where a plan went; whether the model there lacks what
+    /// it was not known to lack.
+    fn learn_of_place(&self, plan: &Plan<'a>, error: &UpstreamError) -> bool {
+        let UpstreamError::Refused(refusal) = error else {
+            return false;
+        };
+        if let RefusalKind::Lacks(lacking) = refusal.kind
+            && !could_be_asked_for(lacking, plan)
+        {
+            return false;
+        }
+        let observed = &self.order.engine.observed;
+        observed.learn(&self.order.place(plan), &refusal.kind)
+    }
+
+    /// Whether the request can be planned without what a model has just refused. fal has not worked yet,
+    /// so asking again pays for nothing twice.
+    fn can_do_without(&self, plan: &Plan<'a>, error: &UpstreamError) -> bool {
         let UpstreamError::Refused(refusal) = error else {
             return false;
         };
@@ -385,32 +412,23 @@ impl<'a> Walk<'_, '_, 'a> {
         // What an earlier message has shown can be left out, and what is asked about cannot.
         let conversation = &self.order.ask.conversation;
         let can_leave_out = |kind| conversation.count(kind) > 0 && !conversation.asks_about(kind);
-        let can_do_without = match (lacking, plan.upstream.features().input) {
-            (Lacking::Images, _) => can_leave_out(Modality::Image),
-            (Lacking::Audio, _) => can_leave_out(Modality::Audio),
-            (Lacking::Video, _) => can_leave_out(Modality::Video),
-            (Lacking::NoReasoning, _) | (_, InputShape::Messages) => true,
-            // A prompt asks for nothing else that a model could lack.
-            (_, InputShape::Prompt) => return false,
-        };
-        let observed = &self.order.engine.observed;
-        observed.lacks(&self.order.place(plan), lacking) && can_do_without
+        match lacking {
+            Lacking::Images => can_leave_out(Modality::Image),
+            Lacking::Audio => can_leave_out(Modality::Audio),
+            Lacking::Video => can_leave_out(Modality::Video),
+            _ => could_be_asked_for(lacking, plan),
+        }
     }
 
     /// The way round an upstream that does not serve the request. fal has not worked yet, so asking
     /// elsewhere pays for nothing twice.
     fn go_round(
         &self,
-        plan: &Plan<'a>,
         target: &Target<'a>,
         others: &[Target<'a>],
         error: &UpstreamError,
     ) -> Option<(Target<'a>, Plan<'a>)> {
-        let lost = lost(error)?;
-        if lost == Lost::App {
-            self.order.engine.observed.gone(&self.order.place(plan));
-        }
-        let around = target.around(lost)?;
+        let around = target.around(lost(error)?)?;
         let next = self.order.plan_at(&around, others).ok()?;
         Some((around, next))
     }

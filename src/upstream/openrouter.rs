@@ -4,8 +4,11 @@
 //! Their words are looked into and never passed on: they hold accounts, providers and ids of other
 //! people's requests.
 
+use serde_json::value::RawValue;
+
 use super::refusal::{Lacking, RefusalKind};
-use crate::wire::openrouter::error::ErrorObject;
+use crate::wire::openrouter::answer::ChatAnswer;
+use crate::wire::openrouter::error::{ErrorObject, is_about_context};
 
 /// What a refusal is about. Its own code says more than the status that it came under.
 pub(super) fn kind(status: u16, error: &ErrorObject<'_>) -> RefusalKind {
@@ -15,7 +18,7 @@ pub(super) fn kind(status: u16, error: &ErrorObject<'_>) -> RefusalKind {
     if says(&["not a valid model id", "no models provided"]) {
         return RefusalKind::UnknownModel { known: Vec::new() };
     }
-    if says(&["context length", "context_length", "maximum context"]) {
+    if is_about_context(&words) {
         return RefusalKind::ContextLength;
     }
     if says(&["reasoning is mandatory"]) {
@@ -33,6 +36,13 @@ pub(super) fn kind(status: u16, error: &ErrorObject<'_>) -> RefusalKind {
         500..=599 => RefusalKind::Failed,
         _ => RefusalKind::Rejected,
     }
+}
+
+/// The error that stands in the first choice of an answer.
+pub(super) fn error_of_choice(body: &[u8]) -> Option<&RawValue> {
+    let answer: ChatAnswer<'_> = serde_json::from_slice(body).ok()?;
+    let mut choices = answer.choices?.items.into_iter();
+    choices.find_map(|choice| choice.error)
 }
 
 /// A refusal of what was sent: of something that this model lacks, or of the model.

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::openrouter;
 use crate::wire::fal::error::{Detail, ErrorBody};
-use crate::wire::openrouter::error::ErrorObject;
+use crate::wire::openrouter::error::{ErrorObject, is_about_context};
 
 /// An answer whose status is not 2xx.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,7 +134,7 @@ impl RefusalKind {
         match status {
             401 => Self::Key,
             402 => Self::Balance,
-            403 if mentions(body.detail, &["balance", "locked"]) => Self::Balance,
+            403 if mentions(body.detail, &NO_BALANCE) => Self::Balance,
             403 => Self::Forbidden,
             404 => Self::of_words(body.detail).unwrap_or(Self::UnknownApp),
             410 => Self::UnknownApp,
@@ -145,6 +145,26 @@ impl RefusalKind {
             500..=599 => Self::Failed,
             _ => Self::Unexpected,
         }
+    }
+
+    /// Reads an error that came under a status of success, in the place of an answer. `None` where it
+    /// does not say that nobody has worked yet, so that the call may be paid for.
+    pub fn of_answer(body: &[u8]) -> Option<Self> {
+        let whole: ErrorBody<'_> = serde_json::from_slice(body).ok()?;
+        let kind = match whole.error.or_else(|| openrouter::error_of_choice(body)) {
+            Some(error) => openrouter::kind(200, &ErrorObject::read(error)),
+            None => Self::of(400, body),
+        };
+        let is_before_work = matches!(
+            kind,
+            Self::UnknownModel { .. }
+                | Self::ContextLength
+                | Self::Lacks(_)
+                | Self::Credit
+                | Self::Busy
+                | Self::Unavailable
+        );
+        is_before_work.then_some(kind)
     }
 
     /// A refusal of the input: a list of what is wrong with it, or a text out of a provider.
@@ -194,9 +214,7 @@ impl RefusalKind {
             .split_once("error code: ")
             .and_then(|(_, rest)| rest.get(..3)?.parse::<u16>().ok());
         match code {
-            _ if text.contains("context length") || text.contains("context_length") => {
-                Self::ContextLength
-            }
+            _ if is_about_context(&text) => Self::ContextLength,
             Some(404) => Self::UnknownModel { known: Vec::new() },
             Some(429) => Self::Busy,
             Some(401..=403 | 500..=599) => Self::Failed,
@@ -229,6 +247,9 @@ impl RefusalKind {
         })
     }
 }
+
+/// What fal says where an account has no money left: `User is locked. Reason: Exhausted balance.`
+const NO_BALANCE: [&str; 2] = ["is locked", "exhausted balance"];
 
 /// fal's input fields, so that nothing of an error body is repeated that fal did not define.
 fn known_field(raw: &str) -> Option<&'static str> {

@@ -24,7 +24,7 @@ use crate::translate::json::RootEnd;
 use crate::wire::openrouter::answer::{
     CallPiece, ChatAnswer, Choice, ContentParts, MAX_CALLS, Said,
 };
-use crate::wire::openrouter::error::ErrorObject;
+use crate::wire::openrouter::error::{ErrorObject, is_about_context};
 use crate::wire::text::Text;
 
 /// Follows one answer.
@@ -127,6 +127,11 @@ impl Chunks {
     /// Whether the upstream has said that the answer is complete, whatever may still follow.
     pub fn has_finished(&self) -> bool {
         self.finish.is_some()
+    }
+
+    /// Whether any text, reasoning or call has come.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// Why the answer has ended, as far as the upstream says so.
@@ -350,10 +355,9 @@ impl Chunks {
     /// What an error means. A provider that has begun to answer has worked.
     fn fault(&self, error: &ErrorObject<'_>) -> Fault {
         let words = error.words();
-        let is_about_context = words.contains("context length") || words.contains("context_length");
         match error.status() {
             _ if self.has_begun => Fault::Model,
-            _ if is_about_context => Fault::ContextLength,
+            _ if is_about_context(&words) => Fault::ContextLength,
             Some(429) => Fault::Busy,
             _ => Fault::Model,
         }

@@ -18,6 +18,7 @@ use super::decoder::{Additions, Step};
 use super::event::Fault;
 use super::reported::Reported;
 use crate::wire::fal::any_llm::AnyLlmOutput;
+use crate::wire::openrouter::error::is_about_context;
 use crate::wire::text::Text;
 
 /// Follows one answer. What it keeps is the last event, as bytes, and nothing else.
@@ -356,7 +357,7 @@ fn refuse_error(output: &AnyLlmOutput<'_>) -> Result<(), Fault> {
 /// The kind of error that fal's text is about. Its providers' texts begin with `Error code: NNN`.
 pub fn fault_of(error: &str) -> Fault {
     let error = error.to_ascii_lowercase();
-    if error.contains("context length") || error.contains("context_length") {
+    if is_about_context(&error) {
         Fault::ContextLength
     } else if error.contains("error code: 429") || error.contains("rate limit") {
         Fault::Busy

@@ -105,6 +105,11 @@ impl Decoder {
         self.as_chunks().is_some_and(Chunks::has_finished)
     }
 
+    /// Whether the model has said something that is no text yet.
+    pub fn has_begun(&self) -> bool {
+        self.as_chunks().is_some_and(Chunks::has_begun)
+    }
+
     /// Why the answer has ended, where the upstream says so.
     pub fn finish_reason(&self) -> Option<FinishReason> {
         self.as_chunks().and_then(Chunks::finish_reason)

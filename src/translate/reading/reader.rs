@@ -71,6 +71,11 @@ impl Reader {
         reader
     }
 
+    /// What came in the place of an answer and reports an error, before anything was said.
+    pub fn refused(&self) -> Option<&[u8]> {
+        self.answer.refused.as_deref()
+    }
+
     /// What the model wrote, as far as it is worth showing again.
     pub fn reply(&self) -> &str {
         &self.answer.written
@@ -180,7 +185,8 @@ enum ReasoningSource {
     Block,
 }
 
-/// How much of a reply is kept for asking again, in bytes.
+/// How much of a reply is kept for asking again, and how long an error may be that is looked into, in
+/// bytes.
 const MAX_KEPT: usize = 16 * 1024;
 
 /// The answer so far.
@@ -206,6 +212,8 @@ struct Answer {
     logprobs: Option<Claims>,
     /// Bytes of text that have been split.
     split_bytes: usize,
+    /// The object or event that reports an error, where nothing was said before it.
+    refused: Option<Vec<u8>>,
     /// Whether anything but markup and white space has been written.
     has_words: bool,
     has_begun: bool,
@@ -231,6 +239,7 @@ impl Answer {
             output: OutputBuffer::new(reading),
             logprobs: reading.top_logprobs.map(|_| Claims::default()),
             split_bytes: 0,
+            refused: None,
             has_words: false,
             has_begun: false,
             has_ended: false,
@@ -282,6 +291,7 @@ impl Answer {
                 self.take(decoder.data(before), Step::Partial, sink);
             }
         }
+        self.heed_refusal(&outcome, data);
         self.conclude(outcome, sink);
     }
 
@@ -290,7 +300,20 @@ impl Answer {
             return;
         }
         let outcome = self.decoder.advance(object, step, &mut self.new);
+        self.heed_refusal(&outcome, object);
         self.conclude(outcome, sink);
+    }
+
+    /// Keeps what reports an error in the place of an answer, for those who know what it says.
+    fn heed_refusal(&mut self, outcome: &Result<Step, Fault>, data: &[u8]) {
+        let is_error = matches!(
+            outcome,
+            Err(Fault::Model | Fault::Busy | Fault::ContextLength)
+        );
+        let has_said = !self.written.is_empty() || self.voice.is_some() || self.decoder.has_begun();
+        if is_error && !has_said && data.len() <= MAX_KEPT {
+            self.refused = Some(data.to_vec());
+        }
     }
 
     fn conclude(&mut self, outcome: Result<Step, Fault>, sink: &mut dyn Sink) {

@@ -35,12 +35,19 @@ impl<'a> ErrorObject<'a> {
         })
     }
 
-    /// The status that it names.
+    /// The status that it names: in its code, or else as `Error code: NNN` in its message.
     pub fn status(&self) -> Option<u16> {
-        let code = self.code?.get().trim_matches('"');
-        code.parse()
-            .ok()
-            .filter(|status| (400..600).contains(status))
+        let code = self.code.map(|code| code.get().trim_matches('"'));
+        let told = |code: &str| {
+            let status = code.parse().ok();
+            status.filter(|status| (400..600).contains(status))
+        };
+        let of_words = || {
+            let message = self.message.as_ref()?.as_str();
+            let (_, after) = message.split_once("Error code: ")?;
+            told(after.get(..3)?)
+        };
+        code.and_then(told).or_else(of_words)
     }
 
     /// All that was said, in small letters, to look for words in; never to be shown.
@@ -50,4 +57,26 @@ impl<'a> ErrorObject<'a> {
         let raw = raw.map_or("", RawValue::get);
         format!("{message}\n{raw}").to_ascii_lowercase()
     }
+}
+
+/// Whether words in small letters say that a prompt is longer than its model takes: OpenRouter's own,
+/// and those of the providers that it passes on. Some providers have the same words for what an
+/// account may send in a minute.
+pub fn is_about_context(words: &str) -> bool {
+    let says = |phrase: &str| words.contains(phrase);
+    let is_rate = ["rate limit", "per minute", "per day", "quota"];
+    let is_too_long = [
+        "context length",
+        "context_length",
+        "context window",
+        "context limit",
+        "maximum context",
+        "maximum prompt length",
+        "prompt is too long",
+        "input is too long",
+        "reduce the length of",
+    ];
+    let counts_input = says("input token") || says("prompt token");
+    let is_told = is_too_long.into_iter().any(says) || counts_input && says("exceed");
+    is_told && !is_rate.into_iter().any(says)
 }

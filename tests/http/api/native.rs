@@ -199,6 +199,35 @@ fn what_a_model_refuses_before_working_is_emulated_and_remembered() {
     }
 }
 
+/// An error in the place of an answer says as much under the status 200, whole or as the first chunk,
+/// and the next request is planned with it.
+#[test]
+fn what_a_model_refuses_under_200_is_remembered() {
+    let error =
+        json!({ "error": { "code": 404, "message": "No endpoints found that support tool use." } });
+    for refusal in [
+        http(200, "application/json", &error.to_string()),
+        http(
+            200,
+            "text/event-stream",
+            &format!(": wait\n\ndata: {error}\n\n"),
+        ),
+    ] {
+        let (fal, gateway) = scripted(vec![refusal, said("no tool is needed")]);
+        let body = with_tools("hi", "openai/gpt-4o-mini", false);
+        let answer = gateway.ask(&body);
+        assert_eq!(
+            answer.verdict(),
+            "400 invalid_request_error unsupported_value"
+        );
+        assert_eq!(answer.error()["param"], "tools");
+        let answer = gateway.ask(&body);
+        assert_eq!(answer.content(), "no tool is needed", "{}", answer.text());
+        let told = |at: usize| sent(&fal)[at].get("tools").is_some();
+        assert_eq!((told(0), told(1)), (true, false));
+    }
+}
+
 #[test]
 fn a_reply_that_breaks_a_promise_is_asked_for_again_with_the_same_messages() {
     let wrong = json!({ "tool_calls": [{ "index": 0, "id": "c", "function": { "name": "get_weather", "arguments": "{\"town\":1}" } }] });
@@ -391,6 +420,10 @@ fn every_refusal_is_told_in_our_words() {
             json!({ "code": code, "message": format!("{message} PLANTED"), "metadata": metadata });
         json!({ "error": error, "user_id": "PLANTED" }).to_string()
     };
+    let raw = |words: &str| {
+        let error = json!({ "code": 400, "message": "Provider returned error", "metadata": { "raw": words } });
+        json!({ "error": error, "user_id": "PLANTED" }).to_string()
+    };
     let cases = [
         (
             400,
@@ -436,6 +469,66 @@ fn every_refusal_is_told_in_our_words() {
             200,
             error(502, "Provider returned error"),
             "400 invalid_request_error upstream_error",
+        ),
+        (
+            200,
+            error(400, "x/y is not a valid model ID"),
+            "404 invalid_request_error model_not_found",
+        ),
+        (
+            200,
+            error(404, "No endpoints found that support tool use."),
+            "400 invalid_request_error unsupported_value",
+        ),
+        (
+            200,
+            error(402, "Insufficient credits"),
+            "502 server_error upstream_error",
+        ),
+        (
+            200,
+            error(503, "No provider available"),
+            "503 server_error upstream_unavailable",
+        ),
+        (
+            200,
+            r#"{"detail":"Too many","type":"concurrent_requests_limit"}"#.to_owned(),
+            "429 rate_limit_error rate_limit_exceeded",
+        ),
+        (
+            400,
+            raw("prompt is too long: 210000 tokens > 200000 maximum"),
+            "400 invalid_request_error context_length_exceeded",
+        ),
+        (
+            400,
+            raw(
+                "The input token count (1100000) exceeds the maximum number of tokens allowed (1048576).",
+            ),
+            "400 invalid_request_error context_length_exceeded",
+        ),
+        (
+            400,
+            raw("Input tokens exceed the configured limit of 272000 tokens."),
+            "400 invalid_request_error context_length_exceeded",
+        ),
+        (
+            200,
+            raw("prompt is too long: 210000 tokens > 200000 maximum"),
+            "400 invalid_request_error context_length_exceeded",
+        ),
+        (
+            429,
+            error(
+                429,
+                "This request would exceed your rate limit of 40,000 input tokens per minute",
+            ),
+            "429 rate_limit_error rate_limit_exceeded",
+        ),
+        (
+            403,
+            r#"{"detail":"Request blocked by our web application firewall"}"#.to_owned(),
+            "400 invalid_request_error upstream_auth_failed",
         ),
         (
             401,

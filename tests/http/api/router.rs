@@ -339,6 +339,24 @@ fn refusals_in_openrouters_words_are_understood() {
             "upstream_not_found",
         ),
         (410, "Gone", 400, "upstream_not_found"),
+        (
+            400,
+            "Error code: 400 - {'message': 'prompt is too long: 210000 tokens > 200000 maximum'}",
+            400,
+            "context_length_exceeded",
+        ),
+        (
+            403,
+            "Request blocked by our web application firewall",
+            400,
+            "upstream_auth_failed",
+        ),
+        (
+            403,
+            "User is locked. Reason: Exhausted balance.",
+            429,
+            "insufficient_quota",
+        ),
     ];
     for (status, words, told, code) in cases {
         let (fal, gateway) = scripted(vec![refusal(status, words)]);

@@ -437,6 +437,34 @@ fn an_upstream_that_is_gone_is_left_alone() {
     assert_eq!(paths(&fal), ["/fal-ai/any-llm", "/fal-ai/any-llm"]);
 }
 
+/// A request that may make no other call teaches the next one all the same.
+#[test]
+fn what_is_refused_with_no_calls_left_is_remembered() {
+    let toolless =
+        json!({ "error": { "code": 404, "message": "No endpoints found that support tool use." } });
+    let once = |fal: &ScriptedUpstream| auto(fal.setup()).set("limits.max_calls", "1").start();
+    let mut body = question("hi", false);
+    body["tools"] = tools();
+
+    let fal = scripted(vec![http(404, &toolless.to_string()), answered("hi")]);
+    let gateway = once(&fal);
+    assert_eq!(
+        gateway.ask(&body).verdict(),
+        "400 invalid_request_error unsupported_value"
+    );
+    assert_eq!(gateway.ask(&body).content(), "hi");
+    assert!(sent(&fal)[1].1.get("tools").is_none());
+
+    let fal = scripted(vec![http(404, GONE), answered("hi")]);
+    let gateway = once(&fal);
+    assert_eq!(
+        gateway.ask(&body).verdict(),
+        "400 invalid_request_error upstream_not_found"
+    );
+    assert_eq!(gateway.ask(&body).content(), "hi");
+    assert_eq!(paths(&fal)[1], "/openrouter/router");
+}
+
 #[test]
 fn each_fallback_has_its_own_upstream() {
     let fal = scripted(vec![http(429, r#"{"detail":"Too many"}"#), answered("hi")]);
