@@ -7,7 +7,7 @@ use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
 use fal_gateway::translate::ask::ToolCall;
-use fal_gateway::translate::contract::Contract;
+use fal_gateway::translate::contract::{Contract, FormatContract};
 use fal_gateway::translate::guide::GuideSettings;
 use fal_gateway::translate::key::Pen;
 use fal_gateway::translate::plan::PlanLimits;
@@ -91,7 +91,13 @@ struct Outcome {
 
 /// Gives a text to a shaper in pieces of these many characters, and the rest at once.
 fn shape(contract: &Contract, text: &str, lengths: &[usize]) -> Outcome {
-    let mut shaper = Shaper::new(contract.clone());
+    shape_until(&[], contract, text, lengths)
+}
+
+/// The same where the text is to end at one of these.
+fn shape_until(stops: &[&str], contract: &Contract, text: &str, lengths: &[usize]) -> Outcome {
+    let stops: Vec<String> = stops.iter().map(|stop| (*stop).to_owned()).collect();
+    let mut shaper = Shaper::new(contract.clone()).stopping_at(&stops);
     let mut shaped = Shaped::default();
     let mut letters = text.chars();
     let mut pieces: Vec<String> = lengths
@@ -319,6 +325,25 @@ proptest! {
         judge(&contract, &whole)?;
         prop_assert_eq!(&shape(&contract, &text, &lengths), &whole);
         prop_assert_eq!(&shape(&contract, &text, &vec![1; text.len()]), &whole);
+    }
+
+    #[test]
+    fn a_stop_sequence_ends_the_text_however_it_is_cut_and_no_call(
+        contract in any_contract(), text in answer(), lengths in vec(0..12usize, 0..24),
+        stops in vec(select(&["}", "\n", "ell", "<tool", "\"city\"", "a"][..]), 1..3),
+    ) {
+        let text = keyed(&text, &contract);
+        let open = shape(&contract, &text, &[]);
+        let whole = shape_until(&stops, &contract, &text, &[]);
+        judge(&contract, &whole)?;
+        prop_assert_eq!(&shape_until(&stops, &contract, &text, &lengths), &whole);
+        prop_assert_eq!(&shape_until(&stops, &contract, &text, &vec![1; text.len()]), &whole);
+        // All of the calls are there, or the text has ended before them.
+        let is_whole = stops.iter().all(|stop| !open.text.contains(stop));
+        let is_text = contract.tools.is_some() && matches!(contract.format, FormatContract::Text);
+        if is_text && is_whole && open.verdict == Verdict::Met {
+            prop_assert_eq!(whole, open);
+        }
     }
 
     #[test]

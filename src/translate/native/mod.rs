@@ -67,7 +67,9 @@ pub(super) fn write<'a>(
     };
     // Where a call is due, no text is delivered that could be stopped.
     let has_stops = !ask.stop.is_empty() && !contract.requires_call();
-    let sends_stops = has_stops && !ask.names_stop && abilities.takes(Parameter::Stop);
+    // In calls and in JSON a provider would stop, too, and nobody could tell that from a mistake.
+    let is_text = contract.is_plain() && !ask.names_stop;
+    let sends_stops = has_stops && is_text && abilities.takes(Parameter::Stop);
     // A whole answer that is stopped here is read as a stream, so that the call can be dropped at
     // the match instead of being paid for to its end.
     let is_stopped_here = has_stops && !sends_stops;

@@ -21,9 +21,11 @@ pub struct TextFilter {
 
 impl TextFilter {
     /// The filter that a request asks for. Markup of a folded conversation never passes. Where a
-    /// call is required no text is delivered, so the caller's stop sequences have nothing to end.
+    /// call is required no text is delivered, so the caller's stop sequences have nothing to end; where
+    /// calls may stand in the text, they are looked for when these have been taken out.
     pub fn new(reading: &Recipe) -> Self {
-        let stops = match reading.contract.requires_call() {
+        let contract = &reading.contract;
+        let stops = match contract.requires_call() || contract.tools.is_some() {
             true => Vec::new(),
             false => reading.stop.clone(),
         };

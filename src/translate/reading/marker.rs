@@ -217,6 +217,11 @@ impl Guard {
         out.push_str(&std::mem::take(&mut self.held));
     }
 
+    /// How many bytes are held back.
+    pub fn waiting(&self) -> usize {
+        self.held.len()
+    }
+
     /// Whether a tag was found; everything from there on is dropped.
     pub fn has_cut(&self) -> bool {
         self.has_cut

@@ -232,7 +232,7 @@ impl Answer {
             split: Split::default(),
             voice: None,
             filter: TextFilter::new(reading),
-            shaper: Shaper::new(reading.contract.clone()),
+            shaper: Shaper::new(reading.contract.clone()).stopping_at(&reading.stop),
             shaped: Shaped::default(),
             meter: Meter::new(reading),
             show_reasoning: reading.show_reasoning,
@@ -449,7 +449,8 @@ impl Answer {
 
     /// Why an answer has ended that ends before the model does.
     fn reason_to_stop(&self) -> FinishReason {
-        let sequence = self.filter.stopped_by();
+        let stopped = self.filter.stopped_by();
+        let sequence = stopped.or(self.shaper.stopped_by());
         sequence.map_or(FinishReason::Stop, FinishReason::StopSequence)
     }
 
@@ -504,10 +505,15 @@ impl Answer {
             };
         }
         self.count_shaped();
+        if self.filter.stopped_by().is_some() {
+            self.shaper.take_stopped();
+        }
         let verdict = match self.shaper.finish(&mut self.shaped) {
             _ if is_empty => Verdict::Unmet(self.shaper.nothing_left()),
             verdict => verdict,
         };
+        let stopped = self.shaper.stopped_by().map(FinishReason::StopSequence);
+        let reason = stopped.unwrap_or(reason);
         self.deliver(sink);
         match (verdict, reason) {
             (Verdict::Met, reason) => {

@@ -62,6 +62,11 @@ impl StopScanner {
         out.push_str(text.get(..end).unwrap_or_default());
     }
 
+    /// How many bytes are held back.
+    pub fn waiting(&self) -> usize {
+        self.held.len()
+    }
+
     /// Whether there is nothing to look for.
     pub fn is_idle(&self) -> bool {
         self.patterns.is_empty()

@@ -10,6 +10,7 @@ use super::event::Fault;
 use super::fitting;
 use super::leniency;
 use super::marker::Guard;
+use super::scan::StopScanner;
 use super::verdict::{ContractViolation, Verdict};
 use crate::translate::contract::{Contract, FormatContract};
 use crate::translate::json::{Progress, RootScanner};
@@ -23,6 +24,9 @@ pub struct Shaper {
     /// Cuts the text where markup of the conversation turns out to be no call.
     guard: Option<Guard>,
     guarded: String,
+    /// Ends the text where the caller wants that, if calls may stand in it.
+    stop: StopScanner,
+    stopped: String,
     live: Option<RootScanner>,
     /// Text that may not go out before it is known to be right.
     held: String,
@@ -39,8 +43,12 @@ pub struct Shaper {
     has_passed: bool,
     /// Whether nothing but calls counts.
     is_calls_only: bool,
+    /// Whether a stop sequence of the caller's has ended the answer before it came here.
+    was_stopped: bool,
     /// How much has come.
     taken: usize,
+    /// How much of it was text.
+    passed: usize,
     /// Where the answer was over, if it was before its end.
     over: Option<usize>,
     scanned: Scanned,
@@ -75,6 +83,8 @@ impl Shaper {
                 .as_ref()
                 .map(|tools| Guard::behind_calls([&tools.key])),
             guarded: String::new(),
+            stop: StopScanner::default(),
+            stopped: String::new(),
             live: is_live.then(RootScanner::new),
             contract,
             held: String::new(),
@@ -86,10 +96,22 @@ impl Shaper {
             has_words: false,
             has_passed: false,
             is_calls_only: false,
+            was_stopped: false,
             taken: 0,
+            passed: 0,
             over: None,
             scanned: Scanned::default(),
         }
+    }
+
+    /// The same for a caller who wants the text to end where one of these comes. In calls they may
+    /// stand, and where a call is due there is no text.
+    #[must_use]
+    pub fn stopping_at(mut self, stops: &[String]) -> Self {
+        if self.contract.tools.is_some() && !self.contract.requires_call() {
+            self.stop = StopScanner::new(stops.iter().cloned());
+        }
+        self
     }
 
     /// Whether everything goes through as it is.
@@ -123,6 +145,7 @@ impl Shaper {
     pub fn is_done(&self) -> bool {
         self.broken.is_some()
             || self.is_full()
+            || self.stopped_by().is_some()
             || self.scanner.as_ref().is_some_and(CallScanner::is_done)
     }
 
@@ -130,7 +153,24 @@ impl Shaper {
     /// is wanted, it is what came after the end, and how much of that there is, is chance.
     pub fn read(&self) -> usize {
         let read = self.scanner.as_ref().map_or(self.taken, CallScanner::read);
-        self.over.unwrap_or(read)
+        let guarded = self.guard.as_ref().map_or(0, Guard::waiting);
+        let waiting = guarded.saturating_add(self.stop.waiting());
+        self.over.unwrap_or(read.saturating_sub(waiting))
+    }
+
+    /// Which of the caller's stop sequences has ended the text, if one has.
+    pub fn stopped_by(&self) -> Option<usize> {
+        self.stop.matched()
+    }
+
+    /// A stop sequence of the caller's has ended the answer before it came here.
+    pub fn take_stopped(&mut self) {
+        self.was_stopped = true;
+    }
+
+    /// Whether a stop sequence of the caller's has ended the answer.
+    fn is_stopped(&self) -> bool {
+        self.was_stopped || self.stopped_by().is_some()
     }
 
     /// Whether the one call that may come is there; what follows it is not looked at.
@@ -160,8 +200,8 @@ impl Shaper {
 
     /// The text ends here. What is right goes out, and the verdict tells about the rest.
     pub fn finish(&mut self, out: &mut Shaped) -> Verdict {
-        let is_full = self.is_full();
-        if let Some(scanner) = self.scanner.as_mut().filter(|_| !is_full) {
+        let is_over = self.is_full() || self.stopped_by().is_some();
+        if let Some(scanner) = self.scanner.as_mut().filter(|_| !is_over) {
             let mut scanned = std::mem::take(&mut self.scanned);
             scanner.finish(&mut scanned);
             self.take_scanned(&mut scanned, out);
@@ -191,7 +231,9 @@ impl Shaper {
         let has_tools = !self.contract.known_tools().is_empty();
         match () {
             () if self.contract.requires_call() => self.required_call(out),
-            () if has_tools && !self.has_words && self.is_free() => Self::empty(out),
+            () if has_tools && !self.has_words && self.is_free() && !self.is_stopped() => {
+                Self::empty(out)
+            }
             () => self.formatted(out),
         }
     }
@@ -223,6 +265,10 @@ impl Shaper {
     fn take_scanned(&mut self, scanned: &mut Scanned, out: &mut Shaped) {
         let text = std::mem::take(&mut scanned.text);
         self.pass(&text, out);
+        if !scanned.calls.is_empty() || scanned.broken.is_some() {
+            // All text comes before the first call.
+            self.finish_text(out);
+        }
         for (raw, end) in std::mem::take(&mut scanned.calls) {
             if self.over.is_some() {
                 break;
@@ -237,11 +283,12 @@ impl Shaper {
             }
         }
         let is_unclosed = std::mem::take(&mut scanned.is_unclosed);
-        if is_unclosed && self.broken.is_none() && !self.is_full() {
+        let goes_on = !self.is_full() && self.stopped_by().is_none();
+        if is_unclosed && self.broken.is_none() && goes_on {
             self.leniencies.push(leniency::UNCLOSED);
         }
         let broken = scanned.broken.take();
-        if self.broken.is_none() && !self.is_full() {
+        if self.broken.is_none() && goes_on {
             self.broken = broken;
         }
     }
@@ -267,10 +314,29 @@ impl Shaper {
             guard.finish(&mut rest);
             self.pass_guarded(&rest, out);
         }
+        let mut rest = String::new();
+        self.stop.finish(&mut rest);
+        self.pass_stopped(&rest, out);
     }
 
     fn pass_guarded(&mut self, text: &str, out: &mut Shaped) {
         self.has_passed |= !text.trim().is_empty();
+        // Where nothing but calls counts, there is no text that could be stopped.
+        if self.stop.is_idle() || self.is_calls_only {
+            return self.pass_stopped(text, out);
+        }
+        let mut stopped = std::mem::take(&mut self.stopped);
+        self.stop.push(text, &mut stopped);
+        self.pass_stopped(&stopped, out);
+        stopped.clear();
+        self.stopped = stopped;
+    }
+
+    fn pass_stopped(&mut self, text: &str, out: &mut Shaped) {
+        self.passed = self.passed.saturating_add(text.len());
+        if self.stopped_by().is_some() {
+            self.over = Some(self.passed);
+        }
         let is_required = self.contract.requires_call();
         match (&mut self.live, &self.contract.format) {
             _ if is_required || self.is_calls_only => self.held.push_str(text),

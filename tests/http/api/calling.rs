@@ -260,3 +260,94 @@ fn a_format_beside_tools_is_for_answers_without_a_call() {
         assert!(answer.is_object(), "{dialect}");
     }
 }
+
+/// What a caller does not see as text is not looked into, and the call costs one call.
+#[test]
+fn a_stop_sequence_ends_no_call() {
+    for upstream in ["any-llm", "router", "router-openai"] {
+        let fal = Emulated::start();
+        let gateway = fal.setup().set("fal.upstream", upstream).start();
+        for (asked, (stop, is_stream)) in [
+            ("}", false),
+            ("Paris", false),
+            ("\"days\"", true),
+            ("<", true),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut body = request("");
+            body["stop"] = json!([stop]);
+            body["stream"] = is_stream.into();
+            let answer = gateway.ask(&body);
+            assert_eq!(answer.status, 200, "{upstream} {stop}: {}", answer.text());
+            assert!(
+                answer.text().contains("tool_calls"),
+                "{upstream} {stop}: {}",
+                answer.text()
+            );
+            assert_eq!(fal.count(), asked + 1, "{upstream} {stop}");
+        }
+    }
+}
+
+/// Before a call it ends the text, and what follows does not count.
+#[test]
+fn a_stop_sequence_ends_the_text_before_a_call() {
+    let fal = ScriptedUpstream::answering(whole("Let me see. STOP and more"));
+    let mut body = request("");
+    body["stop"] = json!(["STOP"]);
+    let answer = fal.setup().start().ask(&body);
+    assert_eq!(answer.content(), "Let me see. ", "{}", answer.text());
+    assert_eq!(answer.json()["choices"][0]["finish_reason"], "stop");
+    assert_eq!(fal.requests(), 1);
+}
+
+/// A model is not asked again for what the caller himself has cut, and it is asked again where it
+/// made a mistake before that.
+#[test]
+fn json_that_a_stop_sequence_cuts_is_the_answer() {
+    let schema = json!({
+        "type": "object", "properties": { "name": { "type": "string" }, "age": { "type": "integer" } },
+        "required": ["name", "age"], "additionalProperties": false,
+    });
+    let strict = json!({ "type": "json_schema", "json_schema": { "name": "x", "strict": true, "schema": schema } });
+    let object = json!({ "type": "json_object" });
+    let good = r#"{"name": "Zoë", "age": 7}"#;
+    for upstream in ["any-llm", "router", "router-openai"] {
+        for (format, stop, expected) in [
+            (&strict, "\"age\"", r#"{"name": "Zoë", "#),
+            (&object, "}", r#"{"name": "Zoë", "age": 7"#),
+        ] {
+            let choice =
+                json!({ "index": 0, "message": { "content": good }, "finish_reason": "stop" });
+            let all = json!({ "output": good, "partial": false, "choices": [choice] }).to_string();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+            let fal = ScriptedUpstream::answering(format!(
+                "{head}content-length: {}\r\n\r\n{all}",
+                all.len()
+            ));
+            let gateway = fal.setup().set("fal.upstream", upstream).start();
+            let mut body = json!({
+                "model": "openai/gpt-4o-mini", "response_format": format, "stop": [stop],
+                "messages": [{ "role": "user", "content": "Who? Answer in JSON." }],
+            });
+            let answer = gateway.ask(&body);
+            assert_eq!(answer.content(), expected, "{upstream}: {}", answer.text());
+            assert_eq!(answer.json()["choices"][0]["finish_reason"], "stop");
+            assert_eq!(fal.requests(), 1, "{upstream} {stop}");
+            body["stop"] = json!(["never"]);
+            assert_eq!(gateway.ask(&body).status, 200, "{upstream}");
+        }
+    }
+    // What is whole and wrong is the model's mistake, whatever follows it.
+    let fal = ScriptedUpstream::answering(whole("{\"name\": 1}\n\nThat is it."));
+    let answer = fal.setup().start().ask(&json!({
+        "model": "openai/gpt-4o-mini", "response_format": strict, "stop": ["That"],
+        "messages": [{ "role": "user", "content": "Who?" }],
+    }));
+    assert_eq!(
+        answer.verdict(),
+        "400 invalid_request_error json_schema_not_met"
+    );
+}

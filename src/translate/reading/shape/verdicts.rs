@@ -150,6 +150,11 @@ impl Shaper {
             }
         }
         let text = std::mem::take(&mut self.held);
+        // What the caller's own stop sequence has broken off is all that was asked for.
+        if self.is_stopped() && !is_refusal(&text) && !is_whole(&text) {
+            out.text.push_str(&text);
+            return Verdict::Met;
+        }
         match json::parse_arguments(&text, schema.as_deref()) {
             Ok(answer) if answer.fixes.contains(&Fix::Closed) => {
                 Verdict::Unmet(ContractViolation {
@@ -174,6 +179,11 @@ impl Shaper {
             }),
         }
     }
+}
+
+/// Whether there is JSON in an answer that is not broken off, whether or not it fits.
+fn is_whole(text: &str) -> bool {
+    json::parse_arguments(text, None).is_ok_and(|answer| !answer.fixes.contains(&Fix::Closed))
 }
 
 /// The JSON of an answer, without the fence and the prose around it, whether or not it fits; or the
