@@ -30,6 +30,7 @@ use super::respond::{self, Answering, Reporter};
 use super::scope;
 use super::snapshot::{Snapshot, preference};
 use super::state::{self, Keeper, Recalled};
+use super::wants::{Wants, flag, only};
 use crate::access::purses::Allowance;
 use crate::config::Scope;
 use crate::engine::price::dearest_call;
@@ -114,16 +115,18 @@ async fn answer<F: Face>(
     scope.keeps(held.split(face.kept_bytes()));
     refuse_long_text(&ask, bytes, snapshot)?;
     read_path(&mut ask, request);
+    let wants = Wants::of(request.headers())?;
     let wish = Wish::of(&mut ask, request.headers(), snapshot, &caller)?;
     let memory = Rc::new(held);
     let record = &scope.record;
     let mut order = wish.order((context, &snapshot.engine), &caller, &ask, record, &memory);
     let plan = order.plan()?;
     record_model(&plan, snapshot, record);
-    if has_flag(request, "x-gateway-explain", "true") {
+    if wants.explains {
         return Ok(explained(&order, plan, snapshot, &wish));
     }
-    let repeat = repeatable::<F>(request, context, &caller, (&body, face.is_kept()))?;
+    let body_is_held = (&body, face.is_kept());
+    let repeat = repeatable::<F>(request, context, &caller, body_is_held, wants)?;
     let hold = past.hold(context, &caller, face.is_kept()).await?;
     let grant = grant(request, context, &caller, (&order, &plan), progress).await?;
     if face.is_background() {
@@ -144,13 +147,14 @@ async fn answer<F: Face>(
         return Box::pin(in_background(face, (caller, body.clone()), beginning, from)).await;
     }
     order.grant = Some(grant);
-    let reporter = reporter::<F>(context, &caller, &scope.record, repeat, progress);
+    let reporter = reporter(context, &caller, &ask, &scope.record, repeat, progress);
     let opened = engine::open(order, plan).await;
     let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
     context.learn_of_key(&caller, opened.as_ref().err());
     let (run, plan) = opened.map_err(ApiError::from)?;
     record_model(&plan, snapshot, &scope.record);
-    let promised = Promised::by::<F>(plan, &scope.record, shows_notes(request, snapshot));
+    let shows_notes = wants.shows_notes || snapshot.config.compat.notes_in_body;
+    let promised = Promised::by::<F>(plan, &scope.record, shows_notes);
     drop(ask);
     drop(shortened);
     let keeper = keeper(&face, context, caller, body, (past, hold, memory));
@@ -207,11 +211,6 @@ fn read_path(ask: &mut Ask<'_>, request: &HttpRequest) {
     if let Some(Deployment(model)) = request.extensions().get::<Deployment>() {
         ask.model = Some(Cow::Owned(model.clone()));
     }
-}
-
-/// Whether the caller wants the notes in the body.
-fn shows_notes(request: &HttpRequest, snapshot: &Snapshot) -> bool {
-    snapshot.config.compat.notes_in_body || has_flag(request, "x-gateway-notes", "body")
 }
 
 /// Takes a request's share of what its caller may ask for and spend, and then takes down under its key,
@@ -279,19 +278,17 @@ pub(super) fn input_of<F: Face>(face: &F, body: &Bytes) -> Bytes {
     place.map_or_else(|| body.clone(), |place| body.slice(place))
 }
 
-pub(super) fn reporter<F: Face>(
+pub(super) fn reporter(
     context: &Context,
     caller: &Caller,
+    ask: &Ask<'_>,
     record: &Record,
     repeat: Option<Repeatable>,
     progress: &Rc<Progress>,
 ) -> Reporter {
     Reporter {
         snapshot: Arc::clone(&context.snapshot),
-        audience: Audience {
-            names: F::NAMES,
-            key_is_callers: caller.brought_fal_key,
-        },
+        audience: Audience::of(ask, caller.brought_fal_key),
         key: caller.fal_key.print(),
         record: record.clone(),
         gateway: Arc::clone(&context.gateway),
@@ -310,14 +307,14 @@ fn repeatable<F: Face>(
     context: &Context,
     caller: &Caller,
     (body, is_held): (&Bytes, bool),
+    wants: Wants,
 ) -> Result<Option<Repeatable>, ApiError> {
     if !F::CLIENTS_REPEAT {
         return Ok(None);
     }
     let failures = &context.gateway.paid_failures;
     let repeat = failures.repeatable(caller, request.headers(), body, is_held);
-    let is_wanted = has_flag(request, "x-gateway-retry", "true");
-    match failures.find(&repeat).filter(|_| !is_wanted) {
+    match failures.find(&repeat).filter(|_| !wants.retries) {
         None => Ok(Some(repeat)),
         Some(problem) => {
             context.gateway.metrics().failures_replayed.inc();
@@ -504,14 +501,6 @@ fn new_id<F: Face>() -> String {
     }
 }
 
-/// Whether a header says exactly this.
-fn has_flag(request: &HttpRequest, name: &str, value: &str) -> bool {
-    request
-        .headers()
-        .get(name)
-        .is_some_and(|given| given == value)
-}
-
 /// Whom a request is for, and within what limits.
 pub(super) struct Wish<'a> {
     pub target: Target<'a>,
@@ -570,30 +559,22 @@ impl<'a> Wish<'a> {
 
 /// fal's `priority` can be asked for by header, for clients whose body cannot be changed.
 fn read_priority(ask: &mut Ask<'_>, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(value) = headers.get("x-fal-priority") else {
+    const NAME: &str = "x-fal-priority";
+    let Some(value) = only(headers, NAME)? else {
         return Ok(());
     };
     let priority = value.to_str().ok().and_then(parse_priority);
-    ask.priority = Some(priority.ok_or_else(|| {
-        ApiError::invalid_header("x-fal-priority", "It must be latency or throughput.")
-    })?);
+    let cure = "It must be latency or throughput.";
+    ask.priority = Some(priority.ok_or_else(|| ApiError::invalid_header(NAME, cure))?);
+    ask.priority_name = NAME;
     Ok(())
 }
 
 /// `x-gateway-strict: true` or `false` overrides the setting for one request.
 fn plan_limits(snapshot: &Snapshot, headers: &HeaderMap) -> Result<PlanLimits, ApiError> {
     let mut plan_limits = snapshot.plan_limits.clone();
-    if let Some(strict) = headers.get("x-gateway-strict") {
-        plan_limits.strict = match strict.as_bytes() {
-            b"true" => true,
-            b"false" => false,
-            _ => {
-                return Err(ApiError::invalid_header(
-                    "x-gateway-strict",
-                    "It must be true or false.",
-                ));
-            }
-        };
+    if let Some(strict) = flag(headers, "x-gateway-strict")? {
+        plan_limits.strict = strict;
     }
     if let Some(rule) = asked_route(snapshot, headers)? {
         plan_limits.routing.rule = rule;
@@ -611,7 +592,7 @@ pub(super) fn asked_route(
     headers: &HeaderMap,
 ) -> Result<Option<Rule>, ApiError> {
     const NAME: &str = "x-gateway-upstream";
-    let Some(wanted) = headers.get(NAME) else {
+    let Some(wanted) = only(headers, NAME)? else {
         return Ok(None);
     };
     let fal = &snapshot.config.fal;

@@ -41,6 +41,7 @@ pub mod snapshot;
 pub mod state;
 pub mod strangers;
 pub mod unsupported;
+mod wants;
 
 use std::future::ready;
 

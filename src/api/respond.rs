@@ -52,18 +52,14 @@ impl Reporter {
         if let Failure::Call {
             error: UpstreamError::Refused(refusal),
             model,
+            ..
         } = failure
         {
             self.log(refusal);
             if let RefusalKind::UnknownModel { .. } = refusal.kind {
                 let live = self.snapshot.engine.observed.models(self.key);
                 let others = live.iter().map(String::as_str);
-                problem.message = self
-                    .snapshot
-                    .catalogue
-                    .unknown(model, others)
-                    .message
-                    .into();
+                problem.message = self.snapshot.catalogue.refused(model, others).into();
             }
         }
         if is_paid {

@@ -1,6 +1,6 @@
 //! Settings that are fine one by one but do not go together.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::net::SocketAddr;
 
@@ -41,7 +41,7 @@ pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
     }
     keys::refuse_contradictions(config, reader);
     admin::refuse_contradictions(config, reader);
-    if reader.trusts(&["models.aliases"]) {
+    if reader.trusts(&["models.aliases", "models.add"]) {
         refuse_dangling_names(config, reader);
         refuse_alias_cycles(&config.models.aliases, reader);
     }
@@ -386,14 +386,19 @@ fn refuse_equal_keys(config: &Config, reader: &mut Reader) {
     }
 }
 
-/// Every name that stands for a model must be a fal id or lead to one.
+/// Every name that stands for a model must be a fal id or one of the models added, or lead to one.
 fn refuse_dangling_names(config: &Config, reader: &mut Reader) {
     let models = &config.models;
-    let leads_on = |name: &str| name.contains('/') || models.aliases.contains_key(name);
+    let added: HashSet<&str> = models.add.iter().map(|model| model.id.as_str()).collect();
+    let leads_on = |name: &str| {
+        name.contains('/') || models.aliases.contains_key(name) || added.contains(name)
+    };
     let explain = |name: &str| {
         let known = models.aliases.keys().map(String::as_str);
-        let end = did_you_mean(nearest(name, known));
-        format!("which is neither a fal model id with a slash nor a name in models.aliases{end}")
+        let end = did_you_mean(nearest(name, known.chain(added.iter().copied())));
+        format!(
+            "which is neither a fal model id with a slash nor a name in models.aliases or models.add{end}"
+        )
     };
     for (alias, target) in &models.aliases {
         if !leads_on(target) {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use url::Url;
+use url::{Host, Url};
 
 use super::Config;
 use super::reader::Reader;
@@ -45,17 +46,39 @@ impl Proxy {
         format!("{}://{host}:{port}", url.scheme())
     }
 
-    /// A proxy's address, with or without the scheme.
+    /// A proxy's address, with or without the scheme. The port has to be there, since programs do not
+    /// agree on the one that is meant without it.
     pub(super) fn parse(text: &str) -> Option<Url> {
-        let url = match text.contains("://") {
-            true => Url::parse(text),
-            false => Url::parse(&format!("http://{text}")),
-        };
-        url.ok().filter(|url| {
-            let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-            matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare
-        })
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = authority.rsplit('@').next()?.rsplit_once(':')?;
+        let has_port = port.parse::<u16>().is_ok_and(|port| port != 0);
+        let url = Url::parse(&format!("{scheme}://{rest}")).ok()?;
+        let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let is_http = matches!(url.scheme(), "http" | "https");
+        let names_host = is_written_host(host, &url.host()?);
+        (is_http && is_bare && has_port && names_host).then_some(url)
     }
+}
+
+/// Whether a host is one as people write it. URLs also take a number for an IPv4 address, and names
+/// that no name server can know.
+fn is_written_host(written: &str, read: &Host<&str>) -> bool {
+    match read {
+        Host::Ipv4(_) => written.parse::<Ipv4Addr>().is_ok(),
+        Host::Ipv6(_) => true,
+        Host::Domain(name) => is_name(name.strip_suffix('.').unwrap_or(name)),
+    }
+}
+
+/// Whether something can be the name of a host (RFC 1123, section 2.1; containers' names have `_`, too).
+pub(super) fn is_name(name: &str) -> bool {
+    let is_part = |part: &str| {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        let is_edged = part.starts_with('-') || part.ends_with('-');
+        !part.is_empty() && !is_edged && part.bytes().all(is_plain)
+    };
+    name.split('.').all(is_part)
 }
 
 /// Certificates that are trusted besides the system's.
@@ -108,7 +131,7 @@ fn from_environment(sources: &Sources, reader: &mut Reader) -> Option<Proxy> {
             "fal.proxy",
             format!(
                 "fal.proxy is env, but the environment variable {variable} is not the address of an \
-                 HTTP proxy, such as `http://proxy.example.com:3128` (its value is not shown)."
+                 HTTP proxy with its port, such as `http://proxy.example.com:3128` (its value is not shown)."
             ),
         );
     }

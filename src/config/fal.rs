@@ -59,7 +59,7 @@ settings! {
         /// A key of the account with the scope ADMIN, to which fal tells the balance: for the metric
         /// and for `fal-gateway doctor`. No call is ever made with it.
         admin_key: Option<SecretString>, Optional(FalKey), reload live;
-        /// HTTP proxy through which fal is reached, such as
+        /// HTTP proxy through which fal is reached, with its port, such as
         /// `http://user:password@proxy.example.com:3128`, or `env` for what `HTTPS_PROXY` and
         /// `NO_PROXY` say. Without it, those variables are not read.
         proxy: Option<Proxy>, Optional(ProxyAddress), reload restart;

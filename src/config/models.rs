@@ -31,7 +31,8 @@ settings! {
         unknown: UnknownModel, Choice(UnknownModel::WORDS), default "forward", reload live;
         /// Ids that are neither listed nor served.
         hide: Vec<String>, List(ModelId), reload live;
-        /// Models added to the catalogue, as `[[models.add]]` tables with `id`, `premium`
+        /// Models added to the catalogue, as `[[models.add]]` tables with `id` (without a slash where
+        /// the application behind `fal.openai_app` knows it so), `premium`
         /// (false), `vision` (false), `reasoning` (false, true or "mandatory"), `enterprise`
         /// (true), and where known: `context_length` in tokens, whether `any_llm` and `router` have
         /// it, the `parameters` and `inputs` that the router takes for it, in OpenRouter's words,
@@ -70,7 +71,7 @@ impl UnknownModel {
 /// A model that the operator adds to the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddedModel {
-    /// fal's id, with a slash.
+    /// The id that the upstream knows it by; fal's own have a slash.
     pub id: String,
     /// Whether fal bills it at the premium rate. Default: `false`.
     pub premium: bool,

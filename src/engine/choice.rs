@@ -12,6 +12,7 @@ use super::attempt::{Attempt, Shared};
 use super::count::{TokenCount, Written};
 use super::failure::{Failure, billed_for_error, billed_for_fault, fault_label, fault_of};
 use super::ledger::Billed;
+use super::observed::ObservedPlace;
 use super::retry::Retry;
 use crate::translate::call::Input;
 use crate::translate::face::answer::AnswerSink;
@@ -76,7 +77,7 @@ impl Choice {
     }
 
     /// Ready when the head of its answer has come, or failed to.
-    pub fn poll_head(&mut self, context: &mut Context<'_>, model: &str) -> Poll<()> {
+    pub fn poll_head(&mut self, context: &mut Context<'_>, place: &ObservedPlace) -> Poll<()> {
         let Some(attempt) = &mut self.attempt else {
             return Poll::Ready(());
         };
@@ -84,8 +85,11 @@ impl Choice {
         self.request_id = attempt.request_id().map(str::to_owned);
         if let Err(error) = outcome {
             self.attempt = None;
-            let model = model.to_owned();
-            self.failure = Some(Failure::Call { error, model });
+            self.failure = Some(Failure::Call {
+                error,
+                model: place.model.clone(),
+                upstream: place.upstream,
+            });
         }
         Poll::Ready(())
     }
@@ -287,6 +291,7 @@ impl Choice {
             self.failure = Some(Failure::Call {
                 error: UpstreamError::Refused(Box::new(refusal)),
                 model: shared.place.model.clone(),
+                upstream: shared.place.upstream,
             });
         }
         self.settle(unmet.unwrap_or(fault), sink, count);

@@ -3,6 +3,7 @@
 use super::ledger::Billed;
 use crate::translate::reading::Fault;
 use crate::translate::rejection::Rejection;
+use crate::translate::upstream::UpstreamId;
 use crate::upstream::{RefusalKind, UpstreamError};
 
 /// Why there is no answer.
@@ -10,8 +11,12 @@ use crate::upstream::{RefusalKind, UpstreamError};
 pub enum Failure {
     /// The request cannot be sent as it is.
     Rejected(Rejection),
-    /// A call to fal for this model brought no answer.
-    Call { error: UpstreamError, model: String },
+    /// A call to fal for this model, through this upstream, brought no answer.
+    Call {
+        error: UpstreamError,
+        model: String,
+        upstream: UpstreamId,
+    },
     /// An image could not be uploaded; no model was called.
     Upload(UpstreamError),
     /// An answer went wrong after its head.

@@ -10,7 +10,7 @@
 //!   [`ProblemKind::Final`]: no face gives them a status or a type that clients repeat.
 
 use super::Failure;
-use crate::translate::ask::FieldNames;
+use crate::translate::ask::{Ask, FieldNames};
 use crate::translate::problem::{Problem, ProblemKind, Source};
 use crate::translate::reading::Fault;
 use crate::upstream::{Lacking, Refusal, RefusalKind, UpstreamError};
@@ -20,8 +20,23 @@ use crate::upstream::{Lacking, Refusal, RefusalKind, UpstreamError};
 pub struct Audience {
     /// What the caller's API calls the fields of the request.
     pub names: &'static FieldNames,
+    /// What the caller calls `max_tokens` and `priority`, which have several names.
+    pub max_tokens: &'static str,
+    pub priority: &'static str,
     /// Whether the key that fal was shown is the caller's.
     pub key_is_callers: bool,
+}
+
+impl Audience {
+    /// Whoever asks this.
+    pub fn of(ask: &Ask<'_>, key_is_callers: bool) -> Self {
+        Self {
+            names: ask.names,
+            max_tokens: ask.sampling.max_tokens_name,
+            priority: ask.priority_name,
+            key_is_callers,
+        }
+    }
 }
 
 impl Failure {
@@ -29,7 +44,9 @@ impl Failure {
     pub fn to_problem(&self, audience: Audience) -> Problem {
         let problem = match self {
             Self::Rejected(rejection) => Problem::from(rejection.clone()),
-            Self::Call { error, .. } => of_call(error, audience),
+            Self::Call {
+                error, upstream, ..
+            } => of_call(error, upstream.app_setting(), audience),
             Self::Upload(error) => of_upload(error, audience),
             Self::Answer { fault, .. } => of_fault(*fault, audience),
             Self::Stopping => Problem {
@@ -50,8 +67,8 @@ impl Failure {
     }
 }
 
-/// What became of a call to fal.
-fn of_call(error: &UpstreamError, audience: Audience) -> Problem {
+/// What became of a call to fal. `setting` is the one that says where it was made.
+fn of_call(error: &UpstreamError, setting: &str, audience: Audience) -> Problem {
     match error {
         UpstreamError::Unreachable(_) => Problem::repeatable(
             ProblemKind::BadUpstream,
@@ -70,7 +87,7 @@ fn of_call(error: &UpstreamError, audience: Audience) -> Problem {
             fal_request_id: request_id.as_deref().map(Into::into),
             ..of_fault(Fault::Unusable(reason), audience)
         },
-        UpstreamError::Refused(refusal) => of_refusal(refusal, audience),
+        UpstreamError::Refused(refusal) => of_refusal(refusal, setting, audience),
     }
 }
 
@@ -123,8 +140,11 @@ fn of_fault(fault: Fault, audience: Audience) -> Problem {
 /// Unlike a failed call of a model, a failed upload costs nothing. It may be repeated unless fal
 /// has said that this will not help.
 fn of_upload(error: &UpstreamError, audience: Audience) -> Problem {
+    const SETTING: &str = "fal.rest_url";
     match error {
-        UpstreamError::Unreachable(_) | UpstreamError::ConnectTimedOut => of_call(error, audience),
+        UpstreamError::Unreachable(_) | UpstreamError::ConnectTimedOut => {
+            of_call(error, SETTING, audience)
+        }
         UpstreamError::Refused(refusal)
             if matches!(
                 refusal.kind,
@@ -135,7 +155,7 @@ fn of_upload(error: &UpstreamError, audience: Audience) -> Problem {
                     | RefusalKind::Unavailable
             ) =>
         {
-            of_call(error, audience)
+            of_call(error, SETTING, audience)
         }
         UpstreamError::Refused(refusal) if refusal.status < 500 => Problem::not_repeatable(
             "upstream_upload_failed",
@@ -159,7 +179,7 @@ fn of_upload(error: &UpstreamError, audience: Audience) -> Problem {
     }
 }
 
-fn of_refusal(refusal: &Refusal, audience: Audience) -> Problem {
+fn of_refusal(refusal: &Refusal, setting: &str, audience: Audience) -> Problem {
     let mut error = match &refusal.kind {
         RefusalKind::Key if audience.key_is_callers => Problem::new(
             ProblemKind::Unauthenticated,
@@ -179,7 +199,9 @@ fn of_refusal(refusal: &Refusal, audience: Audience) -> Problem {
         RefusalKind::Balance => insufficient_quota(),
         RefusalKind::UnknownApp => Problem::not_repeatable(
             "upstream_not_found",
-            "fal does not know the application that this gateway is set up for. Its operator has to check fal.app.",
+            &format!(
+                "fal does not know the application that this gateway is set up for. Its operator has to check {setting}."
+            ),
         ),
         RefusalKind::Busy => busy(),
         RefusalKind::Unavailable => Problem::repeatable(
@@ -246,7 +268,7 @@ fn refused_input(kind: &RefusalKind, said: Option<&str>, audience: Audience) -> 
             bad_request("unsupported_value", &message).about(param)
         }
         RefusalKind::Field(field) => {
-            let name = callers_name(field, audience.names);
+            let name = callers_name(field, audience);
             let message = format!("fal refused the value of '{name}'.{said}");
             bad_request("upstream_rejected", &message).about(name)
         }
@@ -305,11 +327,14 @@ fn lacked(lacking: Lacking, names: &FieldNames) -> (&'static str, String) {
 }
 
 /// The caller's name for what fal calls something else.
-fn callers_name<'f>(field: &'f str, names: &FieldNames) -> &'f str {
+fn callers_name(field: &'static str, audience: Audience) -> &'static str {
+    let names = audience.names;
     match field {
         "prompt" | "image_urls" | "image_url" | "audio_url" | "video_urls" => names.asked,
         "system_prompt" => names.instructions,
         "reasoning" => names.reasoning,
+        "max_tokens" => audience.max_tokens,
+        "priority" => audience.priority,
         other => other,
     }
 }

@@ -84,11 +84,11 @@ impl Run {
         for choice in &mut *called {
             choice.start(input.clone(), reading);
         }
-        let model = self.shared.place.model.as_str();
+        let place = &self.shared.place;
         std::future::poll_fn(|context| {
             let mut all = Poll::Ready(());
             for choice in &mut *called {
-                if choice.poll_head(context, model).is_pending() {
+                if choice.poll_head(context, place).is_pending() {
                     all = Poll::Pending;
                 }
             }

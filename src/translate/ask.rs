@@ -38,6 +38,8 @@ pub struct Ask<'a> {
     /// The blocks of reasoning that earlier replies came with, by their turns.
     pub thoughts: Vec<(usize, Thoughts)>,
     pub priority: Option<Priority>,
+    /// What the caller calls `priority`, for refusals of it.
+    pub priority_name: &'static str,
     /// How likely the answer's tokens were, where the caller wants to know.
     pub logprobs: Option<Logprobs>,
     /// Texts at which the answer ends; none of them is empty.

@@ -261,6 +261,10 @@ impl<'a> Draft<'a> {
             effort: self.wishes.effort(),
             thoughts: Vec::new(),
             priority: self.priority.or(self.service_tier),
+            priority_name: match (self.priority, self.service_tier) {
+                (None, Some(_)) => "service_tier",
+                _ => "priority",
+            },
             logprobs: None,
             stop: self.stop,
             names_stop: false,

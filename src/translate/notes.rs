@@ -41,6 +41,7 @@ impl Notes {
             emulated: self.emulated.clone(),
             ignored: self.ignored.iter().map(AsRef::as_ref).collect(),
             fold: self.fold.as_deref(),
+            usage: None,
         }
     }
 

@@ -37,7 +37,7 @@ impl Routing {
 pub enum Rule {
     /// It is always this one.
     Fixed(UpstreamId),
-    /// The caller wants this one.
+    /// The caller wants this one, and no other in its place.
     Asked(UpstreamId),
     /// By the request.
     Auto(Preference),
@@ -206,8 +206,7 @@ pub fn route(ask: &Ask<'_>, card: Option<&ModelInfo>, plan_limits: &PlanLimits) 
         rule,
         replaces_any_llm,
     } = plan_limits.routing;
-    let fixed = |upstream, because| Route {
-        because,
+    let fixed = |upstream| Route {
         others: match replaces_any_llm && is_any_llm(upstream) {
             true => vec![UpstreamId::Router],
             false => Vec::new(),
@@ -216,8 +215,12 @@ pub fn route(ask: &Ask<'_>, card: Option<&ModelInfo>, plan_limits: &PlanLimits) 
         ..Route::only(upstream)
     };
     match rule {
-        Rule::Fixed(upstream) => fixed(upstream, None),
-        Rule::Asked(upstream) => fixed(upstream, Some(Reason::Asked)),
+        Rule::Fixed(upstream) => fixed(upstream),
+        // Another upstream has another price.
+        Rule::Asked(upstream) => Route {
+            because: Some(Reason::Asked),
+            ..Route::only(upstream)
+        },
         Rule::Auto(preference) => {
             let candidates = Candidates::of(ask, card, plan_limits);
             let (upstream, because) = choose(ask, card, preference, &candidates, plan_limits);
@@ -243,6 +246,27 @@ pub fn usual(card: &ModelInfo, plan_limits: &PlanLimits) -> UpstreamId {
                 Preference::Flat if candidates.has(UpstreamId::AnyLlm) => UpstreamId::AnyLlm,
                 _ => candidates.first(),
             }
+        }
+    }
+}
+
+/// The upstream that serves a plain request in the place of the usual one, whose application fal does
+/// not have.
+pub fn stand_in(card: &ModelInfo, plan_limits: &PlanLimits) -> Option<UpstreamId> {
+    let Routing {
+        rule,
+        replaces_any_llm,
+    } = plan_limits.routing;
+    let usual = usual(card, plan_limits);
+    if is_any_llm(usual) && !replaces_any_llm {
+        return None;
+    }
+    match rule {
+        Rule::Asked(_) => None,
+        Rule::Fixed(upstream) => is_any_llm(upstream).then_some(UpstreamId::Router),
+        Rule::Auto(_) => {
+            let candidates = Candidates::for_model(Some(card), plan_limits);
+            candidates.ids.into_iter().find(|id| *id != usual)
         }
     }
 }

@@ -72,6 +72,15 @@ impl UpstreamId {
         }
     }
 
+    /// The setting that names its application.
+    pub fn app_setting(self) -> &'static str {
+        match self {
+            Self::AnyLlm => "fal.app",
+            Self::Router => "fal.router_app",
+            Self::RouterOpenai => "fal.openai_app",
+        }
+    }
+
     /// The upstream of this name.
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|id| id.word() == word)

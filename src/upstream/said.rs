@@ -73,13 +73,40 @@ fn cleaned(words: &str, key: &str) -> String {
     }
 }
 
+/// What the ids of accounts and of keys begin with, at fal and at its providers.
+const ID_PREFIXES: [&str; 8] = [
+    "user_",
+    "org_",
+    "team_",
+    "workspace_",
+    "acct_",
+    "key_",
+    "sk-",
+    "proj_",
+];
+
 /// Whether a word holds an id rather than something that a person would say: a long run of letters,
-/// hyphens and several digits.
+/// hyphens and several digits, or one that begins as the ids of accounts do and goes on at random.
 fn is_random(word: &str) -> bool {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
     word.split(|letter| !is_part(letter)).any(|run| {
         let digits = run.chars().filter(char::is_ascii_digit).count();
-        run.len() >= 16 && digits >= 4
+        run.len() >= 16 && digits >= 4 || is_account(run)
+    })
+}
+
+/// Whether a run of letters is the id of an account: names of fields, which begin alike, have neither
+/// digits nor capitals.
+fn is_account(run: &str) -> bool {
+    let is_telling = |letter: char| letter.is_ascii_digit() || letter.is_ascii_uppercase();
+    let folded = run.to_ascii_lowercase();
+    let prefix = ID_PREFIXES
+        .iter()
+        .find(|prefix| folded.starts_with(**prefix));
+    prefix.is_some_and(|prefix| {
+        run.get(prefix.len()..)
+            .unwrap_or_default()
+            .contains(is_telling)
     })
 }
 
@@ -113,6 +140,18 @@ mod tests {
                 Some("line one line [31m two"),
             ),
             ("see 396ad8de-a671-4295-bd62-429aa4290000.", Some("see […]")),
+            (
+                "Workspace user_2kQwErTyUiOpAsDfGhJkLzXcVbN is over its limit",
+                Some("Workspace […] is over its limit"),
+            ),
+            (
+                "of (org_qwertzuiopASDF), key sk-or-v1-abc",
+                Some("of […] key […]"),
+            ),
+            (
+                "user_name is no field of team_ids",
+                Some("user_name is no field of team_ids"),
+            ),
             ("<html><body>nginx</body></html>", None),
             ("", None),
         ];

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use fal_gateway::translate::reading::chunks::{Chunks, NativeCall};
 use fal_gateway::translate::reading::decoder::{Additions, Step};
 use fal_gateway::translate::reading::reported::Tokens;
-use fal_gateway::translate::reading::{Fault, FinishReason, Format, Reader};
+use fal_gateway::translate::reading::{Fault, FinishReason, Format, Reader, ReaderLimits};
 use fal_gateway::translate::upstream::UpstreamId;
 
 use crate::streams::acts;
@@ -29,9 +29,18 @@ fn finish(reason: &str) -> String {
     )
 }
 
+/// Limits with so much room for a whole answer.
+fn room(bytes: usize) -> ReaderLimits {
+    ReaderLimits {
+        max_object: bytes,
+        accept_missing_final: false,
+        ..LIMITS
+    }
+}
+
 /// What a decoder makes of these events.
 fn decode(events: &[String]) -> (Chunks, Additions, Result<Step, Fault>) {
-    let mut chunks = Chunks::new(ROOM, None);
+    let mut chunks = Chunks::new(room(ROOM), None);
     let mut new = Additions::default();
     let mut last = Ok(Step::Partial);
     for event in events {
@@ -92,7 +101,7 @@ fn texts_and_thoughts_are_joined_whichever_way_they_are_read() {
 #[test]
 fn a_whole_answer_is_read_as_a_stream_of_one() {
     let whole = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi","reasoning":"Hm"},"finish_reason":"length"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
-    let mut chunks = Chunks::new(ROOM, None);
+    let mut chunks = Chunks::new(room(ROOM), None);
     let mut new = Additions::default();
     let step = chunks.advance(whole.as_bytes(), Step::Final, &mut new);
     assert_eq!((step, new.text.as_str()), (Ok(Step::Final), "Hi"));
@@ -194,7 +203,7 @@ fn an_error_is_told_from_what_is_no_answer() {
 
 #[test]
 fn bytes_that_are_no_text_are_none_in_the_middle_of_an_answer_either() {
-    let mut chunks = Chunks::new(ROOM, None);
+    let mut chunks = Chunks::new(room(ROOM), None);
     let mut new = Additions::default();
     for text in ["one", "two"] {
         let event = chunk(&format!("{{\"content\":\"{text}\"}}"));
@@ -256,7 +265,7 @@ fn what_is_kept_is_bounded() {
         )),
     ];
     for event in endless {
-        let mut chunks = Chunks::new(100_000, None);
+        let mut chunks = Chunks::new(room(100_000), None);
         let mut new = Additions::default();
         let mut taken = 0;
         let fault = loop {

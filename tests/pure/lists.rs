@@ -244,3 +244,29 @@ fn a_recording_has_the_price_that_the_list_names_for_it() {
         models[0]
     );
 }
+
+/// A model of which a list says that it takes in nothing could not be asked anything.
+#[test]
+fn a_length_that_cannot_be_is_not_known() {
+    for (length, known) in [
+        (json!(0), None),
+        (json!(1), None),
+        (json!(-1), None),
+        (json!(2048), Some(2048)),
+    ] {
+        let mut entries = six();
+        entries[0]["context_length"] = length.clone();
+        let router = read_openrouter(&list(&entries)).unwrap();
+        let lists = PublicLists {
+            any_llm: None,
+            router: Some(router),
+        };
+        let catalogue = Catalogue::new(Changes {
+            lists: Arc::new(lists),
+            ..Changes::default()
+        });
+        let card = catalogue.card("b/two").unwrap();
+        assert_eq!(card.context_length, known, "{length}");
+        assert_eq!(card.router.context_length, known, "{length}");
+    }
+}

@@ -185,6 +185,8 @@ pub(crate) fn problem<F: face::Face>(fault: Fault) -> Problem {
     };
     failure.to_problem(Audience {
         names: F::NAMES,
+        max_tokens: "max_tokens",
+        priority: "priority",
         key_is_callers: false,
     })
 }

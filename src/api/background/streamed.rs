@@ -157,7 +157,7 @@ async fn make<F: Face>(
     });
     let plan = order.plan()?;
     record_model(&plan, snapshot, record);
-    let reporter = reporter::<F>(&context, &job.caller, record, repeat, progress);
+    let reporter = reporter(&context, &job.caller, &ask, record, repeat, progress);
     let opened = engine::open(order, plan).await;
     let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
     context.learn_of_key(&job.caller, opened.as_ref().err());

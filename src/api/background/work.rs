@@ -287,7 +287,7 @@ async fn make<F: Face>(
         escrow: Some(job.escrow.clone()),
         ..grant
     });
-    let reporter = reporter::<F>(&context, &job.caller, record, repeat, &Rc::default());
+    let reporter = reporter(&context, &job.caller, &ask, record, repeat, &Rc::default());
     let opened = engine::open(order, plan).await;
     let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
     context.learn_of_key(&job.caller, opened.as_ref().err());

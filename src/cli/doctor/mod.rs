@@ -18,9 +18,9 @@ use crate::api::catalogue::warnings;
 use crate::api::snapshot::{Lasting, Snapshot};
 use crate::config::{Config, Inspection};
 use crate::translate::model::ModelInfo;
-use crate::translate::routing::usual;
+use crate::translate::routing::{stand_in, usual};
 use crate::translate::upstream::UpstreamId;
-use crate::upstream::{FalClient, FalKey, PublicClient};
+use crate::upstream::{FalClient, FalKey, PublicClient, RefusalKind};
 use live::Live;
 use report::Ailment::{Key, Settings};
 use report::Finding::{self, Fine, Note, Skipped, Wrong};
@@ -89,18 +89,20 @@ async fn look<W: Write>(
     own.keep_to_this_process();
     let lasting = Lasting::new(&own).map_err(io::Error::other)?;
     let snapshot = Snapshot::new(own, 1, &lasting).map_err(io::Error::other)?;
-    let asked = snapshot.catalogue.resolve(args.model.as_deref()).ok();
-    let asked = upstream(asked.and_then(|resolved| resolved.card), &snapshot);
-    let app = snapshot.engine.apps.path(asked);
-    let app = &format!("{app}{}", asked.features().path);
-    let knock = match way::knock(&client, app, &key).await {
+    let resolved = snapshot.catalogue.resolve(args.model.as_deref()).ok();
+    let unknown = ModelInfo::of_unknown("");
+    let card = resolved.and_then(|resolved| resolved.card);
+    let card = card.unwrap_or(&unknown);
+    let mut asked = usual(card, &snapshot.plan_limits);
+    let mut app = path(asked, &snapshot);
+    let mut knock = match way::knock(&client, &app, &key).await {
         Ok(knock) => knock,
         Err(finding) => {
             report.tell("fal", &finding)?;
             return Ok(());
         }
     };
-    if !report.tell("fal", &way::answers(&knock))? {
+    if !report.tell("fal", &way::answers(&knock, fal.proxy.is_some()))? {
         return Ok(());
     }
     if let Some(clock) = way::clock(&knock) {
@@ -108,13 +110,27 @@ async fn look<W: Write>(
     }
     let has_its_form = secret.expose_secret().contains(':');
     let takes_key = report.tell("key", &way::key(&knock, has_its_form))?;
-    let has_app = takes_key && report.tell("application", &way::application(&knock, app))?;
+    let next = stand_in(card, &snapshot.plan_limits);
+    if let Some(next) = next.filter(|_| takes_key && knock.kind == RefusalKind::UnknownApp) {
+        let instead = path(next, &snapshot);
+        report.tell("application", &way::replaced(&knock, &app, &instead))?;
+        (asked, app) = (next, instead);
+        match way::knock(&client, &app, &key).await {
+            Ok(again) => knock = again,
+            Err(finding) => {
+                report.tell("application", &finding)?;
+                return Ok(());
+            }
+        }
+    }
+    let application = way::application(&knock, &app, asked.app_setting());
+    let has_app = takes_key && report.tell("application", &application)?;
     let public = PublicClient::new(fal, &config.models).map_err(io::Error::other)?;
-    report.tell("state", &account::state(&public, app).await)?;
+    report.tell("state", &account::state(&public, &app).await)?;
     let admin = fal.admin_key.as_ref().and_then(FalKey::new);
     report.tell("balance", &account::balance(&public, admin.as_ref()).await)?;
     if has_app {
-        answers(args, &snapshot, report).await?;
+        answers(args, &snapshot, asked, report).await?;
     }
     Ok(())
 }
@@ -123,6 +139,7 @@ async fn look<W: Write>(
 async fn answers<W: Write>(
     args: &DoctorArgs,
     snapshot: &Snapshot,
+    asked: UpstreamId,
     report: &mut Report<'_, W>,
 ) -> io::Result<()> {
     let resolved = snapshot.catalogue.resolve(args.model.as_deref());
@@ -136,7 +153,7 @@ async fn answers<W: Write>(
     };
     report.say(&format!(
         "One short question to {id}, asked twice, costs {}.",
-        cost(card, upstream(card, snapshot))
+        cost(card, asked)
     ))?;
     if !(args.yes || agreed()?) {
         let words = "not asked for; --yes asks without a question first";
@@ -152,10 +169,13 @@ async fn answers<W: Write>(
     Ok(())
 }
 
-/// The upstream that a short question to a model takes.
-fn upstream(card: Option<&ModelInfo>, snapshot: &Snapshot) -> UpstreamId {
-    let unknown = ModelInfo::of_unknown("");
-    usual(card.unwrap_or(&unknown), &snapshot.plan_limits)
+/// Where a text is sent through an upstream.
+fn path(upstream: UpstreamId, snapshot: &Snapshot) -> String {
+    let features = upstream.features();
+    let app = snapshot.engine.apps.path(upstream);
+    let is_enterprise = snapshot.plan_limits.enterprise && features.enterprise;
+    let enterprise = if is_enterprise { "/enterprise" } else { "" };
+    format!("{app}{}{enterprise}", features.path)
 }
 
 /// What the two answers cost, as far as it is known.

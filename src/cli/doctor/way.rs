@@ -127,8 +127,8 @@ fn of_obstacle(obstacle: Obstacle) -> String {
     format!("cannot connect to fal: {obstacle}.")
 }
 
-/// Whether what answers is fal.
-pub(super) fn answers(knock: &Knock) -> Finding {
+/// Whether what answers is fal. `has_proxy` says whether `fal.proxy` is set.
+pub(super) fn answers(knock: &Knock, has_proxy: bool) -> Finding {
     match knock.status {
         300..=399 => Wrong(
             Way,
@@ -138,7 +138,13 @@ pub(super) fn answers(knock: &Knock) -> Finding {
                 knock.status
             ),
         ),
-        407 => Wrong(Way, of_obstacle(Obstacle::ProxyLogin)),
+        407 if has_proxy => Wrong(Way, of_obstacle(Obstacle::ProxyLogin)),
+        407 => Wrong(
+            Way,
+            "what answers is a proxy that wants a user and a password (status 407), and none is set. \
+             Name it in fal.proxy, with both."
+                .to_owned(),
+        ),
         _ if !knock.is_json => Wrong(
             Way,
             format!(
@@ -185,14 +191,22 @@ pub(super) fn key(knock: &Knock, has_its_form: bool) -> Finding {
     }
 }
 
-/// Whether the application is there.
-pub(super) fn application(knock: &Knock, app: &str) -> Finding {
+/// That another application answers in the place of one that is not there.
+pub(super) fn replaced(knock: &Knock, app: &str, instead: &str) -> Finding {
+    let said = said(knock);
+    Note(format!(
+        "fal has no application {app}{said}; {instead} answers in its place, at its own price"
+    ))
+}
+
+/// Whether the application is there. `setting` is the one that names it.
+pub(super) fn application(knock: &Knock, app: &str, setting: &str) -> Finding {
     let said = said(knock);
     match &knock.kind {
         RefusalKind::UnknownApp => Wrong(
             Application,
             format!(
-                "fal has no application {app}{said}. See whether fal.app is right; fal may have given it up."
+                "fal has no application {app}{said}. See whether {setting} is right; fal may have given it up."
             ),
         ),
         RefusalKind::Busy => Note(format!(

@@ -1,6 +1,6 @@
 //! Models that the operator adds to the catalogue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use config::{Map, Value, ValueKind};
 
@@ -40,12 +40,20 @@ impl Kind for Added {
             }
             _ => return found.refuse(self, problems),
         };
+        let mut ids = HashSet::new();
         let models: Vec<Option<AddedModel>> = items
             .iter()
             .enumerate()
             .map(|(i, item)| {
-                let name = format!("entry {} of {}", i + 1, found.name);
-                added_model(&found.part(name, item), problems)
+                let found = found.part(format!("entry {} of {}", i + 1, found.name), item);
+                let model = added_model(&found, problems)?;
+                match ids.insert(model.id.clone()) {
+                    true => Some(model),
+                    false => {
+                        let words = format!("is another one for `{}`; keep one", model.id);
+                        found.refuse_because(&words, problems)
+                    }
+                }
             })
             .collect();
         models.into_iter().collect()
@@ -137,7 +145,7 @@ fn added_model(found: &Found<'_>, problems: &mut Problems) -> Option<AddedModel>
     let prompt = optional(part("prompt_price"), &Price, problems);
     let completion = optional(part("completion_price"), &Price, problems);
     let id = match part("id") {
-        Some(id) => slashed_id(&id, problems),
+        Some(id) => ModelId.read(&id, problems),
         None => found.refuse_because("lacks `id`, the model's name at fal", problems),
     };
     let price = match (prompt?, completion?) {
@@ -181,16 +189,6 @@ fn refuse_unknown_fields(
         }
     }
     known
-}
-
-fn slashed_id(found: &Found<'_>, problems: &mut Problems) -> Option<String> {
-    let id = ModelId.read(found, problems)?;
-    if id.contains('/') {
-        return Some(id);
-    }
-    let words =
-        format!("is \"{id}\", but takes a fal model id with a slash, such as `owner/model`");
-    found.refuse_because(&words, problems)
 }
 
 /// Whether a model thinks before it answers.

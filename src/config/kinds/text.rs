@@ -8,7 +8,7 @@ use url::{Host as UrlHost, Url};
 
 use super::{Found, Kind};
 use crate::config::KeyHash;
-use crate::config::egress::{CaFile, Proxy};
+use crate::config::egress::{CaFile, Proxy, is_name};
 use crate::config::network::Network;
 use crate::config::problem::Problems;
 use crate::config::settings::Secrecy;
@@ -64,8 +64,10 @@ impl Kind for BaseUrl {
     fn read(&self, found: &Found<'_>, problems: &mut Problems) -> Option<Url> {
         let url = found.text().and_then(|text| Url::parse(text).ok());
         url.filter(|url| {
-            let encrypted = url.scheme() == "https" && url.has_host();
-            let local = url.scheme() == "http" && url.host().is_some_and(is_this_machine);
+            let can_be_reached = url.port() != Some(0) && url.host().is_some_and(can_be_known);
+            let encrypted = url.scheme() == "https" && can_be_reached;
+            let local =
+                url.scheme() == "http" && can_be_reached && url.host().is_some_and(is_this_machine);
             let bare = url.username().is_empty()
                 && url.password().is_none()
                 && url.query().is_none()
@@ -73,6 +75,14 @@ impl Kind for BaseUrl {
             (encrypted || local) && bare
         })
         .or_else(|| found.refuse(self, problems))
+    }
+}
+
+/// Whether a host is an address, or a name that a name server can know.
+fn can_be_known(host: UrlHost<&str>) -> bool {
+    match host {
+        UrlHost::Domain(name) => is_name(name.strip_suffix('.').unwrap_or(name)),
+        UrlHost::Ipv4(_) | UrlHost::Ipv6(_) => true,
     }
 }
 
@@ -91,8 +101,9 @@ impl Kind for ProxyAddress {
     type Value = Proxy;
 
     fn takes(&self) -> String {
-        "`env`, or the address of an HTTP proxy such as `http://proxy.example.com:3128`, with a user \
-         and a password before the host if it asks for them"
+        "`env`, or the address of an HTTP proxy with its port, such as \
+         `http://proxy.example.com:3128`, with a user and a password before the host if it asks for \
+         them"
             .to_owned()
     }
 
@@ -144,6 +155,17 @@ impl Kind for DatabaseAddress {
 /// The path of a fal app.
 pub(crate) struct AppPath;
 
+/// What the gateway writes behind an application's path, by what is sent and how it is answered.
+const ADDED_TO_APPS: [&str; 4] = ["/chat/completions", "/stream", "/enterprise", "/vision"];
+
+/// An application's path without what the gateway adds to it.
+fn application(path: &str) -> &str {
+    let mut ends = ADDED_TO_APPS.iter();
+    let shorter = ends.find_map(|end| path.strip_suffix(end));
+    let shorter = shorter.filter(|app| app.contains('/'));
+    shorter.map_or(path, application)
+}
+
 impl Kind for AppPath {
     type Value = String;
 
@@ -163,8 +185,17 @@ impl Kind for AppPath {
         let path = found
             .text()
             .filter(|path| path.contains('/') && path.split('/').all(is_segment));
-        path.map(str::to_owned)
-            .or_else(|| found.refuse(self, problems))
+        let Some(path) = path else {
+            return found.refuse(self, problems);
+        };
+        let app = application(path);
+        if app.len() == path.len() {
+            return Some(path.to_owned());
+        }
+        let words = format!(
+            "is \"{path}\", but the gateway itself adds what follows the application; take `{app}`"
+        );
+        found.refuse_because(&words, problems)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::translate::json::escape_into;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
 use crate::translate::reading::{FinishReason, Usage, UsageSource};
+use crate::wire::openai::chat::GatewayNotes;
 use crate::wire::openai::completion::Completion;
 use crate::wire::openai::usage::{CompletionTokensDetails, CompletionUsage, PromptTokensDetails};
 
@@ -145,10 +146,7 @@ impl ChunkFrame {
             out.extend_from_slice(&self.head);
             out.extend_from_slice(b"],\"usage\":");
             write_json(out, &completion_usage(usage));
-            if usage.source != self.source {
-                let source = usage.source.label();
-                let _ = write!(out, ",\"gateway\":{{\"usage\":\"{source}\"}}");
-            }
+            out.extend_from_slice(&noted_at_end(None, self.source, usage.source));
             out.extend_from_slice(b"}\n\n");
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
@@ -172,6 +170,23 @@ pub fn noted(notes: &Notes) -> Vec<u8> {
     let mut member = b",\"gateway\":".to_vec();
     write_json(&mut member, &notes.to_wire());
     member
+}
+
+/// The same at the end of a stream: the notes where they are wanted, and where its token counts come
+/// from, if that is elsewhere than the headers have told. Empty where there is nothing to say.
+pub fn noted_at_end(notes: Option<&Notes>, told: UsageSource, source: UsageSource) -> Vec<u8> {
+    let other = (source != told).then(|| source.label());
+    match (notes, other) {
+        (None, None) => Vec::new(),
+        (None, Some(usage)) => format!(",\"gateway\":{{\"usage\":\"{usage}\"}}").into_bytes(),
+        (Some(notes), usage) => {
+            let mut member = b",\"gateway\":".to_vec();
+            let usage = usage.as_deref();
+            let notes = notes.to_wire();
+            write_json(&mut member, &GatewayNotes { usage, ..notes });
+            member
+        }
+    }
 }
 
 /// OpenAI's usage object. What fal cannot have (caches, audio, predictions) is zero.

@@ -239,11 +239,7 @@ impl Catalogue {
 
     /// The refusal of a name, with the nearest ones that exist, here or among `more`.
     pub fn unknown<'m>(&'m self, name: &str, more: impl Iterator<Item = &'m str>) -> Rejection {
-        let near = self.nearest(name, more);
-        let suggestion = match near.as_slice() {
-            [] => String::new(),
-            names => format!(" Closest: {}.", names.join(", ")),
-        };
+        let suggestion = self.suggestion(name, more);
         let shown = shortened(name);
         Rejection::of(
             Cause::UnknownModel,
@@ -253,6 +249,30 @@ impl Catalogue {
                  GET /v1/models lists the models; an alias in [models.aliases] can map other names."
             ),
         )
+    }
+
+    /// What is said of a model that fal refused to ask, with the nearest names that exist, here or among
+    /// `more`. One that is listed may be refused to this account, or for this request alone.
+    pub fn refused<'m>(&'m self, name: &str, more: impl Iterator<Item = &'m str>) -> String {
+        let suggestion = self.suggestion(name, more);
+        let shown = shortened(name);
+        match self.find(name).is_some_and(|card| card.is_listed) {
+            true => format!(
+                "fal does not serve the model '{shown}' to this account, or not for this request, although GET \
+                 /v1/models lists it.{suggestion}"
+            ),
+            false => format!(
+                "fal does not serve the model '{shown}'.{suggestion} GET /v1/models lists the models."
+            ),
+        }
+    }
+
+    /// The nearest names, in a sentence.
+    fn suggestion<'m>(&'m self, name: &str, more: impl Iterator<Item = &'m str>) -> String {
+        match self.nearest(name, more).as_slice() {
+            [] => String::new(),
+            names => format!(" Closest: {}.", names.join(", ")),
+        }
     }
 
     fn nearest<'m>(&'m self, name: &str, more: impl Iterator<Item = &'m str>) -> Vec<&'m str> {
@@ -323,7 +343,7 @@ fn add_new(lists: &PublicLists, models: &mut Vec<ModelInfo>) {
         if let Some(model) = models.get_mut(index) {
             model.router = listed.router();
             model.reasoning = Some(listed.reasoning());
-            model.context_length = listed.context_length;
+            model.context_length = listed.known_context();
         }
     }
 }

@@ -50,6 +50,8 @@ pub enum ListError {
 const MAX: usize = 5_000;
 /// Fewer than there will ever be: a list that is shorter is a mistake of the server's.
 const FEWEST: usize = 5;
+/// Fewer tokens than any model that answers questions takes in: a length below it is not known.
+const SHORTEST_CONTEXT: u32 = 256;
 
 impl PublicLists {
     /// Whether there is nothing in them.
@@ -86,8 +88,14 @@ impl ListedModel {
                     .collect::<Modalities>(),
             ),
             price: price(),
-            context_length: self.context_length,
+            context_length: self.known_context(),
         }
+    }
+
+    /// How many tokens the model takes in, where the list says a number that can be one.
+    pub fn known_context(&self) -> Option<u32> {
+        self.context_length
+            .filter(|tokens| *tokens >= SHORTEST_CONTEXT)
     }
 
     /// Whether the model can think. The list does not tell which ones always do.

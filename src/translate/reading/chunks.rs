@@ -19,6 +19,7 @@ use super::decoder::{Additions, Step};
 use super::details::Details;
 use super::event::{Fault, FinishReason};
 use super::logprobs::Cover;
+use super::reader::ReaderLimits;
 use super::reported::Reported;
 use crate::translate::json::RootEnd;
 use crate::wire::openrouter::answer::{
@@ -39,6 +40,8 @@ pub struct Chunks {
     has_begun: bool,
     /// What may still be written, in bytes.
     room: usize,
+    /// Whether an answer is complete of which no chunk has said why it ends.
+    accepts_missing_finish: bool,
     /// Where probabilities are wanted.
     cover: Option<Cover>,
     scratch: Vec<u8>,
@@ -86,10 +89,10 @@ const LONGEST_OTHER: usize = 16;
 const LONGEST_NAME: usize = 256;
 
 impl Chunks {
-    /// For an answer of at most so many bytes of text, reasoning and calls.
+    /// For an answer whose text, reasoning and calls are no longer than a whole answer may be.
     /// `top` says how many of the likeliest tokens are wanted in the place of each, where
     /// probabilities are.
-    pub fn new(max_answer: usize, top: Option<u8>) -> Self {
+    pub fn new(limits: ReaderLimits, top: Option<u8>) -> Self {
         Self {
             template: None,
             calls: Vec::new(),
@@ -97,8 +100,9 @@ impl Chunks {
             finish: None,
             usage: None,
             has_begun: false,
-            room: max_answer,
-            cover: top.map(|top| Cover::new(top, max_answer)),
+            room: limits.max_object,
+            accepts_missing_finish: limits.accept_missing_final,
+            cover: top.map(|top| Cover::new(top, limits.max_object)),
             scratch: Vec::new(),
         }
     }
@@ -114,6 +118,7 @@ impl Chunks {
             if data.trim_ascii() == DONE {
                 return match self.finish {
                     Some(_) => Ok(Step::Final),
+                    None if self.accepts_missing_finish && self.has_begun => Ok(Step::Final),
                     None => Err(Fault::Disconnected),
                 };
             }

@@ -5,6 +5,7 @@ use super::chunks::{Chunks, NativeCall};
 use super::cumulative::Cumulative;
 use super::event::{Fault, FinishReason};
 use super::logprobs::Span;
+use super::reader::ReaderLimits;
 use super::reported::Reported;
 
 /// How an upstream writes its answers.
@@ -43,15 +44,15 @@ pub enum Step {
 }
 
 impl Decoder {
-    /// A decoder at the beginning of an answer of at most so many bytes. One that repeats all of it
-    /// in each event is bounded by the size of an event.
+    /// A decoder at the beginning of an answer. One that repeats all of it in each event is bounded by
+    /// the size of an event, another by that of a whole answer.
     /// `top` says how many of the likeliest tokens are wanted in the place of each, where
     /// probabilities are.
-    pub fn new(kind: DecoderKind, max_answer: usize, top: Option<u8>) -> Self {
+    pub fn new(kind: DecoderKind, limits: ReaderLimits, top: Option<u8>) -> Self {
         match kind {
             DecoderKind::AnyLlm => Self::Cumulative(Cumulative::new(false)),
             DecoderKind::Router => Self::Cumulative(Cumulative::new(true)),
-            DecoderKind::Chunks => Self::Chunks(Box::new(Chunks::new(max_answer, top))),
+            DecoderKind::Chunks => Self::Chunks(Box::new(Chunks::new(limits, top))),
         }
     }
 

@@ -223,7 +223,7 @@ struct Answer {
 impl Answer {
     fn new(reading: &Recipe, limits: ReaderLimits) -> Self {
         Self {
-            decoder: Decoder::new(reading.decoder, limits.max_object, reading.top_logprobs),
+            decoder: Decoder::new(reading.decoder, limits, reading.top_logprobs),
             new: Additions::default(),
             written: String::new(),
             echo: EchoRemover::new(reading.keys()),

@@ -70,6 +70,9 @@ pub struct Usage {
     pub output_tokens: u64,
     pub server_tool_use: Option<()>,
     pub service_tier: &'static str,
+    /// Dollars, an addition of this gateway's; left out where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]

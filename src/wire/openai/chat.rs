@@ -109,4 +109,7 @@ pub struct GatewayNotes<'a> {
     pub ignored: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<&'a str>,
+    /// Where the token counts come from, if that is elsewhere than the headers have told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<&'a str>,
 }

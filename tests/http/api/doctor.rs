@@ -145,6 +145,7 @@ fn what_ends_the_way_to_fal_is_named() {
     };
     let moved = portal("302 Found\r\nlocation: http://portal.example/");
     let page = portal("200 OK\r\ncontent-type: text/html");
+    let login = portal("407 Proxy Authentication Required\r\ncontent-type: text/html");
     for (setup, what, words) in [
         (
             Setup::towards("https://fal.invalid"),
@@ -155,6 +156,11 @@ fn what_ends_the_way_to_fal_is_named() {
             Setup::towards(&format!("http://{}", nobody())),
             "connection",
             "nobody answers at 127.0.0.1",
+        ),
+        (
+            login.setup(),
+            "fal",
+            "wants a user and a password (status 407), and none is set. Name it in fal.proxy",
         ),
         (
             proxied("proxy.invalid:1"),
@@ -243,10 +249,26 @@ content-length: 60
         ),
         (locked.setup(), 6, "key", "the account has no money"),
         (
-            before(&gone),
+            before(&gone).set("fal.when_gone", "refuse"),
             5,
             "application",
             "has no application fal-ai/any-llm",
+        ),
+        (
+            before(&fine)
+                .set("fal.router_app", "my/llm")
+                .set("fal.upstream", "router"),
+            5,
+            "application",
+            "See whether fal.router_app is right",
+        ),
+        (
+            before(&fine)
+                .set("fal.openai_app", "my/llm")
+                .set("fal.upstream", "router-openai"),
+            5,
+            "application",
+            "See whether fal.openai_app is right",
         ),
         (
             before(&broken),
@@ -327,6 +349,51 @@ fn it_looks_at_the_upstream_that_answers() {
         visit.said.contains("costs about 0.000162 dollars"),
         "{}",
         visit.said
+    );
+}
+
+/// What answers in the place of an any-llm that is gone is looked at, as requests are answered by it.
+#[test]
+fn it_goes_round_what_is_gone_as_requests_do() {
+    let gone = Emulated::with(Options {
+        gone_apps: vec!["fal-ai/any-llm".to_owned()],
+        ..Options::default()
+    });
+    let visit = Visit::to(&before(&gone), &["--yes"]);
+    assert_eq!(visit.code, 0, "{}", visit.said);
+    let [first, second] = visit.of("application")[..] else {
+        unreachable!("{}", visit.said);
+    };
+    assert!(
+        first.starts_with("note") && first.contains("openrouter/router answers in its place"),
+        "{}",
+        visit.said
+    );
+    assert!(
+        second.starts_with("ok ") && second.contains("openrouter/router answers"),
+        "{}",
+        visit.said
+    );
+    for what in ["answer", "stream"] {
+        assert!(visit.of(what)[0].starts_with("ok "), "{}", visit.said);
+    }
+}
+
+#[test]
+fn it_knocks_where_requests_go() {
+    let fal = Emulated::start();
+    let visit = Visit::to(&before(&fal).set("fal.enterprise", "true"), &[]);
+    assert_eq!(visit.code, 0, "{}", visit.said);
+    let application = visit.of("application").concat();
+    assert!(
+        application.contains("fal-ai/any-llm/enterprise"),
+        "{application}"
+    );
+    let asked = fal.requests(2);
+    let mut paths = asked.iter().map(|request| &request["path"]);
+    assert!(
+        paths.any(|path| path == "/fal-ai/any-llm/enterprise"),
+        "{asked:?}"
     );
 }
 

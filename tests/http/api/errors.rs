@@ -94,6 +94,103 @@ fn a_refused_field_is_named_and_fals_request_id_is_passed_on() {
     assert!(!answer.text().contains("fal-9"), "{}", answer.text());
 }
 
+/// fal has one name for what each API calls otherwise.
+#[test]
+fn a_refused_field_goes_by_the_name_that_the_caller_gave_it() {
+    let said = json!([{"role": "user", "content": "hi"}]);
+    let chat = |more: Value| {
+        let mut body = json!({"model": "openai/gpt-4o-mini", "messages": said});
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        ("/v1/chat/completions", body)
+    };
+    let model = "openai/gpt-4o-mini";
+    let message = json!({"model": model, "max_tokens": 9, "speed": "fast", "messages": said});
+    for ((path, body), field, name) in [
+        (chat(json!({"max_tokens": 9})), "max_tokens", "max_tokens"),
+        (
+            chat(json!({"max_completion_tokens": 9})),
+            "max_tokens",
+            "max_completion_tokens",
+        ),
+        (chat(json!({"priority": "latency"})), "priority", "priority"),
+        (
+            chat(json!({"service_tier": "flex"})),
+            "priority",
+            "service_tier",
+        ),
+        (
+            (
+                "/v1/responses",
+                json!({"model": model, "input": "hi", "max_output_tokens": 9}),
+            ),
+            "max_tokens",
+            "max_output_tokens",
+        ),
+        (("/v1/messages", message), "priority", "speed"),
+    ] {
+        let detail = json!({"detail": [{"loc": ["body", field], "msg": "no", "type": "wrong"}]});
+        let detail = detail.to_string();
+        let fal = ScriptedUpstream::answering(format!(
+            "HTTP/1.1 422 No\r\ncontent-length: {}\r\n\r\n{detail}",
+            detail.len()
+        ));
+        let call = Call::new("POST", path).header("content-type", "application/json");
+        let answer = fal.setup().start().call(&call.body(body.to_string()));
+        assert_eq!(answer.status, 400);
+        let refused = format!("fal refused the value of '{name}'");
+        assert!(answer.text().contains(&refused), "{}", answer.text());
+        if path != "/v1/messages" {
+            assert_eq!(answer.error()["param"], name);
+        }
+    }
+    let detail = json!({"detail": [{"loc": ["body", "priority"], "msg": "no", "type": "wrong"}]});
+    let detail = detail.to_string();
+    let fal = ScriptedUpstream::answering(format!(
+        "HTTP/1.1 422 No\r\ncontent-length: {}\r\n\r\n{detail}",
+        detail.len()
+    ));
+    let call = Call::chat(&question("hi", false)).header("x-fal-priority", "latency");
+    assert_eq!(
+        fal.setup().start().call(&call).error()["param"],
+        "x-fal-priority"
+    );
+}
+
+/// A model that is listed exists here, whatever fal says of it.
+#[test]
+fn a_model_that_fal_refuses_is_said_to_be_refused_by_fal() {
+    let body = r#"{"error":{"code":404,"message":"No endpoints found matching your data policy"}}"#;
+    let fal = ScriptedUpstream::answering(format!(
+        "HTTP/1.1 404 No\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    let gateway = fal.setup().set("fal.upstream", "router-openai").start();
+    for (model, is_listed) in [("gpt-4o-mini", true), ("openai/gpt-4o-minni", false)] {
+        let mut body = question("hi", false);
+        body["model"] = model.into();
+        let answer = gateway.ask(&body);
+        assert_eq!(
+            answer.verdict(),
+            "404 invalid_request_error model_not_found"
+        );
+        let error = answer.error();
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("fal does not serve the model 'openai/gpt-4o-min"),
+            "{message}"
+        );
+        assert!(!message.contains("does not exist"), "{message}");
+        assert_eq!(
+            message.contains("although GET /v1/models lists it"),
+            is_listed,
+            "{message}"
+        );
+        assert!(message.contains("Closest: "), "{message}");
+    }
+}
+
 /// Whoever asks fal about a call needs its id most when what came back was useless.
 #[test]
 fn fals_request_id_is_passed_on_with_an_answer_that_is_none() {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Emulated, ScriptedUpstream, Setup, Step, Stream, TestGateway, question,
+    Answer, Call, Emulated, ScriptedUpstream, Setup, Step, Stream, TestGateway, question,
 };
 
 const PATH: &str = "/openrouter/router";
@@ -214,6 +214,74 @@ fn usage_that_was_promised_and_not_told_is_named_as_estimated() {
     let last = chunks.last().unwrap();
     assert_eq!(last["gateway"], json!({ "usage": "estimated" }));
     assert_eq!(last["usage"].get("cost"), None);
+}
+
+/// The same where the numbers stand in other places of the last event.
+#[test]
+fn every_api_says_at_the_end_of_a_stream_where_its_token_counts_come_from() {
+    let stream = events(&[json!({ "output": "Hi.", "partial": false })]);
+    let (_, gateway) = scripted(vec![stream]);
+    let said = json!([{ "role": "user", "content": "Hello" }]);
+    for (path, body, kind, place) in [
+        (
+            "/v1/messages",
+            json!({ "model": MODEL, "max_tokens": 50, "stream": true, "messages": said }),
+            "message_delta",
+            "/gateway",
+        ),
+        (
+            "/v1/responses",
+            json!({ "model": MODEL, "stream": true, "input": "Hello", "store": false }),
+            "response.completed",
+            "/response/gateway",
+        ),
+    ] {
+        for notes in [false, true] {
+            let call = Call::new("POST", path).header("content-type", "application/json");
+            let call = match notes {
+                true => call.header("x-gateway-notes", "body"),
+                false => call,
+            };
+            let answer = gateway.call(&call.body(body.to_string()));
+            assert_eq!(answer.header("x-gateway-usage"), Some("exact"));
+            let text = answer.text();
+            let name = format!("event: {kind}\ndata: ");
+            let (_, event) = text.split_once(&name).unwrap();
+            let event: Value = serde_json::from_str(event.lines().next().unwrap()).unwrap();
+            let gateway = event.pointer(place).unwrap();
+            assert_eq!(gateway["usage"], "estimated", "{text}");
+            assert_eq!(gateway.get("emulated").is_some(), notes, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_message_comes_with_its_cost() {
+    let fal = Emulated::start();
+    let gateway = router(fal.setup()).start();
+    let said = json!([{ "role": "user", "content": "echo hi" }]);
+    for is_stream in [false, true] {
+        let body =
+            json!({ "model": MODEL, "max_tokens": 50, "stream": is_stream, "messages": said });
+        let call = Call::new("POST", "/v1/messages").header("content-type", "application/json");
+        let answer = gateway.call(&call.body(body.to_string()));
+        let text = answer.text();
+        let usage = match is_stream {
+            false => answer.json()["usage"].clone(),
+            true => {
+                let (_, event) = text.split_once("event: message_delta\ndata: ").unwrap();
+                let event: Value = serde_json::from_str(event.lines().next().unwrap()).unwrap();
+                assert!(event.get("gateway").is_none(), "{text}");
+                event["usage"].clone()
+            }
+        };
+        let count = |field: &str| usage[field].as_u64().unwrap() as f64;
+        let cost = count("input_tokens") * 0.3e-6 + count("output_tokens") * 2.5e-6;
+        assert!(
+            (usage["cost"].as_f64().unwrap() - cost).abs() < 1e-12,
+            "{text}"
+        );
+    }
 }
 
 #[test]

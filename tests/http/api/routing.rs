@@ -274,19 +274,44 @@ fn the_router_answers_once_fal_has_no_any_llm_any_more() {
 #[test]
 fn any_llm_is_replaced_only_where_that_was_meant() {
     let gone = http(404, GONE);
-    for setup in [
-        |fal: &ScriptedUpstream| fal.setup().set("fal.when_gone", "refuse"),
-        |fal: &ScriptedUpstream| fal.setup().set("fal.app", "my/any-llm"),
-        |fal: &ScriptedUpstream| fal.setup().set("fal.upstream", "router"),
-        |fal: &ScriptedUpstream| fal.setup().set("fal.upstream", "router-openai"),
+    for (setting, value, to_check) in [
+        ("fal.when_gone", "refuse", "fal.app"),
+        ("fal.app", "my/any-llm", "fal.app"),
+        ("fal.upstream", "router", "fal.router_app"),
+        ("fal.upstream", "router-openai", "fal.openai_app"),
     ] {
         let fal = scripted(vec![gone.clone()]);
-        let answer = setup(&fal).start().ask(&question("hi", false));
+        let answer = fal
+            .setup()
+            .set(setting, value)
+            .start()
+            .ask(&question("hi", false));
         assert_eq!(
             answer.verdict(),
             "400 invalid_request_error upstream_not_found"
         );
+        let cure = format!("has to check {to_check}.");
+        assert!(answer.text().contains(&cure), "{}", answer.text());
         assert_eq!(fal.requests(), 1);
+    }
+    // Whoever asks for it by name is told, and pays no other price.
+    for upstream in ["any-llm", "auto"] {
+        let fal = scripted(vec![gone.clone(), answered("hi")]);
+        let gateway = fal
+            .setup()
+            .set("fal.allow_upstream_header", "true")
+            .set("fal.upstream", upstream)
+            .start();
+        for calls in [1, 2] {
+            let call = Call::chat(&question("hi", false)).header("x-gateway-upstream", "any-llm");
+            let answer = gateway.call(&call);
+            if calls == 1 {
+                let verdict = "400 invalid_request_error upstream_not_found";
+                assert_eq!(answer.verdict(), verdict, "{upstream}");
+            }
+            assert_eq!(fal.requests(), calls, "{upstream}");
+        }
+        assert_eq!(paths(&fal), ["/fal-ai/any-llm", "/fal-ai/any-llm"]);
     }
     for status in [404, 410] {
         let fal = scripted(vec![http(status, GONE), answered("hi")]);
@@ -523,13 +548,107 @@ fn fal_is_told_to_keep_nothing_where_somebody_says_so() {
 }
 
 #[test]
-fn responses_that_are_not_to_be_stored_are_not_kept_by_fal() {
-    for (store, is_kept) in [(true, true), (false, false)] {
-        let fal = scripted(vec![answered("hi")]);
-        let body = json!({ "model": MINI, "input": "hi", "store": store });
-        let answer = post(&fal.setup().start(), "/v1/responses", &body, &[]);
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let head = sent(&fal).remove(0).0.to_lowercase();
-        assert_eq!(!head.contains("x-fal-store-io: 0\r\n"), is_kept);
+fn what_is_not_to_be_stored_is_not_kept_by_fal_on_any_api() {
+    let said = json!([{ "role": "user", "content": "hi" }]);
+    for (path, body) in [
+        ("/v1/responses", json!({ "input": "hi" })),
+        ("/v1/completions", json!({ "prompt": "hi" })),
+        (
+            "/v1/messages",
+            json!({ "max_tokens": 50, "messages": said }),
+        ),
+    ] {
+        for (store, is_kept) in [(true, true), (false, false)] {
+            let fal = scripted(vec![answered("hi")]);
+            let mut body = body.clone();
+            body["model"] = MINI.into();
+            body["store"] = store.into();
+            let answer = post(&fal.setup().start(), path, &body, &[]);
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let head = sent(&fal).remove(0).0.to_lowercase();
+            assert_eq!(!head.contains("x-fal-store-io: 0\r\n"), is_kept, "{path}");
+            let keeps = path == "/v1/responses";
+            let ignored = (store && !keeps).then_some("store");
+            assert_eq!(answer.header("x-gateway-ignored"), ignored, "{path}");
+        }
+    }
+}
+
+/// Headers that ask for something are understood or refused: whoever is not heard might pay.
+#[test]
+fn a_header_that_is_not_understood_is_refused_before_anything_is_sent() {
+    let fal = Emulated::start();
+    let gateway = auto(fal.setup())
+        .set("fal.allow_upstream_header", "true")
+        .start();
+    let said = json!([{ "role": "user", "content": "echo hi" }]);
+    for (path, body) in [
+        ("/v1/chat/completions", json!({ "messages": said })),
+        ("/v1/completions", json!({ "prompt": "echo hi" })),
+        (
+            "/v1/messages",
+            json!({ "max_tokens": 50, "messages": said }),
+        ),
+        ("/v1/responses", json!({ "input": "echo hi" })),
+    ] {
+        let mut body = body;
+        body["model"] = MINI.into();
+        for (name, value) in [
+            ("x-gateway-explain", "1"),
+            ("x-gateway-explain", "True"),
+            ("x-gateway-explain", "yes"),
+            ("x-gateway-retry", "on"),
+            ("x-gateway-strict", "maybe"),
+            ("x-gateway-notes", "zzz"),
+            ("x-fal-priority", "soon"),
+            ("x-gateway-upstream", "openai"),
+        ] {
+            let answer = post(&gateway, path, &body, &[(name, value)]);
+            assert_eq!(answer.status, 400, "{name}: {value}");
+            assert!(answer.text().contains(name), "{}", answer.text());
+        }
+        for (name, value) in [
+            ("x-gateway-explain", "true"),
+            ("x-gateway-retry", "true"),
+            ("x-gateway-strict", "true"),
+            ("x-gateway-notes", "body"),
+            ("x-fal-priority", "latency"),
+            ("x-gateway-upstream", "router"),
+        ] {
+            let answer = post(&gateway, path, &body, &[(name, value), (name, value)]);
+            assert_eq!(answer.status, 400, "{name} twice");
+            assert!(answer.text().contains("Send it once"), "{}", answer.text());
+        }
+    }
+    assert_eq!(fal.count(), 0);
+    for (name, value) in [("x-gateway-explain", "false"), ("x-gateway-retry", "false")] {
+        let call = Call::chat(&question("echo hi", false)).header(name, value);
+        assert_eq!(gateway.call(&call).content(), "hi", "{name}");
+    }
+}
+
+/// An application with OpenAI's face may know its models by ids without a slash.
+#[test]
+fn another_openai_face_is_asked_for_its_own_models() {
+    let fal = scripted(vec![answered("hi")]);
+    let gateway = fal
+        .setup()
+        .set("fal.upstream", "router-openai")
+        .set("fal.openai_app", "perceptron/isaac-01/openai/v1")
+        .set("models.add", "[{ id = \"isaac-0.1\" }]")
+        .set("models.aliases", "{ \"isaac\" = \"isaac-0.1\" }")
+        .set("models.default", "isaac-0.1")
+        .start();
+    for model in ["isaac-0.1", "isaac", ""] {
+        let mut body = question("hi", false);
+        match model {
+            "" => drop(body.as_object_mut().unwrap().remove("model")),
+            model => body["model"] = model.into(),
+        }
+        assert_eq!(gateway.ask(&body).content(), "hi", "{model}");
+    }
+    for (head, body) in sent(&fal) {
+        assert!(head.starts_with("POST /perceptron/isaac-01/openai/v1/chat/completions "));
+        assert_eq!(body["model"], "isaac-0.1");
     }
 }

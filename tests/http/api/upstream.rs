@@ -238,6 +238,35 @@ fn a_stream_without_its_closing_event_can_be_taken_as_complete() {
     }
 }
 
+/// The same where it ends with the sign of its end, and nothing has said why it ends.
+#[test]
+fn a_stream_without_a_finish_reason_can_be_taken_as_complete() {
+    let chunk = r#"data: {"choices":[{"index":0,"delta":{"content":"one two"}}]}"#;
+    let frames = format!("{chunk}\n\ndata: [DONE]\n\n").into_bytes();
+    let bytes = [chunked(&[&frames]), b"0\r\n\r\n".to_vec()].concat();
+    let nothing = [chunked(&[b"data: [DONE]\n\n"]), b"0\r\n\r\n".to_vec()].concat();
+    for (setting, is_accepted) in [("error", false), ("accept", true)] {
+        let before = |bytes: &[u8]| {
+            let fal = ScriptedUpstream::answering(bytes.to_vec());
+            let setup = fal.setup().set("fal.upstream", "router-openai");
+            (setup.set("fal.missing_final", setting).start(), fal)
+        };
+        let (gateway, _fal) = before(&bytes);
+        let streamed = gateway.ask(&question("hi", true));
+        match is_accepted {
+            true => assert_eq!(streamed.streamed_text(), "one two"),
+            false => assert!(streamed.text().contains(DISCONNECTED)),
+        }
+        assert_eq!(streamed.text().ends_with("data: [DONE]\n\n"), is_accepted);
+        let (gateway, _fal) = before(&nothing);
+        assert_eq!(
+            code(&gateway.ask(&question("hi", true))),
+            DISCONNECTED,
+            "{setting}"
+        );
+    }
+}
+
 #[test]
 fn a_connection_cut_inside_an_event_is_never_taken_as_complete() {
     let fal = ScriptedUpstream::answering([sse_head(), event("one"), b"data: {".to_vec()].concat());

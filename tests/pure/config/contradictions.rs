@@ -139,7 +139,7 @@ fn every_name_must_lead_to_a_fal_model() {
         "[models]\ndefault = \"fats\"\n[models.aliases]\nfast = \"google/g\"\nx = \"fasst\"\n[models.fallbacks]\n\"a/b\" = [\"c/d\", \"nope\"]",
     ));
     let starts = [
-        "fal-gateway.toml:5: models.aliases.\"x\" stands for `fasst`, which is neither a fal model id with a slash nor a name in models.aliases; did you mean `fast`?",
+        "fal-gateway.toml:5: models.aliases.\"x\" stands for `fasst`, which is neither a fal model id with a slash nor a name in models.aliases or models.add; did you mean `fast`?",
         "fal-gateway.toml:7: models.fallbacks.\"a/b\" lists `nope`, which",
         "fal-gateway.toml:2: models.default is `fats`, which",
     ];
@@ -392,9 +392,24 @@ fn the_environments_proxy_is_looked_up_once() {
             "",
         ),
         (
-            &[("ALL_PROXY", "https://a"), ("NO_PROXY", "x, y")],
+            &[("ALL_PROXY", "https://a:443"), ("NO_PROXY", "x, y")],
             "https://a/",
             "x, y",
+        ),
+        (
+            &[("HTTPS_PROXY", "u:p@10.0.0.7:80")],
+            "http://u:p@10.0.0.7/",
+            "",
+        ),
+        (
+            &[("HTTPS_PROXY", "http://[::1]:3128/")],
+            "http://[::1]:3128/",
+            "",
+        ),
+        (
+            &[("HTTPS_PROXY", "my_proxy.:3128")],
+            "http://my_proxy.:3128/",
+            "",
         ),
     ] {
         let Some(Proxy::At { url, bypass }) = load(&with(variables)).fal.proxy else {
@@ -402,12 +417,20 @@ fn the_environments_proxy_is_looked_up_once() {
         };
         assert_eq!((url.as_str(), bypass.as_str()), (address, exceptions));
     }
-    let found = problems(&with(&[("https_proxy", "socks5://a:1")]));
-    assert!(
-        found.contains("the environment variable https_proxy is not"),
-        "{found}"
-    );
-    assert_eq!(found.lines().count(), 1, "{found}");
+    for nonsense in [
+        "socks5://a:1",
+        "nonsense",
+        "3128",
+        "http://-x-",
+        "http://x:0",
+    ] {
+        let found = problems(&with(&[("https_proxy", nonsense)]));
+        assert!(
+            found.contains("the environment variable https_proxy is not"),
+            "{nonsense}: {found}"
+        );
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
 }
 
 #[test]
@@ -417,4 +440,14 @@ fn enterprise_endpoints_and_an_upstream_without_any_do_not_go_together() {
     let both = native.with_env("FAL_GATEWAY__FAL__ENTERPRISE", "true");
     let found = problems(&both);
     assert!(found.contains("set fal.upstream to any-llm"), "{found}");
+}
+
+#[test]
+fn names_lead_to_models_that_were_added_whatever_their_ids() {
+    let text = "[models]\ndefault = \"isaac-0.1\"\nadd = [{ id = \"isaac-0.1\" }]\n\
+                aliases = { \"isaac\" = \"isaac-0.1\" }\n\
+                fallbacks = { \"isaac\" = [\"isaac-0.1\"] }\n";
+    load(&file(text));
+    let found = problems(&file(&text.replace("add = [{ id = \"isaac-0.1\" }]", "")));
+    assert_eq!(found.lines().count(), 3, "{found}");
 }

@@ -41,6 +41,7 @@ pub const PARAMETERS: &[Parameter] = &[
     row("min_p", Ignored, "fal has no such control", rules::min_p),
     row("repetition_penalty", Ignored, "fal has no such control", rules::repetition_penalty),
     row("provider", Ignored, "fal routes by itself", rules::ignored),
+    row("store", Ignored, "nothing is kept here; false tells fal, too, to keep nothing of the request", rules::store),
 ];
 
 fn prompt<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Result<Found, Rejection> {

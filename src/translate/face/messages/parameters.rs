@@ -1,7 +1,7 @@
 //! What becomes of every field of a request for a message: the one table that decides.
 //!
-//! The rows are the fields of Anthropic's `MessageCreateParams`, those of its beta included. A field
-//! without a row is ignored and named in `x-gateway-ignored`.
+//! The rows are the fields of Anthropic's `MessageCreateParams`, those of its beta included, and after
+//! them one of OpenAI's. A field without a row is ignored and named in `x-gateway-ignored`.
 
 use super::fields;
 use crate::translate::draft::Fate::{Emulated, Forwarded, Ignored, Refused};
@@ -40,4 +40,6 @@ pub const PARAMETERS: &[Parameter] = &[
     row("user_profile_id", Ignored, "fal has no end-user field", rules::ignored),
     row("billing_policy", Ignored, "fal bills in its own way", rules::ignored),
     row("fallback_credit_token", Ignored, "fal bills in its own way", rules::ignored),
+    // An extension.
+    row("store", Ignored, "nothing is kept here; false tells fal, too, to keep nothing of the request", rules::store),
 ];

@@ -68,6 +68,7 @@ pub fn read<'a>(body: impl Into<Body<'a>>, settings: &FaceSettings) -> Result<As
         model: Some(model),
         stand_in: stand_in.map(Cow::Owned),
         reasons_if_able: true,
+        priority_name: "speed",
         sampling: Sampling {
             lowers_max_tokens: true,
             ..ask.sampling

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::error;
 use crate::translate::face::answer::{FrameWriter, Segment, WholeAnswer, WholeChoice};
 use crate::translate::face::calls::{call_id, pieces};
-use crate::translate::face::objects::{ResponseMeta, write_json, write_text};
+use crate::translate::face::objects::{ResponseMeta, noted_at_end, write_json, write_text};
 use crate::translate::face::thoughts::seal;
 use crate::translate::notes::Notes;
 use crate::translate::problem::Problem;
@@ -141,6 +141,7 @@ fn usage(usage: reading::Usage) -> Usage {
         cache_read_input_tokens: usage.cached,
         output_tokens: usage.completion,
         service_tier: "standard",
+        cost: usage.cost.map(|cost| cost.in_dollars().to_f64()),
         ..Usage::default()
     }
 }
@@ -344,16 +345,13 @@ impl FrameWriter for MessageEvents {
 
     fn end(&mut self, out: &mut Vec<u8>, tokens: reading::Usage) {
         let ending = ending(self.reason, self.refusal.as_deref(), &self.stops);
-        let notes = self.notes.as_ref().map(Notes::to_wire);
+        let notes = noted_at_end(self.notes.as_ref(), self.head.usage, tokens.source);
         write_event(out, "message_delta", |out| {
             out.extend_from_slice(b",\"delta\":");
             write_json(out, &ending);
             out.extend_from_slice(b",\"usage\":");
             write_json(out, &usage(tokens));
-            if let Some(notes) = &notes {
-                out.extend_from_slice(b",\"gateway\":");
-                write_json(out, notes);
-            }
+            out.extend_from_slice(&notes);
         });
         write_event(out, "message_stop", |_| {});
     }

@@ -11,7 +11,7 @@ use super::exposed::Names;
 use super::output::{self, CallItem, Output, Shown, Status, write_response};
 use crate::translate::face::answer::{FrameWriter, WholeAnswer};
 use crate::translate::face::error_object;
-use crate::translate::face::objects::{ResponseMeta, noted, write_json};
+use crate::translate::face::objects::{ResponseMeta, noted_at_end, write_json};
 use crate::translate::face::state::Record;
 use crate::translate::notes::Notes;
 use crate::translate::problem::{Problem, ProblemKind};
@@ -105,7 +105,9 @@ impl ResponseEvents {
             error,
             is_brief: false,
         };
-        let notes = self.wanted.as_ref().map(noted).unwrap_or_default();
+        let told = self.head.usage;
+        let source = usage.map_or(told, |usage| usage.source);
+        let notes = noted_at_end(self.wanted.as_ref(), told, source);
         write_response(&mut json, &self.head, &shown, &self.echo, &notes);
         self.event(out, kind, |out| {
             out.extend_from_slice(b",\"response\":");
