@@ -36,6 +36,7 @@ mod nested;
 mod parsing;
 mod prices;
 mod prompts;
+mod purses;
 mod reading;
 mod repeating;
 mod responses;

@@ -151,10 +151,15 @@ impl Purses {
 
     /// Waits until another try is worth it.
     async fn outlook(&self, waiter: &Waiter, started: Instant) -> Result<(), Overdrawn> {
+        let (mut since, mut last_heard) = (Instant::now(), waiter.last_heard());
         loop {
-            let since = Instant::now();
             let mut told = Box::pin(waiter.purse.told.notified());
             told.as_mut().enable();
+            // What others give back is no word of the books.
+            let heard = waiter.last_heard();
+            if std::mem::replace(&mut last_heard, heard) != heard {
+                since = Instant::now();
+            }
             match waiter.outlook() {
                 Outlook::Better => return Ok(()),
                 Outlook::Worse(overdrawn) => return Err(overdrawn),
@@ -164,9 +169,12 @@ impl Purses {
                 }
                 Outlook::Elsewhere if started.elapsed() > PATIENCE => return Err(Overdrawn::Busy),
                 Outlook::Elsewhere => {
-                    let _ = tokio::time::timeout_at(since + ANOTHER_TRY, told).await;
-                    waiter.ask_again();
-                    self.wanted.notify_one();
+                    let told = tokio::time::timeout_at(since + ANOTHER_TRY, told).await;
+                    if told.is_err() {
+                        waiter.ask_again();
+                        self.wanted.notify_one();
+                        since = Instant::now();
+                    }
                 }
             }
         }

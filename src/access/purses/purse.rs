@@ -29,7 +29,8 @@ pub struct Purse {
     state: Mutex<State>,
     /// Whether the books are told of it.
     is_active: AtomicBool,
-    /// Told when the books have said something, or cannot be reached.
+    /// Told when the books have said something or cannot be reached, and when something that others
+    /// wait for is there again.
     pub(super) told: Notify,
 }
 
@@ -215,6 +216,14 @@ impl Purse {
             open.pocket.settle(taken, cost);
             open.unsettled = open.unsettled.saturating_sub(1);
         }
+        let serves_somebody = state
+            .waiting
+            .values()
+            .any(|amount| state.is_at_hand(*amount));
+        drop(state);
+        if serves_somebody {
+            self.told.notify_waiters();
+        }
     }
 
     /// Waits for the books from now on, unless they have said just now that there is too little or
@@ -278,6 +287,7 @@ impl Purse {
     pub(super) fn pages(self: &Arc<Self>, now: Timestamp, gives_back: bool) -> Vec<Page> {
         let mut state = self.state();
         let waiting = state.waiting();
+        let is_waited_for = !state.waiting.is_empty();
         let limit = match state.terms.is_soft {
             true => Amount::MAX_LIMIT,
             false => state.terms.limit,
@@ -295,7 +305,9 @@ impl Purse {
             } else {
                 Waiting::default()
             };
-            let report = open.report(waiting, gives_back || !is_current, has_failed);
+            // Whoever waits hears of it, also where enough has come back meanwhile.
+            let is_due = has_failed || is_current && is_waited_for;
+            let report = open.report(waiting, gives_back || !is_current, is_due);
             if let Some(report) = report {
                 pages.push(Page {
                     purse: Arc::clone(self),
@@ -397,6 +409,12 @@ impl State {
         })
     }
 
+    /// Whether so much can be taken without a word of the books.
+    fn is_at_hand(&self, amount: Amount) -> bool {
+        let last = self.windows.last_key_value();
+        last.is_some_and(|(_, open)| amount <= open.pocket.left())
+    }
+
     fn waiting(&self) -> Waiting {
         Waiting {
             sum: self.waiting.values().copied().sum(),
@@ -458,9 +476,15 @@ impl Waiter {
         let state = self.purse.state();
         let joined = *self.joined.lock().unwrap_or_else(PoisonError::into_inner);
         match state.ended > joined {
+            _ if state.is_at_hand(self.amount) => Outlook::Better,
             true => self.purse.judge(&state, state.outcome, self.amount),
             false => Outlook::Unknown,
         }
+    }
+
+    /// Which time the books were asked last of those that have come to an end.
+    pub(super) fn last_heard(&self) -> u64 {
+        self.purse.state().ended
     }
 
     /// Waits for the next answer from here on.

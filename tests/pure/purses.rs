@@ -1,0 +1,139 @@
+//! Budgets in the hands of one gateway, and those who wait for some of it.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use fal_gateway::access::purses::{Allowance, Entry, Page, Purse, Purses};
+use fal_gateway::budget::books::Answer;
+use fal_gateway::budget::spending::Amounts;
+use fal_gateway::budget::{Amount, Spending};
+use futures::FutureExt;
+
+const UNIT: Amount = Amount(1000);
+
+/// A request that costs as much at most.
+fn worst() -> Spending {
+    let amounts = Amounts {
+        units: UNIT,
+        requests: Amount(1),
+        ..Amounts::default()
+    };
+    Spending::at(false, amounts)
+}
+
+fn budgets(purses: &Purses, terms: &[&str]) -> Vec<Arc<Purse>> {
+    let set = |terms: &&str| purses.set("key/ci", &terms.parse().unwrap());
+    terms.iter().map(set).collect()
+}
+
+/// Takes the answer of books that have given so much in all, and have plenty besides.
+fn hear(purses: &Purses, pages: &[Page], drawn: Amount) {
+    let entry = Entry {
+        answer: Answer {
+            drawn,
+            room: Amount(1_000_000),
+            others: Amount::ZERO,
+        },
+        others_wait: false,
+    };
+    purses.hear(pages, Some(&vec![entry; pages.len()]));
+}
+
+/// A request that has what it wants.
+fn served(admitted: Option<Result<Allowance, impl std::fmt::Debug>>) -> Allowance {
+    admitted.expect("it has not to wait").expect("it is served")
+}
+
+/// Polled without an end of their patience: whoever is not served at once would wait for the clock.
+#[test]
+fn whoever_waits_is_served_as_soon_as_there_is_enough() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (purses, worst) = (Purses::default(), worst());
+        let budget = budgets(&purses, &["1000/day"]);
+        let mut first = pin!(purses.admit(&budget, &worst));
+        assert!((&mut first).now_or_never().is_none());
+        hear(&purses, &purses.begin(false), UNIT);
+        let first = served(first.now_or_never());
+
+        // The books are asked for the second one. Meanwhile the third one comes, and what the first
+        // one had comes back, so that there is nothing left to ask them for.
+        let mut second = pin!(purses.admit(&budget, &worst));
+        assert!((&mut second).now_or_never().is_none());
+        let pages = purses.begin(false);
+        let mut third = pin!(purses.admit(&budget, &worst));
+        assert!((&mut third).now_or_never().is_none());
+        drop(first);
+        hear(&purses, &pages, Amount(2 * UNIT.0));
+        let second = served(second.now_or_never());
+        let _third = served(third.now_or_never());
+
+        // What comes back is enough without a word of the books.
+        let mut fourth = pin!(purses.admit(&budget, &worst));
+        assert!((&mut fourth).now_or_never().is_none());
+        let pages = purses.begin(false);
+        second.settle(&Spending::default());
+        served(fourth.now_or_never()).settle(&worst);
+        hear(&purses, &pages, Amount(2 * UNIT.0));
+
+        // Whoever waits hears of it, though what he wants is there by now.
+        let mut fifth = pin!(purses.admit(&budget, &worst));
+        assert!((&mut fifth).now_or_never().is_none());
+        hear(&purses, &purses.begin(false), Amount(3 * UNIT.0));
+        assert_eq!(purses.begin(false).len(), 1);
+        served(fifth.now_or_never());
+    });
+}
+
+/// Each is short of one budget after the other, and gives back what it has of the others meanwhile.
+#[test]
+fn a_crowd_with_several_budgets_is_served_without_anybody_giving_up() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (purses, worst) = (Purses::default(), worst());
+        let terms = ["900/day", "900 req/day", "900/month", "900 req/total"];
+        let budget = budgets(&purses, &terms);
+        let crowd = (0..100).map(|_| async {
+            let admitted = purses.admit(&budget, &worst).await;
+            // It runs for a while.
+            tokio::task::yield_now().await;
+            admitted.map(drop)
+        });
+        let mut drawn = std::collections::BTreeMap::new();
+        let mut store = async || {
+            loop {
+                purses.wanted().await;
+                let pages = purses.begin(false);
+                // It takes its time, in which others come and go.
+                tokio::task::yield_now().await;
+                let entries = pages.iter().map(|page| {
+                    let drawn: &mut Amount = drawn.entry(page.purse.id.clone()).or_default();
+                    *drawn = (*drawn).max(page.report.drawn + page.report.need);
+                    let answer = Answer {
+                        drawn: *drawn,
+                        room: Amount(900_000),
+                        others: Amount::ZERO,
+                    };
+                    Entry {
+                        answer,
+                        others_wait: false,
+                    }
+                });
+                let entries: Vec<Entry> = entries.collect();
+                purses.hear(&pages, Some(&entries));
+            }
+        };
+        tokio::select! {
+            all = futures::future::join_all(crowd) => {
+                assert!(all.iter().all(Result::is_ok), "{all:?}");
+            }
+            () = store() => {}
+        }
+    });
+}
