@@ -386,6 +386,33 @@ fn a_gateway_that_is_killed_leaves_room_for_its_successor() {
     assert!(asks.count() >= 40);
 }
 
+/// The store has not failed: whoever was stopped or suspended for a while does not know what others
+/// were given meanwhile.
+#[test]
+fn a_gateway_that_stood_still_asks_before_it_admits() {
+    let (mut store, mut gateways) = fleet(2, requests(6));
+    gateways[0]
+        .ask(&mut store, Tokens::default(), secs(2))
+        .unwrap();
+    beat(&mut store, &gateways, secs(2));
+    for second in 3..85 {
+        gateways[1].tell(&mut store, secs(second));
+    }
+    let all = (0..9).filter(|_| {
+        let outcome = gateways[1].ask(&mut store, Tokens::default(), secs(85));
+        outcome.is_ok()
+    });
+    assert_eq!(all.count(), 6);
+    let refused = admit(&gateways[0].one, Tokens::default(), secs(86)).0;
+    assert!(refused.unwrap_err().may_come, "the store knows");
+    let refused = gateways[0].ask(&mut store, Tokens::default(), secs(86));
+    assert!(!refused.unwrap_err().may_come, "the store has told");
+    // Once the other one is as far away, it gets what that had.
+    gateways[0]
+        .ask(&mut store, Tokens::default(), secs(170))
+        .unwrap();
+}
+
 #[test]
 fn a_lower_limit_holds_for_all_gateways_together() {
     let (mut store, mut gateways) = fleet(2, requests(100));
@@ -437,6 +464,9 @@ fn without_the_store_a_large_request_is_served_now_and_then() {
     };
     for gateway in &mut gateways {
         gateway.is_cut = true;
+        for second in 2..20 {
+            gateway.tell(&mut store, secs(second));
+        }
         gateway.ask(&mut store, large, secs(20)).unwrap();
         gateway.ask(&mut store, large, secs(20)).unwrap_err();
     }

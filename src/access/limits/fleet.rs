@@ -17,7 +17,7 @@ use super::part::SHORT;
 use super::{Exceeded, Hold, Levels, Limiter, Limiters, Owner, Tokens, admit};
 
 /// For how long what was told holds, without a word from the store. Then a gateway takes its even
-/// share, for others may be given what it held.
+/// share where the store fails, and else asks first, for others may be given what it held.
 const HEARD: Duration = Duration::from_secs(10);
 /// How long a request waits for the store and for what other gateways hold, where nobody says.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -88,6 +88,9 @@ pub(super) enum Reach {
     Alone,
     /// Its part, as the store says.
     Part,
+    /// Nothing before the store is told: this gateway has stood still for so long that others may have
+    /// what it held, and the store has not failed.
+    Absent,
     /// The store fails: its part, and at least an even share.
     Unsure { gateways: u64 },
     /// The store has been silent for too long: an even share.
@@ -113,6 +116,7 @@ impl Fleet {
         let gateways = self.most().into();
         match heard {
             None if is_lost => Reach::Share { gateways },
+            Some(_) if silent > HEARD && failures < FAILURES => Reach::Absent,
             Some(_) if silent > HEARD => Reach::Share { gateways },
             Some(_) if is_lost => Reach::Unsure { gateways },
             None | Some(_) => Reach::Part,
@@ -366,25 +370,38 @@ pub(super) fn begin(limiters: Vec<Arc<Limiter>>) {
 }
 
 impl Limiter {
-    /// Has the store told at once that a request has ended here, where others are short of its place.
+    /// Has those who wait here look whether what a request gives back is enough, and the store told at
+    /// once that it has ended, where others are short of its place.
     pub(super) fn pass_on(&self) {
         let state = self.state();
         let is_wanted = state.own.are_others_short && state.limits.concurrency.is_some();
+        let is_waited_for = state.is_waited_for();
+        drop(state);
+        if is_waited_for {
+            self.told.notify_waiters();
+        }
         if let Some(fleet) = self.fleet.as_ref().filter(|_| is_wanted) {
             fleet.wanted.notify_one();
         }
     }
 
-    /// Waits until the store has answered what it is told after this, or has failed to.
+    /// Waits until the store has answered what it is told after this, or has failed to, or something
+    /// was given back here.
     async fn is_told_after(&self, number: u64, patience: Duration) {
         let until = Instant::now() + patience;
+        let mut ended = self.state().own.ended;
         loop {
             let mut told = std::pin::pin!(self.told.notified());
             told.as_mut().enable();
-            if self.state().own.ended > number {
+            let now = self.state().own.ended;
+            if now > number {
                 return;
             }
             if timeout_at(until, told).await.is_err() {
+                return;
+            }
+            // Who was told by nothing that has ended was told of what was given back.
+            if std::mem::replace(&mut ended, self.state().own.ended) == ended {
                 return;
             }
         }

@@ -347,13 +347,13 @@ impl State {
                 Kind::Requests | Kind::Tokens if self.is_known(now) => elsewhere,
                 _ => 0,
             };
-            let may_come = reach == Reach::Part
+            let may_come = matches!(reach, Reach::Part | Reach::Absent)
                 && used
                     .saturating_add(surely_elsewhere)
                     .saturating_add(requested)
                     <= limit;
             let within = match reach {
-                Reach::Part => limit.saturating_sub(elsewhere),
+                Reach::Part | Reach::Absent => limit.saturating_sub(elsewhere),
                 _ => allowed,
             };
             Some(Exceeded {

@@ -95,6 +95,7 @@ impl State {
         match reach {
             Reach::Alone => limit,
             Reach::Part => held,
+            Reach::Absent => 0,
             Reach::Unsure { gateways } => held.max(limit / gateways),
             Reach::Share { gateways } => limit / gateways,
         }
@@ -135,7 +136,7 @@ impl State {
         }
         let used = own.limit.saturating_sub(own.remaining);
         let allowed = match reach {
-            Reach::Part => own.limit.saturating_sub(self.elsewhere(kind, reach)),
+            Reach::Part | Reach::Absent => own.limit.saturating_sub(self.elsewhere(kind, reach)),
             _ => self.allowed(kind, own.limit, reach),
         };
         own.remaining = allowed.saturating_sub(used);
