@@ -68,7 +68,7 @@ impl Keeper {
     pub fn new(purses: Arc<Purses>, store: Database, gateway: Arc<str>) -> Self {
         Self {
             purses,
-            store,
+            store: store.for_admission(),
             gateway,
             at_once: AT_ONCE,
             is_down: false,

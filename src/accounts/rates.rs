@@ -56,6 +56,7 @@ pub async fn keep(
     if !store.is_shared() {
         return;
     }
+    let store = &store.for_admission();
     let mut next_tidying = Instant::now() + TIDYING;
     let mut is_down = false;
     loop {

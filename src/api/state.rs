@@ -51,11 +51,15 @@ impl Context {
     pub fn store_failed(&self, error: &StoreError) -> ApiError {
         self.note_store_failure(error.label());
         tracing::error!(%error, kind = error.label(), "the store has failed");
-        let problem = Problem::new(
-            ProblemKind::Unavailable,
-            "store_unavailable",
-            "What the gateway keeps cannot be reached at the moment. Nothing was sent to fal; try again in a moment.",
-        );
+        let message = match error {
+            StoreError::Busy => {
+                "What the gateway keeps was not told in time. Nothing was sent to fal; try again in a moment, or ask for less."
+            }
+            _ => {
+                "What the gateway keeps cannot be reached at the moment. Nothing was sent to fal; try again in a moment."
+            }
+        };
+        let problem = Problem::new(ProblemKind::Unavailable, "store_unavailable", message);
         Problem {
             source: crate::translate::problem::Source::Gateway,
             retry_after_s: Some(1),

@@ -139,8 +139,10 @@ fn refuse(sentence: &str) -> io::Result<u8> {
     Ok(BAD_SETTINGS)
 }
 
+/// How long the store has for a page: nobody's request waits for it.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 fn soon() -> tokio::time::Instant {
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
     tokio::time::Instant::now() + PATIENCE
 }
 
@@ -158,7 +160,7 @@ pub(super) fn on_store(
     sources: &Sources,
     work: impl AsyncFnOnce(Database) -> Result<(), Stopped>,
 ) -> io::Result<u8> {
-    let settings = match Config::load(sources) {
+    let mut settings = match Config::load(sources) {
         Ok(config) => config.store,
         Err(problems) => {
             tell(problems);
@@ -171,6 +173,7 @@ pub(super) fn on_store(
     if settings.path.as_ref().is_some_and(|path| !path.exists()) {
         return refuse("the file at store.path is not there; a gateway that starts makes it.");
     }
+    settings.timeout = settings.timeout.max(PATIENCE);
     let done = actix_web::rt::System::new().block_on(async {
         let database = Database::open_as_it_is(&settings)?;
         database.reach().await?;

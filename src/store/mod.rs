@@ -30,12 +30,13 @@ use crate::config;
 use postgres::Postgres;
 use secrets::Secrets;
 use sqlite::Sqlite;
-use work::{Mode, Work};
+use work::{Lane, Mode, Work};
 
 /// An open database. Clones are the same one.
 #[derive(Clone, Debug)]
 pub struct Database {
     engine: Engine,
+    lane: Lane,
     timeout: Duration,
     secrets: Secrets,
 }
@@ -70,9 +71,29 @@ impl Database {
     fn open_for(settings: &config::Store, upkeep: Upkeep) -> Result<Self, StoreError> {
         Ok(Self {
             engine: engine(settings, upkeep)?,
+            lane: Lane::default(),
             timeout: settings.timeout,
             secrets: Secrets::default(),
         })
+    }
+
+    /// The same for work that requests wait for before they are admitted: nothing else keeps it waiting.
+    #[must_use]
+    pub fn for_admission(&self) -> Self {
+        self.in_lane(Lane::Admission)
+    }
+
+    /// The same for work that may take long: it keeps nothing else waiting.
+    #[must_use]
+    pub fn for_reports(&self) -> Self {
+        self.in_lane(Lane::Reports)
+    }
+
+    fn in_lane(&self, lane: Lane) -> Self {
+        Self {
+            lane,
+            ..self.clone()
+        }
     }
 
     /// Whether nothing of it outlives the process.
@@ -152,9 +173,9 @@ impl Database {
 
     fn queue(&self, mode: Mode) -> &mpsc::Sender<Work> {
         match &self.engine {
-            Engine::Memory(sqlite) | Engine::File(sqlite) => sqlite.queue(mode),
+            Engine::Memory(sqlite) | Engine::File(sqlite) => sqlite.queue(self.lane, mode),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(postgres) => postgres.queue(),
+            Engine::Postgres(postgres) => postgres.queue(self.lane),
         }
     }
 }

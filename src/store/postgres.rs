@@ -1,14 +1,18 @@
 //! PostgreSQL, which several gateways may share.
 //!
 //! A thread of its own drives a few connections. Each does one transaction at a time; one that is
-//! lost, or does not answer within a transaction's deadline, is closed and made anew for the next.
+//! lost, or does not answer within a transaction's deadline, is closed and made anew for the next. One
+//! of them is free for what admits requests, and one makes reports at most.
 
 use std::cell::Cell;
-use std::rc::Rc;
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
 
+use futures::FutureExt as _;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use rustls::RootCertStore;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -20,7 +24,7 @@ use super::Upkeep;
 use super::error::StoreError;
 use super::migrations;
 use super::sql::{Statements, Transaction};
-use super::work::{MAX_WAITING, Mode, Work};
+use super::work::{Lane, MAX_WAITING, Mode, Work};
 use crate::config;
 
 /// How many transactions run at once.
@@ -36,10 +40,15 @@ const MIGRATE: Duration = Duration::from_secs(60);
 /// each request nothing.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// How long a gateway makes do with the connections that it has, where the server gives it no more.
+const SCARCE: Duration = Duration::from_secs(10);
+
 /// The thread of an open database. It ends when this is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Postgres {
-    queue: mpsc::Sender<Work>,
+    admission: mpsc::Sender<Work>,
+    usual: mpsc::Sender<Work>,
+    reports: mpsc::Sender<Work>,
 }
 
 impl Postgres {
@@ -48,7 +57,14 @@ impl Postgres {
     /// # Errors
     /// When the address is none, or the system gives no thread.
     pub(super) fn open(settings: &config::Store, upkeep: Upkeep) -> Result<Self, StoreError> {
-        let (queue, waiting) = mpsc::channel(MAX_WAITING);
+        let (admission, first) = mpsc::channel(MAX_WAITING);
+        let (usual, second) = mpsc::channel(MAX_WAITING);
+        let (reports, last) = mpsc::channel(MAX_WAITING);
+        let waiting = Waiting {
+            admission: Queue::new(first),
+            usual: Queue::new(second),
+            reports: Queue::new(last),
+        };
         let server = Server::new(settings, upkeep)?;
         let gone = |error: io::Error| StoreError::Gone(error.to_string());
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -57,20 +73,198 @@ impl Postgres {
             .map_err(gone)?;
         let drive = move || {
             let tasks = tokio::task::LocalSet::new();
-            let waiting = Rc::new(Mutex::new(waiting));
-            let server = Rc::new(server);
-            for _ in 0..CONNECTIONS {
-                tasks.spawn_local(serve(Rc::clone(&server), Rc::clone(&waiting)));
-            }
+            tasks.spawn_local(drive(server, waiting));
             runtime.block_on(tasks);
         };
         let started = thread::Builder::new().name("store".to_owned()).spawn(drive);
         started.map_err(gone)?;
-        Ok(Self { queue })
+        Ok(Self {
+            admission,
+            usual,
+            reports,
+        })
     }
 
-    pub(super) fn queue(&self) -> &mpsc::Sender<Work> {
-        &self.queue
+    pub(super) fn queue(&self, lane: Lane) -> &mpsc::Sender<Work> {
+        match lane {
+            Lane::Admission => &self.admission,
+            Lane::Usual => &self.usual,
+            Lane::Reports => &self.reports,
+        }
+    }
+}
+
+/// What waits for a connection.
+struct Waiting {
+    admission: Queue,
+    usual: Queue,
+    reports: Queue,
+}
+
+/// What waits in one lane.
+struct Queue {
+    /// What was begun and found no connection.
+    again: VecDeque<Work>,
+    new: mpsc::Receiver<Work>,
+}
+
+impl Queue {
+    fn new(new: mpsc::Receiver<Work>) -> Self {
+        Self {
+            again: VecDeque::new(),
+            new,
+        }
+    }
+
+    /// The next one; none once nobody can bring more. None is lost where this is given up.
+    async fn next(&mut self) -> Option<Work> {
+        match self.again.pop_front() {
+            Some(work) => Some(work),
+            None => self.new.recv().await,
+        }
+    }
+}
+
+impl Waiting {
+    /// What is to be done next; none once nobody can bring more.
+    async fn next(&mut self, slots: &Slots) -> Option<(Lane, Work)> {
+        tokio::select! {
+            biased;
+            Some(work) = self.admission.next() => Some((Lane::Admission, work)),
+            Some(work) = self.usual.next(), if slots.may_begin(Lane::Usual) => {
+                Some((Lane::Usual, work))
+            }
+            Some(work) = self.reports.next(), if slots.may_begin(Lane::Reports) => {
+                Some((Lane::Reports, work))
+            }
+            else => None,
+        }
+    }
+
+    fn put_back(&mut self, lane: Lane, work: Work) {
+        let queue = match lane {
+            Lane::Admission => &mut self.admission,
+            Lane::Usual => &mut self.usual,
+            Lane::Reports => &mut self.reports,
+        };
+        queue.again.push_back(work);
+    }
+}
+
+/// Which connections there are, and what they do.
+struct Slots {
+    idle: Vec<Link>,
+    /// How many transactions run, and how many of them are no admission's, and reports.
+    running: usize,
+    deferrable: usize,
+    reports: usize,
+    /// Until when the server is not asked for more connections, and how many there are.
+    scarce: Option<(Instant, usize)>,
+    /// Whether it has given fewer than wanted, so that it is said once.
+    is_scarce: bool,
+}
+
+impl Slots {
+    const fn new() -> Self {
+        Self {
+            idle: Vec::new(),
+            running: 0,
+            deferrable: 0,
+            reports: 0,
+            scarce: None,
+            is_scarce: false,
+        }
+    }
+
+    /// How many transactions may run.
+    fn most(&self) -> usize {
+        let scarce = self.scarce.filter(|(until, _)| Instant::now() < *until);
+        scarce.map_or(CONNECTIONS, |(_, most)| most)
+    }
+
+    fn may_begin(&self, lane: Lane) -> bool {
+        let most = self.most();
+        let is_free = self.running < most;
+        let may_be_deferred = self.deferrable < (most - 1).max(1);
+        match lane {
+            Lane::Admission => is_free,
+            Lane::Usual => is_free && may_be_deferred,
+            Lane::Reports => is_free && may_be_deferred && self.reports == 0,
+        }
+    }
+
+    fn count(&mut self, lane: Lane) {
+        self.running += 1;
+        self.deferrable += usize::from(lane != Lane::Admission);
+        self.reports += usize::from(lane == Lane::Reports);
+    }
+
+    fn end(&mut self, lane: Lane) {
+        self.running -= 1;
+        self.deferrable -= usize::from(lane != Lane::Admission);
+        self.reports -= usize::from(lane == Lane::Reports);
+    }
+
+    /// Makes do with as many connections as there are.
+    fn make_do(&mut self, live: usize, error: &StoreError) {
+        self.scarce = Some((Instant::now() + SCARCE, live));
+        if !std::mem::replace(&mut self.is_scarce, true) {
+            tracing::warn!(%error, connections = live, wanted = CONNECTIONS, "the store gives no more connections: those that there are do the work");
+        }
+    }
+}
+
+/// What has become of a transaction.
+enum Done {
+    /// It was done, or has failed; the connection, if that is usable still.
+    Over(Option<Link>),
+    /// There was no connection for it.
+    Refused(Work, StoreError),
+}
+
+/// Does what waits, as long as anybody may bring more.
+async fn drive(server: Server, mut waiting: Waiting) {
+    let mut slots = Slots::new();
+    let mut running = FuturesUnordered::new();
+    loop {
+        let begun = tokio::select! {
+            biased;
+            Some((lane, done)) = running.next() => {
+                slots.end(lane);
+                take_up(&server, &mut slots, &mut waiting, lane, done);
+                continue;
+            }
+            begun = waiting.next(&slots), if slots.may_begin(Lane::Admission) => begun,
+        };
+        let Some((lane, work)) = begun else { break };
+        slots.count(lane);
+        let link = slots.idle.pop();
+        let serve = AssertUnwindSafe(serve(&server, link, work)).catch_unwind();
+        running.push(async move {
+            // A fault of ours ends no work but its own.
+            let done = serve.await;
+            (lane, done.unwrap_or(Done::Over(None)))
+        });
+    }
+    while running.next().await.is_some() {}
+}
+
+/// Takes up what has become of a transaction of this lane.
+fn take_up(server: &Server, slots: &mut Slots, waiting: &mut Waiting, lane: Lane, done: Done) {
+    match done {
+        Done::Over(link) => {
+            if server.live() >= CONNECTIONS {
+                slots.is_scarce = false;
+            }
+            slots.idle.extend(link);
+        }
+        Done::Refused(work, error) => match server.live() {
+            0 => work.fail(error),
+            live => {
+                slots.make_do(live, &error);
+                waiting.put_back(lane, work);
+            }
+        },
     }
 }
 
@@ -82,8 +276,12 @@ struct Server {
     statement_timeout: Duration,
     /// Whether the tables are known to be those that this program knows.
     is_migrated: Cell<bool>,
-    /// Until when nobody connects, and why.
+    /// Until when nobody connects, since it has just failed.
     down: Cell<Option<Instant>>,
+    /// Had by who connects: one after the other, so that it is known how many the server has given.
+    turn: Mutex<()>,
+    /// Each connection has one of these.
+    alive: Arc<()>,
 }
 
 impl Server {
@@ -110,11 +308,19 @@ impl Server {
             statement_timeout: settings.timeout,
             is_migrated: Cell::new(upkeep == Upkeep::None),
             down: Cell::new(None),
+            turn: Mutex::new(()),
+            alive: Arc::new(()),
         })
+    }
+
+    /// How many connections there are.
+    fn live(&self) -> usize {
+        Arc::strong_count(&self.alive) - 1
     }
 
     /// A connection to tables that this program knows.
     async fn connect(&self) -> Result<Link, StoreError> {
+        let _turn = self.turn.lock().await;
         if self.down.get().is_some_and(|until| Instant::now() < until) {
             return Err(StoreError::Gone(
                 "the last attempt has just failed".to_owned(),
@@ -122,7 +328,9 @@ impl Server {
         }
         let link = self.try_connect().await;
         let is_gone = matches!(link, Err(StoreError::Gone(_) | StoreError::Busy));
-        self.down.set(is_gone.then(|| Instant::now() + PAUSE));
+        // Where there are others, they do the work.
+        let is_down = is_gone && self.live() == 0;
+        self.down.set(is_down.then(|| Instant::now() + PAUSE));
         link
     }
 
@@ -137,6 +345,7 @@ impl Server {
         let mut link = Link {
             client,
             statements: Statements::default(),
+            _alive: Arc::clone(&self.alive),
         };
         if !self.is_migrated.get() {
             link.limit(MIGRATE).await?;
@@ -179,6 +388,7 @@ fn tls(trusted: Option<&config::CaFile>) -> Result<MakeRustlsConnect, StoreError
 struct Link {
     client: Client,
     statements: Statements,
+    _alive: Arc<()>,
 }
 
 impl Link {
@@ -199,38 +409,32 @@ impl Link {
     }
 }
 
-/// Does what waits, as long as anybody may bring more.
-async fn serve(server: Rc<Server>, waiting: Rc<Mutex<mpsc::Receiver<Work>>>) {
-    let mut link = None;
-    loop {
-        let next = waiting.lock().await.recv().await;
-        let Some(work) = next else { return };
-        if work.is_late() {
-            work.fail(StoreError::Busy);
-            continue;
-        }
-        let deadline = work.deadline;
-        // Connecting has limits of its own, since what it finds out serves the next work too.
-        let ready = match usable(link.take(), deadline).await {
-            Some(link) => Ok(link),
-            None => server.connect().await,
-        };
-        // A connection that is still at work after its time is closed by being dropped.
-        link = match ready {
-            Err(error) => {
-                work.fail(error);
-                None
-            }
-            Ok(link) if work.is_late() => {
-                work.fail(StoreError::Busy);
-                Some(link)
-            }
-            Ok(link) => timeout_at(deadline, perform(link, work))
-                .await
-                .ok()
-                .flatten(),
-        };
+/// Does one piece of work, over this connection if it is usable still.
+async fn serve(server: &Server, link: Option<Link>, work: Work) -> Done {
+    if work.is_late() {
+        work.fail(StoreError::Busy);
+        return Done::Over(link);
     }
+    let deadline = work.deadline;
+    let ready = match link {
+        Some(link) => usable(link, deadline).await,
+        None => None,
+    };
+    let link = match ready {
+        Some(link) => link,
+        // Connecting has limits of its own, since what it finds out serves the next work too.
+        None => match server.connect().await {
+            Ok(link) => link,
+            Err(error) => return Done::Refused(work, error),
+        },
+    };
+    if work.is_late() {
+        work.fail(StoreError::Busy);
+        return Done::Over(Some(link));
+    }
+    // A connection that is still at work after its time is closed by being dropped.
+    let done = timeout_at(deadline, perform(link, work)).await;
+    Done::Over(done.ok().flatten())
 }
 
 /// Does one piece of work over this connection, and gives it back if it is usable still.
@@ -250,8 +454,10 @@ async fn perform(mut link: Link, work: Work) -> Option<Link> {
 
 /// This connection if it answers in time: one that lay idle may have been lost without anybody's
 /// notice.
-async fn usable(link: Option<Link>, deadline: Instant) -> Option<Link> {
-    let link = link.filter(|link| !link.client.is_closed())?;
+async fn usable(link: Link, deadline: Instant) -> Option<Link> {
+    if link.client.is_closed() {
+        return None;
+    }
     let answered = timeout_at(deadline, link.client.batch_execute("")).await;
     matches!(answered, Ok(Ok(()))).then_some(link)
 }

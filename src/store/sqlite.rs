@@ -1,7 +1,8 @@
 //! SQLite, in a file or in memory.
 //!
-//! One thread writes; in a file a second one reads beside it, which SQLite's write-ahead log allows
-//! (source: sqlite.org/wal.html). What lies in memory has one connection for both.
+//! One thread writes; in a file a second one reads beside it and a third one makes reports, which
+//! SQLite's write-ahead log allows (source: sqlite.org/wal.html). What lies in memory has one connection
+//! for all of it.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -19,7 +20,7 @@ use super::Upkeep;
 use super::error::StoreError;
 use super::migrations;
 use super::sql::{Numbered, Transaction};
-use super::work::{MAX_WAITING, Mode, Work, without_panic};
+use super::work::{Lane, MAX_WAITING, Mode, Work, without_panic};
 
 /// How long a start waits for another program that holds the file.
 const START: Duration = Duration::from_secs(10);
@@ -48,8 +49,9 @@ pub(super) struct Sqlite {
 #[derive(Debug)]
 struct Threads {
     writer: mpsc::Sender<Work>,
-    /// Where another connection reads.
+    /// Where other connections read.
     reader: Option<mpsc::Sender<Work>>,
+    reporter: Option<mpsc::Sender<Work>>,
     running: Vec<JoinHandle<()>>,
 }
 
@@ -63,7 +65,7 @@ impl Sqlite {
         if upkeep == Upkeep::Migrate {
             migrate(&writing)?;
         }
-        Self::start(writing, Some(connect(path)?))
+        Self::start(writing, Some([connect(path)?, connect(path)?]))
     }
 
     /// A database in memory.
@@ -77,30 +79,36 @@ impl Sqlite {
         Self::start(connection, None)
     }
 
-    fn start(writing: Connection, reading: Option<Connection>) -> Result<Self, StoreError> {
+    fn start(writing: Connection, reading: Option<[Connection; 2]>) -> Result<Self, StoreError> {
         let (writer, thread) = serve("store-writer", writing)?;
         let mut running = vec![thread];
-        let reader = match reading {
-            None => None,
-            Some(reading) => {
-                let (reader, thread) = serve("store-reader", reading)?;
-                running.push(thread);
-                Some(reader)
-            }
-        };
+        let (mut reader, mut reporter) = (None, None);
+        if let Some([reading, reporting]) = reading {
+            let (queue, thread) = serve("store-reader", reading)?;
+            running.push(thread);
+            reader = Some(queue);
+            let (queue, thread) = serve("store-reporter", reporting)?;
+            running.push(thread);
+            reporter = Some(queue);
+        }
         let threads = Arc::new(Threads {
             writer,
             reader,
+            reporter,
             running,
         });
         Ok(Self { threads })
     }
 
-    pub(super) fn queue(&self, mode: Mode) -> &mpsc::Sender<Work> {
-        let Threads { writer, reader, .. } = &*self.threads;
+    pub(super) fn queue(&self, lane: Lane, mode: Mode) -> &mpsc::Sender<Work> {
+        let threads = &*self.threads;
+        let reads = match lane {
+            Lane::Admission | Lane::Usual => &threads.reader,
+            Lane::Reports => &threads.reporter,
+        };
         match mode {
-            Mode::Read => reader.as_ref().unwrap_or(writer),
-            Mode::Write | Mode::Durable => writer,
+            Mode::Read => reads.as_ref().unwrap_or(&threads.writer),
+            Mode::Write | Mode::Durable => &threads.writer,
         }
     }
 }
@@ -111,6 +119,7 @@ impl Drop for Threads {
         let (closed, _) = mpsc::channel(1);
         self.writer = closed;
         self.reader = None;
+        self.reporter = None;
         let this = thread::current().id();
         for running in self.running.drain(..) {
             // The last one may be dropped by work that a thread of its own does.

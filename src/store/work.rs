@@ -47,6 +47,17 @@ impl Run {
     }
 }
 
+/// Who waits for a piece of work. One kind does not stand in the way of those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Requests that are not admitted yet: budgets, limits, keys.
+    Admission,
+    #[default]
+    Usual,
+    /// Whoever wants sums or lists that may take long.
+    Reports,
+}
+
 /// What a transaction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {

@@ -8,7 +8,7 @@ use crate::store::{Row, StoreError, Transaction};
 /// What is asked of the ledger.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The spans that are summed up each by itself, in their order and without overlaps. Sums by the
+    /// The spans that are summed up each by itself; each begins where the one before it ends. Sums by the
     /// hour belong to the span in which their hour begins.
     pub spans: Vec<Span>,
     /// What else is told apart.
@@ -93,13 +93,14 @@ pub struct Sums {
     pub duration_ms: i64,
 }
 
-/// The statement for one engine and one source: how spans come out of the first value, and names out
-/// of three others, which are lists in JSON.
+/// The statement for one engine, one source, and some keys or all: how spans come out of the first
+/// value, the span of a row, and names out of three others, which are lists in JSON. There is one for
+/// all keys by itself, since an engine settles once for each statement how it is done.
 macro_rules! sums {
-    ($spans:literal, $keys:literal, $projects:literal, $models:literal, $source:literal) => {
+    ($spans:literal, $start:literal, $from:literal, $source:literal, $keys:literal, $projects:literal,
+     $models:literal) => {
         concat!(
-            "with span as (", $spans, ") \
-             select starts, \
+            "with span as (", $spans, ") select ", $start, ", \
              case when $2 = 1 then key else null end, \
              case when $3 = 1 then project else null end, \
              case when $4 = 1 then model else null end, \
@@ -113,38 +114,57 @@ macro_rules! sums {
              cast(sum(tokens_out) as bigint), cast(sum(tokens_reasoning) as bigint), \
              cast(sum(units) as bigint), cast(sum(dollars) as bigint), \
              cast(sum(duration_ms) as bigint) \
-             from span join ", $source, " as calls on time >= starts and time < ends \
-             where (cast($8 as text) = '[]' or key in (", $keys, ")) \
+             from ", $from, $source, " as calls where ", $keys, " \
              and (cast($9 as text) = '[]' or project in (", $projects, ")) \
              and (cast($10 as text) = '[]' or model in (", $models, ")) \
+             and time >= $13 and time < $14 \
              group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7 limit $11 offset $12"
         )
     };
-    (sqlite $source:literal) => {
+    // It looks up the rows of one span after the other.
+    (sqlite $source:literal $keys:literal) => {
         sums!(
-            "select value ->> 0 as starts, value ->> 1 as ends \
-             from json_each($1)",
-            "select value from json_each($8)",
+            "select value ->> 0 as starts, value ->> 1 as ends from json_each($1)",
+            "starts",
+            "span cross join ",
+            $source,
+            $keys,
             "select value from json_each($9)",
-            "select value from json_each($10)",
-            $source
+            "select value from json_each($10)"
         )
     };
-    (postgres $source:literal) => {
+    (sqlite some $source:literal) => {
+        sums!(sqlite $source "time >= starts and time < ends and key in (select value from json_each($8))")
+    };
+    (sqlite all $source:literal) => {
+        sums!(sqlite $source "time >= starts and time < ends and cast($8 as text) = '[]'")
+    };
+    // It looks up the span of one row after the other.
+    (postgres $source:literal $keys:literal) => {
         sums!(
-            "select cast(value ->> 0 as bigint) as starts, cast(value ->> 1 as bigint) as ends \
-             from jsonb_array_elements(cast(cast($1 as text) as jsonb))",
-            "select jsonb_array_elements_text(cast(cast($8 as text) as jsonb))",
+            "select array_agg(cast(value ->> 0 as bigint) order by at) as starts \
+             from jsonb_array_elements(cast(cast($1 as text) as jsonb)) \
+             with ordinality as listed (value, at)",
+            "(select starts from span)[width_bucket(time, (select starts from span))]",
+            "",
+            $source,
+            $keys,
             "select jsonb_array_elements_text(cast(cast($9 as text) as jsonb))",
-            "select jsonb_array_elements_text(cast(cast($10 as text) as jsonb))",
-            $source
+            "select jsonb_array_elements_text(cast(cast($10 as text) as jsonb))"
         )
     };
-    (hours $engine:ident) => {
-        sums!($engine "(select hour as time, * from usage_hour)")
+    (postgres some $source:literal) => {
+        sums!(postgres $source "key = any (array(\
+            select jsonb_array_elements_text(cast(cast($8 as text) as jsonb))))")
     };
-    (rows $engine:ident) => {
-        sums!($engine "(select at as time, key, project, model, upstream, face, premium, \
+    (postgres all $source:literal) => {
+        sums!(postgres $source "cast($8 as text) = '[]'")
+    };
+    (hours $engine:ident $keys:ident) => {
+        sums!($engine $keys "(select hour as time, * from usage_hour)")
+    };
+    (rows $engine:ident $keys:ident) => {
+        sums!($engine $keys "(select at as time, key, project, model, upstream, face, premium, \
             1 as calls, requests, case when billed = 'maybe' then 1 else 0 end as maybe, \
             case when billed = 'maybe' then units else 0 end as maybe_units, \
             case when billed = 'maybe' then dollars else 0 end as maybe_dollars, \
@@ -165,12 +185,9 @@ impl Ledger {
     ) -> Result<Vec<Found>, StoreError> {
         let report = report.clone();
         let read = async move |transaction: &Transaction<'_>| {
-            let sql = match (transaction.is_postgres(), report.source) {
-                (false, Source::Hours) => sums!(hours sqlite),
-                (false, Source::Rows) => sums!(rows sqlite),
-                (true, Source::Hours) => sums!(hours postgres),
-                (true, Source::Rows) => sums!(rows postgres),
-            };
+            let sql = report.statement(transaction.is_postgres());
+            let ends = report.spans.first().zip(report.spans.last());
+            let (start, end) = ends.map_or((0, 0), |(first, last)| (first.start, last.end));
             let spans = report.spans.iter().map(|span| [span.start, span.end]);
             let spans = json(&spans.collect::<Vec<_>>());
             let names = [&report.keys, &report.projects, &report.models].map(json);
@@ -189,11 +206,28 @@ impl Ledger {
                 models.into(),
                 report.most.into(),
                 report.skipped.into(),
+                start.into(),
+                end.into(),
             ];
             let rows = transaction.query(sql, &values).await?;
             rows.into_iter().map(Found::of).collect()
         };
-        self.database.read(deadline, read).await
+        self.database.for_reports().read(deadline, read).await
+    }
+}
+
+impl Report {
+    fn statement(&self, is_postgres: bool) -> &'static str {
+        match (is_postgres, self.source, self.keys.is_empty()) {
+            (false, Source::Hours, true) => sums!(hours sqlite all),
+            (false, Source::Hours, false) => sums!(hours sqlite some),
+            (false, Source::Rows, true) => sums!(rows sqlite all),
+            (false, Source::Rows, false) => sums!(rows sqlite some),
+            (true, Source::Hours, true) => sums!(hours postgres all),
+            (true, Source::Hours, false) => sums!(hours postgres some),
+            (true, Source::Rows, true) => sums!(rows postgres all),
+            (true, Source::Rows, false) => sums!(rows postgres some),
+        }
     }
 }
 

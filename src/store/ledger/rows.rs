@@ -71,7 +71,7 @@ impl Ledger {
             let rows = transaction.query(sql, &values).await?;
             rows.into_iter().map(StoredCall::of).collect()
         };
-        self.database.read(deadline, read).await
+        self.database.for_reports().read(deadline, read).await
     }
 }
 

@@ -4,6 +4,8 @@ mod background;
 mod batches;
 mod books;
 mod completions;
+#[cfg(feature = "postgres")]
+mod connections;
 mod conversations;
 mod engines;
 mod files;

@@ -147,6 +147,41 @@ impl PostgresServer {
     }
 }
 
+/// Something that is done in a database and not committed; it is undone when this is dropped.
+pub(crate) struct Held {
+    runtime: tokio::runtime::Runtime,
+    client: tokio_postgres::Client,
+}
+
+impl Held {
+    /// Does this in the database at this address.
+    pub(crate) fn new(address: &str, sql: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let client = runtime.block_on(async {
+            let connected = tokio_postgres::connect(address, tokio_postgres::NoTls).await;
+            let (client, connection) = connected.unwrap();
+            tokio::spawn(connection);
+            client
+                .batch_execute(&format!("begin; {sql}"))
+                .await
+                .unwrap();
+            client
+        });
+        Self { runtime, client }
+    }
+
+    /// How many transactions wait for it.
+    pub(crate) fn waiting(&self) -> i64 {
+        let sql = "select count(*) from pg_stat_activity \
+                   where datname = current_database() and wait_event_type = 'Lock'";
+        let found = self.runtime.block_on(self.client.query_one(sql, &[]));
+        found.unwrap().get(0)
+    }
+}
+
 fn execute(address: &str, sql: &str) -> Result<(), tokio_postgres::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
