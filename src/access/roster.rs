@@ -15,11 +15,29 @@ use crate::config::{Config, DatabaseUrl, Key, Project};
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
     /// The last change that is in it.
-    pub revision: i64,
+    pub last: LastChange,
     pub keys: BTreeMap<String, Arc<StoredKey>>,
     pub projects: BTreeMap<String, Arc<StoredProject>>,
     /// Rows that this program cannot read, such as `key/ci`, and why. They open nothing.
     pub unreadable: BTreeMap<String, String>,
+}
+
+/// A change of keys and projects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastChange {
+    /// Less than any where none is known.
+    pub number: i64,
+    /// What tells it from another change that had the same number, in a history that the store has
+    /// lost.
+    pub mark: Option<i64>,
+}
+
+impl LastChange {
+    /// Nothing is known of the store.
+    pub const UNKNOWN: Self = Self {
+        number: -1,
+        mark: None,
+    };
 }
 
 /// A key of the store.
@@ -50,7 +68,8 @@ pub struct StoredProject {
 /// What has changed in the store.
 #[derive(Debug, Default)]
 pub struct News {
-    pub revision: i64,
+    /// The last change that the store has come to.
+    pub last: LastChange,
     /// Whether it is all that there is, rather than what has changed.
     pub is_all: bool,
     pub keys: Vec<StoredKey>,
@@ -73,7 +92,7 @@ impl Roster {
     /// what else is known.
     pub fn take(&mut self, news: News) -> Changes {
         let mut changes = Changes::default();
-        self.revision = news.revision;
+        self.last = news.last;
         for stored in news.keys {
             let name = stored.key.name.clone();
             self.unreadable.remove(&format!("key/{name}"));

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::keys::{self, UnreadNews};
 use super::rates::{self, Dealt};
 use crate::access::limits::deal::Claim;
+use crate::access::roster::LastChange;
 use crate::store::{StoreError, Transaction};
 
 /// How recently a gateway was heard that counts as there, in milliseconds. On a file it says so less
@@ -42,7 +43,7 @@ const MOST_OTHERS: i64 = 100;
 const OTHERS_MS: i64 = 5_000;
 
 /// Says that a gateway is there, and what it claims of the limits that gateways share, if they do.
-/// What has changed in keys and projects is told since a number.
+/// What has changed in keys and projects is told since a change.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -50,7 +51,7 @@ pub async fn beat(
     transaction: &Transaction<'_>,
     gateway: &str,
     state: &str,
-    since: i64,
+    since: LastChange,
     claims: Option<&[(String, Claim)]>,
 ) -> Result<Beat, StoreError> {
     let now = transaction.now_ms().await?;

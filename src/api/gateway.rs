@@ -16,7 +16,7 @@ use super::background::jobs::Jobs;
 use super::console::Door;
 use super::repeated::PaidFailures;
 use super::snapshot::{Lasting, Snapshot};
-use crate::access::roster::{Changes, News};
+use crate::access::roster::{Changes, LastChange, News};
 use crate::access::{Failures, Filed, Holder, KnownKeys, Limiters, Purses, Roster, Seat, Shares};
 use crate::config::{self, Captured, Config};
 use crate::console::sessions::Sessions;
@@ -237,9 +237,14 @@ impl Gateway {
         self.lasting.roster().unwrap_or_default()
     }
 
-    /// The last change of them that is known; less than any where none is.
+    /// The last change of them that requests go by.
+    pub fn last_change(&self) -> LastChange {
+        self.snapshot().last_change
+    }
+
+    /// Its number; less than any where none is known.
     pub fn roster_revision(&self) -> i64 {
-        self.snapshot().keys_revision
+        self.last_change().number
     }
 
     /// Says when the store was asked that has now told which keys it has.

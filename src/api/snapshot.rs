@@ -13,7 +13,7 @@ use super::catalogue::changes;
 use super::gateway::{BuildError, Shutdown};
 use super::lists;
 use crate::access::keyring::Sources;
-use crate::access::roster::{Changes, News};
+use crate::access::roster::{Changes, LastChange, News};
 use crate::access::{AdminKeys, ClientKeys, Filed, Limiters, Purses, Roster};
 use crate::config::{self, Config, MissingFinal, Prefer, UsageCount, WhenGone};
 use crate::engine::count::TokenCounter;
@@ -46,7 +46,7 @@ pub struct Snapshot {
     /// Which one it is since the start of the process; the first is 1.
     pub version: u64,
     /// The last change in the store that it knows; less than any where none is known.
-    pub keys_revision: i64,
+    pub last_change: LastChange,
     pub config: Arc<Config>,
     /// What the settings have taken of names and hashes.
     pub filed: Arc<Filed>,
@@ -136,9 +136,10 @@ impl Lasting {
         roster.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The last change of them that is known; less than any where none is.
-    fn keys_revision(&self) -> i64 {
-        self.roster().map_or(-1, |roster| roster.revision)
+    /// The last change of them that is known.
+    fn last_change(&self) -> LastChange {
+        let roster = self.roster();
+        roster.map_or(LastChange::UNKNOWN, |roster| roster.last)
     }
 
     /// Has every snapshot from now on know what has changed in the store; gives what that is, and
@@ -178,7 +179,7 @@ impl Snapshot {
         let filed = Filed::of(&config);
         Ok(Self {
             version,
-            keys_revision: lasting.keys_revision(),
+            last_change: lasting.last_change(),
             access: access(&config, &filed, lasting)?,
             filed: Arc::new(filed),
             admin_keys: Arc::new(AdminKeys::of(&config)),
@@ -207,7 +208,7 @@ impl Snapshot {
         });
         Ok(Self {
             version: self.version,
-            keys_revision: lasting.keys_revision(),
+            last_change: lasting.last_change(),
             access: match renewed {
                 Some(access) => access,
                 None => access(&self.config, &self.filed, lasting)?,

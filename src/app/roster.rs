@@ -8,10 +8,11 @@ use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
 use crate::access::likeness::{self, Differing};
+use crate::access::roster::LastChange;
 use crate::accounts::keys::{self, UnreadNews};
 use crate::accounts::{presence, rates};
 use crate::api::gateway::Gateway;
-use crate::store::{StoreError, Transaction};
+use crate::store::{Database, StoreError, Transaction};
 
 /// How often the store is asked what has changed.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -31,6 +32,7 @@ pub(super) async fn keep_up(gateway: Arc<Gateway>) {
     let stopping = gateway.stopping().announced.clone();
     let mut listener = Listener {
         gateway: Arc::clone(&gateway),
+        store: gateway.store().for_admission(),
         first_patience: PATIENCE,
         is_mute: false,
         file: (0, String::new()),
@@ -67,6 +69,7 @@ pub(super) async fn keep_up(gateway: Arc<Gateway>) {
 /// Asks the store what has changed.
 struct Listener {
     gateway: Arc<Gateway>,
+    store: Database,
     /// How long the store has while no key of it is known.
     first_patience: Duration,
     /// Whether this gateway could not say last that it is there.
@@ -94,17 +97,17 @@ impl Listener {
     /// Asks without a word of this gateway.
     async fn look(&self, patience: Duration) -> Result<(), StoreError> {
         let asked = std::time::Instant::now();
-        let since = self.gateway.roster_revision();
+        let since = self.gateway.last_change();
         let look = async move |transaction: &Transaction<'_>| keys::news(transaction, since).await;
         let deadline = Instant::now() + patience;
-        let news = self.gateway.store().read(deadline, look).await?;
+        let news = self.store.read(deadline, look).await?;
         self.take(news, asked).await
     }
 
     /// Says that this gateway is there, and asks; whether both could be done.
     async fn tell(&mut self) -> bool {
         let asked = std::time::Instant::now();
-        let since = self.gateway.roster_revision();
+        let since = self.gateway.last_change();
         let told = match self.beat(since).await {
             Ok(beat) => {
                 self.gateway.purses().set_clock(beat.clock);
@@ -165,7 +168,7 @@ impl Listener {
         }
     }
 
-    async fn beat(&mut self, since: i64) -> Result<presence::Beat, StoreError> {
+    async fn beat(&mut self, since: LastChange) -> Result<presence::Beat, StoreError> {
         self.look_at_file().await;
         let gateway = &self.gateway;
         let (id, state) = (gateway.id.clone(), self.own_state().to_string());
@@ -177,7 +180,7 @@ impl Listener {
         let beat = async move |transaction: &Transaction<'_>| {
             presence::beat(transaction, &id, &state, since, said.as_deref()).await
         };
-        let heard = gateway.store().write(Instant::now() + PATIENCE, beat).await;
+        let heard = self.store.write(Instant::now() + PATIENCE, beat).await;
         let dealt = heard.as_ref().ok().and_then(|beat| beat.dealt.as_ref());
         rates::take(limiters, &claims, dealt, now);
         if let Some(dealt) = dealt {
@@ -219,7 +222,7 @@ fn state(gateway: &Gateway, file: &str) -> Json {
         "uptime_s": gateway.since.elapsed().as_secs(),
         "settings_version": snapshot.version,
         "file": file,
-        "keys_revision": gateway.roster().revision,
+        "keys_revision": gateway.roster().last.number,
         "in_flight": gateway.inflight(),
         "open_streams": gateway.metrics().open_streams.get(),
     })

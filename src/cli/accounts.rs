@@ -17,7 +17,9 @@ use super::handed::Handed;
 use super::keys::{new_key, random_key};
 use super::store::exit_code;
 use super::terminal::tell;
-use crate::access::roster::{StoredKey, place_of_store, shown_file_key, shown_file_project};
+use crate::access::roster::{
+    LastChange, StoredKey, place_of_store, shown_file_key, shown_file_project,
+};
 use crate::access::secret::Secret;
 use crate::access::{Filed, Roster};
 use crate::accounts::keys::{
@@ -224,7 +226,8 @@ impl Desk {
     }
 
     fn roster(&self) -> Result<Roster, Failure> {
-        let news = self.read(async |transaction| tables::news(transaction, -1).await)?;
+        let news =
+            self.read(async |transaction| tables::news(transaction, LastChange::UNKNOWN).await)?;
         let news = news.map(UnreadNews::read).transpose()?;
         let mut roster = Roster::default();
         roster.take(news.unwrap_or_default());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fal_gateway::access::keyring::Sources;
-use fal_gateway::access::roster::{News, StoredKey, StoredProject};
+use fal_gateway::access::roster::{LastChange, News, StoredKey, StoredProject};
 use fal_gateway::access::{ClientKeys, Filed, Limiters, Purses, Roster};
 use fal_gateway::config::{self, Config, Key, KeyHash, Project};
 use jiff::Timestamp;
@@ -113,7 +113,10 @@ fn key(step: &Step) -> Option<StoredKey> {
 
 fn news(steps: &[Step], roster: &Roster, revision: i64) -> News {
     let mut news = News {
-        revision,
+        last: LastChange {
+            number: revision,
+            mark: None,
+        },
         ..News::default()
     };
     for step in steps {

@@ -375,6 +375,53 @@ fn while_nobody_knows_which_keys_there_are_nobody_is_called_wrong() {
     });
 }
 
+/// A standby takes over without the last change, whose number is given again.
+#[cfg(feature = "postgres")]
+#[test]
+fn what_a_failover_has_lost_is_undone_and_what_came_after_it_holds() {
+    use crate::support::{PostgresServer, Relay};
+    for goes_on in [false, true] {
+        let (fal, database) = (Emulated::start(), PostgresServer::database());
+        let shared = Shared {
+            place: Place::Server(database.clone()),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let (lost, revoked) = (shared.key("lost", ""), shared.key("revoked", ""));
+        let (line, address) = Relay::to(&database);
+        let gateway = fal
+            .setup()
+            .set("store.url", &address)
+            .set("auth.max_failures", "0")
+            .start();
+        let meets = |key: &str, status: u16| {
+            until("the key is met so", || {
+                (ask(&gateway, key).status == status).then_some(())
+            });
+        };
+        meets(&revoked, 200);
+        shared.command("keys revoke lost");
+        meets(&lost, 401);
+        line.stall();
+        let last = "(select number from access_change where id = 0)";
+        PostgresServer::prepare(
+            &database,
+            &format!(
+                "begin; delete from admin_change where number = {last}; \
+                 delete from access_change where id = {last}; \
+                 update access_key set revoked_at = null, revision = 1 where name = 'lost'; \
+                 update access_change set number = number - 1 where id = 0; commit"
+            ),
+        );
+        shared.command("keys revoke revoked");
+        if goes_on {
+            shared.key("another", "");
+        }
+        line.flow();
+        meets(&revoked, 401);
+        meets(&lost, 200);
+    }
+}
+
 #[test]
 fn a_row_that_cannot_be_read_opens_nothing() {
     let shared = Shared::each().remove(0);
