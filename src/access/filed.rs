@@ -113,6 +113,28 @@ impl Filed {
         after.filter_map(|(_, at)| config.projects.get(*at))
     }
 
+    /// Why there cannot be a key of this name and this hash in the store, if either is given: the file
+    /// has it, at the place that this sentence names.
+    pub fn refuses(
+        &self,
+        config: &Config,
+        name: Option<&str>,
+        hash: Option<&KeyHash>,
+    ) -> Option<String> {
+        let named = name.and_then(|name| Some((name, self.place_of_key(config, name)?)));
+        if let Some((name, origin)) = named {
+            return Some(format!(
+                "The key `{name}` stands in {origin}, and its name is taken. Change it there, or choose \
+                 another name."
+            ));
+        }
+        let holder = self.hashes.get(hash?.sha256())?;
+        let origin = holder.place(config);
+        Some(format!(
+            "The secret is that of the key in {origin}. Make another secret."
+        ))
+    }
+
     /// Why a key of the store does not open: the file has its name, or its hash, at the place that this
     /// sentence names.
     pub fn contradicts(&self, config: &Config, key: &Key) -> Option<String> {

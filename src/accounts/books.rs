@@ -11,7 +11,7 @@ use crate::store::windows::StoredWindow;
 use crate::store::{StoreError, Transaction};
 
 /// The longest note of an adjustment, in bytes.
-const MOST_NOTE: usize = 1000;
+pub const MOST_NOTE: usize = 1000;
 
 /// What an operator knows better of a budget.
 #[derive(Clone, Debug)]
@@ -134,7 +134,8 @@ fn chosen(
     }
     windows.pop().ok_or_else(|| {
         Refusal::Unknown(format!(
-            "a budget of `{owner}` of which anything was asked in its present window"
+            "the present window of a budget of `{owner}`, which begins with the first request that it \
+             counts,"
         ))
     })
 }

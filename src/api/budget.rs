@@ -14,11 +14,11 @@ use crate::translate::problem::{Problem, ProblemKind, Source};
 
 /// What the head of an answer says of budgets.
 #[derive(Clone, Debug)]
-enum Told {
+struct Told {
     /// The tightest of them.
-    Level(Box<Level>),
+    level: Option<Box<Level>>,
     /// The one that is met.
-    Refused(String),
+    refused: Option<String>,
 }
 
 /// Takes what a request may cost at most from the budgets of its key and its project; `None` where
@@ -39,21 +39,22 @@ pub async fn take(
     };
     let gateway = &context.gateway;
     let worst = price::worst_case(order, plan);
-    match gateway.purses().admit(purses, &worst).await {
-        Ok(allowance) => {
-            let now = gateway.purses().now();
-            let levels = purses.iter().map(|purse| purse.level(now));
-            if let Some(level) = tightest(levels) {
-                let told = Told::Level(Box::new(level));
-                request.extensions_mut().insert(told);
-            }
-            Ok(Some(allowance))
+    let outcome = gateway.purses().admit(purses, &worst).await;
+    let now = gateway.purses().now();
+    let levels = purses.iter().map(|purse| purse.level(now));
+    let refused = match &outcome {
+        Err(Overdrawn::Exhausted { owner, terms, .. }) => {
+            Some(format!("{owner} budget {}", terms.name()))
         }
+        _ => None,
+    };
+    request.extensions_mut().insert(Told {
+        level: tightest(levels).map(Box::new),
+        refused,
+    });
+    match outcome {
+        Ok(allowance) => Ok(Some(allowance)),
         Err(overdrawn) => {
-            if let Overdrawn::Exhausted { owner, terms, .. } = &overdrawn {
-                let told = Told::Refused(format!("{owner} budget {}", terms.name()));
-                request.extensions_mut().insert(told);
-            }
             let limited = &gateway.metrics().limited;
             limited.with_label_values(&[word(&overdrawn)]).inc();
             Err(refusal(&overdrawn).into())
@@ -134,23 +135,29 @@ fn seconds(time: Timestamp) -> String {
 /// `units=993; resets=2026-12-01T00:00:00Z`.
 pub fn tell(request: &HttpRequest, headers: &mut HeaderMap) {
     let extensions = request.extensions();
-    let (name, value) = match extensions.get::<Told>() {
-        None => return,
-        Some(Told::Refused(limit)) => ("x-gateway-limit", limit.clone()),
-        Some(Told::Level(level)) => {
-            let Level { terms, span, .. } = level.as_ref();
-            let Some(remaining) = level.remaining else {
-                return;
-            };
-            let mut value = terms.unit.word().to_owned() + "=" + &terms.unit.number(remaining);
-            if let Some(end) = span.end {
-                value.push_str("; resets=");
-                value.push_str(&seconds(end));
-            }
-            ("x-gateway-budget-remaining", value)
+    let Some(told) = extensions.get::<Told>() else {
+        return;
+    };
+    let mut say = |name, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
         }
     };
-    if let Ok(value) = HeaderValue::try_from(value) {
-        headers.insert(HeaderName::from_static(name), value);
+    if let Some(limit) = &told.refused {
+        say("x-gateway-limit", limit.clone());
     }
+    if let Some(left) = told.level.as_deref().and_then(left) {
+        say("x-gateway-budget-remaining", left);
+    }
+}
+
+/// What is left of a budget, if that is known.
+fn left(level: &Level) -> Option<String> {
+    let Level { terms, span, .. } = level;
+    let mut value = terms.unit.word().to_owned() + "=" + &terms.unit.number(level.remaining?);
+    if let Some(end) = span.end {
+        value.push_str("; resets=");
+        value.push_str(&seconds(end));
+    }
+    Some(value)
 }

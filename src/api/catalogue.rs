@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::lists;
 use crate::access::Roster;
 use crate::access::models::matches;
-use crate::access::roster::place_of_store;
+use crate::access::roster::{StoredKey, StoredProject, place_of_store};
 use crate::config::{self, Config, ModelPattern, UnknownModel};
 use crate::translate::model::{
     AnyLlm, Catalogue, Changes, Modality, ModelInfo, Parameter, PublicLists, Reasoning, Router,
@@ -33,6 +33,20 @@ pub fn warnings_of_store(config: &Config, roster: &Roster) -> Vec<String> {
     let projects = roster.projects.values().map(|stored| &stored.project);
     let projects = projects.map(|one| ("project", &one.name, &place, &one.models));
     idle_patterns(config, keys.chain(projects))
+}
+
+/// The same in one key of the store.
+pub fn warnings_of_key(config: &Config, stored: &StoredKey) -> Vec<String> {
+    let (key, place) = (&stored.key, place_of_store(config));
+    let all = (stored.revoked_at.is_none()).then_some(("key", &key.name, &place, &key.models));
+    idle_patterns(config, all.into_iter())
+}
+
+/// The same in one project of the store.
+pub fn warnings_of_project(config: &Config, stored: &StoredProject) -> Vec<String> {
+    let (project, place) = (&stored.project, place_of_store(config));
+    let all = std::iter::once(("project", &project.name, &place, &project.models));
+    idle_patterns(config, all)
 }
 
 /// Patterns of keys and projects that stand for no model that is known. Each is named once, with the

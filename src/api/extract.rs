@@ -5,10 +5,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use actix_web::http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING,
 };
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures::StreamExt;
+use serde_json::{Map, Value as Json};
 use tokio::time::timeout;
 
 use super::auth::Caller;
@@ -17,7 +18,9 @@ use super::error::ApiError;
 use super::gateway::MemoryPermit;
 use super::scope::{overloaded, unavailable};
 use crate::config;
+use crate::translate::draft::parse_object;
 use crate::translate::problem::ProblemKind;
+use crate::wire::openai::fields::Fields;
 
 /// How long a body may be awaited without a seat among the requests that wait for theirs.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -67,27 +70,45 @@ pub async fn json_body(
     Ok((body, held))
 }
 
-/// Reads a JSON object of a kind that is always small.
+/// Reads a JSON object of a kind that is always small. Where there is no body it is empty.
 ///
 /// # Errors
-/// As [`json_body`], and 400 for what is no object.
+/// As [`json_body`], and 400 for what is no object, and for a member that is written twice.
 pub async fn small_object(
     headers: &HeaderMap,
     payload: Payload,
     context: &Context,
-) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
+) -> Result<Map<String, Json>, ApiError> {
     const MOST: usize = 64 * 1024;
-    refuse_media_type(headers)?;
+    if has_body(headers) {
+        refuse_media_type(headers)?;
+    }
     let settings = &context.snapshot.config;
     let mut held = context.gateway.hold(settings.limits.max_body_memory);
     let collecting = collect(payload, MOST, &mut held);
     let collected = timeout(settings.server.body_timeout, collecting).await;
     let body = collected.map_err(|_| too_slow())??;
     let text = if body.is_empty() { b"{}" } else { &body[..] };
-    serde_json::from_slice(text).map_err(|_| {
+    let no_object = || {
         let message = "The body is no JSON object.";
         ApiError::refusal(ProblemKind::Invalid, "invalid_json", message)
-    })
+    };
+    let Fields(fields) = parse_object(text).map_err(|rejection| match rejection.param {
+        Some(_) => rejection.into(),
+        None => no_object(),
+    })?;
+    let members = fields.into_iter().map(|(name, value)| {
+        let value = serde_json::from_str(value.get()).map_err(|_| no_object())?;
+        Ok((name.into_owned(), value))
+    });
+    members.collect()
+}
+
+/// Whether a request says what its body is, or that it has one.
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH);
+    let is_empty = length.is_none_or(|length| length.as_bytes() == b"0");
+    headers.contains_key(CONTENT_TYPE) || headers.contains_key(TRANSFER_ENCODING) || !is_empty
 }
 
 /// Most bodies come in one piece, which is handed on as it is.

@@ -107,6 +107,13 @@ fn get_or_post(path: &str, read: Route, add: Route) -> Resource {
     served_as("GET, HEAD, POST", path, read).route(add.guard(guard::Post()))
 }
 
+/// A path under which something can be read, changed in part, and deleted.
+fn get_or_patch_or_delete(path: &str, read: Route, change: Route, delete: Route) -> Resource {
+    served_as("GET, HEAD, PATCH, DELETE", path, read)
+        .route(change.guard(guard::Patch()))
+        .route(delete.guard(guard::Delete()))
+}
+
 /// A path under which something can be read, changed, and deleted.
 fn get_or_post_or_delete(path: &str, read: Route, change: Route, delete: Route) -> Resource {
     served_as("GET, HEAD, POST, DELETE", path, read)

@@ -52,7 +52,7 @@ impl Unit {
     }
 
     /// How many decimals of it are kept.
-    fn decimals(self) -> u32 {
+    pub fn decimals(self) -> u32 {
         match self {
             Self::Units => 3,
             Self::Dollars => 9,

@@ -66,6 +66,34 @@ impl Zone {
 }
 
 impl Terms {
+    /// Reads what stands behind the period.
+    fn take<'w>(&mut self, words: impl Iterator<Item = &'w str>) -> Result<(), NoTerms> {
+        let mut zone = None;
+        for word in words {
+            let is_new = match word {
+                "soft" => !std::mem::replace(&mut self.is_soft, true),
+                "premium" => !std::mem::replace(&mut self.only_premium, true),
+                word => {
+                    let named = Zone::of_name(word).ok_or_else(|| {
+                        let word = word.escape_debug();
+                        NoTerms(format!(
+                            "says `{word}`, which is neither `soft` nor `premium` nor a time zone"
+                        ))
+                    })?;
+                    zone.replace(named).is_none()
+                }
+            };
+            if !is_new {
+                let word = word.escape_debug();
+                return Err(NoTerms(format!(
+                    "says `{word}` besides: it takes one time zone, and `soft` and `premium` once"
+                )));
+            }
+        }
+        self.zone = zone.unwrap_or_else(Zone::utc);
+        Ok(())
+    }
+
     /// What tells the budget from the others of its owner, for a store: `units/day/UTC`,
     /// `usd/month/Europe/Amsterdam/premium`.
     pub fn name(&self) -> String {
@@ -96,7 +124,12 @@ impl FromStr for Terms {
         };
         let Some(limit) = unit.parse(number) else {
             let number = number.escape_debug();
-            return no(format!("has `{number}` where a number of {unit} stands"));
+            let most = unit.number(Amount::MAX_LIMIT);
+            return no(format!(
+                "has `{number}` where a number of {unit} stands, of {most} at most with up to {} \
+                 decimals",
+                unit.decimals()
+            ));
         };
         if limit.is_zero() {
             return no("allows nothing; to refuse a key, set `disabled`".to_owned());
@@ -118,21 +151,7 @@ impl FromStr for Terms {
             is_soft: false,
             only_premium: false,
         };
-        for word in words {
-            match word {
-                "soft" => terms.is_soft = true,
-                "premium" => terms.only_premium = true,
-                word => match Zone::of_name(word) {
-                    Some(zone) => terms.zone = zone,
-                    None => {
-                        let word = word.escape_debug();
-                        return no(format!(
-                            "says `{word}`, which is neither `soft` nor `premium` nor a time zone"
-                        ));
-                    }
-                },
-            }
-        }
+        terms.take(words)?;
         Ok(terms)
     }
 }
@@ -194,6 +213,10 @@ mod tests {
             ("5/year", "year"),
             ("5/day Mars/Olympus", "Mars/Olympus"),
             ("1.5 req/day", "number"),
+            ("9007199254740993000/day", "1000000000000000 at most"),
+            ("5/day Asia/Tokyo UTC", "UTC"),
+            ("5/day soft soft", "soft"),
+            ("5/day premium premium", "premium"),
         ] {
             let error = text.parse::<Terms>().unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");

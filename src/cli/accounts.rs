@@ -26,7 +26,7 @@ use crate::accounts::keys::{
     self as tables, Condition, Edit, Outcome, ProjectChange, Refusal, UnreadNews,
 };
 use crate::accounts::presence;
-use crate::api::catalogue::warnings_of_store;
+use crate::api::catalogue::{warnings_of_key, warnings_of_project};
 use crate::config::{Config, Key, Sources, can_name};
 use crate::store::{Database, StoreError, Transaction};
 
@@ -262,14 +262,16 @@ impl Desk {
         fields.insert("name".to_owned(), name.as_str().into());
         let plain = random_key()?;
         let secret = Secret::of(plain.expose_secret());
-        let key = Key::of_json(format!("the key `{}`", name.escape_debug()), "", &{
+        // What is wrong with it is said before anything is handed over.
+        let called = format!("the key `{}`", name.escape_debug());
+        let key = Key::of_json(called, "", &{
             let mut all = fields.clone();
             all.insert("hash".to_owned(), secret.hash.to_string().into());
             all
         });
-        let key = key.map_err(|problems| Failure::Refused(sentences(&problems)))?;
+        key.map_err(|problems| Failure::Refused(sentences(&problems)))?;
         let filed = Filed::of(&self.config);
-        if let Some(sentence) = filed.contradicts(&self.config, &key) {
+        if let Some(sentence) = filed.refuses(&self.config, Some(name), Some(&secret.hash)) {
             return Err(Failure::Refused(sentence));
         }
         let handed = Handed::new(&args.secret, plain)?;
@@ -279,7 +281,7 @@ impl Desk {
         });
         let stored = handed.over(stored, out)?;
         self.say("key", &stored.key.name, "added", stored.revision);
-        self.look_over(stored);
+        look_over(&warnings_of_key(&self.config, &stored));
         Ok(())
     }
 
@@ -315,7 +317,7 @@ impl Desk {
         let stored = self.edited(name, edit)?;
         writeln!(out, "{}", pretty(&stored.shown()))?;
         self.say("key", name, done, stored.revision);
-        self.look_over(stored);
+        look_over(&warnings_of_key(&self.config, &stored));
         Ok(())
     }
 
@@ -355,17 +357,8 @@ impl Desk {
         })?;
         writeln!(out, "{}", pretty(&stored.shown()))?;
         self.say("project", name, done, stored.revision);
+        look_over(&warnings_of_project(&self.config, &stored));
         Ok(())
-    }
-
-    /// Says what of a key deserves a second look.
-    fn look_over(&self, stored: StoredKey) {
-        let mut roster = Roster::default();
-        let name = stored.key.name.clone();
-        roster.keys.insert(name, std::sync::Arc::new(stored));
-        for warning in warnings_of_store(&self.config, &roster) {
-            tell(format_args!("fal-gateway: warning: {warning}"));
-        }
     }
 
     /// Says what was done; that is no part of what the command gives.
@@ -426,6 +419,13 @@ impl Desk {
             writeln!(out, "{project}")?;
         }
         Ok(())
+    }
+}
+
+/// Says what deserves a second look.
+fn look_over(warnings: &[String]) {
+    for warning in warnings {
+        tell(format_args!("fal-gateway: warning: {warning}"));
     }
 }
 

@@ -13,7 +13,7 @@ use super::kinds::{FalKey, Found, Kind};
 use super::problem::{Problems, did_you_mean, nearest};
 use super::reader::Reader;
 use super::sources::reason;
-use super::{Config, Secrecy, Upstream, UsageCount, admin, keys, trust};
+use super::{Config, Secrecy, Upstream, UsageCount, admin, keys, mounts, trust};
 
 /// Reports contradictions, and fetches the fal key from its file.
 pub(super) fn settle(config: &mut Config, reader: &mut Reader) {
@@ -109,6 +109,14 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         warnings.push(format!(
             "console.listen is {listen}, beyond this machine, but without auth.admin_key nobody is \
              shown the console."
+        ));
+    }
+    let store = config.store.path.as_deref();
+    if let Some((path, kind)) = store.and_then(|path| Some((path, mounts::remote(path)?))) {
+        warnings.push(format!(
+            "store.path is {}, on a file system of another machine ({kind}), whose locks are not enough \
+             for SQLite: what is kept there may be damaged. Take a disk of this machine, or store.url.",
+            path.display()
         ));
     }
     warnings.extend(exposures(config));

@@ -179,6 +179,19 @@ pub fn can_name(text: &str) -> bool {
     is_key_name(text)
 }
 
+/// The project of keys that have none, as reports and OpenAI's organisation API call it.
+pub const DEFAULT_PROJECT: &str = "default";
+
+/// Why a name that can be one is none for a project.
+pub fn fault_of_project_name(name: &str) -> Option<String> {
+    (name == DEFAULT_PROJECT).then(|| {
+        format!(
+            "no project can be called `{DEFAULT_PROJECT}`, which means the keys without one; choose \
+             another name."
+        )
+    })
+}
+
 /// Reports keys and projects that do not go together; each sentence names both places.
 pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
     let mut projects: BTreeMap<&str, &Project> = BTreeMap::new();
@@ -187,6 +200,9 @@ pub(super) fn refuse_contradictions(config: &Config, reader: &mut Reader) {
             let (name, first) = (&project.name, &first.origin);
             let sentence = format!("the project `{name}` stands in {first} already; remove one.");
             reader.complain(&project.origin, sentence);
+        }
+        if let Some(fault) = fault_of_project_name(&project.name) {
+            reader.complain(&project.origin, fault);
         }
     }
     for key in &config.keys {

@@ -30,6 +30,7 @@ mod layers;
 mod ledger;
 mod limits;
 mod models;
+mod mounts;
 mod network;
 mod observe;
 mod problem;
@@ -56,7 +57,10 @@ pub use console::{Captured, Console};
 pub use egress::{CaFile, Proxy};
 pub use fal::{Fal, MissingFinal, Prefer, Upstream, WhenGone};
 pub use fold::Fold;
-pub use keys::{Key, ModelPattern, Project, Scope, can_name, equal_budgets};
+pub use keys::{
+    DEFAULT_PROJECT, Key, ModelPattern, Project, Scope, can_name, equal_budgets,
+    fault_of_project_name,
+};
 pub use ledger::Ledger;
 pub use limits::{Limits, Overflow};
 pub use models::{AddedModel, AddedPrice, Models, Thinking, UnknownModel};

@@ -9,6 +9,8 @@ pub struct Problem {
     pub origin: String,
     /// What is wrong there, what is allowed, and what was probably meant.
     pub sentence: String,
+    /// The field of a table that it is about.
+    pub field: Option<String>,
 }
 
 impl fmt::Display for Problem {
@@ -39,7 +41,15 @@ impl Problems {
         self.0.push(Problem {
             origin: printable(origin.into()),
             sentence: printable(sentence.into()),
+            field: None,
         });
+    }
+
+    /// Says of the problems behind so many that they are about this field.
+    pub(super) fn are_about(&mut self, field: &str, known: usize) {
+        for problem in self.0.iter_mut().skip(known) {
+            problem.field = Some(printable(field.to_owned()));
+        }
     }
 }
 

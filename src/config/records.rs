@@ -54,7 +54,9 @@ impl<'a> Record<'a> {
             if !known.contains(&field.as_str()) {
                 let end = did_you_mean(nearest(field, known.iter().copied()));
                 let sentence = format!("{name} has no field `{}`{end}", field.escape_debug());
+                let earlier = problems.len();
                 problems.add(origin_of(value).unwrap_or_default(), sentence);
+                problems.are_about(field, earlier);
                 is_known = false;
             }
         }
@@ -73,7 +75,8 @@ impl<'a> Record<'a> {
         default: Option<&str>,
         problems: &mut Problems,
     ) -> Option<K::Value> {
-        match (self.fields.get(field), default) {
+        let earlier = problems.len();
+        let read = match (self.fields.get(field), default) {
             (Some(value), _) => {
                 let name = format!("{field} in {}", self.name);
                 kind.read(&Found::new(name, value, kind.secrecy()), problems)
@@ -85,7 +88,9 @@ impl<'a> Record<'a> {
                 problems.add(self.origin.as_str(), sentence);
                 None
             }
-        }
+        };
+        problems.are_about(field, earlier);
+        read
     }
 }
 
@@ -197,15 +202,17 @@ macro_rules! record {
                 read.ok_or(problems)
             }
 
+            /// The names of the fields.
+            pub const FIELDS: &[&str] = &[$(stringify!($field)),+];
+
             /// Reads every field before giving up, so that all problems are found.
             fn read_as(
                 name: String,
                 value: &::config::Value,
                 problems: &mut $crate::config::Problems,
             ) -> Option<Self> {
-                const FIELDS: &[&str] = &[$(stringify!($field)),+];
                 let record = $crate::config::records::Record::open(
-                    name, $section, value, FIELDS, problems,
+                    name, $section, value, Self::FIELDS, problems,
                 )?;
                 $(let $field = record.field(
                     stringify!($field), &$kind, None$(.or(Some($default)))?, problems,

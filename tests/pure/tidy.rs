@@ -125,6 +125,36 @@ fn the_wall_clock_only_gives_dates() {
     }));
 }
 
+/// Values go into statements as values: a statement is a text of the program, and where a number has to
+/// be part of it (partitions, locks, migrations) it stands in one of these files.
+#[test]
+fn no_statement_is_put_together_of_values() {
+    report(each_file(statements));
+}
+
+const PUT_TOGETHER: [&str; 4] = [
+    "store/ledger/keep.rs",
+    "store/ledger/write.rs",
+    "store/migrations.rs",
+    "store/responses/jobs.rs",
+];
+
+fn statements(file: &Source) -> Vec<String> {
+    let layer = file.module().first().copied().unwrap_or_default();
+    let mut wrong = Vec::new();
+    if !["store", "accounts"].contains(&layer) {
+        return wrong;
+    }
+    if file.code.contains(".batch(") && !PUT_TOGETHER.contains(&file.path.as_str()) {
+        wrong.push("runs a statement that need not be a text of the program".to_owned());
+    }
+    // A text that is made would pass for one of the program.
+    if words(&file.code).any(|word| word == "leak") {
+        wrong.push("makes a text that lasts for ever".to_owned());
+    }
+    wrong
+}
+
 #[test]
 fn every_module_says_what_it_is_for() {
     report(each_file(|file| {
@@ -603,4 +633,27 @@ fn a_long_function_and_what_was_left_lying_about_are_found() {
         leftovers(&Source::new("app.rs", left)),
         ["1: TODO", "2: unwrap() outside of tests"]
     );
+}
+
+#[test]
+fn a_statement_that_is_put_together_is_found() {
+    for (path, code) in [
+        (
+            "store/windows.rs",
+            "fn a() { transaction.batch(&format!(\"drop {name}\")); }",
+        ),
+        (
+            "accounts/tables.rs",
+            "fn a() { query(format!(\"select {name}\").leak()); }",
+        ),
+    ] {
+        assert_eq!(
+            statements(&Source::new(path, code)).len(),
+            1,
+            "{path}: {code}"
+        );
+    }
+    let partitions = "fn a() { transaction.batch(&make); }";
+    let file = Source::new("store/ledger/write.rs", partitions);
+    assert_eq!(statements(&file), Vec::<String>::new());
 }

@@ -111,6 +111,7 @@ pub async fn edit_key(
             ends_previous,
         } => {
             let ends_previous = ends_previous || !grace.is_positive();
+            let brings = secret.hash.clone();
             let rotate = |stored: &mut StoredKey, now| match in_use(&stored.key, now) {
                 Some(refusal) if !ends_previous => Err(refusal),
                 _ => {
@@ -118,7 +119,11 @@ pub async fn edit_key(
                     Ok(())
                 }
             };
-            let kind = (action, true);
+            let kind = Kind {
+                action,
+                has_to_fit: true,
+                brings: Some(brings),
+            };
             change_key(transaction, name, condition, kind, rotate).await
         }
         Edit::Fields(fields) => {
@@ -129,25 +134,42 @@ pub async fn edit_key(
                 stored.key = edited(&stored.key, fields)?;
                 Ok(())
             };
-            let kind = (action, !only_closes);
+            let kind = Kind {
+                action,
+                has_to_fit: !only_closes,
+                brings: None,
+            };
             change_key(transaction, name, condition, kind, change).await
         }
     }
 }
 
-/// Changes a key that can be read. What is done is called so, and `has_to_fit` says whether the key has
-/// to go together with what else is in the store.
+/// What kind of change is made.
+struct Kind<'a> {
+    /// What it is called.
+    action: &'a str,
+    /// Whether the key has to go together with what else is in the store.
+    has_to_fit: bool,
+    /// The hash that the key has already where this was done before, and is repeated.
+    brings: Option<KeyHash>,
+}
+
+/// Changes a key that can be read.
 async fn change_key(
     transaction: &Transaction<'_>,
     name: &str,
     condition: &Condition,
-    (action, has_to_fit): (&str, bool),
+    kind: Kind<'_>,
     change: impl FnOnce(&mut StoredKey, i64) -> Result<(), Refusal>,
 ) -> Outcome<StoredKey> {
     let revision = next(transaction).await?;
     let Some(mut stored) = find_key(transaction, name).await? else {
         return Ok(Err(Refusal::Unknown(format!("the key `{name}`"))));
     };
+    let has = |hash: &KeyHash| hash.sha256() == stored.key.hash.sha256();
+    if stored.revoked_at.is_none() && kind.brings.as_ref().is_some_and(has) {
+        return Ok(Ok(stored));
+    }
     if let Some(refusal) = stale(condition, stored.revision) {
         return Ok(Err(refusal));
     }
@@ -161,7 +183,9 @@ async fn change_key(
         return Ok(Err(refusal));
     }
     stored.revision = revision;
-    if has_to_fit && let Some(refusal) = unfit(transaction, &stored.key, condition).await? {
+    if kind.has_to_fit
+        && let Some(refusal) = unfit(transaction, &stored.key, condition).await?
+    {
         return Ok(Err(refusal));
     }
     put_key(transaction, &stored).await?;
@@ -171,7 +195,7 @@ async fn change_key(
         transaction,
         condition,
         (revision, now),
-        action,
+        kind.action,
         &object,
         shown,
     )

@@ -7,7 +7,7 @@ use super::rows::{PLACE, Unreadable, invalid, merged, refuse_equal_budgets};
 use super::{Condition, Outcome, Refusal, next, stale};
 use crate::access::roster::StoredProject;
 use crate::budget::{Period, Terms, Unit};
-use crate::config::Project;
+use crate::config::{Project, fault_of_project_name};
 use crate::store::{Row, StoreError, Transaction, Value};
 
 /// What is done to a project.
@@ -93,6 +93,9 @@ fn changed(
 ) -> Result<Project, Refusal> {
     match change {
         ProjectChange::Add(mut fields) => {
+            if let Some(fault) = fault_of_project_name(name) {
+                return Err(Refusal::Invalid(fault));
+            }
             fields.insert("name".to_owned(), name.into());
             read_project(fields)
         }

@@ -3,13 +3,15 @@
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::header::{ETAG, HeaderValue, IF_MATCH};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::door::Operator;
+use super::keys::invalid;
 use crate::accounts::keys::{Condition, Outcome, Refusal};
 use crate::api::context::Context;
 use crate::api::error::ApiError;
-use crate::config::can_name;
+use crate::budget::Terms;
+use crate::config::{Problems, can_name, equal_budgets};
 use crate::store::{StoreError, Transaction};
 use crate::translate::problem::{Problem, ProblemKind, Source};
 
@@ -160,6 +162,59 @@ pub(super) fn condition(
     })
 }
 
+/// Refuses a body with a field that would have no effect.
+///
+/// # Errors
+/// 400 for a field that is not among those that are known.
+pub(super) fn only_fields(fields: &Map<String, Json>, known: &[&str]) -> Result<(), ApiError> {
+    let Some(other) = fields.keys().find(|field| !known.contains(&field.as_str())) else {
+        return Ok(());
+    };
+    let shown: String = other.chars().take(64).collect();
+    let (shown, known) = (shown.escape_debug(), known.join(", "));
+    let message = format!("Unknown parameter: '{shown}'. This takes {known}.");
+    Err(invalid(&shown.to_string(), &message))
+}
+
+/// What a table of these fields goes by in refusals.
+pub(super) fn called(what: &str, fields: &Map<String, Json>) -> String {
+    let name = fields.get("name").and_then(Json::as_str);
+    name.map_or_else(
+        || format!("the {what}"),
+        |name| format!("the {what} `{}`", name.escape_debug()),
+    )
+}
+
+/// The refusal for fields that cannot be, about the first of them.
+pub(super) fn refuse(problems: &Problems) -> ApiError {
+    let sentences: Vec<&str> = problems.iter().map(|one| one.sentence.as_str()).collect();
+    let problem = Problem::new(ProblemKind::Invalid, "invalid_value", sentences.join(" "));
+    match problems.iter().find_map(|one| one.field.as_deref()) {
+        Some(field) => problem.about(field).into(),
+        None => problem.into(),
+    }
+}
+
+/// Refuses budgets of which two count the same.
+///
+/// # Errors
+/// 400 where there are any.
+pub(super) fn refuse_equal_budgets(budgets: &[Terms]) -> Result<(), ApiError> {
+    let Some((first, second)) = equal_budgets(budgets).into_iter().next() else {
+        return Ok(());
+    };
+    let message =
+        format!("Invalid 'budgets': `{first}` and `{second}` count the same. Keep one of them.");
+    Err(invalid("budgets", &message))
+}
+
+/// Adds to what is shown what of it deserves a second look.
+pub(super) fn warn(shown: &mut Json, warnings: &[String]) {
+    if let (Json::Object(fields), false) = (shown, warnings.is_empty()) {
+        fields.insert("warnings".to_owned(), warnings.into());
+    }
+}
+
 /// An answer with its revision in `ETag`.
 pub(super) fn answer(shown: &Json, revision: i64) -> HttpResponse {
     let mut response = HttpResponse::Ok();
@@ -203,7 +258,9 @@ fn refused(refusal: Refusal) -> ApiError {
     let message = refusal.to_string();
     match refusal {
         Refusal::Unknown(_) => {
-            let message = format!("There is no such thing: {message}.");
+            let mut letters = message.chars();
+            let first = letters.next().map(|first| first.to_ascii_uppercase());
+            let message: String = first.into_iter().chain(letters).chain(['.']).collect();
             ApiError::refusal(ProblemKind::NotFound, "not_found", message)
         }
         Refusal::Taken(_) => conflict("already_exists", message),

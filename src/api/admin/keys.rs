@@ -3,16 +3,21 @@
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::SignedDuration;
-use secrecy::ExposeSecret;
-use serde_json::{Map, Value as Json, json};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value as Json};
 
-use super::desk::{answer, condition, conflict, managed_by_file, named, unknown, write};
+use super::desk::{
+    answer, called, condition, conflict, managed_by_file, named, only_fields, refuse,
+    refuse_equal_budgets, unknown, warn, write,
+};
 use super::door::{Operator, enter};
 use super::pages;
+use super::query::Query;
 use crate::access::filed::behind;
 use crate::access::roster::{StoredKey, shown_file_key};
 use crate::access::secret::{self, Secret};
 use crate::accounts::keys::{self as tables, Edit};
+use crate::api::catalogue;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::extract;
@@ -30,16 +35,16 @@ const LONGEST_GRACE_S: i64 = 366 * 24 * 60 * 60;
 /// Those of the door, and 400 for a page that cannot be.
 pub(super) async fn list(request: HttpRequest, context: Context) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
-    let query = request.query_string();
-    let project = pages::parameter(query, "project");
-    let wanted = pages::wanted(query, 1000)?;
+    let query = Query::of(request.query_string(), &[pages::PAGE, &["project"]])?;
+    let project = query.one("project");
+    let wanted = pages::wanted(&query, 1000)?;
     let (roster, snapshot) = (context.gateway.roster(), &context.snapshot);
     let stored = roster.keys.range::<str, _>(behind(&wanted.after));
     let stored = stored.map(|(name, stored)| (name.as_str(), Listed::Stored(stored)));
     let filed = snapshot.filed.keys_after(&snapshot.config, &wanted.after);
     let filed = filed.map(|key| (key.name.as_str(), Listed::Filed(key)));
     let all = pages::merged(stored, filed);
-    let all = all.filter(|(_, key)| project.is_none() || key.project() == project.as_ref());
+    let all = all.filter(|(_, key)| project.is_none() || key.project() == project);
     Ok(HttpResponse::Ok().json(pages::page(all, &wanted, |key| key.shown())))
 }
 
@@ -50,10 +55,10 @@ enum Listed<'a> {
 }
 
 impl Listed<'_> {
-    fn project(&self) -> Option<&String> {
+    fn project(&self) -> Option<&str> {
         match self {
-            Self::Stored(stored) => stored.key.project.as_ref(),
-            Self::Filed(key) => key.project.as_ref(),
+            Self::Stored(stored) => stored.key.project.as_deref(),
+            Self::Filed(key) => key.project.as_deref(),
         }
     }
 
@@ -99,36 +104,50 @@ pub(super) async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let operator = enter(&request, &context, AdminScope::Keys)?;
     let mut fields = extract::small_object(request.headers(), payload, &context).await?;
-    let brought = fields.remove("hash");
-    let (plain, secret) = match brought
-        .as_ref()
-        .map(|hash| hash.as_str().unwrap_or_default())
-    {
-        None => {
-            let plain = secret::draw().ok_or_else(|| Problem::bug(false))?;
-            let secret = Secret::of(plain.expose_secret());
-            (Some(plain), secret)
-        }
-        Some(hash) => {
-            let hash = KeyHash::parse(hash).filter(|hash| hash.name().is_none());
-            let hash = hash.ok_or_else(|| {
-                invalid(
-                    "hash",
-                    "Invalid 'hash': it takes `sha256:` and 64 hex digits.",
-                )
-            })?;
-            if let Some(same) = same_key(&context, &fields, &hash) {
-                return Ok(answer(&same.shown(), same.revision));
-            }
-            (None, Secret::of_hash(hash))
-        }
-    };
+    let (plain, secret) = drawn_or_brought(&mut fields)?;
+    let same = || same_key(&context, &fields, &secret.hash);
+    if let Some(same) = plain.is_none().then(same).flatten() {
+        return Ok(answer(&same.shown(), same.revision));
+    }
     let stored = add(&request, &context, &operator, fields, secret).await?;
+    Ok(handed_over(&context, &stored, plain.as_ref()))
+}
+
+/// The secret that a key gets: a new one, or one of which the caller has brought the `hash`.
+///
+/// # Errors
+/// 400 for a hash that is none.
+fn drawn_or_brought(
+    fields: &mut Map<String, Json>,
+) -> Result<(Option<SecretString>, Secret), ApiError> {
+    let Some(brought) = fields.remove("hash") else {
+        let plain = secret::draw().ok_or_else(|| Problem::bug(false))?;
+        let secret = Secret::of(plain.expose_secret());
+        return Ok((Some(plain), secret));
+    };
+    let hash = brought.as_str().and_then(KeyHash::parse);
+    let hash = hash.filter(|hash| hash.name().is_none()).ok_or_else(|| {
+        let message = "Invalid 'hash': it takes `sha256:` and 64 hex digits.";
+        invalid("hash", message)
+    })?;
+    Ok((None, Secret::of_hash(hash)))
+}
+
+/// A key with the secret that was drawn for it, if one was, and what of it deserves a second look.
+fn handed_over(
+    context: &Context,
+    stored: &StoredKey,
+    plain: Option<&SecretString>,
+) -> HttpResponse {
     let mut shown = stored.shown();
     if let (Some(plain), Json::Object(fields)) = (plain, &mut shown) {
         fields.insert("secret".to_owned(), plain.expose_secret().into());
     }
-    Ok(answer(&shown, stored.revision))
+    warn(
+        &mut shown,
+        &catalogue::warnings_of_key(&context.snapshot.config, stored),
+    );
+    answer(&shown, stored.revision)
 }
 
 /// Adds a key to the store, unless the file has one like it.
@@ -142,20 +161,33 @@ pub(super) async fn add(
     fields: Map<String, Json>,
     secret: Secret,
 ) -> Result<StoredKey, ApiError> {
-    let mut whole = fields.clone();
-    whole.insert("hash".to_owned(), secret.hash.to_string().into());
-    let key = Key::of_json("the key".to_owned(), "", &whole);
+    refuse_wrong(&fields, &secret.hash)?;
+    let name = fields.get("name").and_then(Json::as_str);
     let (config, filed) = (&context.snapshot.config, &context.snapshot.filed);
-    if let Some(sentence) = key.ok().and_then(|key| filed.contradicts(config, &key)) {
+    if let Some(sentence) = filed.refuses(config, name, Some(&secret.hash)) {
         return Err(conflict("managed_by_file", sentence));
     }
     let condition = condition(request, context, operator)?;
-    let name = fields.get("name").and_then(Json::as_str);
     let deed = operator.deed("keys.create", name.unwrap_or_default());
     write(context, deed, async move |transaction| {
         tables::add_key(transaction, fields, &secret, &condition).await
     })
     .await
+}
+
+/// Looks at the fields of a key, old or new, before anything is written, to name the one that is wrong.
+///
+/// # Errors
+/// 400 for what cannot be.
+fn refuse_wrong(fields: &Map<String, Json>, hash: &KeyHash) -> Result<(), ApiError> {
+    let of_rotation = ["hash", "previous_hash", "previous_until"];
+    let own = Key::FIELDS.iter().copied();
+    let own: Vec<&str> = own.filter(|field| !of_rotation.contains(field)).collect();
+    only_fields(fields, &own)?;
+    let mut whole = fields.clone();
+    whole.insert("hash".to_owned(), hash.to_string().into());
+    let key = Key::of_json(called("key", fields), "", &whole);
+    refuse_equal_budgets(&key.map_err(|problems| refuse(&problems))?.budgets)
 }
 
 /// The key of this name, if it has this hash and was not taken back.
@@ -184,15 +216,15 @@ pub(super) async fn change(
 ) -> Result<HttpResponse, ApiError> {
     let operator = enter(&request, &context, AdminScope::Keys)?;
     let fields = extract::small_object(request.headers(), payload, &context).await?;
-    for fixed in ["name", "hash", "previous_hash", "previous_until"] {
-        if fields.contains_key(fixed) {
-            let message = format!("'{fixed}' does not change so. A new secret comes with /rotate.");
-            return Err(invalid(fixed, &message));
-        }
+    if fields.contains_key("name") {
+        return Err(invalid("name", "A key keeps its 'name'."));
     }
+    let mut whole = fields.clone();
+    whole.insert("name".to_owned(), named("key", &name)?.into());
+    refuse_wrong(&whole, &KeyHash::of(""))?;
     let edit = Edit::Fields(fields);
     let stored = edited(&request, &context, &operator, &name, edit).await?;
-    Ok(answer(&stored.shown(), stored.revision))
+    Ok(handed_over(&context, &stored, None))
 }
 
 /// `DELETE /admin/v1/keys/{name}`: takes a key back for good.
@@ -211,7 +243,7 @@ pub(super) async fn revoke(
 }
 
 /// `POST /admin/v1/keys/{name}/rotate`: another secret, while the old one is taken for some seconds
-/// still.
+/// still. As with a new key, whoever brings its hash may repeat the request.
 ///
 /// # Errors
 /// As [`change`]; 409 where that would end the secret from before an earlier rotation, unless
@@ -223,7 +255,8 @@ pub(super) async fn rotate(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     let operator = enter(&request, &context, AdminScope::Keys)?;
-    let fields = extract::small_object(request.headers(), payload, &context).await?;
+    let mut fields = extract::small_object(request.headers(), payload, &context).await?;
+    only_fields(&fields, &["grace_seconds", "end_previous", "hash"])?;
     let grace = match fields.get("grace_seconds") {
         None | Some(Json::Null) => Some(USUAL_GRACE_S),
         Some(given) => given.as_i64().filter(|s| (0..=LONGEST_GRACE_S).contains(s)),
@@ -240,18 +273,18 @@ pub(super) async fn rotate(
             return Err(invalid("end_previous", message));
         }
     };
-    let plain = secret::draw().ok_or_else(|| Problem::bug(false))?;
+    let (plain, secret) = drawn_or_brought(&mut fields)?;
+    let (config, filed) = (&context.snapshot.config, &context.snapshot.filed);
+    if let Some(sentence) = filed.refuses(config, None, Some(&secret.hash)) {
+        return Err(conflict("managed_by_file", sentence));
+    }
     let edit = Edit::Rotate {
-        secret: Secret::of(plain.expose_secret()),
+        secret,
         grace: SignedDuration::from_secs(grace),
         ends_previous,
     };
     let stored = edited(&request, &context, &operator, &name, edit).await?;
-    let mut shown = stored.shown();
-    if let Json::Object(fields) = &mut shown {
-        fields.insert("secret".to_owned(), json!(plain.expose_secret()));
-    }
-    Ok(answer(&shown, stored.revision))
+    Ok(handed_over(&context, &stored, plain.as_ref()))
 }
 
 /// Does something to a key of the store, and says so in the log.

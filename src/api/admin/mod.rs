@@ -9,42 +9,26 @@ mod keys;
 mod organization;
 mod pages;
 mod projects;
+mod query;
 mod state;
 mod usage;
 
-use actix_web::web::{self, ServiceConfig, resource};
+use actix_web::web::{self, ServiceConfig};
 
-use super::only;
 use super::paths;
+use super::{get_or_patch_or_delete, get_or_post, only};
 
 /// The routes, one line each.
+#[rustfmt::skip]
 pub fn routes(config: &mut ServiceConfig) {
     let get = |path, served| only("GET", path, served);
     let post = |path, served| only("POST", path, served);
     config
-        .service(
-            resource("/admin/v1/keys")
-                .route(web::get().to(keys::list))
-                .route(web::post().to(keys::create)),
-        )
-        .service(
-            resource("/admin/v1/keys/{name}")
-                .route(web::get().to(keys::show))
-                .route(web::patch().to(keys::change))
-                .route(web::delete().to(keys::revoke)),
-        )
+        .service(get_or_post("/admin/v1/keys", web::to(keys::list), web::to(keys::create)))
+        .service(get_or_patch_or_delete("/admin/v1/keys/{name}", web::to(keys::show), web::to(keys::change), web::to(keys::revoke)))
         .service(post("/admin/v1/keys/{name}/rotate", web::to(keys::rotate)))
-        .service(
-            resource("/admin/v1/projects")
-                .route(web::get().to(projects::list))
-                .route(web::post().to(projects::create)),
-        )
-        .service(
-            resource("/admin/v1/projects/{name}")
-                .route(web::get().to(projects::show))
-                .route(web::patch().to(projects::change))
-                .route(web::delete().to(projects::archive)),
-        )
+        .service(get_or_post("/admin/v1/projects", web::to(projects::list), web::to(projects::create)))
+        .service(get_or_patch_or_delete("/admin/v1/projects/{name}", web::to(projects::show), web::to(projects::change), web::to(projects::archive)))
         .service(get("/admin/v1/budgets", web::to(state::budgets)))
         .service(post("/admin/v1/budgets/adjust", web::to(state::adjust)))
         .service(get("/admin/v1/audit", web::to(state::audit)))

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use serde_json::{Value as Json, json};
 
 use super::keys::invalid;
+use super::query::Query;
 use crate::api::error::ApiError;
 
 /// How many items a page has if nothing is said.
@@ -19,28 +20,23 @@ pub(super) struct Wanted {
     pub(super) after: String,
 }
 
-/// Reads the parameters of a list out of a query, the others of which are left alone; `most` is the
-/// most that a page may have.
+/// The parameters that every list has.
+pub(super) const PAGE: &[&str] = &["limit", "after"];
+
+/// Reads them out of a query; `most` is the most that a page may have.
 ///
 /// # Errors
-/// 400 for a number that is none.
-pub(super) fn wanted(query: &str, most: usize) -> Result<Wanted, ApiError> {
-    let limit = parameter(query, "limit").map(|text| text.parse::<u32>());
-    let limit = limit
-        .transpose()
-        .map_err(|_| invalid("limit", "Invalid 'limit': it takes a whole number."))?;
+/// 400 for a number that no page can have.
+pub(super) fn wanted(query: &Query, most: usize) -> Result<Wanted, ApiError> {
+    let limit = query.number("limit")?;
+    if limit == Some(0) {
+        return Err(invalid("limit", "Invalid 'limit': it takes 1 or more."));
+    }
     let limit = limit.map_or(USUAL, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(Wanted {
-        limit: limit.clamp(1, most),
-        after: parameter(query, "after").unwrap_or_default(),
+        limit: limit.min(most),
+        after: query.one("after").unwrap_or_default().to_owned(),
     })
-}
-
-/// One parameter of a query; where it is there more than once, the last holds.
-pub(super) fn parameter(query: &str, wanted: &str) -> Option<String> {
-    let pairs = url::form_urlencoded::parse(query.as_bytes());
-    let found = pairs.filter(|(name, _)| name == wanted).last();
-    found.map(|(_, value)| value.into_owned())
 }
 
 /// Two lists as one, each in the order of its names; of two items of one name that of the second list
@@ -102,7 +98,8 @@ mod tests {
     fn only_what_is_on_the_page_is_made_ready() {
         let made = std::cell::Cell::new(0);
         let items = (0..1000).map(|number| (number.to_string(), number));
-        let wanted = wanted("limit=3&after=x&limit=2", 100).unwrap();
+        let query = Query::of("limit=3&after=x&limit=2", &[PAGE]).unwrap();
+        let wanted = wanted(&query, 100).unwrap();
         assert_eq!((wanted.limit, wanted.after.as_str()), (2, "x"));
         let page = page(items, &wanted, |number| {
             made.set(made.get() + 1);

@@ -2,19 +2,24 @@
 
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
-use super::desk::{answer, condition, managed_by_file, named, unknown, write};
+use super::desk::{
+    answer, called, condition, managed_by_file, named, only_fields, refuse, refuse_equal_budgets,
+    unknown, warn, write,
+};
 use super::door::{Operator, enter};
 use super::keys::invalid;
 use super::pages;
+use super::query::Query;
 use crate::access::filed::behind;
 use crate::access::roster::{StoredProject, shown_file_project};
 use crate::accounts::keys::{self as tables, ProjectChange};
+use crate::api::catalogue;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::extract;
-use crate::config::{AdminScope, Project};
+use crate::config::{AdminScope, Project, fault_of_project_name};
 
 /// `GET /admin/v1/projects`.
 ///
@@ -22,7 +27,8 @@ use crate::config::{AdminScope, Project};
 /// Those of the door, and 400 for a page that cannot be.
 pub(super) async fn list(request: HttpRequest, context: Context) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
-    let wanted = pages::wanted(request.query_string(), 1000)?;
+    let query = Query::of(request.query_string(), &[pages::PAGE])?;
+    let wanted = pages::wanted(&query, 1000)?;
     let (roster, snapshot) = (context.gateway.roster(), &context.snapshot);
     let stored = roster.projects.range::<str, _>(behind(&wanted.after));
     let stored = stored.map(|(name, stored)| (name.as_str(), Listed::Stored(stored)));
@@ -77,9 +83,31 @@ pub(super) async fn create(
     let fields = extract::small_object(request.headers(), payload, &context).await?;
     let name = fields.get("name").and_then(Json::as_str).map(str::to_owned);
     let name = name.ok_or_else(|| invalid("name", "A project needs a 'name'."))?;
+    refuse_wrong(&fields)?;
     let change = ProjectChange::Add(fields);
     let stored = changed(&request, &context, &operator, &name, change).await?;
-    Ok(answer(&stored.shown(), stored.revision))
+    Ok(looked_over(&context, &stored))
+}
+
+/// Looks at the fields of a project, old or new, before anything is written, to name the one that is
+/// wrong.
+///
+/// # Errors
+/// 400 for what cannot be.
+fn refuse_wrong(fields: &Map<String, Json>) -> Result<(), ApiError> {
+    only_fields(fields, Project::FIELDS)?;
+    let project = Project::of_json(called("project", fields), "", fields);
+    refuse_equal_budgets(&project.map_err(|problems| refuse(&problems))?.budgets)
+}
+
+/// A project with what of it deserves a second look.
+fn looked_over(context: &Context, stored: &StoredProject) -> HttpResponse {
+    let mut shown = stored.shown();
+    warn(
+        &mut shown,
+        &catalogue::warnings_of_project(&context.snapshot.config, stored),
+    );
+    answer(&shown, stored.revision)
 }
 
 /// `PATCH /admin/v1/projects/{name}`, as for keys.
@@ -97,9 +125,12 @@ pub(super) async fn change(
     if fields.contains_key("name") {
         return Err(invalid("name", "A project keeps its 'name'."));
     }
+    let mut whole = fields.clone();
+    whole.insert("name".to_owned(), named("project", &name)?.into());
+    refuse_wrong(&whole)?;
     let change = ProjectChange::Fields(fields);
     let stored = changed(&request, &context, &operator, &name, change).await?;
-    Ok(answer(&stored.shown(), stored.revision))
+    Ok(looked_over(&context, &stored))
 }
 
 /// `DELETE /admin/v1/projects/{name}`: refuses all of its keys for good.
@@ -130,7 +161,10 @@ pub(super) async fn changed(
 ) -> Result<StoredProject, ApiError> {
     let name = match &change {
         // What is wrong with a new name is told in full.
-        ProjectChange::Add(_) => name,
+        ProjectChange::Add(_) => match fault_of_project_name(name) {
+            Some(fault) => return Err(invalid("name", &fault)),
+            None => name,
+        },
         _ => named("project", name)?,
     };
     let snapshot = &context.snapshot;

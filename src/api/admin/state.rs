@@ -4,16 +4,18 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value as Json, json};
 
-use super::desk::{condition, conflict, write};
+use super::desk::{condition, conflict, only_fields, write};
 use super::door::enter;
 use super::keys::invalid;
 use super::pages;
+use super::query::Query;
 use crate::accounts::books::Adjustment;
 use crate::accounts::{books, keys, presence};
 use crate::api::catalogue;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::extract;
+use crate::budget::{Amount, Unit};
 use crate::config::AdminScope;
 use crate::store::windows::WantedWindows;
 
@@ -30,10 +32,11 @@ pub(super) async fn budgets(
 ) -> Result<HttpResponse, ApiError> {
     const MOST: usize = 1000;
     enter(&request, &context, AdminScope::Read)?;
-    let query = request.query_string();
-    let page = pages::wanted(query, MOST)?;
+    let query = Query::of(request.query_string(), &[pages::PAGE, &["owner"]])?;
+    let page = pages::wanted(&query, MOST)?;
+    let owner = query.one("owner").filter(|owner| !owner.is_empty());
     let wanted = WantedWindows {
-        owner: pages::parameter(query, "owner").filter(|owner| !owner.is_empty()),
+        owner: owner.map(str::to_owned),
         after: books::place(&page.after),
         // One more, to know whether there are any.
         most: page.limit.saturating_add(1),
@@ -56,6 +59,7 @@ pub(super) async fn adjust(
 ) -> Result<HttpResponse, ApiError> {
     let operator = enter(&request, &context, AdminScope::Keys)?;
     let mut fields = extract::small_object(request.headers(), payload, &context).await?;
+    only_fields(&fields, &["owner", "budget", "amount", "note"])?;
     let mut text = |name: &str| match fields.remove(name) {
         None | Some(Json::Null) => Ok(None),
         Some(Json::String(text)) => Ok(Some(text)),
@@ -75,10 +79,17 @@ pub(super) async fn adjust(
         amount: needed("amount", text("amount")?)?,
         note: text("note")?.unwrap_or_default(),
     };
-    if let Some(name) = fields.keys().next() {
-        let message =
-            format!("Unknown parameter: '{name}'. This takes owner, budget, amount and note.");
-        return Err(invalid(name, &message));
+    let means = |unit: Unit| unit.parse_signed(&adjustment.amount);
+    if Unit::ALL.into_iter().filter_map(means).all(Amount::is_zero) {
+        let message = "Invalid 'amount': how much more counts as used, `+100`, or less, `-100`.";
+        return Err(invalid("amount", message));
+    }
+    if adjustment.note.len() > books::MOST_NOTE {
+        let message = format!(
+            "Invalid 'note': it has more than {} bytes.",
+            books::MOST_NOTE
+        );
+        return Err(invalid("note", &message));
     }
     let condition = condition(&request, &context, &operator)?;
     let deed = operator.deed(books::ADJUST, &adjustment.owner);
@@ -99,9 +110,9 @@ pub(super) async fn audit(
 ) -> Result<HttpResponse, ApiError> {
     const MOST: usize = 1000;
     enter(&request, &context, AdminScope::Read)?;
-    let query = request.query_string();
-    let page = pages::wanted(query, MOST)?;
-    let object = pages::parameter(query, "object").unwrap_or_default();
+    let query = Query::of(request.query_string(), &[pages::PAGE, &["object"]])?;
+    let page = pages::wanted(&query, MOST)?;
+    let object = query.one("object").unwrap_or_default().to_owned();
     let before = match page.after.as_str() {
         "" => i64::MAX,
         number => number.parse().map_err(|_| {
@@ -133,6 +144,7 @@ pub(super) async fn replicas(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
+    Query::of(request.query_string(), &[])?;
     let store = context.gateway.store();
     let present = store.read(store.deadline(), async |transaction| {
         presence::present(transaction).await

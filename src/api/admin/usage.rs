@@ -8,11 +8,12 @@ use serde_json::{Value as Json, json};
 
 use super::door::enter;
 use super::keys::invalid;
-use super::organization::DEFAULT_PROJECT;
+use super::query::Query;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
-use crate::config::AdminScope;
+use crate::config::{AdminScope, DEFAULT_PROJECT};
 use crate::store::ledger::{Dimension, Found, Ledger, Report, Source, Span};
+use crate::translate::problem::ProblemKind;
 
 /// The most lines of one answer.
 const MOST_LINES: usize = 50_000;
@@ -39,18 +40,66 @@ const fn width(seconds: i64, usual: i64, most: i64) -> Width {
     }
 }
 
+/// What every report takes.
+const REPORT: &[&str] = &[
+    "start_time",
+    "end_time",
+    "bucket_width",
+    "limit",
+    "page",
+    "group_by",
+    "project_ids",
+    "api_key_ids",
+    "models",
+];
+/// What is taken besides of completions, and of other kinds.
+const COMPLETIONS: &[&str] = &["user_ids", "batch"];
+const OTHERS: &[&str] = &[
+    "user_ids",
+    "sizes",
+    "sources",
+    "vector_store_ids",
+    "context_levels",
+];
+/// The kinds of usage that OpenAI knows besides completions, of which there is none here.
+const KINDS: &[&str] = &[
+    "audio_speeches",
+    "audio_transcriptions",
+    "code_interpreter_sessions",
+    "embeddings",
+    "file_search_calls",
+    "images",
+    "moderations",
+    "vector_stores",
+    "web_search_calls",
+];
+
 /// `GET /v1/organization/usage/{kind}`. All that is served counts as completions.
 ///
 /// # Errors
-/// Those of the door, 400 for parameters that cannot be, 503 where the store fails.
+/// Those of the door, 400 for parameters that cannot be, 404 for a kind that OpenAI does not know,
+/// 503 where the store fails.
 pub(super) async fn usage(
     request: HttpRequest,
     kind: Path<String>,
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
-    let query = Query::of(request.query_string());
-    let width = match query.one("bucket_width").as_deref() {
+    let is_served = kind.as_str() == "completions";
+    if !is_served && !KINDS.contains(&kind.as_str()) {
+        let message = format!(
+            "There is no usage of this kind. All that is served counts as completions; {} are empty.",
+            KINDS.join(", ")
+        );
+        return Err(ApiError::refusal(
+            ProblemKind::NotFound,
+            "not_found",
+            message,
+        ));
+    }
+    let besides = if is_served { COMPLETIONS } else { OTHERS };
+    let query = Query::of(request.query_string(), &[REPORT, besides])?;
+    let width = match query.one("bucket_width") {
         None | Some("1d") => DAY,
         Some("1h") => HOUR,
         Some("1m") => MINUTE,
@@ -62,7 +111,9 @@ pub(super) async fn usage(
         }
     };
     let mut buckets = Buckets::of(&query, width, context.gateway.purses().now())?;
-    if kind.as_str() != "completions" {
+    let is_batch = query.switch("batch")? == Some(true);
+    // Nothing comes in batches, and keys have no users.
+    if !is_served || is_batch || query.all("user_ids").next().is_some() {
         return Ok(HttpResponse::Ok().json(buckets.page(&[], shown_usage)));
     }
     let found = report(&context, &query, &mut buckets).await?;
@@ -78,7 +129,13 @@ pub(super) async fn costs(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
-    let query = Query::of(request.query_string());
+    let query = Query::of(request.query_string(), &[REPORT])?;
+    if query.one("bucket_width").is_some_and(|width| width != "1d") {
+        return Err(invalid(
+            "bucket_width",
+            "Invalid 'bucket_width': costs come by the day, 1d.",
+        ));
+    }
     let mut buckets = Buckets::of(&query, COSTS, context.gateway.purses().now())?;
     let found = report(&context, &query, &mut buckets).await?;
     Ok(HttpResponse::Ok().json(buckets.page(&found, shown_cost)))
@@ -89,18 +146,12 @@ async fn report(
     query: &Query,
     buckets: &mut Buckets,
 ) -> Result<Vec<Found>, ApiError> {
-    let mut by = Vec::new();
-    for name in query.all("group_by") {
-        match name.as_str() {
-            "project_id" => by.push(Dimension::Project),
-            "api_key_id" => by.push(Dimension::Key),
-            "model" | "line_item" => by.push(Dimension::Model),
-            // Nothing is told apart by these here.
-            "user_id" | "batch" | "service_tier" => {}
-            _ => return Err(invalid("group_by", "Invalid 'group_by'.")),
-        }
-    }
-    let projects = query.all("project_ids").into_iter();
+    let by = dimensions(query)?;
+    let [keys, projects, models] =
+        ["api_key_ids", "project_ids", "models"].map(|filter| query.names(filter));
+    let (Some(keys), Some(projects), Some(models)) = (keys, projects, models) else {
+        return Ok(Vec::new());
+    };
     let in_ledger = |name: String| {
         if name == DEFAULT_PROJECT {
             String::new()
@@ -111,9 +162,9 @@ async fn report(
     let report = Report {
         spans: buckets.spans.clone(),
         by,
-        keys: query.all("api_key_ids"),
-        projects: projects.map(in_ledger).collect(),
-        models: query.all("models"),
+        keys,
+        projects: projects.into_iter().map(in_ledger).collect(),
+        models,
         // One more, to know whether there are any.
         most: i64::try_from(MOST_LINES.saturating_add(1)).unwrap_or(i64::MAX),
         skipped: 0,
@@ -127,6 +178,30 @@ async fn report(
     let mut found = found.await.map_err(|error| context.store_failed(&error))?;
     buckets.leave_out_what_is_too_much(&mut found)?;
     Ok(found)
+}
+
+/// What a report tells apart.
+///
+/// # Errors
+/// 400 for what it cannot.
+fn dimensions(query: &Query) -> Result<Vec<Dimension>, ApiError> {
+    let mut by = Vec::new();
+    for name in query.all("group_by") {
+        match name {
+            "project_id" => by.push(Dimension::Project),
+            "api_key_id" => by.push(Dimension::Key),
+            "model" | "line_item" => by.push(Dimension::Model),
+            // Nothing is told apart by these here.
+            "user_id" | "batch" | "service_tier" => {}
+            _ => {
+                let message = "Invalid 'group_by': it takes project_id, api_key_id and model (or \
+                               line_item), and user_id, batch and service_tier, which tell nothing \
+                               apart here.";
+                return Err(invalid("group_by", message));
+            }
+        }
+    }
+    Ok(by)
 }
 
 /// The spans of time that are asked for.
@@ -277,49 +352,4 @@ fn thousandths(amount: i64) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "a number to be shown")]
 fn billionths(amount: i64) -> f64 {
     amount as f64 / 1e9
-}
-
-/// Parameters, of which lists come as `group_by[]=a&group_by[]=b`, `group_by=a&group_by=b` or
-/// `group_by=a,b`.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn of(text: &str) -> Self {
-        let pairs = url::form_urlencoded::parse(text.as_bytes());
-        let pairs = pairs.map(|(name, value)| {
-            let name = name.strip_suffix("[]").unwrap_or(&name);
-            (name.to_owned(), value.into_owned())
-        });
-        Self(pairs.collect())
-    }
-
-    fn one(&self, wanted: &str) -> Option<String> {
-        let found = self.0.iter().find(|(name, _)| name == wanted);
-        found.map(|(_, value)| value.clone())
-    }
-
-    fn all(&self, wanted: &str) -> Vec<String> {
-        let values = self.0.iter().filter(|(name, _)| name == wanted);
-        let values = values.flat_map(|(_, value)| value.split(','));
-        values
-            .filter(|value| !value.is_empty())
-            .map(str::to_owned)
-            .collect()
-    }
-
-    /// # Errors
-    /// 400 for what is no whole number.
-    fn number(&self, wanted: &str) -> Result<Option<i64>, ApiError> {
-        let number = self
-            .one(wanted)
-            .map(|text| text.parse().ok().filter(|n: &i64| *n >= 0));
-        match number {
-            None => Ok(None),
-            Some(Some(number)) => Ok(Some(number)),
-            Some(None) => {
-                let message = format!("Invalid '{wanted}': it takes a whole number.");
-                Err(invalid(wanted, &message))
-            }
-        }
-    }
 }

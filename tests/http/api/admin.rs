@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::described::operations;
 use crate::support::{Answer, Call, Emulated, Raw, Setup, TestGateway, question, until};
 
-const ADMIN: &str = "sk-admin";
+pub(super) const ADMIN: &str = "sk-admin";
 const READER: &str = "sk-reader";
 
 /// A gateway with a store and two admin keys, one of which may only look.
@@ -16,26 +16,33 @@ pub(super) fn served(fal: &Emulated, folder: &TempDir, file: &str) -> TestGatewa
 }
 
 fn setup(fal: &Emulated, folder: &TempDir, file: &str) -> Setup {
+    let path = folder.path().join("store.db").display().to_string();
+    operated(fal, file, vec![("store.path", path)])
+}
+
+/// The same on any store.
+pub(super) fn operated(fal: &Emulated, file: &str, store: Vec<(&str, String)>) -> Setup {
     let (admin, reader) = (KeyHash::of(ADMIN), KeyHash::of(READER));
     let text = format!(
         "{file}\n[auth]\nadmin_key = \"{admin}\"\nmax_failures = 0\n\
          [[admin_keys]]\nname = \"reader\"\nhash = \"{reader}\"\nscopes = [\"read\"]\n"
     );
-    let path = folder.path().join("store.db").display().to_string();
-    fal.setup()
+    let setup = fal
+        .setup()
         .file(&text)
-        .set("store.path", &path)
         .set("admin.enabled", "true")
-        .set("admin.listen", "127.0.0.1:0")
+        .set("admin.listen", "127.0.0.1:0");
+    let store = store.into_iter();
+    store.fold(setup, |setup, (name, value)| setup.set(name, &value))
 }
 
-fn send(gateway: &TestGateway, call: &Call) -> Answer {
+pub(super) fn send(gateway: &TestGateway, call: &Call) -> Answer {
     let mut raw = Raw::connect(gateway.admin_address.unwrap());
     raw.send(&call.to_bytes());
     raw.answer()
 }
 
-fn call(method: &str, path: &str, key: &str) -> Call {
+pub(super) fn call(method: &str, path: &str, key: &str) -> Call {
     Call::new(method, path).header("authorization", &format!("Bearer {key}"))
 }
 

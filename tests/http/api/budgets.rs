@@ -193,7 +193,8 @@ fn choices_and_the_premium_rate_are_counted_and_what_cannot_fit_is_not_sent() {
     assert_eq!((first.status, left(&first)), (200, "11".to_owned()));
     let premium = with("anthropic/claude-sonnet-4.5", 1);
     assert_eq!((premium.status, left(&premium)), (200, "1".to_owned()));
-    assert_eq!(with("anthropic/claude-sonnet-4.5", 1).status, 429);
+    let refused = with("anthropic/claude-sonnet-4.5", 1);
+    assert_eq!((refused.status, left(&refused)), (429, "1".to_owned()));
     assert_eq!(with("openai/gpt-4o-mini", 2).status, 429);
     assert_eq!(with("openai/gpt-4o-mini", 1).status, 200);
     assert_eq!(with("openai/gpt-4o-mini", 1).status, 429);

@@ -38,6 +38,7 @@ mod memory;
 mod messages;
 mod native;
 mod observability;
+mod operators;
 mod pipelining;
 mod process;
 mod products;

@@ -1,5 +1,6 @@
 //! The commands of `docs/accounts.md`, run as they stand there.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -98,4 +99,32 @@ fn the_page_for_a_service_is_right() {
     let database = crate::support::PostgresServer::database();
     let shown = "postgres://gateway@127.0.0.1:5432/fal_gateway";
     assert_eq!(follow("A service, with PostgreSQL", (shown, &database)), 7);
+}
+
+/// Whoever looks after a store can read there what of it grows, and for how long.
+#[test]
+fn the_page_says_of_every_table_how_long_it_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let place = super::Place::File(path.clone());
+    let store = place.open();
+    super::run(store.reach()).unwrap();
+    let reader = rusqlite::Connection::open(path).unwrap();
+    let asked = "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'";
+    let mut statement = reader.prepare(asked).unwrap();
+    let names = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .unwrap();
+    let tables: BTreeSet<String> = names.map(Result::unwrap).collect();
+    let page = file("docs/accounts.md");
+    let (_, section) = page.split_once("### How long what is kept").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let named = rows.flat_map(|row| {
+        let cell = row.split('|').nth(1).unwrap();
+        cell.split(',')
+            .map(|name| name.trim().trim_matches('`').to_owned())
+    });
+    let named: BTreeSet<String> = named.collect();
+    assert_eq!(named, tables);
 }

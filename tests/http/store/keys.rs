@@ -226,6 +226,12 @@ fn nothing_but_hashes_is_kept_and_a_secret_is_shown_once() {
         "{said}"
     );
     assert!(!said.contains("`openai/*`"), "{said}");
+    let words = ["projects", "new", "web", "--models", "nobody/*"];
+    let said = String::from_utf8(shared.command_with("", &words).stderr).unwrap();
+    assert!(
+        said.contains("the project `web` has the pattern `nobody/*`"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -270,6 +276,7 @@ fn what_is_wrong_is_refused_in_a_sentence_that_names_both_places() {
                 "projects limit nope --rpm 5",
                 "the project `nope` is not in the store",
             ),
+            ("projects new default", "the keys without one"),
         ] {
             let words = words.replace('~', "\u{a0}");
             let sentence = refused(&words).replace('\u{a0}', " ");

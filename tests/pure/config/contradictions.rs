@@ -451,3 +451,14 @@ fn names_lead_to_models_that_were_added_whatever_their_ids() {
     let found = problems(&file(&text.replace("add = [{ id = \"isaac-0.1\" }]", "")));
     assert_eq!(found.lines().count(), 3, "{found}");
 }
+
+#[test]
+fn no_project_is_called_like_that_of_keys_without_one() {
+    let found = problems(&file(
+        "[[projects]]\nname = \"web\"\n[[projects]]\nname = \"default\"",
+    ));
+    assert!(
+        found.starts_with("fal-gateway.toml:3: no project can be called `default`"),
+        "{found}"
+    );
+}

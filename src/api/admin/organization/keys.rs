@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value as Json, json};
 
-use super::{DEFAULT_PROJECT, Found, MOST, only_text};
+use super::{Found, MOST, only_text};
 use crate::access::Roster;
 use crate::access::filed::behind;
 use crate::access::roster::StoredKey;
@@ -13,13 +13,14 @@ use crate::access::secret::{self, Secret};
 use crate::accounts::keys::Edit;
 use crate::api::admin::desk::unknown;
 use crate::api::admin::door::enter;
-use crate::api::admin::keys::{add, edited};
+use crate::api::admin::keys::{add, edited, invalid};
 use crate::api::admin::pages;
+use crate::api::admin::query::Query;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::extract;
 use crate::api::snapshot::Snapshot;
-use crate::config::{AdminScope, Key};
+use crate::config::{AdminScope, DEFAULT_PROJECT, Key};
 use crate::translate::problem::Problem;
 
 /// A key of a project: those of the file have neither a time nor letters that may be shown.
@@ -90,6 +91,14 @@ impl<'a> Listed<'a> {
         found.ok_or_else(|| unknown("key"))
     }
 
+    /// Whether it opens anything, as OpenAI says it.
+    fn access(&self) -> &'static str {
+        match self.key.disabled {
+            true => "inactive",
+            false => "active",
+        }
+    }
+
     fn as_api_key(&self) -> Json {
         let name = &self.key.name;
         json!({
@@ -100,7 +109,7 @@ impl<'a> Listed<'a> {
             "created_at": self.created_at,
             "last_used_at": null,
             "owner": {"type": "service_account", "service_account": self.as_account()},
-            "owner_project_access": if self.key.disabled { "inactive" } else { "active" },
+            "owner_project_access": self.access(),
         })
     }
 
@@ -122,17 +131,29 @@ fn is_served(snapshot: &Snapshot, stored: &StoredKey) -> bool {
     stored.revoked_at.is_none() && filed.contradicts(config, &stored.key).is_none()
 }
 
+/// Which keys of a project are listed, by what they open.
+const ACCESS: &str = "owner_project_access";
+
+/// Lists them, with these parameters besides those of every list.
 fn list_keys(
     request: &HttpRequest,
     context: &Context,
     project: &str,
+    known: &[&str],
     shown: fn(&Listed<'_>) -> Json,
 ) -> Result<HttpResponse, ApiError> {
     enter(request, context, AdminScope::Read)?;
-    let wanted = pages::wanted(request.query_string(), MOST)?;
+    let query = Query::of(request.query_string(), &[pages::PAGE, known])?;
+    let access = query.one(ACCESS).filter(|access| *access != "any");
+    if access.is_some_and(|access| !["active", "inactive"].contains(&access)) {
+        let message = format!("Invalid '{ACCESS}': it takes active, inactive or any.");
+        return Err(invalid(ACCESS, &message));
+    }
+    let wanted = pages::wanted(&query, MOST)?;
     let roster = context.gateway.roster();
     Found::of(context, &roster, project)?;
     let keys = Listed::all_after(&context.snapshot, &roster, project, &wanted.after);
+    let keys = keys.filter(|(_, listed)| access.is_none_or(|access| access == listed.access()));
     Ok(HttpResponse::Ok().json(pages::page(keys, &wanted, |listed| shown(&listed))))
 }
 
@@ -165,7 +186,9 @@ pub(super) async fn api_keys(
     project: Path<String>,
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
-    list_keys(&request, &context, &project, |listed| listed.as_api_key())
+    list_keys(&request, &context, &project, &[ACCESS], |listed| {
+        listed.as_api_key()
+    })
 }
 
 pub(super) async fn api_key(
@@ -195,7 +218,9 @@ pub(super) async fn service_accounts(
     project: Path<String>,
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
-    list_keys(&request, &context, &project, |listed| listed.as_account())
+    list_keys(&request, &context, &project, &[], |listed| {
+        listed.as_account()
+    })
 }
 
 pub(super) async fn service_account(

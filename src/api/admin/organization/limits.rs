@@ -7,11 +7,13 @@ use serde_json::{Map, Value as Json, json};
 use super::{Found, MOST};
 use crate::access::roster::StoredProject;
 use crate::accounts::keys::{ProjectChange, is_spend_limit};
+use crate::api::admin::desk::only_fields;
 use crate::api::admin::desk::{conflict, unknown};
 use crate::api::admin::door::enter;
 use crate::api::admin::keys::invalid;
 use crate::api::admin::pages;
 use crate::api::admin::projects::changed;
+use crate::api::admin::query::Query;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::extract;
@@ -41,7 +43,8 @@ pub(super) async fn rate_limits(
     let roster = context.gateway.roster();
     let found = Found::of(&context, &roster, &name)?;
     let limits = found.project().map(shown_limits);
-    let wanted = pages::wanted(request.query_string(), MOST)?;
+    let query = Query::of(request.query_string(), &[pages::PAGE])?;
+    let wanted = pages::wanted(&query, MOST)?;
     let items = limits.filter(|_| wanted.after.as_str() < ALL_MODELS);
     let items = items.map(|limits| (ALL_MODELS, limits));
     Ok(HttpResponse::Ok().json(pages::page(items, &wanted, |limits| limits)))
@@ -59,21 +62,44 @@ pub(super) async fn change_rate_limit(
         return Err(unknown("rate limit"));
     }
     let given = extract::small_object(request.headers(), payload, &context).await?;
+    only_fields(&given, &OWN.map(|(theirs, _)| theirs))?;
     let mut fields = Map::new();
     for (field, value) in given {
-        let own = match field.as_str() {
-            "max_requests_per_1_minute" => "requests_per_minute",
-            "max_tokens_per_1_minute" => "tokens_per_minute",
-            _ => {
-                let message = format!("'{field}' is not limited here.");
-                return Err(invalid(&field, &message));
-            }
-        };
-        fields.insert(own.to_owned(), value);
+        let own = OWN.iter().find(|(theirs, _)| *theirs == field);
+        if let Some((_, own)) = own {
+            fields.insert((*own).to_owned(), value);
+        }
     }
+    refuse_no_limits(&fields)?;
     let change = ProjectChange::Fields(fields);
     let stored = changed(&request, &context, &operator, &name, change).await?;
     Ok(HttpResponse::Ok().json(shown_limits(&stored.project)))
+}
+
+/// OpenAI's names for limits, and those of a project's fields.
+const OWN: [(&str, &str); 2] = [
+    ("max_requests_per_1_minute", "requests_per_minute"),
+    ("max_tokens_per_1_minute", "tokens_per_minute"),
+];
+
+/// Looks at limits before they are written, to speak of them by OpenAI's names.
+///
+/// # Errors
+/// 400 for what no limit can be.
+fn refuse_no_limits(fields: &Map<String, Json>) -> Result<(), ApiError> {
+    let mut whole = fields.clone();
+    whole.insert("name".to_owned(), ALL_MODELS.into());
+    let Err(problems) = Project::of_json("the limits".to_owned(), "", &whole) else {
+        return Ok(());
+    };
+    for problem in problems.iter() {
+        let field = problem.field.as_deref().unwrap_or_default();
+        let theirs = OWN.iter().find(|(_, own)| *own == field);
+        if let Some((theirs, own)) = theirs {
+            return Err(invalid(theirs, &problem.sentence.replacen(own, theirs, 1)));
+        }
+    }
+    Ok(())
 }
 
 async fn shown_spend_limit(context: &Context, project: &Project) -> Result<Json, ApiError> {
@@ -117,25 +143,33 @@ pub(super) async fn set_spend_limit(
 ) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Keys)?;
     let given = extract::small_object(request.headers(), payload, &context).await?;
-    let cents = given.get("threshold_amount").and_then(Json::as_u64);
-    let cents = cents
-        .filter(|cents| (1..=100_000_000_000).contains(cents))
-        .ok_or_else(|| {
-            invalid(
-                "threshold_amount",
-                "Invalid 'threshold_amount': whole cents, more than none.",
-            )
-        })?;
+    let cents = cents(&given)?;
+    let terms = format!("{}.{:02} usd/month", cents / 100, cents % 100);
+    let stored = put_spend_limit(&request, &context, &name, Some(terms)).await?;
+    Ok(HttpResponse::Ok().json(shown_spend_limit(&context, &stored.project).await?))
+}
+
+/// The spend limit that is asked for.
+///
+/// # Errors
+/// 400 for what is none.
+fn cents(given: &Map<String, Json>) -> Result<u64, ApiError> {
+    // As many dollars as the largest limit of a budget.
+    const MOST: u64 = 100_000_000_000;
+    only_fields(given, &["threshold_amount", "currency", "interval"])?;
     for (field, only) in [("currency", "USD"), ("interval", "month")] {
-        let value = given.get(field).and_then(Json::as_str);
-        if value.is_some_and(|value| value != only) {
+        if given.get(field).is_some_and(|value| value != only) {
             let message = format!("Invalid '{field}': only {only} is there.");
             return Err(invalid(field, &message));
         }
     }
-    let terms = format!("{}.{:02} usd/month", cents / 100, cents % 100);
-    let stored = put_spend_limit(&request, &context, &name, Some(terms)).await?;
-    Ok(HttpResponse::Ok().json(shown_spend_limit(&context, &stored.project).await?))
+    let cents = given.get("threshold_amount").and_then(Json::as_u64);
+    cents
+        .filter(|cents| (1..=MOST).contains(cents))
+        .ok_or_else(|| {
+            let message = format!("Invalid 'threshold_amount': whole cents, 1 to {MOST}.");
+            invalid("threshold_amount", &message)
+        })
 }
 
 pub(super) async fn delete_spend_limit(

@@ -4,14 +4,15 @@
 mod keys;
 mod limits;
 
-use actix_web::web::{self, Path, Payload, ServiceConfig, resource};
+use actix_web::web::{self, Path, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value as Json, json};
 
-use super::desk::unknown;
+use super::desk::{only_fields, unknown};
 use super::door::enter;
 use super::keys::invalid;
 use super::projects::changed;
+use super::query::Query;
 use super::{pages, usage};
 use crate::access::Roster;
 use crate::access::filed::behind;
@@ -20,53 +21,31 @@ use crate::accounts::keys::ProjectChange;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
 use crate::api::extract;
-use crate::config::{AdminScope, Project};
+use crate::api::{get_or_delete, get_or_post, get_or_post_or_delete, only};
+use crate::config::{AdminScope, DEFAULT_PROJECT, Project};
 
-/// The project of keys that have none.
-pub(in crate::api::admin) const DEFAULT_PROJECT: &str = "default";
 /// The most items of a page at OpenAI.
 const MOST: usize = 100;
 
 /// The routes, one line each.
+#[rustfmt::skip]
 pub(in crate::api::admin) fn routes(config: &mut ServiceConfig) {
-    let at = |path: &str| resource(format!("/v1/organization{path}"));
+    let at = |path: &str| format!("/v1/organization{path}");
+    let get = |path, served| only("GET", &at(path), served);
+    let post = |path, served| only("POST", &at(path), served);
     config
-        .service(at("/usage/{kind}").route(web::get().to(usage::usage)))
-        .service(at("/costs").route(web::get().to(usage::costs)))
-        .service(
-            at("/projects")
-                .route(web::get().to(projects))
-                .route(web::post().to(create_project)),
-        )
-        .service(at("/projects/{project}").route(web::get().to(project)))
-        .service(at("/projects/{project}/archive").route(web::post().to(archive_project)))
-        .service(at("/projects/{project}/api_keys").route(web::get().to(keys::api_keys)))
-        .service(
-            at("/projects/{project}/api_keys/{key}")
-                .route(web::get().to(keys::api_key))
-                .route(web::delete().to(keys::delete_api_key)),
-        )
-        .service(
-            at("/projects/{project}/service_accounts")
-                .route(web::get().to(keys::service_accounts))
-                .route(web::post().to(keys::create_service_account)),
-        )
-        .service(
-            at("/projects/{project}/service_accounts/{key}")
-                .route(web::get().to(keys::service_account))
-                .route(web::delete().to(keys::delete_service_account)),
-        )
-        .service(at("/projects/{project}/rate_limits").route(web::get().to(limits::rate_limits)))
-        .service(
-            at("/projects/{project}/rate_limits/{limit}")
-                .route(web::post().to(limits::change_rate_limit)),
-        )
-        .service(
-            at("/projects/{project}/spend_limit")
-                .route(web::get().to(limits::spend_limit))
-                .route(web::post().to(limits::set_spend_limit))
-                .route(web::delete().to(limits::delete_spend_limit)),
-        );
+        .service(get("/usage/{kind}", web::to(usage::usage)))
+        .service(get("/costs", web::to(usage::costs)))
+        .service(get_or_post(&at("/projects"), web::to(projects), web::to(create_project)))
+        .service(get("/projects/{project}", web::to(project)))
+        .service(post("/projects/{project}/archive", web::to(archive_project)))
+        .service(get("/projects/{project}/api_keys", web::to(keys::api_keys)))
+        .service(get_or_delete(&at("/projects/{project}/api_keys/{key}"), web::to(keys::api_key), web::to(keys::delete_api_key)))
+        .service(get_or_post(&at("/projects/{project}/service_accounts"), web::to(keys::service_accounts), web::to(keys::create_service_account)))
+        .service(get_or_delete(&at("/projects/{project}/service_accounts/{key}"), web::to(keys::service_account), web::to(keys::delete_service_account)))
+        .service(get("/projects/{project}/rate_limits", web::to(limits::rate_limits)))
+        .service(post("/projects/{project}/rate_limits/{limit}", web::to(limits::change_rate_limit)))
+        .service(get_or_post_or_delete(&at("/projects/{project}/spend_limit"), web::to(limits::spend_limit), web::to(limits::set_spend_limit), web::to(limits::delete_spend_limit)));
 }
 
 /// Where a project stands.
@@ -121,9 +100,12 @@ impl<'a> Found<'a> {
 
 async fn projects(request: HttpRequest, context: Context) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
-    let query = request.query_string();
-    let with_archived = pages::parameter(query, "include_archived").as_deref() == Some("true");
-    let wanted = pages::wanted(query, MOST)?;
+    let query = Query::of(
+        request.query_string(),
+        &[pages::PAGE, &["include_archived"]],
+    )?;
+    let with_archived = query.switch("include_archived")? == Some(true);
+    let wanted = pages::wanted(&query, MOST)?;
     let (roster, snapshot) = (context.gateway.roster(), &context.snapshot);
     let stored = roster.projects.range::<str, _>(behind(&wanted.after));
     let stored = stored.filter(|(_, stored)| with_archived || stored.archived_at.is_none());
@@ -178,10 +160,7 @@ async fn archive_project(
 /// # Errors
 /// 400 where it is not there, or something else is.
 fn only_text(fields: &Map<String, Json>, wanted: &str) -> Result<String, ApiError> {
-    if let Some(other) = fields.keys().find(|field| *field != wanted) {
-        let message = format!("'{}' is not supported here.", other.escape_debug());
-        return Err(invalid(other, &message));
-    }
+    only_fields(fields, &[wanted])?;
     let text = fields.get(wanted).and_then(Json::as_str);
     text.map(str::to_owned)
         .ok_or_else(|| invalid(wanted, &format!("A '{wanted}' is needed.")))
