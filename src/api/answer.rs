@@ -125,21 +125,18 @@ async fn answer<F: Face>(
     if wants.explains {
         return Ok(explained(&order, plan, snapshot, &wish));
     }
-    let body_is_held = (&body, face.is_kept());
-    let repeat = repeatable::<F>(request, context, &caller, body_is_held, wants)?;
+    let repeat = repeatable(request, context, (&caller, &*past), (&face, &body), wants)?;
     let hold = past.hold(context, &caller, face.is_kept()).await?;
     let grant = grant(request, context, &caller, (&order, &plan), progress).await?;
     if face.is_background() {
-        let price = (dearest_call(&order, &plan), plan.reading.prompt_tokens);
-        let head = head::<F>(&plan, record);
         let beginning = Beginning {
             context: context.clone(),
             headers: request.headers().clone(),
-            head,
+            head: head::<F>(&plan, record),
+            price: (dearest_call(&order, &plan), plan.reading.prompt_tokens),
             notes: plan.notes,
             grant,
             repeat,
-            price,
             past: Rc::clone(&past),
             memory: Rc::clone(&memory),
         };
@@ -305,15 +302,16 @@ pub(super) fn reporter(
 fn repeatable<F: Face>(
     request: &HttpRequest,
     context: &Context,
-    caller: &Caller,
-    (body, is_held): (&Bytes, bool),
+    (caller, past): (&Caller, &Recalled),
+    (face, body): (&F, &Bytes),
     wants: Wants,
 ) -> Result<Option<Repeatable>, ApiError> {
     if !F::CLIENTS_REPEAT {
         return Ok(None);
     }
     let failures = &context.gateway.paid_failures;
-    let repeat = failures.repeatable(caller, request.headers(), body, is_held);
+    let said = (body, face.is_kept());
+    let repeat = failures.repeatable(caller, request.headers(), past.state(), said);
     match failures.find(&repeat).filter(|_| !wants.retries) {
         None => Ok(Some(repeat)),
         Some(problem) => {

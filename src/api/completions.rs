@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::answer::hear;
 use super::context::Context;
 use super::error::ApiError;
-use super::pages::{PageQuery, deleted_answer, json_answer, list_answer};
+use super::pages::{PageQuery, deleted_answer, json_answer, list_answer, listed_answer, no_place};
 use super::responses::enter;
 use crate::store::responses::{Filter, Order, Search};
 use crate::translate::face::responses::conversations::read_metadata;
@@ -30,7 +30,7 @@ pub async fn list(request: HttpRequest, context: Context) -> Result<HttpResponse
     let found = responses.completions(&owner, filter, page).await;
     match found.map_err(|error| context.store_failed(&error))? {
         Search::Found(listing) => list_answer(&context, listing),
-        Search::NotThere => Err(not_found(&after)),
+        Search::NotThere => Err(no_place(&after)),
         Search::TooMany { searched, last } => {
             let message = format!(
                 "None of {searched} completions matches, and no more are looked through at once. \
@@ -105,10 +105,11 @@ pub async fn messages(
 ) -> Result<HttpResponse, ApiError> {
     let (owner, _) = enter(&request, &context).await?;
     let page = PageQuery::of(&request, Order::OldestFirst)?.page;
+    let after = page.after.clone();
     let responses = context.gateway.responses();
     let messages = responses.completion_messages(&owner, &id, page).await;
     let messages = messages.map_err(|error| context.store_failed(&error))?;
-    list_answer(&context, messages.ok_or_else(|| not_found(&id))?)
+    listed_answer(&context, messages, after.as_deref(), || not_found(&id))
 }
 
 /// `model=...` and `metadata[name]=value`.

@@ -10,14 +10,14 @@ use super::auth::Caller;
 use super::context::Context;
 use super::error::ApiError;
 use super::held::locked_out;
-use super::pages::{PageQuery, deleted_answer, json_answer, list_answer};
+use super::pages::{PageQuery, deleted_answer, json_answer, list_answer, listed_answer};
 use super::responses::enter;
 use super::state::{self, new_items};
 use crate::store::responses::{Added, Conversation, Listing, MAX_ITEMS, NewItem, Order};
 use crate::translate::face::responses::conversations::{Change, conversation_json, read_metadata};
 use crate::translate::face::responses::parse::{duplicate, no_conversation};
 use crate::translate::notes::shortened;
-use crate::translate::problem::{Problem, ProblemKind, Source};
+use crate::translate::problem::ProblemKind;
 use crate::translate::rejection::Rejection;
 
 /// How long a conversation is kept whose owner has shown a fal key that fal has not accepted yet.
@@ -118,10 +118,11 @@ pub async fn items(
 ) -> Result<HttpResponse, ApiError> {
     let (owner, _) = enter(&request, &context).await?;
     let page = PageQuery::of(&request, Order::NewestFirst)?.page;
+    let after = page.after.clone();
     let responses = context.gateway.responses();
     let items = responses.conversation_items(&owner, &id, page).await;
     let items = items.map_err(|error| context.store_failed(&error))?;
-    list_answer(&context, items.ok_or_else(|| not_found(&id))?)
+    listed_answer(&context, items, after.as_deref(), || not_found(&id))
 }
 
 /// `POST /v1/conversations/{id}/items`.
@@ -264,19 +265,8 @@ fn no_item(id: &str, item: &str) -> ApiError {
     ApiError::refusal(ProblemKind::NotFound, "item_not_found", message)
 }
 
-/// There is no room, even where others made room.
 fn no_room(context: &Context) -> ApiError {
-    context.note_store_failure("no_room");
-    let problem = Problem::new(
-        ProblemKind::Unavailable,
-        "store_full",
-        "There is no room for it in what the gateway may keep. Delete what is not needed any more, or send the conversation in 'input'.",
-    );
-    Problem {
-        source: Source::Gateway,
-        ..problem
-    }
-    .into()
+    context.no_room("Delete what is not needed any more, or send the conversation in 'input'.")
 }
 
 /// How long a conversation is kept after its last change.

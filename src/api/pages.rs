@@ -12,7 +12,8 @@ use super::context::Context;
 use super::error::ApiError;
 use super::extract;
 use super::gateway::MemoryPermit;
-use crate::store::responses::{Listing, Order, Page};
+use crate::store::responses::{Listed, Listing, Order, Page};
+use crate::translate::notes::shortened;
 use crate::translate::problem::{Problem, ProblemKind};
 
 /// How many times its length a page takes while it is written: what was read, and what is sent.
@@ -93,6 +94,33 @@ pub fn list_answer(context: &Context, listing: Listing) -> Result<HttpResponse, 
     let bytes: usize = listing.items.iter().map(|(_, body)| body.len() + 1).sum();
     let held = hold(context, bytes.saturating_mul(LIST_COPIES))?;
     Ok(in_pieces(list_json(listing, bytes), held))
+}
+
+/// A page that was looked for, which was to begin behind the id `after`.
+///
+/// # Errors
+/// 404 where there is no list (`no_list` says which), or nothing in it has that id; as [`list_answer`].
+pub fn listed_answer(
+    context: &Context,
+    listed: Listed,
+    after: Option<&str>,
+    no_list: impl FnOnce() -> ApiError,
+) -> Result<HttpResponse, ApiError> {
+    match listed {
+        Listed::Page(listing) => list_answer(context, listing),
+        Listed::NoList => Err(no_list()),
+        Listed::NoPlace => Err(no_place(after.unwrap_or_default())),
+    }
+}
+
+/// The refusal of a page behind an id that nothing in its list has.
+pub fn no_place(after: &str) -> ApiError {
+    let message = format!(
+        "Invalid 'after': nothing in this list has the id '{}'. Take an id of the list, or leave it out.",
+        shortened(after)
+    );
+    let problem = Problem::new(ProblemKind::NotFound, "item_not_found", message);
+    problem.about("after").into()
 }
 
 /// JSON that was kept, as an answer.

@@ -1,6 +1,6 @@
 //! Which route a path means. Each route has one spelling, so that whoever guards paths in front of
-//! the gateway sees what is meant here. Only the completions, which are all about being called,
-//! are also served where a base URL went wrong.
+//! the gateway sees what is meant here. Only what is all about being called is also served with a
+//! slash at its end, and the completions are where a base URL went wrong in other ways, too.
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{HOST, HeaderMap};
@@ -77,6 +77,9 @@ const MAX_SEGMENTS: usize = 12;
 fn meant(method: &Method, path: &str) -> Option<&'static str> {
     if *method != Method::POST || Entrance::at(path).is_some_and(|at| at.is_found_elsewhere) {
         return None;
+    }
+    if let Some(entrance) = Entrance::at(path.trim_end_matches('/')) {
+        return (entrance.path != path).then_some(entrance.path);
     }
     let segments = path.split('/').filter(|segment| !segment.is_empty());
     let segments: Vec<&str> = segments.take(MAX_SEGMENTS).collect();
@@ -298,6 +301,8 @@ mod tests {
             ("/messages", "/v1/messages"),
             ("/v1/messages/", "/v1/messages"),
             ("/v1/v1/messages/count_tokens", "/v1/messages/count_tokens"),
+            ("/v1/responses/", "/v1/responses"),
+            ("/v1/responses/input_tokens/", "/v1/responses/input_tokens"),
         ] {
             assert_eq!(meant(&Method::POST, path), Some(expected), "{path}");
             assert_eq!(meant(&Method::GET, path), None, "{path}");
@@ -332,6 +337,9 @@ mod tests {
             "/v1/messages",
             "/v1/messages/count_tokens",
             "/v1/messages/batches",
+            "/v1/responses",
+            "/v1/responses/resp_1/",
+            "/responses",
             "/",
             "/v1",
             "/v1/chat",

@@ -6,7 +6,7 @@
 //! nothing of a request.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ struct RepeatKey(u64);
 /// neither fail nor follow a failure.
 #[derive(Clone, Debug)]
 pub struct Repeatable {
-    /// Who sends it, and what its headers say.
+    /// Who sends it, what its headers say, and in which state its conversation is.
     said: u64,
     body: Asked,
 }
@@ -45,7 +45,7 @@ pub struct Repeatable {
 enum Asked {
     Body(Bytes),
     /// The body is not there any more.
-    Meaning(Option<u64>),
+    Meaning(u64),
 }
 
 /// The failures of the last minute.
@@ -73,14 +73,14 @@ pub fn said_by_headers(headers: &HeaderMap) -> [Option<&[u8]>; 3] {
 }
 
 impl PaidFailures {
-    /// A request with these headers and this body; `is_held` says whether the body stays in memory for
-    /// as long as the request is answered.
+    /// A request with these headers and this body, which goes on with what is in this state; `is_held`
+    /// says whether the body stays in memory for as long as the request is answered.
     pub fn repeatable(
         &self,
         caller: &Caller,
         headers: &HeaderMap,
-        body: &Bytes,
-        is_held: bool,
+        state: impl Hash,
+        (body, is_held): (&Bytes, bool),
     ) -> Repeatable {
         let client = caller.key.as_ref().map(|key| key.id.as_str());
         let owner = (client, caller.fal_key.print());
@@ -90,19 +90,19 @@ impl PaidFailures {
             0..=SHORT => Asked::Body(Bytes::copy_from_slice(body)),
             _ => Asked::Meaning(fingerprint(body, &self.hasher)),
         };
+        let said = (owner, said_by_headers(headers), state);
         Repeatable {
-            said: self.hasher.hash_one((owner, said_by_headers(headers))),
+            said: self.hasher.hash_one(said),
             body,
         }
     }
 
-    /// None where the body is not JSON.
-    fn key(&self, request: &Repeatable) -> Option<RepeatKey> {
+    fn key(&self, request: &Repeatable) -> RepeatKey {
         let meaning = match &request.body {
             Asked::Body(body) => fingerprint(body, &self.hasher),
             Asked::Meaning(meaning) => *meaning,
         };
-        Some(RepeatKey(self.hasher.hash_one((request.said, meaning?))))
+        RepeatKey(self.hasher.hash_one((request.said, meaning)))
     }
 
     /// How the same request has failed less than a minute ago.
@@ -111,14 +111,12 @@ impl PaidFailures {
         if !self.all().has_current(now) {
             return None;
         }
-        self.find_at(self.key(request)?, now)
+        self.find_at(self.key(request), now)
     }
 
     /// Keeps a failure that may have been paid for.
     pub fn keep(&self, request: &Repeatable, problem: &Problem) {
-        if let Some(key) = self.key(request) {
-            self.keep_at(key, problem, Instant::now());
-        }
+        self.keep_at(self.key(request), problem, Instant::now());
     }
 
     fn all(&self) -> MutexGuard<'_, Failures> {

@@ -8,7 +8,7 @@ use super::auth::Caller;
 use super::background;
 use super::context::Context;
 use super::error::ApiError;
-use super::pages::{PageQuery, deleted_answer, hold, invalid, json_answer, list_answer};
+use super::pages::{PageQuery, deleted_answer, hold, invalid, json_answer, listed_answer};
 use super::{respond, scope};
 use crate::config::Scope;
 use crate::store::responses::{Order, Owner};
@@ -157,9 +157,10 @@ pub async fn input_items(
 ) -> Result<HttpResponse, ApiError> {
     let (owner, _) = enter(&request, &context).await?;
     let page = PageQuery::of(&request, Order::NewestFirst)?.page;
+    let after = page.after.clone();
     let items = context.gateway.responses().input_items(&owner, &id, page);
     let items = items.await.map_err(|error| context.store_failed(&error))?;
-    list_answer(&context, items.ok_or_else(|| not_found(&id))?)
+    listed_answer(&context, items, after.as_deref(), || not_found(&id))
 }
 
 /// Lets somebody in who asks for what is his.

@@ -1,6 +1,7 @@
 //! What requests refer to, and what of their answers is kept: between the faces, which know what that
 //! is, and the store, which knows where.
 
+use std::hash::Hash;
 use std::rc::Rc;
 
 use actix_web::web::Bytes;
@@ -19,7 +20,7 @@ use crate::store::StoreError;
 use crate::store::responses::{Chain, Continued, Kept, NewCompletion, NewItem, NewResponse, Owner};
 use crate::translate::face::responses::parse::{no_answer, no_conversation, no_previous, too_long};
 use crate::translate::face::state::{Past, Record, RecordItem, RecordKind, Wanted};
-use crate::translate::problem::{Problem, ProblemKind};
+use crate::translate::problem::{Problem, ProblemKind, Source};
 use crate::translate::rejection::{Cause, Rejection};
 
 impl Context {
@@ -61,8 +62,20 @@ impl Context {
         };
         let problem = Problem::new(ProblemKind::Unavailable, "store_unavailable", message);
         Problem {
-            source: crate::translate::problem::Source::Gateway,
+            source: Source::Gateway,
             retry_after_s: Some(1),
+            ..problem
+        }
+        .into()
+    }
+
+    /// What a caller is told for whom there is no room, also where others made room, and the log.
+    pub fn no_room(&self, cure: &str) -> ApiError {
+        self.note_store_failure("no_room");
+        let message = format!("There is no room for it in what the gateway may keep. {cure}");
+        let problem = Problem::new(ProblemKind::Unavailable, "store_full", message);
+        Problem {
+            source: Source::Gateway,
             ..problem
         }
         .into()
@@ -98,6 +111,14 @@ fn in_conversation(previous: &str, conversation: &str) -> Rejection {
             "The response '{previous}' was made in the conversation '{conversation}', which holds what was said before. \
              Go on with 'conversation' instead of 'previous_response_id'."
         ),
+    )
+}
+
+fn too_many_copies() -> Rejection {
+    Rejection::invalid(
+        "input",
+        "Too many items are kept under the ids that 'input' names, since they were sent again and again. Send the \
+         items themselves.",
     )
 }
 
@@ -181,6 +202,7 @@ pub async fn look_up(
                 })
                 .into());
             }
+            Chain::TooManyCopies => return Err(too_many_copies().into()),
         };
     }
     Ok(Rc::new(Recalled {
@@ -191,6 +213,12 @@ pub async fn look_up(
 }
 
 impl Recalled {
+    /// What a request has besides its body that may be another one when it is sent again: the state of
+    /// its conversation, and the items that it names.
+    pub fn state(&self) -> impl Hash + use<'_> {
+        (self.version, &self.found.items)
+    }
+
     /// Holds the conversation that the request goes on with, for its answer, if that is to be kept.
     ///
     /// # Errors

@@ -265,7 +265,10 @@ fn refuse(context: &Context, begun: Begun) -> Result<(), ApiError> {
         Begun::NotKept(Kept::NoParent) => {
             Err(context.store_failed(&StoreError::Failed("the parent is gone".to_owned())))
         }
-        Begun::NotKept(_) => Err(context.store_failed(&StoreError::Full)),
+        Begun::NotKept(_) => Err(context.no_room(
+            "A response that is made in the background has to be kept: delete what is not needed any more, or leave \
+             'background' out.",
+        )),
         Begun::TooMany { of_owner } => {
             Err(too_many(context, if of_owner { "of yours " } else { "" }))
         }

@@ -60,9 +60,7 @@ pub async fn begin(
     let Some(key) = key.filter(|_| is_asked(request)) else {
         return Ok(None);
     };
-    let Some(keyed) = keyed(request, context, caller, body, valid(key)?).await? else {
-        return Ok(None);
-    };
+    let keyed = keyed(request, context, caller, body, valid(key)?).await?;
     let responses = context.gateway.responses();
     let mut pause = FIRST_LOOK;
     loop {
@@ -94,18 +92,15 @@ fn valid(key: &HeaderValue) -> Result<&[u8], ApiError> {
     }
 }
 
-/// What a request is told from others by; nothing where it is not JSON, and is going to be refused.
+/// What a request is told from others by.
 async fn keyed(
     request: &HttpRequest,
     context: &Context,
     caller: &Caller,
     body: &[u8],
     key: &[u8],
-) -> Result<Option<Keyed>, ApiError> {
-    let hasher = BuildHasherDefault::<Sha256Hasher>::default();
-    let Some(meaning) = fingerprint(body, &hasher) else {
-        return Ok(None);
-    };
+) -> Result<Keyed, ApiError> {
+    let meaning = fingerprint(body, &BuildHasherDefault::<Sha256Hasher>::default());
     let owner = context.owner(caller).await?;
     let id = hex(&[owner.name().as_bytes(), b"\0", key]);
     let said = said_by_headers(request.headers()).map(Option::unwrap_or_default);
@@ -118,12 +113,12 @@ async fn keyed(
         said.join(&b'\0').as_slice(),
         &meaning.to_be_bytes(),
     ]);
-    Ok(Some(Keyed {
+    Ok(Keyed {
         id: format!("idem_{id}"),
         owner,
         meaning,
         holder: secret_id(""),
-    }))
+    })
 }
 
 fn hex(parts: &[&[u8]]) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::items::by_id;
+use super::items::{Named, by_ids};
 use super::packed::Packed;
 use super::{INPUT, MAX_DEPTH, OUTPUT, Owner, Responses, conversations, now};
 use crate::store::error::StoreError;
@@ -43,6 +43,8 @@ pub enum Chain {
     Deleted(String),
     /// What came before has grown too long.
     TooLong,
+    /// The items that were named were sent too often to be told apart.
+    TooManyCopies,
 }
 
 impl Responses {
@@ -73,21 +75,11 @@ impl Responses {
                 Ok(before) => before,
                 Err(why) => return Ok(why),
             };
-            let mut items = BTreeMap::new();
-            let mut bytes = 0_i64;
-            for id in continued.items {
-                if items.contains_key(&id) {
-                    continue;
-                }
-                let Some(body) = by_id(transaction, &owner, &id).await? else {
-                    continue;
-                };
-                bytes = bytes.saturating_add(i64::try_from(body.len()).unwrap_or(i64::MAX));
-                if bytes > most {
-                    return Ok(Chain::TooLong);
-                }
-                items.insert(id, body);
-            }
+            let items = match by_ids(transaction, &owner, &continued.items, most).await? {
+                Named::Found(items) => items,
+                Named::TooLong => return Ok(Chain::TooLong),
+                Named::TooMany => return Ok(Chain::TooManyCopies),
+            };
             Ok(Chain::Found {
                 before,
                 items,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::put::{Kept, NewItem, ROW, bytes_of, insert_input};
-use super::{Listing, Order, Owner, Page, Responses, items, now, room};
+use super::{Listed, Listing, Order, Owner, Page, Responses, items, now, room};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, Transaction, Value};
 
@@ -162,14 +162,14 @@ impl Responses {
         owner: &Owner,
         id: &str,
         page: Page,
-    ) -> Result<Option<Listing>, StoreError> {
+    ) -> Result<Listed, StoreError> {
         let (owner, id) = (owner.clone(), id.to_owned());
         let deadline = self.database.deadline();
         let read = async move |transaction: &Transaction<'_>| match json(transaction, &owner, &id)
             .await?
         {
-            Some(_) => items::list(transaction, &id, &page).await,
-            None => Ok(None),
+            Some(_) => items::list(transaction, &id, &page).await.map(Listed::of),
+            None => Ok(Listed::NoList),
         };
         self.database.read(deadline, read).await
     }

@@ -1,5 +1,7 @@
 //! The items of responses: listed in pages, and looked up by their ids.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::packed::{self, Packed};
 use super::{INPUT, Owner, Responses, now, texts};
 use crate::store::error::StoreError;
@@ -33,9 +35,25 @@ pub struct Listing {
     pub has_more: bool,
 }
 
+/// What a page that was looked for has come to.
+#[derive(Debug)]
+pub enum Listed {
+    Page(Listing),
+    /// There is no such list.
+    NoList,
+    /// Nothing in it has the id behind which the page shall begin.
+    NoPlace,
+}
+
+impl Listed {
+    /// A page of a list that is there.
+    pub(super) fn of(page: Option<Listing>) -> Self {
+        page.map_or(Self::NoPlace, Self::Page)
+    }
+}
+
 impl Responses {
-    /// A page of what a response was asked; none if there is no such response, or nothing in it has
-    /// the id behind which the page shall begin.
+    /// A page of what a response was asked.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -44,7 +62,7 @@ impl Responses {
         owner: &Owner,
         id: &str,
         page: Page,
-    ) -> Result<Option<Listing>, StoreError> {
+    ) -> Result<Listed, StoreError> {
         let (owner, id) = (owner.clone(), id.to_owned());
         let deadline = self.database.deadline();
         let read = async move |transaction: &Transaction<'_>| {
@@ -52,18 +70,20 @@ impl Responses {
                          where id = $1 and owner = $2 and deleted_at is null and expires_at > $3";
             let values = [(&id).into(), (&owner).into(), now().into()];
             let Some(mut row) = transaction.first(found, &values).await? else {
-                return Ok(None);
+                return Ok(Listed::NoList);
             };
             let packed = Packed::read(&mut row, (0, 1))?;
-            match packed.has(INPUT) {
-                true => Ok(page.of_packed(&packed)),
-                false => list(transaction, &id, &page).await,
-            }
+            let page = match packed.has(INPUT) {
+                true => page.of_packed(&packed),
+                false => list(transaction, &id, &page).await?,
+            };
+            Ok(Listed::of(page))
         };
         self.database.read(deadline, read).await
     }
 }
 
+/// The page; none where nothing has the id behind which it shall begin.
 pub(super) async fn list(
     transaction: &Transaction<'_>,
     response: &str,
@@ -196,29 +216,137 @@ pub(super) async fn bodies(
     texts(transaction.query(bodies, &values).await?)
 }
 
-/// The JSON of an item of this owner, wherever it was said. What several responses have under one id
-/// is what a client has sent again.
-pub(super) async fn by_id(
+/// How many copies are looked through of the items that a request names: far more than there are, unless a
+/// client gives the same ids again and again.
+const MOST_COPIES: i64 = 100_000;
+
+/// What was found of the items that a request names.
+pub(super) enum Named {
+    /// The JSON of each that is there, by its id.
+    Found(BTreeMap<String, String>),
+    /// They take up more than they may.
+    TooLong,
+    /// They were sent too often to be told apart.
+    TooMany,
+}
+
+/// A statement with the texts of the JSON list `$2` as the rows of `named`.
+macro_rules! with_named {
+    ($transaction:expr, $before:expr, $behind:literal) => {
+        match $transaction.is_postgres() {
+            true => concat!(
+                $before,
+                "json_array_elements_text(cast(cast($2 as text) as json)) as named ",
+                $behind
+            ),
+            false => concat!($before, "json_each($2) as named ", $behind),
+        }
+    };
+}
+
+/// The latest item of each id, or its length. Output goes before what a client has sent again.
+macro_rules! latest {
+    ($transaction:expr, $column:literal) => {
+        with_named!(
+            $transaction,
+            concat!(
+                "select named.value, (select ", $column, " from item \
+                     join response on response.id = item.response \
+                     join thread on thread.id = response.thread \
+                     where item.owner = $1 and item.id = named.value and thread.expires_at > $3 \
+                     order by item.direction desc, response.created_at desc limit 1) from "
+            ),
+            ""
+        )
+    };
+}
+
+/// The same of items in conversations.
+macro_rules! in_conversations {
+    ($transaction:expr, $column:literal) => {
+        with_named!(
+            $transaction,
+            concat!(
+                "select named.value, (select ", $column, " from conversation_item as item \
+                     join thread on thread.id = item.conversation \
+                     where item.owner = $1 and item.id = named.value and thread.expires_at > $3 \
+                     limit 1) from "
+            ),
+            ""
+        )
+    };
+}
+
+/// The items of this owner that have these ids, wherever they were said, if they have no more bytes than
+/// that. It takes a few statements, however many they are. What several responses have under one id is what
+/// a client has sent again.
+pub(super) async fn by_ids(
     transaction: &Transaction<'_>,
     owner: &Owner,
-    id: &str,
-) -> Result<Option<String>, StoreError> {
-    if let Some(body) = packed::by_id(transaction, owner, id).await? {
-        return Ok(Some(body));
+    ids: &[String],
+    most: i64,
+) -> Result<Named, StoreError> {
+    // No store keeps a text with a NUL under its name.
+    let mut wanted: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
+    wanted.retain(|id| !id.contains('\0'));
+    if wanted.is_empty() {
+        return Ok(Named::Found(BTreeMap::new()));
     }
-    let found = "select item.body from item \
-                 join response on response.id = item.response \
-                 join thread on thread.id = response.thread \
-                 where item.owner = $1 and item.id = $2 and thread.expires_at > $3 \
-                 order by item.direction desc, response.created_at desc limit 1";
-    let values: [Value<'_>; 3] = [owner.into(), id.into(), now().into()];
-    if let Some(mut row) = transaction.first(found, &values).await? {
-        return row.text(0).map(Some);
+    if copies(transaction, owner, &wanted).await? > MOST_COPIES {
+        return Ok(Named::TooMany);
     }
-    let in_conversation = "select conversation_item.body from conversation_item \
-                           join thread on thread.id = conversation_item.conversation \
-                           where conversation_item.owner = $1 and conversation_item.id = $2 \
-                           and thread.expires_at > $3 limit 1";
-    let row = transaction.first(in_conversation, &values).await?;
-    row.map(|mut row| row.text(0)).transpose()
+    let Some(mut found) = packed::by_ids(transaction, owner, &wanted, most).await? else {
+        return Ok(Named::TooLong);
+    };
+    let bytes: usize = found.values().map(String::len).sum();
+    let mut bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    for [length, body] in [
+        [
+            latest!(transaction, "cast(octet_length(item.body) as bigint)"),
+            latest!(transaction, "item.body"),
+        ],
+        [
+            in_conversations!(transaction, "cast(octet_length(item.body) as bigint)"),
+            in_conversations!(transaction, "item.body"),
+        ],
+    ] {
+        wanted.retain(|id| !found.contains_key(*id));
+        let list = json_list(&wanted)?;
+        let values: [Value<'_>; 3] = [owner.into(), (&list).into(), now().into()];
+        for row in transaction.query(length, &values).await? {
+            bytes = bytes.saturating_add(row.optional_integer(1)?.unwrap_or_default());
+        }
+        if bytes > most {
+            return Ok(Named::TooLong);
+        }
+        for mut row in transaction.query(body, &values).await? {
+            if let Some(body) = row.optional_text(1)? {
+                found.insert(row.text(0)?, body);
+            }
+        }
+    }
+    Ok(Named::Found(found))
+}
+
+/// How many items of responses have these ids; no more than one more than are looked through.
+async fn copies(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    ids: &BTreeSet<&str>,
+) -> Result<i64, StoreError> {
+    let count = with_named!(
+        transaction,
+        "select cast(count(*) as bigint) from (select 1 from item \
+         where owner = $1 and id in (select named.value from ",
+        ") limit $3) as copy"
+    );
+    let list = json_list(ids)?;
+    let most = MOST_COPIES.saturating_add(1);
+    let values: [Value<'_>; 3] = [owner.into(), (&list).into(), most.into()];
+    let row = transaction.first(count, &values).await?;
+    row.map_or(Ok(0), |row| row.integer(0))
+}
+
+fn json_list(ids: &BTreeSet<&str>) -> Result<String, StoreError> {
+    serde_json::to_string(ids).map_err(|error| StoreError::Failed(error.to_string()))
 }

@@ -24,7 +24,7 @@ pub use completions::{Filter, NewCompletion, Search};
 pub use conversations::{Added, Conversation, Locked, MAX_ITEMS};
 pub use events::{EventBatch, EventPage};
 pub use idempotency::{Claimed, KeptAnswer, Keyed};
-pub use items::{Listing, Order, Page};
+pub use items::{Listed, Listing, Order, Page};
 pub use jobs::{Begun, Cancelled, End, NewJob};
 pub use leases::Job;
 pub use put::{Joined, Kept, NewItem, NewResponse};

@@ -4,6 +4,8 @@
 //! item whose id has the same letters behind its prefix as the id of its response needs none: whoever
 //! asks for it by its id finds the response by these. Items with other ids have rows of their own.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{from_str, to_string};
 
 use super::{INPUT, NewItem, NewResponse, OUTPUT, Owner, now};
@@ -111,15 +113,42 @@ fn letters(item: &str) -> Option<&str> {
     is_plain.then_some(letters)
 }
 
-/// The JSON of an item of this owner that lies in the response that its id leads to.
-pub(super) async fn by_id(
+/// The JSON of the items of this owner that lie in the responses that their ids lead to, by their ids. Each of
+/// these responses is read once. None where the items have more bytes than that.
+pub(super) async fn by_ids(
     transaction: &Transaction<'_>,
     owner: &Owner,
-    id: &str,
-) -> Result<Option<String>, StoreError> {
-    let Some(letters) = letters(id).filter(|_| !transaction.is_postgres()) else {
-        return Ok(None);
-    };
+    ids: &BTreeSet<&str>,
+    most: i64,
+) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+    let (mut found, mut left) = (BTreeMap::new(), usize::try_from(most).unwrap_or(0));
+    if transaction.is_postgres() {
+        return Ok(Some(found));
+    }
+    let leading: BTreeSet<&str> = ids.iter().filter_map(|id| letters(id)).collect();
+    for letters in leading {
+        for packed in led_to(transaction, owner, letters).await? {
+            for (id, body) in packed.each(OUTPUT).chain(packed.each(INPUT)) {
+                if !ids.contains(id) || found.contains_key(id) {
+                    continue;
+                }
+                let Some(less) = left.checked_sub(body.len()) else {
+                    return Ok(None);
+                };
+                left = less;
+                found.insert(id.to_owned(), body.to_owned());
+            }
+        }
+    }
+    Ok(Some(found))
+}
+
+/// What lies in the responses whose ids begin with these letters, which is one as a rule.
+async fn led_to(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    letters: &str,
+) -> Result<Vec<Packed>, StoreError> {
     let begin = format!("{PREFIX}{letters}");
     // Behind all letters that ids have.
     let end = format!("{begin}~");
@@ -128,12 +157,6 @@ pub(super) async fn by_id(
                  where response.id > $1 and response.id < $2 and response.owner = $3 \
                  and thread.expires_at > $4";
     let values = [(&begin).into(), (&end).into(), owner.into(), now().into()];
-    for mut row in transaction.query(found, &values).await? {
-        let packed = Packed::read(&mut row, (0, 1))?;
-        let mut items = packed.each(OUTPUT).chain(packed.each(INPUT));
-        if let Some((_, body)) = items.find(|(other, _)| *other == id) {
-            return Ok(Some(body.to_owned()));
-        }
-    }
-    Ok(None)
+    let rows = transaction.query(found, &values).await?.into_iter();
+    rows.map(|mut row| Packed::read(&mut row, (0, 1))).collect()
 }

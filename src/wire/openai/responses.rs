@@ -15,7 +15,7 @@ objects! {
         "id" => id: Option<Text<'a>>,
         "role" => role: Option<Text<'a>>,
         "content" => content: Option<&'a RawValue>,
-        "status" => status: Option<IgnoredAny>,
+        "status" => status: Option<Text<'a>>,
         "phase" => phase: Option<IgnoredAny>,
         "call_id" => call_id: Option<Text<'a>>,
         "name" => name: Option<Text<'a>>,

@@ -242,6 +242,20 @@ fn a_failure_that_may_have_been_paid_for_is_told_again_without_a_call() {
 }
 
 #[test]
+fn a_failure_is_told_again_whatever_stands_where_nobody_reads() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let odd = ["\u{feff}{", r#"{"zzz":"\ud800","#, r#"{"zzz":1e999,"#];
+    for (number, begin) in (1..).zip(odd) {
+        let body = failing(false).to_string();
+        let call = post(&Value::Null).body(format!("{begin}{}", &body[1..]));
+        let told = [(); 3].map(|()| failure(&gateway, &call).1);
+        assert_eq!(told, [false, true, true], "{begin}");
+        assert_eq!(fal.requests(number).len(), number, "{begin}");
+    }
+}
+
+#[test]
 fn whoever_wants_to_ask_again_does() {
     let fal = Emulated::start();
     let gateway = fal.setup().start();

@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::responses::{continuing, create, delete, get, id, on_each, on_each_with, post, request};
+use super::responses::{
+    continuing, create, delete, events, get, id, on_each, on_each_with, post, request,
+};
 use crate::contract::description::Judge;
 use crate::support::{Answer, Call, Emulated, TestGateway, until};
 
@@ -246,7 +248,52 @@ fn a_call_that_fails_in_the_queue_fails_the_response() {
             "{error}"
         );
         assert_eq!(submissions(fal).len(), 1);
+        // As any stream that fails.
+        let told = gateway.get(&format!("/v1/responses/{}?stream=true", id(&begun)));
+        let told = events(&told.text());
+        let kinds: Vec<_> = told
+            .iter()
+            .map(|event| event["type"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                "response.created",
+                "response.in_progress",
+                "error",
+                "response.failed"
+            ]
+        );
+        assert_eq!(
+            (&told[2]["code"], &told[2]["message"]),
+            (&error["type"], &error["message"])
+        );
+        assert_eq!(told[3]["response"], failed);
     });
+}
+
+#[test]
+fn a_response_that_has_no_room_is_refused_and_says_what_helps() {
+    on_each_with(
+        |setup| setup.set("store.max_bytes", "256KiB"),
+        |fal, gateway| {
+            for is_stream in [false, true] {
+                let mut body = background(&"w ".repeat(70_000));
+                body["stream"] = is_stream.into();
+                let refused = gateway.call(&post(&body));
+                assert_eq!(
+                    (refused.status, refused.error()["code"].as_str()),
+                    (503, Some("store_full"))
+                );
+                assert!(
+                    refused.text().contains("'background'"),
+                    "{}",
+                    refused.text()
+                );
+            }
+            assert_eq!(fal.count(), 0);
+        },
+    );
 }
 
 #[test]

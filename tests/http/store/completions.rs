@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::responses::{on_each, on_each_with};
+use super::responses::{assert_no_place, on_each, on_each_with};
 use crate::support::{Answer, Call, Emulated, Stream, TestGateway, question, until};
 
 const PATH: &str = "/v1/chat/completions";
@@ -212,7 +212,9 @@ fn completions_are_listed_in_pages_by_model_and_metadata() {
             [all[2].clone()]
         );
         assert!(ids(&list("metadata[number]=9")).is_empty());
-        assert_eq!(list("after=nothing").status, 404);
+        assert_no_place(&list("after=nothing"), &all[0]);
+        let messages = gateway.get(&format!("{PATH}/{}/messages?after=nothing", all[0]));
+        assert_no_place(&messages, &all[0]);
         assert_eq!(list("limit=0").status, 400);
     });
 }

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::completions::refuses_no_metadata;
 use super::places;
-use super::responses::{create, events, id, on_each, on_each_with, post, prompt, request, with};
+use super::responses::{
+    assert_no_place, create, events, id, on_each, on_each_with, post, prompt, request, with,
+};
 use crate::support::{
     Answer, Call, Emulated, ScriptedUpstream, TestGateway, one_and_two_later, until,
 };
@@ -184,6 +186,7 @@ fn items_are_added_listed_read_and_deleted() {
             (&page["data"][0], &page["has_more"]),
             (&all[3], &json!(true))
         );
+        assert_no_place(&gateway.get(&format!("{path}?after=none")), &conversation);
         let item = format!("{path}/{second}");
         assert_eq!(gateway.get(&item).json(), all[1]);
         let deleted = gateway.call(&Call::new("DELETE", &item)).json();
@@ -246,6 +249,21 @@ fn what_no_response_could_be_made_of_is_not_added() {
             ),
             (unknown, "404 invalid_request_error item_not_found", "items"),
             (
+                json!([{"type": "item_reference"}]),
+                "400 invalid_request_error missing_required_parameter",
+                "items[0].id",
+            ),
+            (
+                json!([{"id": "two", "role": "user", "content": "x"}, {"id": "two", "role": "user", "content": "y"}]),
+                "400 invalid_request_error invalid_value",
+                "items",
+            ),
+            (
+                json!([user("x"), {"id": "x".repeat(65), "role": "user", "content": "x"}]),
+                "400 invalid_request_error string_above_max_length",
+                "items[1].id",
+            ),
+            (
                 Value::Null,
                 "400 invalid_request_error missing_required_parameter",
                 "items",
@@ -260,6 +278,11 @@ fn what_no_response_could_be_made_of_is_not_added() {
                 (verdict, Some(param)),
                 "{items}"
             );
+            let begun = call("POST", "/v1/conversations", &json!({ "items": items }));
+            let begun = gateway.call(&begun);
+            // It has no items yet, and may have none.
+            let is_fine = begun.status == 200 && (items.is_null() || items[0]["id"] == "mine");
+            assert!(is_fine || begun.verdict() == verdict, "{items}");
         }
         let refused = gateway.call(&call(
             "POST",
@@ -277,6 +300,15 @@ fn what_no_response_could_be_made_of_is_not_added() {
             "{}",
             twice.text()
         );
+        let long = json!([{"id": "x".repeat(3000), "role": "user", "content": "x"}]);
+        let long = gateway.call(&post(&within(&conversation, long)));
+        assert_eq!(
+            (long.verdict().as_str(), long.error()["param"].as_str()),
+            (
+                "400 invalid_request_error string_above_max_length",
+                Some("input[0].id")
+            )
+        );
         let mut both = within(&conversation, "x".into());
         both["previous_response_id"] = "resp_x".into();
         assert_eq!(
@@ -291,6 +323,66 @@ fn what_no_response_could_be_made_of_is_not_added() {
         assert_eq!(none.error()["param"], "conversation");
         assert_eq!(fal.count(), calls);
         assert_eq!(listed(gateway, &conversation).len(), 1);
+    });
+}
+
+/// What keeps a conversation from going on can be found in it, and deleted.
+#[test]
+fn an_output_whose_call_is_gone_is_named() {
+    on_each(|_, gateway| {
+        let call =
+            json!({"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"});
+        let output = json!({"type": "function_call_output", "call_id": "c1", "output": "42"});
+        let conversation = made(gateway, &json!({"items": [user("Look"), call, output]}));
+        let items = listed(gateway, &conversation);
+        let delete = |item: &Value| {
+            let path = format!("/v1/conversations/{conversation}/items/{}", id(item));
+            assert_eq!(gateway.call(&Call::new("DELETE", &path)).status, 200);
+        };
+        delete(&items[1]);
+        let next = within(&conversation, "And?".into());
+        let refused = gateway.call(&post(&next));
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        let place = format!("conversation[{}].call_id", id(&items[2]));
+        assert_eq!(refused.error()["param"], place);
+        assert!(refused.text().contains(&place), "{}", refused.text());
+        delete(&items[2]);
+        create(gateway, &next);
+    });
+}
+
+/// What failed is told again as long as the request is the same, and what it goes on with is part of it.
+#[test]
+fn a_failure_in_a_conversation_is_told_again_until_something_changes() {
+    on_each(|fal, gateway| {
+        let conversation = made(gateway, &json!({"items": [user("Before")]}));
+        let add_soon = |items: &Value| {
+            until("the conversation is free", || {
+                (add(gateway, &conversation, items).status == 200).then_some(())
+            });
+        };
+        let told_again = |body: &Value| {
+            let answer = gateway.call(&post(body));
+            assert_ne!(answer.status, 200, "{}", answer.text());
+            answer.header("x-gateway-replayed") == Some("failure")
+        };
+        let failing = within(&conversation, "go on /emulate error200".into());
+        assert_eq!([(); 2].map(|()| told_again(&failing)), [false, true]);
+        add_soon(&json!([user("More")]));
+        assert_eq!([(); 2].map(|()| told_again(&failing)), [false, true]);
+        let name = json!({"type": "item_reference", "id": "mine"});
+        let naming = request(json!([name, user("go on /emulate error200")]));
+        for text in ["one", "two"] {
+            add_soon(&json!([{"id": "mine", "role": "user", "content": text}]));
+            assert_eq!(
+                [(); 2].map(|()| told_again(&naming)),
+                [false, true],
+                "{text}"
+            );
+            let path = format!("/v1/conversations/{conversation}/items/mine");
+            assert_eq!(gateway.call(&Call::new("DELETE", &path)).status, 200);
+        }
+        assert_eq!(fal.count(), 4);
     });
 }
 

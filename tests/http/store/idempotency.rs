@@ -46,6 +46,39 @@ fn replayed(answer: &Answer) -> Option<&str> {
     answer.header("x-gateway-replayed")
 }
 
+/// What no reader of JSON takes may stand where nobody reads it.
+#[test]
+fn a_key_holds_for_every_body_that_is_taken() {
+    on_each(|fal, gateway| {
+        let mut calls = 0;
+        for (path, body) in routes("echo hi") {
+            let body = body.to_string();
+            let values = [r#""\ud800""#, "1e999", &"9".repeat(400)];
+            let mut odd = vec![format!("\u{feff}{body}")];
+            odd.extend(values.map(|value| format!("{{\"zzz\":{value},{}", &body[1..])));
+            for body in odd {
+                let key = format!("key-{calls}");
+                let send = |body: &str| {
+                    gateway.call(&keyed(&key, path, &Value::Null).body(body.to_owned()))
+                };
+                let first = send(&body);
+                assert_eq!((first.status, replayed(&first)), (200, None), "{body}");
+                calls += 1;
+                let again = send(&body);
+                assert_eq!(
+                    (again.status, replayed(&again)),
+                    (200, Some("answer")),
+                    "{path} {body}"
+                );
+                assert_eq!(again.text(), first.text(), "{path} {body}");
+                let other = send(&body.replace("echo hi", "echo ho"));
+                assert_eq!(other.status, 422, "{path} {body}");
+                assert_eq!(fal.count(), calls, "{path} {body}");
+            }
+        }
+    });
+}
+
 #[test]
 fn a_request_with_a_key_is_worked_on_once() {
     on_each(|fal, gateway| {

@@ -4,7 +4,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use fal_gateway::store::responses::{
-    Filter, Listing, NewCompletion, NewItem, NewResponse, Order, Owner, Page, Responses, Search,
+    Chain, Continued, Filter, Listed, Listing, NewCompletion, NewItem, NewResponse, Order, Owner,
+    Page, Responses, Search,
 };
 use fal_gateway::store::{Database, StoreError, Transaction};
 use futures::future::{Either, select};
@@ -60,6 +61,13 @@ fn pages(order: Order, list: impl Fn(Page) -> Result<Listing, StoreError>) -> Ve
     }
 }
 
+pub(super) fn page_of(listed: Listed) -> Listing {
+    match listed {
+        Listed::Page(page) => page,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_page_has_eight_mebibytes_at_most_and_one_item_at_least() {
     const SIZES: [usize; 6] = [3, 3, 3, 9, 1, 1];
@@ -69,18 +77,7 @@ fn a_page_has_eight_mebibytes_at_most_and_one_item_at_least() {
     for place in places {
         let kept = Responses::new(place.open(), 1 << 30);
         let items = || items(&SIZES);
-        let response = NewResponse {
-            id: "resp_1".to_owned(),
-            parent: None,
-            conversation: None,
-            status: "completed",
-            head: String::new(),
-            tail: String::new(),
-            input: items(),
-            output: Vec::new(),
-            retention: KEPT,
-        };
-        run(kept.put(&owner(), response)).unwrap();
+        run(kept.put(&owner(), response("resp_1", items(), Vec::new()))).unwrap();
         let conversation = "conv_1".to_owned();
         run(kept.create_conversation(&owner(), conversation, "{}".to_owned(), items(), KEPT))
             .unwrap();
@@ -96,19 +93,95 @@ fn a_page_has_eight_mebibytes_at_most_and_one_item_at_least() {
                     .collect::<Vec<_>>()
             });
             let input = pages(order, |page| {
-                run(kept.input_items(&owner(), "resp_1", page)).map(Option::unwrap)
+                run(kept.input_items(&owner(), "resp_1", page)).map(page_of)
             });
             let said = pages(order, |page| {
-                run(kept.conversation_items(&owner(), "conv_1", page)).map(Option::unwrap)
+                run(kept.conversation_items(&owner(), "conv_1", page)).map(page_of)
             });
             let asked = pages(order, |page| {
-                run(kept.completion_messages(&owner(), "chatcmpl-0", page)).map(Option::unwrap)
+                run(kept.completion_messages(&owner(), "chatcmpl-0", page)).map(page_of)
             });
             for pages in [input, said, asked] {
                 assert_eq!(pages, ids, "{place:?} {order:?}");
             }
         }
     }
+}
+
+fn response(id: &str, input: Vec<NewItem>, output: Vec<NewItem>) -> NewResponse {
+    NewResponse {
+        id: id.to_owned(),
+        parent: None,
+        conversation: None,
+        status: "completed",
+        head: String::new(),
+        tail: String::new(),
+        input,
+        output,
+        retention: KEPT,
+    }
+}
+
+fn item(id: &str, body: &str) -> NewItem {
+    NewItem {
+        id: id.to_owned(),
+        body: format!("\"{body}\""),
+    }
+}
+
+/// What is found of items that a request names.
+fn named(kept: &Responses, ids: Vec<String>, most: usize) -> Chain {
+    let continued = Continued {
+        items: ids,
+        ..Continued::default()
+    };
+    run(kept.before(&owner(), continued, most)).unwrap()
+}
+
+/// Output goes before what was sent, and what was sent last before the rest.
+#[test]
+fn many_items_are_found_by_their_ids_at_once() {
+    let (_folder, places) = places();
+    for place in places {
+        let kept = Responses::new(place.open(), 1 << 30);
+        let ids: Vec<String> = (0..3000).map(|at| format!("item_{at}")).collect();
+        let input = ids.iter().map(|id| item(id, "old")).collect();
+        let said = vec![item("said", "said")];
+        run(kept.put(&owner(), response("resp_1", input, said))).unwrap();
+        let again = vec![item("item_0", "new"), item("said", "sent")];
+        run(kept.put(&owner(), response("resp_2", again, Vec::new()))).unwrap();
+        let talk = vec![item("talk", "talk"), item("item_1", "talk")];
+        let conversation = "conv_1".to_owned();
+        run(kept.create_conversation(&owner(), conversation, "{}".to_owned(), talk, KEPT)).unwrap();
+        let mut wanted = ids.clone();
+        wanted.extend(["said", "talk", "none", "a\0", "it's \"so\""].map(str::to_owned));
+        let Chain::Found { items, .. } = named(&kept, wanted.clone(), 1 << 20) else {
+            panic!("{place:?}");
+        };
+        assert_eq!(items.len(), 3002, "{place:?}");
+        let told = ["item_0", "item_1", "item_2999", "said", "talk"].map(|id| items[id].as_str());
+        let expected = ["new", "old", "old", "said", "talk"].map(|body| format!("\"{body}\""));
+        assert_eq!(told, expected.each_ref().map(String::as_str), "{place:?}");
+        let too_long = named(&kept, wanted, 5000);
+        assert!(matches!(too_long, Chain::TooLong), "{too_long:?}");
+    }
+}
+
+/// Whoever sends the same ids again and again keeps nobody else from the store.
+#[test]
+fn items_that_were_sent_too_often_are_not_looked_through() {
+    let (_folder, places) = places();
+    let kept = Responses::new(places[0].open(), 1 << 30);
+    for number in 0..11 {
+        let copies = vec![item("again", "x"); 10_000];
+        let said = vec![item(&format!("said_{number}"), "x")];
+        let new = response(&format!("resp_{number}"), copies, said);
+        run(kept.put(&owner(), new)).unwrap();
+    }
+    let found = named(&kept, vec!["again".to_owned()], 1 << 20);
+    assert!(matches!(found, Chain::TooManyCopies), "{found:?}");
+    let found = named(&kept, vec!["said_0".to_owned()], 1 << 20);
+    assert!(matches!(found, Chain::Found { .. }), "{found:?}");
 }
 
 #[test]

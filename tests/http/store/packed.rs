@@ -10,6 +10,7 @@ use fal_gateway::store::{Database, Transaction, migrations};
 use serde_json::json;
 
 use super::ledger::soon;
+use super::lists::page_of;
 use super::responses::{continuing, create, get, id, prompt, request, with};
 use super::{Place, places, run};
 use crate::support::Emulated;
@@ -119,7 +120,7 @@ fn what_the_version_before_has_kept_is_there_and_goes_with_its_thread() {
             after: None,
         };
         let listed = responses.input_items(&owner, "resp_old", page).await;
-        let listed = listed.unwrap().unwrap().items;
+        let listed = page_of(listed.unwrap()).items;
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].0, "msg_resp_old_0");
         // What is new stands behind what is old.

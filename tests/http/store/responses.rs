@@ -126,6 +126,28 @@ fn a_stream_can_be_read_again_as_soon_as_its_end_is_there() {
     });
 }
 
+/// Numbers that no reader takes, and halves of letters: whoever sends them gets them back.
+#[test]
+fn whatever_a_response_repeats_of_its_request_it_can_be_read_again() {
+    on_each(|_, gateway| {
+        for odd in ["1e999", r#""\ud800""#, "12345678901234567890123", "1E2"] {
+            let tool = format!(r#"{{"type":"web_search","x":{odd}}}"#);
+            let body =
+                format!(r#"{{"model":"openai/gpt-4o-mini","input":"Hello","tools":[{tool}]}}"#);
+            let answer = gateway.call(&post(&Value::Null).body(body));
+            let text = answer.text().to_owned();
+            let id = text.split('"').find(|part| part.starts_with("resp_"));
+            let id = id.unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(get(gateway, id).text(), text);
+            let replayed = gateway.get(&format!("/v1/responses/{id}?stream=true"));
+            let replayed = replayed.text().to_owned();
+            assert!(replayed.contains("event: response.completed"), "{replayed}");
+            let member = format!("\"x\":{odd}");
+            assert_eq!(replayed.matches(&member).count(), 3, "{replayed}");
+        }
+    });
+}
+
 #[test]
 fn a_response_that_continues_another_knows_all_that_was_said() {
     on_each(|fal, gateway| {
@@ -290,7 +312,106 @@ fn what_was_asked_is_listed_in_pages() {
                 "{bad}"
             );
         }
-        assert_eq!(page("after=nothing").status, 404);
+        for after in ["nothing", ""] {
+            assert_no_place(&page(&format!("after={after}")), &response);
+        }
+    });
+}
+
+/// Whoever asks for what is behind nothing is told of that, and not that the list is gone.
+pub(super) fn assert_no_place(answer: &Answer, list: &str) {
+    assert_eq!(answer.verdict(), "404 invalid_request_error item_not_found");
+    assert_eq!(answer.error()["param"], "after");
+    assert!(!answer.text().contains(list), "{}", answer.text());
+}
+
+/// What was asked, page by page: the id and the text of each item.
+fn asked_in_pages(gateway: &TestGateway, response: &str) -> Vec<(String, String)> {
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/responses/{response}/input_items?order=asc&limit=10{after}");
+        let page = gateway.get(&path).json();
+        for item in page["data"].as_array().unwrap() {
+            let text = item["content"][0]["text"].as_str().unwrap();
+            all.push((id(item), text.to_owned()));
+        }
+        after = format!("&after={}", page["last_id"].as_str().unwrap());
+        assert!(all.len() <= 100, "{all:?}");
+        if page["has_more"] == false {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn items_that_are_sent_under_one_id_are_told_apart() {
+    on_each(|_, gateway| {
+        let texts: Vec<String> = (0..30).map(|at| format!("n{at}")).collect();
+        let items = texts
+            .iter()
+            .map(|text| json!({"type": "message", "id": "d", "role": "user", "content": text}));
+        let first = create(gateway, &request(items.collect()));
+        let listed = asked_in_pages(gateway, &id(&first));
+        assert_eq!(listed[0].0, "d");
+        let told: Vec<_> = listed.iter().map(|(_, text)| text.clone()).collect();
+        assert_eq!(told, texts);
+        let ids: std::collections::BTreeSet<_> = listed.iter().map(|(id, _)| id).collect();
+        assert_eq!(ids.len(), 30);
+        // Named, and sent besides.
+        let item = &first["output"][0];
+        let name = json!({"type": "item_reference", "id": item["id"]});
+        for both in [json!([item, name]), json!([name, item])] {
+            let mut input = both.as_array().unwrap().clone();
+            input.push(json!({"role": "user", "content": "More"}));
+            let second = create(gateway, &request(input.into()));
+            let listed = asked_in_pages(gateway, &id(&second));
+            assert_eq!(listed[0].0, id(item));
+            assert_ne!(listed[1].0, id(item));
+            assert_eq!(listed[0].1, listed[1].1);
+        }
+    });
+}
+
+#[test]
+fn an_item_with_a_long_id_is_kept_under_another() {
+    on_each(|_, gateway| {
+        // Nothing that a server could pack.
+        let long: String = (0..80).map(|_| uuid::Uuid::new_v4().to_string()).collect();
+        for (own, is_kept) in [
+            (&long[..], false),
+            (&long[..65], false),
+            (&long[..64], true),
+        ] {
+            let message = json!({"type": "message", "id": own, "role": "user", "content": "Hello"});
+            let mut body = request(json!([message]));
+            let response = create(gateway, &body);
+            assert_eq!(response["store"], true);
+            let listed = asked_in_pages(gateway, &id(&response));
+            assert_eq!(listed[0].0 == own, is_kept, "{listed:?}");
+            assert!(listed[0].0.len() <= 64, "{listed:?}");
+            let name = json!({"type": "item_reference", "id": listed[0].0});
+            create(gateway, &request(json!([name])));
+            body["background"] = true.into();
+            create(gateway, &body);
+        }
+    });
+}
+
+/// OpenAI's own form has no `call_id`: the output names the item of its call.
+#[test]
+fn the_output_of_a_shell_may_name_the_item_of_its_call() {
+    on_each(|fal, gateway| {
+        let action = json!({"type": "exec", "command": ["ls"], "env": {}});
+        let call = json!({"type": "local_shell_call", "id": "lsh_1", "call_id": "call_1", "status": "completed", "action": action});
+        let output = json!({"type": "local_shell_call_output", "id": "lsh_1", "output": "seen it"});
+        let user = json!({"role": "user", "content": "Look"});
+        let first = create(gateway, &request(json!([user, call, output])));
+        assert!(prompt(fal).contains("seen it"));
+        create(gateway, &continuing(&id(&first), "And?".into()));
+        assert!(prompt(fal).contains("seen it"));
+        let unknown = json!({"type": "local_shell_call_output", "id": "lsh_2", "output": "x"});
+        let refused = gateway.call(&post(&request(json!([user, call, unknown]))));
+        assert_eq!(refused.error()["param"], "input[2].call_id");
     });
 }
 

@@ -7,7 +7,9 @@ use super::lock::is_locked;
 use super::{Conversation, ROW, find, room, size, touch};
 use crate::store::error::StoreError;
 use crate::store::responses::chain::Chain;
-use crate::store::responses::{Listing, NewItem, Order, Owner, Page, Responses, now, texts};
+use crate::store::responses::{
+    Listed, Listing, NewItem, Order, Owner, Page, Responses, now, texts,
+};
 use crate::store::sql::{Transaction, Value};
 
 /// How many items a conversation may have.
@@ -67,8 +69,7 @@ impl Responses {
         self.database.write(deadline, write).await
     }
 
-    /// A page of a conversation's items; none if there is no such conversation, or nothing in it has
-    /// the id behind which the page shall begin.
+    /// A page of a conversation's items.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -77,14 +78,14 @@ impl Responses {
         owner: &Owner,
         id: &str,
         page: Page,
-    ) -> Result<Option<Listing>, StoreError> {
+    ) -> Result<Listed, StoreError> {
         let (owner, id) = (owner.clone(), id.to_owned());
         let deadline = self.database.deadline();
         let read = async move |transaction: &Transaction<'_>| match find(transaction, &owner, &id)
             .await?
         {
-            Some(_) => list(transaction, &owner, &id, &page).await,
-            None => Ok(None),
+            Some(_) => list(transaction, &owner, &id, &page).await.map(Listed::of),
+            None => Ok(Listed::NoList),
         };
         self.database.read(deadline, read).await
     }
@@ -136,11 +137,18 @@ impl Responses {
             let delete = "delete from conversation_item \
                           where owner = $1 and id = $2 and conversation = $3 returning body";
             let values = [(&owner).into(), (&item).into(), (&id).into()];
-            let Some(mut row) = transaction.first(delete, &values).await? else {
+            // Conversations of earlier versions may have several of one id.
+            let gone = transaction.query(delete, &values).await?;
+            if gone.is_empty() {
                 return Ok(Added::NotThere);
-            };
-            let bytes = i64::try_from(row.text(0)?.len() + ROW).unwrap_or(i64::MAX);
-            count(transaction, &id, 0, -1, bytes.saturating_neg()).await?;
+            }
+            let (mut bytes, items) = (0_i64, i64::try_from(gone.len()).unwrap_or(i64::MAX));
+            for mut row in gone {
+                let own = row.text(0)?.len().saturating_add(ROW);
+                bytes = bytes.saturating_add(i64::try_from(own).unwrap_or(i64::MAX));
+            }
+            let less = (items.saturating_neg(), bytes.saturating_neg());
+            count(transaction, &id, 0, less.0, less.1).await?;
             room::give_back(transaction, &owner, bytes).await?;
             let found = find(transaction, &owner, &id).await?;
             Ok(found.map_or(Added::NotThere, Added::Yes))

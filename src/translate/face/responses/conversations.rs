@@ -1,12 +1,14 @@
 //! Conversations that are kept by themselves: what their requests hold, and their objects (source:
 //! OpenAI's API description 2.3.0, `CreateConversationBody`, `ConversationResource`).
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use super::exposed::Names;
 use super::fields;
 use super::input::record_list;
-use super::items::{Builder, is_reference};
+use super::items::{Builder, is_reference, own_id};
+use super::parse::{duplicate, refuse_long_id};
 use crate::translate::draft::Fate::Emulated;
 use crate::translate::draft::{Draft, Field, Parameter, parse_object, row};
 use crate::translate::face::chat::messages::MessageLimits;
@@ -106,8 +108,9 @@ pub fn read_metadata(body: &[u8]) -> Result<String, Rejection> {
     }
 }
 
-/// Reads items, so that none is kept which every response would be refused for. Gives the ids of
-/// those that are only named.
+/// Reads items, so that none is kept which every response would be refused for, or which could not be told
+/// from another; an output's call may be in the conversation already. Gives the ids of those that are only
+/// named.
 fn judge(field: &Field<'_>, limits: &MessageLimits) -> Result<Vec<String>, Rejection> {
     const EXPECTED: &str = "a list of items such as {\"role\": \"user\", \"content\": \"Hello\"}";
     if field.count_items(EXPECTED)? > MAX_NEW {
@@ -118,10 +121,17 @@ fn judge(field: &Field<'_>, limits: &MessageLimits) -> Result<Vec<String>, Rejec
     let items: Vec<InputItem<'_>> = field.parse(EXPECTED)?;
     let (names, mut members, mut named) = (Names::default(), Members::default(), Vec::new());
     let mut builder = Builder::of_excerpt(&names, limits, &mut members);
+    let mut seen = HashSet::new();
     for (at, item) in items.into_iter().enumerate() {
-        match item.id.as_ref().filter(|_| is_reference(&item)) {
-            Some(Text(id)) => named.push(id.to_string()),
-            None => builder.add(&format!("items[{at}]"), item)?,
+        let path = format!("items[{at}]");
+        refuse_long_id(&item, &path)?;
+        if let Some(id) = own_id(&item).filter(|id| !seen.insert((*id).to_owned())) {
+            return Err(duplicate(id).about("items"));
+        }
+        match (is_reference(&item), &item.id) {
+            (true, Some(Text(id))) => named.push(id.to_string()),
+            (true, None) => return Err(Rejection::missing(format!("{path}.id"))),
+            (false, _) => builder.add(&path, item)?,
         }
     }
     Ok(named)

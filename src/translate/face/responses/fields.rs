@@ -220,6 +220,20 @@ pub fn ignored_text<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
     kept_by(draft, field, rules::ignored_string)
 }
 
+pub fn ignored_object<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    match field.value.get().starts_with('{') {
+        true => rules::ignored(draft, field),
+        false => Err(field.invalid(format!("Invalid '{}': expected an object.", field.name))),
+    }
+}
+
+pub fn ignored_list<'a>(draft: &mut Draft<'a>, field: &Field<'a>) -> Outcome {
+    match field.value.get().starts_with('[') {
+        true => rules::ignored(draft, field),
+        false => Err(field.invalid(format!("Invalid '{}': expected a list.", field.name))),
+    }
+}
+
 /// The format of `text`, if the request has one.
 pub fn text_format<'a>(draft: &Draft<'a>) -> Option<&'a RawValue> {
     let text = draft.kept("text")?;

@@ -2,9 +2,11 @@
 //! lists of parts, whatever of these the client has left out. All else stays as it was sent.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
+use super::items::is_output_of_program;
 use super::output::item_id;
 use crate::translate::face::objects::write_json;
 use crate::translate::face::state::{Past, RecordItem};
@@ -28,54 +30,92 @@ pub fn record_items(input: &[u8], past: &Past, response: &str) -> Vec<RecordItem
     record_list(input, past, &seed)
 }
 
-/// The items of a JSON list, those in it that only name others replaced by these. Items without an id
-/// get one that comes of `seed`.
+/// The longest id of an item that is kept under it, in bytes (source: OpenAI's API, which refuses longer
+/// ones).
+pub const LONGEST_ID: usize = 64;
+
+/// The items of a JSON list, those in it that only name others replaced by these. Items get an id that
+/// comes of `seed` where they have none, or none that they can be told from others by and kept under.
 pub fn record_list(items: &str, past: &Past, seed: &str) -> Vec<RecordItem> {
     let items: Vec<&RawValue> = serde_json::from_str(items).unwrap_or_default();
+    let mut taken = HashSet::new();
     let items = items.into_iter().enumerate();
     items
-        .filter_map(|(at, item)| record_item(item.get(), past, seed, at))
+        .filter_map(|(at, item)| {
+            let own = |kind: &str| item_id(prefix(kind), seed, at);
+            record_item(item.get(), past, &mut taken, own)
+        })
         .collect()
 }
 
-fn record_item(json: &str, past: &Past, seed: &str, at: usize) -> Option<RecordItem> {
+fn record_item(
+    json: &str,
+    past: &Past,
+    taken: &mut HashSet<String>,
+    own: impl Fn(&str) -> String,
+) -> Option<RecordItem> {
     let Fields(fields) = serde_json::from_str(json).ok()?;
-    let id = text(&fields, "id").map(|Text(id)| id.into_owned());
+    let id = text(&fields, "id").map(|Text(id)| id);
     let kind = text(&fields, "type");
-    if names_another(&fields, kind.as_ref(), id.as_deref()) {
-        let id = id?;
-        let body = past.items.get(&id)?.clone();
+    if !names_another(&fields, kind.as_ref(), id.as_deref()) {
+        return Some(write_item(json.len(), &fields, taken, own));
+    }
+    let id = id?.into_owned();
+    let body = past.items.get(&id)?;
+    if taken.insert(id.clone()) {
+        let body = body.clone();
         return Some(RecordItem { id, body });
     }
+    // It is in the list already, as it was sent.
+    let Fields(fields) = serde_json::from_str(body).ok()?;
+    Some(write_item(body.len(), &fields, taken, own))
+}
+
+/// An item of about so many bytes.
+fn write_item(
+    bytes: usize,
+    fields: &Members<'_>,
+    taken: &mut HashSet<String>,
+    own: impl Fn(&str) -> String,
+) -> RecordItem {
+    let (given, kind) = (text(fields, "id"), text(fields, "type"));
     let kind = kind.as_ref().map_or("message", Text::as_str);
+    let names_call = is_output_of_program(kind) && member(fields, "call_id").is_none();
     let is_message = kind == "message";
     // No store keeps a text with a NUL under its name.
-    let id = id
-        .filter(|id| !id.contains('\0'))
-        .unwrap_or_else(|| item_id(prefix(kind), seed, at));
-    let mut body = String::with_capacity(json.len() + 128);
+    let id = given.as_ref().map(Text::as_str).filter(|id| {
+        let is_kept = !names_call && id.len() <= LONGEST_ID && !id.contains('\0');
+        is_kept && taken.insert((*id).to_owned())
+    });
+    let id = id.map_or_else(|| own(kind), str::to_owned);
+    let mut body = String::with_capacity(bytes + 128);
     body.push_str("{\"id\":");
     push_json(&mut body, &id);
     body.push_str(",\"type\":");
     push_json(&mut body, kind);
-    if has_status(kind) && member(&fields, "status").is_none() {
+    if let Some(Text(call)) = given.filter(|_| names_call) {
+        body.push_str(",\"call_id\":");
+        push_json(&mut body, &call);
+    }
+    if has_status(kind) && member(fields, "status").is_none() {
         body.push_str(",\"status\":\"completed\"");
     }
-    for (name, value) in &fields {
+    for (name, value) in fields {
         let is_written = ["id", "type"].contains(&name.as_ref());
-        if is_written || (name == "status" && value.get() == "null") {
+        let is_nothing = ["call_id", "status"].contains(&name.as_ref()) && value.get() == "null";
+        if is_written || is_nothing {
             continue;
         }
         body.push(',');
         push_json(&mut body, name);
         body.push(':');
         match is_message && name == "content" && value.get().starts_with('"') {
-            true => write_parts(&mut body, part_kind(&fields), value.get()),
+            true => write_parts(&mut body, part_kind(fields), value.get()),
             false => body.push_str(value.get()),
         }
     }
     body.push('}');
-    Some(RecordItem { id, body })
+    RecordItem { id, body }
 }
 
 /// Whether items of a kind say how far they have come.

@@ -30,6 +30,8 @@ pub struct Builder<'a, 'l> {
     turns: Vec<Turn<'a>>,
     /// What each call so far has called, by the call's id.
     called: HashMap<Cow<'a, str>, Cow<'a, str>>,
+    /// The ids of calls of programs, by the ids of their items, which outputs may name instead.
+    programs: HashMap<Cow<'a, str>, Cow<'a, str>>,
     /// The calls that have no output so far.
     open_calls: HashSet<Cow<'a, str>>,
     /// Whether what was said before is not known, so that outputs may come without their calls.
@@ -50,6 +52,7 @@ impl<'a, 'l> Builder<'a, 'l> {
             instructions: instructions.filter(|text| !text.is_empty()),
             turns: Vec::new(),
             called: HashMap::new(),
+            programs: HashMap::new(),
             open_calls: HashSet::new(),
             is_excerpt: false,
         }
@@ -187,14 +190,18 @@ impl<'a, 'l> Builder<'a, 'l> {
 
     /// A call of one of the client's own programs, under the name of its kind.
     fn program_call(&mut self, item: InputItem<'a>) -> Result<(), Rejection> {
-        let id = item.call_id.or(item.id).map(|Text(id)| id);
+        let id = item.call_id.or_else(|| item.id.clone());
+        let id = id.map(|Text(id)| id).unwrap_or_default();
+        if let Some(Text(item)) = item.id {
+            self.programs.insert(item, id.clone());
+        }
         let name = match item.kind.map(|Text(kind)| kind) {
             Some(kind) => kind.trim_end_matches("_call").to_owned(),
             None => String::new(),
         };
         let arguments = item.action.or(item.operation).map_or("{}", RawValue::get);
         self.push_call(ToolCall {
-            id: id.unwrap_or_default(),
+            id,
             name: name.into(),
             arguments: arguments.into(),
         });
@@ -221,17 +228,21 @@ impl<'a, 'l> Builder<'a, 'l> {
     }
 
     fn output(&mut self, path: &str, item: InputItem<'a>) -> Result<(), Rejection> {
-        let is_program = !matches!(
-            item.kind.as_ref().map(Text::as_str),
-            Some("function_call_output" | "custom_tool_call_output")
-        );
+        let kind = item.kind.as_ref().map(Text::as_str);
+        let is_program = kind.is_some_and(is_output_of_program);
         let id = item.call_id.or(item.id.filter(|_| is_program));
-        let Text(call_id) = id.ok_or_else(|| Rejection::missing(format!("{path}.call_id")))?;
+        let Text(id) = id.ok_or_else(|| Rejection::missing(format!("{path}.call_id")))?;
+        let named = self.programs.get(&id).filter(|_| is_program);
+        let call_id = match self.called.contains_key(&id) {
+            false => named.cloned().unwrap_or(id),
+            true => id,
+        };
         let name = self.called.get(&call_id).cloned();
         let Some(name) = name.or_else(|| self.is_excerpt.then(Cow::default)) else {
             let path = format!("{path}.call_id");
             let message = format!(
-                "Invalid '{path}': no item before it is a call of this id. Put the call before its output."
+                "Invalid '{path}': no item before it is a call of this id. Put the call before its output, or leave the \
+                 output out."
             );
             return Err(Rejection::invalid(path, message));
         };
@@ -360,6 +371,25 @@ fn is_thought(parts: &[Part<'_>]) -> bool {
 fn is_blank(turn: &Turn<'_>) -> bool {
     let says_nothing = |part: &Part<'_>| matches!(part, Part::Text(text) if text.trim().is_empty());
     matches!(turn.speaker, Speaker::User { .. }) && turn.parts.iter().all(says_nothing)
+}
+
+/// The id of an item, if it has one. An output of a program without `call_id` names its call by `id`
+/// (source: OpenAI's API description 2.3.0, `LocalShellToolCallOutput`).
+pub fn own_id<'i>(item: &'i InputItem<'_>) -> Option<&'i str> {
+    let is_of_program = item
+        .kind
+        .as_ref()
+        .is_some_and(|kind| is_output_of_program(kind.as_str()));
+    let id = item.id.as_ref().map(Text::as_str);
+    id.filter(|_| !is_of_program || item.call_id.is_some())
+}
+
+/// Whether items of a kind tell what one of the client's own programs has written.
+pub fn is_output_of_program(kind: &str) -> bool {
+    matches!(
+        kind,
+        "local_shell_call_output" | "shell_call_output" | "apply_patch_call_output"
+    )
 }
 
 /// Whether an item only names another; its type may be left out.

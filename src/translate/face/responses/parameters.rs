@@ -36,14 +36,14 @@ pub const PARAMETERS: &[Parameter] = &[
     row("truncation", Emulated, "`auto` leaves out the oldest turns where a limit of characters is known (`limits.max_prompt_chars`, or what fal has refused); what is too long for the model itself is refused", fields::truncation),
     row("top_p", Ignored, "1 says nothing", fields::top_p),
     row("max_tool_calls", Ignored, "it counts the tools that OpenAI runs, of which there are none", fields::max_tool_calls),
-    row("context_management", Ignored, "nothing is compacted", rules::ignored),
+    row("context_management", Ignored, "nothing is compacted", fields::ignored_list),
     row("user", Ignored, "fal has no end-user field", rules::ignored_string),
     row("safety_identifier", Ignored, "fal has no end-user field; the answer repeats it", fields::ignored_text),
     row("prompt_cache_key", Ignored, "fal has no prompt cache to steer; the answer repeats it", fields::ignored_text),
     row("prompt_cache_retention", Ignored, "fal has no prompt cache to steer", rules::ignored_string),
-    row("prompt_cache_options", Ignored, "fal has no prompt cache to steer", rules::ignored),
+    row("prompt_cache_options", Ignored, "fal has no prompt cache to steer", fields::ignored_object),
     // Extensions.
-    row("client_metadata", Ignored, "Codex's ids of its turns", rules::ignored),
+    row("client_metadata", Ignored, "Codex's ids of its turns", fields::ignored_object),
     row("priority", Forwarded, "fal's own: `latency` or `throughput`", rules::priority),
     row("models", Emulated, "OpenRouter's list: tried in order when a model refuses before working", rules::models),
 ];

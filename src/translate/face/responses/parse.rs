@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use super::echo::Echo;
 use super::fields::conversation_id;
-use super::items::{Builder, is_reference};
+use super::input::LONGEST_ID;
+use super::items::{Builder, is_reference, own_id};
 use super::parameters::PARAMETERS;
 use super::tools::Toolbox;
 use super::{Responses, format};
@@ -165,14 +166,16 @@ pub fn finish<'a>(
         None => "previous_response_id",
     };
     for item in recalled(past, &input, limits, before)? {
-        builder.add(before, item)?;
+        builder.add(&place_of(&item, before), item)?;
     }
     match input {
         Input::None => {}
         Input::Text(Text(text)) => builder.say(text),
         Input::Items(items) => {
             for (at, item) in items.into_iter().enumerate() {
-                builder.add(&format!("input[{at}]"), referred(item, past)?)?;
+                let path = format!("input[{at}]");
+                let item = referred(item, past, &path)?;
+                builder.add(&path, item)?;
             }
         }
     }
@@ -248,23 +251,41 @@ fn conversation<'a>(draft: &Draft<'a>) -> Option<Cow<'a, str>> {
     conversation_id(&draft.kept("conversation")?).ok()
 }
 
-/// Items that come to a conversation must be told from those that are there.
+/// Where an item stands that was kept: by its id, so that whoever asks can find and delete it.
+fn place_of(item: &InputItem<'_>, field: &str) -> String {
+    match own_id(item) {
+        Some(id) => format!("{field}[{}]", shortened(id)),
+        None => field.to_owned(),
+    }
+}
+
+/// Items that come to a conversation must be told from those that are there, and are kept under their ids.
 fn refuse_there(before: &[InputItem<'_>], input: &Input<'_>) -> Result<(), Rejection> {
     let Input::Items(items) = input else {
         return Ok(());
     };
-    let mut seen: HashSet<&str> = ids(before).collect();
-    match ids(items).find(|id| !seen.insert(id)) {
-        None => Ok(()),
-        Some(id) => Err(duplicate(id)),
+    let mut seen: HashSet<&str> = before.iter().filter_map(own_id).collect();
+    for (at, item) in items.iter().enumerate() {
+        refuse_long_id(item, &format!("input[{at}]"))?;
+        if let Some(id) = own_id(item).filter(|id| !seen.insert(id)) {
+            return Err(duplicate(id));
+        }
     }
+    Ok(())
 }
 
-fn ids<'i>(items: &'i [InputItem<'_>]) -> impl Iterator<Item = &'i str> {
-    items
-        .iter()
-        .filter_map(|item| item.id.as_ref())
-        .map(Text::as_str)
+/// Refuses an item at `path` that could not be found again by its id.
+pub fn refuse_long_id(item: &InputItem<'_>, path: &str) -> Result<(), Rejection> {
+    let is_long = own_id(item).is_some_and(|id| id.len() > LONGEST_ID);
+    if !is_long || is_reference(item) {
+        return Ok(());
+    }
+    let path = format!("{path}.id");
+    let message = format!(
+        "Invalid '{path}': the id of an item in a conversation has at most {LONGEST_ID} bytes. Give it a shorter one, or \
+         none."
+    );
+    Err(Rejection::of(Cause::StringAboveMaxLength, path, message))
 }
 
 /// The items from before the request.
@@ -292,11 +313,16 @@ fn recalled<'a>(
 }
 
 /// An item, or the one that it names.
-fn referred<'a>(item: InputItem<'a>, past: &'a Past) -> Result<InputItem<'a>, Rejection> {
+fn referred<'a>(
+    item: InputItem<'a>,
+    past: &'a Past,
+    path: &str,
+) -> Result<InputItem<'a>, Rejection> {
     if !is_reference(&item) {
         return Ok(item);
     }
-    let id = item.id.as_ref().map_or("", Text::as_str);
+    let missing = || Rejection::missing(format!("{path}.id"));
+    let id = item.id.as_ref().ok_or_else(missing)?.as_str();
     match past.items.get(id) {
         Some(json) => kept_item(json, "input"),
         // What was thought before is shown to nobody, so nothing is lost with it.

@@ -1,6 +1,7 @@
 //! A response that is kept, told once more as a stream: the events that lead to it, each item in one
 //! piece. Their numbers are those of no stream before it.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use serde::Deserialize;
@@ -8,43 +9,47 @@ use serde_json::{Map, Value, json};
 
 use crate::translate::face::error_object;
 use crate::translate::problem::Problem;
+use crate::wire::openai::fields::Fields;
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// The events of a response that has ended, from the number behind `starting_after` on; the last one
 /// always. None for what is no response.
 pub fn replay(json: &str, starting_after: Option<u64>) -> Option<Vec<u8>> {
-    let Value::Object(response) = serde_json::from_str(json).ok()? else {
-        return None;
-    };
-    let items = response.get("output")?.as_array()?.clone();
-    let mut events = Vec::new();
-    let mut begun = response.clone();
+    let mut response = Members::of(json)?;
+    let items: Vec<Map<String, Value>> = serde_json::from_str(response.get("output")?).ok()?;
+    let status: Value = serde_json::from_str(response.get("status")?).ok()?;
     for (member, value) in [
-        ("status", json!("in_progress")),
-        ("output", json!([])),
-        ("usage", Value::Null),
-        ("error", Value::Null),
-        ("incomplete_details", Value::Null),
-        ("completed_at", Value::Null),
+        ("status", "\"in_progress\""),
+        ("output", "[]"),
+        ("usage", "null"),
+        ("error", "null"),
+        ("incomplete_details", "null"),
+        ("completed_at", "null"),
     ] {
-        begun.insert(member.to_owned(), value);
+        response.set(member, value.to_owned());
     }
-    events.push(event("response.created", json!({"response": begun})));
-    events.push(event("response.in_progress", json!({"response": begun})));
+    let begun = response.to_json();
+    let mut events = vec![
+        about_response("response.created", &begun),
+        about_response("response.in_progress", &begun),
+    ];
     for (index, item) in items.iter().enumerate() {
-        item_events(&mut events, index, item.as_object()?);
+        item_events(&mut events, index, item);
     }
-    let last = match response.get("status")?.as_str()? {
+    let last = match status.as_str()? {
         "incomplete" => "response.incomplete",
-        "failed" => "response.failed",
+        "failed" => {
+            events.push(failure(json)?);
+            "response.failed"
+        }
         "cancelled" => {
             events.push(event("error", cancelled()));
             return Some(write(events, starting_after));
         }
         _ => "response.completed",
     };
-    events.push(event(last, json!({"response": response})));
+    events.push(about_response(last, json));
     Some(write(events, starting_after))
 }
 
@@ -62,16 +67,11 @@ pub fn ending(status: &str, json: &str, number: u64, from: u64) -> Option<Vec<u8
     let (mut out, mut at) = (Vec::with_capacity(json.len().saturating_add(256)), number);
     if kind == "response.failed" {
         if number >= from {
-            let response: Failed = serde_json::from_str(json).ok()?;
-            write_event(&mut out, number, event("error", failed(&response.error)));
+            write_event(&mut out, number, failure(json)?);
         }
         at = number.saturating_add(1);
     }
-    // It may be long, and nothing in it changes.
-    let _ = write!(
-        out,
-        "event: {kind}\ndata: {{\"type\":\"{kind}\",\"sequence_number\":{at},\"response\":{json}}}\n\n"
-    );
+    write_event(&mut out, at, about_response(kind, json));
     out.extend_from_slice(DONE);
     Some(out)
 }
@@ -82,8 +82,13 @@ struct Failed {
     error: Map<String, Value>,
 }
 
-/// The event before that of a response that has failed, in both forms that clients know: with the code
-/// that the failure has elsewhere.
+/// The event before that of a response that has failed, of its JSON.
+fn failure(json: &str) -> Option<Event<'static>> {
+    let response: Failed = serde_json::from_str(json).ok()?;
+    Some(event("error", failed(&response.error)))
+}
+
+/// That event in both forms that clients know: with the code that the failure has elsewhere.
 fn failed(error: &Map<String, Value>) -> Value {
     let of = |name: &str| error.get(name).cloned().unwrap_or_default();
     let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -136,13 +141,70 @@ fn cancelled() -> Value {
     })
 }
 
-type Event = (&'static str, Map<String, Value>);
+/// The members of a response in their order, each as JSON.
+struct Members<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-fn event(kind: &'static str, members: Value) -> Event {
-    match members {
-        Value::Object(members) => (kind, members),
-        _ => (kind, Map::new()),
+impl<'a> Members<'a> {
+    /// `None` for what is no JSON object.
+    fn of(response: &'a str) -> Option<Self> {
+        let Fields(fields) = serde_json::from_str(response).ok()?;
+        let fields = fields.into_iter();
+        let members = fields.map(|(name, value)| (name, Cow::Borrowed(value.get())));
+        Some(Self(members.collect()))
     }
+
+    /// A member as JSON.
+    fn get(&self, name: &str) -> Option<&str> {
+        let mut members = self.0.iter();
+        let found = members.find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_ref())
+    }
+
+    /// Gives a member this JSON; one that is not there comes last.
+    fn set(&mut self, name: &'static str, json: String) {
+        let mut members = self.0.iter_mut();
+        match members.find(|(other, _)| other == name) {
+            Some((_, value)) => *value = Cow::Owned(json),
+            None => self.0.push((Cow::Borrowed(name), Cow::Owned(json))),
+        }
+    }
+
+    /// The object.
+    fn to_json(&self) -> String {
+        let lengths = self.0.iter().map(|(name, value)| name.len() + value.len());
+        let mut json = String::with_capacity(lengths.map(|length| length + 8).sum());
+        json.push('{');
+        for (at, (name, value)) in self.0.iter().enumerate() {
+            if at > 0 {
+                json.push(',');
+            }
+            json.push_str(&json!(name).to_string());
+            json.push(':');
+            json.push_str(value);
+        }
+        json.push('}');
+        json
+    }
+}
+
+/// Its kind, and what it tells.
+type Event<'a> = (&'static str, Told<'a>);
+
+enum Told<'a> {
+    Members(Map<String, Value>),
+    /// The JSON of a response, which may be long and hold what nobody but its client can read.
+    Response(&'a str),
+}
+
+fn event(kind: &'static str, members: Value) -> Event<'static> {
+    match members {
+        Value::Object(members) => (kind, Told::Members(members)),
+        _ => (kind, Told::Members(Map::new())),
+    }
+}
+
+fn about_response<'a>(kind: &'static str, json: &'a str) -> Event<'a> {
+    (kind, Told::Response(json))
 }
 
 /// An object with one more member.
@@ -153,7 +215,7 @@ fn with(mut object: Value, name: &str, value: Value) -> Value {
     object
 }
 
-fn write(events: Vec<Event>, starting_after: Option<u64>) -> Vec<u8> {
+fn write(events: Vec<Event<'_>>, starting_after: Option<u64>) -> Vec<u8> {
     let mut out = Vec::new();
     let count = events.len();
     for (number, event) in events.into_iter().enumerate() {
@@ -166,18 +228,22 @@ fn write(events: Vec<Event>, starting_after: Option<u64>) -> Vec<u8> {
     out
 }
 
-fn write_event(out: &mut Vec<u8>, number: impl Into<Option<u64>>, (kind, members): Event) {
-    let mut data = Map::new();
-    data.insert("type".to_owned(), json!(kind));
+fn write_event(out: &mut Vec<u8>, number: impl Into<Option<u64>>, (kind, told): Event<'_>) {
+    let _ = write!(out, "event: {kind}\ndata: {{\"type\":\"{kind}\"");
     if let Some(number) = number.into() {
-        data.insert("sequence_number".to_owned(), json!(number));
+        let _ = write!(out, ",\"sequence_number\":{number}");
     }
-    data.extend(members);
-    let _ = write!(out, "event: {kind}\ndata: {}\n\n", Value::Object(data));
+    let _ = match told {
+        Told::Response(json) => write!(out, ",\"response\":{json}"),
+        Told::Members(members) => members
+            .iter()
+            .try_for_each(|(name, value)| write!(out, ",{}:{value}", Value::String(name.clone()))),
+    };
+    out.extend_from_slice(b"}\n\n");
 }
 
 /// How one item comes to be: opened empty, filled at once, closed.
-fn item_events(events: &mut Vec<Event>, index: usize, item: &Map<String, Value>) {
+fn item_events(events: &mut Vec<Event<'_>>, index: usize, item: &Map<String, Value>) {
     let id = item.get("id").cloned().unwrap_or_default();
     let kind = item.get("type").and_then(Value::as_str).unwrap_or_default();
     let about = |members: Value| {
@@ -230,7 +296,7 @@ fn item_events(events: &mut Vec<Event>, index: usize, item: &Map<String, Value>)
 
 /// How one part of an item comes to be.
 fn part_events(
-    events: &mut Vec<Event>,
+    events: &mut Vec<Event<'_>>,
     is_summary: bool,
     at: usize,
     part: &Value,

@@ -36,7 +36,9 @@ const REFUSED: [&str; 8] = [
 /// The tools of a request as they are collected from its lists.
 #[derive(Debug, Default)]
 pub struct Toolbox<'a> {
-    tools: Vec<Tool<'a>>,
+    tools: Vec<InSpace<'a>>,
+    /// What each namespace says that it is about.
+    abouts: Vec<Option<Cow<'a, str>>>,
     pub names: Names,
     /// How many tools were read, offered or not.
     seen: usize,
@@ -61,7 +63,7 @@ impl<'a> Toolbox<'a> {
         &mut self,
         raw: &'a RawValue,
         path: &str,
-        namespace: Option<&Namespace<'a>>,
+        namespace: Option<&str>,
         members: &mut Members,
     ) -> Result<(), Rejection> {
         const EXPECTED: &str = "a list of tools such as {\"type\": \"function\", \"name\": ...}";
@@ -74,16 +76,8 @@ impl<'a> Toolbox<'a> {
         }
         for (at, tool) in list.items.into_iter().enumerate() {
             let path = format!("{path}[{at}]");
-            let is_first = at == 0;
             match (tool.kind.as_str(), namespace) {
-                ("function" | "custom", _) => {
-                    self.read_tool(
-                        tool,
-                        &path,
-                        namespace.map(|space| (space, is_first)),
-                        members,
-                    )?;
-                }
+                ("function" | "custom", _) => self.read_tool(tool, &path, namespace, members)?,
                 ("namespace", None) => self.read_namespace(tool, &path, members)?,
                 (kind, _) if REFUSED.contains(&kind) => return Err(unavailable(&path)),
                 (kind, _) => members.add("tools[]", kind),
@@ -102,22 +96,17 @@ impl<'a> Toolbox<'a> {
         let raw = tool
             .tools
             .ok_or_else(|| Rejection::missing(format!("{path}.tools")))?;
-        let namespace = Namespace {
-            name,
-            about: tool
-                .description
-                .map(|Text(text)| text)
-                .filter(|text| !text.is_empty()),
-        };
-        self.read_list(raw, &format!("{path}.tools"), Some(&namespace), members)
+        let about = tool.description.map(|Text(text)| text);
+        self.abouts.push(about.filter(|text| !text.is_empty()));
+        self.read_list(raw, &format!("{path}.tools"), Some(&name), members)
     }
 
-    /// Reads a function or a custom tool; what its namespace is about is told with the first one.
+    /// Reads a function or a custom tool.
     fn read_tool(
         &mut self,
         tool: ResponseTool<'a>,
         path: &str,
-        namespace: Option<(&Namespace<'a>, bool)>,
+        space: Option<&str>,
         members: &mut Members,
     ) -> Result<(), Rejection> {
         let is_custom = tool.kind.as_str() == "custom";
@@ -127,7 +116,6 @@ impl<'a> Toolbox<'a> {
             return Ok(());
         }
         let name = name_of(tool.name, path)?;
-        let space = namespace.map(|(space, _)| space.name.as_ref());
         let mut description = tool.description.map(|Text(text)| text);
         let mut text = None;
         let parameters = match is_custom {
@@ -142,20 +130,8 @@ impl<'a> Toolbox<'a> {
             false => parameters(tool.parameters, &format!("{path}.parameters"))?,
         };
         let path = format!("{path}.parameters");
-        if let Some((
-            Namespace {
-                about: Some(about), ..
-            },
-            true,
-        )) = namespace
-        {
-            let own = description.unwrap_or_default();
-            description = Some(Cow::Owned(
-                format!("{about}\n\n{own}").trim_end().to_owned(),
-            ));
-        }
         let name = self.expose(space, &name, is_custom, &path)?;
-        self.tools.push(Tool {
+        let tool = Tool {
             path,
             name: name.into(),
             description,
@@ -163,7 +139,9 @@ impl<'a> Toolbox<'a> {
             // A text in any other form than asked for could not be handed over.
             strict: is_custom || tool.strict == Some(true),
             text,
-        });
+        };
+        let space = space.and_then(|_| self.abouts.len().checked_sub(1));
+        self.tools.push((space, tool));
         Ok(())
     }
 
@@ -181,9 +159,9 @@ impl<'a> Toolbox<'a> {
         };
         let list = |path: &str| path.rsplit_once('[').map(|(list, _)| list.to_owned());
         let shown = known.shown.clone();
-        let before = self.tools.iter().position(|tool| tool.name == shown);
+        let before = self.tools.iter().position(|(_, tool)| tool.name == shown);
         if let Some(before) = before {
-            let twin = self.tools.remove(before);
+            let (_, twin) = self.tools.remove(before);
             if list(&twin.path) == list(path) {
                 let path = path.trim_end_matches(".parameters");
                 let message =
@@ -213,52 +191,71 @@ impl<'a> Toolbox<'a> {
                 _ => Ok(None),
             };
         }
-        let mut offer = ToolSet {
-            tools: std::mem::take(&mut self.tools),
-            choice: Choice::Auto,
-            parallel: draft.parallel_tool_calls != Some(false),
+        let mut parallel = draft.parallel_tool_calls != Some(false);
+        let choice = match choice {
+            None => Choice::Auto,
+            Some(field) if field.value.get().starts_with('"') => {
+                let Text(word) = field.parse("a choice")?;
+                match word.as_ref() {
+                    "none" => return Ok(None),
+                    "auto" => Choice::Auto,
+                    "required" => Choice::Required,
+                    _ => return Err(unknown_choice(&field)),
+                }
+            }
+            Some(field) => {
+                let choice: ToolChoice<'a> =
+                    field.parse("none, auto, required, or an object that names a tool")?;
+                parallel &= !matches!(choice.kind.as_str(), "function" | "custom");
+                self.choose(choice, &field, &mut draft.members)?
+            }
+        };
+        Ok(Some(ToolSet {
+            tools: self.take_tools(),
+            choice,
+            parallel,
             as_functions: false,
-        };
-        let Some(field) = choice else {
-            return Ok(Some(offer));
-        };
-        if !field.value.get().starts_with('"') {
-            let choice: ToolChoice<'a> =
-                field.parse("none, auto, required, or an object that names a tool")?;
-            self.choose(&mut offer, choice, &field, &mut draft.members)?;
-            return Ok(Some(offer));
-        }
-        let Text(word) = field.parse("a choice")?;
-        offer.choice = match word.as_ref() {
-            "none" => return Ok(None),
-            "auto" => Choice::Auto,
-            "required" => Choice::Required,
-            _ => return Err(unknown_choice(&field)),
-        };
-        Ok(Some(offer))
+        }))
     }
 
+    /// All tools; what a namespace is about is told with the first one in it.
+    fn take_tools(&mut self) -> Vec<Tool<'a>> {
+        let tools = std::mem::take(&mut self.tools).into_iter();
+        let told = tools.map(|(space, tool)| {
+            let about = space.and_then(|space| self.abouts.get_mut(space)?.take());
+            let Some(about) = about else {
+                return tool;
+            };
+            let own = tool.description.unwrap_or_default();
+            let both = format!("{about}\n\n{own}").trim_end().to_owned();
+            Tool {
+                description: Some(Cow::Owned(both)),
+                ..tool
+            }
+        });
+        told.collect()
+    }
+
+    /// Reads a choice that is no word, and leaves only the tools that it names.
     fn choose(
-        &self,
-        offer: &mut ToolSet<'a>,
+        &mut self,
         choice: ToolChoice<'a>,
         field: &Field<'a>,
         members: &mut Members,
-    ) -> Result<(), Rejection> {
+    ) -> Result<Choice, Rejection> {
         members.add_unknown(field.name, &choice.unknown);
         let named = choice
             .name
             .or(choice.function.map(|function| function.name));
         match (choice.kind.as_str(), named, choice.tools) {
             ("function" | "custom", Some(name), _) => {
-                offer.choice = Choice::Required;
-                offer.parallel = false;
                 let namespace = choice.namespace.as_ref().map(Text::as_str);
                 let shown = self.names.shown(namespace, name.as_str());
-                keep(offer, &[shown], field)
+                keep(&mut self.tools, &[shown], field)?;
+                Ok(Choice::Required)
             }
             ("allowed_tools", _, Some(tools)) => {
-                offer.choice = match choice.mode.as_ref().map_or("auto", Text::as_str) {
+                let mode = match choice.mode.as_ref().map_or("auto", Text::as_str) {
                     "auto" => Choice::Auto,
                     "required" => Choice::Required,
                     _ => return Err(unknown_choice(field)),
@@ -271,7 +268,8 @@ impl<'a> Toolbox<'a> {
                 let is_callable =
                     |tool: &&AllowedTool<'_>| matches!(tool.kind.as_str(), "function" | "custom");
                 let names: Vec<_> = tools.iter().filter(is_callable).map(shown).collect();
-                keep(offer, &names, field)
+                keep(&mut self.tools, &names, field)?;
+                Ok(mode)
             }
             ("function" | "custom" | "allowed_tools", ..) => Err(unknown_choice(field)),
             _ => Err(field.unsupported_value(
@@ -282,31 +280,25 @@ impl<'a> Toolbox<'a> {
     }
 }
 
-/// What tools have in common that stand in one namespace.
-struct Namespace<'a> {
-    name: Cow<'a, str>,
-    about: Option<Cow<'a, str>>,
-}
+/// A tool, and which namespace it stands in.
+type InSpace<'a> = (Option<usize>, Tool<'a>);
 
-/// Leaves only the named tools in the offer.
+/// Leaves only the named tools.
 fn keep(
-    offer: &mut ToolSet<'_>,
+    tools: &mut Vec<InSpace<'_>>,
     names: &[Option<&str>],
     field: &Field<'_>,
 ) -> Result<(), Rejection> {
     let is_offered = |name: &Option<&str>| {
-        offer
-            .tools
+        tools
             .iter()
-            .any(|tool| Some(tool.name.as_ref()) == *name)
+            .any(|(_, tool)| Some(tool.name.as_ref()) == *name)
     };
     if names.is_empty() || !names.iter().all(is_offered) {
         return Err(field
             .invalid("Invalid 'tool_choice': it names a tool that the request does not offer."));
     }
-    offer
-        .tools
-        .retain(|tool| names.contains(&Some(tool.name.as_ref())));
+    tools.retain(|(_, tool)| names.contains(&Some(tool.name.as_ref())));
     Ok(())
 }
 
