@@ -403,6 +403,7 @@ fn a_gateway_that_stood_still_asks_before_it_admits() {
         outcome.is_ok()
     });
     assert_eq!(all.count(), 6);
+    gateways[1].tell(&mut store, secs(85));
     let refused = admit(&gateways[0].one, Tokens::default(), secs(86)).0;
     assert!(refused.unwrap_err().may_come, "the store knows");
     let refused = gateways[0].ask(&mut store, Tokens::default(), secs(86));
