@@ -115,17 +115,16 @@ async fn answer<F: Face>(
     scope.keeps(held.split(face.kept_bytes()));
     refuse_long_text(&ask, bytes, snapshot)?;
     read_path(&mut ask, request);
-    let wants = Wants::of(request.headers())?;
     let wish = Wish::of(&mut ask, request.headers(), snapshot, &caller)?;
     let memory = Rc::new(held);
     let record = &scope.record;
     let mut order = wish.order((context, &snapshot.engine), &caller, &ask, record, &memory);
     let plan = order.plan()?;
     record_model(&plan, snapshot, record);
-    if wants.explains {
+    if wish.wants.explains {
         return Ok(explained(&order, plan, snapshot, &wish));
     }
-    let repeat = repeatable(request, context, (&caller, &*past), (&face, &body), wants)?;
+    let repeat = repeatable(request, context, (&caller, &*past), (&face, &body), &wish)?;
     let hold = past.hold(context, &caller, face.is_kept()).await?;
     let grant = grant(request, context, &caller, (&order, &plan), progress).await?;
     if face.is_background() {
@@ -150,8 +149,7 @@ async fn answer<F: Face>(
     context.learn_of_key(&caller, opened.as_ref().err());
     let (run, plan) = opened.map_err(ApiError::from)?;
     record_model(&plan, snapshot, &scope.record);
-    let shows_notes = wants.shows_notes || snapshot.config.compat.notes_in_body;
-    let promised = Promised::by::<F>(plan, &scope.record, shows_notes);
+    let promised = Promised::by::<F>(plan, &scope.record, wish.wants.shows_notes);
     drop(ask);
     drop(shortened);
     let keeper = keeper(&face, context, caller, body, (past, hold, memory));
@@ -304,7 +302,7 @@ fn repeatable<F: Face>(
     context: &Context,
     (caller, past): (&Caller, &Recalled),
     (face, body): (&F, &Bytes),
-    wants: Wants,
+    wish: &Wish<'_>,
 ) -> Result<Option<Repeatable>, ApiError> {
     if !F::CLIENTS_REPEAT {
         return Ok(None);
@@ -312,7 +310,7 @@ fn repeatable<F: Face>(
     let failures = &context.gateway.paid_failures;
     let said = (body, face.is_kept());
     let repeat = failures.repeatable(caller, request.headers(), past.state(), said);
-    match failures.find(&repeat).filter(|_| !wants.retries) {
+    match failures.find(&repeat).filter(|_| !wish.wants.retries) {
         None => Ok(Some(repeat)),
         Some(problem) => {
             context.gateway.metrics().failures_replayed.inc();
@@ -505,6 +503,8 @@ pub(super) struct Wish<'a> {
     /// The models to fall back on.
     pub others: Vec<Target<'a>>,
     pub plan_limits: PlanLimits,
+    /// What else is asked for.
+    pub wants: Wants,
 }
 
 impl<'a> Wish<'a> {
@@ -518,6 +518,7 @@ impl<'a> Wish<'a> {
         snapshot: &'a Snapshot,
         caller: &Caller,
     ) -> Result<Self, ApiError> {
+        let wants = Wants::of(headers, snapshot.config.compat.notes_in_body)?;
         read_priority(ask, headers)?;
         let plan_limits = plan_limits(snapshot, headers)?;
         let (target, others) = candidates(ask, &snapshot.catalogue, &plan_limits)?;
@@ -527,6 +528,7 @@ impl<'a> Wish<'a> {
             target,
             others,
             plan_limits,
+            wants,
         })
     }
 

@@ -17,11 +17,11 @@ pub(super) struct Wants {
 }
 
 impl Wants {
-    /// Reads them.
+    /// Reads them. `shows_notes` says whether everybody gets the notes in the body.
     ///
     /// # Errors
     /// The one that cannot be understood.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+    pub(super) fn of(headers: &HeaderMap, shows_notes: bool) -> Result<Self, ApiError> {
         const NOTES: &str = "x-gateway-notes";
         let notes = only(headers, NOTES)?;
         if notes.is_some_and(|notes| notes != "body") {
@@ -30,7 +30,7 @@ impl Wants {
         Ok(Self {
             explains: flag(headers, "x-gateway-explain")?.unwrap_or(false),
             retries: flag(headers, "x-gateway-retry")?.unwrap_or(false),
-            shows_notes: notes.is_some(),
+            shows_notes: shows_notes || notes.is_some(),
         })
     }
 }

@@ -9,14 +9,14 @@ mod way;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::args::DoctorArgs;
 use super::check::name_found_file;
 use super::terminal::tell;
 use crate::api::catalogue::warnings;
 use crate::api::snapshot::{Lasting, Snapshot};
-use crate::config::{Config, Inspection};
+use crate::config::{Config, Fal, Inspection};
 use crate::translate::model::ModelInfo;
 use crate::translate::routing::{stand_in, usual};
 use crate::translate::upstream::UpstreamId;
@@ -73,16 +73,12 @@ async fn look<W: Write>(
     if !report.tell("connection", &connection)? {
         return Ok(());
     }
-    let Some(secret) = &fal.key else {
-        let words =
-            "there is none: each caller brings one. Set FAL_KEY to have the rest looked at.";
-        report.tell("key", &Skipped(words.to_owned()))?;
-        return Ok(());
-    };
-    let Some(key) = FalKey::new(secret) else {
-        let words = "no header can carry the fal key. Copy it again.";
-        report.tell("key", &Wrong(Key, words.to_owned()))?;
-        return Ok(());
+    let (secret, key) = match key(fal) {
+        Ok(key) => key,
+        Err(finding) => {
+            report.tell("key", &finding)?;
+            return Ok(());
+        }
     };
     let client = FalClient::new(fal).map_err(io::Error::other)?;
     let mut own = config.clone();
@@ -125,13 +121,35 @@ async fn look<W: Write>(
     }
     let application = way::application(&knock, &app, asked.app_setting());
     let has_app = takes_key && report.tell("application", &application)?;
-    let public = PublicClient::new(fal, &config.models).map_err(io::Error::other)?;
-    report.tell("state", &account::state(&public, &app).await)?;
-    let admin = fal.admin_key.as_ref().and_then(FalKey::new);
-    report.tell("balance", &account::balance(&public, admin.as_ref()).await)?;
+    told(&config, &app, report).await?;
     if has_app {
         answers(args, &snapshot, asked, report).await?;
     }
+    Ok(())
+}
+
+/// The key that pays, or why there is none to look at.
+fn key(fal: &Fal) -> Result<(&SecretString, FalKey), Finding> {
+    let Some(secret) = &fal.key else {
+        let words =
+            "there is none: each caller brings one. Set FAL_KEY to have the rest looked at.";
+        return Err(Skipped(words.to_owned()));
+    };
+    let wrong = || {
+        Wrong(
+            Key,
+            "no header can carry the fal key. Copy it again.".to_owned(),
+        )
+    };
+    Ok((secret, FalKey::new(secret).ok_or_else(wrong)?))
+}
+
+/// What fal tells of an application and of the account.
+async fn told<W: Write>(config: &Config, app: &str, report: &mut Report<'_, W>) -> io::Result<()> {
+    let public = PublicClient::new(&config.fal, &config.models).map_err(io::Error::other)?;
+    report.tell("state", &account::state(&public, app).await)?;
+    let admin = config.fal.admin_key.as_ref().and_then(FalKey::new);
+    report.tell("balance", &account::balance(&public, admin.as_ref()).await)?;
     Ok(())
 }
 

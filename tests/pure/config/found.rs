@@ -141,7 +141,7 @@ fn a_found_file_cannot_choose_who_reads_what_is_sent() {
         let folder = folder_with(&format!("[fal]\n{setting} = {value:?}\n"));
         let variables = [
             ("FAL_KEY", "id:secret"),
-            ("HTTPS_PROXY", "proxy.example.com"),
+            ("HTTPS_PROXY", "proxy.example.com:3128"),
         ];
         let output = run(folder.path(), &["check"], &variables);
         assert_eq!(output.status.code(), Some(2), "{setting}");
