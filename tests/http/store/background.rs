@@ -272,6 +272,59 @@ fn a_call_that_fails_in_the_queue_fails_the_response() {
     });
 }
 
+/// Numbers that no reader takes, and halves of letters: whoever sends them gets them back.
+#[test]
+fn whatever_a_response_repeats_of_its_request_its_end_is_told() {
+    on_each(|_, gateway| {
+        for odd in ["1e999", r#""\ud800""#, "12345678901234567890123", "1E2"] {
+            let send = |input: &str, rest: &str| {
+                let tools = format!(r#"[{{"type":"web_search","x":{odd}}}]"#);
+                let model = r#""model":"openai/gpt-4o-mini""#;
+                let body = format!(r#"{{{model},"input":"{input}"{rest},"tools":{tools}}}"#);
+                gateway
+                    .call(&post(&Value::Null).body(body))
+                    .text()
+                    .to_owned()
+            };
+            let id_of = |text: &str| {
+                let mut parts = text.split('"');
+                parts
+                    .find(|part| part.starts_with("resp_"))
+                    .unwrap_or_else(|| panic!("{text}"))
+                    .to_owned()
+            };
+            let begin = |input: &str| id_of(&send(input, ",\"background\":true"));
+            let read = |id: &str, query: &str| {
+                let answer = gateway.get(&format!("/v1/responses/{id}{query}"));
+                let text = answer.text().to_owned();
+                assert!(text.contains(&format!("\"x\":{odd}")), "{text}");
+                text
+            };
+            let is_so = |id: &str, status: &str| {
+                let status = format!("\"status\":\"{status}\"");
+                until(&status, || read(id, "").contains(&status).then_some(()));
+            };
+            let stuck = begin("Hello /emulate hang");
+            is_so(&stuck, "in_progress");
+            let cancelled = cancel(gateway, &stuck).text().to_owned();
+            assert!(
+                cancelled.contains("\"status\":\"cancelled\""),
+                "{cancelled}"
+            );
+            assert_eq!(read(&stuck, ""), cancelled);
+            let failed = begin("Hello /emulate error:crash_500");
+            is_so(&failed, "failed");
+            let told = read(&failed, "?stream=true");
+            assert!(told.contains("event: response.failed"), "{told}");
+            let told = read(&id_of(&send("Hello", "")), "?stream=true");
+            assert!(told.contains("event: response.completed"), "{told}");
+            let streamed = ",\"background\":true,\"stream\":true";
+            let told = send("/emulate error:2\\nlong 40", streamed);
+            assert!(told.contains("event: response.failed"), "{told}");
+        }
+    });
+}
+
 #[test]
 fn a_response_that_has_no_room_is_refused_and_says_what_helps() {
     on_each_with(

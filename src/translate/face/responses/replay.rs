@@ -1,15 +1,14 @@
 //! A response that is kept, told once more as a stream: the events that lead to it, each item in one
 //! piece. Their numbers are those of no stream before it.
 
-use std::borrow::Cow;
 use std::io::Write;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::restated::Members;
 use crate::translate::face::error_object;
 use crate::translate::problem::Problem;
-use crate::wire::openai::fields::Fields;
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
 
@@ -139,52 +138,6 @@ fn cancelled() -> Value {
         "param": null,
         "error": {"message": MESSAGE, "type": "invalid_request_error", "param": null, "code": "cancelled"},
     })
-}
-
-/// The members of a response in their order, each as JSON.
-struct Members<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
-
-impl<'a> Members<'a> {
-    /// `None` for what is no JSON object.
-    fn of(response: &'a str) -> Option<Self> {
-        let Fields(fields) = serde_json::from_str(response).ok()?;
-        let fields = fields.into_iter();
-        let members = fields.map(|(name, value)| (name, Cow::Borrowed(value.get())));
-        Some(Self(members.collect()))
-    }
-
-    /// A member as JSON.
-    fn get(&self, name: &str) -> Option<&str> {
-        let mut members = self.0.iter();
-        let found = members.find(|(other, _)| other == name);
-        found.map(|(_, value)| value.as_ref())
-    }
-
-    /// Gives a member this JSON; one that is not there comes last.
-    fn set(&mut self, name: &'static str, json: String) {
-        let mut members = self.0.iter_mut();
-        match members.find(|(other, _)| other == name) {
-            Some((_, value)) => *value = Cow::Owned(json),
-            None => self.0.push((Cow::Borrowed(name), Cow::Owned(json))),
-        }
-    }
-
-    /// The object.
-    fn to_json(&self) -> String {
-        let lengths = self.0.iter().map(|(name, value)| name.len() + value.len());
-        let mut json = String::with_capacity(lengths.map(|length| length + 8).sum());
-        json.push('{');
-        for (at, (name, value)) in self.0.iter().enumerate() {
-            if at > 0 {
-                json.push(',');
-            }
-            json.push_str(&json!(name).to_string());
-            json.push(':');
-            json.push_str(value);
-        }
-        json.push('}');
-        json
-    }
 }
 
 /// Its kind, and what it tells.
