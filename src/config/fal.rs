@@ -13,6 +13,11 @@ use super::kinds::{
 };
 use super::settings::settings;
 
+/// What the gateway writes behind the path of each application.
+const BEHIND_ANY_LLM: &[&str] = &["/stream", "/enterprise", "/vision"];
+const BEHIND_ROUTER: &[&str] = &["/stream", "/enterprise", "/vision", "/audio", "/video"];
+const BEHIND_OPENAI: &[&str] = &["/chat/completions"];
+
 settings! {
     /// How the gateway reaches fal, and how patient it is with it.
     pub struct Fal in "fal" {
@@ -45,12 +50,12 @@ settings! {
         /// caller objects for one request with `store: false`.
         store_io: bool, Switch, default "true", reload live;
         /// The fal app that answers where `fal.upstream` is `any-llm`.
-        app: String, AppPath, default "fal-ai/any-llm", flag "--fal-app", reload restart;
+        app: String, AppPath(BEHIND_ANY_LLM), default "fal-ai/any-llm", flag "--fal-app", reload restart;
         /// The app that answers where `fal.upstream` is `router`.
-        router_app: String, AppPath, default "openrouter/router", reload restart;
+        router_app: String, AppPath(BEHIND_ROUTER), default "openrouter/router", reload restart;
         /// The app with an OpenAI face that answers where `fal.upstream` is `router-openai`, up to
         /// what `/chat/completions` follows.
-        openai_app: String, AppPath, default "openrouter/router/openai/v1", reload restart;
+        openai_app: String, AppPath(BEHIND_OPENAI), default "openrouter/router/openai/v1", reload restart;
         /// The fal key every request is billed to. Without one, each client sends its own fal key
         /// as its OpenAI key. `FAL_KEY`, or `FAL_KEY_ID` with `FAL_KEY_SECRET`, sets it too.
         key: Option<SecretString>, Optional(FalKey), reload live;

@@ -13,6 +13,7 @@ use super::count::{TokenCount, Written};
 use super::failure::{Failure, billed_for_error, billed_for_fault, fault_label, fault_of};
 use super::ledger::Billed;
 use super::observed::ObservedPlace;
+use super::open::could_be_asked_for;
 use super::retry::Retry;
 use crate::translate::call::Input;
 use crate::translate::face::answer::AnswerSink;
@@ -20,7 +21,7 @@ use crate::translate::plan::Recipe;
 use crate::translate::reading::{
     BestEffort, ContractViolation, Event, Fault, Finish, FinishReason, Reader, Sink,
 };
-use crate::upstream::{Refusal, UpstreamError};
+use crate::upstream::{Refusal, RefusalKind, UpstreamError};
 
 /// A choice. Dropping it drops its call.
 pub struct Choice {
@@ -261,7 +262,13 @@ impl Choice {
     /// The answer broke off.
     fn break_off(&mut self, fault: Fault, sink: &mut ChoiceSink<'_>, count: Option<&TokenCount>) {
         let refusal = self.attempt.as_ref().and_then(Attempt::refusal);
-        if let Some(refusal) = refusal {
+        // A lack of what was not asked for says nothing of the model, nor of who has worked.
+        let upstream = self.shared.place.upstream;
+        let makes_sense = |refusal: &Refusal| match refusal.kind {
+            RefusalKind::Lacks(lacking) => could_be_asked_for(lacking, upstream),
+            _ => true,
+        };
+        if let Some(refusal) = refusal.filter(makes_sense) {
             return self.take_refusal(refusal, fault, sink, count);
         }
         if let Some(attempt) = &self.attempt {

@@ -213,12 +213,13 @@ fn lost(error: &UpstreamError) -> Option<Lost> {
     }
 }
 
-/// Whether a plan asks for something that a model could lack: a prompt asks for no tools and no form.
-fn could_be_asked_for(lacking: Lacking, plan: &Plan<'_>) -> bool {
+/// Whether an upstream is asked for something that a model could lack: a prompt asks for no tools and
+/// no form.
+pub(super) fn could_be_asked_for(lacking: Lacking, upstream: UpstreamId) -> bool {
     match lacking {
         Lacking::Images | Lacking::Audio | Lacking::Video | Lacking::NoReasoning => true,
         Lacking::Tools | Lacking::Format | Lacking::Parameters => {
-            plan.upstream.features().input == InputShape::Messages
+            upstream.features().input == InputShape::Messages
         }
     }
 }
@@ -392,7 +393,7 @@ impl<'a> Walk<'_, '_, 'a> {
             return false;
         };
         if let RefusalKind::Lacks(lacking) = refusal.kind
-            && !could_be_asked_for(lacking, plan)
+            && !could_be_asked_for(lacking, plan.upstream)
         {
             return false;
         }
@@ -416,7 +417,7 @@ impl<'a> Walk<'_, '_, 'a> {
             Lacking::Images => can_leave_out(Modality::Image),
             Lacking::Audio => can_leave_out(Modality::Audio),
             Lacking::Video => can_leave_out(Modality::Video),
-            _ => could_be_asked_for(lacking, plan),
+            _ => could_be_asked_for(lacking, plan.upstream),
         }
     }
 

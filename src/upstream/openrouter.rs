@@ -7,7 +7,9 @@
 use serde_json::value::RawValue;
 
 use super::refusal::{Lacking, RefusalKind};
-use crate::wire::openrouter::answer::ChatAnswer;
+use crate::wire::fal::any_llm::AnyLlmOutput;
+use crate::wire::fal::usage::tells_work;
+use crate::wire::openrouter::answer::{ChatAnswer, is_something};
 use crate::wire::openrouter::error::{ErrorObject, is_about_context};
 
 /// What a refusal is about. Its own code says more than the status that it came under.
@@ -18,7 +20,7 @@ pub(super) fn kind(status: u16, error: &ErrorObject<'_>) -> RefusalKind {
     if says(&["not a valid model id", "no models provided"]) {
         return RefusalKind::UnknownModel { known: Vec::new() };
     }
-    if is_about_context(&words) {
+    if is_about_context(Some(status), &words) {
         return RefusalKind::ContextLength;
     }
     if says(&["reasoning is mandatory"]) {
@@ -45,29 +47,38 @@ pub(super) fn error_of_choice(body: &[u8]) -> Option<&RawValue> {
     choices.find_map(|choice| choice.error)
 }
 
-/// A refusal of what was sent: of something that this model lacks, or of the model.
+/// Whether a body that reports an error holds some of an answer, or tells what one has cost. What
+/// cannot be read might.
+pub(super) fn has_answered(body: &[u8]) -> bool {
+    let Ok(answer) = serde_json::from_slice::<ChatAnswer<'_>>(body) else {
+        return true;
+    };
+    let Ok(output) = serde_json::from_slice::<AnyLlmOutput<'_>>(body) else {
+        return true;
+    };
+    let choices = answer.choices.map(|list| list.items).unwrap_or_default();
+    choices.iter().any(|choice| choice.has_said())
+        || is_something(output.output)
+        || is_something(output.reasoning)
+        || output.usage.is_some_and(tells_work)
+}
+
+/// A refusal of what was sent: of something that this model lacks, or of the model. The name of a
+/// parameter alone tells of a mistake in it, which another caller need not make.
 fn of_input(status: u16, says: impl Fn(&[&str]) -> bool) -> RefusalKind {
+    let is_unsupported = says(&["not supported", "does not support", "unsupported"]);
     let lacks = [
         (
             Lacking::Tools,
             &[
                 "support tool use",
-                "tool_choice",
                 "tools is not supported",
                 "tools are not supported",
                 "tool calling",
                 "function calling",
             ][..],
         ),
-        (
-            Lacking::Format,
-            &[
-                "response_format",
-                "json_schema",
-                "structured output",
-                "output_schema",
-            ],
-        ),
+        (Lacking::Format, &["structured output", "output_schema"]),
         (Lacking::Images, &["support image input", "image input"]),
         (
             Lacking::Audio,
@@ -86,7 +97,12 @@ fn of_input(status: u16, says: impl Fn(&[&str]) -> bool) -> RefusalKind {
             ],
         ),
     ];
-    let found = lacks.into_iter().find(|(_, phrases)| says(phrases));
+    let names = [
+        (Lacking::Tools, &["tool_choice"][..]),
+        (Lacking::Format, &["response_format", "json_schema"]),
+    ];
+    let names = names.into_iter().filter(|_| is_unsupported);
+    let found = names.chain(lacks).find(|(_, phrases)| says(phrases));
     match found {
         Some((lacking, _)) => RefusalKind::Lacks(lacking),
         None if status == 404 => RefusalKind::UnknownModel { known: Vec::new() },

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::openrouter;
 use crate::wire::fal::error::{Detail, ErrorBody};
-use crate::wire::openrouter::error::{ErrorObject, is_about_context};
+use crate::wire::openrouter::error::{ErrorObject, is_about_context, status_in};
 
 /// An answer whose status is not 2xx.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,7 +121,8 @@ impl RefusalKind {
         }
     }
 
-    /// Reads a status and what was read of the body.
+    /// Reads a status and what was read of the body. One of success is that of an error in the place of
+    /// an answer.
     pub fn of(status: u16, body: &[u8]) -> Self {
         let body: ErrorBody<'_> = serde_json::from_slice(body).unwrap_or_default();
         if let Some(error) = body.error {
@@ -140,7 +141,7 @@ impl RefusalKind {
             410 => Self::UnknownApp,
             408 | 504 => Self::TimedOut,
             429 => Self::Busy,
-            400 | 413 | 422 => Self::of_input(&body),
+            200 | 400 | 413 | 422 => Self::of_input(status, &body),
             503 => Self::Unavailable,
             500..=599 => Self::Failed,
             _ => Self::Unexpected,
@@ -150,10 +151,13 @@ impl RefusalKind {
     /// Reads an error that came under a status of success, in the place of an answer. `None` where it
     /// does not say that nobody has worked yet, so that the call may be paid for.
     pub fn of_answer(body: &[u8]) -> Option<Self> {
+        if openrouter::has_answered(body) {
+            return None;
+        }
         let whole: ErrorBody<'_> = serde_json::from_slice(body).ok()?;
         let kind = match whole.error.or_else(|| openrouter::error_of_choice(body)) {
             Some(error) => openrouter::kind(200, &ErrorObject::read(error)),
-            None => Self::of(400, body),
+            None => Self::of(200, body),
         };
         let is_before_work = matches!(
             kind,
@@ -168,13 +172,13 @@ impl RefusalKind {
     }
 
     /// A refusal of the input: a list of what is wrong with it, or a text out of a provider.
-    fn of_input(body: &ErrorBody<'_>) -> Self {
+    fn of_input(status: u16, body: &ErrorBody<'_>) -> Self {
         let Some(raw) = body.detail else {
             return Self::Rejected;
         };
         match serde_json::from_str::<Vec<Detail<'_>>>(raw.get()) {
             Ok(details) => details.first().map_or(Self::Rejected, Self::of_detail),
-            Err(_) => Self::of_text(raw.get()),
+            Err(_) => Self::of_text(status, raw.get()),
         }
     }
 
@@ -208,13 +212,11 @@ impl RefusalKind {
     }
 
     /// fal wraps its provider's errors as `Error code: NNN - {...}`.
-    fn of_text(text: &str) -> Self {
+    fn of_text(status: u16, text: &str) -> Self {
         let text = text.to_ascii_lowercase();
-        let code = text
-            .split_once("error code: ")
-            .and_then(|(_, rest)| rest.get(..3)?.parse::<u16>().ok());
+        let code = status_in(&text);
         match code {
-            _ if is_about_context(&text) => Self::ContextLength,
+            _ if is_about_context(code.or(Some(status)), &text) => Self::ContextLength,
             Some(404) => Self::UnknownModel { known: Vec::new() },
             Some(429) => Self::Busy,
             Some(401..=403 | 500..=599) => Self::Failed,

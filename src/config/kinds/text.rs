@@ -152,18 +152,18 @@ impl Kind for DatabaseAddress {
     }
 }
 
-/// The path of a fal app.
-pub(crate) struct AppPath;
+/// The path of a fal app, and what the gateway writes behind it, by what is sent and how it is
+/// answered.
+pub(crate) struct AppPath(pub &'static [&'static str]);
 
-/// What the gateway writes behind an application's path, by what is sent and how it is answered.
-const ADDED_TO_APPS: [&str; 4] = ["/chat/completions", "/stream", "/enterprise", "/vision"];
-
-/// An application's path without what the gateway adds to it.
-fn application(path: &str) -> &str {
-    let mut ends = ADDED_TO_APPS.iter();
-    let shorter = ends.find_map(|end| path.strip_suffix(end));
-    let shorter = shorter.filter(|app| app.contains('/'));
-    shorter.map_or(path, application)
+impl AppPath {
+    /// An application's path without what the gateway adds to it.
+    fn application<'p>(&self, path: &'p str) -> &'p str {
+        let mut ends = self.0.iter();
+        let shorter = ends.find_map(|end| path.strip_suffix(end));
+        let shorter = shorter.filter(|app| app.contains('/'));
+        shorter.map_or(path, |shorter| self.application(shorter))
+    }
 }
 
 impl Kind for AppPath {
@@ -188,7 +188,7 @@ impl Kind for AppPath {
         let Some(path) = path else {
             return found.refuse(self, problems);
         };
-        let app = application(path);
+        let app = self.application(path);
         if app.len() == path.len() {
             return Some(path.to_owned());
         }

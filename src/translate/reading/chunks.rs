@@ -22,6 +22,7 @@ use super::logprobs::Cover;
 use super::reader::ReaderLimits;
 use super::reported::Reported;
 use crate::translate::json::RootEnd;
+use crate::wire::fal::usage::tells_work;
 use crate::wire::openrouter::answer::{
     CallPiece, ChatAnswer, Choice, ContentParts, MAX_CALLS, Said,
 };
@@ -195,23 +196,27 @@ impl Chunks {
     fn parse(&mut self, data: &[u8], step: Step, new: &mut Additions) -> Result<(), Fault> {
         let answer: ChatAnswer<'_> =
             serde_json::from_slice(data).map_err(|_| Fault::Unusable("event is not a chunk"))?;
-        if let Some(error) = answer.error {
-            return Err(self.fault(&ErrorObject::read(error)));
-        }
         let usage = answer.usage.and_then(Reported::read);
         self.usage = usage.or(self.usage);
+        let is_answer = answer.choices.is_some() || answer.usage.is_some();
         let choices = answer.choices.map(|list| list.items);
-        let is_answer = choices.is_some() || answer.usage.is_some();
+        let first = choices
+            .into_iter()
+            .flatten()
+            .find(|choice| matches!(choice.index, None | Some(0)));
+        let first_error = first.as_ref().and_then(|choice| choice.error);
+        if let Some(error) = answer.error.or(first_error) {
+            // What stands beside an error is no less an answer that was begun.
+            self.has_begun |= first.as_ref().is_some_and(Choice::has_said)
+                || answer.usage.is_some_and(tells_work);
+            return Err(self.fault(&ErrorObject::read(error)));
+        }
         if !is_answer {
             return Err(match answer.detail.or(answer.kind) {
                 Some(_) => Fault::Model,
                 None => Fault::Unusable("no choices"),
             });
         }
-        let first = choices
-            .into_iter()
-            .flatten()
-            .find(|choice| matches!(choice.index, None | Some(0)));
         match first {
             Some(choice) => self.take_choice(data, choice, step, new),
             None if step == Step::Final => Err(Fault::Unusable("no choices")),
@@ -226,9 +231,6 @@ impl Chunks {
         step: Step,
         new: &mut Additions,
     ) -> Result<(), Fault> {
-        if let Some(error) = choice.error {
-            return Err(self.fault(&ErrorObject::read(error)));
-        }
         // Probabilities differ from chunk to chunk, so no chunk is like the one before.
         let is_plain = choice.finish_reason.is_none() && self.cover.is_none();
         let is_whole = choice.message.is_some();
@@ -362,7 +364,7 @@ impl Chunks {
         let words = error.words();
         match error.status() {
             _ if self.has_begun => Fault::Model,
-            _ if is_about_context(&words) => Fault::ContextLength,
+            status if is_about_context(status, &words) => Fault::ContextLength,
             Some(429) => Fault::Busy,
             _ => Fault::Model,
         }

@@ -18,7 +18,9 @@ use super::decoder::{Additions, Step};
 use super::event::Fault;
 use super::reported::Reported;
 use crate::wire::fal::any_llm::AnyLlmOutput;
-use crate::wire::openrouter::error::is_about_context;
+use crate::wire::fal::usage::tells_work;
+use crate::wire::openrouter::answer::is_something;
+use crate::wire::openrouter::error::{is_about_context, status_in};
 use crate::wire::text::Text;
 
 /// Follows one answer. What it keeps is the last event, as bytes, and nothing else.
@@ -337,8 +339,12 @@ fn added<'n>(old: &str, new: &'n str, step: Step) -> Option<&'n str> {
     })
 }
 
-/// fal reports an error in an answer whose HTTP status is 200.
+/// fal reports an error in an answer whose HTTP status is 200. A model that has begun to answer has
+/// worked.
 fn refuse_error(output: &AnyLlmOutput<'_>) -> Result<(), Fault> {
+    let has_begun = is_something(output.output)
+        || is_something(output.reasoning)
+        || output.usage.is_some_and(tells_work);
     if output
         .kind
         .is_some_and(|kind| kind.get().contains("concurrent_requests_limit"))
@@ -350,6 +356,7 @@ fn refuse_error(output: &AnyLlmOutput<'_>) -> Result<(), Fault> {
         .or(output.detail.filter(|_| output.output.is_none()))
     {
         None => Ok(()),
+        Some(_) if has_begun => Err(Fault::Model),
         Some(error) => Err(fault_of(error.get())),
     }
 }
@@ -357,12 +364,11 @@ fn refuse_error(output: &AnyLlmOutput<'_>) -> Result<(), Fault> {
 /// The kind of error that fal's text is about. Its providers' texts begin with `Error code: NNN`.
 pub fn fault_of(error: &str) -> Fault {
     let error = error.to_ascii_lowercase();
-    if is_about_context(&error) {
-        Fault::ContextLength
-    } else if error.contains("error code: 429") || error.contains("rate limit") {
-        Fault::Busy
-    } else {
-        Fault::Model
+    match status_in(&error) {
+        status if is_about_context(status, &error) => Fault::ContextLength,
+        Some(429) => Fault::Busy,
+        _ if error.contains("rate limit") => Fault::Busy,
+        _ => Fault::Model,
     }
 }
 

@@ -291,7 +291,7 @@ impl Answer {
                 self.take(decoder.data(before), Step::Partial, sink);
             }
         }
-        self.heed_refusal(&outcome, data);
+        let outcome = self.heed_refusal(outcome, data);
         self.conclude(outcome, sink);
     }
 
@@ -300,20 +300,24 @@ impl Answer {
             return;
         }
         let outcome = self.decoder.advance(object, step, &mut self.new);
-        self.heed_refusal(&outcome, object);
+        let outcome = self.heed_refusal(outcome, object);
         self.conclude(outcome, sink);
     }
 
-    /// Keeps what reports an error in the place of an answer, for those who know what it says.
-    fn heed_refusal(&mut self, outcome: &Result<Step, Fault>, data: &[u8]) {
+    /// Keeps what reports an error in the place of an answer, for those who know what it says. Behind the
+    /// beginning of an answer it says only that the model has failed.
+    fn heed_refusal(&mut self, outcome: Result<Step, Fault>, data: &[u8]) -> Result<Step, Fault> {
         let is_error = matches!(
             outcome,
             Err(Fault::Model | Fault::Busy | Fault::ContextLength)
         );
         let has_said = !self.written.is_empty() || self.voice.is_some() || self.decoder.has_begun();
-        if is_error && !has_said && data.len() <= MAX_KEPT {
-            self.refused = Some(data.to_vec());
+        match is_error {
+            true if has_said => return Err(Fault::Model),
+            true if data.len() <= MAX_KEPT => self.refused = Some(data.to_vec()),
+            _ => {}
         }
+        outcome
     }
 
     fn conclude(&mut self, outcome: Result<Step, Fault>, sink: &mut dyn Sink) {
@@ -618,6 +622,7 @@ impl Answer {
             () => {
                 self.has_ended = true;
                 self.meter.count_waiting();
+                self.meter.report(self.decoder.reported());
                 sink.event(Event::Failed(fault));
             }
         }

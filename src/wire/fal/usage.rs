@@ -20,6 +20,19 @@ pub struct UsageInfo<'a> {
     pub cost: Option<&'a RawValue>,
 }
 
+/// Whether a usage tells of work: of a cost, or of tokens that were written. A figure that cannot be
+/// read counts as one.
+pub fn tells_work(usage: &RawValue) -> bool {
+    let usage: Option<UsageInfo<'_>> = serde_json::from_str(usage.get()).unwrap_or_default();
+    let usage = usage.unwrap_or_default();
+    let is_none = |raw: &RawValue| {
+        let figure = raw.get().parse::<f64>();
+        raw.get() == "null" || figure.is_ok_and(|figure| figure == 0.0)
+    };
+    let figures = [usage.cost, usage.completion_tokens];
+    figures.into_iter().flatten().any(|figure| !is_none(figure))
+}
+
 /// What of the prompt the provider had read before.
 #[derive(Debug, Default, Deserialize)]
 pub struct PromptDetails {

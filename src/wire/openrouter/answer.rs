@@ -47,6 +47,16 @@ pub struct Choice<'a> {
     pub logprobs: Option<&'a RawValue>,
 }
 
+impl Choice<'_> {
+    /// Whether the model has said anything in it.
+    pub fn has_said(&self) -> bool {
+        [&self.delta, &self.message]
+            .into_iter()
+            .flatten()
+            .any(Said::is_any)
+    }
+}
+
 /// How likely the tokens of an answer were.
 #[derive(Debug, Deserialize)]
 pub struct Logprobs<'a> {
@@ -93,6 +103,26 @@ pub struct Said<'a> {
     pub reasoning_details: Option<&'a RawValue>,
     #[serde(borrow)]
     pub tool_calls: Option<List<CallPiece<'a>, MAX_CALLS>>,
+}
+
+impl Said<'_> {
+    /// Whether it says anything: a text, a thought or a call.
+    pub fn is_any(&self) -> bool {
+        let refusal = self.refusal.as_ref().map_or("", Text::as_str);
+        let calls = self.tool_calls.as_ref().map_or(0, |calls| calls.total);
+        let others = [
+            self.content,
+            self.reasoning,
+            self.reasoning_content,
+            self.reasoning_details,
+        ];
+        !refusal.is_empty() || calls > 0 || others.into_iter().any(is_something)
+    }
+}
+
+/// Whether a text or a list is there and not empty.
+pub fn is_something(raw: Option<&RawValue>) -> bool {
+    raw.is_some_and(|raw| !matches!(raw.get(), "null" | "\"\"" | "[]"))
 }
 
 /// A call, or a piece of one.

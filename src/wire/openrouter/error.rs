@@ -42,11 +42,7 @@ impl<'a> ErrorObject<'a> {
             let status = code.parse().ok();
             status.filter(|status| (400..600).contains(status))
         };
-        let of_words = || {
-            let message = self.message.as_ref()?.as_str();
-            let (_, after) = message.split_once("Error code: ")?;
-            told(after.get(..3)?)
-        };
+        let of_words = || status_in(&self.message.as_ref()?.as_str().to_ascii_lowercase());
         code.and_then(told).or_else(of_words)
     }
 
@@ -59,12 +55,34 @@ impl<'a> ErrorObject<'a> {
     }
 }
 
+/// The status that words in small letters name as `error code: NNN`, as fal wraps its provider's
+/// errors.
+pub fn status_in(words: &str) -> Option<u16> {
+    let (_, after) = words.split_once("error code: ")?;
+    let status = after.get(..3)?.parse().ok();
+    status.filter(|status| (400..600).contains(status))
+}
+
 /// Whether words in small letters say that a prompt is longer than its model takes: OpenRouter's own,
-/// and those of the providers that it passes on. Some providers have the same words for what an
-/// account may send in a minute.
-pub fn is_about_context(words: &str) -> bool {
+/// and those of the providers that it passes on. The same words stand in errors about what an
+/// account may send or pay, and about servers with too much to do, so `status` decides first: that
+/// of the error or of its answer, where one of success says nothing.
+pub fn is_about_context(status: Option<u16>, words: &str) -> bool {
     let says = |phrase: &str| words.contains(phrase);
-    let is_rate = ["rate limit", "per minute", "per day", "quota"];
+    let is_rate = || {
+        let phrases = [
+            "rate limit",
+            "rate_limit",
+            "too many requests",
+            "per min",
+            "per day",
+            "quota",
+            "allowance",
+            "credits",
+            "overloaded",
+        ];
+        phrases.into_iter().any(says)
+    };
     let is_too_long = [
         "context length",
         "context_length",
@@ -78,5 +96,9 @@ pub fn is_about_context(words: &str) -> bool {
     ];
     let counts_input = says("input token") || says("prompt token");
     let is_told = is_too_long.into_iter().any(says) || counts_input && says("exceed");
-    is_told && !is_rate.into_iter().any(says)
+    match status {
+        Some(401..=403 | 429 | 500..) => false,
+        Some(400..) => is_told,
+        _ => is_told && !is_rate(),
+    }
 }

@@ -381,6 +381,26 @@ fn an_error_inside_a_good_answer_is_told_by_its_text() {
             "Error code: 429 - slow down",
             "429 rate_limit_error rate_limit_exceeded",
         ),
+        (
+            "Error code: 429 - number of input tokens has exceeded what you may send",
+            "429 rate_limit_error rate_limit_exceeded",
+        ),
+        (
+            "Error code: 402 - Prompt tokens limit exceeded: 16742 > 16381.",
+            "502 server_error upstream_error",
+        ),
+        (
+            "Error code: 503 - context window cache is being warmed up",
+            "503 server_error upstream_unavailable",
+        ),
+        (
+            "Number of input tokens exceeds the limit per min",
+            "400 invalid_request_error upstream_error",
+        ),
+        (
+            "Error code: 404 - No endpoints found that support tool use",
+            "400 invalid_request_error upstream_error",
+        ),
         ("out of cheese", "400 invalid_request_error upstream_error"),
     ] {
         let body = json!({"output": "", "partial": false, "error": said}).to_string();
@@ -392,6 +412,52 @@ fn an_error_inside_a_good_answer_is_told_by_its_text() {
         let answer = fal.setup().start().ask(&question("hi", false));
         assert_eq!(answer.verdict(), verdict);
         assert_eq!(fal.requests(), 1);
+    }
+}
+
+/// Half an answer may have been paid for, whatever the error beside it says.
+#[test]
+fn an_error_beside_the_beginning_of_an_answer_is_not_to_be_repeated() {
+    let said = |code: u16| format!("Error code: {code} - try again later");
+    for body in [
+        json!({"output": "Half of an", "partial": false, "error": said(503)}),
+        json!({"output": "Half of an", "partial": false, "error": said(429)}),
+        json!({"output": "", "reasoning": "Half of a", "partial": false, "error": said(503)}),
+    ] {
+        let body = body.to_string();
+        for (is_stream, kind, body) in [
+            (false, "application/json", body.clone()),
+            (true, "text/event-stream", format!("data: {body}\n\n")),
+        ] {
+            let fal = ScriptedUpstream::answering(format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            ));
+            let answer = fal.setup().start().ask(&question("hi", is_stream));
+            let verdict = "400 invalid_request_error upstream_error";
+            assert_eq!(answer.verdict(), verdict, "{body}");
+            assert_eq!(answer.header("x-should-retry"), Some("false"), "{body}");
+        }
+    }
+}
+
+/// A prompt offers no tools, so an error about them teaches nothing.
+#[test]
+fn a_lack_of_what_was_not_asked_for_is_no_refusal() {
+    let error = "Error code: 404 - No endpoints found that support tool use";
+    let body = json!({"output": "", "partial": false, "error": error}).to_string();
+    let fal = ScriptedUpstream::answering(format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    let gateway = fal.setup().start();
+    let mut asked = question("hi", false);
+    asked["tools"] = json!([{ "type": "function", "function": { "name": "get_weather" } }]);
+    for _ in 0..2 {
+        let answer = gateway.ask(&asked);
+        let verdict = "400 invalid_request_error upstream_error";
+        assert_eq!(answer.verdict(), verdict, "{}", answer.text());
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
     }
 }
 

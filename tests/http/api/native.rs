@@ -526,6 +526,47 @@ fn every_refusal_is_told_in_our_words() {
             "429 rate_limit_error rate_limit_exceeded",
         ),
         (
+            402,
+            error(
+                402,
+                "Prompt tokens limit exceeded: 16742 > 16381. To increase, visit settings/credits",
+            ),
+            "502 server_error upstream_error",
+        ),
+        (
+            200,
+            error(402, "Prompt tokens limit exceeded: 16742 > 16381."),
+            "502 server_error upstream_error",
+        ),
+        (
+            429,
+            error(
+                429,
+                "Too many requests: input tokens exceeded for this minute",
+            ),
+            "429 rate_limit_error rate_limit_exceeded",
+        ),
+        (
+            200,
+            error(429, "exceed your input token allowance (30k ITPM)"),
+            "429 rate_limit_error rate_limit_exceeded",
+        ),
+        (
+            529,
+            error(529, "overloaded. Please reduce the length of your requests"),
+            "502 server_error upstream_error",
+        ),
+        (
+            503,
+            error(503, "context window cache is being warmed up"),
+            "503 server_error upstream_unavailable",
+        ),
+        (
+            400,
+            raw("messages: tool_choice 'x' names an unknown tool"),
+            "400 invalid_request_error upstream_error",
+        ),
+        (
             403,
             r#"{"detail":"Request blocked by our web application firewall"}"#.to_owned(),
             "400 invalid_request_error upstream_auth_failed",
@@ -573,6 +614,63 @@ fn every_refusal_is_told_in_our_words() {
             assert!(!everything.contains("PLANTED"), "{everything}");
         }
     }
+}
+
+/// Half an answer may have been paid for, and so may one that a cost stands beside, whatever the error
+/// says.
+#[test]
+fn an_error_beside_what_was_worked_on_is_not_to_be_repeated() {
+    let usage = json!({ "prompt_tokens": 9, "completion_tokens": 0, "cost": 0.5 });
+    let choice = |what: &str, said: Value, error: Option<&Value>| {
+        let mut choice = json!({ "index": 0, "finish_reason": "error" });
+        choice[what] = said;
+        if let Some(error) = error {
+            choice["error"] = error.clone();
+        }
+        json!([choice])
+    };
+    let call = json!([{ "index": 0, "id": "c", "function": { "name": "f", "arguments": "{" } }]);
+    for code in [503, 429, 402] {
+        let error = json!({ "code": code, "message": "Try again later" });
+        for (what, is_stream) in [("message", false), ("delta", true)] {
+            let half = json!({ "content": "Half" });
+            for body in [
+                json!({ "choices": choice(what, half.clone(), Some(&error)) }),
+                json!({ "choices": choice(what, half, None), "error": error }),
+                json!({ "choices": choice(what, json!({ "reasoning": "Half" }), None), "error": error }),
+                json!({ "choices": choice(what, json!({ "tool_calls": call }), None), "error": error }),
+                json!({ "choices": choice(what, json!({ "content": "" }), Some(&error)), "usage": usage }),
+                json!({ "error": error, "usage": usage }),
+            ] {
+                let bytes = match is_stream {
+                    false => http(200, "application/json", &body.to_string()),
+                    true => http(200, "text/event-stream", &format!("data: {body}\n\n")),
+                };
+                let (fal, gateway) = scripted(vec![bytes]);
+                let answer = gateway.ask(&question("hi", is_stream));
+                let verdict = "400 invalid_request_error upstream_error";
+                assert_eq!(answer.verdict(), verdict, "{body}");
+                assert_eq!(answer.header("x-should-retry"), Some("false"), "{body}");
+                assert_eq!(fal.requests(), 1);
+            }
+        }
+    }
+}
+
+/// One caller's mistake in a parameter is not another's.
+#[test]
+fn a_mistake_in_a_parameter_teaches_nothing_of_the_model() {
+    let mistake = "messages: tool_choice 'x' names an unknown tool";
+    let error = json!({ "error": { "code": 400, "message": mistake } });
+    let refused = http(400, "application/json", &error.to_string());
+    let (fal, gateway) = scripted(vec![refused, said("fine")]);
+    let body = with_tools("hi", "openai/gpt-4o-mini", false);
+    assert_eq!(
+        gateway.ask(&body).verdict(),
+        "400 invalid_request_error upstream_rejected"
+    );
+    assert_eq!(gateway.ask(&body).content(), "fine");
+    assert!(sent(&fal).iter().all(|sent| sent.get("tools").is_some()));
 }
 
 #[test]

@@ -414,6 +414,24 @@ fn refusals_in_openrouters_words_are_understood() {
             "context_length_exceeded",
         ),
         (
+            400,
+            "Quota exceeded; maximum context length is 5000 tokens",
+            400,
+            "context_length_exceeded",
+        ),
+        (
+            400,
+            "Error code: 429 - number of input tokens has exceeded what you may send",
+            429,
+            "rate_limit_exceeded",
+        ),
+        (
+            400,
+            "Error code: 402 - Prompt tokens limit exceeded: 16742 > 16381",
+            502,
+            "upstream_error",
+        ),
+        (
             403,
             "Request blocked by our web application firewall",
             400,

@@ -80,6 +80,8 @@ fn every_kind_of_setting_refuses_what_it_cannot_take() {
         ("fal.app", "\"fal-ai/any-llm/stream\""),
         ("fal.app", "\"fal-ai/any-llm/enterprise/stream\""),
         ("fal.router_app", "\"openrouter/router/vision\""),
+        ("fal.router_app", "\"openrouter/router/audio\""),
+        ("fal.router_app", "\"openrouter/router/video/stream\""),
         (
             "fal.openai_app",
             "\"openrouter/router/openai/v1/chat/completions\"",
