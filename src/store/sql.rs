@@ -78,6 +78,11 @@ impl<'t> Transaction<'t> {
         }
     }
 
+    /// Tells that an `update` has taken away what was kept, which counts as deleting it.
+    pub(super) fn erases(&self) {
+        self.deletes.set(true);
+    }
+
     /// Whether anything was deleted in it.
     pub(super) fn has_deleted(&self) -> bool {
         self.deletes.get()

@@ -158,6 +158,8 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
     // What is deleted is overwritten.
     connection.pragma_update(None, "secure_delete", "on")?;
     connection.pragma_update(None, "trusted_schema", "off")?;
+    // A container may have no folder for temporary files that anybody may write to.
+    connection.pragma_update(None, "temp_store", "memory")?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(())
 }

@@ -241,6 +241,7 @@ pub(super) async fn forget_answer(
         let forget = "update idempotent_request set status = null, headers = null, body = null \
                       where id = $1";
         transaction.execute(forget, &[(&request).into()]).await?;
+        transaction.erases();
         room::give_back(transaction, owner, row.integer(0)?).await?;
     }
     Ok(())

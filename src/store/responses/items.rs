@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::packed::{self, Packed};
+use super::packed::{self, Led, Packed};
 use super::{INPUT, Owner, Responses, now, texts};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, Transaction, Value};
@@ -279,7 +279,7 @@ macro_rules! in_conversations {
 
 /// The items of this owner that have these ids, wherever they were said, if they have no more bytes than
 /// that. It takes a few statements, however many they are. What several responses have under one id is what
-/// a client has sent again.
+/// a client has sent again: what a model said goes before that, and else what was sent last.
 pub(super) async fn by_ids(
     transaction: &Transaction<'_>,
     owner: &Owner,
@@ -295,37 +295,55 @@ pub(super) async fn by_ids(
     if copies(transaction, owner, &wanted).await? > MOST_COPIES {
         return Ok(Named::TooMany);
     }
-    let Some(mut found) = packed::by_ids(transaction, owner, &wanted, most).await? else {
+    let Some(Led { output, input }) = packed::by_ids(transaction, owner, &wanted, most).await?
+    else {
         return Ok(Named::TooLong);
     };
+    let rows = [
+        latest!(transaction, "cast(octet_length(item.body) as bigint)"),
+        latest!(transaction, "item.body"),
+    ];
+    let Some(mut found) = add(transaction, (owner, &wanted), rows, output, most).await? else {
+        return Ok(Named::TooLong);
+    };
+    // The gateway made these ids with their response, so whatever has a row under one was sent later.
+    for (id, body) in input {
+        found.entry(id).or_insert(body);
+    }
+    let rows = [
+        in_conversations!(transaction, "cast(octet_length(item.body) as bigint)"),
+        in_conversations!(transaction, "item.body"),
+    ];
+    let found = add(transaction, (owner, &wanted), rows, found, most).await?;
+    Ok(found.map_or(Named::TooLong, Named::Found))
+}
+
+/// What was found, and what a statement finds of the other items that are wanted; another one gives their
+/// lengths. None where all of it has more bytes than `most`.
+async fn add(
+    transaction: &Transaction<'_>,
+    (owner, wanted): (&Owner, &BTreeSet<&str>),
+    [length, body]: [&'static str; 2],
+    mut found: BTreeMap<String, String>,
+    most: i64,
+) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+    let missing = wanted.iter().filter(|id| !found.contains_key(**id));
+    let list = json_list(&missing.copied().collect())?;
+    let values: [Value<'_>; 3] = [owner.into(), (&list).into(), now().into()];
     let bytes: usize = found.values().map(String::len).sum();
     let mut bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    for [length, body] in [
-        [
-            latest!(transaction, "cast(octet_length(item.body) as bigint)"),
-            latest!(transaction, "item.body"),
-        ],
-        [
-            in_conversations!(transaction, "cast(octet_length(item.body) as bigint)"),
-            in_conversations!(transaction, "item.body"),
-        ],
-    ] {
-        wanted.retain(|id| !found.contains_key(*id));
-        let list = json_list(&wanted)?;
-        let values: [Value<'_>; 3] = [owner.into(), (&list).into(), now().into()];
-        for row in transaction.query(length, &values).await? {
-            bytes = bytes.saturating_add(row.optional_integer(1)?.unwrap_or_default());
-        }
-        if bytes > most {
-            return Ok(Named::TooLong);
-        }
-        for mut row in transaction.query(body, &values).await? {
-            if let Some(body) = row.optional_text(1)? {
-                found.insert(row.text(0)?, body);
-            }
+    for row in transaction.query(length, &values).await? {
+        bytes = bytes.saturating_add(row.optional_integer(1)?.unwrap_or_default());
+    }
+    if bytes > most {
+        return Ok(None);
+    }
+    for mut row in transaction.query(body, &values).await? {
+        if let Some(body) = row.optional_text(1)? {
+            found.insert(row.text(0)?, body);
         }
     }
-    Ok(Named::Found(found))
+    Ok(Some(found))
 }
 
 /// How many items of responses have these ids; no more than one more than are looked through.

@@ -149,6 +149,7 @@ impl Responses {
             let Some(mut row) = transaction.first(mark, &values).await? else {
                 return Ok(false);
             };
+            transaction.erases();
             let (thread, bytes) = (row.text(0)?, row.integer(1)?);
             let items = "delete from item where response = $1";
             transaction.execute(items, &[(&id).into()]).await?;

@@ -113,34 +113,44 @@ fn letters(item: &str) -> Option<&str> {
     is_plain.then_some(letters)
 }
 
-/// The JSON of the items of this owner that lie in the responses that their ids lead to, by their ids. Each of
-/// these responses is read once. None where the items have more bytes than that.
+/// What lies in responses of the items that were looked for: the JSON of each, by its id.
+#[derive(Debug, Default)]
+pub(super) struct Led {
+    /// What came out of a response.
+    pub output: BTreeMap<String, String>,
+    /// What went into one.
+    pub input: BTreeMap<String, String>,
+}
+
+/// The items of this owner that lie in the responses that their ids lead to. Each of these responses is read
+/// once, and none any more as soon as those that were read have more bytes than `most`: then there is no
+/// result.
 pub(super) async fn by_ids(
     transaction: &Transaction<'_>,
     owner: &Owner,
     ids: &BTreeSet<&str>,
     most: i64,
-) -> Result<Option<BTreeMap<String, String>>, StoreError> {
-    let (mut found, mut left) = (BTreeMap::new(), usize::try_from(most).unwrap_or(0));
+) -> Result<Option<Led>, StoreError> {
+    let (mut led, mut read) = (Led::default(), 0_usize);
     if transaction.is_postgres() {
-        return Ok(Some(found));
+        return Ok(Some(led));
     }
+    let most = usize::try_from(most).unwrap_or(0);
     let leading: BTreeSet<&str> = ids.iter().filter_map(|id| letters(id)).collect();
     for letters in leading {
+        if read > most {
+            return Ok(None);
+        }
         for packed in led_to(transaction, owner, letters).await? {
-            for (id, body) in packed.each(OUTPUT).chain(packed.each(INPUT)) {
-                if !ids.contains(id) || found.contains_key(id) {
-                    continue;
+            read = read.saturating_add(packed.items.len());
+            for (direction, found) in [(OUTPUT, &mut led.output), (INPUT, &mut led.input)] {
+                for (id, body) in packed.each(direction).filter(|(id, _)| ids.contains(id)) {
+                    found.insert(id.to_owned(), body.to_owned());
                 }
-                let Some(less) = left.checked_sub(body.len()) else {
-                    return Ok(None);
-                };
-                left = less;
-                found.insert(id.to_owned(), body.to_owned());
             }
         }
     }
-    Ok(Some(found))
+    Ok(Some(led))
 }
 
 /// What lies in the responses whose ids begin with these letters, which is one as a rule.

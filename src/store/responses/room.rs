@@ -7,9 +7,12 @@ use super::{Owner, after, completions, conversations, events, idempotency, now};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, Transaction, Value};
 
-/// How many threads one transaction deletes at most, so that nobody waits long for it.
+/// How many threads are looked for at once that may make room.
 const AT_ONCE: i64 = 200;
-/// How often so many make room for one response at most.
+/// How many threads whose time is over one transaction deletes, so that nobody waits long for it, and it
+/// has an end in time on a machine that has much to do.
+const SWEPT_AT_ONCE: i64 = 20;
+/// How often so many of them are looked for, for one response.
 const MAX_ROUNDS: usize = 50;
 
 /// Whose threads may go.
@@ -122,9 +125,9 @@ pub(super) async fn sweep(transaction: &Transaction<'_>) -> Result<bool, StoreEr
     let over = "select id, owner from thread where expires_at <= $1 \
                 and not exists (select 1 from job where job.thread = thread.id) limit $2";
     let threads = transaction
-        .query(over, &[now().into(), AT_ONCE.into()])
+        .query(over, &[now().into(), SWEPT_AT_ONCE.into()])
         .await?;
-    let is_full = i64::try_from(threads.len()).is_ok_and(|count| count >= AT_ONCE);
+    let is_full = i64::try_from(threads.len()).is_ok_and(|count| count >= SWEPT_AT_ONCE);
     evict(transaction, threads, i64::MAX).await?;
     Ok(is_full)
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use fal_gateway::config::{Config, Sources};
-use fal_gateway::store::{Database, StoreError};
+use fal_gateway::store::{Database, StoreError, Transaction};
 use serde_json::json;
 
-use super::responses::{create, delete, id, request, with};
+use super::responses::{create, delete, id, post, request, with};
 use super::{Place, places, run};
 use crate::support::{Call, Emulated, until};
 
@@ -214,8 +214,15 @@ fn what_was_deleted_is_in_no_file_any_more() {
     let mut large = "echo ".to_owned();
     (0..2000).for_each(|number| large.push_str(&format!("{secret} {number} ")));
     let short = format!("echo {secret}");
-    for text in [short.as_str(), large.as_str()] {
-        let response = create(&gateway, &request(text.into()));
+    // What stays of the same caller's, so that nothing is deleted besides.
+    create(&gateway, &request("Another word".into()));
+    for (text, key) in [(&short, None), (&large, None), (&short, Some("one"))] {
+        let call = post(&request(text.as_str().into()));
+        let response = match key {
+            Some(key) => gateway.call(&call.header("idempotency-key", key)),
+            None => gateway.call(&call),
+        };
+        let response = response.json();
         assert!(holds(folder.path(), secret.as_bytes()));
         assert_eq!(delete(&gateway, &id(&response)).status, 200);
         until("nothing is left of it", || {
@@ -234,4 +241,23 @@ fn what_was_deleted_is_in_no_file_any_more() {
     until("nothing is left of the item", || {
         (!holds(folder.path(), secret.as_bytes())).then_some(())
     });
+}
+
+/// A container may have no folder for temporary files, and SQLite begins one to change its tables.
+#[test]
+fn no_temporary_files_are_needed() {
+    let (_folder, places) = places();
+    for place in places {
+        let database = place.open();
+        let asked = async |transaction: &Transaction<'_>| {
+            if transaction.is_postgres() {
+                return Ok(2);
+            }
+            let row = transaction.first("pragma temp_store", &[]).await?;
+            row.unwrap().integer(0)
+        };
+        // In memory (source: sqlite.org/pragma.html#pragma_temp_store), for whoever writes and who reads.
+        assert_eq!(run(database.write(database.deadline(), asked)).unwrap(), 2);
+        assert_eq!(run(database.read(database.deadline(), asked)).unwrap(), 2);
+    }
 }

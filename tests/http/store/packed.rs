@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::ledger::soon;
 use super::lists::page_of;
-use super::responses::{continuing, create, get, id, prompt, request, with};
+use super::responses::{continuing, create, get, id, on_each, prompt, request, with};
 use super::{Place, places, run};
 use crate::support::Emulated;
 
@@ -215,4 +215,148 @@ fn what_all_owners_take_up_is_counted_whoever_counts_it_for_one() {
             assert_eq!(left(&database), (0, 0, all, all), "{place:?}: {statement}");
         }
     }
+}
+
+/// Whoever keeps something waits for nobody who has changed what others take up and is not done yet.
+#[cfg(feature = "postgres")]
+#[test]
+fn who_deletes_of_many_owners_keeps_nobody_waiting() {
+    let database = Place::Server(crate::support::PostgresServer::database()).open();
+    let within = database.clone();
+    let outer = database.write(soon(), async move |transaction: &Transaction<'_>| {
+        let many = "insert into space (owner, bytes) \
+                    select 'a' || named, 3 from generate_series(1, 100) as named";
+        transaction.execute(many, &[]).await?;
+        let inner = within.write(soon(), async |transaction: &Transaction<'_>| {
+            let many = "insert into space (owner, bytes) \
+                        select 'b' || named, 4 from generate_series(1, 100) as named";
+            transaction.execute(many, &[]).await
+        });
+        inner.await
+    });
+    assert_eq!(run(outer).unwrap(), 100);
+    assert_eq!(left(&database), (0, 0, 700, 700));
+}
+
+/// A response to these items, kept for so long.
+fn response(id: &str, retention: Duration, input: Vec<NewItem>) -> NewResponse {
+    NewResponse {
+        id: id.to_owned(),
+        parent: None,
+        conversation: None,
+        status: "completed",
+        head: "{".to_owned(),
+        tail: "}".to_owned(),
+        input,
+        output: Vec::new(),
+        retention,
+    }
+}
+
+#[test]
+fn what_is_over_is_deleted_in_portions() {
+    let (_folder, places) = places();
+    for place in places {
+        let database = place.open();
+        let responses = Responses::new(database.clone(), 1 << 20);
+        run(async {
+            for at in 0..30 {
+                let new = response(&format!("resp_{at}"), Duration::ZERO, vec![item("msg_a")]);
+                let owner = Owner::new(format!("owner {at}"));
+                assert_eq!(responses.put(&owner, new).await.unwrap(), Kept::Yes);
+            }
+            assert!(responses.sweep().await.unwrap(), "{place:?}");
+            assert!(!responses.sweep().await.unwrap(), "{place:?}");
+        });
+        assert_eq!(left(&database), (0, 0, 0, 0), "{place:?}");
+    }
+}
+
+/// Within the time that the store has for it.
+#[test]
+fn thousands_of_items_of_one_response_can_be_named() {
+    const COUNT: usize = 3_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let fal = Emulated::start();
+    let gateway = with(fal.setup(), &Place::File(path.clone())).start();
+    let said = |at: usize| json!({"role": "user", "content": format!("word {at}")});
+    let first = create(&gateway, &request((0..COUNT).map(said).collect()));
+    assert_eq!(rows(&path), 0);
+    let (mut ids, mut after) = (Vec::new(), String::new());
+    while ids.len() < COUNT {
+        let page = format!(
+            "/v1/responses/{}/input_items?order=asc&limit=100{after}",
+            id(&first)
+        );
+        let page = gateway.get(&page).json();
+        ids.extend(page["data"].as_array().unwrap().iter().map(id));
+        after = format!("&after={}", page["last_id"].as_str().unwrap());
+    }
+    let names = ids
+        .iter()
+        .map(|id| json!({"type": "item_reference", "id": id}));
+    create(&gateway, &request(names.collect()));
+    let prompt = prompt(&fal);
+    for at in [0, COUNT / 2, COUNT - 1] {
+        assert!(prompt.contains(&format!("word {at}")), "{at}");
+    }
+}
+
+#[test]
+fn small_items_of_many_large_responses_are_not_all_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Place::File(folder.path().join("store.sqlite")).open();
+    let responses = Responses::new(database, 1 << 20);
+    let owner = Owner::new("local");
+    let common = |at: usize| format!("{at:016}");
+    run(async {
+        for at in 0..4 {
+            let mut large = item(&format!("msg_{}large", common(at)));
+            large.body = format!("\"{}\"", "x".repeat(1000));
+            let small = item(&format!("msg_{}small", common(at)));
+            let id = format!("resp_{}more", common(at));
+            let new = response(&id, Duration::from_secs(60), vec![large, small]);
+            assert_eq!(responses.put(&owner, new).await.unwrap(), Kept::Yes);
+        }
+        for (count, most, is_found) in [(4, 10_000, true), (1, 500, true), (4, 1_500, false)] {
+            let items = (0..count).map(|at| format!("msg_{}small", common(at)));
+            let continued = Continued {
+                items: items.collect(),
+                ..Continued::default()
+            };
+            match responses.before(&owner, continued, most).await.unwrap() {
+                Chain::Found { items, .. } if is_found => assert_eq!(items.len(), count),
+                Chain::TooLong if !is_found => {}
+                other => panic!("{count} of {most}: {other:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn an_id_means_what_was_said_under_it_and_else_what_was_sent_last() {
+    on_each(|fal, gateway| {
+        let first = create(gateway, &request("Old words".into()));
+        let listed = gateway.get(&format!("/v1/responses/{}/input_items", id(&first)));
+        let asked = id(&listed.json()["data"][0]);
+        let said = &first["output"][0];
+        for (role, sent) in [("user", asked.as_str()), ("assistant", &id(said))] {
+            let again =
+                json!({"type": "message", "id": sent, "role": role, "content": "New words"});
+            let more = json!({"role": "user", "content": "And?"});
+            create(gateway, &request(json!([again, more])));
+        }
+        let name = |id: &str| request(json!([{"type": "item_reference", "id": id}]));
+        create(gateway, &name(&asked));
+        let asked = prompt(fal);
+        assert!(
+            asked.contains("New words") && !asked.contains("Old words"),
+            "{asked}"
+        );
+        create(gateway, &name(&id(said)));
+        let told = prompt(fal);
+        let text = said["content"][0]["text"].as_str().unwrap();
+        assert!(told.contains(text) && !told.contains("New words"), "{told}");
+    });
 }
