@@ -18,7 +18,7 @@ use actix_http::error::DispatchError;
 use actix_http::{HttpService, Request};
 use actix_server::ServerBuilder;
 use actix_service::{
-    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, boxed, fn_service, map_config,
 };
 use actix_web::App;
 use actix_web::body::MessageBody;
@@ -348,7 +348,8 @@ where
             .h1(map_config(app, |()| AppConfig::default()));
         let (gateway, seats) = (gateway.clone(), seats.clone());
         let accept = move |stream| accept(stream, gateway.clone(), seats.clone());
-        fn_service(accept).and_then(http)
+        // In a box, since the framework has room for it twice.
+        boxed::factory(fn_service(accept).and_then(http))
     };
     let server = builder
         .disable_signals()
@@ -391,7 +392,8 @@ async fn accept(
     }
     let timeout = settings.header_timeout;
     let wire = match snapshot.config.tls.as_ref().filter(|_| seat.is_some()) {
-        Some(Tls(tls)) => Wire::secure(stream, Arc::clone(tls), timeout).await?,
+        // In a box, or every connection would keep the room for it until its end.
+        Some(Tls(tls)) => Box::pin(Wire::secure(stream, Arc::clone(tls), timeout)).await?,
         None => Wire::Plain(stream),
     };
     Ok((Guarded::new(wire, timeout, seat, metrics), peer))

@@ -455,7 +455,7 @@ async fn stream<F: Face>(
     if keeper.is_some() {
         answer = answer.holding_its_end();
     }
-    let keeper = keeper.map(|keeper| (keeper, promised.head.id));
+    let keeper = keeper.map(|keeper| Box::new((keeper, promised.head.id)));
     let answering = Answering { answer, keeper };
     let response = HttpResponse::Ok();
     respond::stream(response, run, answering, &promised.notes, reporter, scope).await

@@ -142,15 +142,16 @@ pub async fn read_whole(
 /// A stream on its way out, and what keeps its answer.
 pub struct Answering<W> {
     pub answer: StreamedAnswer<W>,
-    /// With the id that the answer is kept under.
-    pub keeper: Option<(Keeper, String)>,
+    /// With the id that the answer is kept under. In a box, since most answers are not kept.
+    pub keeper: Option<Box<(Keeper, String)>>,
 }
 
 impl<W: FrameWriter> Answering<W> {
     /// Ends a stream that waits for it; what is to be kept is kept by then, so that whoever reads the
     /// end may ask for it.
     async fn end(&mut self, progress: &Progress) {
-        if let Some((keeper, id)) = self.keeper.take()
+        let keeper = self.keeper.take().map(|keeper| *keeper);
+        if let Some((keeper, id)) = keeper
             && let Some(record) = self.answer.record()
             && !keeper.keep(&id, record, progress).await
         {
@@ -253,7 +254,8 @@ fn frames<W: FrameWriter>(
             if answering.answer.waits_for_its_end() {
                 // It has come to its end, and holds the body of its request no more.
                 reporter.repeat = None;
-                answering.end(&reporter.progress).await;
+                // In a box, or it would have its room from the stream's beginning on.
+                Box::pin(answering.end(&reporter.progress)).await;
                 continue;
             }
             let deadline = run.deadline();
@@ -335,4 +337,24 @@ fn listed(names: &[Cow<'static, str>]) -> String {
         list.push_str(&format!(", and {} more", names.len() - MAX));
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::translate::face::chat::write::ChatChunks;
+    use crate::translate::face::responses::events::ResponseEvents;
+
+    /// Of what a function makes, in bytes.
+    fn size<A, B, C, D, E, Made>(_: fn(A, B, C, D, E) -> Made) -> usize {
+        size_of::<Made>()
+    }
+
+    #[test]
+    fn a_stream_stays_small_and_one_of_responses_is_hardly_larger() {
+        let chat = size(frames::<ChatChunks>);
+        let responses = size(frames::<ResponseEvents>);
+        assert!(chat <= 1024, "{chat} bytes");
+        assert!(responses <= chat + 128, "{responses} bytes");
+    }
 }

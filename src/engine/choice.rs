@@ -427,3 +427,14 @@ impl Sink for ChoiceSink<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_stays_small() {
+        // It lies there for as long as its stream is open, and may be one of thousands.
+        assert!(size_of::<Choice>() <= 3072, "{} bytes", size_of::<Choice>());
+    }
+}

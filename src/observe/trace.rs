@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use entry::Trace;
+pub use events::Pieces;
 pub use ring::{Capture, Ring, TEXT_FOR};
 pub use view::{Body, Call, Detail, Facts, Piece, Row, Said};
 
@@ -110,6 +111,19 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_of_a_stream_takes_sixteen_bytes() {
+        let ring = ring(1, 1 << 20);
+        let trace = ring.begin("req", "chat");
+        let call = trace.asked(0, || "/".to_owned(), b"{}", &[]);
+        let before = ring.capture().held_bytes;
+        for _ in 0..100 {
+            trace.heard(call, 20);
+            trace.got(b"a piece");
+        }
+        assert_eq!(ring.capture().held_bytes - before, 200 * 16);
+    }
+
+    #[test]
     fn a_request_that_still_runs_is_not_written_over() {
         let ring = ring(1, 1 << 20);
         let first = ring.begin("first", "chat");
@@ -174,9 +188,9 @@ mod tests {
         let heard = detail
             .iter()
             .flat_map(|detail| &detail.calls)
-            .flat_map(|call| &call.heard);
+            .flat_map(|call| call.heard.iter());
         let said: Vec<_> = heard
-            .flat_map(|piece| &piece.texts)
+            .flat_map(|piece| piece.texts)
             .map(|said| (said.from, said.text.as_str()))
             .collect();
         assert_eq!(said, [(0, "{\"o\": \"é\"}"), (9, "a\"}"), (7, "è\"}")]);

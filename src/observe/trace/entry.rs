@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::events::{add, events};
+use super::events::{Pieces, events};
 use super::ring::Ring;
-use super::view::{Body, Call, Facts, Piece, Row, Said};
+use super::view::{Body, Call, Facts, Row, Said};
 use super::{Level, lock, microseconds};
 use crate::observe::shape::Outlines;
 
@@ -44,7 +44,7 @@ pub(super) struct Kept {
     secrets: Vec<SecretString>,
     pub(super) sent: Option<Body>,
     pub(super) calls: Vec<Call>,
-    pub(super) got: Vec<Piece>,
+    pub(super) got: Pieces,
     /// Of the bodies, where texts are not kept.
     pub(super) outlines: Outlines,
     /// What is counted of it in the ring.
@@ -175,8 +175,7 @@ impl Kept {
         self.sent = None;
         self.calls.clear();
         self.calls.shrink_to(USUAL_PIECES);
-        self.got.clear();
-        self.got.shrink_to(USUAL_PIECES);
+        self.got.clear(USUAL_PIECES);
         self.outlines.clear();
         let counted = self.bytes;
         self.bytes = self.outlines.memory().min(counted);
@@ -236,6 +235,10 @@ impl Trace {
             number = kept.calls.len();
             if number < MAX_CALLS {
                 let asked = entry.body(kept, body, texts);
+                if number == 0 {
+                    // Hardly any request makes another.
+                    kept.calls.reserve_exact(1);
+                }
                 kept.calls.push(Call {
                     choice,
                     path: path(),
@@ -245,7 +248,7 @@ impl Trace {
                     ended_us: None,
                     error: None,
                     fal_request_id: None,
-                    heard: Vec::new(),
+                    heard: Pieces::default(),
                     last_event: String::new(),
                     half: Vec::new(),
                 });
@@ -292,9 +295,9 @@ impl Trace {
                 }
                 Level::Off | Level::Shape => Vec::new(),
             };
-            let may = entry.may_keep(kept, size_of::<Piece>());
+            let may = entry.may_keep(kept, Pieces::SIZE);
             if let Some(call) = kept.calls.get_mut(call) {
-                add(&mut call.heard, at_us, bytes, texts, may);
+                call.heard.add(at_us, bytes, texts, may);
             }
         });
     }
@@ -317,9 +320,7 @@ impl Trace {
             let texts = entry.said(kept, said.into_iter().collect());
             if let Some(call) = kept.calls.get_mut(call) {
                 call.last_event = String::new();
-                if let Some(last) = call.heard.last_mut() {
-                    last.texts.extend(texts);
-                }
+                call.heard.add_texts(texts);
                 call.ended_us.get_or_insert(entry.now());
             }
         });
@@ -337,8 +338,8 @@ impl Trace {
                 }
                 Level::Off | Level::Shape => Vec::new(),
             };
-            let may = entry.may_keep(kept, size_of::<Piece>());
-            add(&mut kept.got, at_us, bytes.len(), texts, may);
+            let may = entry.may_keep(kept, Pieces::SIZE);
+            kept.got.add(at_us, bytes.len(), texts, may);
         });
     }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::Level;
+use super::events::Pieces;
 use crate::observe::shape::Outlines;
 
 /// A request in a line.
@@ -74,7 +75,7 @@ pub struct Call {
     pub ended_us: Option<u64>,
     pub error: Option<String>,
     pub fal_request_id: Option<String>,
-    pub heard: Vec<Piece>,
+    pub heard: Pieces,
     #[serde(skip)]
     pub(super) last_event: String,
     #[serde(skip)]
@@ -92,16 +93,16 @@ impl Call {
 }
 
 /// What came or left at once.
-#[derive(Clone, Debug, Serialize)]
-pub struct Piece {
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Piece<'k> {
     /// Microseconds since the request's head.
     pub at_us: u64,
-    pub bytes: usize,
+    pub bytes: u32,
     /// How many pieces are added up here.
-    pub pieces: usize,
+    pub pieces: u32,
     /// What it says, where texts are kept. Of fal's events, which each repeat the one before, only
     /// what is new: `from` bytes stand before it.
-    pub texts: Vec<Said>,
+    pub texts: &'k [Said],
 }
 
 /// What one event or one batch of frames says.
@@ -127,5 +128,5 @@ pub struct Detail {
     pub level: Level,
     pub sent: Option<Body>,
     pub calls: Vec<Call>,
-    pub got: Vec<Piece>,
+    pub got: Pieces,
 }

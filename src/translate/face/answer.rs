@@ -199,6 +199,9 @@ pub trait FrameWriter {
     fn fail(&mut self, out: &mut Vec<u8>, problem: &Problem);
 }
 
+/// Frames that leave together take no more than this, in bytes, unless much has come at once.
+const USUAL_FRAMES: usize = 1024;
+
 /// A streamed answer: events go in, frames come out.
 #[derive(Debug)]
 pub struct StreamedAnswer<W> {
@@ -224,7 +227,7 @@ impl<W: FrameWriter> StreamedAnswer<W> {
     pub fn new(writer: W, choices: u32) -> Self {
         Self {
             writer,
-            out: Vec::with_capacity(1024),
+            out: Vec::new(),
             choices: vec![StreamedChoice::default(); choices as usize],
             whole: None,
             holds_end: false,
@@ -252,12 +255,18 @@ impl<W: FrameWriter> StreamedAnswer<W> {
         self.writer.begin(&mut self.out);
     }
 
-    /// The frames that are ready, all together.
+    /// The frames that are ready, all together. Room for usual ones stays, and for larger ones does not:
+    /// a stream may be silent for long.
     pub fn take_frames(&mut self) -> Option<Bytes> {
-        match self.out.is_empty() {
-            true => None,
-            false => Some(Bytes::copy_from_slice(&self.out)).inspect(|_| self.out.clear()),
+        if self.out.is_empty() {
+            return None;
         }
+        if self.out.capacity() > USUAL_FRAMES {
+            return Some(std::mem::take(&mut self.out).into());
+        }
+        let frames = Bytes::copy_from_slice(&self.out);
+        self.out.clear();
+        Some(frames)
     }
 
     /// What went wrong in a choice, if anything did. The others go on, and what they say is not

@@ -20,7 +20,8 @@ use crate::translate::tools::Dialect;
 #[derive(Debug)]
 pub struct Shaper {
     contract: Contract,
-    scanner: Option<CallScanner>,
+    /// In a box, since most answers may hold no calls.
+    scanner: Option<Box<CallScanner>>,
     /// Cuts the text where markup of the conversation turns out to be no call.
     guard: Option<Guard>,
     guarded: String,
@@ -74,7 +75,8 @@ pub struct Shaped {
 impl Shaper {
     /// A shaper for this contract.
     pub fn new(contract: Contract) -> Self {
-        let scanner = contract.tools.as_ref().map(CallScanner::new);
+        let tools = contract.tools.as_ref();
+        let scanner = tools.map(|tools| Box::new(CallScanner::new(tools)));
         let is_live = matches!(contract.format, FormatContract::Json { is_held: false, .. });
         Self {
             scanner,
@@ -138,7 +140,7 @@ impl Shaper {
 
     /// Whether what comes now can only be another block of calls, or nothing that counts.
     pub fn is_over(&self) -> bool {
-        self.is_done() || self.scanner.as_ref().is_some_and(CallScanner::is_over)
+        self.is_done() || self.scanner.as_deref().is_some_and(CallScanner::is_over)
     }
 
     /// Whether nothing more is wanted of the model.
@@ -146,13 +148,16 @@ impl Shaper {
         self.broken.is_some()
             || self.is_full()
             || self.stopped_by().is_some()
-            || self.scanner.as_ref().is_some_and(CallScanner::is_done)
+            || self.scanner.as_deref().is_some_and(CallScanner::is_done)
     }
 
     /// How much of what has come is read. What is not may still be text or a call; once nothing more
     /// is wanted, it is what came after the end, and how much of that there is, is chance.
     pub fn read(&self) -> usize {
-        let read = self.scanner.as_ref().map_or(self.taken, CallScanner::read);
+        let read = self
+            .scanner
+            .as_deref()
+            .map_or(self.taken, CallScanner::read);
         let guarded = self.guard.as_ref().map_or(0, Guard::waiting);
         let waiting = guarded.saturating_add(self.stop.waiting());
         self.over.unwrap_or(read.saturating_sub(waiting))
