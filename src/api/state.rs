@@ -196,9 +196,10 @@ pub async fn look_up(
             }
             Chain::Deleted(id) => return Err(was_deleted(&id).into()),
             Chain::TooLong => {
-                return Err(too_long(match conversation {
-                    Some(_) => "conversation",
-                    None => "previous_response_id",
+                return Err(too_long(match (conversation, previous) {
+                    (Some(_), _) => "conversation",
+                    (None, Some(_)) => "previous_response_id",
+                    (None, None) => "input",
                 })
                 .into());
             }

@@ -233,6 +233,16 @@ pub fn written_text(text: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(json).ok()?).ok()
 }
 
+/// Writes JSON that somebody else has laid out in one line, which the data of an event has to be: within
+/// a text every line break is escaped, and between the tokens a blank says as much.
+pub fn write_in_one_line(out: &mut Vec<u8>, json: &str) {
+    let is_break = |byte| matches!(byte, b'\n' | b'\r');
+    out.extend(json.bytes().map(|byte| match is_break(byte) {
+        true => b' ',
+        false => byte,
+    }));
+}
+
 /// Writing to a `Vec` cannot fail, and neither can the shapes written here.
 pub fn write_json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
     let _ = serde_json::to_writer(out, value);

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use super::responses::{
-    continuing, create, delete, events, get, id, on_each, on_each_with, post, request,
+    continuing, create, delete, events, get, id, laid_out, on_each, on_each_with, post, request,
+    whole_events,
 };
 use crate::contract::description::Judge;
 use crate::support::{Answer, Call, Emulated, TestGateway, until};
@@ -321,6 +322,52 @@ fn whatever_a_response_repeats_of_its_request_its_end_is_told() {
             let streamed = ",\"background\":true,\"stream\":true";
             let told = send("/emulate error:2\\nlong 40", streamed);
             assert!(told.contains("event: response.failed"), "{told}");
+        }
+    });
+}
+
+#[test]
+fn the_end_of_a_request_of_several_lines_is_told_in_whole_events() {
+    on_each(|_, gateway| {
+        let begin = |input: &str, rest: Value| {
+            let answer = gateway.call(&laid_out(input, &rest));
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            answer
+        };
+        let told = |id: &str| {
+            let answer = gateway.get(&format!("/v1/responses/{id}?stream=true"));
+            whole_events(&answer.text())
+        };
+        let is_so = |id: &str, status: &str| {
+            until(status, || {
+                (get(gateway, id).json()["status"] == status).then_some(())
+            });
+        };
+        let stuck = id(&begin("Hello /emulate hang", json!({"background": true})).json());
+        is_so(&stuck, "in_progress");
+        assert_eq!(cancel(gateway, &stuck).json()["metadata"]["a"], "b");
+        assert_eq!(told(&stuck).last().unwrap()["code"], "cancelled");
+        let failed = id(&begin(
+            "Hello /emulate error:crash_500",
+            json!({"background": true}),
+        )
+        .json());
+        is_so(&failed, "failed");
+        let last = told(&failed).pop().unwrap();
+        assert_eq!(
+            (&last["type"], &last["response"]["metadata"]["a"]),
+            (&json!("response.failed"), &json!("b"))
+        );
+        let live = json!({"background": true, "stream": true});
+        for (input, kind) in [
+            ("Hello", "response.completed"),
+            ("/emulate error:2\nlong 40", "response.failed"),
+        ] {
+            let live = whole_events(&begin(input, live.clone()).text());
+            let last = live.last().unwrap();
+            assert_eq!(last["type"], kind);
+            let again = told(&id(&last["response"]));
+            assert_eq!(again.last().unwrap()["response"], last["response"]);
         }
     });
 }

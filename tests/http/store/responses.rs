@@ -82,6 +82,33 @@ pub(super) fn events(body: &str) -> Vec<Value> {
         .collect()
 }
 
+/// A request in the form that people write, whose members have line breaks between them.
+pub(super) fn laid_out(input: &str, rest: &Value) -> Call {
+    let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let tools = json!([
+        {"type": "function", "name": "weather", "strict": false, "parameters": parameters},
+        {"type": "function", "name": "time", "parameters": parameters},
+    ]);
+    let mut body = request(input.into());
+    let members = json!({"metadata": {"a": "b"}, "tools": tools});
+    for more in [&members, rest] {
+        for (name, value) in more.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+    }
+    let body = serde_json::to_string_pretty(&body).unwrap();
+    post(&Value::Null).body(body.replace('\n', "\r\n"))
+}
+
+/// The data of the events of a stream that has no line besides what makes up events.
+pub(super) fn whole_events(stream: &str) -> Vec<Value> {
+    for line in stream.split(['\n', '\r']) {
+        let is_of_event = line.is_empty() || [':', 'e', 'd'].iter().any(|&of| line.starts_with(of));
+        assert!(is_of_event, "{line:?} in {stream}");
+    }
+    events(stream)
+}
+
 #[test]
 fn what_was_answered_can_be_read_again() {
     on_each(|_, gateway| {
@@ -145,6 +172,23 @@ fn whatever_a_response_repeats_of_its_request_it_can_be_read_again() {
             let member = format!("\"x\":{odd}");
             assert_eq!(replayed.matches(&member).count(), 3, "{replayed}");
         }
+    });
+}
+
+#[test]
+fn a_request_of_several_lines_makes_a_stream_of_whole_events() {
+    on_each(|_, gateway| {
+        let streamed = gateway.call(&laid_out("Hello", &json!({"stream": true})));
+        let streamed = whole_events(&streamed.text());
+        let last = &streamed.last().unwrap()["response"];
+        assert_eq!(
+            (&last["status"], &last["metadata"]["a"]),
+            (&json!("completed"), &json!("b"))
+        );
+        assert_eq!(last["tools"][0]["parameters"]["type"], "object");
+        let replayed = gateway.get(&format!("/v1/responses/{}?stream=true", id(last)));
+        let replayed = whole_events(&replayed.text());
+        assert_eq!(&replayed.last().unwrap()["response"], last);
     });
 }
 
@@ -413,6 +457,97 @@ fn the_output_of_a_shell_may_name_the_item_of_its_call() {
         let refused = gateway.call(&post(&request(json!([user, call, unknown]))));
         assert_eq!(refused.error()["param"], "input[2].call_id");
     });
+}
+
+/// Whatever the items of calls are kept under, their outputs find them in every request that goes on.
+#[test]
+fn the_output_of_a_shell_finds_its_call_in_what_is_kept() {
+    on_each(|fal, gateway| {
+        let action = |word: &str| json!({"type": "exec", "command": ["echo", word], "env": {}});
+        let long = "l".repeat(65);
+        let call = |id: &str, call_id: Option<&str>, word: &str| json!({"type": "local_shell_call", "id": id, "call_id": call_id, "action": action(word)});
+        let output = |id: &str, said: &str| json!({"type": "local_shell_call_output", "id": id, "output": said});
+        let named =
+            json!({"type": "local_shell_call_output", "call_id": long, "output": "wrote four"});
+        for (input, said) in [
+            (
+                vec![call(&long, None, "x"), output(&long, "wrote one")],
+                vec!["wrote one"],
+            ),
+            (
+                vec![call(&long, Some("c1"), "x"), output(&long, "wrote two")],
+                vec!["wrote two"],
+            ),
+            (
+                vec![call(&long, Some("c1"), "x"), named],
+                vec!["wrote four"],
+            ),
+            (
+                vec![
+                    call("same", Some("c1"), "x"),
+                    output("same", "wrote five"),
+                    call("same", Some("c2"), "y"),
+                    output("same", "wrote six"),
+                ],
+                vec!["wrote five", "wrote six"],
+            ),
+            (
+                vec![
+                    call("same", None, "x"),
+                    output("same", "wrote seven"),
+                    call("same", None, "y"),
+                    output("same", "wrote eight"),
+                ],
+                vec!["wrote seven", "wrote eight"],
+            ),
+        ] {
+            let first = create(gateway, &request(json!(input)));
+            let asked = prompt(fal);
+            create(gateway, &continuing(&id(&first), "And?".into()));
+            let again = prompt(fal);
+            for said in said {
+                assert!(asked.contains(said) && again.contains(said), "{again}");
+            }
+        }
+        let calls = json!([
+            call("same", Some("c1"), "x"),
+            call("same", Some("c2"), "y"),
+            output("same", "z"),
+            output("c1", "z")
+        ]);
+        let first = create(gateway, &request(calls));
+        let listed = gateway.get(&format!(
+            "/v1/responses/{}/input_items?order=asc",
+            id(&first)
+        ));
+        let listed = listed.json();
+        let call_ids = [0, 1, 2, 3].map(|at| listed["data"][at]["call_id"].clone());
+        assert_eq!(call_ids, ["c1", "c2", "c2", "c1"]);
+    });
+}
+
+/// Items that are named may be longer than a request can be, without any conversation.
+#[test]
+fn names_of_too_much_are_told_as_what_they_are() {
+    on_each_with(
+        |setup| setup.set("server.max_body", "64KiB"),
+        |_, gateway| {
+            let text = "x".repeat(40 << 10);
+            let names = [0, 1].map(|_| {
+                let response = create(gateway, &request(text.as_str().into()));
+                let (name, _) = asked_in_pages(gateway, &id(&response)).remove(0);
+                json!({"type": "item_reference", "id": name})
+            });
+            let refused = gateway.call(&post(&request(json!(names))));
+            assert_eq!(
+                refused.verdict(),
+                "400 invalid_request_error context_length_exceeded"
+            );
+            assert_eq!(refused.error()["param"], "input");
+            let message = "The items that 'input' names are too long together. Name fewer of them.";
+            assert_eq!(refused.error()["message"], message);
+        },
+    );
 }
 
 #[test]

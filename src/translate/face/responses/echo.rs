@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::fields::conversation_id;
 use crate::translate::ask::Priority;
 use crate::translate::draft::Draft;
-use crate::translate::face::objects::write_json;
+use crate::translate::face::objects::{write_in_one_line, write_json};
 use crate::wire::openai::responses::{ReasoningRequest, TextOptions, ToolChoice};
 use crate::wire::text::Text;
 
@@ -144,7 +144,7 @@ fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
-    out.extend_from_slice(value.as_bytes());
+    write_in_one_line(out, value);
 }
 
 /// Whether a request asks for a response that is made while nobody waits for it.

@@ -2,11 +2,11 @@
 //! lists of parts, whatever of these the client has left out. All else stays as it was sent.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
-use super::items::is_output_of_program;
+use super::items::{is_call_of_program, is_output_of_program};
 use super::output::item_id;
 use crate::translate::face::objects::write_json;
 use crate::translate::face::state::{Past, RecordItem};
@@ -38,70 +38,99 @@ pub const LONGEST_ID: usize = 64;
 /// comes of `seed` where they have none, or none that they can be told from others by and kept under.
 pub fn record_list(items: &str, past: &Past, seed: &str) -> Vec<RecordItem> {
     let items: Vec<&RawValue> = serde_json::from_str(items).unwrap_or_default();
-    let mut taken = HashSet::new();
+    let mut earlier = Earlier::default();
     let items = items.into_iter().enumerate();
     items
         .filter_map(|(at, item)| {
             let own = |kind: &str| item_id(prefix(kind), seed, at);
-            record_item(item.get(), past, &mut taken, own)
+            record_item(item.get(), past, &mut earlier, own)
         })
         .collect()
+}
+
+/// What the items of a list have so far.
+#[derive(Default)]
+struct Earlier {
+    /// The ids that they are kept under.
+    ids: HashSet<String>,
+    /// The ids of calls of programs.
+    called: HashSet<String>,
+    /// The same, by the ids that the items of these calls were sent with; the last one counts.
+    programs: HashMap<String, String>,
+}
+
+impl Earlier {
+    /// The call that an output of a program names by the item of that call, as [`Builder`] finds it.
+    ///
+    /// [`Builder`]: super::items::Builder
+    fn call_of(&self, named: &str) -> Option<&str> {
+        let call = self.programs.get(named).map(String::as_str);
+        call.filter(|_| !self.called.contains(named))
+    }
+
+    fn add_call(&mut self, item: &str, call: &str) {
+        self.programs.insert(item.to_owned(), call.to_owned());
+        self.called.insert(call.to_owned());
+    }
 }
 
 fn record_item(
     json: &str,
     past: &Past,
-    taken: &mut HashSet<String>,
+    earlier: &mut Earlier,
     own: impl Fn(&str) -> String,
 ) -> Option<RecordItem> {
     let Fields(fields) = serde_json::from_str(json).ok()?;
     let id = text(&fields, "id").map(|Text(id)| id);
     let kind = text(&fields, "type");
     if !names_another(&fields, kind.as_ref(), id.as_deref()) {
-        return Some(write_item(json.len(), &fields, taken, own));
+        return Some(write_item(json.len(), &fields, earlier, own));
     }
     let id = id?.into_owned();
     let body = past.items.get(&id)?;
-    if taken.insert(id.clone()) {
+    if earlier.ids.insert(id.clone()) {
         let body = body.clone();
         return Some(RecordItem { id, body });
     }
     // It is in the list already, as it was sent.
     let Fields(fields) = serde_json::from_str(body).ok()?;
-    Some(write_item(body.len(), &fields, taken, own))
+    Some(write_item(body.len(), &fields, earlier, own))
 }
 
 /// An item of about so many bytes.
 fn write_item(
     bytes: usize,
     fields: &Members<'_>,
-    taken: &mut HashSet<String>,
+    earlier: &mut Earlier,
     own: impl Fn(&str) -> String,
 ) -> RecordItem {
     let (given, kind) = (text(fields, "id"), text(fields, "type"));
     let kind = kind.as_ref().map_or("message", Text::as_str);
-    let names_call = is_output_of_program(kind) && member(fields, "call_id").is_none();
+    let call = text(fields, "call_id");
+    let names_call = is_output_of_program(kind) && call.is_none();
     let is_message = kind == "message";
     // No store keeps a text with a NUL under its name.
     let id = given.as_ref().map(Text::as_str).filter(|id| {
         let is_kept = !names_call && id.len() <= LONGEST_ID && !id.contains('\0');
-        is_kept && taken.insert((*id).to_owned())
+        is_kept && earlier.ids.insert((*id).to_owned())
     });
     let id = id.map_or_else(|| own(kind), str::to_owned);
+    let call = call_to_write(kind, (given.as_ref(), &id), call.as_ref(), earlier);
     let mut body = String::with_capacity(bytes + 128);
     body.push_str("{\"id\":");
     push_json(&mut body, &id);
     body.push_str(",\"type\":");
     push_json(&mut body, kind);
-    if let Some(Text(call)) = given.filter(|_| names_call) {
+    if let Some(call) = &call {
         body.push_str(",\"call_id\":");
-        push_json(&mut body, &call);
+        push_json(&mut body, call);
     }
     if has_status(kind) && member(fields, "status").is_none() {
         body.push_str(",\"status\":\"completed\"");
     }
     for (name, value) in fields {
-        let is_written = ["id", "type"].contains(&name.as_ref());
+        let is_written =
+            ["id", "type"].contains(&name.as_ref()) || (name == "call_id" && call.is_some());
         let is_nothing = ["call_id", "status"].contains(&name.as_ref()) && value.get() == "null";
         if is_written || is_nothing {
             continue;
@@ -116,6 +145,26 @@ fn write_item(
     }
     body.push('}');
     RecordItem { id, body }
+}
+
+/// The `call_id` that an item of a program needs instead of what it was sent with, so that call and output
+/// find each other whatever the ids of their items become: of its kind, of the id that its item was sent
+/// with and the one that it is kept under, and of the `call_id` that was sent.
+fn call_to_write(
+    kind: &str,
+    (given, kept): (Option<&Text<'_>>, &str),
+    call: Option<&Text<'_>>,
+    earlier: &mut Earlier,
+) -> Option<String> {
+    let named = call.or(given)?.as_str();
+    if is_output_of_program(kind) {
+        let call_of = earlier.call_of(named);
+        let sent = call.is_none().then_some(named);
+        return call_of.or(sent).map(str::to_owned);
+    }
+    let given = given.filter(|_| is_call_of_program(kind))?.as_str();
+    earlier.add_call(given, named);
+    (call.is_none() && given != kept).then(|| given.to_owned())
 }
 
 /// Whether items of a kind say how far they have come.

@@ -90,7 +90,7 @@ impl<'a, 'l> Builder<'a, 'l> {
         match kind {
             "message" => self.message(path, item),
             "function_call" | "custom_tool_call" => self.call(path, item),
-            "local_shell_call" | "shell_call" | "apply_patch_call" => self.program_call(item),
+            _ if is_call_of_program(kind) => self.program_call(item),
             "function_call_output"
             | "custom_tool_call_output"
             | "shell_call_output"
@@ -382,6 +382,11 @@ pub fn own_id<'i>(item: &'i InputItem<'_>) -> Option<&'i str> {
         .is_some_and(|kind| is_output_of_program(kind.as_str()));
     let id = item.id.as_ref().map(Text::as_str);
     id.filter(|_| !is_of_program || item.call_id.is_some())
+}
+
+/// Whether items of a kind are calls of one of the client's own programs.
+pub fn is_call_of_program(kind: &str) -> bool {
+    matches!(kind, "local_shell_call" | "shell_call" | "apply_patch_call")
 }
 
 /// Whether items of a kind tell what one of the client's own programs has written.

@@ -161,10 +161,7 @@ pub fn finish<'a>(
         .transpose()?;
     let instructions = instructions.map(|Text(text)| text);
     let mut builder = Builder::new(instructions, &toolbox.names, limits, &mut draft.members);
-    let before = match conversation {
-        Some(_) => "conversation",
-        None => "previous_response_id",
-    };
+    let before = field_of_past(past);
     for item in recalled(past, &input, limits, before)? {
         builder.add(&place_of(&item, before), item)?;
     }
@@ -194,6 +191,15 @@ pub fn finish<'a>(
     let ask = ask.within(&limits.images);
     let names = toolbox.names;
     Ok((ask, Responses::new(echo, names, place)))
+}
+
+/// The field that names what was said before.
+fn field_of_past(past: &Past) -> &'static str {
+    match (past.has_conversation, past.has_previous) {
+        (true, _) => "conversation",
+        (false, true) => "previous_response_id",
+        (false, false) => "input",
+    }
 }
 
 /// Who asks for a response later must find it.
@@ -342,15 +348,17 @@ fn kept_item<'a>(json: &'a str, field: &'static str) -> Result<InputItem<'a>, Re
     })
 }
 
-/// More than a conversation can be; `field` names it.
+/// More than a conversation can be; `field` names it, or the items in it.
 pub fn too_long(field: &'static str) -> Rejection {
-    Rejection::of(
-        Cause::ContextLengthExceeded,
-        field,
-        format!(
+    let message = match field {
+        "input" => {
+            "The items that 'input' names are too long together. Name fewer of them.".to_owned()
+        }
+        _ => format!(
             "The conversation before this request has grown too long. Begin a new one without this '{field}'."
         ),
-    )
+    };
+    Rejection::of(Cause::ContextLengthExceeded, field, message)
 }
 
 /// What was said before is what one of them names, and not both.

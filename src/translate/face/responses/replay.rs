@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::restated::Members;
 use crate::translate::face::error_object;
+use crate::translate::face::objects::write_in_one_line;
 use crate::translate::problem::Problem;
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -186,12 +187,15 @@ fn write_event(out: &mut Vec<u8>, number: impl Into<Option<u64>>, (kind, told): 
     if let Some(number) = number.into() {
         let _ = write!(out, ",\"sequence_number\":{number}");
     }
-    let _ = match told {
-        Told::Response(json) => write!(out, ",\"response\":{json}"),
-        Told::Members(members) => members
-            .iter()
-            .try_for_each(|(name, value)| write!(out, ",{}:{value}", Value::String(name.clone()))),
-    };
+    match told {
+        Told::Response(json) => {
+            out.extend_from_slice(b",\"response\":");
+            write_in_one_line(out, json);
+        }
+        Told::Members(members) => members.iter().for_each(|(name, value)| {
+            let _ = write!(out, ",{}:{value}", Value::String(name.clone()));
+        }),
+    }
     out.extend_from_slice(b"}\n\n");
 }
 
