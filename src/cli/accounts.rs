@@ -298,7 +298,7 @@ impl Desk {
         let plain = random_key()?;
         let edit = Edit::Rotate {
             secret: Secret::of(plain.expose_secret()),
-            grace,
+            grace: Some(grace),
             ends_previous,
         };
         let handed = Handed::new(secret, plain)?;

@@ -20,7 +20,8 @@ pub enum Edit {
     /// Another secret takes the place of its own, which is taken for some time still.
     Rotate {
         secret: Secret,
-        grace: SignedDuration,
+        /// For how long; a day if nothing is said.
+        grace: Option<SignedDuration>,
         /// Whether a secret that is taken still after an earlier rotation may end at once.
         ends_previous: bool,
     },
@@ -38,6 +39,9 @@ impl Edit {
         }
     }
 }
+
+/// For how long an old secret is taken if nothing is said.
+const USUAL_GRACE: SignedDuration = SignedDuration::from_hours(24);
 
 const REVOKE: &str = "keys.revoke";
 
@@ -110,12 +114,19 @@ pub async fn edit_key(
             grace,
             ends_previous,
         } => {
-            let ends_previous = ends_previous || !grace.is_positive();
             let brings = secret.hash.clone();
             let rotate = |stored: &mut StoredKey, now| match in_use(&stored.key, now) {
-                Some(refusal) if !ends_previous => Err(refusal),
+                _ if stored.key.hash.sha256() == secret.hash.sha256() => {
+                    let at_once = ends_previous.then_some(SignedDuration::ZERO);
+                    let grace = grace.or(at_once).unwrap_or(USUAL_GRACE);
+                    shorten(&mut stored.key, grace, now);
+                    Ok(())
+                }
+                Some(refusal) if !ends_previous && grace != Some(SignedDuration::ZERO) => {
+                    Err(refusal)
+                }
                 _ => {
-                    rotate(stored, secret, grace, now);
+                    rotate(stored, secret, grace.unwrap_or(USUAL_GRACE), now);
                     Ok(())
                 }
             };
@@ -167,10 +178,9 @@ async fn change_key(
         return Ok(Err(Refusal::Unknown(format!("the key `{name}`"))));
     };
     let has = |hash: &KeyHash| hash.sha256() == stored.key.hash.sha256();
-    if stored.revoked_at.is_none() && kind.brings.as_ref().is_some_and(has) {
-        return Ok(Ok(stored));
-    }
-    if let Some(refusal) = stale(condition, stored.revision) {
+    let is_repeated = stored.revoked_at.is_none() && kind.brings.as_ref().is_some_and(has);
+    let stale = stale(condition, stored.revision);
+    if let Some(refusal) = stale.clone().filter(|_| !is_repeated) {
         return Ok(Err(refusal));
     }
     if stored.revoked_at.is_some() {
@@ -182,8 +192,19 @@ async fn change_key(
     if let Err(refusal) = change(&mut stored, now) {
         return Ok(Err(refusal));
     }
+    if is_repeated {
+        // Whoever repeats what was done is told so, whatever he had read before.
+        if stored.shown() == before {
+            return Ok(Ok(stored));
+        }
+        if let Some(refusal) = stale {
+            return Ok(Err(refusal));
+        }
+    }
     stored.revision = revision;
+    // What only ends a secret is never refused for what else is wrong with the key.
     if kind.has_to_fit
+        && !is_repeated
         && let Some(refusal) = unfit(transaction, &stored.key, condition).await?
     {
         return Ok(Err(refusal));
@@ -258,6 +279,19 @@ fn rotate(stored: &mut StoredKey, secret: Secret, grace: SignedDuration, now: i6
     let until = until.and_then(|now| now.checked_add(grace).ok());
     stored.key.previous_hash = Some(before).filter(|_| grace.is_positive());
     stored.key.previous_until = until.filter(|_| grace.is_positive());
+}
+
+/// Has the secret from before the last rotation end after this grace, unless it ends before that.
+fn shorten(key: &mut Key, grace: SignedDuration, now: i64) {
+    let asked = Timestamp::from_millisecond(now).ok();
+    let asked = asked.and_then(|now| now.checked_add(grace).ok());
+    let (Some(asked), Some(until)) = (asked, key.previous_until) else {
+        return;
+    };
+    if asked < until {
+        key.previous_until = Some(asked).filter(|_| grace.is_positive());
+        key.previous_hash.take_if(|_| !grace.is_positive());
+    }
 }
 
 /// Why a key is not rotated now: clients may still use its secret from before the last rotation, and

@@ -24,8 +24,6 @@ use crate::api::extract;
 use crate::config::{AdminScope, Key, KeyHash};
 use crate::translate::problem::{Problem, ProblemKind};
 
-/// How long the old secret of a key is taken where nothing is said.
-const USUAL_GRACE_S: i64 = 24 * 60 * 60;
 /// The longest time for that.
 const LONGEST_GRACE_S: i64 = 366 * 24 * 60 * 60;
 
@@ -120,7 +118,7 @@ pub(super) async fn create(
 fn drawn_or_brought(
     fields: &mut Map<String, Json>,
 ) -> Result<(Option<SecretString>, Secret), ApiError> {
-    let Some(brought) = fields.remove("hash") else {
+    let Some(brought) = fields.remove("hash").filter(|hash| !hash.is_null()) else {
         let plain = secret::draw().ok_or_else(|| Problem::bug(false))?;
         let secret = Secret::of(plain.expose_secret());
         return Ok((Some(plain), secret));
@@ -243,7 +241,8 @@ pub(super) async fn revoke(
 }
 
 /// `POST /admin/v1/keys/{name}/rotate`: another secret, while the old one is taken for some seconds
-/// still. As with a new key, whoever brings its hash may repeat the request.
+/// still. As with a new key, whoever brings its hash may repeat the request; the old secret then ends
+/// by what is asked last, unless it ends sooner.
 ///
 /// # Errors
 /// As [`change`]; 409 where that would end the secret from before an earlier rotation, unless
@@ -258,13 +257,16 @@ pub(super) async fn rotate(
     let mut fields = extract::small_object(request.headers(), payload, &context).await?;
     only_fields(&fields, &["grace_seconds", "end_previous", "hash"])?;
     let grace = match fields.get("grace_seconds") {
-        None | Some(Json::Null) => Some(USUAL_GRACE_S),
-        Some(given) => given.as_i64().filter(|s| (0..=LONGEST_GRACE_S).contains(s)),
+        None | Some(Json::Null) => None,
+        Some(given) => {
+            let seconds = given.as_i64().filter(|s| (0..=LONGEST_GRACE_S).contains(s));
+            let seconds = seconds.ok_or_else(|| {
+                let message = "Invalid 'grace_seconds': it takes whole seconds, up to a year.";
+                invalid("grace_seconds", message)
+            })?;
+            Some(SignedDuration::from_secs(seconds))
+        }
     };
-    let grace = grace.ok_or_else(|| {
-        let message = "Invalid 'grace_seconds': it takes whole seconds, up to a year.";
-        invalid("grace_seconds", message)
-    })?;
     let ends_previous = match fields.get("end_previous") {
         None | Some(Json::Null) => false,
         Some(Json::Bool(given)) => *given,
@@ -280,7 +282,7 @@ pub(super) async fn rotate(
     }
     let edit = Edit::Rotate {
         secret,
-        grace: SignedDuration::from_secs(grace),
+        grace,
         ends_previous,
     };
     let stored = edited(&request, &context, &operator, &name, edit).await?;

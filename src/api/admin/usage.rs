@@ -1,6 +1,8 @@
 //! Usage and costs out of the ledger, in the shapes of OpenAI's organisation API (source: its
 //! reference, "Usage").
 
+use std::collections::HashSet;
+
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::Timestamp;
@@ -54,6 +56,8 @@ const REPORT: &[&str] = &[
 ];
 /// What is taken besides of completions, and of other kinds.
 const COMPLETIONS: &[&str] = &["user_ids", "batch"];
+/// And of costs: their lines are models.
+const COST_LINES: &str = "line_items";
 const OTHERS: &[&str] = &[
     "user_ids",
     "sizes",
@@ -66,6 +70,7 @@ const KINDS: &[&str] = &[
     "audio_speeches",
     "audio_transcriptions",
     "code_interpreter_sessions",
+    "decisions",
     "embeddings",
     "file_search_calls",
     "images",
@@ -97,7 +102,10 @@ pub(super) async fn usage(
             message,
         ));
     }
-    let besides = if is_served { COMPLETIONS } else { OTHERS };
+    let besides = match kind.as_str() {
+        "completions" | "decisions" => COMPLETIONS,
+        _ => OTHERS,
+    };
     let query = Query::of(request.query_string(), &[REPORT, besides])?;
     let width = match query.one("bucket_width") {
         None | Some("1d") => DAY,
@@ -129,7 +137,7 @@ pub(super) async fn costs(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Read)?;
-    let query = Query::of(request.query_string(), &[REPORT])?;
+    let query = Query::of(request.query_string(), &[REPORT, &[COST_LINES]])?;
     if query.one("bucket_width").is_some_and(|width| width != "1d") {
         return Err(invalid(
             "bucket_width",
@@ -147,8 +155,11 @@ async fn report(
     buckets: &mut Buckets,
 ) -> Result<Vec<Found>, ApiError> {
     let by = dimensions(query)?;
-    let [keys, projects, models] =
-        ["api_key_ids", "project_ids", "models"].map(|filter| query.names(filter));
+    let [keys, projects, models, lines] =
+        ["api_key_ids", "project_ids", "models", COST_LINES].map(|filter| query.names(filter));
+    let models = models
+        .zip(lines)
+        .and_then(|(one, other)| in_both(one, other));
     let (Some(keys), Some(projects), Some(models)) = (keys, projects, models) else {
         return Ok(Vec::new());
     };
@@ -180,6 +191,20 @@ async fn report(
     Ok(found)
 }
 
+/// What two filters of the same names leave; `None` where that is nothing. One that is empty leaves
+/// everything.
+fn in_both(one: Vec<String>, other: Vec<String>) -> Option<Vec<String>> {
+    if one.is_empty() || other.is_empty() {
+        return Some(if one.is_empty() { other } else { one });
+    }
+    let other: HashSet<String> = other.into_iter().collect();
+    let both: Vec<String> = one
+        .into_iter()
+        .filter(|name| other.contains(name))
+        .collect();
+    (!both.is_empty()).then_some(both)
+}
+
 /// What a report tells apart.
 ///
 /// # Errors
@@ -192,11 +217,11 @@ fn dimensions(query: &Query) -> Result<Vec<Dimension>, ApiError> {
             "api_key_id" => by.push(Dimension::Key),
             "model" | "line_item" => by.push(Dimension::Model),
             // Nothing is told apart by these here.
-            "user_id" | "batch" | "service_tier" => {}
+            "user_id" | "batch" | "service_tier" | "api_source" => {}
             _ => {
                 let message = "Invalid 'group_by': it takes project_id, api_key_id and model (or \
-                               line_item), and user_id, batch and service_tier, which tell nothing \
-                               apart here.";
+                               line_item), and user_id, batch, service_tier and api_source, which \
+                               tell nothing apart here.";
                 return Err(invalid("group_by", message));
             }
         }

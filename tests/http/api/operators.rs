@@ -226,10 +226,6 @@ fn a_filter_that_is_misspelt_does_not_give_everything() {
             "owner_project_access",
         ),
         (
-            "/v1/organization/projects/default/rate_limits?before=x",
-            "before",
-        ),
-        (
             "/v1/organization/usage/completions?start_time=0&api_key_id=nope",
             "api_key_id",
         ),
@@ -293,10 +289,114 @@ fn reports_keep_to_their_filters() {
             ("&api_key_ids=%00", 0),
             ("&models=%00", 0),
             ("&project_ids[]=%00&project_ids[]=default", 1),
+            ("&group_by[]=api_source", 1),
         ] {
             assert_eq!(calls(filter), count, "{filter} of {place:?}");
         }
+        let lines = |filter: &str| {
+            let path = "/v1/organization/costs";
+            let path = format!("{path}?start_time={since}&group_by=line_item{filter}");
+            let page = ok(&gateway, "GET", &path, &Value::Null);
+            let buckets = page["data"].as_array().unwrap().iter();
+            let results = buckets.flat_map(|bucket| bucket["results"].as_array().unwrap());
+            let lines = results.map(|one| one["line_item"].as_str().unwrap().to_owned());
+            lines.collect::<Vec<_>>()
+        };
+        let all = lines("");
+        let line = all.first().unwrap();
+        assert_eq!(lines(&format!("&line_items[]={line}")), all);
+        assert_eq!(lines(&format!("&line_items[]={line}&models={line}")), all);
+        assert!(lines("&line_items[]=none").is_empty());
+        assert!(lines(&format!("&line_items[]={line}&models=none")).is_empty());
     }
+}
+
+#[test]
+fn a_repeated_rotation_ends_the_old_secret_no_later_than_it_asks() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = served(&fal, &folder, "");
+    for (name, stricter) in [
+        ("switch", json!({"end_previous": true})),
+        ("grace", json!({"grace_seconds": 0})),
+    ] {
+        let made = ok(&gateway, "POST", KEYS, &json!({"name": name}));
+        let first = made["secret"].as_str().unwrap();
+        let path = format!("{KEYS}/{name}/rotate");
+        let mine = hash(name);
+        let rotated = ok(&gateway, "POST", &path, &json!({"hash": mine}));
+        assert_eq!(chat(&gateway, first), 200, "{name}");
+        let day = rotated["previous_until"].as_str().unwrap();
+
+        // Both at once: what is asked is a grace, no more than there was.
+        let body = json!({"hash": mine, "end_previous": true, "grace_seconds": 86_400});
+        assert_eq!(ok(&gateway, "POST", &path, &body), rotated);
+        let body = json!({"hash": mine, "grace_seconds": 3600});
+        let sooner = ok(&gateway, "POST", &path, &body);
+        assert!(sooner["previous_until"].as_str().unwrap() < day, "{sooner}");
+        assert_eq!(chat(&gateway, first), 200, "{name}");
+
+        // Whoever has not read that it was changed is not let to change it.
+        let mut body = stricter;
+        body["hash"] = mine.into();
+        let stale = format!("\"{}\"", made["revision"]);
+        let again = call("POST", &path, ADMIN).header("if-match", &stale);
+        assert_eq!(send(&gateway, &again.json(&body)).status, 412, "{name}");
+        assert_eq!(chat(&gateway, first), 200, "{name}");
+
+        let ended = ok(&gateway, "POST", &path, &body);
+        assert_eq!(ended["previous_until"], Value::Null, "{ended}");
+        assert_eq!((chat(&gateway, first), chat(&gateway, name)), (401, 200));
+        assert_eq!(ok(&gateway, "POST", &path, &body), ended);
+        let notes = format!("/admin/v1/audit?object=key/{name}");
+        let notes = ok(&gateway, "GET", &notes, &Value::Null);
+        assert_eq!(notes["data"].as_array().unwrap().len(), 4, "{notes}");
+    }
+}
+
+#[test]
+fn null_of_what_openai_clients_leave_unset_says_nothing() {
+    let (fal, folder) = (Emulated::start(), tempfile::tempdir().unwrap());
+    let gateway = served(&fal, &folder, "");
+    let web = json!({"name": "web", "geography": null, "external_key_id": null});
+    ok(&gateway, "POST", PROJECTS, &web);
+    for (path, body) in [
+        (
+            "service_accounts",
+            json!({"name": "ci", "expires_in_seconds": null, "create_service_account_only": null}),
+        ),
+        (
+            "spend_limit",
+            json!({"threshold_amount": 5, "currency": null, "interval": null}),
+        ),
+        (
+            "rate_limits/rl-all",
+            json!({"max_requests_per_1_minute": 9, "max_images_per_1_minute": null}),
+        ),
+    ] {
+        ok(&gateway, "POST", &format!("{PROJECTS}/web/{path}"), &body);
+    }
+    for (path, body) in [
+        (KEYS.to_owned(), json!({"name": "x", "hash": null})),
+        (format!("{KEYS}/x/rotate"), json!({"hash": null})),
+    ] {
+        assert!(ok(&gateway, "POST", &path, &body)["secret"].is_string());
+    }
+    let other = json!({"name": "y", "geography": "EU"});
+    let other = ask(&gateway, "POST", PROJECTS, &other);
+    refused(&other, 400, "geography");
+
+    for (query, count) in [
+        ("", 1),
+        ("?before=rl-all", 0),
+        ("?before=a", 0),
+        ("?before=x", 1),
+    ] {
+        let path = format!("{PROJECTS}/web/rate_limits{query}");
+        let page = ok(&gateway, "GET", &path, &Value::Null);
+        assert_eq!(page["data"].as_array().unwrap().len(), count, "{query}");
+    }
+    let decisions = "/v1/organization/usage/decisions?start_time=0&batch=true";
+    ok(&gateway, "GET", decisions, &Value::Null);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value as Json, json};
 
-use super::{Found, MOST, only_text};
+use super::{Found, MOST, leave_out_nulls, only_text};
 use crate::access::Roster;
 use crate::access::filed::behind;
 use crate::access::roster::StoredKey;
@@ -248,7 +248,9 @@ pub(super) async fn create_service_account(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     let operator = enter(&request, &context, AdminScope::Keys)?;
-    let given = extract::small_object(request.headers(), payload, &context).await?;
+    let mut given = extract::small_object(request.headers(), payload, &context).await?;
+    let optional = ["create_service_account_only", "expires_in_seconds"];
+    leave_out_nulls(&mut given, &optional);
     let name = only_text(&given, "name")?;
     let belongs = Found::of(&context, &context.gateway.roster(), &project)?
         .project()

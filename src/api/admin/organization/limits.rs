@@ -4,7 +4,7 @@ use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Found, MOST};
+use super::{Found, MOST, leave_out_nulls};
 use crate::access::roster::StoredProject;
 use crate::accounts::keys::{ProjectChange, is_spend_limit};
 use crate::api::admin::desk::only_fields;
@@ -43,9 +43,10 @@ pub(super) async fn rate_limits(
     let roster = context.gateway.roster();
     let found = Found::of(&context, &roster, &name)?;
     let limits = found.project().map(shown_limits);
-    let query = Query::of(request.query_string(), &[pages::PAGE])?;
+    let query = Query::of(request.query_string(), &[pages::PAGE, &["before"]])?;
     let wanted = pages::wanted(&query, MOST)?;
-    let items = limits.filter(|_| wanted.after.as_str() < ALL_MODELS);
+    let is_before = query.one("before").is_none_or(|before| ALL_MODELS < before);
+    let items = limits.filter(|_| is_before && wanted.after.as_str() < ALL_MODELS);
     let items = items.map(|limits| (ALL_MODELS, limits));
     Ok(HttpResponse::Ok().json(pages::page(items, &wanted, |limits| limits)))
 }
@@ -61,7 +62,8 @@ pub(super) async fn change_rate_limit(
     if limit != ALL_MODELS {
         return Err(unknown("rate limit"));
     }
-    let given = extract::small_object(request.headers(), payload, &context).await?;
+    let mut given = extract::small_object(request.headers(), payload, &context).await?;
+    leave_out_nulls(&mut given, OTHERS);
     only_fields(&given, &OWN.map(|(theirs, _)| theirs))?;
     let mut fields = Map::new();
     for (field, value) in given {
@@ -80,6 +82,14 @@ pub(super) async fn change_rate_limit(
 const OWN: [(&str, &str); 2] = [
     ("max_requests_per_1_minute", "requests_per_minute"),
     ("max_tokens_per_1_minute", "tokens_per_minute"),
+];
+
+/// Limits of OpenAI's that there are none of here.
+const OTHERS: &[&str] = &[
+    "batch_1_day_max_input_tokens",
+    "max_audio_megabytes_per_1_minute",
+    "max_images_per_1_minute",
+    "max_requests_per_1_day",
 ];
 
 /// Looks at limits before they are written, to speak of them by OpenAI's names.
@@ -142,7 +152,8 @@ pub(super) async fn set_spend_limit(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     enter(&request, &context, AdminScope::Keys)?;
-    let given = extract::small_object(request.headers(), payload, &context).await?;
+    let mut given = extract::small_object(request.headers(), payload, &context).await?;
+    leave_out_nulls(&mut given, &["currency", "interval"]);
     let cents = cents(&given)?;
     let terms = format!("{}.{:02} usd/month", cents / 100, cents % 100);
     let stored = put_spend_limit(&request, &context, &name, Some(terms)).await?;

@@ -137,7 +137,8 @@ async fn create_project(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     let operator = enter(&request, &context, AdminScope::Keys)?;
-    let fields = extract::small_object(request.headers(), payload, &context).await?;
+    let mut fields = extract::small_object(request.headers(), payload, &context).await?;
+    leave_out_nulls(&mut fields, &["external_key_id", "geography"]);
     let name = only_text(&fields, "name")?;
     let change = ProjectChange::Add(Map::new());
     let stored = changed(&request, &context, &operator, &name, change).await?;
@@ -153,6 +154,11 @@ async fn archive_project(
     let change = ProjectChange::Archive;
     let stored = changed(&request, &context, &operator, &name, change).await?;
     Ok(HttpResponse::Ok().json(Found::Stored(&stored).shown()))
+}
+
+/// Leaves out fields of OpenAI's that say nothing: its clients write null for what is not set.
+fn leave_out_nulls(fields: &mut Map<String, Json>, optional: &[&str]) {
+    fields.retain(|field, value| !value.is_null() || !optional.contains(&field.as_str()));
 }
 
 /// The text of the only field that may be there.
