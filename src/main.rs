@@ -10,6 +10,12 @@ use fal_gateway::cli::{
     init, keys, launch, man, models, reload, serve, store, terminal, usage,
 };
 use fal_gateway::observe::logging;
+use mimalloc::MiMalloc;
+
+/// Blocks of one size lie together, so that the part of a buffer that is never written to takes no memory,
+/// also where a larger block was before.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let mut out = BufWriter::new(terminal::stdout());
