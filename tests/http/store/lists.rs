@@ -184,6 +184,30 @@ fn items_that_were_sent_too_often_are_not_looked_through() {
     assert!(matches!(found, Chain::Found { .. }), "{found:?}");
 }
 
+/// A client that goes on by references alone has the gateway write what it names once more each time.
+#[test]
+fn what_a_model_said_is_found_however_often_it_was_sent_again() {
+    let (_folder, places) = places();
+    let kept = Responses::new(places[0].open(), 1 << 30);
+    let id = "msg_0123456789abcdefsaid";
+    let first = response(
+        "resp_0123456789abcdeffirst",
+        Vec::new(),
+        vec![item(id, "x")],
+    );
+    run(kept.put(&owner(), first)).unwrap();
+    for number in 0..11 {
+        let copies = vec![item(id, "y"); 10_000];
+        let said = vec![item(&format!("said_{number}"), "x")];
+        run(kept.put(&owner(), response(&format!("resp_{number}"), copies, said))).unwrap();
+    }
+    let found = named(&kept, vec![id.to_owned()], 1 << 20);
+    let Chain::Found { items, .. } = found else {
+        panic!("{found:?}")
+    };
+    assert_eq!(items[id], "\"x\"");
+}
+
 #[test]
 fn a_page_of_completions_has_an_end_too() {
     let (_folder, places) = places();
