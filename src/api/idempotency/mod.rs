@@ -56,11 +56,14 @@ pub async fn begin(
     body: &[u8],
     progress: &Rc<Progress>,
 ) -> Result<Option<HttpResponse>, ApiError> {
-    let key = request.headers().get(NAME);
-    let Some(key) = key.filter(|_| is_asked(request)) else {
+    let Some(key) = request.headers().get(NAME) else {
         return Ok(None);
     };
-    let keyed = keyed(request, context, caller, body, valid(key)?).await?;
+    let key = valid(key)?;
+    if !is_asked(request) {
+        return Ok(None);
+    }
+    let keyed = keyed(request, context, caller, body, key).await?;
     let responses = context.gateway.responses();
     let mut pause = FIRST_LOOK;
     loop {

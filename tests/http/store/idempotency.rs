@@ -46,6 +46,24 @@ fn replayed(answer: &Answer) -> Option<&str> {
     answer.header("x-gateway-replayed")
 }
 
+/// What cannot be a key is refused as well where nothing is sent, since it would be refused later.
+#[test]
+fn what_cannot_be_a_key_is_refused_whatever_is_asked() {
+    on_each(|fal, gateway| {
+        for (path, body) in routes("echo hi") {
+            for key in ["", "a key", &"k".repeat(256)] {
+                for explains in ["true", "false"] {
+                    let call = keyed(key, path, &body).header("x-gateway-explain", explains);
+                    let answer = gateway.call(&call);
+                    assert_eq!(answer.status, 400, "{path} {key:?}: {}", answer.text());
+                    assert!(answer.text().contains("Idempotency-Key"), "{path} {key:?}");
+                }
+            }
+        }
+        assert_eq!(fal.count(), 0);
+    });
+}
+
 /// What no reader of JSON takes may stand where nobody reads it.
 #[test]
 fn a_key_holds_for_every_body_that_is_taken() {
