@@ -72,6 +72,19 @@ pub enum FormatContract {
     },
 }
 
+impl FormatContract {
+    /// Whether nothing is delivered but JSON that fits.
+    pub fn is_strict(&self) -> bool {
+        matches!(
+            self,
+            Self::Json {
+                is_strict: true,
+                ..
+            }
+        )
+    }
+}
+
 impl Contract {
     /// Whether any text will do.
     pub fn is_plain(&self) -> bool {

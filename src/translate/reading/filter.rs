@@ -34,7 +34,10 @@ impl TextFilter {
             echo: EchoRemover::new(reading.keys()),
             prefill: PrefixRemover::of_prefill(reading.prefill.clone().unwrap_or_default()),
             guard: is_guarded.then(|| Guard::new(reading)),
-            stop: StopScanner::new(stops),
+            stop: match contract.format.is_strict() {
+                true => StopScanner::new(stops).within_json(),
+                false => StopScanner::new(stops),
+            },
             relieved: String::new(),
             continued: String::new(),
             guarded: String::new(),

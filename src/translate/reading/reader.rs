@@ -354,7 +354,7 @@ impl Answer {
             self.split_relieved(sink);
         }
         if self.filter.has_stopped() || self.shaper.is_done() {
-            self.conclude_text(self.reason_to_stop(), sink);
+            self.conclude_text(true, sink);
         }
         new.clear();
         self.new = new;
@@ -441,26 +441,23 @@ impl Answer {
             self.has_words |= !rest.trim().is_empty();
             self.meter.expect_text(&rest);
             self.shaper.push(&rest, &mut self.shaped);
-            self.count_shaped();
+            if !self.shaper.looks_for_stops() {
+                self.count_shaped();
+            }
             self.take_native_calls(blocks, sink);
         }
-        let reason = match self.filter.has_stopped() {
-            true => self.reason_to_stop(),
-            false => self.finish_reason(),
-        };
-        self.conclude_text(reason, sink);
+        self.conclude_text(self.filter.has_stopped(), sink);
     }
 
-    /// Why an answer has ended that ends before the model does.
-    fn reason_to_stop(&self) -> FinishReason {
+    /// Why an answer has ended, before the model was done or with it; that it waits for results is
+    /// concluded from its calls.
+    fn finish_reason(&self, is_before_end: bool) -> FinishReason {
         let stopped = self.filter.stopped_by();
-        let sequence = stopped.or(self.shaper.stopped_by());
-        sequence.map_or(FinishReason::Stop, FinishReason::StopSequence)
-    }
-
-    /// Why the model stopped; that it waits for results is concluded from its calls.
-    fn finish_reason(&self) -> FinishReason {
+        if let Some(sequence) = stopped.or(self.shaper.stopped_by()) {
+            return FinishReason::StopSequence(sequence);
+        }
         match self.decoder.finish_reason() {
+            _ if is_before_end => FinishReason::Stop,
             Some(FinishReason::ToolCalls) => FinishReason::Stop,
             Some(reason) => reason,
             None => self.meter.finish_reason(),
@@ -498,26 +495,20 @@ impl Answer {
     }
 
     /// The text is all there: what it amounts to decides how the answer ends.
-    fn conclude_text(&mut self, reason: FinishReason, sink: &mut dyn Sink) {
-        let has_dropped = self.echo.has_dropped() || self.filter.has_dropped();
-        let is_cut = matches!(reason, FinishReason::Length | FinishReason::ContentFilter);
-        let is_empty = has_dropped && !self.has_words && !is_cut;
+    fn conclude_text(&mut self, is_before_end: bool, sink: &mut dyn Sink) {
         if self.shaper.is_open() {
-            return match is_empty {
+            let reason = self.finish_reason(is_before_end);
+            return match self.is_nothing_but_markup(reason) {
                 true => self.end_unmet(self.shaper.nothing_left(), sink),
                 false => self.end(reason, sink),
             };
         }
-        self.count_shaped();
-        if self.filter.stopped_by().is_some() {
-            self.shaper.take_stopped();
-        }
-        let verdict = match self.shaper.finish(&mut self.shaped) {
-            _ if is_empty => Verdict::Unmet(self.shaper.nothing_left()),
-            verdict => verdict,
+        let verdict = self.finish_shaping();
+        let reason = self.finish_reason(is_before_end);
+        let verdict = match self.is_nothing_but_markup(reason) {
+            true => Verdict::Unmet(self.shaper.nothing_left()),
+            false => verdict,
         };
-        let stopped = self.shaper.stopped_by().map(FinishReason::StopSequence);
-        let reason = stopped.unwrap_or(reason);
         self.deliver(sink);
         match (verdict, reason) {
             (Verdict::Met, reason) => {
@@ -546,6 +537,33 @@ impl Answer {
             }
             (Verdict::Unmet(unmet), _) => self.end_unmet(unmet, sink),
         }
+    }
+
+    /// Whether nothing is left of the answer, although nobody has cut it.
+    fn is_nothing_but_markup(&self, reason: FinishReason) -> bool {
+        let has_dropped = self.echo.has_dropped() || self.filter.has_dropped();
+        let is_cut = matches!(reason, FinishReason::Length | FinishReason::ContentFilter);
+        has_dropped && !self.has_words && !is_cut
+    }
+
+    /// Shapes what is left. A stop sequence may be found only in that, and what follows it does not
+    /// count.
+    fn finish_shaping(&mut self) -> Verdict {
+        let counts_later = self.shaper.looks_for_stops() && !self.shaper.is_over();
+        if !counts_later {
+            self.count_shaped();
+        }
+        if self.filter.stopped_by().is_some() {
+            self.shaper.take_stopped();
+        }
+        let verdict = self.shaper.finish(&mut self.shaped);
+        if counts_later {
+            match self.shaper.stopped_by() {
+                Some(_) => self.meter.count_until(self.shaper.read()),
+                None => self.meter.count_waiting(),
+            }
+        }
+        verdict
     }
 
     fn end_unmet(&mut self, unmet: ContractViolation, sink: &mut dyn Sink) {

@@ -10,6 +10,8 @@
 pub struct StopScanner {
     patterns: Vec<String>,
     held: String,
+    /// Whether nothing is looked for before JSON begins, and it has not begun.
+    awaits_json: bool,
     /// Which pattern was found.
     matched: Option<usize>,
 }
@@ -26,6 +28,14 @@ impl StopScanner {
         }
     }
 
+    /// The same for an answer that is JSON or nothing: the words and the fence that a model writes before it are no
+    /// part of it, so nothing is looked for before its first bracket.
+    #[must_use]
+    pub fn within_json(mut self) -> Self {
+        self.awaits_json = true;
+        self
+    }
+
     /// Takes the next piece and appends what is certainly before any match to `out`.
     pub fn push(&mut self, piece: &str, out: &mut String) {
         if self.matched.is_some() {
@@ -35,6 +45,7 @@ impl StopScanner {
             out.push_str(piece);
             return;
         }
+        let piece = self.pass_prose(piece, out);
         let text = std::mem::take(&mut self.held) + piece;
         let found = self.earliest_match(&text);
         let possible = self
@@ -60,6 +71,20 @@ impl StopScanner {
         self.matched = found.map(|(_, pattern)| pattern);
         let end = found.map_or(text.len(), |(at, _)| at);
         out.push_str(text.get(..end).unwrap_or_default());
+    }
+
+    /// Lets out what comes before JSON, where it is awaited, and gives the rest.
+    fn pass_prose<'p>(&mut self, piece: &'p str, out: &mut String) -> &'p str {
+        if !self.awaits_json {
+            return piece;
+        }
+        let start = piece.find(['{', '[']);
+        self.awaits_json = start.is_none();
+        let prose = piece.get(..start.unwrap_or(piece.len()));
+        out.push_str(prose.unwrap_or_default());
+        start
+            .and_then(|start| piece.get(start..))
+            .unwrap_or_default()
     }
 
     /// How many bytes are held back.

@@ -28,6 +28,9 @@ pub struct Shaper {
     /// Ends the text where the caller wants that, if calls may stand in it.
     stop: StopScanner,
     stopped: String,
+    /// The line break that the text so far ends in: before calls it is not looked into for stop
+    /// sequences, since models are told to write calls on a line of their own.
+    line_break: String,
     live: Option<RootScanner>,
     /// Text that may not go out before it is known to be right.
     held: String,
@@ -87,6 +90,7 @@ impl Shaper {
             guarded: String::new(),
             stop: StopScanner::default(),
             stopped: String::new(),
+            line_break: String::new(),
             live: is_live.then(RootScanner::new),
             contract,
             held: String::new(),
@@ -111,7 +115,11 @@ impl Shaper {
     #[must_use]
     pub fn stopping_at(mut self, stops: &[String]) -> Self {
         if self.contract.tools.is_some() && !self.contract.requires_call() {
-            self.stop = StopScanner::new(stops.iter().cloned());
+            let stop = StopScanner::new(stops.iter().cloned());
+            self.stop = match self.contract.format.is_strict() {
+                true => stop.within_json(),
+                false => stop,
+            };
         }
         self
     }
@@ -143,6 +151,11 @@ impl Shaper {
         self.is_done() || self.scanner.as_deref().is_some_and(CallScanner::is_over)
     }
 
+    /// Whether the caller's stop sequences are looked for here.
+    pub fn looks_for_stops(&self) -> bool {
+        !self.stop.is_idle()
+    }
+
     /// Whether nothing more is wanted of the model.
     pub fn is_done(&self) -> bool {
         self.broken.is_some()
@@ -159,7 +172,8 @@ impl Shaper {
             .as_deref()
             .map_or(self.taken, CallScanner::read);
         let guarded = self.guard.as_ref().map_or(0, Guard::waiting);
-        let waiting = guarded.saturating_add(self.stop.waiting());
+        let stopped = self.stop.waiting().saturating_add(self.line_break.len());
+        let waiting = guarded.saturating_add(stopped);
         self.over.unwrap_or(read.saturating_sub(waiting))
     }
 
@@ -211,7 +225,7 @@ impl Shaper {
             scanner.finish(&mut scanned);
             self.take_scanned(&mut scanned, out);
         }
-        self.finish_text(out);
+        self.finish_text(false, out);
         if let Some(correction) = self.broken.take() {
             return Verdict::Unmet(ContractViolation {
                 correction,
@@ -272,7 +286,7 @@ impl Shaper {
         self.pass(&text, out);
         if !scanned.calls.is_empty() || scanned.broken.is_some() {
             // All text comes before the first call.
-            self.finish_text(out);
+            self.finish_text(true, out);
         }
         for (raw, end) in std::mem::take(&mut scanned.calls) {
             if self.over.is_some() {
@@ -312,16 +326,23 @@ impl Shaper {
         }
     }
 
-    /// The text ends here.
-    fn finish_text(&mut self, out: &mut Shaped) {
+    /// The text ends here, because calls follow or because nothing does.
+    fn finish_text(&mut self, is_before_calls: bool, out: &mut Shaped) {
         if let Some(guard) = &mut self.guard {
             let mut rest = String::new();
             guard.finish(&mut rest);
             self.pass_guarded(&rest, out);
         }
+        let line_break = std::mem::take(&mut self.line_break);
         let mut rest = String::new();
+        if !is_before_calls {
+            self.stop.push(&line_break, &mut rest);
+        }
         self.stop.finish(&mut rest);
         self.pass_stopped(&rest, out);
+        if is_before_calls && self.stopped_by().is_none() {
+            self.pass_stopped(&line_break, out);
+        }
     }
 
     fn pass_guarded(&mut self, text: &str, out: &mut Shaped) {
@@ -330,8 +351,11 @@ impl Shaper {
         if self.stop.is_idle() || self.is_calls_only {
             return self.pass_stopped(text, out);
         }
+        let text = std::mem::take(&mut self.line_break) + text;
+        let before = before_line_break(&text);
+        self.line_break = text.get(before.len()..).unwrap_or_default().to_owned();
         let mut stopped = std::mem::take(&mut self.stopped);
-        self.stop.push(text, &mut stopped);
+        self.stop.push(before, &mut stopped);
         self.pass_stopped(&stopped, out);
         stopped.clear();
         self.stopped = stopped;
@@ -419,6 +443,12 @@ impl Shaper {
             self.leniencies.push(leniency::WITHOUT_KEY);
         }
     }
+}
+
+/// A text without the line break that it ends in, or the first half of one.
+fn before_line_break(text: &str) -> &str {
+    let before = text.strip_suffix('\n').unwrap_or(text);
+    before.strip_suffix('\r').unwrap_or(before)
 }
 
 /// The only item, if there is exactly one.

@@ -351,3 +351,81 @@ fn json_that_a_stop_sequence_cuts_is_the_answer() {
         "400 invalid_request_error json_schema_not_met"
     );
 }
+
+/// The words and the fence before JSON are no part of the answer, so they are not looked into.
+#[test]
+fn a_stop_sequence_ends_no_json_before_it_begins() {
+    let schema = json!({
+        "type": "object", "properties": { "name": { "type": "string" } },
+        "required": ["name"], "additionalProperties": false,
+    });
+    let strict = json!({ "type": "json_schema", "json_schema": { "name": "x", "strict": true, "schema": schema } });
+    let good = r#"{"name":"Zoe"}"#;
+    let fenced = format!("```json\n{good}\n```");
+    let introduced = format!("Here is it:\n\n{good}");
+    for (written, stop, expected) in [
+        (&fenced, "```", good),
+        (&fenced, "\n", good),
+        (&introduced, "\n\n", good),
+        (&introduced, "oe", r#"{"name":"Z"#),
+    ] {
+        for tools in [json!([]), tools()] {
+            let fal = ScriptedUpstream::answering(whole(written));
+            let answer = fal.setup().start().ask(&json!({
+                "model": "openai/gpt-4o-mini", "response_format": strict, "stop": [stop],
+                "messages": [{ "role": "user", "content": "Who?" }], "tools": tools,
+            }));
+            assert_eq!(answer.content(), expected, "{stop:?}: {}", answer.text());
+            assert_eq!(fal.requests(), 1, "{stop:?}");
+        }
+    }
+}
+
+/// What a stop sequence cuts off is not counted, also where it might have become a call.
+#[test]
+fn nothing_behind_a_stop_sequence_is_counted() {
+    let text = "Thought: I need it.\nAction: get_weather\n\n";
+    let ask = |written: &str| {
+        let mut body = request("");
+        body["stop"] = json!(["Observation:"]);
+        let fal = ScriptedUpstream::answering(whole(written));
+        let answer = fal.setup().start().ask(&body);
+        assert_eq!(answer.content(), text, "{}", answer.text());
+        answer.json()["usage"]["completion_tokens"].clone()
+    };
+    let cut = format!("{text}Observation: x and a long tail of what nobody wants to have");
+    assert_eq!(ask(&cut), ask(text));
+}
+
+/// Models are told to write calls on a line of their own.
+#[test]
+fn the_line_break_before_calls_is_no_text_to_stop_at() {
+    let call = r#"{"name": "get_weather", "arguments": {"city": "Paris", "days": 3}}"#;
+    let block = format!("<tool_calls>\n[{call}]\n</tool_calls>");
+    for line_break in ["\n", "\r\n"] {
+        for stop in ["\n", ".\n", ".\r"] {
+            let ask = |written: &str| {
+                let mut body = request("");
+                body["stop"] = json!([stop]);
+                ScriptedUpstream::answering(whole(written))
+                    .setup()
+                    .start()
+                    .ask(&body)
+            };
+            let answer = ask(&format!("Let me see.{line_break}{block}"));
+            assert_eq!(calls(&answer).len(), 1, "{stop:?}: {}", answer.text());
+        }
+        let mut body = request("");
+        body["stop"] = json!(["\n"]);
+        for more in ["", "More.", "\n"] {
+            let written = whole(&format!("Let me see.{line_break}{more}"));
+            let answer = ScriptedUpstream::answering(written)
+                .setup()
+                .start()
+                .ask(&body);
+            assert_eq!(answer.content().trim_end(), "Let me see.");
+            let reason = &answer.json()["choices"][0]["finish_reason"];
+            assert_eq!(reason, "stop", "{}", answer.text());
+        }
+    }
+}

@@ -152,7 +152,8 @@ impl Shaper {
         let text = std::mem::take(&mut self.held);
         // What the caller's own stop sequence has broken off is all that was asked for.
         if self.is_stopped() && !is_refusal(&text) && !is_whole(&text) {
-            out.text.push_str(&text);
+            let start = text.find(['{', '[']).unwrap_or_default();
+            out.text.push_str(text.get(start..).unwrap_or_default());
             return Verdict::Met;
         }
         match json::parse_arguments(&text, schema.as_deref()) {
