@@ -113,6 +113,21 @@ fn letters(item: &str) -> Option<&str> {
     is_plain.then_some(letters)
 }
 
+/// A statement that reads from the responses whose ids begin with one of the texts of the JSON list `$1`,
+/// which is one response for each as a rule. It goes from these texts to the responses, and not the other
+/// way. The tilde is behind all letters that ids have.
+macro_rules! led_to {
+    ($columns:literal) => {
+        concat!(
+            "select ",
+            $columns,
+            " from json_each($1) as named cross join response cross join thread \
+             where response.id > named.value and response.id < named.value || '~' \
+             and response.owner = $2 and thread.id = response.thread and thread.expires_at > $3"
+        )
+    };
+}
+
 /// What lies in responses of the items that were looked for: the JSON of each, by its id.
 #[derive(Debug, Default)]
 pub(super) struct Led {
@@ -122,51 +137,37 @@ pub(super) struct Led {
     pub input: BTreeMap<String, String>,
 }
 
-/// The items of this owner that lie in the responses that their ids lead to. Each of these responses is read
-/// once, and none any more as soon as those that were read have more bytes than `most`: then there is no
-/// result.
+/// The items of this owner that lie in the responses that their ids lead to. All of these responses are read
+/// at once, unless those without the longest have more bytes than `most`: then there is no result.
 pub(super) async fn by_ids(
     transaction: &Transaction<'_>,
     owner: &Owner,
     ids: &BTreeSet<&str>,
     most: i64,
 ) -> Result<Option<Led>, StoreError> {
-    let (mut led, mut read) = (Led::default(), 0_usize);
-    if transaction.is_postgres() {
+    let mut led = Led::default();
+    let leading: BTreeSet<&str> = ids.iter().filter_map(|id| letters(id)).collect();
+    if transaction.is_postgres() || leading.is_empty() {
         return Ok(Some(led));
     }
-    let most = usize::try_from(most).unwrap_or(0);
-    let leading: BTreeSet<&str> = ids.iter().filter_map(|id| letters(id)).collect();
-    for letters in leading {
-        if read > most {
-            return Ok(None);
-        }
-        for packed in led_to(transaction, owner, letters).await? {
-            read = read.saturating_add(packed.items.len());
-            for (direction, found) in [(OUTPUT, &mut led.output), (INPUT, &mut led.input)] {
-                for (id, body) in packed.each(direction).filter(|(id, _)| ids.contains(id)) {
-                    found.insert(id.to_owned(), body.to_owned());
-                }
+    let begins: Vec<String> = leading.iter().map(|it| format!("{PREFIX}{it}")).collect();
+    let begins = to_string(&begins).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let values = [(&begins).into(), owner.into(), now().into()];
+    let lengths = led_to!(
+        "coalesce(sum(octet_length(response.items)) - max(octet_length(response.items)), 0)"
+    );
+    let row = transaction.first(lengths, &values).await?;
+    if row.map_or(Ok(0), |row| row.integer(0))? > most {
+        return Ok(None);
+    }
+    let rows = led_to!("response.items, response.parts");
+    for mut row in transaction.query(rows, &values).await? {
+        let packed = Packed::read(&mut row, (0, 1))?;
+        for (direction, found) in [(OUTPUT, &mut led.output), (INPUT, &mut led.input)] {
+            for (id, body) in packed.each(direction).filter(|(id, _)| ids.contains(id)) {
+                found.insert(id.to_owned(), body.to_owned());
             }
         }
     }
     Ok(Some(led))
-}
-
-/// What lies in the responses whose ids begin with these letters, which is one as a rule.
-async fn led_to(
-    transaction: &Transaction<'_>,
-    owner: &Owner,
-    letters: &str,
-) -> Result<Vec<Packed>, StoreError> {
-    let begin = format!("{PREFIX}{letters}");
-    // Behind all letters that ids have.
-    let end = format!("{begin}~");
-    let found = "select response.items, response.parts from response \
-                 join thread on thread.id = response.thread \
-                 where response.id > $1 and response.id < $2 and response.owner = $3 \
-                 and thread.expires_at > $4";
-    let values = [(&begin).into(), (&end).into(), owner.into(), now().into()];
-    let rows = transaction.query(found, &values).await?.into_iter();
-    rows.map(|mut row| Packed::read(&mut row, (0, 1))).collect()
 }

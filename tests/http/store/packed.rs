@@ -303,6 +303,51 @@ fn thousands_of_items_of_one_response_can_be_named() {
     }
 }
 
+/// All that ids lead to is looked up at once, so that ids which nobody has cost next to nothing.
+#[test]
+fn items_of_many_responses_are_found_among_thousands_of_ids_that_nobody_has() {
+    const COUNT: usize = 300;
+    let (_folder, places) = places();
+    for place in places {
+        let responses = Responses::new(place.open(), 1 << 24);
+        let owner = Owner::new("local");
+        let there = |at: usize| format!("msg_{at:016}in");
+        run(async {
+            for at in 0..COUNT {
+                let id = format!("resp_{at:016}more");
+                let new = response(&id, Duration::from_secs(60), vec![item(&there(at))]);
+                assert_eq!(responses.put(&owner, new).await.unwrap(), Kept::Yes);
+            }
+            let foreign = response(
+                "resp_foreign890123456",
+                Duration::from_secs(60),
+                vec![item("msg_foreign890123456")],
+            );
+            let other = Owner::new("other");
+            assert_eq!(responses.put(&other, foreign).await.unwrap(), Kept::Yes);
+            let made_up = (0..4_000).map(|at| format!("msg_made{at:012}in"));
+            let odd = [
+                "msg_",
+                "msg_%%%%%%%%%%%%%%%%in",
+                "msg_\"'\"'\"'\"'\"'\"'\"'\"'in",
+                "msg_0000000000000000",
+                "msg_foreign890123456",
+            ];
+            let items = (0..COUNT).map(there).chain(made_up);
+            let continued = Continued {
+                items: items.chain(odd.map(str::to_owned)).collect(),
+                ..Continued::default()
+            };
+            let found = responses.before(&owner, continued, 1 << 20).await.unwrap();
+            let Chain::Found { items, .. } = found else {
+                panic!("{place:?}: {found:?}");
+            };
+            let expected = (0..COUNT).map(|at| (there(at), item(&there(at)).body));
+            assert_eq!(items, expected.collect(), "{place:?}");
+        });
+    }
+}
+
 #[test]
 fn small_items_of_many_large_responses_are_not_all_read() {
     let folder = tempfile::tempdir().unwrap();
