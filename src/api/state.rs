@@ -114,14 +114,6 @@ fn in_conversation(previous: &str, conversation: &str) -> Rejection {
     )
 }
 
-fn too_many_copies() -> Rejection {
-    Rejection::invalid(
-        "input",
-        "Too many items are kept under the ids that 'input' names, since they were sent again and again. Send the \
-         items themselves.",
-    )
-}
-
 /// What a request refers to, and what was found of it.
 pub struct Recalled {
     pub wanted: Wanted,
@@ -203,7 +195,6 @@ pub async fn look_up(
                 })
                 .into());
             }
-            Chain::TooManyCopies => return Err(too_many_copies().into()),
         };
     }
     Ok(Rc::new(Recalled {

@@ -78,6 +78,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0016_packed_sqlite.sql"),
         postgres: include_str!("migrations/0016_packed_postgres.sql"),
     },
+    Migration {
+        number: 17,
+        name: "copies of items",
+        sqlite: include_str!("migrations/0017_copies_sqlite.sql"),
+        postgres: include_str!("migrations/0017_copies_postgres.sql"),
+    },
 ];
 
 /// A step that both engines take with the same words.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::items::{Named, by_ids};
+use super::items::by_ids;
 use super::packed::Packed;
 use super::{INPUT, MAX_DEPTH, OUTPUT, Owner, Responses, conversations, now};
 use crate::store::error::StoreError;
@@ -43,8 +43,6 @@ pub enum Chain {
     Deleted(String),
     /// What came before has grown too long.
     TooLong,
-    /// The items that were named were sent too often to be told apart.
-    TooManyCopies,
 }
 
 impl Responses {
@@ -75,10 +73,8 @@ impl Responses {
                 Ok(before) => before,
                 Err(why) => return Ok(why),
             };
-            let items = match by_ids(transaction, &owner, &continued.items, most).await? {
-                Named::Found(items) => items,
-                Named::TooLong => return Ok(Chain::TooLong),
-                Named::TooMany => return Ok(Chain::TooManyCopies),
+            let Some(items) = by_ids(transaction, &owner, &continued.items, most).await? else {
+                return Ok(Chain::TooLong);
             };
             Ok(Chain::Found {
                 before,

@@ -216,20 +216,6 @@ pub(super) async fn bodies(
     texts(transaction.query(bodies, &values).await?)
 }
 
-/// How many copies are looked through of the items that a request names: far more than there are, unless a
-/// client gives the same ids again and again.
-const MOST_COPIES: i64 = 100_000;
-
-/// What was found of the items that a request names.
-pub(super) enum Named {
-    /// The JSON of each that is there, by its id.
-    Found(BTreeMap<String, String>),
-    /// They take up more than they may.
-    TooLong,
-    /// They were sent too often to be told apart.
-    TooMany,
-}
-
 /// A statement with the texts of the JSON list `$2` as the rows of `named`.
 macro_rules! with_named {
     ($transaction:expr, $before:expr, $behind:literal) => {
@@ -244,17 +230,19 @@ macro_rules! with_named {
     };
 }
 
-/// The latest item of each id, or its length. Output goes before what a client has sent again.
+/// The latest item of each id, or its length. Output goes before what a client has sent again. An index
+/// holds the copies of an item in this order, so that the first that can be read ends the search, however
+/// many there are.
 macro_rules! latest {
     ($transaction:expr, $column:literal) => {
         with_named!(
             $transaction,
             concat!(
-                "select named.value, (select ", $column, " from item \
-                     join response on response.id = item.response \
-                     join thread on thread.id = response.thread \
-                     where item.owner = $1 and item.id = named.value and thread.expires_at > $3 \
-                     order by item.direction desc, response.created_at desc limit 1) from "
+                "select named.value, (select ", $column, " from item cross join response cross join thread \
+                     where item.owner = $1 and item.id = named.value \
+                     and response.id = item.response and thread.id = response.thread \
+                     and thread.expires_at > $3 \
+                     order by item.direction desc, item.created_at desc nulls last limit 1) from "
             ),
             ""
         )
@@ -285,28 +273,23 @@ pub(super) async fn by_ids(
     owner: &Owner,
     ids: &[String],
     most: i64,
-) -> Result<Named, StoreError> {
+) -> Result<Option<BTreeMap<String, String>>, StoreError> {
     // No store keeps a text with a NUL under its name.
     let mut wanted: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
     wanted.retain(|id| !id.contains('\0'));
     if wanted.is_empty() {
-        return Ok(Named::Found(BTreeMap::new()));
+        return Ok(Some(BTreeMap::new()));
     }
     let Some(Led { output, input }) = packed::by_ids(transaction, owner, &wanted, most).await?
     else {
-        return Ok(Named::TooLong);
+        return Ok(None);
     };
-    // What a model said is found whatever was sent again; its copies need not be looked through.
-    let sought = wanted.iter().filter(|id| !output.contains_key(**id));
-    if copies(transaction, owner, &sought.copied().collect()).await? > MOST_COPIES {
-        return Ok(Named::TooMany);
-    }
     let rows = [
         latest!(transaction, "cast(octet_length(item.body) as bigint)"),
         latest!(transaction, "item.body"),
     ];
     let Some(mut found) = add(transaction, (owner, &wanted), rows, output, most).await? else {
-        return Ok(Named::TooLong);
+        return Ok(None);
     };
     // The gateway made these ids with their response, so whatever has a row under one was sent later.
     for (id, body) in input {
@@ -316,8 +299,7 @@ pub(super) async fn by_ids(
         in_conversations!(transaction, "cast(octet_length(item.body) as bigint)"),
         in_conversations!(transaction, "item.body"),
     ];
-    let found = add(transaction, (owner, &wanted), rows, found, most).await?;
-    Ok(found.map_or(Named::TooLong, Named::Found))
+    add(transaction, (owner, &wanted), rows, found, most).await
 }
 
 /// What was found, and what a statement finds of the other items that are wanted; another one gives their
@@ -330,16 +312,26 @@ async fn add(
     most: i64,
 ) -> Result<Option<BTreeMap<String, String>>, StoreError> {
     let missing = wanted.iter().filter(|id| !found.contains_key(**id));
-    let list = json_list(&missing.copied().collect())?;
-    let values: [Value<'_>; 3] = [owner.into(), (&list).into(), now().into()];
+    let list = json_list(missing.copied())?;
+    let now = now();
     let bytes: usize = found.values().map(String::len).sum();
     let mut bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    for row in transaction.query(length, &values).await? {
-        bytes = bytes.saturating_add(row.optional_integer(1)?.unwrap_or_default());
+    let mut there = Vec::new();
+    let values: [Value<'_>; 3] = [owner.into(), (&list).into(), now.into()];
+    for mut row in transaction.query(length, &values).await? {
+        if let Some(length) = row.optional_integer(1)? {
+            bytes = bytes.saturating_add(length);
+            there.push(row.text(0)?);
+        }
     }
     if bytes > most {
         return Ok(None);
     }
+    if there.is_empty() {
+        return Ok(Some(found));
+    }
+    let list = json_list(there.iter().map(String::as_str))?;
+    let values: [Value<'_>; 3] = [owner.into(), (&list).into(), now.into()];
     for mut row in transaction.query(body, &values).await? {
         if let Some(body) = row.optional_text(1)? {
             found.insert(row.text(0)?, body);
@@ -348,25 +340,7 @@ async fn add(
     Ok(Some(found))
 }
 
-/// How many items of responses have these ids; no more than one more than are looked through.
-async fn copies(
-    transaction: &Transaction<'_>,
-    owner: &Owner,
-    ids: &BTreeSet<&str>,
-) -> Result<i64, StoreError> {
-    let count = with_named!(
-        transaction,
-        "select cast(count(*) as bigint) from (select 1 from item \
-         where owner = $1 and id in (select named.value from ",
-        ") limit $3) as copy"
-    );
-    let list = json_list(ids)?;
-    let most = MOST_COPIES.saturating_add(1);
-    let values: [Value<'_>; 3] = [owner.into(), (&list).into(), most.into()];
-    let row = transaction.first(count, &values).await?;
-    row.map_or(Ok(0), |row| row.integer(0))
-}
-
-fn json_list(ids: &BTreeSet<&str>) -> Result<String, StoreError> {
-    serde_json::to_string(ids).map_err(|error| StoreError::Failed(error.to_string()))
+fn json_list<'i>(ids: impl Iterator<Item = &'i str>) -> Result<String, StoreError> {
+    let ids: Vec<&str> = ids.collect();
+    serde_json::to_string(&ids).map_err(|error| StoreError::Failed(error.to_string()))
 }

@@ -252,10 +252,10 @@ pub(super) async fn insert_output(
 
 async fn insert_rows(
     transaction: &Transaction<'_>,
-    rows: &[[Value<'_>; 6]],
+    rows: &[[Value<'_>; 7]],
 ) -> Result<(), StoreError> {
-    let item = "insert into item (response, direction, position, id, owner, body) \
-                values ($1, $2, $3, $4, $5, $6)";
+    let item = "insert into item (response, direction, position, id, owner, body, created_at) \
+                values ($1, $2, $3, $4, $5, $6, $7)";
     match rows {
         [] => Ok(()),
         _ => transaction.execute_each(item, rows).await,
@@ -268,7 +268,8 @@ fn item_rows<'v>(
     response: &'v str,
     direction: i64,
     items: &'v [NewItem],
-) -> Vec<[Value<'v>; 6]> {
+) -> Vec<[Value<'v>; 7]> {
+    let now = now();
     let items = (0_i64..).zip(items);
     let rows = items.map(|(position, item)| {
         [
@@ -278,6 +279,7 @@ fn item_rows<'v>(
             (&item.id).into(),
             owner.into(),
             (&item.body).into(),
+            now.into(),
         ]
     });
     rows.collect()

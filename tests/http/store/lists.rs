@@ -167,45 +167,66 @@ fn many_items_are_found_by_their_ids_at_once() {
     }
 }
 
-/// Whoever sends the same ids again and again keeps nobody else from the store.
-#[test]
-fn items_that_were_sent_too_often_are_not_looked_through() {
-    let (_folder, places) = places();
-    let kept = Responses::new(places[0].open(), 1 << 30);
-    for number in 0..11 {
-        let copies = vec![item("again", "x"); 10_000];
-        let said = vec![item(&format!("said_{number}"), "x")];
-        let new = response(&format!("resp_{number}"), copies, said);
-        run(kept.put(&owner(), new)).unwrap();
-    }
-    let found = named(&kept, vec!["again".to_owned()], 1 << 20);
-    assert!(matches!(found, Chain::TooManyCopies), "{found:?}");
-    let found = named(&kept, vec!["said_0".to_owned()], 1 << 20);
-    assert!(matches!(found, Chain::Found { .. }), "{found:?}");
+/// Puts responses into the tables at once, each of which was asked the same item with a number of its own,
+/// and one more whose time is over.
+fn put_copies(database: &Database, count: i64) {
+    const NUMBERS: &str = "with recursive number (at) as \
+                           (select cast($1 as bigint) union all select at - 1 from number where at > 0) ";
+    let put = async move |transaction: &Transaction<'_>| {
+        let threads = "insert into thread (id, owner, expires_at, bytes) \
+                       values ('kept', 'local', $1, 100), ('over', 'local', 1, 100)";
+        transaction.execute(threads, &[i64::MAX.into()]).await?;
+        let responses = "insert into response (id, owner, thread, depth, chain_bytes, status, created_at, \
+                         expires_at, bytes, head, tail) \
+                         select 'copy_' || cast(at as text), 'local', \
+                         case when at = $1 then 'over' else 'kept' end, \
+                         0, 0, 'completed', at, 0, 100, '', '' from number";
+        let items = "insert into item (response, direction, position, id, owner, body, created_at) \
+                     select 'copy_' || cast(at as text), 0, 0, 'again', 'local', cast(at as text), at \
+                     from number";
+        for copies in [responses, items] {
+            let sql = [NUMBERS, copies].concat().leak();
+            transaction.execute(sql, &[count.into()]).await?;
+        }
+        Ok(())
+    };
+    run(database.write(soon(), put)).unwrap();
 }
 
 /// A client that goes on by references alone has the gateway write what it names once more each time.
 #[test]
-fn what_a_model_said_is_found_however_often_it_was_sent_again() {
+fn an_item_is_found_however_often_it_was_sent_again() {
+    const COUNT: i64 = 120_000;
     let (_folder, places) = places();
-    let kept = Responses::new(places[0].open(), 1 << 30);
-    let id = "msg_0123456789abcdefsaid";
-    let first = response(
-        "resp_0123456789abcdeffirst",
-        Vec::new(),
-        vec![item(id, "x")],
-    );
-    run(kept.put(&owner(), first)).unwrap();
-    for number in 0..11 {
-        let copies = vec![item(id, "y"); 10_000];
-        let said = vec![item(&format!("said_{number}"), "x")];
-        run(kept.put(&owner(), response(&format!("resp_{number}"), copies, said))).unwrap();
+    for place in places {
+        let database = place.open();
+        let kept = Responses::new(database.clone(), 1 << 30);
+        let said = "msg_0123456789abcdefsaid";
+        let first = "resp_0123456789abcdeffirst";
+        run(kept.put(&owner(), response(first, Vec::new(), vec![item(said, "x")]))).unwrap();
+        put_copies(&database, COUNT);
+        let find = |ids: &[&str]| {
+            let ids = ids.iter().map(|id| (*id).to_owned());
+            match named(&kept, ids.collect(), 1 << 20) {
+                Chain::Found { items, .. } => items,
+                other => panic!("{place:?}: {other:?}"),
+            }
+        };
+        assert_eq!(
+            find(&["again"])["again"],
+            (COUNT - 1).to_string(),
+            "{place:?}"
+        );
+        let again = vec![item("again", "latest"), item(said, "y")];
+        run(kept.put(&owner(), response("resp_again", again, Vec::new()))).unwrap();
+        let found = find(&["again", said, "none"]);
+        assert_eq!(found.len(), 2, "{place:?}");
+        assert_eq!(
+            (&*found["again"], &*found[said]),
+            ("\"latest\"", "\"x\""),
+            "{place:?}"
+        );
     }
-    let found = named(&kept, vec![id.to_owned()], 1 << 20);
-    let Chain::Found { items, .. } = found else {
-        panic!("{found:?}")
-    };
-    assert_eq!(items[id], "\"x\"");
 }
 
 #[test]
