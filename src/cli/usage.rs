@@ -16,8 +16,10 @@ use crate::config::{Config, Sources};
 use crate::store::ledger::{Dimension, Found, Ledger, Place, Report, Span, StoredCall, Sums};
 use crate::store::{Database, StoreError};
 
-/// How many lines are read at once.
+/// How many rows of the ledger are read at once.
 const PAGE: i64 = 1000;
+/// How many lines of a report: all of it is added up for each page.
+const LINES: i64 = 50_000;
 /// How many spans of time one report may have: more than a year of hours.
 const MAX_SPANS: usize = 10_000;
 
@@ -335,7 +337,7 @@ async fn print_usage(
     let mut report = Report {
         spans,
         by: by.iter().filter_map(|by| by.dimension()).collect(),
-        most: PAGE,
+        most: LINES,
         ..Report::default()
     };
     loop {
@@ -345,7 +347,7 @@ async fn print_usage(
             let names = by.iter().map(|by| Cell::Text(name(line, *by, &zone)));
             sheet.add(names.chain(sum_cells(&line.sums)).collect())?;
         }
-        if count < PAGE {
+        if count < LINES {
             break;
         }
         report.skipped += count;

@@ -12,7 +12,7 @@ settings! {
         enabled: bool, Switch, default "true", reload restart;
         /// How long the rows are kept. On PostgreSQL a day goes when all of it is older.
         keep_rows: Duration, Span("1h", "876000h"), default "720h", reload live;
-        /// How long the sums by the hour are kept, which reports are made of; unset, for ever.
+        /// How long the sums by the hour and by the day are kept, which reports are made of; unset, for ever.
         keep_sums: Option<Duration>, Optional(Span("24h", "876000h")), reload live;
         /// How long is kept which operator has changed which key, project or budget; unset, for ever.
         keep_changes: Option<Duration>, Optional(Span("24h", "876000h")), reload live;

@@ -84,6 +84,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0017_copies_sqlite.sql"),
         postgres: include_str!("migrations/0017_copies_postgres.sql"),
     },
+    Migration {
+        number: 18,
+        name: "usage by day",
+        sqlite: include_str!("migrations/0018_usage_day_sqlite.sql"),
+        postgres: include_str!("migrations/0018_usage_day_postgres.sql"),
+    },
 ];
 
 /// A step that both engines take with the same words.

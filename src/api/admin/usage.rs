@@ -181,7 +181,7 @@ async fn report(
         skipped: 0,
         source: match buckets.width.seconds {
             60 => Source::Rows,
-            _ => Source::Hours,
+            _ => Source::Sums,
         },
     };
     let ledger = Ledger::new(context.gateway.store().clone());

@@ -33,7 +33,8 @@ impl Ledger {
                 false => delete_rows(transaction, rows).await?,
             };
             if let Some(sums) = sums {
-                has_more |= delete_sums(transaction, before(now, sums)).await?;
+                has_more |= delete_hours(transaction, before(now, sums)).await?;
+                has_more |= delete_days(transaction, before(now, sums)).await?;
             }
             Ok(has_more)
         };
@@ -49,19 +50,33 @@ fn before(now: i64, span: Duration) -> i64 {
 async fn delete_rows(transaction: &Transaction<'_>, before: i64) -> Result<bool, StoreError> {
     let sql = "delete from ledger where (at, gateway, number) in \
                (select at, gateway, number from ledger where at < $1 order by at limit $2)";
-    let deleted = transaction
-        .execute(sql, &[before.into(), AT_ONCE.into()])
-        .await?;
-    Ok(i64::try_from(deleted).unwrap_or(i64::MAX) >= AT_ONCE)
+    delete_some(transaction, sql, before).await
 }
 
-async fn delete_sums(transaction: &Transaction<'_>, before: i64) -> Result<bool, StoreError> {
+async fn delete_hours(transaction: &Transaction<'_>, before: i64) -> Result<bool, StoreError> {
     let sql = "delete from usage_hour where (hour, key, project, model, upstream, face, premium) in \
                (select hour, key, project, model, upstream, face, premium from usage_hour \
                where hour < $1 order by hour limit $2)";
-    let deleted = transaction
-        .execute(sql, &[before.into(), AT_ONCE.into()])
-        .await?;
+    delete_some(transaction, sql, before).await
+}
+
+/// Days that are over at that time, whole.
+async fn delete_days(transaction: &Transaction<'_>, before: i64) -> Result<bool, StoreError> {
+    let sql = "delete from usage_day where (day, key, project, model, upstream, face, premium) in \
+               (select day, key, project, model, upstream, face, premium from usage_day \
+               where day < $1 order by day limit $2)";
+    let first_kept = before - before.rem_euclid(DAY);
+    delete_some(transaction, sql, first_kept).await
+}
+
+/// Whether there may be more to delete.
+async fn delete_some(
+    transaction: &Transaction<'_>,
+    sql: &'static str,
+    before: i64,
+) -> Result<bool, StoreError> {
+    let values = [before.into(), AT_ONCE.into()];
+    let deleted = transaction.execute(sql, &values).await?;
     Ok(i64::try_from(deleted).unwrap_or(i64::MAX) >= AT_ONCE)
 }
 

@@ -1,9 +1,12 @@
 //! Sums of the ledger over spans of time, by whatever is asked for.
 
+use std::ops::Range;
+
 use tokio::time::Instant;
 
 use super::Ledger;
-use crate::store::{Row, StoreError, Transaction};
+use super::write::DAY;
+use crate::store::{Row, StoreError, Transaction, Value};
 
 /// What is asked of the ledger.
 #[derive(Clone, Debug, Default)]
@@ -33,9 +36,9 @@ pub struct Span {
 /// Out of what sums are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Source {
-    /// The sums by the hour: all that was ever called, fast.
+    /// The sums by the hour, and for whole days of UTC those by the day: all that was ever called, fast.
     #[default]
-    Hours,
+    Sums,
     /// The rows, as long as they are kept: for spans that begin or end within an hour.
     Rows,
 }
@@ -93,12 +96,40 @@ pub struct Sums {
     pub duration_ms: i64,
 }
 
-/// The statement for one engine, one source, and some keys or all: how spans come out of the first
-/// value, the span of a row, and names out of three others, which are lists in JSON. There is one for
-/// all keys by itself, since an engine settles once for each statement how it is done.
-macro_rules! sums {
-    ($spans:literal, $start:literal, $from:literal, $source:literal, $keys:literal, $projects:literal,
-     $models:literal) => {
+/// The statement for one source, one engine, and some keys or all. There is one for all keys by itself,
+/// since an engine settles once for each statement how it is done.
+macro_rules! statement {
+    ($source:ident $engine:ident $keys:ident) => {
+        grouped!($engine source!($source $engine keys!($engine $keys)))
+    };
+}
+
+/// What rows come to, by their spans and whatever else is asked for. The first value says which spans
+/// there are; the ninth and the tenth are lists of names in JSON.
+macro_rules! grouped {
+    // Each row comes with its span.
+    (sqlite $($source:tt)*) => {
+        grouped!(
+            "select value ->> 0 as starts, value ->> 1 as ends from json_each($1)",
+            "starts",
+            "select value from json_each($9)",
+            "select value from json_each($10)",
+            $($source)*
+        )
+    };
+    // The span of each row is looked up.
+    (postgres $($source:tt)*) => {
+        grouped!(
+            "select array_agg(cast(value ->> 0 as bigint) order by at) as starts \
+             from jsonb_array_elements(cast(cast($1 as text) as jsonb)) \
+             with ordinality as listed (value, at)",
+            "(select starts from span)[width_bucket(time, (select starts from span))]",
+            "select jsonb_array_elements_text(cast(cast($9 as text) as jsonb))",
+            "select jsonb_array_elements_text(cast(cast($10 as text) as jsonb))",
+            $($source)*
+        )
+    };
+    ($spans:literal, $start:literal, $projects:literal, $models:literal, $($source:tt)*) => {
         concat!(
             "with span as (", $spans, ") select ", $start, ", \
              case when $2 = 1 then key else null end, \
@@ -114,62 +145,78 @@ macro_rules! sums {
              cast(sum(tokens_out) as bigint), cast(sum(tokens_reasoning) as bigint), \
              cast(sum(units) as bigint), cast(sum(dollars) as bigint), \
              cast(sum(duration_ms) as bigint) \
-             from ", $from, $source, " as calls where ", $keys, " \
-             and (cast($9 as text) = '[]' or project in (", $projects, ")) \
+             from (", $($source)*, ") as calls \
+             where (cast($9 as text) = '[]' or project in (", $projects, ")) \
              and (cast($10 as text) = '[]' or model in (", $models, ")) \
-             and time >= $13 and time < $14 \
              group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7 limit $11 offset $12"
         )
     };
-    // It looks up the rows of one span after the other.
-    (sqlite $source:literal $keys:literal) => {
-        sums!(
-            "select value ->> 0 as starts, value ->> 1 as ends from json_each($1)",
-            "starts",
-            "span cross join ",
-            $source,
-            $keys,
-            "select value from json_each($9)",
-            "select value from json_each($10)"
+}
+
+/// Where the rows of a report come from: all that lie from the thirteenth value to the fourteenth.
+macro_rules! source {
+    // Whole days are those from the fifteenth value to the sixteenth.
+    (sums $engine:ident $($keys:tt)*) => {
+        concat!(
+            rows!($engine "usage_day", "day", sums!(), "$15", "$16", $($keys)*),
+            " union all ",
+            rows!($engine "usage_hour", "hour", sums!(), "$13", "$15", $($keys)*),
+            " union all ",
+            rows!($engine "usage_hour", "hour", sums!(), "$16", "$14", $($keys)*)
         )
     };
-    (sqlite some $source:literal) => {
-        sums!(sqlite $source "time >= starts and time < ends and key in (select value from json_each($8))")
+    (rows $engine:ident $($keys:tt)*) => {
+        rows!($engine "ledger", "at", calls!(), "$13", "$14", $($keys)*)
     };
-    (sqlite all $source:literal) => {
-        sums!(sqlite $source "time >= starts and time < ends and cast($8 as text) = '[]'")
-    };
-    // It looks up the span of one row after the other.
-    (postgres $source:literal $keys:literal) => {
-        sums!(
-            "select array_agg(cast(value ->> 0 as bigint) order by at) as starts \
-             from jsonb_array_elements(cast(cast($1 as text) as jsonb)) \
-             with ordinality as listed (value, at)",
-            "(select starts from span)[width_bucket(time, (select starts from span))]",
-            "",
-            $source,
-            $keys,
-            "select jsonb_array_elements_text(cast(cast($9 as text) as jsonb))",
-            "select jsonb_array_elements_text(cast(cast($10 as text) as jsonb))"
+}
+
+/// The rows of a table from one time to another.
+macro_rules! rows {
+    // One span after the other, so that each is looked up by the table's order.
+    (sqlite $table:literal, $at:literal, $columns:ident!(), $from:literal, $to:literal, $($keys:tt)*) => {
+        concat!(
+            "select starts, ", $columns!(), " from span cross join ", $table, " where ",
+            $at, " >= max(starts, ", $from, ") and ", $at, " < min(ends, ", $to, ") and ", $($keys)*
         )
     };
-    (postgres some $source:literal) => {
-        sums!(postgres $source "key = any (array(\
-            select jsonb_array_elements_text(cast(cast($8 as text) as jsonb))))")
+    (postgres $table:literal, $at:literal, $columns:ident!(), $from:literal, $to:literal, $($keys:tt)*) => {
+        concat!(
+            "select ", $at, " as time, ", $columns!(), " from ", $table, " where ",
+            $at, " >= ", $from, " and ", $at, " < ", $to, " and ", $($keys)*
+        )
     };
-    (postgres all $source:literal) => {
-        sums!(postgres $source "cast($8 as text) = '[]'")
+}
+
+/// The names in the eighth value, a list in JSON; all where it is empty.
+macro_rules! keys {
+    (sqlite some) => {
+        "key in (select value from json_each($8))"
     };
-    (hours $engine:ident $keys:ident) => {
-        sums!($engine $keys "(select hour as time, * from usage_hour)")
+    (postgres some) => {
+        "key = any (array(select jsonb_array_elements_text(cast(cast($8 as text) as jsonb))))"
     };
-    (rows $engine:ident $keys:ident) => {
-        sums!($engine $keys "(select at as time, key, project, model, upstream, face, premium, \
-            1 as calls, requests, case when billed = 'maybe' then 1 else 0 end as maybe, \
-            case when billed = 'maybe' then units else 0 end as maybe_units, \
-            case when billed = 'maybe' then dollars else 0 end as maybe_dollars, \
-            case when outcome = 'ok' then 0 else 1 end as failed, estimated, tokens_in, tokens_cached, \
-            tokens_out, tokens_reasoning, units, dollars, duration_ms from ledger)")
+    ($engine:ident all) => {
+        "cast($8 as text) = '[]'"
+    };
+}
+
+macro_rules! sums {
+    () => {
+        "key, project, model, upstream, face, premium, calls, requests, maybe, maybe_units, maybe_dollars, \
+         failed, estimated, tokens_in, tokens_cached, tokens_out, tokens_reasoning, units, dollars, \
+         duration_ms"
+    };
+}
+
+/// The same of one call.
+macro_rules! calls {
+    () => {
+        "key, project, model, upstream, face, premium, 1 as calls, requests, \
+         case when billed = 'maybe' then 1 else 0 end as maybe, \
+         case when billed = 'maybe' then units else 0 end as maybe_units, \
+         case when billed = 'maybe' then dollars else 0 end as maybe_dollars, \
+         case when outcome = 'ok' then 0 else 1 end as failed, estimated, tokens_in, tokens_cached, \
+         tokens_out, tokens_reasoning, units, dollars, duration_ms"
     };
 }
 
@@ -186,14 +233,14 @@ impl Ledger {
         let report = report.clone();
         let read = async move |transaction: &Transaction<'_>| {
             let sql = report.statement(transaction.is_postgres());
-            let ends = report.spans.first().zip(report.spans.last());
-            let (start, end) = ends.map_or((0, 0), |(first, last)| (first.start, last.end));
+            let span = report.span();
+            let days = report.whole_days();
             let spans = report.spans.iter().map(|span| [span.start, span.end]);
             let spans = json(&spans.collect::<Vec<_>>());
             let names = [&report.keys, &report.projects, &report.models].map(json);
             let is_by = |dimension| i64::from(report.by.contains(&dimension)).into();
             let [keys, projects, models] = &names;
-            let values = [
+            let mut values = vec![
                 (&spans).into(),
                 is_by(Dimension::Key),
                 is_by(Dimension::Project),
@@ -206,9 +253,12 @@ impl Ledger {
                 models.into(),
                 report.most.into(),
                 report.skipped.into(),
-                start.into(),
-                end.into(),
+                span.start.into(),
+                span.end.into(),
             ];
+            if report.source == Source::Sums {
+                values.extend::<[Value<'_>; 2]>([days.start.into(), days.end.into()]);
+            }
             let rows = transaction.query(sql, &values).await?;
             rows.into_iter().map(Found::of).collect()
         };
@@ -217,16 +267,35 @@ impl Ledger {
 }
 
 impl Report {
+    /// From the beginning of the first span to the end of the last.
+    fn span(&self) -> Span {
+        let ends = self.spans.first().zip(self.spans.last());
+        let (start, end) = ends.map_or((0, 0), |(first, last)| (first.start, last.end));
+        Span { start, end }
+    }
+
+    /// The days of UTC that lie in it whole, each in one span alone; none at its end where some do not.
+    fn whole_days(&self) -> Range<i64> {
+        let Span { start, end } = self.span();
+        let mut between = self.spans.iter().skip(1);
+        let first = start.saturating_add(DAY - 1).div_euclid(DAY);
+        let days = first.saturating_mul(DAY)..end - end.rem_euclid(DAY);
+        match between.all(|span| span.start % DAY == 0) && days.start < days.end {
+            true => days,
+            false => end..end,
+        }
+    }
+
     fn statement(&self, is_postgres: bool) -> &'static str {
         match (is_postgres, self.source, self.keys.is_empty()) {
-            (false, Source::Hours, true) => sums!(hours sqlite all),
-            (false, Source::Hours, false) => sums!(hours sqlite some),
-            (false, Source::Rows, true) => sums!(rows sqlite all),
-            (false, Source::Rows, false) => sums!(rows sqlite some),
-            (true, Source::Hours, true) => sums!(hours postgres all),
-            (true, Source::Hours, false) => sums!(hours postgres some),
-            (true, Source::Rows, true) => sums!(rows postgres all),
-            (true, Source::Rows, false) => sums!(rows postgres some),
+            (false, Source::Sums, true) => statement!(sums sqlite all),
+            (false, Source::Sums, false) => statement!(sums sqlite some),
+            (false, Source::Rows, true) => statement!(rows sqlite all),
+            (false, Source::Rows, false) => statement!(rows sqlite some),
+            (true, Source::Sums, true) => statement!(sums postgres all),
+            (true, Source::Sums, false) => statement!(sums postgres some),
+            (true, Source::Rows, true) => statement!(rows postgres all),
+            (true, Source::Rows, false) => statement!(rows postgres some),
         }
     }
 }

@@ -55,16 +55,17 @@ impl Batch {
     }
 }
 
-/// What sums are kept by.
+/// What sums are kept by. The hours of a day stand together, since they are added to one sum of the day.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Group<'c> {
-    hour: i64,
+    day: i64,
     key: &'c str,
     project: &'c str,
     model: &'c str,
     upstream: &'c str,
     face: &'c str,
     premium: i64,
+    hour: i64,
 }
 
 #[derive(Debug, Default)]
@@ -181,7 +182,8 @@ async fn write_rows(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), 
 
 async fn add_sums(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError> {
     let models: Vec<String> = batch.calls.iter().map(model_of_sum).collect();
-    // In order, so that gateways which write at the same time never wait for each other.
+    // In order, so that gateways which write at the same time never wait for each other. The store adds
+    // them to the sums of days by itself.
     let mut sums: BTreeMap<Group<'_>, Totals> = BTreeMap::new();
     for (call, model) in batch.calls.iter().zip(&models) {
         sums.entry(Group::of(call, model)).or_default().add(call);
@@ -232,6 +234,7 @@ impl<'c> Group<'c> {
     fn of(call: &'c Call, model: &'c str) -> Self {
         let at = call.payer.at_ms;
         Self {
+            day: at - at.rem_euclid(DAY),
             hour: at - at.rem_euclid(HOUR),
             key: &call.payer.key,
             project: &call.payer.project,

@@ -30,7 +30,7 @@ fn halves_of_a_batch_that_was_written_unseen_are_not_written_again() {
         }
         let numbers: Vec<i64> = rows(&database).iter().map(|row| row.place.number).collect();
         assert_eq!(numbers, [1, 2, 3, 4, 5, 6], "{place:?}");
-        let all = report(&database, &[], &[(0, i64::MAX)], Source::Hours);
+        let all = report(&database, &[], &[(0, i64::MAX)], Source::Sums);
         assert_eq!(all[0].sums.calls, 6, "{place:?}");
     }
 }

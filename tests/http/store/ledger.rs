@@ -10,7 +10,7 @@ use fal_gateway::observe::calls::{Call as Ended, CallKind, Payer, Tokens};
 use fal_gateway::store::ledger::{
     Batch, Dimension, Found, Ledger, Place as RowPlace, Report, Source, Span, StoredCall, Sums,
 };
-use fal_gateway::store::{Database, Transaction};
+use fal_gateway::store::{Database, Transaction, migrations};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -137,7 +137,7 @@ fn a_batch_is_written_once_and_its_sums_with_it() {
         );
         assert!(rows[3].model.len() <= 256);
         let days = [(DAY, 2 * DAY), (2 * DAY, 3 * DAY)];
-        for source in [Source::Hours, Source::Rows] {
+        for source in [Source::Sums, Source::Rows] {
             let found = report(&database, &[Dimension::Key], &days, source);
             let keys: Vec<_> = found
                 .iter()
@@ -234,6 +234,113 @@ fn a_report_has_pages_and_tells_apart_and_leaves_out_what_is_asked() {
     }
 }
 
+/// Calls of some days, spread without a pattern, so that hours and days have several and none.
+fn scattered() -> Vec<Ended> {
+    let calls = (0..400).map(|number: i64| {
+        let spread = number * 7_919 % 1_009;
+        let at = DAY + spread * (6 * DAY / 1_009) + spread * 37 % HOUR;
+        let key = format!("k{}", spread % 3);
+        let model = format!("m{}", spread % 2);
+        let billed = ["yes", "maybe", "no"][usize::try_from(spread % 3).unwrap()];
+        ended(at, &key, &model, 100 * (spread % 20), billed)
+    });
+    calls.collect()
+}
+
+/// Spans that each begin where the one before it ends.
+fn spans(ends: &[i64]) -> Vec<Span> {
+    let pairs = ends.windows(2).map(|pair| Span {
+        start: pair[0],
+        end: pair[1],
+    });
+    pairs.collect()
+}
+
+/// Holds what sums say against what rows say, in spans that days fill and in such that they do not.
+fn agrees_with_its_rows(database: &Database, place: &Place) {
+    let midnights: Vec<i64> = (0..9).map(|day| day * DAY).collect();
+    let elsewhere: Vec<i64> = midnights.iter().map(|day| day + 5 * HOUR).collect();
+    let hours: Vec<i64> = (30..80).map(|hour| hour * HOUR).collect();
+    for ends in [
+        midnights,
+        elsewhere,
+        hours,
+        vec![0, 9 * DAY],
+        vec![DAY + 3 * HOUR, 5 * DAY + 22 * HOUR],
+        vec![2 * DAY + HOUR, 2 * DAY + 5 * HOUR],
+        vec![2 * DAY + 23 * HOUR, 3 * DAY + HOUR],
+        vec![
+            2 * DAY + 13 * HOUR,
+            3 * DAY,
+            4 * DAY,
+            6 * DAY,
+            6 * DAY + 7 * HOUR,
+        ],
+        vec![DAY + 13 * HOUR, 3 * DAY + HOUR, 6 * DAY],
+    ] {
+        for keys in [vec![], vec!["k0".to_owned(), "k2".to_owned()]] {
+            let of = |source| {
+                let report = Report {
+                    spans: spans(&ends),
+                    by: vec![Dimension::Key, Dimension::Model],
+                    keys: keys.clone(),
+                    most: 10_000,
+                    source,
+                    ..Report::default()
+                };
+                run(Ledger::new(database.clone()).report(&report, soon())).unwrap()
+            };
+            let found = of(Source::Sums);
+            assert!(!found.is_empty());
+            assert_eq!(found, of(Source::Rows), "{place:?}: {ends:?} {keys:?}");
+        }
+    }
+}
+
+#[test]
+fn sums_of_hours_and_of_days_are_those_of_the_rows() {
+    let (_folder, places) = places();
+    for place in places {
+        let database = place.open();
+        let mut first_row = 1;
+        for calls in scattered().chunks(70) {
+            write(&database, &batch(first_row, calls.to_vec()));
+            first_row += calls.len() as i64;
+        }
+        agrees_with_its_rows(&database, &place);
+    }
+}
+
+/// Also while a gateway of the version before still writes sums by the hour and knows of no others.
+#[test]
+fn what_was_summed_up_before_there_were_days_is_in_them() {
+    let (_folder, places) = places();
+    for place in places {
+        if matches!(place, Place::Memory) {
+            continue;
+        }
+        let database = place.open();
+        let is_file = matches!(place, Place::File(_));
+        let undo = match is_file {
+            true => "drop trigger usage_hour_added; drop trigger usage_hour_changed;",
+            false => "drop trigger usage_hour_summed on usage_hour; drop function sum_up_day;",
+        };
+        assert_eq!(count(&database, "select count(*) from usage_day"), 0);
+        place.execute(&format!("{undo} drop table usage_day;"));
+        let calls = scattered();
+        let (before, since) = calls.split_at(250);
+        write(&database, &batch(1, before.to_vec()));
+        let step = migrations::MIGRATIONS
+            .iter()
+            .find(|step| step.name == "usage by day")
+            .unwrap();
+        place.execute(if is_file { step.sqlite } else { step.postgres });
+        write(&database, &batch(251, since.to_vec()));
+        assert!(count(&database, "select count(*) from usage_day") > 0);
+        agrees_with_its_rows(&database, &place);
+    }
+}
+
 #[test]
 fn what_is_too_old_goes_in_pieces_and_the_sums_stay() {
     let (_folder, places) = places();
@@ -264,7 +371,7 @@ fn what_is_too_old_goes_in_pieces_and_the_sums_stay() {
         );
         assert_eq!(count(&database, "select count(*) from ledger"), 3000);
         assert_eq!(
-            report(&database, &[], &[(0, first + 9 * DAY)], Source::Hours)[0]
+            report(&database, &[], &[(0, first + 9 * DAY)], Source::Sums)[0]
                 .sums
                 .calls,
             7500
@@ -272,11 +379,12 @@ fn what_is_too_old_goes_in_pieces_and_the_sums_stay() {
         while run(ledger.sweep(age(9), Some(age(4)))).unwrap() {}
         assert_eq!(count(&database, "select count(*) from ledger"), 0);
         assert_eq!(
-            report(&database, &[], &[(0, first + 9 * DAY)], Source::Hours)[0]
+            report(&database, &[], &[(0, first + 9 * DAY)], Source::Sums)[0]
                 .sums
                 .calls,
             1500
         );
+        assert_eq!(count(&database, "select count(*) from usage_day"), 1);
         assert_eq!(count(&database, "select count(*) from ledger_writer"), 0);
     }
 }
@@ -406,7 +514,7 @@ fn the_ledger_agrees_with_what_fal_was_asked_and_with_the_budgets() {
         ] {
             assert_eq!(used(owner, budget), (sum, 0), "{owner} {budget}");
         }
-        let all = report(&database, &[], &[(0, i64::MAX)], Source::Hours)[0].sums;
+        let all = report(&database, &[], &[(0, i64::MAX)], Source::Sums)[0].sums;
         assert_eq!(
             all,
             report(&database, &[], &[(0, i64::MAX)], Source::Rows)[0].sums
@@ -502,7 +610,7 @@ fn invented_models_that_nobody_served_are_one_in_the_sums() {
         &database,
         &[Dimension::Model],
         &[(0, i64::MAX)],
-        Source::Hours,
+        Source::Sums,
     );
     let models: Vec<_> = found
         .iter()

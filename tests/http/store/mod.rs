@@ -81,6 +81,19 @@ impl Place {
     pub(crate) fn open(&self) -> Database {
         Database::open(&self.config().store).unwrap()
     }
+
+    /// Runs statements in it, beside the gateways that use it.
+    pub(crate) fn execute(&self, sql: &str) {
+        match self {
+            Self::Memory => panic!("nobody else reaches what is in memory"),
+            Self::File(path) => {
+                let store = rusqlite::Connection::open(path).unwrap();
+                store.execute_batch(sql).unwrap();
+            }
+            #[cfg(feature = "postgres")]
+            Self::Server(url) => crate::support::execute(url, sql).unwrap(),
+        }
+    }
 }
 
 /// Runs something to its end in a runtime of its own.

@@ -17,7 +17,7 @@ pub(crate) use egress::{Authority, Manners, TestProxy, nobody};
 pub(crate) use emulated::Emulated;
 pub(crate) use gateway::{FAL_KEY, Setup, TestGateway};
 #[cfg(feature = "postgres")]
-pub(crate) use postgres::{Held, PostgresServer, Relay};
+pub(crate) use postgres::{Held, PostgresServer, Relay, execute};
 pub(crate) use process::Process;
 pub(crate) use raw::{Answer, Call, End, Raw, Stream};
 pub(crate) use scripted::{

@@ -182,7 +182,8 @@ impl Held {
     }
 }
 
-fn execute(address: &str, sql: &str) -> Result<(), tokio_postgres::Error> {
+/// Runs statements in the database at this address.
+pub(crate) fn execute(address: &str, sql: &str) -> Result<(), tokio_postgres::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
