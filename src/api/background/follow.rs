@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::jobs::Jobs;
 use super::live::{Seen, behind};
+use super::looks::{FIRST_PAUSE, Look, Place};
 use crate::api::context::Context;
 use crate::api::gateway::MemoryPermit;
 use crate::api::idempotency::Progress;
@@ -24,10 +26,6 @@ use crate::store::responses::{EventPage, Owner};
 use crate::translate::face::responses::replay::{ending, interruption};
 use crate::translate::problem::{Problem, ProblemKind, Source};
 
-/// The pauses between two looks into the store for events that another gateway brings: the first, and the
-/// longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the store may fail before a stream of what it has ends.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a stream goes on once the gateway has stopped waiting for answers: those end by then.
@@ -35,8 +33,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// What keeps a silent stream alive. It has no number, so that every reader gets the same ones.
 const COMMENT: Bytes = Bytes::from_static(b": nothing yet\n\n");
 
-/// How many streams of an owner are read again at once: each asks the store again and again, and has a
-/// place among all requests.
+/// How many streams of an owner are read again at once: each has a place among all requests.
 const MOST_OF_OWNER: usize = 32;
 
 /// How many streams each owner reads again.
@@ -57,7 +54,8 @@ pub struct Reader {
     response: String,
     /// The number of the next event that he wants.
     from: i64,
-    pause: Duration,
+    /// Where others wait too for what comes into the store. None while it may have more already.
+    place: Option<Place>,
     /// Since when the store has failed each time it was asked.
     failing_since: Option<Instant>,
     /// When the stream ends since the gateway does.
@@ -88,7 +86,7 @@ impl Reader {
             owner,
             response,
             from,
-            pause: FIRST_PAUSE,
+            place: None,
             failing_since: None,
             ends_at: None,
             sent_at: Instant::now(),
@@ -169,13 +167,19 @@ impl Reader {
                 Some(Seen::Nothing) => {}
                 Some(Seen::Stored | Seen::Over) | None => {
                     changes = None;
-                    if let Some(next) = self.look().await {
-                        return next;
+                    if self.place.is_none() {
+                        if let Some(next) = self.look().await {
+                            return next;
+                        }
+                        let jobs = &self.context.gateway.jobs;
+                        self.place = Some(Place::among(jobs, &self.owner, &self.response));
                     }
                 }
             }
             let heartbeat = self.context.snapshot.config.server.heartbeat;
             let quiet_at = heartbeat.and_then(|pause| self.sent_at.checked_add(pause));
+            let responses = self.context.gateway.responses();
+            let look = async |from| responses.events(&self.owner, &self.response, from).await;
             tokio::select! {
                 () = at(quiet_at) => return Next::Quiet,
                 // What is made here ends with the gateway, and says how.
@@ -183,15 +187,11 @@ impl Reader {
                 () = self.context.gateway.stopping().enforced.cancelled(), if self.ends_at.is_none() => {
                     self.ends_at = Some(Instant::now() + GRACE);
                 }
-                () = async {
-                    match &mut changes {
-                        Some(changes) => drop(changes.changed().await),
-                        None => sleep_until(Instant::now() + self.pause).await,
+                look = change(&mut changes, &mut self.place, self.from, look) => {
+                    if let Some(look) = look && let Some(next) = self.told(look).await {
+                        return next;
                     }
-                } => self.pause = match changes {
-                    Some(_) => FIRST_PAUSE,
-                    None => self.pause.saturating_mul(2).min(LONGEST_PAUSE),
-                },
+                }
             }
         }
     }
@@ -202,17 +202,30 @@ impl Reader {
         let found = responses
             .events(&self.owner, &self.response, self.from)
             .await;
+        self.found(found.map(|page| page.map(Arc::new))).await
+    }
+
+    /// Takes what somebody has found who waits for the same events, unless that leaves something out.
+    async fn told(&mut self, look: Look) -> Option<Next> {
+        if look.tells(self.from) {
+            return self.found(look.found).await;
+        }
+        self.place = None;
+        None
+    }
+
+    async fn found(&mut self, found: Result<Option<Arc<EventPage>>, StoreError>) -> Option<Next> {
         match found {
             Ok(Some(page)) => {
                 self.failing_since = None;
-                self.turn(page).await
+                self.turn(&page).await
             }
             Ok(None) => Some(self.break_off(&gone())),
             Err(error) => self.fail(&error),
         }
     }
 
-    async fn turn(&mut self, page: EventPage) -> Option<Next> {
+    async fn turn(&mut self, page: &EventPage) -> Option<Next> {
         if let Some(next) = page.batches.last().map(|batch| batch.next) {
             let mut all = Vec::new();
             for batch in &page.batches {
@@ -224,7 +237,9 @@ impl Reader {
                 Err(problem) => return Some(self.break_off(&problem)),
             }
             self.from = next;
-            self.pause = FIRST_PAUSE;
+            if next < page.next {
+                self.place = None;
+            }
             return Some(Next::Events(all.into()));
         }
         let end = page.end?;
@@ -321,6 +336,21 @@ impl Readers {
     fn all(&self) -> MutexGuard<'_, HashMap<Owner, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Waits until there may be something new: here, or in the store, of which it is told what somebody found.
+async fn change(
+    here: &mut Option<watch::Receiver<()>>,
+    place: &mut Option<Place>,
+    from: i64,
+    look: impl AsyncFnOnce(i64) -> Result<Option<EventPage>, StoreError>,
+) -> Option<Look> {
+    match (here, place) {
+        (Some(here), _) => drop(here.changed().await),
+        (None, Some(place)) => return place.next(from, look).await,
+        (None, None) => sleep(FIRST_PAUSE).await,
+    }
+    None
 }
 
 async fn at(time: Option<Instant>) {

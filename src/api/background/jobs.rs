@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::LEASE;
 use super::follow::Readers;
 use super::live::LiveLog;
+use super::looks::Followed;
 
 /// The tasks of this process, by the responses that they make.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Jobs {
     memory: AtomicUsize,
     /// Those who read along, or what was said.
     pub(super) readers: Readers,
+    /// What those among them wait for whose events another process brings.
+    pub(super) followed: Followed,
 }
 
 /// How a task holds on to its job.
@@ -71,6 +74,7 @@ impl Default for Jobs {
             is_over: AtomicBool::new(false),
             memory: AtomicUsize::new(0),
             readers: Readers::default(),
+            followed: Followed::default(),
         }
     }
 }

@@ -18,6 +18,7 @@ mod direct;
 mod follow;
 pub mod jobs;
 pub mod live;
+mod looks;
 mod streamed;
 mod terms;
 mod unread;

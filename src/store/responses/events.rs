@@ -37,6 +37,8 @@ pub struct EventBatch {
 pub struct EventPage {
     /// The next batches of those that were asked for. None where all have been read.
     pub batches: Vec<EventBatch>,
+    /// The number behind the last event that is kept, whether it is among them or not.
+    pub next: i64,
     /// The number of the event that ends the response, once it has ended.
     pub end: Option<i64>,
     /// Whether the events were deleted, since the response ended long ago.
@@ -135,6 +137,7 @@ impl Responses {
             let batches = transaction.query(some, &values).await?;
             Ok(Some(EventPage {
                 batches: batches.into_iter().map(batch).collect::<Result<_, _>>()?,
+                next,
                 end: (!is_running).then_some(end),
                 is_gone: kept_until.is_some_and(|until| until <= now()),
             }))

@@ -2,7 +2,11 @@
 //! by somebody else and elsewhere, called off, interrupted.
 
 use std::net::SocketAddr;
+#[cfg(feature = "postgres")]
+use std::time::Instant;
 
+#[cfg(feature = "postgres")]
+use fal_gateway::store::Transaction;
 use fal_gateway::store::responses::{Begun, EventBatch, NewJob, Owner};
 use serde_json::Value;
 
@@ -12,9 +16,15 @@ use super::interrupted::jobs;
 use super::interrupted::{LONG, call, change, each, new_job, new_response};
 use super::killed::{ended as ended_at, lasting, serving};
 use super::ledger::rows;
+#[cfg(feature = "postgres")]
+use super::ledger::soon;
 use super::responses::{create, delete, events, get, id, on_each, on_each_with, post, ready, with};
+#[cfg(feature = "postgres")]
+use super::run;
 use super::{Place, handed_over, places};
 use crate::contract::description::Judge;
+#[cfg(feature = "postgres")]
+use crate::support::PostgresServer;
 use crate::support::{
     Call, Emulated, Raw, ScriptedUpstream, Step, Stream, event, final_event, sse_head, until,
 };
@@ -172,6 +182,73 @@ fn another_gateway_on_the_same_database_tells_and_ends_it() {
             assert!(body.contains("\"code\":\"cancelled\""), "{body}");
         }
         fal.until_closed();
+    }
+}
+
+/// Has the store count how often somebody looks for events, and stops that. What only reads may take locks
+/// of this kind, which are there until its connection ends.
+#[cfg(feature = "postgres")]
+const COUNTED: &str = "alter table event_log rename to event_log_uncounted; \
+                       create view event_log as select * from event_log_uncounted \
+                       where pg_try_advisory_lock_shared(7, cast(random() * 2000000000 as int))";
+#[cfg(feature = "postgres")]
+const UNCOUNTED: &str = "drop view event_log; alter table event_log_uncounted rename to event_log";
+
+#[cfg(feature = "postgres")]
+fn looks(place: &Place) -> i64 {
+    let read = async move |transaction: &Transaction<'_>| {
+        let count = "select count(*) from pg_locks where locktype = 'advisory' and classid = 7";
+        let row = transaction.first(count, &[]).await?;
+        row.unwrap().integer(0)
+    };
+    run(place.open().read(soon(), read)).unwrap()
+}
+
+/// However many wait there, one looks for all of them, and goes on when another one leaves.
+#[cfg(feature = "postgres")]
+#[test]
+fn readers_elsewhere_look_into_the_store_together() {
+    const COMMENT: &str = ": nothing yet\n\n";
+    let address = PostgresServer::database();
+    let place = Place::Server(address.clone());
+    let fal = ScriptedUpstream::start(halves());
+    let setup = with(fal.setup(), &place).set("server.heartbeat", "1s");
+    let (maker, other) = (setup.clone().start(), setup.start());
+    ready(&maker);
+    ready(&other);
+    let mut first = maker.open(&post(&streamed("Hello"))).stream();
+    let id = response_of(first.until("\"delta\":\"one\""));
+    let afters = [None, Some(0), Some(3), Some(9_999)].into_iter().cycle();
+    let mut readers: Vec<_> = afters
+        .take(30)
+        .map(|after| (after, open(other.address, &events_of(&id, after))))
+        .collect();
+    let quiet = COMMENT.repeat(2);
+    for (_, reader) in &mut readers {
+        reader.until(&quiet);
+    }
+    PostgresServer::prepare(&address, COUNTED);
+    let begun = Instant::now();
+    let quiet = COMMENT.repeat(6);
+    for (_, reader) in &mut readers {
+        reader.until(&quiet);
+    }
+    let seconds = i64::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+    let looks = looks(&place);
+    PostgresServer::prepare(&address, UNCOUNTED);
+    assert!((1..=4 * seconds).contains(&looks), "{looks} in {seconds} s");
+    // Those who came first leave.
+    for (_, reader) in readers.drain(..15) {
+        reader.into_raw().reset();
+    }
+    fal.open_gate();
+    let whole = first.rest().0.replace(COMMENT, "");
+    let frames: Vec<&str> = whole.split_inclusive("\n\n").collect();
+    for (after, reader) in readers {
+        let told = reader.rest().0.replace(COMMENT, "");
+        // The last event and what says that it was the last always come.
+        let begin = after.map_or(0, |after| (after + 1).min(frames.len() - 2));
+        assert_eq!(told, frames[begin..].concat(), "{after:?}");
     }
 }
 
