@@ -243,7 +243,7 @@ impl FalClient {
             let reason = "status is neither 200 nor an error";
             return Err(UpstreamError::UnusableHead(reason, request_id));
         }
-        if response.headers().contains_key(CONTENT_ENCODING) {
+        if is_compressed(response.headers()) {
             let reason = "body is compressed";
             return Err(UpstreamError::UnusableHead(reason, request_id));
         }
@@ -251,10 +251,10 @@ impl FalClient {
             .headers()
             .get(CONTENT_TYPE)
             .map_or(&b""[..], HeaderValue::as_bytes);
-        let is_event_stream = content_type.starts_with(b"text/event-stream");
+        let is_event_stream = is_of_type(content_type, b"text/event-stream");
         if !is_event_stream
             && !content_type.is_empty()
-            && !content_type.starts_with(b"application/json")
+            && !is_of_type(content_type, b"application/json")
         {
             let reason = "body is neither JSON nor an event stream";
             return Err(UpstreamError::UnusableHead(reason, request_id));
@@ -265,6 +265,18 @@ impl FalClient {
             body: Either::Left(BodyDataStream::new(response.into_body())),
         })
     }
+}
+
+/// Whether a body is coded in any way; `identity` is none (source: RFC 9110, 12.5.3).
+fn is_compressed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Whether a content type begins with this one, in which case means nothing (source: RFC 9110, 8.3.1).
+fn is_of_type(content_type: &[u8], wanted: &[u8]) -> bool {
+    let beginning = content_type.get(..wanted.len());
+    beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(wanted))
 }
 
 /// What an answer says whose status is an error.

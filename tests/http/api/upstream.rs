@@ -427,6 +427,53 @@ fn a_refusal_with_a_huge_body_is_not_read_to_its_end() {
     assert!(fal.seen()[0].written < 32 << 20);
 }
 
+/// Whoever refuses a request for its head need not read its body, and a connection that is closed with
+/// bytes unread is reset.
+#[test]
+fn a_refusal_that_comes_before_the_request_is_read_is_told_as_that() {
+    let fal = ScriptedUpstream::start(vec![
+        Step::ReadSome,
+        write("HTTP/1.1 401 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"),
+        Step::Close,
+    ]);
+    let gateway = fal.setup().start();
+    for length in [10, 100_000, 900_000] {
+        let mut body = question(&"x".repeat(length), true);
+        body["model"] = "google/gemini-2.5-flash".into();
+        let answer = gateway.ask(&body);
+        assert_eq!(
+            answer.verdict(),
+            "400 invalid_request_error upstream_auth_failed",
+            "{length} bytes"
+        );
+    }
+}
+
+#[test]
+fn the_head_of_an_answer_is_read_whatever_its_case_and_without_a_coding() {
+    for header in [
+        "content-type: Application/JSON",
+        "content-type: application/json; charset=UTF-8\r\ncontent-encoding: identity",
+        "content-type: application/json\r\ncontent-encoding: Identity",
+    ] {
+        let whole = String::from_utf8(whole("hi")).unwrap();
+        let answer = whole.replace("content-type: application/json", header);
+        let fal = ScriptedUpstream::answering(answer);
+        let answer = fal.setup().start().ask(&question("hi", false));
+        assert_eq!(answer.content(), "hi", "{header}");
+    }
+    for header in [
+        "content-type: TEXT/Event-Stream",
+        "content-type: text/event-stream\r\ncontent-encoding: identity",
+    ] {
+        let head = String::from_utf8(sse_head()).unwrap();
+        let head = head.replace("content-type: text/event-stream; charset=utf-8", header);
+        let fal = ScriptedUpstream::answering([head.into_bytes(), final_event("hi")].concat());
+        let answer = fal.setup().start().ask(&question("hi", true));
+        assert_eq!(answer.streamed_text(), "hi", "{header}");
+    }
+}
+
 #[test]
 fn an_event_of_64_mebibytes_is_refused_at_the_limit_and_not_read_on() {
     for (media_type, stream) in [("text/event-stream", true), ("application/json", false)] {

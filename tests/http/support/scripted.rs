@@ -16,6 +16,8 @@ use super::gateway::Setup;
 pub(crate) enum Step {
     /// Read one request.
     Read,
+    /// Read what comes first of a request.
+    ReadSome,
     Write(Vec<u8>),
     /// Write the same bytes again and again, until the peer takes no more of them.
     Flood(Vec<u8>),
@@ -92,9 +94,11 @@ impl ScriptedUpstream {
         Self { url, shared }
     }
 
-    /// A stand-in that reads a request, writes these bytes and closes.
+    /// A stand-in that reads a request, writes these bytes and closes. The head of an answer says so:
+    /// whoever asks next would else do so over the connection that is just being closed.
     pub(crate) fn answering(bytes: impl Into<Vec<u8>>) -> Self {
-        Self::start(vec![Step::Read, Step::Write(bytes.into()), Step::Close])
+        let bytes = announcing_its_end(bytes.into());
+        Self::start(vec![Step::Read, Step::Write(bytes), Step::Close])
     }
 
     pub(crate) fn url(&self) -> String {
@@ -176,6 +180,7 @@ impl Connection {
         for step in steps {
             let goes_on = match step {
                 Step::Read => self.read_request(),
+                Step::ReadSome => self.read_more(),
                 Step::Write(bytes) => self.write(&bytes),
                 Step::Flood(bytes) => {
                     while self.write(&bytes) {}
@@ -275,6 +280,15 @@ impl Connection {
         self.stream.set_read_timeout(None).unwrap();
         true
     }
+}
+
+/// The same answer, whose head says that the connection ends with it.
+fn announcing_its_end(mut answer: Vec<u8>) -> Vec<u8> {
+    if let Some(line) = answer.windows(2).position(|two| two == b"\r\n") {
+        let header = b"\r\nconnection: close".iter().copied();
+        answer.splice(line..line, header);
+    }
+    answer
 }
 
 /// The head of fal's stream; the body that follows is written as it is and ends with the
