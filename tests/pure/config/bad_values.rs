@@ -150,6 +150,25 @@ fn every_kind_of_setting_refuses_what_it_cannot_take() {
     }
 }
 
+/// What one application adds to its path may be the name of another.
+#[test]
+fn an_application_may_be_called_what_the_gateway_adds_to_others() {
+    for (key, app) in [
+        ("fal.openai_app", "my/llm/vision"),
+        ("fal.openai_app", "my/llm/stream"),
+        ("fal.openai_app", "my/llm/openai/v1"),
+        ("fal.openai_app", "my/chat-completions"),
+        ("fal.openai_app", "chat/completions"),
+        ("fal.router_app", "my/llm/chat/completions"),
+        ("fal.app", "my/llm/audio"),
+        ("fal.app", "my/stream"),
+    ] {
+        assert_eq!(problems(&file(&format!("{key} = \"{app}\""))), "", "{app}");
+    }
+    let found = problems(&file("fal.openai_app = \"my/llm/vision/chat/completions\""));
+    assert!(found.contains("take `my/llm/vision`"), "{found}");
+}
+
 #[test]
 fn all_problems_are_reported_at_once_from_all_sources() {
     let sources = file(
