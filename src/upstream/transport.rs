@@ -2,7 +2,7 @@
 //! apart by whether a byte had been sent.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, IoSlice};
 use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, HeaderMap, HeaderValue, USER_AGENT};
-use hyper::rt::{Read, Write};
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::{Method, Uri};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::proxy::Tunnel;
@@ -142,9 +142,69 @@ impl Connection for Box<dyn Stream> {
 
 fn boxed<S: Stream + 'static>(stream: MaybeHttpsStream<S>) -> Box<dyn Stream> {
     match stream {
-        MaybeHttpsStream::Http(plain) => Box::new(plain),
-        MaybeHttpsStream::Https(tls) => Box::new(tls),
+        MaybeHttpsStream::Http(plain) => Box::new(Listening(plain)),
+        MaybeHttpsStream::Https(tls) => Box::new(Listening(tls)),
     }
+}
+
+/// A connection that is read to its end also where the other side takes nothing more: whoever refuses
+/// a request for its head answers, leaves the rest unread, and so resets the connection. The client
+/// would give up at the failed write, with the answer unread. What is written after that is lost, which
+/// the end of what is read tells.
+struct Listening<S>(S);
+
+impl<S: Stream> Read for Listening<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl<S: Stream> Write for Listening<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.0).poll_write(context, bytes);
+        written.map(|written| or_when_closed(written, bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.0).poll_write_vectored(context, slices);
+        written.map(|written| {
+            let all = slices.iter().map(|slice| slice.len()).sum();
+            or_when_closed(written, all)
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.0).poll_flush(context);
+        flushed.map(|flushed| or_when_closed(flushed, ()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// What came of writing, or this where the other side takes nothing more.
+fn or_when_closed<T>(written: io::Result<T>, instead: T) -> io::Result<T> {
+    written.or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(instead),
+        _ => Err(error),
+    })
 }
 
 /// A connection without traffic is looked at after this time and then again and again, and is given up
