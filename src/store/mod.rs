@@ -11,6 +11,7 @@ pub mod migrations;
 mod postgres;
 pub mod responses;
 mod secrets;
+mod shrink;
 pub mod sql;
 mod sqlite;
 pub mod status;

@@ -166,7 +166,8 @@ impl Responses {
         self.database.write(deadline, write).await
     }
 
-    /// Deletes some threads and events whose time is over. Whether there may be more of them.
+    /// Deletes some threads and events whose time is over, and gives room back that is free. Whether there
+    /// may be more of either.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -180,7 +181,8 @@ impl Responses {
             };
             self.database.write(self.database.deadline(), sweep).await?;
         }
-        Ok(threads || !events::are_all(&over))
+        let is_free = self.database.shrink().await?;
+        Ok(threads || !events::are_all(&over) || is_free)
     }
 }
 

@@ -8,9 +8,9 @@ use fal_gateway::config::{Config, Sources};
 use fal_gateway::store::{Database, StoreError, Transaction};
 use serde_json::json;
 
-use super::responses::{create, delete, id, post, request, with};
+use super::responses::{create, delete, get, id, post, request, with};
 use super::{Place, places, run};
-use crate::support::{Call, Emulated, until};
+use crate::support::{Call, Emulated, TestGateway, until};
 
 fn config(path: &Path) -> fal_gateway::config::Store {
     Place::File(path.to_owned()).config().store
@@ -241,6 +241,38 @@ fn what_was_deleted_is_in_no_file_any_more() {
     until("nothing is left of the item", || {
         (!holds(folder.path(), secret.as_bytes())).then_some(())
     });
+}
+
+fn stop(gateway: &TestGateway) {
+    gateway.begin_stop();
+    gateway.finished();
+}
+
+/// But for a part of it, which what is kept next takes up again; and nobody finds anything damaged.
+#[test]
+fn a_file_gets_shorter_once_much_of_it_was_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let place = Place::File(path.clone());
+    let fal = Emulated::start();
+    let length = || fs::metadata(&path).unwrap().len();
+    let gateway = with(fal.setup(), &place).start();
+    let large = "echo ".to_owned() + &"word ".repeat(100_000);
+    let made: Vec<_> = (0..20)
+        .map(|_| create(&gateway, &request(large.as_str().into())))
+        .collect();
+    for response in &made[1..] {
+        assert_eq!(delete(&gateway, &id(response)).status, 200);
+    }
+    stop(&gateway);
+    let before = length();
+    assert!(before > 10_000_000, "{before}");
+    // Looks after its file as soon as it runs.
+    let gateway = with(fal.setup(), &place).start();
+    until("it is shorter", || (length() < before / 4).then_some(()));
+    assert_eq!(get(&gateway, &id(&made[0])).json(), made[0]);
+    stop(&gateway);
+    assert_eq!(run(place.open().check()).unwrap(), Vec::<String>::new());
 }
 
 /// A container may have no folder for temporary files, and SQLite begins one to change its tables.
