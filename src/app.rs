@@ -239,7 +239,8 @@ async fn keep_books(gateway: Arc<Gateway>) {
     let store = gateway.store();
     let (purses, id) = (Arc::clone(gateway.purses()), Arc::clone(&gateway.id));
     let stopping = gateway.stopping();
-    let keeper = Keeper::new(purses, store.clone(), Arc::clone(&id));
+    let alerts = gateway.metrics().budget_alerts.clone();
+    let keeper = Keeper::new(purses, store.clone(), Arc::clone(&id)).counting(alerts);
     let keeps_books = keeper.keep(stopping.spent.clone());
     let keeps_rates = rates::keep(
         gateway.limiters(),

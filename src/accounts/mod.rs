@@ -19,9 +19,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use prometheus::IntCounterVec;
+
 use crate::access::purses::{Page, Purses};
+use crate::budget::Unit;
 use crate::store::{Database, StoreError};
-use tables::Row;
+use tables::{Alert, Row};
 
 /// How often news are told without anybody waiting for it. The ledger is written and changed keys are
 /// asked for once a second beside it, so that a gateway keeps to four transactions a second.
@@ -61,6 +64,8 @@ pub struct Keeper {
     has_refused: bool,
     next_sweep: Instant,
     next_tidying: Instant,
+    /// Counts alerts by their percent.
+    alerts: Option<IntCounterVec>,
 }
 
 impl Keeper {
@@ -75,7 +80,15 @@ impl Keeper {
             has_refused: false,
             next_sweep: Instant::now() + SWEEP,
             next_tidying: Instant::now(),
+            alerts: None,
         }
+    }
+
+    /// Counts here how often budgets have come to so many percent.
+    #[must_use]
+    pub fn counting(mut self, alerts: IntCounterVec) -> Self {
+        self.alerts = Some(alerts);
+        self
     }
 
     /// Keeps the books until it is told to stop, and gives back then what is in hand.
@@ -174,9 +187,12 @@ impl Keeper {
                 tables::report(transaction, &gateway, &rows).await
             });
         match written.await {
-            Ok((now, entries)) => {
-                self.purses.set_clock(now);
-                self.purses.hear(pages, Some(&entries));
+            Ok(heard) => {
+                self.purses.set_clock(heard.now);
+                self.purses.hear(pages, Some(&heard.entries));
+                for alert in heard.alerts {
+                    self.tell_operator(pages.get(alert.at), alert);
+                }
                 let is_full = pages.len() >= self.at_once;
                 if is_full && begun.elapsed() < PATIENCE / 4 {
                     self.at_once = self.at_once.saturating_mul(2).min(AT_ONCE);
@@ -190,6 +206,28 @@ impl Keeper {
                 Err(error)
             }
         }
+    }
+
+    /// Says that so much of a budget is used.
+    fn tell_operator(&self, page: Option<&Page>, Alert { percent, used, .. }: Alert) {
+        let Some(page) = page else { return };
+        if let Some(alerts) = &self.alerts {
+            alerts.with_label_values(&[&percent.to_string()]).inc();
+        }
+        let (owner, budget) = (&*page.purse.id.owner, &*page.purse.id.budget);
+        let unit = budget.split('/').next().and_then(Unit::of_word);
+        let number = |amount| unit.map(|unit| unit.number(amount));
+        let (used, limit) = (number(used), number(page.allowed));
+        let resets_at = page.span.end.map(|end| end.to_string());
+        tracing::warn!(
+            owner,
+            budget,
+            percent,
+            used,
+            limit,
+            resets_at,
+            "much of a budget is used"
+        );
     }
 
     /// Leaves out a window that the store does not take; who waits for it is told.
@@ -254,6 +292,7 @@ fn row(page: &Page) -> Row {
         start_ms: page.span.start.as_millisecond(),
         end_ms: page.span.end.map(jiff::Timestamp::as_millisecond),
         limit: page.limit,
+        allowed: page.allowed,
         report: page.report,
     }
 }

@@ -34,7 +34,27 @@ pub(super) struct Row {
     pub start_ms: i64,
     pub end_ms: Option<i64>,
     pub limit: Amount,
+    /// What the budget says, also where it only counts.
+    pub allowed: Amount,
     pub report: Report,
+}
+
+/// What the store says to a report.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub now: Timestamp,
+    /// One for each row.
+    pub entries: Vec<Entry>,
+    pub alerts: Vec<Alert>,
+}
+
+/// More of a budget is used than its operator has been told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alert {
+    /// Which row it is about.
+    pub at: usize,
+    pub percent: i64,
+    pub used: Amount,
 }
 
 /// Whose window it is, of which budget, and when it begins.
@@ -55,6 +75,8 @@ struct Stored {
     window: Window,
     /// Until when others are asked to give back.
     short_until_ms: i64,
+    /// At how many percent the last alert was; 0 where less is used since.
+    told: i64,
 }
 
 /// Writes down what a gateway says, and what it gets. The rows have to be in the order of their
@@ -66,7 +88,7 @@ pub(super) async fn report(
     transaction: &Transaction<'_>,
     gateway: &str,
     rows: &[Row],
-) -> Result<(Timestamp, Vec<Entry>), StoreError> {
+) -> Result<Heard, StoreError> {
     let now = transaction.now_ms().await?;
     let seen = "insert into gateway (id, program, seen_at) values ($1, $2, $3) \
                 on conflict (id) do update set seen_at = excluded.seen_at";
@@ -92,11 +114,30 @@ pub(super) async fn report(
         now,
     )
     .await?;
+    let alerts = alerts(rows, &mut windows);
     keep(transaction, rows.iter().map(Row::key).zip(&windows)).await?;
     keep_leases(transaction, gateway, rows, &leases, now + LEASE_MS).await?;
     let told = Timestamp::from_millisecond(now);
     let told = told.map_err(|_| StoreError::Failed("the store's clock is off".to_owned()))?;
-    Ok((told, entries))
+    Ok(Heard {
+        now: told,
+        entries,
+        alerts,
+    })
+}
+
+/// What operators have not been told yet of what is used, which counts as told then.
+fn alerts(rows: &[Row], windows: &mut [Stored]) -> Vec<Alert> {
+    let mut alerts = Vec::new();
+    for (at, (row, stored)) in rows.iter().zip(windows).enumerate() {
+        let percent = stored.window.alert(row.allowed);
+        if percent > stored.told {
+            let used = stored.window.used + stored.window.beyond;
+            alerts.push(Alert { at, percent, used });
+        }
+        stored.told = percent;
+    }
+    alerts
 }
 
 /// Takes in what a gateway says of a window.
@@ -177,9 +218,9 @@ async fn find(
     transaction: &Transaction<'_>,
     keys: &[Key<'_>],
 ) -> Result<Vec<Option<Stored>>, StoreError> {
-    const FIND: &str = "select wanted, bound, used, leased, beyond, short_until \
+    const FIND: &str = "select wanted, bound, used, leased, beyond, short_until, told \
         from budget_window where owner = $1 and budget = $2 and start_at = $3";
-    const LOCK: &str = "select wanted, bound, used, leased, beyond, short_until \
+    const LOCK: &str = "select wanted, bound, used, leased, beyond, short_until, told \
         from budget_window where owner = $1 and budget = $2 and start_at = $3 for update";
     let sql = if transaction.is_postgres() {
         LOCK
@@ -197,6 +238,7 @@ async fn find(
                 beyond: amount(4)?,
             },
             short_until_ms: row.integer(5)?,
+            told: row.integer(6)?,
         })
     };
     let found = transaction.first_each(sql, keys).await?;
@@ -218,7 +260,7 @@ async fn keep<'k>(
     windows: impl Iterator<Item = (Key<'k>, &'k Stored)>,
 ) -> Result<(), StoreError> {
     let sql = "update budget_window set wanted = $4, bound = $5, used = $6, leased = $7, beyond = $8, \
-               short_until = $9 where owner = $1 and budget = $2 and start_at = $3";
+               short_until = $9, told = $10 where owner = $1 and budget = $2 and start_at = $3";
     let values = windows.map(|([owner, budget, start], stored)| {
         let window = &stored.window;
         [
@@ -231,6 +273,7 @@ async fn keep<'k>(
             window.leased.0.into(),
             window.beyond.0.into(),
             stored.short_until_ms.into(),
+            stored.told.into(),
         ]
     });
     let values: Vec<_> = values.collect();

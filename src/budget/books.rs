@@ -17,6 +17,9 @@ pub struct Window {
     pub beyond: Amount,
 }
 
+/// At how many percent of a budget its operator is told, the highest first.
+pub const ALERTS: [i64; 3] = [100, 80, 50];
+
 /// What one gateway has drawn of a window, in totals since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
@@ -76,6 +79,13 @@ impl Window {
     /// What nobody holds and nobody has spent.
     pub fn room(&self) -> Amount {
         (self.wanted - self.used - self.leased).or_zero()
+    }
+
+    /// The highest of [`ALERTS`] that is used of a budget of so much; 0 below all of them.
+    pub fn alert(&self, allowed: Amount) -> i64 {
+        let used = i128::from((self.used + self.beyond).0) * 100;
+        let is_reached = |percent: &i64| used >= i128::from(allowed.0) * i128::from(*percent);
+        ALERTS.into_iter().find(is_reached).unwrap_or_default()
     }
 
     /// Has the budget allow another amount from now on. What is used stays used.
@@ -307,6 +317,29 @@ mod tests {
         window.allow(Amount(2));
         assert_eq!(window.adjust(Amount(1)), Amount(1));
         assert_eq!((window.limit, window.beyond), (Amount(4), Amount(1)));
+    }
+
+    #[test]
+    fn an_alert_is_the_highest_that_is_reached() {
+        for (used, beyond, alert) in [
+            (0, 0, 0),
+            (499, 0, 0),
+            (500, 0, 50),
+            (799, 0, 50),
+            (800, 0, 80),
+            (999, 0, 80),
+            (999, 1, 100),
+            (1000, 0, 100),
+            (1000, i64::MAX, 100),
+        ] {
+            let window = Window {
+                used: Amount(used),
+                beyond: Amount(beyond),
+                ..Window::new(Amount::MAX_LIMIT)
+            };
+            assert_eq!(window.alert(Amount(1000)), alert, "{used} {beyond}");
+        }
+        assert_eq!(Window::new(Amount(1)).alert(Amount::MAX_LIMIT), 0);
     }
 
     #[test]

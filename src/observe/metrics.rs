@@ -47,6 +47,7 @@ pub struct Metrics {
     pub store_failures: IntCounterVec,
     pub ledger_rows: IntCounterVec,
     pub ledger_waiting: IntGauge,
+    pub budget_alerts: IntCounterVec,
     /// How many gateways share the store.
     pub replicas: IntGauge,
     pub config_version: IntGauge,
@@ -109,6 +110,7 @@ impl Metrics {
             store_failures: counters(&registry, "fal_gateway_store_failures_total", "Answers not kept, requests refused and batches of the ledger put off because of the store, by what was wrong with it (busy, full, gone, corrupt, newer, failed, no_room, no_parent).", &["kind"])?,
             ledger_rows: counters(&registry, "fal_gateway_ledger_rows_total", "Calls to fal that came into the ledger, and that it lacks because of the store, by outcome (written, lost).", &["outcome"])?,
             ledger_waiting: gauge(&registry, "fal_gateway_ledger_waiting", "Calls to fal that wait to be written into the ledger.")?,
+            budget_alerts: counters(&registry, "fal_gateway_budget_alerts_total", "Budgets of which so much was used, by percent (50, 80, 100); the log names them.", &["percent"])?,
             replicas: gauge(&registry, "fal_gateway_replicas", "Gateways that share the store, and with it the limits of keys and projects; 0 where the store is not shared.")?,
             config_version: gauge(&registry, "fal_gateway_config_version", "Which settings are in use, counted from 1 at the start of the process.")?,
             config_reloads: counters(&registry, "fal_gateway_config_reloads_total", "Settings read again, by outcome (applied, refused).", &["outcome"])?,

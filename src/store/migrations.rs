@@ -90,6 +90,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0018_usage_day_sqlite.sql"),
         postgres: include_str!("migrations/0018_usage_day_postgres.sql"),
     },
+    same(
+        19,
+        "budget alerts",
+        include_str!("migrations/0019_budget_alerts.sql"),
+    ),
 ];
 
 /// A step that both engines take with the same words.

@@ -58,6 +58,8 @@ pub struct Page {
     pub span: Span,
     /// What may be spent in it; the largest limit there is where the budget only counts.
     pub limit: Amount,
+    /// What the budget says, also where it only counts.
+    pub allowed: Amount,
     pub report: Report,
     /// Counts what the purse was asked; see [`Purse`].
     round: u64,

@@ -288,9 +288,10 @@ impl Purse {
         let mut state = self.state();
         let waiting = state.waiting();
         let is_waited_for = !state.waiting.is_empty();
+        let allowed = state.terms.limit;
         let limit = match state.terms.is_soft {
             true => Amount::MAX_LIMIT,
-            false => state.terms.limit,
+            false => allowed,
         };
         state.begun += 1;
         let round = state.begun;
@@ -313,6 +314,7 @@ impl Purse {
                     purse: Arc::clone(self),
                     span: open.span,
                     limit,
+                    allowed,
                     report,
                     round,
                 });

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Place, places, run};
 use crate::contract::description::Judge;
-use crate::support::{Answer, Call, Emulated, TestGateway, question, until};
+use crate::support::{Answer, Call, Emulated, Process, TestGateway, question, until};
 
 fn keys() -> String {
     let [ci, other] = ["ci", "other"].map(KeyHash::of);
@@ -352,4 +352,69 @@ fn forgotten(database: &Database) {
 
 fn changes_left(database: &Database) -> usize {
     changes(database).len()
+}
+
+/// Five requests of ten, three more behind a restart, and the last two: each alert comes once for each budget.
+#[test]
+fn an_operator_is_told_once_how_much_of_a_budget_is_used() {
+    let hash = KeyHash::of("ci");
+    let keys = format!(
+        "[[keys]]\nname = \"ci\"\nhash = \"{hash}\"\n\
+         budgets = [\"10 req/total\", \"0.01 usd/total soft\"]\n"
+    );
+    let alerts = |percent| format!("fal_gateway_budget_alerts_total{{percent=\"{percent}\"}}");
+    let (_folder, places) = places();
+    for place in places {
+        if matches!(place, Place::Memory) {
+            continue;
+        }
+        let fal = Emulated::start();
+        let setup = || {
+            let settings = place.settings().into_iter();
+            settings.fold(fal.setup().file(&keys), |setup, (name, value)| {
+                setup.set(name, &value)
+            })
+        };
+        for (requests, percent) in [(5, 50), (3, 80), (2, 100)] {
+            let gateway = setup().start();
+            for _ in 0..requests {
+                let answer = gateway.call(&chat("ci", &question("hi", false)));
+                assert_eq!(answer.status, 200, "{}", answer.text());
+            }
+            gateway.until_metric(&alerts(percent), 2.0);
+            let all: f64 = [50, 80, 100]
+                .map(|percent| gateway.metric(&alerts(percent)))
+                .iter()
+                .sum();
+            assert_eq!(all, 2.0, "{place:?} {percent}");
+            gateway.begin_stop();
+            gateway.finished();
+        }
+    }
+}
+
+#[test]
+fn an_alert_names_the_budget_and_what_is_used_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let hash = KeyHash::of("ci");
+    let keys = format!("[[keys]]\nname = \"ci\"\nhash = \"{hash}\"\nbudgets = [\"4 units/day\"]\n");
+    let fal = Emulated::start();
+    let path = folder.path().join("store.sqlite").display().to_string();
+    let file = folder.path().join("fal-gateway.toml");
+    std::fs::write(&file, keys).unwrap();
+    let setup = fal.setup().set("store.path", &path);
+    let (process, address) = Process::serving_from(&file, &setup);
+    let ask = || {
+        let mut asking = process.connect(address);
+        asking.send(&chat("ci", &question("hi", false)).to_bytes());
+        asking.answer().status
+    };
+    // It lets nobody in before it has read the keys of the store.
+    until("an answer", || (ask() == 200).then_some(()));
+    assert_eq!(ask(), 200);
+    let line = process.until_line("\"percent\":50");
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let told = ["level", "owner", "budget", "used", "limit"].map(|name| line[name].clone());
+    assert_eq!(told, ["WARN", "key/ci", "units/day/UTC", "2", "4"]);
+    assert!(line["resets_at"].as_str().unwrap().ends_with("T00:00:00Z"));
 }
