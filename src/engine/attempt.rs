@@ -15,9 +15,10 @@ use super::batch::Batch;
 use super::failure::{billed_for_error, fault_label};
 use super::ledger::{Billed, Ended, Ledger};
 use super::observed::ObservedPlace;
+use super::open::could_be_asked_for;
 use crate::translate::call::Input;
 use crate::translate::plan::Recipe;
-use crate::translate::reading::{Fault, Format, Reader, Sink, Usage};
+use crate::translate::reading::{Event, Fault, FirstWords, Format, Reader, Sink, Usage};
 use crate::upstream::{Answer, FalClient, FalKey, Post, Refusal, RefusalKind, UpstreamError};
 
 /// What all attempts of one request share.
@@ -37,6 +38,19 @@ pub struct Shared {
     pub ledger: Rc<Ledger>,
     /// Whether the texts are kept, for whoever counts their tokens.
     pub keeps_texts: bool,
+}
+
+impl Shared {
+    /// Takes in what a refusal says of the place where the calls go, for later requests; whether that was
+    /// not known. A lack of what was not asked for says nothing.
+    pub fn learn(&self, refusal: &RefusalKind) -> bool {
+        if let RefusalKind::Lacks(lacking) = refusal
+            && !could_be_asked_for(*lacking, self.place.upstream)
+        {
+            return false;
+        }
+        self.engine.observed.learn(&self.place, refusal)
+    }
 }
 
 /// Another way to fal than its direct endpoints.
@@ -70,7 +84,13 @@ pub struct Attempt {
     /// The reader of the attempt before. Hardly any request has one, and it is large.
     before: Option<Box<Reader>>,
     reader: Option<Reader>,
+    /// What came first, while it is only to be told whether fal refuses.
+    first: Option<Box<FirstWords>>,
     batch: Batch,
+    /// Whether the first words have come, or are no longer waited for.
+    has_begun: bool,
+    /// How the body has ended, until that is acted on.
+    end: Option<Result<(), Fault>>,
     started: Instant,
     /// When the last bytes of the answer came.
     last_byte: Option<Instant>,
@@ -87,6 +107,20 @@ enum State {
     Calling(LocalBoxFuture<'static, Result<Answer, UpstreamError>>),
     Recipe(Answer),
     Over,
+}
+
+fn format_of(answer: &Answer) -> Format {
+    match answer.is_event_stream {
+        true => Format::Events,
+        false => Format::Object,
+    }
+}
+
+/// Nobody listens.
+struct Unheard;
+
+impl Sink for Unheard {
+    fn event(&mut self, _: Event<'_>) {}
 }
 
 impl Attempt {
@@ -141,7 +175,10 @@ impl Attempt {
                 reading,
                 before: before.map(Box::new),
                 reader: None,
+                first: None,
                 batch: Batch::default(),
+                has_begun: false,
+                end: None,
                 started: Instant::now(),
                 last_byte: None,
                 request_id: None,
@@ -186,7 +223,7 @@ impl Attempt {
                 }
                 let trace = record.trace();
                 trace.head(self.call, self.request_id.as_deref(), None);
-                self.reader = Some(self.reader_for(&answer));
+                self.reader = Some(self.reader_of(format_of(&answer)));
                 self.state = State::Recipe(answer);
                 Poll::Ready(Ok(()))
             }
@@ -206,11 +243,7 @@ impl Attempt {
         }
     }
 
-    fn reader_for(&self, answer: &Answer) -> Reader {
-        let format = match answer.is_event_stream {
-            true => Format::Events,
-            false => Format::Object,
-        };
+    fn reader_of(&self, format: Format) -> Reader {
         let limits = self.shared.engine.settings.reading;
         let mut reader = match &self.before {
             None => Reader::new(&self.reading, format, limits),
@@ -222,35 +255,74 @@ impl Attempt {
         reader
     }
 
-    /// Takes all that is ready and acts on it once; whether anything has come of it.
-    pub fn poll_body(&mut self, context: &mut Context<'_>, sink: &mut dyn Sink) -> bool {
+    /// Takes all that is ready; nothing happens by that.
+    fn hear(&mut self, context: &mut Context<'_>) {
         let (State::Recipe(body), Some(reader)) = (&mut self.state, &mut self.reader) else {
-            return false;
+            return;
         };
         let trace = self.shared.ledger.record().trace();
-        let mut end = None;
-        while end.is_none() && self.batch.has_room() {
+        while self.end.is_none() && self.batch.has_room() {
             match Pin::new(&mut *body).poll_next(context) {
                 Poll::Ready(Some(Ok(bytes))) => {
                     self.batch.add(bytes.len());
                     reader.feed(&bytes);
+                    if let Some(first) = &mut self.first {
+                        first.feed(&bytes);
+                    }
                     trace.reads(self.call, &bytes);
                 }
-                Poll::Ready(Some(Err(_))) => end = Some(Err(Fault::Disconnected)),
-                Poll::Ready(None) => end = Some(Ok(())),
+                Poll::Ready(Some(Err(_))) => self.end = Some(Err(Fault::Disconnected)),
+                Poll::Ready(None) => self.end = Some(Ok(())),
                 Poll::Pending => break,
             }
         }
-        if end.is_none() && self.batch.poll(self.last_byte, context).is_pending() {
+    }
+
+    /// Ready once the first words have come, with what fal refuses by them, if it does. Nothing of an
+    /// answer is taken off by that.
+    pub fn poll_refusal(&mut self, context: &mut Context<'_>) -> Poll<Option<Refusal>> {
+        let State::Recipe(answer) = &self.state else {
+            return Poll::Ready(None);
+        };
+        if self.has_begun {
+            return Poll::Ready(None);
+        }
+        let format = format_of(answer);
+        self.first
+            .get_or_insert_with(|| Box::new(FirstWords::new(format)));
+        self.hear(context);
+        let is_all = self.end.is_some();
+        let Some(first) = self.first.as_mut().and_then(|first| first.take(is_all)) else {
+            return Poll::Pending;
+        };
+        (self.has_begun, self.first) = (true, None);
+        if first.is_empty() {
+            return Poll::Ready(None);
+        }
+        let mut reader = self.reader_of(format);
+        reader.feed(&first);
+        reader.finish(&mut Unheard);
+        Poll::Ready(self.refusal_in(&reader))
+    }
+
+    /// Takes all that is ready and acts on it once; whether anything has come of it.
+    pub fn poll_body(&mut self, context: &mut Context<'_>, sink: &mut dyn Sink) -> bool {
+        (self.has_begun, self.first) = (true, None);
+        self.hear(context);
+        let (State::Recipe(_), Some(reader)) = (&self.state, &mut self.reader) else {
+            return false;
+        };
+        if self.end.is_none() && self.batch.poll(self.last_byte, context).is_pending() {
             return false;
         }
+        let trace = self.shared.ledger.record().trace();
         let batch = std::mem::take(&mut self.batch);
         if batch.bytes > 0 {
             self.last_byte = Some(Instant::now());
             trace.heard(self.call, batch.bytes);
             reader.read(sink);
         }
-        match end {
+        match self.end.take() {
             Some(Ok(())) => reader.finish(sink),
             Some(Err(fault)) => reader.fail(fault, sink),
             // More may be ready; the next poll must come even if no new byte does.
@@ -273,7 +345,11 @@ impl Attempt {
 
     /// What fal refused under a status of success, in the place of an answer. Nobody has worked then.
     pub fn refusal(&self) -> Option<Refusal> {
-        let refused = self.reader.as_ref()?.refused()?;
+        self.refusal_in(self.reader.as_ref()?)
+    }
+
+    fn refusal_in(&self, reader: &Reader) -> Option<Refusal> {
+        let refused = reader.refused()?;
         Some(Refusal {
             status: 200,
             kind: RefusalKind::of_answer(refused)?,

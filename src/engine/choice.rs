@@ -12,7 +12,7 @@ use super::attempt::{Attempt, Shared};
 use super::count::{TokenCount, Written};
 use super::failure::{Failure, billed_for_error, billed_for_fault, fault_label, fault_of};
 use super::ledger::Billed;
-use super::observed::ObservedPlace;
+use super::observed::{Lengths, ObservedPlace};
 use super::open::could_be_asked_for;
 use super::retry::Retry;
 use crate::translate::call::Input;
@@ -33,6 +33,8 @@ pub struct Choice {
     instead: Option<BestEffort>,
     /// Why the attempt before was not enough, until this one has delivered something.
     unmet: Option<Fault>,
+    /// How long the texts were when it was asked again last.
+    asked_again: Lengths,
     /// What had to be mended so far, by name.
     mended: Vec<&'static str>,
     /// All that was written so far, where it is counted.
@@ -60,6 +62,7 @@ impl Choice {
             retry,
             instead: None,
             unmet: None,
+            asked_again: Lengths::default(),
             mended: Vec::new(),
             written: Written::default(),
             counting: None,
@@ -91,6 +94,20 @@ impl Choice {
                 model: place.model.clone(),
                 upstream: place.upstream,
             });
+        }
+        Poll::Ready(())
+    }
+
+    /// Ready once its first words have come. Where fal refuses by them, it has failed as if that had
+    /// been said in the head.
+    pub fn poll_refusal(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(attempt) = &mut self.attempt else {
+            return Poll::Ready(());
+        };
+        let refusal = std::task::ready!(attempt.poll_refusal(context));
+        if let Some(refusal) = refusal.filter(|refusal| self.makes_sense(refusal)) {
+            self.count_refusal(&refusal);
+            self.failure = Some(self.refused(refusal));
         }
         Poll::Ready(())
     }
@@ -211,6 +228,11 @@ impl Choice {
         count: Option<&TokenCount>,
     ) {
         self.attempt = None;
+        if let UpstreamError::Refused(refusal) = error {
+            self.shared.learn(&refusal.kind);
+            let (observed, place) = (&self.shared.engine.observed, &self.shared.place);
+            observed.refused(place, &refusal.kind, self.asked_again);
+        }
         if billed_for_error(error) == Billed::No {
             self.written.drop_prompt();
         }
@@ -235,6 +257,7 @@ impl Choice {
             let again = self.retry.as_mut()?.again(unmet, before.reply())?;
             self.retry.take_if(|retry| retry.is_used_up());
             self.written.add_prompt(again.correction);
+            self.asked_again = again.lengths;
             Attempt::start(
                 &shared,
                 self.index,
@@ -262,13 +285,7 @@ impl Choice {
     /// The answer broke off.
     fn break_off(&mut self, fault: Fault, sink: &mut ChoiceSink<'_>, count: Option<&TokenCount>) {
         let refusal = self.attempt.as_ref().and_then(Attempt::refusal);
-        // A lack of what was not asked for says nothing of the model, nor of who has worked.
-        let upstream = self.shared.place.upstream;
-        let makes_sense = |refusal: &Refusal| match refusal.kind {
-            RefusalKind::Lacks(lacking) => could_be_asked_for(lacking, upstream),
-            _ => true,
-        };
-        if let Some(refusal) = refusal.filter(makes_sense) {
+        if let Some(refusal) = refusal.filter(|refusal| self.makes_sense(refusal)) {
             return self.take_refusal(refusal, fault, sink, count);
         }
         if let Some(attempt) = &self.attempt {
@@ -287,21 +304,40 @@ impl Choice {
         sink: &mut ChoiceSink<'_>,
         count: Option<&TokenCount>,
     ) {
-        let shared = Rc::clone(&self.shared);
-        let label = refusal.kind.label();
-        shared.ledger.record().upstream_error(label);
-        shared.engine.observed.learn(&shared.place, &refusal.kind);
-        self.end_attempt(Billed::No, Some(label));
-        self.written.drop_prompt();
+        self.shared.learn(&refusal.kind);
+        self.count_refusal(&refusal);
         let unmet = self.unmet.take();
         if unmet.is_none() {
-            self.failure = Some(Failure::Call {
-                error: UpstreamError::Refused(Box::new(refusal)),
-                model: shared.place.model.clone(),
-                upstream: shared.place.upstream,
-            });
+            self.failure = Some(self.refused(refusal));
         }
         self.settle(unmet.unwrap_or(fault), sink, count);
+    }
+
+    /// Whether a refusal under a status of success is one. A lack of what was not asked for says nothing
+    /// of the model, nor of who has worked.
+    fn makes_sense(&self, refusal: &Refusal) -> bool {
+        match refusal.kind {
+            RefusalKind::Lacks(lacking) => could_be_asked_for(lacking, self.shared.place.upstream),
+            _ => true,
+        }
+    }
+
+    /// Ends the attempt that fal has refused under a status of success.
+    fn count_refusal(&mut self, refusal: &Refusal) {
+        let label = refusal.kind.label();
+        self.shared.ledger.record().upstream_error(label);
+        self.end_attempt(Billed::No, Some(label));
+        self.written.drop_prompt();
+    }
+
+    /// What a refusal is to the caller.
+    fn refused(&self, refusal: Refusal) -> Failure {
+        let place = &self.shared.place;
+        Failure::Call {
+            error: UpstreamError::Refused(Box::new(refusal)),
+            model: place.model.clone(),
+            upstream: place.upstream,
+        }
     }
 
     /// Ends an answer that will not get better: with what may be delivered all the same, if there

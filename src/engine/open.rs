@@ -274,13 +274,15 @@ impl<'a> Walk<'_, '_, 'a> {
                 continue;
             }
             if changes_left > 0 && is_news && self.can_do_without(&plan, error) {
-                changes_left -= 1;
                 let next = order.plan_for(&target, others).map_err(Failure::Rejected)?;
                 if !self.affords(&next) {
                     return Err(failure);
                 }
-                plan = next;
-                continue;
+                if next.call.to_input().json != plan.call.to_input().json {
+                    changes_left -= 1;
+                    plan = next;
+                    continue;
+                }
             }
             let next = match another_model_may_do(error) {
                 true => self.fall_back(&mut others),
@@ -365,6 +367,9 @@ impl<'a> Walk<'_, '_, 'a> {
         let all = plan.choices as usize;
         let first = if goes_first { 1 } else { all };
         run.call(0..first, &input, &reading).await;
+        if run.has_any_head() && self.could_go_on(plan, goes_first) {
+            run.hear(0..first).await;
+        }
         if !run.has_any_head() {
             let (failure, _) = run.take_failure();
             self.learn(&shared.place, &failure, plan);
@@ -372,7 +377,28 @@ impl<'a> Walk<'_, '_, 'a> {
         }
         engine.observed.taken(&shared.place, || lengths(plan));
         run.call(first..all, &input, &reading).await;
+        // Nothing of this request depends on them any more, but the next one is planned with it.
+        for (_, failure) in run.failures() {
+            if let Failure::Call {
+                error: UpstreamError::Refused(refusal),
+                ..
+            } = failure
+            {
+                shared.learn(&refusal.kind);
+            }
+        }
         Ok(run)
+    }
+
+    /// Whether anything else could be asked, should fal refuse a plan under a status of success: only
+    /// then its first words are worth waiting for here.
+    fn could_go_on(&self, plan: &Plan<'a>, has_others: bool) -> bool {
+        let order = self.order;
+        let conversation = &order.ask.conversation;
+        let mut media = [Modality::Image, Modality::Audio, Modality::Video].into_iter();
+        let may_lack = could_be_asked_for(Lacking::Tools, plan.upstream)
+            || media.any(|kind| conversation.count(kind) > 0);
+        has_others || may_lack || order.target.around(Lost::Model).is_some()
     }
 
     fn learn(&self, place: &ObservedPlace, failure: &Failure, plan: &Plan<'_>) {

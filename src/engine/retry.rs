@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::attempt::Shared;
+use super::observed::Lengths;
 use crate::translate::call::{Call, Input};
 use crate::translate::correction::{Correction, Forms, correction, message};
 use crate::translate::key::Secret;
@@ -68,6 +69,8 @@ pub struct Again {
     pub reading: Rc<Recipe>,
     /// What was added to the prompt.
     pub correction: String,
+    /// How long the texts are now. Messages have no length that fal would limit.
+    pub lengths: Lengths,
 }
 
 impl Retry {
@@ -130,6 +133,7 @@ impl Retry {
             prompt_tokens.saturating_sub(template.reading.media_tokens) > u64::from(most)
         });
         (!is_long && !is_beyond).then(|| Again {
+            lengths: template.lengths(&correction),
             input: template.with(&correction),
             reading: Rc::new(Recipe {
                 prompt_tokens,
@@ -152,6 +156,22 @@ impl Retry {
 }
 
 impl Template {
+    /// How long the texts are with a correction.
+    fn lengths(&self, correction: &str) -> Lengths {
+        let sent = match self.place {
+            Splice::Prompt(_) => serde_json::from_slice(&self.input).ok(),
+            Splice::Messages(_) => None,
+        };
+        sent.map_or_else(Lengths::default, |sent: Sent<'_>| Lengths {
+            prompt: sent
+                .prompt
+                .chars()
+                .count()
+                .saturating_add(correction.chars().count()),
+            system_prompt: sent.system_prompt.map_or(0, |text| text.chars().count()),
+        })
+    }
+
     /// What the model is told: a text behind the prompt, or a message as JSON.
     fn correction(
         &self,

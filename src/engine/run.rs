@@ -4,6 +4,7 @@ use std::any::Any;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::Instant;
@@ -20,6 +21,10 @@ use crate::translate::cost::Cost;
 use crate::translate::face::answer::AnswerSink;
 use crate::translate::plan::{Plan, Recipe};
 use crate::translate::reading::Fault;
+
+/// So long first words are waited for that could be a refusal. Who refuses for what is asked does so at
+/// once; whoever takes longer works.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One request's choices and their calls to fal. Dropping it drops them all.
 pub struct Run {
@@ -95,6 +100,24 @@ impl Run {
             all
         })
         .await;
+    }
+
+    /// Waits, not for long, for the first words of these choices. Those that fal refuses by them, under
+    /// a status of success, have failed then.
+    pub(super) async fn hear(&mut self, choices: std::ops::Range<usize>) {
+        let until = self.deadline().min(Instant::now() + PATIENCE);
+        let called = self.choices.get_mut(choices).unwrap_or_default();
+        let heard = std::future::poll_fn(|context| {
+            let mut all = Poll::Ready(());
+            for choice in &mut *called {
+                if choice.poll_refusal(context).is_pending() {
+                    all = Poll::Pending;
+                }
+            }
+            all
+        });
+        // Whatever comes later is an answer, or an error in its place.
+        let _ = tokio::time::timeout_at(until, heard).await;
     }
 
     /// Whether any of the calls that were made has brought the head of an answer.

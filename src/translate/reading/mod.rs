@@ -31,6 +31,7 @@ pub mod envelope;
 pub mod event;
 pub mod fence;
 pub mod filter;
+pub mod first;
 pub mod fitting;
 pub mod json_scan;
 pub mod leniency;
@@ -55,6 +56,7 @@ pub mod think;
 pub mod verdict;
 
 pub use event::{Event, Fault, Finish, FinishReason, Sink, Texts, Usage, UsageSource};
+pub use first::FirstWords;
 pub use logprobs::{LikelyToken, TokenLogprob};
 pub use reader::{Format, Reader, ReaderLimits};
 pub use shape::Call;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Answer, Call, Emulated, ScriptedUpstream, Setup, Step, Stream, TestGateway, event, final_event,
-    question, sse_head, whole,
+    question, sse, sse_head, whole,
 };
 
 const MINI: &str = "openai/gpt-4o-mini";
@@ -220,6 +220,49 @@ fn a_request_causes_at_most_so_many_calls() {
     ]);
     assert_eq!(gateway.ask(&body).status, 429);
     assert_eq!(busy.requests(), 3);
+}
+
+/// fal says so under a status of success, too.
+#[test]
+fn a_fallback_takes_over_from_a_model_that_refuses_under_200() {
+    for (is_stream, n) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
+        let busy =
+            json!({ "output": "", "partial": false, "error": "Error code: 429 - slow down" });
+        let busy = match is_stream {
+            true => [sse_head(), sse(&busy.to_string())].concat(),
+            false => {
+                let text = String::from_utf8(whole("")).unwrap();
+                let (head, _) = text.split_once("\r\n\r\n").unwrap();
+                let head = head.split("content-length").next().unwrap();
+                let body = busy.to_string();
+                format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+            }
+        };
+        let fal = ScriptedUpstream::with(move |number| {
+            let answer = match (number, is_stream) {
+                (0, _) => busy.clone(),
+                (_, true) => [sse_head(), final_event("hi")].concat(),
+                (_, false) => whole("hi"),
+            };
+            vec![Step::Read, Step::Write(answer), Step::Close]
+        });
+        let gateway = fal.setup().set("fal.pool_idle", "0").start();
+        let mut body = question("hi", is_stream);
+        body["models"] = json!(["openai/gpt-4o"]);
+        body["n"] = n.into();
+        let answer = gateway.ask(&body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(
+            answer.text().contains("\"model\":\"openai/gpt-4o\""),
+            "{}",
+            answer.text()
+        );
+        assert_eq!(
+            fal.requests(),
+            1 + n,
+            "one that was refused, and each choice"
+        );
+    }
 }
 
 #[test]

@@ -199,32 +199,84 @@ fn what_a_model_refuses_before_working_is_emulated_and_remembered() {
     }
 }
 
-/// An error in the place of an answer says as much under the status 200, whole or as the first chunk,
-/// and the next request is planned with it.
+/// An error in the place of an answer says as much under the status 200, whole or as the first chunk: the
+/// request is planned anew, and the next one with it.
 #[test]
-fn what_a_model_refuses_under_200_is_remembered() {
+fn what_a_model_refuses_under_200_is_emulated_and_remembered() {
     let error =
         json!({ "error": { "code": 404, "message": "No endpoints found that support tool use." } });
-    for refusal in [
-        http(200, "application/json", &error.to_string()),
-        http(
-            200,
-            "text/event-stream",
-            &format!(": wait\n\ndata: {error}\n\n"),
-        ),
+    let error = error.to_string();
+    let events = format!(": wait\n\ndata: {error}\n\n");
+    for (refusal, is_stream) in [
+        (http(200, "application/json", &error), false),
+        (http(200, "application/json", &error), true),
+        (http(200, "text/event-stream", &events), false),
+        (http(200, "text/event-stream", &events), true),
     ] {
-        let (fal, gateway) = scripted(vec![refusal, said("no tool is needed")]);
-        let body = with_tools("hi", "openai/gpt-4o-mini", false);
+        let answered = match is_stream {
+            true => stream(&[chunk(&json!({ "content": "none is needed" }), Some("stop"))]),
+            false => said("none is needed"),
+        };
+        let (fal, gateway) = scripted(vec![refusal, answered]);
+        let body = with_tools("hi", "openai/gpt-4o-mini", is_stream);
+        for calls_by_then in [2, 3] {
+            let answer = gateway.ask(&body);
+            let text = match is_stream {
+                true => answer.streamed_text(),
+                false => answer.content(),
+            };
+            assert_eq!(text, "none is needed", "{}", answer.text());
+            assert_eq!(fal.requests(), calls_by_then);
+        }
+        let sent = sent(&fal);
+        let told: Vec<bool> = sent
+            .iter()
+            .map(|body| body.get("tools").is_some())
+            .collect();
+        assert_eq!(told, [true, false, false]);
+        let refused = gateway.metric("fal_gateway_upstream_errors_total{kind=\"lacks\"}");
+        assert_eq!(refused, 1.0);
+    }
+}
+
+/// Each part of it may have been paid for: what was said, or counted, before the error.
+#[test]
+fn a_refusal_behind_the_beginning_of_an_answer_is_not_planned_anew() {
+    let error =
+        json!({ "error": { "code": 404, "message": "No endpoints found that support tool use." } });
+    let begun = chunk(&json!({ "content": "Let me" }), None);
+    let counted = json!({ "choices": [], "usage": { "completion_tokens": 3, "cost": 0.5 },
+        "error": error["error"] });
+    for (events, text) in [
+        (format!("{begun}data: {error}\n\n"), "Let me"),
+        (format!("data: {counted}\n\n"), ""),
+    ] {
+        let (fal, gateway) = scripted(vec![http(200, "text/event-stream", &events), said("no")]);
+        let answer = gateway.ask(&with_tools("hi", "openai/gpt-4o-mini", true));
+        let shown = answer.text();
+        assert!(shown.contains("upstream_error"), "{shown}");
+        assert!(shown.contains(text), "{shown}");
+        assert_eq!(fal.requests(), 1, "{shown}");
+    }
+}
+
+/// One of several choices is refused, and the others are the answer.
+#[test]
+fn what_is_refused_of_one_choice_is_remembered() {
+    let error =
+        json!({ "error": { "code": 404, "message": "No endpoints found that support tool use." } });
+    for status in [200, 404] {
+        let refusal = http(status, "application/json", &error.to_string());
+        let (fal, gateway) = scripted(vec![said("hi"), refusal, said("hi")]);
+        let mut body = with_tools("hi", "openai/gpt-4o-mini", false);
+        body["n"] = 2.into();
         let answer = gateway.ask(&body);
-        assert_eq!(
-            answer.verdict(),
-            "400 invalid_request_error unsupported_value"
-        );
-        assert_eq!(answer.error()["param"], "tools");
-        let answer = gateway.ask(&body);
-        assert_eq!(answer.content(), "no tool is needed", "{}", answer.text());
+        assert_eq!(answer.content(), "hi", "{}", answer.text());
+        assert!(answer.header("x-gateway-missing-choices").is_some());
+        body["n"] = 1.into();
+        assert_eq!(gateway.ask(&body).content(), "hi");
         let told = |at: usize| sent(&fal)[at].get("tools").is_some();
-        assert_eq!((told(0), told(1)), (true, false));
+        assert_eq!((told(1), told(2)), (true, false), "{status}");
     }
 }
 

@@ -323,3 +323,33 @@ fn a_grammar_that_cannot_be_checked_is_refused_by_its_name() {
         assert_eq!(refused.error()["param"], format!("tools[0].format.{param}"));
     }
 }
+
+/// A limit that fal names when a model is asked again holds for the next request, too.
+#[test]
+fn a_limit_that_keeps_a_model_from_being_asked_again_is_remembered() {
+    let refusal =
+        json!({ "detail": [{ "loc": ["body", "prompt"], "msg": "long", "type": "string_too_long",
+        "ctx": { "max_length": 1600 } }] })
+        .to_string();
+    let refusal = format!(
+        "HTTP/1.1 422 No\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{refusal}",
+        refusal.len()
+    );
+    let fal = ScriptedUpstream::with(move |number| {
+        let answer = match number {
+            1 => refusal.clone().into_bytes(),
+            _ => whole("I shall not."),
+        };
+        vec![Step::Read, Step::Write(answer)]
+    });
+    let gateway = setup(&fal).set("fal.pool_idle", "0").start();
+    let mut body = with_a_tool(false);
+    body["tool_choice"] = "required".into();
+    body["messages"][0]["content"] = "word ".repeat(300).into();
+    for calls_by_then in [2, 3] {
+        let answer = gateway.call(&post("/v1/chat/completions", &body));
+        let verdict = "400 invalid_request_error tool_choice_not_met";
+        assert_eq!(answer.verdict(), verdict, "{}", answer.text());
+        assert_eq!(fal.requests(), calls_by_then);
+    }
+}
