@@ -205,10 +205,13 @@ impl Slots {
         self.reports -= usize::from(lane == Lane::Reports);
     }
 
-    /// Makes do with as many connections as there are.
+    /// Makes do with as many connections as there are: for a while where the server has no more to
+    /// give, and else until the next attempt.
     fn make_do(&mut self, live: usize, error: &StoreError) {
-        self.scarce = Some((Instant::now() + SCARCE, live));
-        if !std::mem::replace(&mut self.is_scarce, true) {
+        let has_no_more = matches!(error, StoreError::Busy);
+        let span = if has_no_more { SCARCE } else { PAUSE };
+        self.scarce = Some((Instant::now() + span, live));
+        if has_no_more && !std::mem::replace(&mut self.is_scarce, true) {
             tracing::warn!(%error, connections = live, wanted = CONNECTIONS, "the store gives no more connections: those that there are do the work");
         }
     }
@@ -258,13 +261,20 @@ fn take_up(server: &Server, slots: &mut Slots, waiting: &mut Waiting, lane: Lane
             }
             slots.idle.extend(link);
         }
-        Done::Refused(work, error) => match server.live() {
-            0 => work.fail(error),
-            live => {
-                slots.make_do(live, &error);
-                waiting.put_back(lane, work);
+        Done::Refused(work, error) => {
+            // Those that were lost with it do no work either.
+            slots.idle.retain(|link| !link.client.is_closed());
+            match server.live() {
+                0 => {
+                    slots.scarce = None;
+                    work.fail(error);
+                }
+                live => {
+                    slots.make_do(live, &error);
+                    waiting.put_back(lane, work);
+                }
             }
-        },
+        }
     }
 }
 

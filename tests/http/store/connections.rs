@@ -7,7 +7,9 @@ use fal_gateway::config::KeyHash;
 use serde_json::json;
 
 use super::Place;
-use crate::support::{Answer, Call, Emulated, Held, PostgresServer, TestGateway, question, until};
+use crate::support::{
+    Answer, Call, Emulated, Held, PostgresServer, Relay, TestGateway, question, until,
+};
 
 /// How many clients come at once: more than there are connections.
 const CROWD: usize = 12;
@@ -68,6 +70,38 @@ fn reports_keep_no_budget_waiting() {
             let answer = report.join().unwrap();
             assert_eq!(answer.status, 200, "{}", answer.text());
         }
+    });
+}
+
+/// The connections that were lost are not taken for all that the server gives.
+#[test]
+fn after_an_outage_reports_keep_no_budget_waiting_either() {
+    let (fal, url) = (Emulated::start(), PostgresServer::database());
+    let (relay, over) = Relay::to(&url);
+    let gateway = start(&fal, &over);
+    let (before, after) = (0..CROWD / 2, CROWD / 2..CROWD);
+    thread::scope(|scope| {
+        for number in before {
+            let gateway = &gateway;
+            scope.spawn(move || assert_eq!(chat(gateway, number).status, 200));
+        }
+    });
+    let own_key = || gateway.call(&by(Call::get("/v1/key"), 0));
+    let has_usage = || own_key().json()["data"]["usage"]["month"].is_object();
+    relay.cut();
+    until("the store is missed", || (!has_usage()).then_some(()));
+    relay.flow();
+    until("the store is there again", || has_usage().then_some(()));
+    let held = Held::new(&url, "lock table usage_hour in access exclusive mode");
+    thread::scope(|scope| {
+        let report = scope.spawn(own_key);
+        until("a report waits", || (held.waiting() > 0).then_some(()));
+        for number in after {
+            let answer = chat(&gateway, number);
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        drop(held);
+        assert_eq!(report.join().unwrap().status, 200);
     });
 }
 
