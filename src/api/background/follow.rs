@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::jobs::Jobs;
 use super::live::{Seen, behind};
-use super::looks::{FIRST_PAUSE, Look, Place};
+use super::looks::{FIRST_PAUSE, Found, Look, Place};
 use crate::api::context::Context;
 use crate::api::gateway::MemoryPermit;
 use crate::api::idempotency::Progress;
@@ -214,7 +214,7 @@ impl Reader {
         None
     }
 
-    async fn found(&mut self, found: Result<Option<Arc<EventPage>>, StoreError>) -> Option<Next> {
+    async fn found(&mut self, found: Found) -> Option<Next> {
         match found {
             Ok(Some(page)) => {
                 self.failing_since = None;

@@ -18,6 +18,10 @@ use crate::store::responses::{EventPage, Owner};
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How many bytes of events are passed on at most, since they lie here until somebody looks again. Where more
+/// were found, each reads them himself, in the memory that he has for it.
+const MOST_SHARED: usize = 512 * 1024;
+
 type Key = (Owner, String);
 
 /// The responses whose events are waited for, each with the number of those who wait.
@@ -44,19 +48,41 @@ struct Turn {
 /// What somebody has found who looked for events.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
-    /// The number of the first event that was looked for.
-    from: i64,
-    pub found: Result<Option<Arc<EventPage>>, StoreError>,
+    /// The number of the first event that was looked for. None where too much was found to be passed on.
+    from: Option<i64>,
+    pub found: Found,
 }
+
+/// What the store has of the events of a response.
+pub(super) type Found = Result<Option<Arc<EventPage>>, StoreError>;
 
 impl Look {
     /// Whether it tells somebody what comes next who has all events before this one.
     pub(super) fn tells(&self, from: i64) -> bool {
+        let begins = self.from.is_some_and(|first| first <= from);
         let last = match &self.found {
             Ok(Some(page)) => page.batches.last(),
             Ok(None) | Err(_) => None,
         };
-        self.from <= from && last.is_none_or(|last| last.next > from)
+        begins && last.is_none_or(|last| last.next > from)
+    }
+
+    /// What is passed on of what was found from this number on.
+    fn of(from: i64, found: Found) -> Self {
+        let bytes = match &found {
+            Ok(Some(page)) => page.batches.iter().map(|batch| batch.events.len()).sum(),
+            Ok(None) | Err(_) => 0,
+        };
+        match bytes > MOST_SHARED {
+            true => Self {
+                from: None,
+                found: Ok(None),
+            },
+            false => Self {
+                from: Some(from),
+                found,
+            },
+        }
     }
 }
 
@@ -109,7 +135,7 @@ impl Place {
                 let from = from.min(turn.next);
                 let found = look(from).await.map(|page| page.map(Arc::new));
                 turn.found(&found);
-                self.looks.last.send_replace(Some(Look { from, found }));
+                self.looks.last.send_replace(Some(Look::of(from, found)));
             }
         }
         self.seen.borrow_and_update().clone()
@@ -117,7 +143,7 @@ impl Place {
 }
 
 impl Turn {
-    fn found(&mut self, found: &Result<Option<Arc<EventPage>>, StoreError>) {
+    fn found(&mut self, found: &Found) {
         let page = found.as_ref().ok().and_then(Option::as_ref);
         self.pause = match page {
             Some(page) if !page.batches.is_empty() => FIRST_PAUSE,

@@ -211,7 +211,10 @@ fn readers_elsewhere_look_into_the_store_together() {
     const COMMENT: &str = ": nothing yet\n\n";
     let address = PostgresServer::database();
     let place = Place::Server(address.clone());
-    let fal = ScriptedUpstream::start(halves());
+    // More at once than is passed on.
+    let long = final_event(&("one ".to_owned() + &"and more ".repeat(100_000)));
+    let end = vec![Step::Write(long), Step::Close];
+    let fal = ScriptedUpstream::start([halves()[..4].to_vec(), end].concat());
     let setup = with(fal.setup(), &place).set("server.heartbeat", "1s");
     let (maker, other) = (setup.clone().start(), setup.start());
     ready(&maker);
