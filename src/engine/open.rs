@@ -6,6 +6,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -324,13 +325,7 @@ impl<'a> Walk<'_, '_, 'a> {
         let may_be_kept = settings.may_be_kept && self.order.ask.may_be_kept;
         // What is stored at fal stays there, so what may not be kept goes inside the request.
         if let Some(threshold) = settings.upload_threshold.filter(|_| may_be_kept) {
-            let stored = self
-                .uploads
-                .store(plan, threshold, fal, fal_key, first_byte);
-            stored.await.map_err(|error| {
-                self.order.record.upstream_error(error.label());
-                Failure::Upload(error)
-            })?;
+            self.upload(plan, threshold, first_byte).await?;
         }
         let counter = engine.counter.as_ref();
         let count = counter.and_then(|counter| counter.begin(plan, settings.always_tells_usage));
@@ -377,17 +372,22 @@ impl<'a> Walk<'_, '_, 'a> {
         }
         engine.observed.taken(&shared.place, || lengths(plan));
         run.call(first..all, &input, &reading).await;
-        // Nothing of this request depends on them any more, but the next one is planned with it.
-        for (_, failure) in run.failures() {
-            if let Failure::Call {
-                error: UpstreamError::Refused(refusal),
-                ..
-            } = failure
-            {
-                shared.learn(&refusal.kind);
-            }
-        }
+        learn_of_choices(&shared, &run);
         Ok(run)
+    }
+
+    async fn upload(
+        &mut self,
+        plan: &mut Plan<'a>,
+        threshold: usize,
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        let (fal, fal_key) = (self.order.fal, self.order.fal_key);
+        let stored = self.uploads.store(plan, threshold, fal, fal_key, limit);
+        stored.await.map_err(|error| {
+            self.order.record.upstream_error(error.label());
+            Failure::Upload(error)
+        })
     }
 
     /// Whether anything else could be asked, should fal refuse a plan under a status of success: only
@@ -510,6 +510,18 @@ impl<'a> Walk<'_, '_, 'a> {
             }
         }
         None
+    }
+}
+
+/// Takes in what fal has refused of some choices, while others are answered: nothing of this request
+/// depends on it any more, but the next one is planned with it.
+fn learn_of_choices(shared: &Shared, run: &Run) {
+    for (_, failure) in run.failures() {
+        if let Failure::Call { error, .. } = failure
+            && let UpstreamError::Refused(refusal) = error
+        {
+            shared.learn(&refusal.kind);
+        }
     }
 }
 
