@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::http::header::HeaderMap;
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use super::auth::{Caller, presented_key};
 use super::background::{self, Beginning};
 use super::budget;
 use super::context::Context;
+use super::early;
 use super::error::ApiError;
 use super::extract;
 use super::gateway::MemoryPermit;
@@ -47,6 +48,7 @@ use crate::translate::face::{Face, Reading};
 use crate::translate::notes::Notes;
 use crate::translate::plan::{Plan, PlanLimits, Target, candidates};
 use crate::translate::problem::Problem;
+use crate::translate::reading::UsageSource;
 use crate::translate::routing::{Reason, Rule};
 use crate::translate::upstream::UpstreamId;
 
@@ -60,9 +62,25 @@ pub async fn create<F: Face>(
     context: Context,
 ) -> Result<HttpResponse, ApiError> {
     let progress = Rc::<Progress>::default();
-    if !idempotency::is_asked(&request) {
-        return attempt::<F>(&request, payload, &context, &progress).await;
-    }
+    let seen = Rc::clone(&progress);
+    let heartbeat = context.snapshot.config.server.heartbeat;
+    let work = match idempotency::is_asked(&request) {
+        false => {
+            async move { attempt::<F>(&request, payload, &context, &progress).await }.boxed_local()
+        }
+        true => once::<F>(request, payload, context, progress).boxed_local(),
+    };
+    early::answer::<F>(work, &seen, heartbeat).await
+}
+
+/// Works on a request that has a key: its claim is settled by what comes of it, also when its client has
+/// left.
+async fn once<F: Face>(
+    request: HttpRequest,
+    payload: Payload,
+    context: Context,
+    progress: Rc<Progress>,
+) -> Result<HttpResponse, ApiError> {
     let seen = Rc::clone(&progress);
     let once = async move {
         let outcome = attempt::<F>(&request, payload, &context, &progress).await;
@@ -144,12 +162,13 @@ async fn answer<F: Face>(
     }
     order.grant = Some(grant);
     let reporter = reporter(context, &caller, &ask, &scope.record, repeat, progress);
-    let opened = engine::open(order, plan).await;
-    let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
-    context.learn_of_key(&caller, opened.as_ref().err());
-    let (run, plan) = opened.map_err(ApiError::from)?;
-    record_model(&plan, snapshot, &scope.record);
-    let promised = Promised::by::<F>(plan, &scope.record, wish.wants.shows_notes);
+    let (run, plan) = match open((context, &caller), (order, plan), &reporter).await {
+        Ok(opened) => opened,
+        Err(problem) => return failed(face, problem, &reporter, scope),
+    };
+    // What the head could not say any more is said in the body.
+    let shows_notes = wish.wants.shows_notes || scope.record.has_stream_begun();
+    let promised = Promised::by::<F>(plan, &scope.record, shows_notes);
     drop(ask);
     drop(shortened);
     let keeper = keeper(&face, context, caller, body, (past, hold, memory));
@@ -157,6 +176,27 @@ async fn answer<F: Face>(
         Delivery::Whole => whole((face, keeper), promised, run, reporter, &scope).await,
         Delivery::Stream { .. } => stream((face, keeper), promised, run, reporter, scope).await,
     }
+}
+
+/// Asks fal for an answer. Its stream may begin before fal does.
+///
+/// # Errors
+/// Why there is none.
+async fn open<'a>(
+    (context, caller): (&Context, &Caller),
+    (order, plan): (Order<'_, 'a>, Plan<'a>),
+    reporter: &Reporter,
+) -> Result<(Run, Plan<'a>), Problem> {
+    if let Delivery::Stream { .. } = plan.delivery {
+        reporter.progress.awaits_fal(&reporter.record);
+    }
+    let opened = engine::open(order, plan).await;
+    reporter.progress.hears_fal();
+    let opened = opened.map_err(|failure| reporter.report(&failure, failure.may_have_been_paid()));
+    context.learn_of_key(caller, opened.as_ref().err());
+    let (run, plan) = opened?;
+    record_model(&plan, &context.snapshot, &reporter.record);
+    Ok((run, plan))
 }
 
 /// A body without the tools in it, where they are known.
@@ -427,6 +467,34 @@ async fn whole<F: Face>(
     respond::note_trace(&scope.record, &notes);
     respond::note_headers(&mut response, &notes, run.fal_request_id().as_deref());
     Ok(response.content_type("application/json").body(json))
+}
+
+/// Tells why there is no answer: in the stream, where that has begun.
+///
+/// # Errors
+/// Why, where it has not.
+fn failed<F: Face>(
+    face: F,
+    problem: Problem,
+    reporter: &Reporter,
+    scope: scope::Scope,
+) -> Result<HttpResponse, ApiError> {
+    if !scope.record.has_stream_begun() {
+        return Err(problem.into());
+    }
+    let head = ResponseMeta {
+        id: new_id::<F>(),
+        created_unix_s: unix_s(),
+        clock: unix_s,
+        model: scope.record.model_id(),
+        usage: UsageSource::default(),
+        request_id: scope.record.request_id().to_owned(),
+        prompt_tokens: 0,
+    };
+    reporter.progress.fail(&problem);
+    let frames = face.into_frames(&head, UsageChunk::None, None);
+    let answer = StreamedAnswer::new(frames, 1);
+    Ok(respond::failed(answer, &problem, scope))
 }
 
 async fn stream<F: Face>(

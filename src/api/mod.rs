@@ -19,6 +19,7 @@ pub mod context;
 pub mod conversations;
 pub mod count;
 pub mod describe;
+pub mod early;
 pub mod error;
 pub mod extract;
 pub mod gateway;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, stream};
 use tokio::time::Instant;
 
 use super::error::{self, ApiError};
@@ -165,7 +165,8 @@ impl<W: FrameWriter> Answering<W> {
 /// error once all of them have ended.
 ///
 /// The status line waits for fal's first words, so that what goes wrong before them is an HTTP
-/// error; but no longer than the heartbeat, because a silent connection looks dead to proxies.
+/// error; but no longer than the heartbeat, because a silent connection looks dead to proxies. Where
+/// that is over before fal's head has come, the stream has begun without this ([`early`](super::early)).
 ///
 /// # Errors
 /// What goes wrong before the first byte of the answer has been sent.
@@ -191,7 +192,8 @@ pub async fn stream<W: FrameWriter + 'static>(
             Waited::ShutDown => run.fail(Fault::ShuttingDown, answer),
         }
     }
-    if run.has_ended() && !answer.has_begun() && !answer.has_ended() {
+    let has_begun = answer.has_begun() || scope.record.has_stream_begun();
+    if run.has_ended() && !has_begun && !answer.has_ended() {
         return Err(reporter.report_run(&mut run).into());
     }
     scope.record.stream_begins();
@@ -200,6 +202,24 @@ pub async fn stream<W: FrameWriter + 'static>(
     note_headers(&mut response, &notes, run.fal_request_id().as_deref());
     note_stream(&mut response);
     Ok(response.streaming(frames(run, answering, reporter, scope, heartbeat)))
+}
+
+/// A stream that has begun, and of which nothing comes but why there is no answer.
+pub fn failed<W: FrameWriter>(
+    mut answer: StreamedAnswer<W>,
+    problem: &Problem,
+    scope: Scope,
+) -> HttpResponse {
+    answer.fail(problem);
+    let frames = answer.take_frames().unwrap_or_default();
+    let mut response = HttpResponse::Ok();
+    note_stream(&mut response);
+    response.streaming(stream::once(async move {
+        scope.record.sent(frames.len());
+        scope.record.trace().got(&frames);
+        scope.record.complete();
+        Ok::<_, Infallible>(frames)
+    }))
 }
 
 /// Headers that say that an answer is a stream of events, which nobody on its way holds back.

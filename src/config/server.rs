@@ -37,7 +37,8 @@ settings! {
         drain_timeout: Duration, Span("0s", "1h"), default "25s", reload live;
         /// Largest request body in bytes, images inside it included.
         max_body: usize, Size("1", "1GiB"), default "16MiB", reload live;
-        /// Silence after which a stream sends the comment `: keep-alive`; `0s` for never.
+        /// Silence after which a stream sends the comment `: keep-alive`, and begins if it has not;
+        /// `0s` for never.
         heartbeat: Option<Duration>, ZeroMeansNone(Span("0s", "1h")), default "15s", reload live;
         /// Web pages whose scripts may call the gateway (CORS); empty for none. `*` allows every
         /// page and is refused together with client keys.

@@ -205,10 +205,21 @@ impl Record {
             .inc();
     }
 
-    /// A stream begins.
+    /// A stream begins, unless it has begun.
     pub fn stream_begins(&self) {
-        self.0.is_stream.set(true);
-        self.0.metrics.open_streams.inc();
+        if !self.0.is_stream.replace(true) {
+            self.0.metrics.open_streams.inc();
+        }
+    }
+
+    /// Whether the answer is a stream that has begun.
+    pub fn has_stream_begun(&self) -> bool {
+        self.0.is_stream.get()
+    }
+
+    /// The model that was named last.
+    pub fn model_id(&self) -> String {
+        self.0.model.borrow().clone()
     }
 
     /// A piece of the answer leaves.

@@ -1,10 +1,12 @@
-//! What the record of a key has to know of the work on its request.
+//! What those who began a request have to know of the work on it: the record of its key, and whoever
+//! begins its answer.
 
 use std::cell::{Cell, OnceCell};
 
 use super::claim::Claim;
 use crate::api::context::Context;
 use crate::api::error::ApiError;
+use crate::observe::record::Record;
 use crate::store::responses::Keyed;
 use crate::translate::problem::Problem;
 
@@ -16,6 +18,8 @@ pub struct Progress {
     kept_as: OnceCell<String>,
     has_failed_for_nothing: Cell<bool>,
     is_broken_off: Cell<bool>,
+    stream: Cell<Option<Record>>,
+    has_heard: Cell<bool>,
 }
 
 impl Progress {
@@ -60,6 +64,26 @@ impl Progress {
 
     pub(super) fn kept_as(&self) -> Option<&str> {
         self.kept_as.get().map(String::as_str)
+    }
+
+    /// fal is going to be asked, and the answer is a stream, which may begin before fal does.
+    pub fn awaits_fal(&self, record: &Record) {
+        self.stream.set(Some(record.clone()));
+    }
+
+    /// fal has begun, or it is known why it does not: so will the answer.
+    pub fn hears_fal(&self) {
+        self.has_heard.set(true);
+    }
+
+    /// Whether it is known what the answer begins with.
+    pub fn has_heard(&self) -> bool {
+        self.has_heard.get()
+    }
+
+    /// The record of a request whose answer may begin, once.
+    pub fn take_stream(&self) -> Option<Record> {
+        self.stream.take()
     }
 
     /// Its answer ends with this.

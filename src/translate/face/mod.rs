@@ -41,6 +41,9 @@ pub trait Face: Sized + 'static {
     const CLIENTS_REPEAT: bool = false;
     /// The header in which it tells callers what the request goes by, besides `x-request-id`.
     const REQUEST_ID: &'static str = "x-request-id";
+    /// What is sent in a stream of which nothing is known yet: nothing that the answer would have to
+    /// hold to.
+    const FIRST_PING: &'static [u8] = b": keep-alive\n\n";
     type Frames: FrameWriter + 'static;
 
     /// A problem in place of an answer, also one that was found before any of the request was

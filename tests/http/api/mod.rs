@@ -19,6 +19,7 @@ mod described;
 mod disconnect;
 mod dns_rebinding;
 mod doctor;
+mod early;
 mod egress;
 mod errors;
 mod exhaustion;

@@ -396,7 +396,8 @@ impl Raw {
         (head.status != 503).then(|| self.stream_behind(&head))
     }
 
-    fn stream_behind(self, head: &Answer) -> Stream {
+    /// The stream behind this head, which must be fine.
+    pub(crate) fn stream_behind(self, head: &Answer) -> Stream {
         assert_eq!(head.status, 200, "{:?}", String::from_utf8(self.rest()));
         Stream {
             raw: self,

@@ -41,6 +41,7 @@ impl Face for Messages {
     const ID_PREFIX: &'static str = "msg_";
     const NAMES: &'static FieldNames = &parse::NAMES;
     const REQUEST_ID: &'static str = "request-id";
+    const FIRST_PING: &'static [u8] = b"event: ping\ndata: {\"type\":\"ping\"}\n\n";
     type Frames = MessageEvents;
 
     fn problem(problem: &Problem, request_id: &str) -> WrittenProblem {
