@@ -36,6 +36,10 @@ const MOST_TOGETHER: usize = 32;
 /// How long one transaction goes on taking in more, for the same reason.
 const LONGEST_TOGETHER: Duration = Duration::from_millis(20);
 
+/// How many bytes a page in memory has. A transaction copies each page before it changes it, so that it can
+/// be undone, and half of SQLite's usual size is enough for a response as a rule.
+const PAGE_IN_MEMORY: i64 = 2048;
+
 /// How much memory a connection keeps pages in, in KiB; the minus sign is SQLite's for this unit.
 const CACHE: &str = "-8000";
 
@@ -74,6 +78,7 @@ impl Sqlite {
     /// See [`StoreError`].
     pub(super) fn in_memory() -> Result<Self, StoreError> {
         let connection = Connection::open_in_memory()?;
+        connection.pragma_update(None, "page_size", PAGE_IN_MEMORY)?;
         prepare(&connection)?;
         migrate(&connection)?;
         Self::start(connection, None)
