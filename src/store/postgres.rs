@@ -17,6 +17,7 @@ use rustls::RootCertStore;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, IsolationLevel};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -160,7 +161,7 @@ struct Slots {
     reports: usize,
     /// Until when the server is not asked for more connections, and how many there are.
     scarce: Option<(Instant, usize)>,
-    /// Whether it has given fewer than wanted, so that it is said once.
+    /// Whether it has said that it gives no more, so that this is logged once.
     is_scarce: bool,
 }
 
@@ -205,13 +206,26 @@ impl Slots {
         self.reports -= usize::from(lane == Lane::Reports);
     }
 
+    /// Lets go of connections that were lost while they lay idle. Where none is left, nobody knows how
+    /// many the server gives now.
+    fn forget_lost(&mut self, server: &Server) {
+        self.idle.retain(|link| !link.client.is_closed());
+        if server.live() == 0 {
+            self.scarce = None;
+        }
+    }
+
     /// Makes do with as many connections as there are: for a while where the server has no more to
     /// give, and else until the next attempt.
-    fn make_do(&mut self, live: usize, error: &StoreError) {
-        let has_no_more = matches!(error, StoreError::Busy);
-        let span = if has_no_more { SCARCE } else { PAUSE };
+    fn make_do(&mut self, live: usize, unserved: &Unserved) {
+        let span = match unserved {
+            Unserved::Scarce(_) => SCARCE,
+            Unserved::Failed(_) => PAUSE,
+        };
         self.scarce = Some((Instant::now() + span, live));
-        if has_no_more && !std::mem::replace(&mut self.is_scarce, true) {
+        if let Unserved::Scarce(error) = unserved
+            && !std::mem::replace(&mut self.is_scarce, true)
+        {
             tracing::warn!(%error, connections = live, wanted = CONNECTIONS, "the store gives no more connections: those that there are do the work");
         }
     }
@@ -222,7 +236,37 @@ enum Done {
     /// It was done, or has failed; the connection, if that is usable still.
     Over(Option<Link>),
     /// There was no connection for it.
-    Refused(Work, StoreError),
+    Refused(Work, Unserved),
+}
+
+/// Why there is no connection.
+enum Unserved {
+    /// The server has as many as it takes.
+    Scarce(StoreError),
+    Failed(StoreError),
+}
+
+impl From<Unserved> for StoreError {
+    fn from(unserved: Unserved) -> Self {
+        match unserved {
+            Unserved::Scarce(error) | Unserved::Failed(error) => error,
+        }
+    }
+}
+
+impl From<StoreError> for Unserved {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Unserved {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) {
+            true => Self::Scarce(error.into()),
+            false => Self::Failed(error.into()),
+        }
+    }
 }
 
 /// Does what waits, as long as anybody may bring more.
@@ -230,6 +274,7 @@ async fn drive(server: Server, mut waiting: Waiting) {
     let mut slots = Slots::new();
     let mut running = FuturesUnordered::new();
     loop {
+        slots.forget_lost(&server);
         let begun = tokio::select! {
             biased;
             Some((lane, done)) = running.next() => {
@@ -261,16 +306,13 @@ fn take_up(server: &Server, slots: &mut Slots, waiting: &mut Waiting, lane: Lane
             }
             slots.idle.extend(link);
         }
-        Done::Refused(work, error) => {
+        Done::Refused(work, unserved) => {
             // Those that were lost with it do no work either.
-            slots.idle.retain(|link| !link.client.is_closed());
+            slots.forget_lost(server);
             match server.live() {
-                0 => {
-                    slots.scarce = None;
-                    work.fail(error);
-                }
+                0 => work.fail(unserved.into()),
                 live => {
-                    slots.make_do(live, &error);
+                    slots.make_do(live, &unserved);
                     waiting.put_back(lane, work);
                 }
             }
@@ -329,22 +371,24 @@ impl Server {
     }
 
     /// A connection to tables that this program knows.
-    async fn connect(&self) -> Result<Link, StoreError> {
+    async fn connect(&self) -> Result<Link, Unserved> {
         let _turn = self.turn.lock().await;
         if self.down.get().is_some_and(|until| Instant::now() < until) {
-            return Err(StoreError::Gone(
-                "the last attempt has just failed".to_owned(),
-            ));
+            let error = StoreError::Gone("the last attempt has just failed".to_owned());
+            return Err(error.into());
         }
         let link = self.try_connect().await;
-        let is_gone = matches!(link, Err(StoreError::Gone(_) | StoreError::Busy));
+        let is_gone = matches!(
+            link,
+            Err(Unserved::Scarce(_) | Unserved::Failed(StoreError::Gone(_) | StoreError::Busy))
+        );
         // Where there are others, they do the work.
         let is_down = is_gone && self.live() == 0;
         self.down.set(is_down.then(|| Instant::now() + PAUSE));
         link
     }
 
-    async fn try_connect(&self) -> Result<Link, StoreError> {
+    async fn try_connect(&self) -> Result<Link, Unserved> {
         let connected = timeout(CONNECT, self.config.connect(self.tls.clone())).await;
         let late = |_| StoreError::Gone("no connection came about in time".to_owned());
         let (client, connection) = connected.map_err(late)??;
@@ -435,7 +479,7 @@ async fn serve(server: &Server, link: Option<Link>, work: Work) -> Done {
         // Connecting has limits of its own, since what it finds out serves the next work too.
         None => match server.connect().await {
             Ok(link) => link,
-            Err(error) => return Done::Refused(work, error),
+            Err(unserved) => return Done::Refused(work, unserved),
         },
     };
     if work.is_late() {
