@@ -1,8 +1,9 @@
 //! PostgreSQL, which several gateways may share.
 //!
 //! A thread of its own drives a few connections. Each does one transaction at a time; one that is
-//! lost, or does not answer within a transaction's deadline, is closed and made anew for the next. One
-//! of them is free for what admits requests, and one makes reports at most.
+//! lost, or does not answer within a transaction's deadline, is closed and made anew for the next. What
+//! waits is done by the first connection that is free, be it a new one or one that was at work. One of
+//! them is free for what admits requests, and one makes reports at most.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -12,10 +13,11 @@ use std::time::Duration;
 use std::{io, thread};
 
 use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use rustls::RootCertStore;
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, IsolationLevel};
@@ -104,58 +106,89 @@ struct Waiting {
 
 /// What waits in one lane.
 struct Queue {
-    /// What was begun and found no connection.
-    again: VecDeque<Work>,
+    /// What was begun and has no connection yet.
+    begun: VecDeque<Work>,
     new: mpsc::Receiver<Work>,
 }
 
 impl Queue {
     fn new(new: mpsc::Receiver<Work>) -> Self {
         Self {
-            again: VecDeque::new(),
+            begun: VecDeque::new(),
             new,
         }
     }
 
     /// The next one; none once nobody can bring more. None is lost where this is given up.
-    async fn next(&mut self) -> Option<Work> {
-        match self.again.pop_front() {
-            Some(work) => Some(work),
-            None => self.new.recv().await,
+    async fn next(&mut self, lane: Lane, slots: &Slots) -> Option<Next> {
+        if !slots.idle.is_empty()
+            && let Some(work) = self.begun.pop_front()
+        {
+            return Some(Next::Begun(lane, work));
+        }
+        match slots.may_begin(lane) {
+            true => self.new.recv().await.map(|work| Next::New(lane, work)),
+            false => std::future::pending().await,
         }
     }
 }
 
+/// What is to be done next.
+enum Next {
+    New(Lane, Work),
+    /// It has waited for a connection, and there is one.
+    Begun(Lane, Work),
+}
+
 impl Waiting {
     /// What is to be done next; none once nobody can bring more.
-    async fn next(&mut self, slots: &Slots) -> Option<(Lane, Work)> {
+    async fn next(&mut self, slots: &Slots) -> Option<Next> {
         tokio::select! {
             biased;
-            Some(work) = self.admission.next() => Some((Lane::Admission, work)),
-            Some(work) = self.usual.next(), if slots.may_begin(Lane::Usual) => {
-                Some((Lane::Usual, work))
-            }
-            Some(work) = self.reports.next(), if slots.may_begin(Lane::Reports) => {
-                Some((Lane::Reports, work))
-            }
+            Some(next) = self.admission.next(Lane::Admission, slots) => Some(next),
+            Some(next) = self.usual.next(Lane::Usual, slots) => Some(next),
+            Some(next) = self.reports.next(Lane::Reports, slots) => Some(next),
             else => None,
         }
     }
 
+    /// Has this wait for a connection.
     fn put_back(&mut self, lane: Lane, work: Work) {
         let queue = match lane {
             Lane::Admission => &mut self.admission,
             Lane::Usual => &mut self.usual,
             Lane::Reports => &mut self.reports,
         };
-        queue.again.push_back(work);
+        queue.begun.push_back(work);
+    }
+
+    /// How many wait for a connection.
+    fn begun(&self) -> usize {
+        self.admission.begun.len() + self.usual.begun.len() + self.reports.begun.len()
+    }
+
+    /// Tells all that wait for a connection that there is none.
+    fn fail(&mut self, slots: &mut Slots, error: &StoreError) {
+        for (lane, queue) in [
+            (Lane::Admission, &mut self.admission),
+            (Lane::Usual, &mut self.usual),
+            (Lane::Reports, &mut self.reports),
+        ] {
+            for work in queue.begun.drain(..) {
+                slots.end(lane);
+                work.fail(error.clone());
+            }
+        }
     }
 }
 
 /// Which connections there are, and what they do.
 struct Slots {
     idle: Vec<Link>,
-    /// How many transactions run, and how many of them are no admission's, and reports.
+    /// How many connections are being made.
+    connecting: usize,
+    /// How many transactions run or wait for a connection, and how many of them are no admission's,
+    /// and reports.
     running: usize,
     deferrable: usize,
     reports: usize,
@@ -169,6 +202,7 @@ impl Slots {
     const fn new() -> Self {
         Self {
             idle: Vec::new(),
+            connecting: 0,
             running: 0,
             deferrable: 0,
             reports: 0,
@@ -191,6 +225,20 @@ impl Slots {
             Lane::Admission => is_free,
             Lane::Usual => is_free && may_be_deferred,
             Lane::Reports => is_free && may_be_deferred && self.reports == 0,
+        }
+    }
+
+    /// Whether another connection is to be made, where so many wait for one.
+    fn wants_more(&self, begun: usize) -> bool {
+        let at_work = self.running - begun;
+        self.idle.is_empty() && self.connecting < begun && at_work + self.connecting < self.most()
+    }
+
+    /// Waits until the server may be asked for more connections again, where it is not now.
+    async fn more_may_come(&self) {
+        match self.scarce {
+            Some((until, _)) if Instant::now() < until => sleep_until(until).await,
+            _ => std::future::pending().await,
         }
     }
 
@@ -231,12 +279,13 @@ impl Slots {
     }
 }
 
-/// What has become of a transaction.
+/// What has come to an end.
 enum Done {
-    /// It was done, or has failed; the connection, if that is usable still.
-    Over(Option<Link>),
-    /// There was no connection for it.
-    Refused(Work, Unserved),
+    /// A transaction was done, or has failed; the connection, if that is usable still.
+    Over(Lane, Option<Link>),
+    /// It was not begun, since its connection was lost.
+    Lost(Lane, Work),
+    Connected(Result<Link, Unserved>),
 }
 
 /// Why there is no connection.
@@ -272,51 +321,64 @@ impl From<tokio_postgres::Error> for Unserved {
 /// Does what waits, as long as anybody may bring more.
 async fn drive(server: Server, mut waiting: Waiting) {
     let mut slots = Slots::new();
-    let mut running = FuturesUnordered::new();
+    let mut running: FuturesUnordered<LocalBoxFuture<'_, Done>> = FuturesUnordered::new();
     loop {
         slots.forget_lost(&server);
-        let begun = tokio::select! {
+        while slots.wants_more(waiting.begun()) {
+            slots.connecting += 1;
+            running.push(connect(&server).boxed_local());
+        }
+        let next = tokio::select! {
             biased;
-            Some((lane, done)) = running.next() => {
-                slots.end(lane);
-                take_up(&server, &mut slots, &mut waiting, lane, done);
+            Some(done) = running.next() => {
+                take_up(&server, &mut slots, &mut waiting, done);
                 continue;
             }
-            begun = waiting.next(&slots), if slots.may_begin(Lane::Admission) => begun,
+            next = waiting.next(&slots) => next,
+            () = slots.more_may_come() => continue,
         };
-        let Some((lane, work)) = begun else { break };
-        slots.count(lane);
-        let link = slots.idle.pop();
-        let serve = AssertUnwindSafe(serve(&server, link, work)).catch_unwind();
-        running.push(async move {
-            // A fault of ours ends no work but its own.
-            let done = serve.await;
-            (lane, done.unwrap_or(Done::Over(None)))
-        });
+        let (lane, work) = match next {
+            Some(Next::New(lane, work)) => {
+                slots.count(lane);
+                (lane, work)
+            }
+            Some(Next::Begun(lane, work)) => (lane, work),
+            None => break,
+        };
+        match slots.idle.pop() {
+            Some(link) => running.push(serve(link, lane, work).boxed_local()),
+            None => waiting.put_back(lane, work),
+        }
     }
     while running.next().await.is_some() {}
 }
 
-/// Takes up what has become of a transaction of this lane.
-fn take_up(server: &Server, slots: &mut Slots, waiting: &mut Waiting, lane: Lane, done: Done) {
+/// Takes up what has come to an end.
+fn take_up(server: &Server, slots: &mut Slots, waiting: &mut Waiting, done: Done) {
+    let mut unserved = None;
     match done {
-        Done::Over(link) => {
-            if server.live() >= CONNECTIONS {
-                slots.is_scarce = false;
-            }
+        Done::Over(lane, link) => {
+            slots.end(lane);
             slots.idle.extend(link);
         }
-        Done::Refused(work, unserved) => {
-            // Those that were lost with it do no work either.
-            slots.forget_lost(server);
-            match server.live() {
-                0 => work.fail(unserved.into()),
-                live => {
-                    slots.make_do(live, &unserved);
-                    waiting.put_back(lane, work);
-                }
+        Done::Lost(lane, work) => waiting.put_back(lane, work),
+        Done::Connected(link) => {
+            slots.connecting -= 1;
+            match link {
+                Ok(link) => slots.idle.push(link),
+                Err(error) => unserved = Some(error),
             }
         }
+    }
+    slots.forget_lost(server);
+    let live = server.live();
+    if live >= CONNECTIONS {
+        slots.is_scarce = false;
+    }
+    match unserved {
+        Some(unserved) if live == 0 => waiting.fail(slots, &unserved.into()),
+        Some(unserved) => slots.make_do(live, &unserved),
+        None => {}
     }
 }
 
@@ -463,32 +525,37 @@ impl Link {
     }
 }
 
-/// Does one piece of work, over this connection if it is usable still.
-async fn serve(server: &Server, link: Option<Link>, work: Work) -> Done {
+/// Makes a connection. It serves whatever waits when it is there.
+async fn connect(server: &Server) -> Done {
+    let made = AssertUnwindSafe(server.connect()).catch_unwind().await;
+    let fault = |_| Err(StoreError::Failed("connecting has panicked".to_owned()).into());
+    Done::Connected(made.unwrap_or_else(fault))
+}
+
+/// Does one piece of work, if this connection is usable still.
+async fn serve(link: Link, lane: Lane, work: Work) -> Done {
+    // A fault of ours ends no work but its own.
+    let served = AssertUnwindSafe(try_serve(link, lane, work)).catch_unwind();
+    served.await.unwrap_or(Done::Over(lane, None))
+}
+
+async fn try_serve(link: Link, lane: Lane, work: Work) -> Done {
     if work.is_late() {
         work.fail(StoreError::Busy);
-        return Done::Over(link);
+        return Done::Over(lane, Some(link));
     }
     let deadline = work.deadline;
-    let ready = match link {
-        Some(link) => usable(link, deadline).await,
-        None => None,
-    };
-    let link = match ready {
-        Some(link) => link,
-        // Connecting has limits of its own, since what it finds out serves the next work too.
-        None => match server.connect().await {
-            Ok(link) => link,
-            Err(unserved) => return Done::Refused(work, unserved),
-        },
-    };
+    let link = usable(link, deadline).await;
     if work.is_late() {
         work.fail(StoreError::Busy);
-        return Done::Over(Some(link));
+        return Done::Over(lane, link);
     }
+    let Some(link) = link else {
+        return Done::Lost(lane, work);
+    };
     // A connection that is still at work after its time is closed by being dropped.
     let done = timeout_at(deadline, perform(link, work)).await;
-    Done::Over(done.ok().flatten())
+    Done::Over(lane, done.ok().flatten())
 }
 
 /// Does one piece of work over this connection, and gives it back if it is usable still.

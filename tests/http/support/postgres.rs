@@ -208,6 +208,9 @@ pub(crate) struct Relay {
 struct Line {
     stalls: Mutex<bool>,
     flows: Condvar,
+    is_shut: AtomicBool,
+    /// Those that are left without a word.
+    outside: Mutex<Vec<TcpStream>>,
     refuses: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -224,6 +227,10 @@ impl Relay {
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 if line.refuses.load(Ordering::Acquire) {
+                    continue;
+                }
+                if line.is_shut.load(Ordering::Acquire) {
+                    line.outside.lock().unwrap().push(near);
                     continue;
                 }
                 let far = TcpStream::connect((target.0.as_str(), target.1)).unwrap();
@@ -245,10 +252,22 @@ impl Relay {
         *self.state.stalls.lock().unwrap() = true;
     }
 
+    /// Leaves whoever comes from now on without a word; those that are there stay.
+    pub(crate) fn shut(&self) {
+        self.state.is_shut.store(true, Ordering::Release);
+    }
+
+    /// How many have come since it was shut.
+    pub(crate) fn outside(&self) -> usize {
+        self.state.outside.lock().unwrap().len()
+    }
+
     /// Lets everything through again.
     pub(crate) fn flow(&self) {
         *self.state.stalls.lock().unwrap() = false;
         self.state.refuses.store(false, Ordering::Release);
+        self.state.is_shut.store(false, Ordering::Release);
+        self.state.outside.lock().unwrap().clear();
         self.state.flows.notify_all();
     }
 
