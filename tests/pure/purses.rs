@@ -11,10 +11,14 @@ use futures::FutureExt;
 
 const UNIT: Amount = Amount(1000);
 
-/// A request that costs as much at most.
 fn worst() -> Spending {
+    costs(UNIT)
+}
+
+/// A request that costs as much at most.
+fn costs(units: Amount) -> Spending {
     let amounts = Amounts {
-        units: UNIT,
+        units,
         requests: Amount(1),
         ..Amounts::default()
     };
@@ -85,6 +89,34 @@ fn whoever_waits_is_served_as_soon_as_there_is_enough() {
         hear(&purses, &purses.begin(false), Amount(3 * UNIT.0));
         assert_eq!(purses.begin(false).len(), 1);
         served(fifth.now_or_never());
+    });
+}
+
+/// Also where others came first, and want more than there is.
+#[test]
+fn whoever_wants_least_is_told_of_what_comes_back() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let purses = Purses::default();
+        let budget = budgets(&purses, &["1000/day"]);
+        let (much, little) = (costs(Amount(3 * UNIT.0)), costs(UNIT));
+        let mut first = pin!(purses.admit(&budget, &little));
+        assert!((&mut first).now_or_never().is_none());
+        hear(&purses, &purses.begin(false), UNIT);
+        let first = served(first.now_or_never());
+        let mut before = pin!(purses.admit(&budget, &much));
+        assert!((&mut before).now_or_never().is_none());
+        let mut least = pin!(purses.admit(&budget, &little));
+        assert!((&mut least).now_or_never().is_none());
+        let mut after = pin!(purses.admit(&budget, &much));
+        assert!((&mut after).now_or_never().is_none());
+        drop(first);
+        served(least.now_or_never());
+        assert!(before.now_or_never().is_none());
+        assert!(after.now_or_never().is_none());
     });
 }
 

@@ -1,6 +1,6 @@
 //! One budget, in the hands of this gateway.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,8 +39,8 @@ struct State {
     terms: Terms,
     /// The window that holds now, and earlier ones of which the books do not know all yet.
     windows: BTreeMap<Timestamp, Open>,
-    /// What those who wait want, by a number that each has.
-    waiting: HashMap<u64, Amount>,
+    /// What those who wait want, the least first, with a number that each has.
+    waiting: BTreeSet<(Amount, u64)>,
     last_waiter: u64,
     /// How often the books were asked, and which time was the last that came to an end.
     begun: u64,
@@ -111,7 +111,7 @@ impl Purse {
             state: Mutex::new(State {
                 terms,
                 windows: BTreeMap::new(),
-                waiting: HashMap::new(),
+                waiting: BTreeSet::new(),
                 last_waiter: 0,
                 begun: 0,
                 ended: 0,
@@ -216,10 +216,10 @@ impl Purse {
             open.pocket.settle(taken, cost);
             open.unsettled = open.unsettled.saturating_sub(1);
         }
+        // Where the least is not at hand, nothing is: many may wait while many settle.
         let serves_somebody = state
-            .waiting
-            .values()
-            .any(|amount| state.is_at_hand(*amount));
+            .least_wanted()
+            .is_some_and(|least| state.is_at_hand(least));
         drop(state);
         if serves_somebody {
             self.told.notify_waiters();
@@ -244,7 +244,7 @@ impl Purse {
         }
         state.last_waiter += 1;
         let number = state.last_waiter;
-        state.waiting.insert(number, amount);
+        state.waiting.insert((amount, number));
         Ok(Waiter {
             purse: Arc::clone(self),
             number,
@@ -417,10 +417,15 @@ impl State {
         last.is_some_and(|(_, open)| amount <= open.pocket.left())
     }
 
+    /// The least that anybody waits for.
+    fn least_wanted(&self) -> Option<Amount> {
+        self.waiting.first().map(|(least, _)| *least)
+    }
+
     fn waiting(&self) -> Waiting {
         Waiting {
-            sum: self.waiting.values().copied().sum(),
-            least: self.waiting.values().min().copied().unwrap_or_default(),
+            sum: self.waiting.iter().map(|(amount, _)| *amount).sum(),
+            least: self.least_wanted().unwrap_or_default(),
         }
     }
 
@@ -498,6 +503,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.purse.state().waiting.remove(&self.number);
+        let waits = (self.amount, self.number);
+        self.purse.state().waiting.remove(&waits);
     }
 }
