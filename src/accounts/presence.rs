@@ -1,6 +1,7 @@
 //! What gateways on one store know of each other.
 
 use jiff::Timestamp;
+use serde::Deserialize;
 
 use super::keys::{self, UnreadNews};
 use super::rates::{self, Dealt};
@@ -22,6 +23,20 @@ pub struct Presence {
     pub silent_ms: i64,
     /// What it says of itself, in JSON; empty for one of an earlier version.
     pub state: String,
+}
+
+/// What is read of what a gateway says of itself.
+#[derive(Deserialize)]
+struct State {
+    keys_revision: i64,
+}
+
+impl Presence {
+    /// Whether its requests go by this change of keys and projects, as far as it has said.
+    pub fn goes_by(&self, revision: i64) -> bool {
+        let state = serde_json::from_str::<State>(&self.state);
+        state.is_ok_and(|state| state.keys_revision >= revision)
+    }
 }
 
 /// What a gateway is told that has said that it is there.

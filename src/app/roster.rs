@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// How long it has at most at the start, when it tells of all keys there are: twice as long after each
 /// time that it had too little.
 const FIRST_PATIENCE: Duration = Duration::from_secs(30);
-/// How often a gateway on a file says that it is there, in beats. On a server it does so each time.
+/// How often a gateway on a file says that it is there, in beats. On a server it does so each time,
+/// and on both where it has taken up what has changed, for whoever waits for that.
 const QUIET_BEATS: u32 = 20;
 
 /// Takes up what changes, until the service stops.
@@ -35,12 +36,15 @@ pub(super) async fn keep_up(gateway: Arc<Gateway>) {
         store: gateway.store().for_admission(),
         first_patience: PATIENCE,
         is_mute: false,
+        told_revision: LastChange::UNKNOWN.number,
         file: (0, String::new()),
         differing: Differing::default(),
     };
     let (mut is_down, mut beats) = (false, 0_u32);
     loop {
-        let tells = gateway.store().is_shared() || beats.is_multiple_of(QUIET_BEATS);
+        let tells = gateway.store().is_shared()
+            || beats.is_multiple_of(QUIET_BEATS)
+            || gateway.roster_revision() != listener.told_revision;
         let heard = tokio::select! {
             () = stopping.cancelled() => return,
             heard = listener.hear(tells) => heard,
@@ -74,6 +78,8 @@ struct Listener {
     first_patience: Duration,
     /// Whether this gateway could not say last that it is there.
     is_mute: bool,
+    /// The last change that the store knows to be taken up here.
+    told_revision: i64,
     /// What the file says of keys and projects in a few letters, and in which settings.
     file: (u64, String),
     differing: Differing,
@@ -171,6 +177,7 @@ impl Listener {
     async fn beat(&mut self, since: LastChange) -> Result<presence::Beat, StoreError> {
         self.look_at_file().await;
         let gateway = &self.gateway;
+        let revision = gateway.roster_revision();
         let (id, state) = (gateway.id.clone(), self.own_state().to_string());
         let limiters = gateway.limiters();
         let turn = limiters.turn().await;
@@ -181,6 +188,9 @@ impl Listener {
             presence::beat(transaction, &id, &state, since, said.as_deref()).await
         };
         let heard = self.store.write(Instant::now() + PATIENCE, beat).await;
+        if heard.is_ok() {
+            self.told_revision = revision;
+        }
         let dealt = heard.as_ref().ok().and_then(|beat| beat.dealt.as_ref());
         rates::take(limiters, &claims, dealt, now);
         if let Some(dealt) = dealt {
@@ -222,7 +232,7 @@ fn state(gateway: &Gateway, file: &str) -> Json {
         "uptime_s": gateway.since.elapsed().as_secs(),
         "settings_version": snapshot.version,
         "file": file,
-        "keys_revision": gateway.roster().last.number,
+        "keys_revision": gateway.roster_revision(),
         "in_flight": gateway.inflight(),
         "open_streams": gateway.metrics().open_streams.get(),
     })

@@ -2,6 +2,8 @@
 //! What is changed holds on every gateway on it within two seconds.
 
 use std::io::{self, Write};
+use std::thread;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
@@ -31,7 +33,12 @@ use crate::config::{Config, Key, Sources, can_name};
 use crate::store::{Database, StoreError, Transaction};
 
 /// How long a command waits for the store.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it looks whether the gateways go by a change.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Exit code for what is done and does not hold everywhere yet.
+const LATE: u8 = 1;
 
 /// Why a command has not done what it was told to.
 #[derive(Debug)]
@@ -39,6 +46,8 @@ pub(super) enum Failure {
     /// What was asked for is refused; the sentence says why.
     Refused(String),
     Store(StoreError),
+    /// It is done, and does not hold everywhere yet; the sentence says where.
+    Late(String),
     Io(io::Error),
 }
 
@@ -91,8 +100,8 @@ pub fn keys(args: KeysArgs, out: &mut impl Write) -> io::Result<u8> {
         KeysCommand::Enable { name } => {
             desk().and_then(|desk| desk.edit(&name, disabled(false), "enabled", out))
         }
-        KeysCommand::Revoke { name } => {
-            desk().and_then(|desk| desk.edit(&name, Edit::Revoke, "revoked for good", out))
+        KeysCommand::Revoke { name, wait } => {
+            desk().and_then(|desk| desk.revoke(&name, wait.as_deref(), out))
         }
     };
     finish(done)
@@ -143,6 +152,10 @@ pub(super) fn finish(done: Result<(), Failure>) -> io::Result<u8> {
         Err(Failure::Refused(sentence)) => {
             tell(format_args!("fal-gateway: {sentence}"));
             Ok(BAD_SETTINGS)
+        }
+        Err(Failure::Late(sentence)) => {
+            tell(format_args!("fal-gateway: {sentence}"));
+            Ok(LATE)
         }
         Err(Failure::Store(error)) => {
             tell(format_args!("fal-gateway: {error}"));
@@ -315,10 +328,67 @@ impl Desk {
         out: &mut impl Write,
     ) -> Result<(), Failure> {
         let stored = self.edited(name, edit)?;
+        self.show_edited(&stored, done, out)
+    }
+
+    fn show_edited(
+        &self,
+        stored: &StoredKey,
+        done: &str,
+        out: &mut impl Write,
+    ) -> Result<(), Failure> {
         writeln!(out, "{}", pretty(&stored.shown()))?;
-        self.say("key", name, done, stored.revision);
-        look_over(&warnings_of_key(&self.config, &stored));
+        self.say("key", &stored.key.name, done, stored.revision);
+        look_over(&warnings_of_key(&self.config, stored));
         Ok(())
+    }
+
+    fn revoke(&self, name: &str, wait: Option<&str>, out: &mut impl Write) -> Result<(), Failure> {
+        let patience = |text| time_span(text).and_then(|span| Duration::try_from(span).ok());
+        let patience = wait.map(|text| {
+            patience(text)
+                .ok_or_else(|| Failure::Refused("--wait takes a time such as 60s.".to_owned()))
+        });
+        let patience = patience.transpose()?;
+        let stored = self.edited(name, Edit::Revoke)?;
+        self.show_edited(&stored, "revoked for good", out)?;
+        match patience {
+            Some(patience) => self.wait_for_all(stored.revision, patience),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until all gateways that are there have said that they go by a change. A store that fails
+    /// meanwhile is asked again.
+    fn wait_for_all(&self, revision: i64, patience: Duration) -> Result<(), Failure> {
+        let begun = Instant::now();
+        loop {
+            let present = self.read(async |transaction| presence::present(transaction).await);
+            let is_over = begun.elapsed() >= patience;
+            match present {
+                Ok(present) => {
+                    let late = present.iter().filter(|gateway| !gateway.goes_by(revision));
+                    let late: Vec<&str> = late.map(|gateway| gateway.id.as_str()).collect();
+                    if late.is_empty() {
+                        let gateways = present.len();
+                        tell(format_args!(
+                            "it holds on every gateway on this store ({gateways})"
+                        ));
+                        return Ok(());
+                    }
+                    if is_over {
+                        return Err(Failure::Late(format!(
+                            "it is done, and these gateways have not said in time that they go by \
+                             it: {}. `fal-gateway replicas` tells where they are.",
+                            late.join(", ")
+                        )));
+                    }
+                }
+                Err(error) if is_over => return Err(error),
+                Err(_) => {}
+            }
+            thread::sleep(LOOK_EVERY);
+        }
     }
 
     fn edited(&self, name: &str, edit: Edit) -> Result<StoredKey, Failure> {

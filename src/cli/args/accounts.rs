@@ -66,7 +66,18 @@ pub enum KeysCommand {
     /// Take a key again that was disabled.
     Enable { name: String },
     /// Refuse a key of the store for good. Its name stays taken.
-    Revoke { name: String },
+    Revoke {
+        name: String,
+        /// Return once every gateway on the store goes by it, or after this time, with exit code 1
+        #[arg(
+            long,
+            value_name = "TIME",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "60s"
+        )]
+        wait: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -153,6 +153,61 @@ fn a_key_holds_everywhere_soon_and_so_does_its_end() {
 }
 
 #[test]
+fn whoever_waits_for_a_revocation_is_told_when_it_holds_everywhere() {
+    for shared in Shared::each() {
+        let fal = Emulated::start();
+        let gateways = [shared.gateway(&fal), shared.gateway(&fal)];
+        for name in ["one", "two", "three"] {
+            let key = shared.key(name, "");
+            soon(&[&gateways[0], &gateways[1]], &key, "200");
+            shared.command(&format!("keys revoke --wait {name}"));
+            for gateway in &gateways {
+                assert_eq!(ask(gateway, &key).verdict(), UNKNOWN);
+            }
+        }
+        shared.key("four", "");
+        let refused = shared.refused("", &["keys", "revoke", "four", "--wait=soon"]);
+        assert!(refused.contains("--wait takes a time"), "{refused}");
+        assert!(
+            !shared
+                .command("keys show four")
+                .contains("revoked_at\": \"")
+        );
+    }
+}
+
+/// It is told, and the key is revoked all the same.
+#[cfg(feature = "postgres")]
+#[test]
+fn a_gateway_that_does_not_take_up_a_revocation_is_named() {
+    use crate::support::{PostgresServer, Relay};
+    let (fal, database) = (Emulated::start(), PostgresServer::database());
+    let shared = Shared {
+        place: Place::Server(database.clone()),
+        folder: tempfile::tempdir().unwrap(),
+    };
+    let key = shared.key("ci", "");
+    let (line, address) = Relay::to(&database);
+    let setup = fal.setup().set("store.url", &address);
+    let gateway = setup.set("auth.max_failures", "0").start();
+    soon(&[&gateway], &key, "200");
+    let replicas = shared.command("replicas");
+    let id = replicas.split(' ').next().unwrap();
+    line.stall();
+    let late = shared.command_with("", &["keys", "revoke", "ci", "--wait=1s"]);
+    assert_eq!(late.status.code(), Some(1), "{late:?}");
+    let said = String::from_utf8(late.stderr).unwrap();
+    assert!(
+        said.contains("revoked for good") && said.contains(id),
+        "{said}"
+    );
+    line.flow();
+    until("the key is closed", || {
+        (ask(&gateway, &key).status == 401).then_some(())
+    });
+}
+
+#[test]
 fn the_rules_of_a_stored_key_are_those_of_the_file() {
     for shared in Shared::each() {
         let fal = Emulated::start();
