@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use fal_gateway::access::purses::{Allowance, Entry, Page, Purse, Purses};
 use fal_gateway::budget::books::Answer;
@@ -117,6 +118,41 @@ fn whoever_wants_least_is_told_of_what_comes_back() {
         served(least.now_or_never());
         assert!(before.now_or_never().is_none());
         assert!(after.now_or_never().is_none());
+    });
+}
+
+/// The books answer again and again, and never of the window that was opened last.
+#[test]
+fn a_clock_of_the_store_that_is_set_back_keeps_nobody_waiting() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (purses, worst) = (Purses::default(), worst());
+        let budget = budgets(&purses, &["1000/day"]);
+        purses.set_clock("2026-03-02T00:00:01Z".parse().unwrap());
+        let mut before = Box::pin(purses.admit(&budget, &worst));
+        assert!((&mut before).now_or_never().is_none());
+        hear(&purses, &purses.begin(false), UNIT);
+        drop(served(before.now_or_never()));
+        hear(&purses, &purses.begin(true), UNIT);
+        purses.set_clock("2026-03-01T12:00:00Z".parse().unwrap());
+        let store = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                hear(&purses, &purses.begin(false), UNIT);
+            }
+        };
+        let begun = Instant::now();
+        tokio::select! {
+            admitted = purses.admit(&budget, &worst) => {
+                assert!(admitted.is_err(), "{admitted:?}");
+                assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+            }
+            () = store => {}
+            () = tokio::time::sleep(Duration::from_secs(6)) => panic!("it waits on"),
+        }
     });
 }
 

@@ -166,7 +166,9 @@ impl Purses {
                 Outlook::Better => return Ok(()),
                 Outlook::Worse(overdrawn) => return Err(overdrawn),
                 Outlook::Unknown => {
-                    let heard = tokio::time::timeout_at(since + STORE_PATIENCE, told).await;
+                    // Where their clock was set back, the books speak of another window each time.
+                    let until = since.min(started + PATIENCE) + STORE_PATIENCE;
+                    let heard = tokio::time::timeout_at(until, told).await;
                     heard.map_err(|_| Overdrawn::Unavailable)?;
                 }
                 Outlook::Elsewhere if started.elapsed() > PATIENCE => return Err(Overdrawn::Busy),
