@@ -173,6 +173,9 @@ fn settle<B: MessageBody>(response: &mut ServiceResponse<B>, turn: &RequestGuard
     let asked_to_close = request.connection_type() == ConnectionType::Close;
     let is_stream = matches!(response.response().body().size(), BodySize::Stream);
     let head = response.response_mut().head_mut();
+    // It may have been the head of an older answer, whose version would close the connection; which one
+    // is written is decided later.
+    head.version = Version::HTTP_11;
     if is_old && is_stream {
         // HTTP/1.0 knows no chunks (source: RFC 9112, 6.1): the end of the connection is the end
         // of the answer.

@@ -130,6 +130,34 @@ fn an_old_client_gets_a_stream_that_ends_with_the_connection() {
     );
 }
 
+/// The heads of answers are used again, on other connections too.
+#[test]
+fn an_old_client_closes_no_connection_but_its_own() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let mut others: Vec<Raw> = (0..3).map(|_| gateway.connect()).collect();
+    for round in 0..3 {
+        let closing = Call::get("/livez").header("connection", "close");
+        let (head, _) = told(gateway.connect(), &old(&closing));
+        assert!(head.starts_with("http/1.0 200"), "{head}");
+        for raw in &mut others {
+            for path in ["/livez", "/v1/models/nope"] {
+                raw.send(&Call::get(path).to_bytes());
+                let answer = raw.answer();
+                assert_eq!(answer.status, if path == "/livez" { 200 } else { 404 });
+                assert_eq!(answer.header("connection"), None, "{round}");
+            }
+        }
+    }
+    let mut kept = gateway.connect();
+    for _ in 0..3 {
+        kept.send(&old(&Call::get("/livez").header("connection", "keep-alive")));
+        let answer = kept.answer();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("connection"), Some("keep-alive"));
+    }
+}
+
 #[test]
 fn what_is_no_http_is_refused_in_words() {
     let fal = Emulated::start();

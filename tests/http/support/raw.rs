@@ -345,9 +345,7 @@ impl Raw {
         let head = String::from_utf8(head).unwrap();
         let mut lines = head.trim_end().split("\r\n");
         let line = lines.next().unwrap();
-        let status = line.strip_prefix("HTTP/1.1 ").unwrap()[..3]
-            .parse()
-            .unwrap();
+        let status = line.strip_prefix("HTTP/1.").unwrap()[2..5].parse().unwrap();
         let header = |line: &str| {
             let (name, value) = line.split_once(':').unwrap();
             (name.to_ascii_lowercase(), value.trim().to_owned())
