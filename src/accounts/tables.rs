@@ -75,8 +75,7 @@ struct Stored {
     window: Window,
     /// Until when others are asked to give back.
     short_until_ms: i64,
-    /// At how many percent the last alert was; 0 where less is used since.
-    told: i64,
+    told: Told,
 }
 
 /// Writes down what a gateway says, and what it gets. The rows have to be in the order of their
@@ -126,16 +125,31 @@ pub(super) async fn report(
     })
 }
 
+/// What operators have been told of what is used of a window.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// At how many percent the last alert was.
+    percent: i64,
+    /// Of a budget of how much; the largest, where gateways have different ones.
+    of: Amount,
+}
+
 /// What operators have not been told yet of what is used, which counts as told then.
 fn alerts(rows: &[Row], windows: &mut [Stored]) -> Vec<Alert> {
     let mut alerts = Vec::new();
     for (at, (row, stored)) in rows.iter().zip(windows).enumerate() {
         let percent = stored.window.alert(row.allowed);
-        if percent > stored.told {
+        let told = &mut stored.told;
+        if row.allowed > told.of {
+            // It was raised, and less of it is used.
+            told.percent = told.percent.min(percent);
+            told.of = row.allowed;
+        }
+        if percent > told.percent {
+            told.percent = percent;
             let used = stored.window.used + stored.window.beyond;
             alerts.push(Alert { at, percent, used });
         }
-        stored.told = percent;
     }
     alerts
 }
@@ -218,10 +232,10 @@ async fn find(
     transaction: &Transaction<'_>,
     keys: &[Key<'_>],
 ) -> Result<Vec<Option<Stored>>, StoreError> {
-    const FIND: &str = "select wanted, bound, used, leased, beyond, short_until, told \
-        from budget_window where owner = $1 and budget = $2 and start_at = $3";
-    const LOCK: &str = "select wanted, bound, used, leased, beyond, short_until, told \
-        from budget_window where owner = $1 and budget = $2 and start_at = $3 for update";
+    const FIND: &str = "select wanted, bound, used, leased, beyond, short_until, \
+        told, told_of from budget_window where owner = $1 and budget = $2 and start_at = $3";
+    const LOCK: &str = "select wanted, bound, used, leased, beyond, short_until, \
+        told, told_of from budget_window where owner = $1 and budget = $2 and start_at = $3 for update";
     let sql = if transaction.is_postgres() {
         LOCK
     } else {
@@ -238,7 +252,10 @@ async fn find(
                 beyond: amount(4)?,
             },
             short_until_ms: row.integer(5)?,
-            told: row.integer(6)?,
+            told: Told {
+                percent: row.integer(6)?,
+                of: amount(7)?,
+            },
         })
     };
     let found = transaction.first_each(sql, keys).await?;
@@ -260,7 +277,7 @@ async fn keep<'k>(
     windows: impl Iterator<Item = (Key<'k>, &'k Stored)>,
 ) -> Result<(), StoreError> {
     let sql = "update budget_window set wanted = $4, bound = $5, used = $6, leased = $7, beyond = $8, \
-               short_until = $9, told = $10 where owner = $1 and budget = $2 and start_at = $3";
+               short_until = $9, told = $10, told_of = $11 where owner = $1 and budget = $2 and start_at = $3";
     let values = windows.map(|([owner, budget, start], stored)| {
         let window = &stored.window;
         [
@@ -273,7 +290,8 @@ async fn keep<'k>(
             window.leased.0.into(),
             window.beyond.0.into(),
             stored.short_until_ms.into(),
-            stored.told.into(),
+            stored.told.percent.into(),
+            stored.told.of.0.into(),
         ]
     });
     let values: Vec<_> = values.collect();
@@ -354,6 +372,9 @@ pub(super) async fn adjust(
     };
     let before = stored.window;
     let by = stored.window.adjust(by);
+    if by < Amount::ZERO {
+        stored.told.percent = 0;
+    }
     keep(transaction, [(key(id, start_ms), &stored)].into_iter()).await?;
     Ok(Some((before, stored.window, by)))
 }

@@ -182,7 +182,7 @@ async fn write_rows(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), 
 
 async fn add_sums(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError> {
     let models: Vec<String> = batch.calls.iter().map(model_of_sum).collect();
-    // In order, so that gateways which write at the same time never wait for each other. The store adds
+    // In order, so that gateways of this version which write at the same time never wait for each other. The store adds
     // them to the sums of days by itself.
     let mut sums: BTreeMap<Group<'_>, Totals> = BTreeMap::new();
     for (call, model) in batch.calls.iter().zip(&models) {

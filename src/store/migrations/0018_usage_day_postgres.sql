@@ -67,7 +67,9 @@ begin
     return null;
 end
 $sum$;
--- At the end of a transaction, in the order in which hours are written: no two wait for each other.
+-- At the end of a transaction, in the order in which hours are written, so that no two wait for each other.
+-- Programs of the version before write them in another one: where an hour ends, one of two may have to write
+-- its batch again.
 create constraint trigger usage_hour_summed after insert or update on usage_hour
     deferrable initially deferred
     for each row execute function sum_up_day();

@@ -53,6 +53,6 @@ pub use nesting::{DEEPEST, RootEnd};
 pub use outline::outline;
 pub use quote::{escape_into, escaped};
 pub use repair::{LONGEST, Repaired, repair};
-pub use scanner::{Progress, RootScanner};
+pub use scanner::{Progress, RootFinder, RootScanner};
 pub use schema::{LONGEST_SCHEMA, Partial, Schema, SchemaError, Violation};
 pub use texts::{TextMember, members_that_take, object_of_texts};

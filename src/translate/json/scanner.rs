@@ -1,5 +1,7 @@
 //! Passes on the JSON of an answer while it is still being written.
 
+use memchr::memchr2;
+
 use super::extract::{Look, is_blank};
 use super::nesting::{Nesting, Step};
 
@@ -71,11 +73,7 @@ impl RootScanner {
     }
 
     fn decide(&mut self, out: &mut String) {
-        // Only this much is looked at, however large the pieces are, lest cuts make a difference.
-        let window = (0..=LONGEST_LEAD)
-            .rev()
-            .find_map(|end| self.held.get(..end))
-            .filter(|_| self.held.len() > LONGEST_LEAD);
+        let window = window(&self.held);
         match (Lead::of(window.unwrap_or(&self.held)), window) {
             (Lead::Open, None) => {}
             (Lead::Root { at }, _) => {
@@ -106,6 +104,77 @@ impl RootScanner {
             }
         }
     }
+}
+
+/// What is looked at of a text that is longer: only this much, however large the pieces are, lest cuts
+/// make a difference.
+fn window(text: &str) -> Option<&str> {
+    let ends = (0..=LONGEST_LEAD).rev();
+    ends.filter(|_| text.len() > LONGEST_LEAD)
+        .find_map(|end| text.get(..end))
+}
+
+/// Finds where the JSON of an answer begins while it is being written: at the root that the text begins
+/// with, or behind prose at what is unmistakable, as for [`super::root`].
+#[derive(Clone, Debug, Default)]
+pub struct RootFinder {
+    held: String,
+    is_prose: bool,
+}
+
+impl RootFinder {
+    /// Takes the next piece, and appends what is certainly before any JSON to `out`. Gives what there is
+    /// of the JSON once it has begun; nothing may be pushed any more then.
+    pub fn push(&mut self, piece: &str, out: &mut String) -> Option<String> {
+        let text = std::mem::take(&mut self.held) + piece;
+        if !self.is_prose {
+            let window = window(&text);
+            match (Lead::of(window.unwrap_or(&text)), window) {
+                // What begins as a citation does, `[1]`, is none.
+                (Lead::Root { at }, _) if text.get(at..)?.starts_with('{') => {
+                    return split(&text, at, out);
+                }
+                (Lead::Open, None) => {
+                    self.held = text;
+                    return None;
+                }
+                _ => self.is_prose = true,
+            }
+        }
+        let mut from = 0;
+        while let Some(offset) = memchr2(b'{', b'[', text.as_bytes().get(from..)?) {
+            let at = from.saturating_add(offset);
+            let rest = text.get(at..)?;
+            let window = window(rest);
+            match (Look::at(window.unwrap_or(rest)), window) {
+                (Look::Strong, _) => return split(&text, at, out),
+                (Look::Open, None) => {
+                    self.held = split(&text, at, out)?;
+                    return None;
+                }
+                _ => from = at.saturating_add(1),
+            }
+        }
+        out.push_str(&text);
+        None
+    }
+
+    /// The text ends here: what was held back.
+    pub fn finish(self) -> String {
+        self.held
+    }
+
+    /// How many bytes are held back.
+    pub fn waiting(&self) -> usize {
+        self.held.len()
+    }
+}
+
+/// Appends what is before a place to `out`, and gives the rest.
+fn split(text: &str, at: usize, out: &mut String) -> Option<String> {
+    let (before, rest) = text.split_at_checked(at)?;
+    out.push_str(before);
+    Some(rest.to_owned())
 }
 
 /// What a text begins with.
@@ -195,6 +264,46 @@ mod tests {
         assert_eq!(out, "");
         scanner.push("ty\": \"Par", &mut out);
         assert_eq!(out, "{\"city\": \"Par");
+    }
+
+    #[test]
+    fn json_is_found_behind_prose_however_the_text_is_cut() {
+        let json = r#"{"name": "Zoe"}"#;
+        for before in [
+            "",
+            "\n",
+            "```json\n",
+            "[1] and [as said] {the}:\n\n",
+            "Here: ",
+            "{the} JSON: ",
+        ] {
+            let text = format!("{before}{json}");
+            let whole = find(&[text.as_str()]);
+            assert_eq!(whole, (before.to_owned(), json.to_owned()), "{text}");
+            for cut in 0..text.len() {
+                let (one, other) = text.split_at(cut);
+                assert_eq!(find(&[one, other]), whole, "{text} {cut}");
+            }
+            let letters: Vec<&str> = text.split("").collect();
+            assert_eq!(find(&letters), whole, "{text}");
+        }
+        for prose in ["[1] and {the} rest", "{", "", "[", "{\"na", "``"] {
+            assert_eq!(find(&[prose]), (prose.to_owned(), String::new()));
+        }
+    }
+
+    /// What comes before the JSON, and the JSON.
+    fn find(pieces: &[&str]) -> (String, String) {
+        let (mut finder, mut before) = (RootFinder::default(), String::new());
+        let mut pieces = pieces.iter();
+        while let Some(piece) = pieces.next() {
+            if let Some(begun) = finder.push(piece, &mut before) {
+                let rest: String = pieces.copied().collect();
+                return (before, begun + &rest);
+            }
+        }
+        before.push_str(&finder.finish());
+        (before, String::new())
     }
 
     #[test]

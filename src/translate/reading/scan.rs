@@ -1,6 +1,8 @@
 //! Finds the first of several patterns in a text that arrives in pieces, without letting any
 //! part of a match out.
 
+use crate::translate::json::RootFinder;
+
 /// Passes text through up to the earliest match of any pattern.
 ///
 /// Held back is only what could be the beginning of a match: the longest end of the text so far
@@ -10,8 +12,8 @@
 pub struct StopScanner {
     patterns: Vec<String>,
     held: String,
-    /// Whether nothing is looked for before JSON begins, and it has not begun.
-    awaits_json: bool,
+    /// Looks for JSON, before which nothing is looked for.
+    json: Option<Box<RootFinder>>,
     /// Which pattern was found.
     matched: Option<usize>,
 }
@@ -29,10 +31,10 @@ impl StopScanner {
     }
 
     /// The same for an answer that is JSON or nothing: the words and the fence that a model writes before it are no
-    /// part of it, so nothing is looked for before its first bracket.
+    /// part of it, so nothing is looked for in them.
     #[must_use]
     pub fn within_json(mut self) -> Self {
-        self.awaits_json = true;
+        self.json = Some(Box::default());
         self
     }
 
@@ -45,7 +47,18 @@ impl StopScanner {
             out.push_str(piece);
             return;
         }
-        let piece = self.pass_prose(piece, out);
+        match &mut self.json {
+            None => self.scan(piece, out),
+            Some(finder) => {
+                if let Some(begun) = finder.push(piece, out) {
+                    self.json = None;
+                    self.scan(&begun, out);
+                }
+            }
+        }
+    }
+
+    fn scan(&mut self, piece: &str, out: &mut String) {
         let text = std::mem::take(&mut self.held) + piece;
         let found = self.earliest_match(&text);
         let possible = self
@@ -66,6 +79,15 @@ impl StopScanner {
         if self.matched.is_some() {
             return;
         }
+        if let Some(finder) = self.json.take() {
+            let rest = finder.finish();
+            let start = rest.find(['{', '[']).unwrap_or(rest.len());
+            out.push_str(rest.get(..start).unwrap_or_default());
+            self.scan(rest.get(start..).unwrap_or_default(), out);
+        }
+        if self.matched.is_some() {
+            return;
+        }
         let text = std::mem::take(&mut self.held);
         let found = self.earliest_match(&text);
         self.matched = found.map(|(_, pattern)| pattern);
@@ -73,23 +95,10 @@ impl StopScanner {
         out.push_str(text.get(..end).unwrap_or_default());
     }
 
-    /// Lets out what comes before JSON, where it is awaited, and gives the rest.
-    fn pass_prose<'p>(&mut self, piece: &'p str, out: &mut String) -> &'p str {
-        if !self.awaits_json {
-            return piece;
-        }
-        let start = piece.find(['{', '[']);
-        self.awaits_json = start.is_none();
-        let prose = piece.get(..start.unwrap_or(piece.len()));
-        out.push_str(prose.unwrap_or_default());
-        start
-            .and_then(|start| piece.get(start..))
-            .unwrap_or_default()
-    }
-
     /// How many bytes are held back.
     pub fn waiting(&self) -> usize {
-        self.held.len()
+        let before = self.json.as_deref().map_or(0, RootFinder::waiting);
+        self.held.len().saturating_add(before)
     }
 
     /// Whether there is nothing to look for.

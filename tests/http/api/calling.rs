@@ -363,11 +363,15 @@ fn a_stop_sequence_ends_no_json_before_it_begins() {
     let good = r#"{"name":"Zoe"}"#;
     let fenced = format!("```json\n{good}\n```");
     let introduced = format!("Here is it:\n\n{good}");
+    let bracketed = format!("[1] and {{the}} JSON [as requested]:\n\n{good}");
     for (written, stop, expected) in [
         (&fenced, "```", good),
         (&fenced, "\n", good),
         (&introduced, "\n\n", good),
         (&introduced, "oe", r#"{"name":"Z"#),
+        (&introduced, "\"name\"", "{"),
+        (&bracketed, "\n\n", good),
+        (&bracketed, "oe", r#"{"name":"Z"#),
     ] {
         for tools in [json!([]), tools()] {
             let fal = ScriptedUpstream::answering(whole(written));

@@ -7,13 +7,13 @@ use fal_gateway::store::responses::{
     Chain, Continued, Filter, Listed, Listing, NewCompletion, NewItem, NewResponse, Order, Owner,
     Page, Responses, Search,
 };
-use fal_gateway::store::{Database, StoreError, Transaction};
+use fal_gateway::store::{Database, StoreError, Transaction, migrations};
 use futures::future::{Either, select};
 use serde_json::{Value, json};
 
 use super::ledger::soon;
 use super::responses::on_each_with;
-use super::{places, run};
+use super::{Place, places, run};
 use crate::support::{Call, TestGateway};
 
 const MIB: usize = 1 << 20;
@@ -226,6 +226,48 @@ fn an_item_is_found_however_often_it_was_sent_again() {
             ("\"latest\"", "\"x\""),
             "{place:?}"
         );
+    }
+}
+
+/// Also of what the version before has kept, which knew no times of items.
+#[test]
+fn the_latest_copy_that_was_kept_before_is_found() {
+    let (_folder, places) = places();
+    for place in places {
+        if matches!(place, Place::Memory) {
+            continue;
+        }
+        let database = place.open();
+        let kept = Responses::new(database.clone(), 1 << 30);
+        for (id, said) in [
+            ("resp_one", "older"),
+            ("resp_two", "newer"),
+            ("resp_zed", "oldest"),
+        ] {
+            let sent = vec![item("again", said), item(said, "once")];
+            run(kept.put(&owner(), response(id, sent, Vec::new()))).unwrap();
+        }
+        let step = migrations::MIGRATIONS
+            .iter()
+            .find(|step| step.name == "copies of items")
+            .unwrap();
+        let is_file = matches!(place, Place::File(_));
+        let step = if is_file { step.sqlite } else { step.postgres };
+        place.execute(&format!(
+            "update response set created_at = 2 where id = 'resp_one'; \
+             update response set created_at = 3 where id = 'resp_two'; \
+             update response set created_at = 1 where id = 'resp_zed'; \
+             drop index item_by_id; alter table item drop column created_at; \
+             create index item_by_id on item (owner, id); {step}"
+        ));
+        let ids = ["again", "older"].map(str::to_owned);
+        match named(&kept, ids.to_vec(), 1 << 20) {
+            Chain::Found { items, .. } => {
+                assert_eq!(&*items["again"], "\"newer\"", "{place:?}");
+                assert_eq!(&*items["older"], "\"once\"", "{place:?}");
+            }
+            other => panic!("{place:?}: {other:?}"),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::required;
 use super::super::verdict::{BestEffort, ContractViolation, Verdict};
 use super::{Shaped, Shaper};
 use crate::translate::contract::FormatContract;
-use crate::translate::json::{self, Fix, Progress};
+use crate::translate::json::{self, Fix, Progress, RootFinder};
 
 impl Shaper {
     /// The verdict on an answer of which nothing is left but markup.
@@ -152,9 +152,11 @@ impl Shaper {
         let text = std::mem::take(&mut self.held);
         // What the caller's own stop sequence has broken off is all that was asked for.
         if self.is_stopped() && !is_refusal(&text) && !is_whole(&text) {
-            let start = text.find(['{', '[']).unwrap_or_default();
-            out.text.push_str(text.get(start..).unwrap_or_default());
-            return Verdict::Met;
+            let json = begun(&text).or_else(|| (!is_strict).then(|| text.clone()));
+            if let Some(json) = json {
+                out.text.push_str(&json);
+                return Verdict::Met;
+            }
         }
         match json::parse_arguments(&text, schema.as_deref()) {
             Ok(answer) if answer.fixes.contains(&Fix::Closed) => {
@@ -180,6 +182,15 @@ impl Shaper {
             }),
         }
     }
+}
+
+/// The JSON of an answer that is broken off.
+fn begun(text: &str) -> Option<String> {
+    let mut finder = RootFinder::default();
+    finder.push(text, &mut String::new()).or_else(|| {
+        let rest = finder.finish();
+        rest.get(rest.find(['{', '['])?..).map(str::to_owned)
+    })
 }
 
 /// Whether there is JSON in an answer that is not broken off, whether or not it fits.
