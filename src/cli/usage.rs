@@ -14,7 +14,7 @@ use crate::budget::terms::Zone;
 use crate::budget::{Amount, Period, Unit};
 use crate::config::{Config, Sources};
 use crate::store::ledger::{Dimension, Found, Ledger, Place, Report, Span, StoredCall, Sums};
-use crate::store::{Database, StoreError};
+use crate::store::{Database, StoreError, migrations};
 
 /// How many rows of the ledger are read at once.
 const PAGE: i64 = 1000;
@@ -155,6 +155,10 @@ pub(super) enum Stopped {
     Store(#[from] StoreError),
     #[error(transparent)]
     Output(#[from] io::Error),
+    #[error(
+        "the tables of the store have version {0}, and this program reads version {1}: start a gateway of this version, or run `fal-gateway store migrate`"
+    )]
+    Older(i64, i64),
 }
 
 /// Does something on the store of the settings, whose tables stay as they are.
@@ -179,11 +183,16 @@ pub(super) fn on_store(
     let done = actix_web::rt::System::new().block_on(async {
         let database = Database::open_as_it_is(&settings)?;
         database.reach().await?;
-        work(database).await
+        let (found, known) = (database.status().await?.version(), migrations::newest());
+        match found < known {
+            true => Err(Stopped::Older(found, known)),
+            false => work(database).await,
+        }
     });
     match done {
         Ok(()) => Ok(0),
         Err(Stopped::Output(error)) => Err(error),
+        Err(older @ Stopped::Older(..)) => refuse(&older.to_string()),
         Err(Stopped::Store(error)) => {
             tell(format_args!("fal-gateway: {error}"));
             Ok(exit_code(&error))

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use fal_gateway::accounts::keys::{self as tables, Change};
 use fal_gateway::accounts::{Retention, keep_ledger_short};
 use fal_gateway::config::KeyHash;
-use fal_gateway::store::Database;
+use fal_gateway::store::{Database, migrations};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -418,4 +418,30 @@ fn an_alert_names_the_budget_and_what_is_used_of_it() {
     let told = ["level", "owner", "budget", "used", "limit"].map(|name| line[name].clone());
     assert_eq!(told, ["WARN", "key/ci", "units/day/UTC", "2", "4"]);
     assert!(line["resets_at"].as_str().unwrap().ends_with("T00:00:00Z"));
+}
+
+/// The command line of a new version may come before its gateways.
+#[test]
+fn a_store_of_an_earlier_version_is_named_and_how_to_bring_it_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let store = rusqlite::Connection::open(&path).unwrap();
+    let steps = migrations::MIGRATIONS.iter();
+    for step in steps.filter(|step| step.name != "usage by day" && step.number < 19) {
+        store.execute_batch(step.sqlite).unwrap();
+        let note = "insert into schema_version values (?1, ?2, 0, '0.1.0')";
+        store.execute(note, (step.number, step.name)).unwrap();
+    }
+    let place = Place::File(path);
+    for arguments in [&["usage"][..], &["budgets"], &["store", "export"]] {
+        let output = tool(&place, arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(
+            told.contains("have version 17") && told.contains("store migrate"),
+            "{told}"
+        );
+    }
+    printed(&place, &["store", "migrate"]);
+    printed(&place, &["usage"]);
 }
