@@ -13,14 +13,14 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, HeaderMap, HeaderValue, USER_AGENT};
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Executor, Read, ReadBufCursor, Write};
 use hyper::{Method, Uri};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::client::proxy::matcher::Matcher;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use rustls::ClientConfig;
 use tower_service::Service;
 use url::Url;
@@ -35,7 +35,19 @@ pub(super) type Request = hyper::Request<Full<Bytes>>;
 /// The head of what comes back; its body comes as it comes.
 pub(super) type Response = hyper::Response<Incoming>;
 
-/// Sends requests over connections that it makes and keeps. Clones share them.
+/// Drives connections among the tasks of this thread that answer requests. Apart from them, what comes
+/// from fal would have to wait for the system to be asked for more before it goes on to the client.
+#[derive(Clone, Copy, Debug)]
+struct Beside;
+
+impl<F: Future<Output: 'static> + 'static> Executor<F> for Beside {
+    fn execute(&self, driven: F) {
+        tokio::task::spawn_local(driven);
+    }
+}
+
+/// Sends requests over connections that it makes and keeps. Clones share them. It can be used where
+/// tasks of one thread run, which is wherever the framework runs.
 ///
 /// No redirects (the key goes to one host), and HTTP/1.1: one HTTP/2 connection would queue streams
 /// behind its limit. A request goes out once more only when the kept connection that it was given had
@@ -51,7 +63,7 @@ impl Transport {
     /// # Errors
     /// When TLS cannot be set up.
     pub(super) fn new(settings: &config::Fal, urls: &[&Url]) -> Result<Self, rustls::Error> {
-        let client = Client::builder(TokioExecutor::new())
+        let client = Client::builder(Beside)
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(settings.pool_idle_timeout)
             .pool_max_idle_per_host(settings.pool_idle)
