@@ -330,12 +330,14 @@ async fn paced(
     let idle_kib = peer.spent().resident_kib;
     let request: Rc<[u8]> = Template::new(peer.kind, scenario).numbered(0).into();
     let mut clients = Vec::new();
+    // What is late is made up for: all of them have to be open before the first one ends.
+    let mut turn = tokio::time::interval(OPENING / streams as u32);
     for _ in 0..streams {
+        turn.tick().await;
         clients.push(tokio::task::spawn_local(once(
             peer.address,
             request.clone(),
         )));
-        tokio::time::sleep(OPENING / streams as u32).await;
     }
     let (before, events_before) = (peer.spent(), upstream.paced_events.get());
     tokio::time::sleep(WATCHED).await;
