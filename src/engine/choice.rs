@@ -23,14 +23,14 @@ use crate::translate::reading::{
 };
 use crate::upstream::{Refusal, RefusalKind, UpstreamError};
 
-/// A choice. Dropping it drops its call.
+/// A choice. Dropping it drops its call. What hardly any has stands in boxes.
 pub struct Choice {
     index: usize,
     shared: Rc<Shared>,
     attempt: Option<Attempt>,
-    retry: Option<Retry>,
+    retry: Option<Box<Retry>>,
     /// What an earlier attempt has left to deliver, should no later one do better.
-    instead: Option<BestEffort>,
+    instead: Option<Box<BestEffort>>,
     /// Why the attempt before was not enough, until this one has delivered something.
     unmet: Option<Fault>,
     /// How long the texts were when it was asked again last.
@@ -39,8 +39,8 @@ pub struct Choice {
     mended: Vec<&'static str>,
     /// All that was written so far, where it is counted.
     written: Written,
-    counting: Option<Counting>,
-    failure: Option<Failure>,
+    counting: Option<Box<Counting>>,
+    failure: Option<Box<Failure>>,
     /// fal's id of the first call that it gave one for.
     request_id: Option<String>,
     has_ended: bool,
@@ -59,7 +59,7 @@ impl Choice {
             index,
             shared: Rc::clone(shared),
             attempt: None,
-            retry,
+            retry: retry.map(Box::new),
             instead: None,
             unmet: None,
             asked_again: Lengths::default(),
@@ -76,7 +76,7 @@ impl Choice {
     pub fn start(&mut self, input: Input, reading: &Rc<Recipe>) {
         self.attempt = Attempt::start(&self.shared, self.index, input, Rc::clone(reading), None);
         if self.attempt.is_none() {
-            self.failure = Some(Failure::Bug);
+            self.failure = Some(Box::new(Failure::Bug));
         }
     }
 
@@ -89,11 +89,11 @@ impl Choice {
         self.request_id = attempt.request_id().map(str::to_owned);
         if let Err(error) = outcome {
             self.attempt = None;
-            self.failure = Some(Failure::Call {
+            self.failure = Some(Box::new(Failure::Call {
                 error,
                 model: place.model.clone(),
                 upstream: place.upstream,
-            });
+            }));
         }
         Poll::Ready(())
     }
@@ -107,7 +107,7 @@ impl Choice {
         let refusal = std::task::ready!(attempt.poll_refusal(context));
         if let Some(refusal) = refusal.filter(|refusal| self.makes_sense(refusal)) {
             self.count_refusal(&refusal);
-            self.failure = Some(self.refused(refusal));
+            self.failure = Some(Box::new(self.refused(refusal)));
         }
         Poll::Ready(())
     }
@@ -119,12 +119,12 @@ impl Choice {
 
     /// Why it has failed, if it has.
     pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
+        self.failure.as_deref()
     }
 
     /// The same, to keep.
     pub fn take_failure(&mut self) -> Option<Failure> {
-        self.failure.take()
+        self.failure.take().map(|failure| *failure)
     }
 
     /// fal's id of its first call.
@@ -154,7 +154,7 @@ impl Choice {
         }
         let mut sink = ChoiceSink::new(choices, self.index);
         if self.attempt.is_none() && self.counting.is_none() {
-            let fault = match &self.failure {
+            let fault = match self.failure() {
                 Some(Failure::Call { error, .. }) => fault_of(error),
                 _ => Fault::Unusable("nothing was asked"),
             };
@@ -250,7 +250,7 @@ impl Choice {
         let reader = self.end_attempt(Billed::Yes, fault_label(unmet.fault));
         // Silence is no answer for a model that had more to say when it was asked again.
         let before = self.instead.take().filter(|instead| !instead.is_empty());
-        self.instead = unmet.instead.clone().or(before);
+        self.instead = unmet.instead.clone().map(Box::new).or(before);
         let shared = Rc::clone(&self.shared);
         let may_call = shared.ledger.has_calls_left(1);
         self.attempt = reader.filter(|_| may_call).and_then(|before| {
@@ -308,7 +308,7 @@ impl Choice {
         self.count_refusal(&refusal);
         let unmet = self.unmet.take();
         if unmet.is_none() {
-            self.failure = Some(self.refused(refusal));
+            self.failure = Some(Box::new(self.refused(refusal)));
         }
         self.settle(unmet.unwrap_or(fault), sink, count);
     }
@@ -350,7 +350,7 @@ impl Choice {
             logprobs,
             text,
             calls,
-        } = instead;
+        } = *instead;
         if !text.is_empty() {
             let likely = Event::Logprobs(&logprobs);
             sink.choices.event(self.index, likely);
@@ -372,7 +372,7 @@ impl Choice {
         self.retry = None;
         let request_id = self.request_id.clone();
         let failure = Failure::Answer { fault, request_id };
-        self.failure.get_or_insert(failure);
+        self.failure.get_or_insert_with(|| Box::new(failure));
         sink.choices.event(self.index, Event::Failed(fault));
     }
 
@@ -399,7 +399,7 @@ impl Choice {
             None => self.conclude(estimated, sink),
             Some(count) => {
                 let counted = count.settle(estimated, std::mem::take(&mut self.written));
-                self.counting = Some(Counting { estimated, counted });
+                self.counting = Some(Box::new(Counting { estimated, counted }));
             }
         }
     }
@@ -471,6 +471,6 @@ mod tests {
     #[test]
     fn a_choice_stays_small() {
         // It lies there for as long as its stream is open, and may be one of thousands.
-        assert!(size_of::<Choice>() <= 3072, "{} bytes", size_of::<Choice>());
+        assert!(size_of::<Choice>() <= 1792, "{} bytes", size_of::<Choice>());
     }
 }

@@ -200,7 +200,7 @@ pub trait FrameWriter {
 }
 
 /// Frames that leave together take no more than this, in bytes, unless much has come at once.
-const USUAL_FRAMES: usize = 1024;
+const USUAL_FRAMES: usize = 512;
 
 /// A streamed answer: events go in, frames come out.
 #[derive(Debug)]

@@ -13,10 +13,14 @@ use crate::translate::key::MarkerKey;
 /// A fence that is opened before a tag takes up a line of fewer bytes.
 const MAX_FENCE: usize = 64;
 
-/// Relieves a text that arrives in pieces of the tags it begins with.
+/// Relieves a text that arrives in pieces of the tags it begins with, where there are any to expect. In a
+/// box, since many requests show a model no record.
 #[derive(Debug, Default)]
-pub struct EchoRemover {
-    markers: Option<Markers>,
+pub struct EchoRemover(Option<Box<Remover>>);
+
+#[derive(Debug)]
+struct Remover {
+    markers: Markers,
     place: Place,
     held: String,
     /// How far `held` has been read.
@@ -29,10 +33,9 @@ pub struct EchoRemover {
     is_result: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Place {
     /// Before the answer.
-    #[default]
     Lead,
     /// In an element that is not known to be the answer.
     Within {
@@ -75,33 +78,60 @@ impl EchoRemover {
     pub fn new<'k>(keys: impl IntoIterator<Item = &'k MarkerKey>) -> Self {
         let mut keys = keys.into_iter().peekable();
         let is_needed = keys.peek().is_some();
-        Self {
-            markers: is_needed.then(|| Markers::new(keys)),
-            place: match is_needed {
-                true => Place::Lead,
-                false => Place::Answer,
-            },
-            ..Self::default()
-        }
+        Self(is_needed.then(|| Box::new(Remover::new(Markers::new(keys)))))
     }
 
     /// Whether everything passes through from now on.
     pub fn is_done(&self) -> bool {
-        matches!(self.place, Place::Answer)
+        self.0.as_deref().is_none_or(Remover::is_done)
     }
 
     /// Whether anything was taken off.
     pub fn has_dropped(&self) -> bool {
-        self.has_dropped
+        self.0.as_deref().is_some_and(|remover| remover.has_dropped)
     }
 
     /// Whether what [`finish`](Self::finish) gave out stood in a tool's result: only calls count.
     pub fn is_result(&self) -> bool {
-        self.is_result
+        self.0.as_deref().is_some_and(|remover| remover.is_result)
     }
 
     /// Takes the next piece and appends to `out` what belongs to the answer.
     pub fn push(&mut self, piece: &str, out: &mut String) {
+        match &mut self.0 {
+            None => out.push_str(piece),
+            Some(remover) => remover.push(piece, out),
+        }
+    }
+
+    /// The text ends here.
+    pub fn finish(&mut self, out: &mut String) {
+        if let Some(remover) = &mut self.0 {
+            remover.finish(out);
+        }
+    }
+}
+
+impl Remover {
+    fn new(markers: Markers) -> Self {
+        Self {
+            markers,
+            place: Place::Lead,
+            held: String::new(),
+            at: 0,
+            is_in_fence: false,
+            is_in_record: false,
+            last: None,
+            has_dropped: false,
+            is_result: false,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.place, Place::Answer)
+    }
+
+    fn push(&mut self, piece: &str, out: &mut String) {
         if self.is_done() {
             out.push_str(piece);
             return;
@@ -110,8 +140,7 @@ impl EchoRemover {
         while self.step(out).is_continue() {}
     }
 
-    /// The text ends here.
-    pub fn finish(&mut self, out: &mut String) {
+    fn finish(&mut self, out: &mut String) {
         let held = std::mem::take(&mut self.held);
         let rest = held.get(self.at..).unwrap_or_default();
         match std::mem::replace(&mut self.place, Place::Answer) {
@@ -141,10 +170,7 @@ impl EchoRemover {
 
     /// Whether a text is a tag that broke off behind the key, or a closing one that broke off.
     fn is_tag(&self, rest: &str) -> bool {
-        let Some(markers) = &self.markers else {
-            return false;
-        };
-        match markers.head(rest) {
+        match self.markers.head(rest) {
             Look::Found(_) => true,
             Look::Open => self.has_dropped && rest.starts_with("</"),
             Look::No => false,
@@ -153,9 +179,8 @@ impl EchoRemover {
 
     /// Whether a text is the beginning of the tag that closes an element.
     fn begins_to_close(&self, name: &str, rest: &str) -> bool {
-        let open = |markers: &Markers| markers.at(rest) == Look::Open;
         rest.starts_with("</")
-            && self.markers.as_ref().is_some_and(open)
+            && self.markers.at(rest) == Look::Open
             && format!("</{name}-").starts_with(&rest.to_ascii_lowercase())
     }
 
@@ -193,11 +218,10 @@ impl EchoRemover {
         if text.starts_with(['{', '[']) {
             return self.step_into_json(out);
         }
-        let look = self.markers.as_ref().map(|markers| markers.at(text));
-        match look {
-            Some(Look::Open) => WAIT,
-            Some(Look::Found(marker)) => self.enter(&marker),
-            Some(Look::No) | None => self.begin_answer(out),
+        match self.markers.at(text) {
+            Look::Open => WAIT,
+            Look::Found(marker) => self.enter(&marker),
+            Look::No => self.begin_answer(out),
         }
     }
 
@@ -225,8 +249,7 @@ impl EchoRemover {
     /// Goes into a result that is written as `{"tool_result-KEY": ...}`.
     fn step_into_json(&mut self, out: &mut String) -> Next {
         let text = self.held.get(self.at..).unwrap_or_default();
-        let look = self.markers.as_ref().map(|markers| markers.member(text));
-        match look.unwrap_or(Look::No) {
+        match self.markers.member(text) {
             Look::Open => WAIT,
             Look::Found(()) => {
                 self.place = Place::Json {
@@ -293,14 +316,13 @@ impl EchoRemover {
         };
         let start = self.at.saturating_add(offset);
         let rest = self.held.get(start..).unwrap_or_default();
-        let look = self.markers.as_ref().map(|markers| markers.at(rest));
-        let marker = match look {
-            Some(Look::Found(marker)) => marker,
-            Some(Look::Open) => {
+        let marker = match self.markers.at(rest) {
+            Look::Found(marker) => marker,
+            Look::Open => {
                 self.at = start;
                 return WAIT;
             }
-            Some(Look::No) | None => {
+            Look::No => {
                 self.at = start.saturating_add(1);
                 return ON;
             }

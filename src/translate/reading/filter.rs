@@ -11,7 +11,8 @@ use crate::translate::plan::Recipe;
 pub struct TextFilter {
     echo: EchoRemover,
     prefill: PrefixRemover,
-    guard: Option<Guard>,
+    /// In a box, since many requests show a model no record.
+    guard: Option<Box<Guard>>,
     stop: StopScanner,
     relieved: String,
     continued: String,
@@ -33,7 +34,7 @@ impl TextFilter {
         Self {
             echo: EchoRemover::new(reading.keys()),
             prefill: PrefixRemover::of_prefill(reading.prefill.clone().unwrap_or_default()),
-            guard: is_guarded.then(|| Guard::new(reading)),
+            guard: is_guarded.then(|| Box::new(Guard::new(reading))),
             stop: match contract.format.is_strict() {
                 true => StopScanner::new(stops).within_json(),
                 false => StopScanner::new(stops),
@@ -90,7 +91,7 @@ impl TextFilter {
 
     /// Whether the answer was cut where more of the conversation follows.
     pub fn has_cut(&self) -> bool {
-        self.guard.as_ref().is_some_and(Guard::has_cut)
+        self.guard.as_deref().is_some_and(Guard::has_cut)
     }
 
     /// Whether markup of the conversation was taken off or cut away.

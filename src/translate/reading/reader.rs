@@ -78,7 +78,7 @@ impl Reader {
 
     /// What the model wrote, as far as it is worth showing again.
     pub fn reply(&self) -> &str {
-        &self.answer.written
+        self.answer.written.as_deref().unwrap_or_default()
     }
 
     /// What had to be forgiven or mended in calls and JSON, by name.
@@ -194,8 +194,11 @@ const MAX_KEPT: usize = 16 * 1024;
 struct Answer {
     decoder: Decoder,
     new: Additions,
-    /// What the model wrote besides fal's own field for reasoning, for asking it again.
-    written: String,
+    /// What the model wrote besides fal's own field for reasoning, for asking it again, where it may have
+    /// to be.
+    written: Option<String>,
+    /// Whether it wrote any of that.
+    has_written: bool,
     /// Takes off what stands before a `<think>` block; the filter has one for what comes after it.
     echo: EchoRemover,
     relieved: String,
@@ -203,7 +206,8 @@ struct Answer {
     split: Split,
     voice: Option<ReasoningSource>,
     filter: TextFilter,
-    shaper: Shaper,
+    /// Where the answer can be other than what was asked for. In a box, since most answers cannot.
+    shaper: Option<Box<Shaper>>,
     shaped: Shaped,
     meter: Meter,
     show_reasoning: bool,
@@ -222,17 +226,20 @@ struct Answer {
 
 impl Answer {
     fn new(reading: &Recipe, limits: ReaderLimits) -> Self {
+        let can_be_unmet = reading.can_be_unmet();
+        let shaper = || Shaper::new(reading.contract.clone()).stopping_at(&reading.stop);
         Self {
             decoder: Decoder::new(reading.decoder, limits, reading.top_logprobs),
             new: Additions::default(),
-            written: String::new(),
+            written: can_be_unmet.then(String::new),
+            has_written: false,
             echo: EchoRemover::new(reading.keys()),
             relieved: String::new(),
             splitter: ThinkSplitter::default(),
             split: Split::default(),
             voice: None,
             filter: TextFilter::new(reading),
-            shaper: Shaper::new(reading.contract.clone()).stopping_at(&reading.stop),
+            shaper: can_be_unmet.then(|| Box::new(shaper())),
             shaped: Shaped::default(),
             meter: Meter::new(reading),
             show_reasoning: reading.show_reasoning,
@@ -311,7 +318,7 @@ impl Answer {
             outcome,
             Err(Fault::Model | Fault::Busy | Fault::ContextLength)
         );
-        let has_said = !self.written.is_empty() || self.voice.is_some() || self.decoder.has_begun();
+        let has_said = self.has_written || self.voice.is_some() || self.decoder.has_begun();
         match is_error {
             true if has_said => return Err(Fault::Model),
             true if data.len() <= MAX_KEPT => self.refused = Some(data.to_vec()),
@@ -344,20 +351,27 @@ impl Answer {
         if let Some(claims) = &mut self.logprobs {
             claims.expect(&mut new.spans);
         }
-        if self.written.len() < MAX_KEPT {
-            self.written.push_str(&new.text);
-        }
+        self.keep(&new.text);
         if self.echo.is_done() && self.splitter.is_done() {
             self.speak(&new.text, sink);
         } else {
             self.echo.push(&new.text, &mut self.relieved);
             self.split_relieved(sink);
         }
-        if self.filter.has_stopped() || self.shaper.is_done() {
+        let is_done = self.shaper.as_deref().is_some_and(Shaper::is_done);
+        if self.filter.has_stopped() || is_done {
             self.conclude_text(true, sink);
         }
         new.clear();
         self.new = new;
+    }
+
+    /// Keeps what the model wrote.
+    fn keep(&mut self, written: &str) {
+        self.has_written |= !written.is_empty();
+        if let Some(kept) = self.written.as_mut().filter(|kept| kept.len() < MAX_KEPT) {
+            kept.push_str(written);
+        }
     }
 
     fn split_relieved(&mut self, sink: &mut dyn Sink) {
@@ -395,14 +409,14 @@ impl Answer {
             return;
         }
         self.has_words |= !passed.trim().is_empty();
-        if self.shaper.is_open() {
+        if let Some(shaper) = shaping(&mut self.shaper) {
+            self.meter.expect_text(passed);
+            shaper.push(passed, &mut self.shaped);
+            self.meter.count_until(shaper.read());
+            self.deliver(sink);
+        } else {
             self.meter.add_text(passed);
             Claiming::over(&mut self.logprobs, sink).event(Event::Text(passed));
-        } else {
-            self.meter.expect_text(passed);
-            self.shaper.push(passed, &mut self.shaped);
-            self.meter.count_until(self.shaper.read());
-            self.deliver(sink);
         }
     }
 
@@ -431,20 +445,18 @@ impl Answer {
         let rest = self.filter.finish().to_owned();
         self.heed_result(self.filter.is_result());
         let blocks = self.decoder.take_details();
-        if self.shaper.is_open() {
-            if !rest.is_empty() && !self.filter.is_result() {
-                self.has_words |= !rest.trim().is_empty();
-                self.meter.add_text(&rest);
-                Claiming::over(&mut self.logprobs, sink).event(Event::Text(&rest));
-            }
-        } else {
+        if let Some(shaper) = shaping(&mut self.shaper) {
             self.has_words |= !rest.trim().is_empty();
             self.meter.expect_text(&rest);
-            self.shaper.push(&rest, &mut self.shaped);
-            if !self.shaper.looks_for_stops() {
-                self.count_shaped();
+            shaper.push(&rest, &mut self.shaped);
+            if !shaper.looks_for_stops() {
+                count_shaped(shaper, &mut self.meter);
             }
             self.take_native_calls(blocks, sink);
+        } else if !rest.is_empty() && !self.filter.is_result() {
+            self.has_words |= !rest.trim().is_empty();
+            self.meter.add_text(&rest);
+            Claiming::over(&mut self.logprobs, sink).event(Event::Text(&rest));
         }
         self.conclude_text(self.filter.has_stopped(), sink);
     }
@@ -453,7 +465,8 @@ impl Answer {
     /// concluded from its calls.
     fn finish_reason(&self, is_before_end: bool) -> FinishReason {
         let stopped = self.filter.stopped_by();
-        if let Some(sequence) = stopped.or(self.shaper.stopped_by()) {
+        let shaped = self.shaper.as_deref().and_then(Shaper::stopped_by);
+        if let Some(sequence) = stopped.or(shaped) {
             return FinishReason::StopSequence(sequence);
         }
         match self.decoder.finish_reason() {
@@ -473,11 +486,10 @@ impl Answer {
         for call in &calls {
             let written = call.to_string();
             self.meter.add_text(&written);
-            if self.written.len() < MAX_KEPT {
-                self.written.push_str(&written);
-            }
+            self.keep(&written);
         }
-        if self.shaper.take_native(calls)
+        if let Some(shaper) = &mut self.shaper
+            && shaper.take_native(calls)
             && let Some(blocks) = blocks
         {
             sink.event(Event::ReasoningBlocks(&blocks));
@@ -486,9 +498,9 @@ impl Answer {
 
     /// All that is left of the text stood in a tool's result: nothing in it counts but calls.
     fn heed_result(&mut self, is_result: bool) {
-        if is_result {
-            self.shaper.take_calls_only();
-            if self.shaper.is_open() {
+        if let Some(shaper) = self.shaper.as_mut().filter(|_| is_result) {
+            shaper.take_calls_only();
+            if shaper.is_open() {
                 self.relieved.clear();
             }
         }
@@ -496,23 +508,23 @@ impl Answer {
 
     /// The text is all there: what it amounts to decides how the answer ends.
     fn conclude_text(&mut self, is_before_end: bool, sink: &mut dyn Sink) {
-        if self.shaper.is_open() {
-            let reason = self.finish_reason(is_before_end);
-            return match self.is_nothing_but_markup(reason) {
-                true => self.end_unmet(self.shaper.nothing_left(), sink),
-                false => self.end(reason, sink),
-            };
-        }
         let verdict = self.finish_shaping();
         let reason = self.finish_reason(is_before_end);
-        let verdict = match self.is_nothing_but_markup(reason) {
-            true => Verdict::Unmet(self.shaper.nothing_left()),
-            false => verdict,
+        let shaper = self.shaper.as_deref();
+        let has_calls = shaper.is_some_and(Shaper::has_calls);
+        let left = shaper.filter(|_| self.is_nothing_but_markup(reason));
+        let left = left.map(Shaper::nothing_left);
+        let Some(verdict) = verdict else {
+            return match left {
+                Some(unmet) => self.end_unmet(unmet, sink),
+                None => self.end(reason, sink),
+            };
         };
+        let verdict = left.map_or(verdict, Verdict::Unmet);
         self.deliver(sink);
         match (verdict, reason) {
             (Verdict::Met, reason) => {
-                let reason = match self.shaper.has_calls() {
+                let reason = match has_calls {
                     true => FinishReason::ToolCalls,
                     false => reason,
                 };
@@ -546,24 +558,25 @@ impl Answer {
         has_dropped && !self.has_words && !is_cut
     }
 
-    /// Shapes what is left. A stop sequence may be found only in that, and what follows it does not
-    /// count.
-    fn finish_shaping(&mut self) -> Verdict {
-        let counts_later = self.shaper.looks_for_stops() && !self.shaper.is_over();
+    /// Shapes what is left, where that has to be done. A stop sequence may be found only in that, and what
+    /// follows it does not count.
+    fn finish_shaping(&mut self) -> Option<Verdict> {
+        let shaper = shaping(&mut self.shaper)?;
+        let counts_later = shaper.looks_for_stops() && !shaper.is_over();
         if !counts_later {
-            self.count_shaped();
+            count_shaped(shaper, &mut self.meter);
         }
         if self.filter.stopped_by().is_some() {
-            self.shaper.take_stopped();
+            shaper.take_stopped();
         }
-        let verdict = self.shaper.finish(&mut self.shaped);
+        let verdict = shaper.finish(&mut self.shaped);
         if counts_later {
-            match self.shaper.stopped_by() {
-                Some(_) => self.meter.count_until(self.shaper.read()),
+            match shaper.stopped_by() {
+                Some(_) => self.meter.count_until(shaper.read()),
                 None => self.meter.count_waiting(),
             }
         }
-        verdict
+        Some(verdict)
     }
 
     fn end_unmet(&mut self, unmet: ContractViolation, sink: &mut dyn Sink) {
@@ -577,14 +590,6 @@ impl Answer {
             instead
         });
         sink.event(Event::Unmet(&ContractViolation { instead, ..unmet }));
-    }
-
-    /// Counts what belongs to the answer now that no more is coming, or wanted.
-    fn count_shaped(&mut self) {
-        match self.shaper.is_over() {
-            true => self.meter.count_until(self.shaper.read()),
-            false => self.meter.count_waiting(),
-        }
     }
 
     fn finish_events(&mut self, is_acceptable: bool, sink: &mut dyn Sink) {
@@ -604,15 +609,16 @@ impl Answer {
     fn leniencies(&self) -> Vec<&'static str> {
         let is_relieved = self.echo.has_dropped() || self.filter.has_relieved();
         // Behind calls nothing else is wanted, and how much of it comes is chance.
-        let has_cut = self.filter.has_cut() || self.shaper.has_cut();
-        let is_cut = has_cut && !self.shaper.has_calls();
+        let shaper = self.shaper.as_deref();
+        let has_cut = self.filter.has_cut() || shaper.is_some_and(Shaper::has_cut);
+        let is_cut = has_cut && !shaper.is_some_and(Shaper::has_calls);
         let of_record = [
             is_relieved.then_some(leniency::RECORD_TAGS),
             is_cut.then_some(leniency::RECORD_CONTINUED),
         ];
         let all = of_record.into_iter().flatten();
-        all.chain(self.shaper.leniencies().iter().copied())
-            .collect()
+        let of_shape = shaper.map(Shaper::leniencies).unwrap_or_default();
+        all.chain(of_shape.iter().copied()).collect()
     }
 
     fn tell_mending(&self, sink: &mut dyn Sink) {
@@ -644,5 +650,18 @@ impl Answer {
                 sink.event(Event::Failed(fault));
             }
         }
+    }
+}
+
+/// The shaper, where text does not go through it as it is.
+fn shaping(shaper: &mut Option<Box<Shaper>>) -> Option<&mut Shaper> {
+    shaper.as_deref_mut().filter(|shaper| !shaper.is_open())
+}
+
+/// Counts what belongs to the answer now that no more is coming, or wanted.
+fn count_shaped(shaper: &Shaper, meter: &mut Meter) {
+    match shaper.is_over() {
+        true => meter.count_until(shaper.read()),
+        false => meter.count_waiting(),
     }
 }
