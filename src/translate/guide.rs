@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::ask::{AnswerFormat, Conversation, Delivery};
 use super::contract::{Contract, FormatContract, KnownTool, Schemas, ToolContract, ToolSchemas};
 use super::json::{self, Schema};
-use super::key::{Keys, MarkerKey, Pen, Secret};
+use super::key::{Keys, MarkerKey, Pen, Secret, TextsHash};
 use super::quoted::Quoted;
 use super::terms::Terms;
 use super::tools::signature::{Detail, definitions, parameters};
@@ -221,10 +221,11 @@ impl<'g> Guide<'g> {
         'g: 't,
     {
         let tools = self.tools.map(|offer| match self.terms {
-            Some(terms) => terms.tools(offer),
-            None => offer.digest(),
+            Some(terms) => terms.tools(offer, &self.secret),
+            None => offer.hash(&self.secret),
         });
-        Keys::new(self.secret, instructions, texts).and(tools)
+        let instructions = instructions.map(|text| TextsHash::of(&self.secret, [text]));
+        Keys::new(self.secret, [], texts).and([instructions, tools])
     }
 }
 

@@ -15,9 +15,11 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::hash::Hasher;
 
-use ring::digest::{self, SHA256, digest};
+use ring::digest::{SHA256, digest};
 use ring::hmac::{self, HMAC_SHA256};
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::likeness::{Found, Likeness};
 
@@ -45,6 +47,12 @@ impl Secret {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
         Self(bytes)
+    }
+
+    fn words(&self) -> [u64; 2] {
+        let (words, _) = self.0.as_chunks();
+        let mut words = words.iter().copied().map(u64::from_le_bytes);
+        [(); 2].map(|()| words.next().unwrap_or_default())
     }
 }
 
@@ -85,16 +93,18 @@ impl fmt::Display for MarkerKey {
 }
 
 /// What stands for texts that many keys depend on, so that they are read once.
+///
+/// It is a keyed hash, which takes a tenth of the work of a digest that anybody could check: without
+/// the secret nobody can look for texts that it stands for alike, and it is never shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TextsDigest([u8; 32]);
+pub struct TextsHash(u128);
 
-impl TextsDigest {
-    pub fn of<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
-        let mut context = digest::Context::new(&SHA256);
-        spell(texts, |bytes| context.update(bytes));
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(context.finish().as_ref());
-        Self(bytes)
+impl TextsHash {
+    pub fn of<'t>(secret: &Secret, texts: impl IntoIterator<Item = &'t str>) -> Self {
+        let [first, second] = secret.words();
+        let mut hasher = SipHasher13::new_with_keys(first, second);
+        spell(texts, |bytes| hasher.write(bytes));
+        Self(hasher.finish128().into())
     }
 }
 
@@ -114,8 +124,8 @@ fn spell<'t>(texts: impl IntoIterator<Item = &'t str>, mut write: impl FnMut(&[u
 pub struct Keys<'t> {
     secret: Secret,
     start: Vec<&'t str>,
-    /// Belongs to the start.
-    digest: Option<TextsDigest>,
+    /// What stands for more of the start.
+    hashed: Vec<Option<TextsHash>>,
     rest: Vec<&'t str>,
     round: u64,
 }
@@ -130,15 +140,15 @@ impl<'t> Keys<'t> {
         Self {
             secret,
             start: start.into_iter().collect(),
-            digest: None,
+            hashed: Vec::new(),
             rest: rest.into_iter().collect(),
             round: 0,
         }
     }
 
-    /// The keys for what begins with these texts too.
-    pub fn and(mut self, digest: Option<TextsDigest>) -> Self {
-        self.digest = digest;
+    /// The keys for what begins with these texts too, or with the lack of them.
+    pub fn and(mut self, hashed: impl IntoIterator<Item = Option<TextsHash>>) -> Self {
+        self.hashed.extend(hashed);
         self
     }
 
@@ -152,10 +162,10 @@ impl<'t> Keys<'t> {
         };
         let mut context = hmac::Context::with_key(&hmac::Key::new(HMAC_SHA256, &self.secret.0));
         context.update(&round.to_le_bytes());
-        if let Some(TextsDigest(bytes)) = &self.digest {
-            // No text is as long.
-            context.update(&u64::MAX.to_le_bytes());
-            context.update(bytes);
+        for hashed in &self.hashed {
+            context.update(&[u8::from(hashed.is_some())]);
+            let TextsHash(hash) = hashed.unwrap_or(TextsHash(0));
+            context.update(&hash.to_le_bytes());
         }
         let texts = self.start.iter().chain(rest).copied();
         spell(texts, |bytes| context.update(bytes));

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::ask::{AnswerFormat, Ask};
 use super::contract::Schemas;
-use super::key::TextsDigest;
+use super::key::{Secret, TextsHash};
 use super::known_text::KnownText;
 use super::rejection::Rejection;
 use super::tools::signature::{Detail, definitions};
@@ -24,7 +24,7 @@ pub struct Terms {
     /// See [`Self::definitions`].
     definitions: OnceLock<Arc<KnownText>>,
     /// See [`Self::tools`].
-    tools: OnceLock<TextsDigest>,
+    tools: OnceLock<(Secret, TextsHash)>,
 }
 
 impl Terms {
@@ -49,8 +49,13 @@ impl Terms {
 
     /// What stands for the tools in the keys of conversations. `offer` is the one that these terms
     /// are of.
-    pub fn tools(&self, offer: &ToolSet<'_>) -> TextsDigest {
-        *self.tools.get_or_init(|| offer.digest())
+    pub fn tools(&self, offer: &ToolSet<'_>, secret: &Secret) -> TextsHash {
+        let hash = || (*secret, offer.hash(secret));
+        match self.tools.get_or_init(hash) {
+            (known, hash) if known == secret => *hash,
+            // The setting was changed meanwhile.
+            _ => offer.hash(secret),
+        }
     }
 
     /// About how many bytes of memory these terms take, together with their source.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::text::TextFormat;
-use crate::translate::key::TextsDigest;
+use crate::translate::key::{Secret, TextsHash};
 
 /// The tools that a model may call in its answer.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl<'a> ToolSet<'a> {
     }
 
     /// What stands for all that models are told of the tools.
-    pub fn digest(&self) -> TextsDigest {
+    pub fn hash(&self, secret: &Secret) -> TextsHash {
         let texts = self.tools.iter().flat_map(|tool| {
             let parameters = tool.parameters.map(RawValue::get);
             [
@@ -38,7 +38,7 @@ impl<'a> ToolSet<'a> {
                 parameters,
             ]
         });
-        TextsDigest::of(texts.flatten())
+        TextsHash::of(secret, texts.flatten())
     }
 }
 
