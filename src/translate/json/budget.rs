@@ -1,6 +1,7 @@
 //! What the schemas of one request may cost together.
 
 use super::schema::SchemaError;
+use super::usual::Weight;
 
 /// The most JSON values in all schemas. A tool with five parameters has some thirty.
 const MAX_VALUES: usize = 20_000;
@@ -50,6 +51,16 @@ impl SchemaBudget {
         let left = self.values.checked_sub(values);
         self.values = left.ok_or(SchemaError::AllTooLarge)?;
         Ok(())
+    }
+
+    /// Takes what a schema weighs out of the budget, and says whether there was as much.
+    pub(super) fn spend(&mut self, weight: Weight) -> bool {
+        let is_enough = weight.values <= self.values && weight.steps <= self.share_of_steps();
+        if is_enough {
+            self.values = self.values.saturating_sub(weight.values);
+            self.spend_steps(weight.steps);
+        }
+        is_enough
     }
 
     /// How many steps one more schema may take: a part of what is left, so that one that takes too

@@ -40,6 +40,7 @@ mod schema;
 mod survey;
 mod texts;
 mod twins;
+mod usual;
 mod validation_cost;
 
 pub use arguments::{Arguments, ArgumentsError, parse_arguments};

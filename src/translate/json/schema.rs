@@ -1,6 +1,7 @@
 //! A caller's JSON schema, safe to compile and to check against.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
@@ -13,6 +14,7 @@ use super::compact::{compact, count_values};
 use super::survey::{
     DEEPEST_SCHEMA, MAX_NODES, Refused, Surveyed, Unchecked, measure, schemas, survey,
 };
+use super::usual;
 use super::validation_cost::{self, ValidationCost};
 
 /// The longest text of a schema, in bytes.
@@ -105,10 +107,20 @@ impl fmt::Display for Violation {
 /// Nothing outside of it is ever read; patterns run in linear time, which is why look-around and
 /// back references are not supported; `format` is not asserted, since models are told formats but
 /// drafts and clients disagree on what they mean.
+///
+/// Of the usual kind ([`usual`]), it is compiled when something is first checked against it.
 #[derive(Debug)]
 pub struct Schema {
+    /// As it came, where it is compiled later.
+    text: Box<RawValue>,
+    compiled: OnceLock<Compiled>,
+}
+
+#[derive(Debug)]
+struct Compiled {
     value: Value,
-    validator: Validator,
+    /// Unset where it could not be compiled; then nothing fits.
+    validator: Option<Validator>,
 }
 
 /// A schema as far as it can be checked, and what of it is not.
@@ -126,6 +138,9 @@ impl Schema {
     /// When it exceeds a limit or the budget, uses what is not supported, or is no JSON schema.
     /// Limits are judged before anything is compiled.
     pub fn parse(text: &RawValue, budget: &mut SchemaBudget) -> Result<Self, SchemaError> {
+        if let Some(schema) = Self::compiled_later(text, budget) {
+            return Ok(schema);
+        }
         let whole = read(text)?;
         Self::compile(&whole, budget, true).map(|partial| partial.schema)
     }
@@ -139,6 +154,10 @@ impl Schema {
         text: &RawValue,
         budget: &mut SchemaBudget,
     ) -> Result<Partial, SchemaError> {
+        if let Some(schema) = Self::compiled_later(text, budget) {
+            let unchecked = Vec::new();
+            return Ok(Partial { schema, unchecked });
+        }
         let compiled = read(text).and_then(|whole| Self::compile(&whole, budget, false));
         match compiled {
             Err(error) if error.is_limit() => {
@@ -164,11 +183,44 @@ impl Schema {
         Self::compile(value, budget, true).map(|partial| partial.schema)
     }
 
+    /// A schema of the usual kind, for which there is room in the budget.
+    fn compiled_later(text: &RawValue, budget: &mut SchemaBudget) -> Option<Self> {
+        let is_short = text.get().len() <= LONGEST_SCHEMA;
+        let weight = is_short.then(|| usual::weigh(text.get()))??;
+        budget.spend(weight).then(|| Self {
+            text: text.to_owned(),
+            compiled: OnceLock::new(),
+        })
+    }
+
+    fn compiled(&self) -> &Compiled {
+        self.compiled.get_or_init(|| {
+            let budget = &mut SchemaBudget::default();
+            let whole = read(&self.text);
+            let partial = whole.and_then(|whole| Self::compile(&whole, budget, true));
+            let compiled = partial
+                .ok()
+                .and_then(|partial| partial.schema.compiled.into_inner());
+            compiled.unwrap_or(Compiled {
+                value: Value::Bool(false),
+                validator: None,
+            })
+        })
+    }
+
+    fn new_compiled(value: Value, validator: Validator) -> Self {
+        let validator = Some(validator);
+        Self {
+            text: RawValue::NULL.to_owned(),
+            compiled: Compiled { value, validator }.into(),
+        }
+    }
+
     /// The schema that every value fits.
     fn of_anything() -> Result<Self, SchemaError> {
         let value = Value::Bool(true);
         match build(&value, None) {
-            Ok(validator) => Ok(Self { value, validator }),
+            Ok(validator) => Ok(Self::new_compiled(value, validator)),
             Err(Unbuilt::Pattern(_)) => Err(SchemaError::TooCostly),
             Err(Unbuilt::Invalid(says)) => Err(SchemaError::Invalid(says)),
         }
@@ -201,7 +253,7 @@ impl Schema {
             match built {
                 Ok(validator) => {
                     return Ok(Partial {
-                        schema: Self { value, validator },
+                        schema: Self::new_compiled(value, validator),
                         unchecked: paths(unchecked),
                     });
                 }
@@ -226,8 +278,8 @@ impl Schema {
     }
 
     /// The schema itself, as far as it is checked.
-    pub const fn as_value(&self) -> &Value {
-        &self.value
+    pub fn as_value(&self) -> &Value {
+        &self.compiled().value
     }
 
     /// Checks a value.
@@ -236,19 +288,30 @@ impl Schema {
     /// The first few violations, at least one. A value that would take too long to check counts
     /// as one.
     pub fn check(&self, value: &Value) -> Result<(), Vec<Violation>> {
-        let mut cost = ValidationCost::new(&self.value, validation_cost::MAX_STEPS);
-        if cost.add(&self.value, value).is_err() {
+        let Compiled {
+            value: schema,
+            validator,
+        } = self.compiled();
+        let Some(validator) = validator else {
+            return Err(vec![Violation {
+                path: String::new(),
+                says: "cannot be checked".to_owned(),
+                is_missing: false,
+            }]);
+        };
+        let mut cost = ValidationCost::new(schema, validation_cost::MAX_STEPS);
+        if cost.add(schema, value).is_err() {
             return Err(vec![Violation {
                 path: String::new(),
                 says: "is too large or too deep to be checked against this schema".to_owned(),
                 is_missing: self.misses_at_its_root(value),
             }]);
         }
-        if self.validator.is_valid(value) {
+        if validator.is_valid(value) {
             return Ok(());
         }
         if cost.steps() > MAX_STEPS_TO_LIST {
-            let first = self.validator.validate(value).err();
+            let first = validator.validate(value).err();
             let is_missing = self.misses_at_its_root(value);
             return Err(first
                 .iter()
@@ -258,7 +321,7 @@ impl Schema {
                 })
                 .collect());
         }
-        let errors = self.validator.iter_errors(value);
+        let errors = validator.iter_errors(value);
         let mut all: Vec<Violation> = errors.map(|error| violation(&error)).collect();
         // What is missing comes first, so that it is told however much else is wrong.
         all.sort_by_key(|violation| !violation.is_missing);
@@ -268,7 +331,7 @@ impl Schema {
 
     /// Whether an object lacks a member that the schema itself requires of it.
     fn misses_at_its_root(&self, value: &Value) -> bool {
-        let required = self.value.get("required").and_then(Value::as_array);
+        let required = self.as_value().get("required").and_then(Value::as_array);
         let mut names = required.into_iter().flatten().filter_map(Value::as_str);
         names.any(|name| value.as_object().is_some_and(|all| !all.contains_key(name)))
     }
@@ -426,6 +489,131 @@ mod tests {
         };
         assert_eq!(path, ".properties.enum.$ref");
         assert!(what.contains("'https://example.com/'"));
+    }
+
+    /// Schemas with one keyword, or with something like one, in several places.
+    fn with_keywords() -> Vec<Value> {
+        let values = [
+            json!("string"),
+            json!("word"),
+            json!(""),
+            json!(1),
+            json!(-1),
+            json!(0.5),
+            json!(true),
+            json!(null),
+            json!({}),
+            json!([]),
+            json!([1, "a"]),
+            json!(["a", "b"]),
+            json!(["a", "a"]),
+            json!(["string", "null"]),
+            json!(["string", "string"]),
+            json!([{}, true]),
+            json!([{"anyOf": [{"enum": ["a"]}, false]}, {"oneOf": [{}]}]),
+            json!({"a": {"type": "object", "enum": ["a", "b"]}, "$ref": {}}),
+            json!({"a": 1}),
+            json!({"type": ["a"]}),
+            json!({"default": {"$ref": "#"}}),
+            json!([{"allOf": []}]),
+            json!("http://json-schema.org/draft-07/schema#"),
+            json!("http://json-schema.org/draft-07/schema"),
+            json!("https://json-schema.org/draft/2019-09/schema"),
+            json!("#"),
+            json!("https://example.com/"),
+            json!("https://json-schema.org/draft/2020-12/schema"),
+            json!("[a"),
+            json!(u64::MAX),
+        ];
+        let keywords = [
+            "type",
+            "description",
+            "title",
+            "format",
+            "$comment",
+            "properties",
+            "required",
+            "items",
+            "additionalProperties",
+            "enum",
+            "anyOf",
+            "oneOf",
+            "allOf",
+            "default",
+            "const",
+            "examples",
+            "minimum",
+            "maximum",
+            "exclusiveMinimum",
+            "exclusiveMaximum",
+            "minLength",
+            "maxLength",
+            "minItems",
+            "maxItems",
+            "minProperties",
+            "maxProperties",
+            "uniqueItems",
+            "$schema",
+            "not",
+            "pattern",
+            "$ref",
+            "$id",
+            "id",
+            "multipleOf",
+            "patternProperties",
+            "$defs",
+            "x-other",
+        ];
+        let one = |keyword: &&str| values.clone().map(|value| json!({*keyword: value}));
+        let all = keywords.iter().flat_map(one).flat_map(|schema| {
+            let within = json!({"type": "object", "properties": {"a": schema}, "required": ["a"]});
+            let beside = json!({"anyOf": [{"type": "null"}, {"items": schema}, schema]});
+            [schema, within, beside]
+        });
+        all.collect()
+    }
+
+    #[test]
+    fn what_is_compiled_later_is_what_would_be_compiled_as_a_whole_at_once() {
+        let mut later = 0;
+        for schema in with_keywords() {
+            let text = RawValue::from_string(schema.to_string()).unwrap();
+            let budgets = [(); 2].map(|()| SchemaBudget::default());
+            let [mut spent, mut usual] = budgets;
+            let Some(found) = Schema::compiled_later(&text, &mut usual) else {
+                continue;
+            };
+            later += 1;
+            let at_once = Schema::compile(&schema, &mut spent, true);
+            let at_once = at_once.unwrap_or_else(|error| panic!("{schema}: {error}"));
+            assert_eq!(found.as_value(), at_once.schema.as_value());
+            assert!(found.compiled().validator.is_some(), "{schema}");
+            assert_eq!(format!("{usual:?}"), format!("{spent:?}"), "{schema}");
+        }
+        assert!(later > 300, "{later}");
+    }
+
+    #[test]
+    fn a_schema_that_is_not_of_the_usual_kind_is_judged_at_once() {
+        let deep = |depth| {
+            (0..depth).fold("{}".to_owned(), |inner, _| {
+                format!("{{\"items\": {inner}}}")
+            })
+        };
+        for schema in [
+            "{\"pattern\": \"a\"}",
+            "{\"enum\": [1, \"a\"]}",
+            "{\"enum\": [\"a\", \"\\u0061\"]}",
+            "{\"minLength\": 1.0}",
+            "{\"type\": \"object\", \"type\": \"text\"}",
+            "{\"description\": \"\\ud83d\"}",
+            "{\"maximum\": 1e999}",
+            &deep(DEEPEST_SCHEMA + 1),
+            &format!("{{\"default\": [{}0]}}", "0,".repeat(MAX_NODES)),
+        ] {
+            assert_eq!(usual::weigh(schema), None, "{schema}");
+        }
+        assert!(usual::weigh(&deep(DEEPEST_SCHEMA)).is_some());
     }
 
     #[test]
