@@ -196,15 +196,27 @@ impl TokenEstimate {
     /// it back.
     fn push_ascii(&mut self, text: &mut &str) -> Option<char> {
         let (mut cost, mut run) = (0_u64, self.run);
-        let ascii = text.bytes().take_while(u8::is_ascii).map(|byte| {
-            let step = run.step(Class::of_ascii(byte));
+        let mut rest = text.as_bytes();
+        while let Some((byte, after)) = rest.split_first()
+            && byte.is_ascii()
+        {
+            let step = run.step(Class::of_ascii(*byte));
             // No text is long enough for a sum that does not fit.
             cost = cost.wrapping_add(step.cost());
             run = step.run();
-        });
-        let length = ascii.count();
+            rest = after;
+            // Most of a text is words, of which several letters are taken at once.
+            if run.comes_before_words() {
+                let letters = small_letters(rest);
+                let step = run.step_through(letters);
+                cost = cost.wrapping_add(step.cost());
+                run = step.run();
+                rest = rest.get(letters..).unwrap_or_default();
+            }
+        }
         self.thousandths += cost;
         self.run = run;
+        let length = text.len().saturating_sub(rest.len());
         let mut beyond = text.get(length..).unwrap_or_default().chars();
         let letter = beyond.next();
         *text = beyond.as_str();
@@ -299,6 +311,50 @@ static STEPS: [[Step; 16]; 256] = {
     steps
 };
 
+/// What so many small letters do behind each run of a class up to theirs.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the compiler runs it, and would refuse to go beyond"
+)]
+static LETTERS: [[Step; 16]; BEFORE_WORDS] = {
+    let mut steps = [[Step(0); 16]; BEFORE_WORDS];
+    let mut run = 0;
+    while run < BEFORE_WORDS {
+        let mut step = Step(run as u32);
+        let mut letters = 0;
+        while letters <= AT_ONCE {
+            steps[run][letters] = step;
+            let next = step.run().step_to(Class::LowerCase);
+            step = Step(next.0 + (step.0 & !0xff));
+            letters += 1;
+        }
+        run += 1;
+    }
+    steps
+};
+
+/// Runs of blanks, line ends and letters are numbered below this.
+const BEFORE_WORDS: usize = ((Class::LowerCase as usize) + 1) << 4;
+/// So many letters are looked at together.
+const AT_ONCE: usize = size_of::<u64>();
+
+/// How many small letters of ASCII a text begins with, as far as they are looked at together; none where
+/// the text ends before.
+fn small_letters(text: &[u8]) -> usize {
+    const EACH: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = EACH << 7;
+    let Some(word) = text.first_chunk::<AT_ONCE>() else {
+        return 0;
+    };
+    let word = u64::from_le_bytes(*word);
+    // Without its highest bit no byte carries over into the next.
+    let low = word & !HIGH;
+    let from_a = low.wrapping_add(EACH.wrapping_mul(0x80 - b'a' as u64));
+    let beyond_z = low.wrapping_add(EACH.wrapping_mul(0x80 - b'z' as u64 - 1));
+    let others = !(from_a & !beyond_z & !word) & HIGH;
+    others.trailing_zeros() as usize / 8
+}
+
 impl Step {
     const fn run(self) -> Run {
         Run(self.0 as u8)
@@ -337,6 +393,17 @@ impl Run {
     #[expect(clippy::indexing_slicing, reason = "every number has a place")]
     fn step(self, class: Class) -> Step {
         STEPS[usize::from(self.0)][class as usize & 15]
+    }
+
+    /// Whether it is one of blanks, line ends or letters, which words often follow or go on with.
+    const fn comes_before_words(self) -> bool {
+        (self.0 as usize) < BEFORE_WORDS
+    }
+
+    /// What so many small letters do, at most [`AT_ONCE`], behind a run that comes before words.
+    #[expect(clippy::indexing_slicing, reason = "every number has a place")]
+    fn step_through(self, letters: usize) -> Step {
+        LETTERS[usize::from(self.0) & (BEFORE_WORDS - 1)][letters & 15]
     }
 
     /// The same, worked out.
@@ -430,7 +497,10 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
-    use super::{Class, EstimatedText, Run, audio_tokens, prompt_tokens, prompt_tokens_knowing};
+    use super::{
+        Class, EstimatedText, Run, TokenEstimate, audio_tokens, prompt_tokens,
+        prompt_tokens_knowing,
+    };
 
     /// Ten seconds of sound with so many bytes in each.
     fn wav(rate: u32) -> String {
@@ -479,6 +549,38 @@ mod tests {
                 let knowing = prompt_tokens_knowing(Some(&known), "asked", Some(&whole), 1);
                 assert_eq!(knowing, plain, "{whole}");
             }
+        }
+    }
+
+    #[test]
+    fn a_text_costs_the_same_however_much_of_it_is_taken_at_once() {
+        let parts = [
+            "",
+            " ",
+            "a",
+            "Word",
+            "verylongwordindeed",
+            "{z`",
+            "7",
+            "\n\t",
+            "\u{e9}b",
+            "x\u{6f22}",
+        ];
+        let pairs = parts
+            .iter()
+            .flat_map(|one| parts.map(|two| format!("{one}{two}")));
+        for text in pairs.flat_map(|pair| parts.map(|three| format!("{pair}{three}"))) {
+            let mut whole = TokenEstimate::default();
+            whole.push(&text);
+            let mut single = TokenEstimate::default();
+            let mut letter = [0; 4];
+            text.chars()
+                .for_each(|char| single.push(char.encode_utf8(&mut letter)));
+            assert_eq!(
+                (whole.thousandths, whole.run),
+                (single.thousandths, single.run),
+                "{text}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
 //! JSON as it was written, without the space between its tokens.
 
+use memchr::memchr;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -17,7 +18,7 @@ pub fn compact(json: &RawValue) -> Result<String, SchemaError> {
     let mut out = String::with_capacity(json.get().len());
     for token in Tokens(json.get()) {
         match token {
-            Token::String(text) if text.contains('\\') => {
+            Token::String(text) if !is_shortest(text) => {
                 let text = serde_json::from_str::<String>(text);
                 let text = text.map_err(|_| SchemaError::Escape)?;
                 out.push('"');
@@ -29,6 +30,22 @@ pub fn compact(json: &RawValue) -> Result<String, SchemaError> {
         }
     }
     Ok(out)
+}
+
+/// Whether a JSON string is in its shortest spelling: whatever is escaped in it has to be, and by a
+/// letter.
+fn is_shortest(json: &str) -> bool {
+    let mut rest = json.as_bytes();
+    while let Some(at) = memchr(b'\\', rest) {
+        let Some((b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't', after)) = rest
+            .get(at.saturating_add(1)..)
+            .and_then(<[u8]>::split_first)
+        else {
+            return false;
+        };
+        rest = after;
+    }
+    true
 }
 
 /// The tree of a schema, which is read for its words and not to be checked against; `None` where it
@@ -93,8 +110,8 @@ mod tests {
 
     #[test]
     fn space_goes_and_values_stay() {
-        let json = "{ \"a b\" : [ 1.50 ,\n true, \"\\u00e9 \\\" \\/\" , {} ] }";
-        let expected = "{\"a b\":[1.50,true,\"é \\\" /\",{}]}";
+        let json = "{ \"a b\" : [ 1.50 ,\n true, \"\\u00e9 \\\" \\/\" , {}, \"\\\\u\\n\\u000a\", \"\\b\\\"\" ] }";
+        let expected = "{\"a b\":[1.50,true,\"é \\\" /\",{},\"\\\\u\\n\\n\",\"\\b\\\"\"]}";
         assert_eq!(compact(&raw(json)).as_deref(), Ok(expected));
         assert_eq!(compact(&raw(r#"["\ud83d"]"#)), Err(SchemaError::Escape));
     }

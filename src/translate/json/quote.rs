@@ -1,24 +1,46 @@
 //! Texts as they stand in JSON.
 
-/// Bytes that are looked at together, which takes about as long as one by itself.
+/// Bytes that are looked at together.
+const WORD: usize = size_of::<u64>();
+/// The same in a long stretch without anything to escape, which takes about as long as a word.
 const STRIDE: usize = 16;
-/// So many are looked at first.
-const NEAR: usize = 32;
+/// So many words without anything to escape begin such a stretch.
+const FEW_WORDS: usize = 4;
 
 /// Adds the inside of a JSON string behind what is there: the same bytes that `serde_json` writes, but
 /// many at once where nothing is escaped, as in most of a text.
 pub fn escape_into(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
-    loop {
-        let (plain, behind) = rest
-            .split_at_checked(plain_length(rest))
-            .unwrap_or((rest, &[]));
-        out.extend_from_slice(plain);
+    let mut plain_words = 0_usize;
+    while let Some((word, after)) = rest.split_first_chunk::<WORD>() {
+        let found = specials(u64::from_le_bytes(*word));
+        // All of it, which is one store: what is to be escaped is taken off again.
+        out.extend_from_slice(word);
+        if found == 0 {
+            rest = after;
+            plain_words = plain_words.saturating_add(1);
+            if plain_words >= FEW_WORDS {
+                let (plain, behind) = plain_strides(rest);
+                out.extend_from_slice(plain);
+                rest = behind;
+            }
+            continue;
+        }
+        let plain = found.trailing_zeros() as usize / 8;
+        out.truncate(out.len().saturating_sub(WORD.saturating_sub(plain)));
+        let behind = rest.get(plain..).unwrap_or_default();
         let Some((byte, after)) = behind.split_first() else {
             return;
         };
         escape_byte(out, *byte);
         rest = after;
+        plain_words = 0;
+    }
+    for byte in rest {
+        match special(*byte) {
+            0 => out.push(*byte),
+            _ => escape_byte(out, *byte),
+        }
     }
 }
 
@@ -30,42 +52,17 @@ pub fn escaped(text: &str) -> String {
     String::from_utf8(json).unwrap_or_default()
 }
 
-/// How many bytes at the beginning of a text stand in JSON as they are. Texts have something to escape
-/// every few dozen bytes, so it is looked for in words, which need no time to begin; where they find
-/// nothing, many words are taken at once.
-fn plain_length(text: &[u8]) -> usize {
-    let near = text.get(..NEAR).unwrap_or(text);
-    let found = first_special(near);
-    if found < near.len() || near.len() == text.len() {
-        return found;
-    }
-    let far = text.get(NEAR..).unwrap_or_default();
-    let (strides, _) = far.as_chunks::<STRIDE>();
+/// The strides at the beginning of a text that stand in JSON as they are, and what follows them.
+fn plain_strides(text: &[u8]) -> (&[u8], &[u8]) {
+    let (strides, _) = text.as_chunks::<STRIDE>();
     // Without an early end, so that the compiler compares all of them at once.
     let is_plain = |stride: &&[u8; STRIDE]| {
         let any = stride.iter().fold(0, |any, byte| any | special(*byte));
         any == 0
     };
-    let skipped = strides.iter().take_while(is_plain).count();
-    let skipped = NEAR.saturating_add(skipped.saturating_mul(STRIDE));
-    let rest = text.get(skipped..).unwrap_or_default();
-    skipped.saturating_add(first_special(rest))
-}
-
-/// Where the first byte stands that JSON has to escape, eight bytes at a time; the length of the text
-/// where there is none.
-fn first_special(text: &[u8]) -> usize {
-    let (words, rest) = text.as_chunks::<{ size_of::<u64>() }>();
-    let mut at = 0_usize;
-    for word in words {
-        let found = specials(u64::from_le_bytes(*word));
-        if found != 0 {
-            return at.saturating_add(found.trailing_zeros() as usize / 8);
-        }
-        at = at.saturating_add(word.len());
-    }
-    let next = rest.iter().position(|byte| special(*byte) != 0);
-    at.saturating_add(next.unwrap_or(rest.len()))
+    let plain = strides.iter().take_while(is_plain).count();
+    text.split_at_checked(plain.saturating_mul(STRIDE))
+        .unwrap_or((text, &[]))
 }
 
 /// The highest bit of each byte that JSON has to escape, and perhaps of others above the first one.
