@@ -56,7 +56,8 @@ pub async fn json_body(
     let most = context.snapshot.config.limits.max_body_memory;
     let mut held = context.gateway.hold(most);
     let body = {
-        let mut collecting = pin!(collect(payload, max_body, &mut held));
+        let declared = declared.and_then(|length| usize::try_from(length).ok());
+        let mut collecting = pin!(collect(payload, max_body, declared, &mut held));
         let at_once = AT_ONCE.min(body_timeout);
         match timeout(at_once, collecting.as_mut()).await {
             Ok(outcome) => outcome?,
@@ -85,7 +86,7 @@ pub async fn small_object(
     }
     let settings = &context.snapshot.config;
     let mut held = context.gateway.hold(settings.limits.max_body_memory);
-    let collecting = collect(payload, MOST, &mut held);
+    let collecting = collect(payload, MOST, None, &mut held);
     let collected = timeout(settings.server.body_timeout, collecting).await;
     let body = collected.map_err(|_| too_slow())??;
     let text = if body.is_empty() { b"{}" } else { &body[..] };
@@ -111,10 +112,12 @@ fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_TYPE) || headers.contains_key(TRANSFER_ENCODING) || !is_empty
 }
 
-/// Most bodies come in one piece, which is handed on as it is.
+/// Most bodies come in one piece, which is handed on as it is. What is declared of the length is believed
+/// where much of it has come.
 async fn collect(
     mut payload: Payload,
     max_body: usize,
+    declared: Option<usize>,
     held: &mut MemoryPermit,
 ) -> Result<Bytes, ApiError> {
     let mut first = Bytes::new();
@@ -134,7 +137,9 @@ async fn collect(
             continue;
         }
         if !first.is_empty() {
-            body.reserve(first.len().saturating_add(piece.len()).saturating_mul(2));
+            let likely = size.saturating_mul(2);
+            let declared = declared.filter(|length| *length <= likely.saturating_mul(2));
+            body.reserve(declared.unwrap_or(likely).max(size));
             body.extend_from_slice(&std::mem::take(&mut first));
         }
         body.extend_from_slice(&piece);

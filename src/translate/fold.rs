@@ -103,7 +103,7 @@ pub fn fold<'a>(
     let mut keys = guide.keys(conversation.instructions.as_deref(), conversation.texts());
     loop {
         let (folded, pen) = fitted(&conversation, guide, &keys.take(), room)?;
-        if pen.is_sole_writer_of(folded.texts()) {
+        if pen.is_sole_writer_knowing(guide.known_definitions(), folded.texts()) {
             return Ok(folded);
         }
     }
@@ -224,9 +224,9 @@ fn verbatim<'a>(conversation: Conversation<'a>, guide: &Guide<'_>) -> Folded<'a>
             let mut keys = guide.keys(instructions.as_deref(), [&*prompt]);
             let (key, text) = loop {
                 let pen = Pen::new(keys.take());
-                let paragraphs = [instructions.as_deref(), Some(&guide.text(&pen))];
-                let text = join(paragraphs);
-                if pen.is_sole_writer_of([&*prompt, &text]) {
+                let text = join([borrowed(&instructions), guide.parts(&pen)]);
+                let known = guide.known_definitions();
+                if pen.is_sole_writer_knowing(known, [&*prompt, &text]) {
                     break (pen.key().clone(), text);
                 }
             };
@@ -258,10 +258,21 @@ fn lone_message<'a>(turns: Vec<Turn<'a>>) -> (Cow<'a, str>, Vec<Cow<'a, str>>, V
     (Cow::Owned(prompt), shown.image_urls, shown.media)
 }
 
-/// Paragraphs, with blank lines between them.
-fn join<'p>(paragraphs: impl IntoIterator<Item = Option<&'p str>>) -> String {
-    let said: Vec<&str> = paragraphs.into_iter().flatten().collect();
-    said.join("\n\n")
+/// Paragraphs, each in parts, with blank lines between them. Those without parts are left out.
+fn join<'p>(paragraphs: impl IntoIterator<Item = Vec<Cow<'p, str>>>) -> String {
+    let mut all = Vec::new();
+    for paragraph in paragraphs {
+        if !all.is_empty() && !paragraph.is_empty() {
+            all.push(Cow::Borrowed("\n\n"));
+        }
+        all.extend(paragraph);
+    }
+    all.concat()
+}
+
+/// A paragraph of the caller's, if there is one.
+fn borrowed<'p>(text: &'p Option<Cow<'_, str>>) -> Vec<Cow<'p, str>> {
+    text.as_deref().map(Cow::Borrowed).into_iter().collect()
 }
 
 fn record<'a>(
@@ -287,9 +298,9 @@ fn record<'a>(
         dialect: guide.dialect,
     };
     let mut system_prompt = join([
-        conversation.instructions.as_deref(),
-        Some(guide.text(&pen).as_str()).filter(|text| !text.is_empty()),
-        Some(explanation(&pen).as_str()),
+        borrowed(&conversation.instructions),
+        guide.parts(&pen),
+        vec![explanation(&pen).into()],
     ]);
     if let Truncation::Shifted(_) = cut {
         let _ = write!(

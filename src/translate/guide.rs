@@ -11,8 +11,9 @@ use super::ask::{AnswerFormat, Conversation, Delivery};
 use super::contract::{Contract, FormatContract, KnownTool, Schemas, ToolContract, ToolSchemas};
 use super::json::{self, Schema};
 use super::key::{Keys, MarkerKey, Pen, Secret, TextsHash};
+use super::known_text::KnownText;
 use super::quoted::Quoted;
-use super::terms::Terms;
+use super::terms::{Outlined, Terms};
 use super::tools::signature::{Detail, definitions, parameters};
 use super::tools::{Choice, Dialect, ToolSet};
 
@@ -105,23 +106,31 @@ impl<'g> Guide<'g> {
         self.tools.is_none() && matches!(self.format, AnswerFormat::Text)
     }
 
-    /// The paragraph; empty where there is nothing to say.
-    pub fn text(&self, pen: &Pen) -> String {
+    /// The paragraph, in parts, since the tools may be long; empty where there is nothing to say.
+    pub fn parts(&self, pen: &Pen) -> Vec<Cow<'g, str>> {
         let Some(offer) = self.tools else {
-            return self.format_instructions(ALWAYS);
+            let text = self.format_instructions(ALWAYS);
+            let said = Some(text).filter(|text| !text.is_empty());
+            return said.map(Cow::Owned).into_iter().collect();
         };
         if let Some(text) = self.only_tool_to_call(offer) {
-            return text;
+            return vec![text.into()];
         }
         let otherwise = match self.format {
             AnswerFormat::Text => self.dialect.otherwise().to_owned(),
             _ => self.format_instructions(WITHOUT_A_TOOL),
         };
-        let tools = match (self.terms, self.detail) {
-            (Some(terms), Detail::Full) => Cow::Borrowed(terms.definitions(offer).as_str()),
-            (_, detail) => Cow::Owned(definitions(offer, detail)),
+        let tools = match self.known_definitions() {
+            Some(known) => Cow::Borrowed(known.as_str()),
+            None => Cow::Owned(definitions(offer, self.detail)),
         };
-        self.dialect.instructions(offer, pen, &tools, &otherwise)
+        self.dialect.instructions(offer, pen, tools, otherwise)
+    }
+
+    /// What of the paragraph other requests say too.
+    pub fn known_definitions(&self) -> Option<&'g KnownText> {
+        let terms = self.terms.filter(|_| self.detail == Detail::Full)?;
+        Some(terms.definitions(self.tools?))
     }
 
     /// With a single tool that must be called, the model is asked for nothing but its arguments: the
@@ -137,7 +146,7 @@ impl<'g> Guide<'g> {
         Some(format!(
             "Answer by giving the arguments for the function {}{purpose}.\n{}",
             tool.name,
-            self.schema_instructions(&schema, None, ALWAYS)
+            self.schema_instructions((Outlined::Arguments, &schema), None, ALWAYS)
         ))
     }
 
@@ -157,25 +166,22 @@ impl<'g> Guide<'g> {
             }
             AnswerFormat::JsonSchema(wanted) => {
                 let description = wanted.description.as_deref();
-                self.schema_instructions(wanted.schema.get(), description, [begin, end])
+                let schema = (Outlined::Answer, wanted.schema.get());
+                self.schema_instructions(schema, description, [begin, end])
             }
         }
     }
 
     fn schema_instructions(
         &self,
-        schema: &str,
+        (which, schema): (Outlined, &str),
         description: Option<&str>,
         [begin, end]: [&str; 2],
     ) -> String {
         let purpose = description
             .map(|text| format!("What the object is for: {text}\n\n"))
             .unwrap_or_default();
-        let outline = match self.shows_outline {
-            true => json::outline(schema),
-            false => None,
-        };
-        let form = match outline {
+        let form = match self.outline(which, schema) {
             None => format!("a JSON object that's compatible with this schema:\n\n{schema}"),
             Some(outline) => format!(
                 "a JSON object like this one, with your own values in the place of these:\n\n{outline}\n\n\
@@ -189,7 +195,7 @@ impl<'g> Guide<'g> {
     pub fn form_of_calls(&self, pen: &Pen) -> Option<String> {
         let offer = self.tools?;
         match offer.only_required() {
-            Some(tool) => self.shown_again(&parameters(tool)),
+            Some(tool) => self.shown_again(Outlined::Arguments, &parameters(tool)),
             None => Some(self.dialect.form(pen)),
         }
     }
@@ -197,17 +203,28 @@ impl<'g> Guide<'g> {
     /// The form of JSON that the answer has to be, to be shown again.
     pub fn form_of_json(&self) -> Option<String> {
         match self.format {
-            AnswerFormat::JsonSchema(wanted) => self.shown_again(wanted.schema.get()),
+            AnswerFormat::JsonSchema(wanted) => {
+                self.shown_again(Outlined::Answer, wanted.schema.get())
+            }
             AnswerFormat::Text | AnswerFormat::JsonObject => None,
         }
     }
 
     /// A value in the form of a schema, or else the schema itself, if it is short.
-    fn shown_again(&self, schema: &str) -> Option<String> {
+    fn shown_again(&self, which: Outlined, schema: &str) -> Option<String> {
         const LONGEST_SCHEMA: usize = 2000;
-        let outline = json::outline(schema).filter(|_| self.shows_outline);
+        let outline = self.outline(which, schema);
         let whole = || (schema.len() <= LONGEST_SCHEMA).then(|| schema.to_owned());
-        outline.map(|value| value.to_string()).or_else(whole)
+        outline.map(Cow::into_owned).or_else(whole)
+    }
+
+    /// A value in the form of a schema, where such are shown.
+    fn outline(&self, which: Outlined, schema: &str) -> Option<Cow<'g, str>> {
+        match self.terms {
+            _ if !self.shows_outline => None,
+            Some(terms) => terms.outline(which, schema),
+            None => json::outline(schema).map(|value| value.to_string().into()),
+        }
     }
 
     /// The keys for a conversation with these instructions: they depend on them and on the tools,

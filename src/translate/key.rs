@@ -21,6 +21,7 @@ use ring::digest::{SHA256, digest};
 use ring::hmac::{self, HMAC_SHA256};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::known_text::KnownText;
 use super::likeness::{Found, Likeness};
 
 /// Characters that are hard to confuse (Crockford's base 32).
@@ -196,12 +197,25 @@ impl Pen {
     /// Whether these texts, which are all that was written, hold the key where it was written and
     /// nowhere else.
     pub fn is_sole_writer_of<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> bool {
+        self.is_sole_writer_knowing(None, texts)
+    }
+
+    /// The same, where one of the texts may hold what was looked through before.
+    pub fn is_sole_writer_knowing<'t>(
+        &self,
+        known: Option<&KnownText>,
+        texts: impl IntoIterator<Item = &'t str>,
+    ) -> bool {
         let mut likeness = Likeness::of(self.key.as_str());
         let mut found = Found::default();
         for text in texts {
-            let more = likeness.count(text);
-            found.plain += more.plain;
-            found.decoded += more.decoded;
+            match known.and_then(|known| known.alike_within(text, &self.key)) {
+                None => found += likeness.count(text),
+                Some((within, around)) => {
+                    found += within;
+                    around.iter().for_each(|text| found += likeness.count(text));
+                }
+            }
         }
         let strokes = self.strokes.get();
         found.plain == strokes && found.decoded == strokes

@@ -1,9 +1,11 @@
 //! A text that one request after another holds, with what is known of it.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::json::escaped;
+use super::key::MarkerKey;
+use super::likeness::{Found, Likeness};
 use super::usage::EstimatedText;
 
 /// A text that was read before.
@@ -13,6 +15,8 @@ pub struct KnownText {
     pub estimated: EstimatedText,
     /// See [`Self::escaped_within`].
     escaped: OnceLock<String>,
+    /// What looks like the key that was looked for last: an application's, most likely.
+    alike: Mutex<Option<(MarkerKey, Found)>>,
 }
 
 impl KnownText {
@@ -20,6 +24,7 @@ impl KnownText {
         Self {
             estimated: EstimatedText::new(text),
             escaped: OnceLock::new(),
+            alike: Mutex::new(None),
         }
     }
 
@@ -34,11 +39,39 @@ impl KnownText {
         let known = self.escaped.get_or_init(|| escaped(self.as_str()));
         Some([escaped(before).into(), known.into(), escaped(after).into()])
     }
+
+    /// How often the like of a key occurs in this text, which is looked through once for a key, and what
+    /// stands around it in a text that holds it. `None` where it is not found in there on lines of its
+    /// own: neither a key nor an escape goes on beyond a line.
+    pub fn alike_within<'t>(
+        &self,
+        whole: &'t str,
+        key: &MarkerKey,
+    ) -> Option<(Found, [&'t str; 2])> {
+        let (before, after) = self.estimated.split(whole)?;
+        let is_apart = before.ends_with('\n') && self.as_str().ends_with('\n');
+        is_apart.then(|| (self.alike(key), [before, after]))
+    }
+
+    fn alike(&self, key: &MarkerKey) -> Found {
+        let alike = || self.alike.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, found)) = &*alike()
+            && known == key
+        {
+            return *found;
+        }
+        // To look takes too long to do under the lock.
+        let found = Likeness::of(key.as_str()).count(self.as_str());
+        *alike() = Some((key.clone(), found));
+        found
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::KnownText;
+    use crate::translate::key::MarkerKey;
+    use crate::translate::likeness::Likeness;
 
     #[test]
     fn knowing_a_part_makes_no_other_json() {
@@ -52,5 +85,39 @@ mod tests {
             }
         }
         assert!(KnownText::new("a".to_owned()).escaped_within("b").is_none());
+    }
+
+    #[test]
+    fn a_key_is_found_wherever_it_stands_beside_what_is_known() {
+        let known = [
+            "known\n",
+            "7k2q\n",
+            "7K&#50;Q\n",
+            "\u{200b}2Q\n",
+            "2Q \\\n",
+            "2Q known",
+        ];
+        let around = [
+            "", "\n", "7K2Q\n", "7K\n", "7K", "2Q", "x37;K2Q", "u0037K2Q", "&#55\n",
+        ];
+        let mut compared = 0;
+        for known in known.map(|text| KnownText::new(text.to_owned())) {
+            let pairs = around
+                .iter()
+                .flat_map(|one| around.map(|other| (*one, other)));
+            for (before, after) in pairs {
+                let whole = format!("{before}{}{after}", known.as_str());
+                for key in ["7K2Q", "7K2QX"].map(MarkerKey::of_text) {
+                    let mut likeness = Likeness::of(key.as_str());
+                    let Some((mut found, around)) = known.alike_within(&whole, &key) else {
+                        continue;
+                    };
+                    compared += 1;
+                    around.iter().for_each(|text| found += likeness.count(text));
+                    assert_eq!(found, likeness.count(&whole), "{whole}");
+                }
+            }
+        }
+        assert!(compared > 100, "{compared}");
     }
 }

@@ -8,6 +8,8 @@
 //! undone. Where a character may be read in several ways, each of them counts: too much found costs
 //! a key, too little a forged turn.
 
+use std::ops::AddAssign;
+
 use memchr::{memchr, memchr2, memchr3, memchr3_iter};
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::skeleton;
@@ -35,6 +37,13 @@ pub struct Found {
     pub plain: usize,
     /// In the text with its escapes undone.
     pub decoded: usize,
+}
+
+impl AddAssign for Found {
+    fn add_assign(&mut self, more: Self) {
+        self.plain += more.plain;
+        self.decoded += more.decoded;
+    }
 }
 
 /// What a reader sees in a character.

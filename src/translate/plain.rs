@@ -62,10 +62,11 @@ impl Plain {
     /// Adds the beginning of a text that stays as it is but for its capitals, all at once, since most
     /// of a text is like that. Gives what follows.
     fn add_usual<'t>(&mut self, text: &'t str) -> &'t str {
-        let mut before = self.out.bytes().next_back();
+        let mut is_behind_space = self.out.ends_with(' ');
         let stays = |byte: &u8| {
-            let stays = is_usual_byte(*byte) || (*byte == b' ' && before != Some(b' '));
-            before = Some(*byte);
+            let is_space = *byte == b' ';
+            let stays = is_usual(*byte) || (is_space && !is_behind_space);
+            is_behind_space = is_space;
             stays
         };
         let length = text.bytes().take_while(stays).count();
@@ -77,6 +78,13 @@ impl Plain {
         }
         self.is_line_start &= matches!(usual, "" | " ");
         rest
+    }
+
+    /// Adds a text that is plain already.
+    pub fn add_plain(&mut self, plain: &str) {
+        let is_behind_space = self.out.ends_with(' ');
+        let rest = plain.strip_prefix(' ').filter(|_| is_behind_space);
+        self.out.push_str(rest.unwrap_or(plain));
     }
 
     /// The plain form of all that was added.
@@ -126,7 +134,7 @@ impl Plain {
         if letter == '\n' {
             self.is_line_start = true;
         }
-        let letter = usual(letter);
+        let letter = usual_form(letter);
         if letter.is_whitespace() {
             if !self.out.ends_with(' ') {
                 self.out.push(' ');
@@ -174,7 +182,7 @@ fn after_comment(text: &str) -> &str {
 
 /// The usual form of a sign: of full width, circled, of mathematics (Unicode's NFKD). One that stands
 /// for several stays as it is.
-fn usual(letter: char) -> char {
+fn usual_form(letter: char) -> char {
     if letter.is_ascii() {
         return letter;
     }
@@ -185,8 +193,26 @@ fn usual(letter: char) -> char {
     }
 }
 
+/// See [`is_usual_byte`], of each byte.
+static USUAL: [bool; 256] = {
+    let mut usual = [false; 256];
+    let mut rest = usual.as_mut_slice();
+    let mut byte = 0_u8;
+    while let Some((first, later)) = rest.split_first_mut() {
+        *first = is_usual_byte(byte);
+        byte = byte.wrapping_add(1);
+        rest = later;
+    }
+    usual
+};
+
+#[expect(clippy::indexing_slicing, reason = "every byte has a place")]
+fn is_usual(byte: u8) -> bool {
+    USUAL[usize::from(byte)]
+}
+
 /// Whether a byte is a character of ASCII that has one meaning wherever it stands.
-fn is_usual_byte(byte: u8) -> bool {
+const fn is_usual_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
@@ -226,6 +252,22 @@ mod tests {
         let mut plain = Plain::default();
         plain.add(&format!("&{}lt;", "amp;".repeat(1_000_000)));
         assert_eq!(plain.into_text(), "<");
+    }
+
+    #[test]
+    fn texts_that_are_plain_already_are_joined_as_they_would_be_as_they_came() {
+        let texts = ["", " ", "a  ", "  > b", "\n\"c\" ", "\t", "&", "lt;d"];
+        let pairs = texts.iter().flat_map(|one| texts.map(|two| [*one, two]));
+        for texts in pairs.flat_map(|[one, two]| texts.map(|three| [one, two, three])) {
+            let (mut as_they_came, mut joined) = (Plain::default(), Plain::default());
+            for text in texts {
+                as_they_came.add(text);
+                let mut plain = Plain::default();
+                plain.add(text);
+                joined.add_plain(&plain.into_text());
+            }
+            assert_eq!(joined.into_text(), as_they_came.into_text(), "{texts:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! spellings when they repeat a text.
 
 use std::collections::{HashMap, HashSet};
+use std::ptr;
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -55,12 +56,19 @@ impl Quoted {
         let names = Names::new(names);
         let mut joined = Plain::default();
         let others = conversation.turns.iter().filter(is_others);
-        others.flat_map(words).for_each(|text| joined.add(text));
+        // These are among the texts of the conversation, in the same order.
+        let mut others = others.flat_map(words).peekable();
+        for text in conversation.texts() {
+            let mut plain = Plain::default();
+            plain.add(text);
+            let plain = plain.into_text();
+            if others.next_if(|other| ptr::eq(*other, text)).is_some() {
+                joined.add_plain(&plain);
+            }
+            quoted.add(&plain, &names);
+        }
         for (_, name, _) in places(&joined.into_text(), &names) {
             quoted.by_others.insert(name.to_owned());
-        }
-        for text in conversation.texts() {
-            quoted.add(text, &names);
         }
         quoted
     }
@@ -83,11 +91,9 @@ impl Quoted {
         })
     }
 
-    /// Takes note of what looks like calls in a text.
-    fn add(&mut self, text: &str, names: &Names<'_>) {
-        let mut plain = Plain::default();
-        plain.add(text);
-        for (text, name, at) in places(&plain.into_text(), names) {
+    /// Takes note of what looks like calls in a plain text.
+    fn add(&mut self, plain: &str, names: &Names<'_>) {
+        for (text, name, at) in places(plain, names) {
             if self.calls.len() >= MAX_CALLS {
                 self.by_others.insert(name.to_owned());
                 continue;
@@ -136,19 +142,16 @@ impl<'n> Names<'n> {
     /// are none unless a name stands beside one of a few signs. Looks at the signs alone.
     fn may_be_called_in(&self, spaced: &str) -> bool {
         let mut close = String::new();
-        let is_beside = |(at, sign): (usize, char)| match sign {
-            '(' | '{' => self.ends(spaced.get(..at).unwrap_or_default()),
-            '>' | '|' | ']' | '=' | ':' => {
+        let is_beside = |(at, sign): (usize, u8)| match sign {
+            b'(' | b'{' => self.ends(spaced.get(..at).unwrap_or_default()),
+            _ => {
                 let behind = spaced.get(at.saturating_add(1)..).unwrap_or_default();
                 let behind = behind.trim_start_matches(' ');
                 self.get(word_at(behind, 0)).is_some() || self.begins_close(behind, &mut close)
             }
-            _ => false,
         };
         let bytes = spaced.bytes().enumerate();
-        bytes
-            .map(|(at, byte)| (at, char::from(byte)))
-            .any(is_beside)
+        bytes.filter(|(_, byte)| is_sign(*byte)).any(is_beside)
     }
 
     /// Whether a text ends with a word that names a tool.
@@ -173,6 +176,11 @@ impl<'n> Names<'n> {
         }
         self.get(close).is_some()
     }
+}
+
+/// Whether the name of a call may stand beside such a sign.
+const fn is_sign(byte: u8) -> bool {
+    matches!(byte, b'(' | b':' | b'=' | b'>' | b']' | b'{' | b'|')
 }
 
 /// The places in a plain text that look like calls, each with the text that it is a place in: with

@@ -4,6 +4,7 @@
 //! rest. So what comes of them is a value of its own, which depends on nothing else: it can be kept
 //! and serve other requests that bring the same.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -11,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::ask::{AnswerFormat, Ask};
 use super::contract::Schemas;
+use super::json;
 use super::key::{Secret, TextsHash};
 use super::known_text::KnownText;
 use super::rejection::Rejection;
@@ -25,6 +27,18 @@ pub struct Terms {
     definitions: OnceLock<Arc<KnownText>>,
     /// See [`Self::tools`].
     tools: OnceLock<(Secret, TextsHash)>,
+    /// See [`Self::outline`].
+    answer_outline: OnceLock<Option<String>>,
+    arguments_outline: OnceLock<Option<String>>,
+}
+
+/// A schema that an outline is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlined {
+    /// The answer's.
+    Answer,
+    /// That of the arguments of the only tool.
+    Arguments,
 }
 
 impl Terms {
@@ -37,6 +51,8 @@ impl Terms {
             schemas: Schemas::of(ask.tools.as_ref(), &ask.format)?,
             definitions: OnceLock::new(),
             tools: OnceLock::new(),
+            answer_outline: OnceLock::new(),
+            arguments_outline: OnceLock::new(),
         })
     }
 
@@ -58,11 +74,28 @@ impl Terms {
         }
     }
 
+    /// The outline of a schema, which is one of those that these terms are of.
+    pub fn outline(&self, of: Outlined, schema: &str) -> Option<Cow<'_, str>> {
+        let known = match of {
+            Outlined::Answer => &self.answer_outline,
+            Outlined::Arguments => &self.arguments_outline,
+        };
+        if let Some(outline) = known.get() {
+            return outline.as_deref().map(Cow::Borrowed);
+        }
+        let outline = json::outline(schema).map(|value| value.to_string());
+        match outline {
+            // What constants make of it may be longer, and is not kept.
+            Some(long) if long.len() > schema.len() => Some(Cow::Owned(long)),
+            outline => known.get_or_init(|| outline).as_deref().map(Cow::Borrowed),
+        }
+    }
+
     /// About how many bytes of memory these terms take, together with their source.
     pub fn memory(&self, source: &Source) -> usize {
         // The source, the definitions, the same as they stand in JSON, where escapes are escaped again,
-        // and the texts of the schemas in a tree and in what checks it.
-        let texts = source.bytes.len().saturating_mul(5);
+        // the texts of the schemas in a tree and in what checks it, and their outlines.
+        let texts = source.bytes.len().saturating_mul(6);
         let texts = texts.saturating_add(source.escapes.saturating_mul(1 + 3));
         texts.saturating_add(self.schemas.memory)
     }
@@ -87,7 +120,9 @@ impl fmt::Debug for Source {
 impl Source {
     /// What the terms of a request depend on; `None` where there are neither tools nor a schema.
     pub fn of(ask: &Ask<'_>) -> Option<Self> {
-        let mut bytes = Vec::new();
+        let room = |text: Option<&str>| text.map_or(0, str::len).saturating_add(size_of::<u64>());
+        let room = texts(ask)?.map(room).fold(0, usize::saturating_add);
+        let mut bytes = Vec::with_capacity(room);
         let mut escapes = 0_usize;
         for text in texts(ask)? {
             bytes.extend_from_slice(&length(text).to_le_bytes());

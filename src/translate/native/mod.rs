@@ -115,6 +115,7 @@ fn as_messages<'a>(
 ) -> Spoken<'a> {
     let conversation = &ask.conversation;
     let guide = Guide {
+        terms: Some(terms),
         format: &ask.format,
         shows_outline: plan_limits.guide.shows_outline(model),
         ..Guide::default()

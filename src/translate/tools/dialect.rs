@@ -41,13 +41,14 @@ impl Dialect {
     /// The text that offers tools: the tools first, however many there are, then how to call them,
     /// next to the message that is answered. Its last sentence, `otherwise`, says how to answer
     /// without a call, because weak models follow the last sentence. `tools` are their definitions.
-    pub fn instructions(
+    /// It comes in parts, which are to be joined at once, since the tools may be long.
+    pub fn instructions<'t>(
         self,
         offer: &ToolSet<'_>,
         pen: &Pen,
-        tools: &str,
-        otherwise: &str,
-    ) -> String {
+        tools: Cow<'t, str>,
+        otherwise: String,
+    ) -> Vec<Cow<'t, str>> {
         let most = match offer.parallel {
             true => "; several are allowed",
             false => ", one call at most",
@@ -55,23 +56,22 @@ impl Dialect {
         let closing = match offer.choice {
             Choice::Auto => otherwise,
             Choice::Required => {
-                "You must use at least one tool now: reply with the calls and nothing else."
+                "You must use at least one tool now: reply with the calls and nothing else.".into()
             }
         };
-        // Joined at once, since the tools may be long.
-        [
-            "Tools:\n",
+        vec![
+            "Tools:\n".into(),
             tools,
-            "The calling application runs these tools for you and returns the results in its next message.\n",
-            self.invitation(),
-            "\n",
-            &self.form(pen),
-            "\n",
-            &self.rules(most),
-            " Never write results yourself; wait for them.\n",
-            closing,
+            "The calling application runs these tools for you and returns the results in its next message.\n"
+                .into(),
+            self.invitation().into(),
+            "\n".into(),
+            self.form(pen).into(),
+            "\n".into(),
+            self.rules(most).into(),
+            " Never write results yourself; wait for them.\n".into(),
+            closing.into(),
         ]
-        .concat()
     }
 
     /// How an answer without a call is asked for, where any text will do. The first wording keeps
