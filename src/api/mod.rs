@@ -56,19 +56,21 @@ use crate::translate::face::responses::Responses;
 
 /// The routes, one line each. Every one of them is described in `openapi/openapi.yaml`, except
 /// those of [`unsupported`], which only refuse, and of [`console`], which serve its own page alone.
+/// Where models are asked comes first: a path is tried in this order, and one with an id in it is a
+/// pattern to match.
 #[rustfmt::skip]
 pub fn routes(config: &mut ServiceConfig) {
     let get = |path, served| only("GET", path, served);
     let post = |path, served| only("POST", path, served);
     config
         .service(get_or_post("/v1/chat/completions", web::to(completions::list), web::to(answer::create::<Chat>)))
-        .service(get_or_post_or_delete("/v1/chat/completions/{id:chatcmpl-[^/]*}", web::to(completions::retrieve), web::to(completions::update), web::to(completions::delete)))
-        .service(get("/v1/chat/completions/{id:chatcmpl-[^/]*}/messages", web::to(completions::messages)))
         .service(post("/v1/completions", web::to(answer::create::<Completions>)))
         .service(post("/v1/messages", web::to(answer::create::<Messages>)))
         .service(post("/v1/messages/count_tokens", web::to(count::count_tokens::<Messages>)))
         .service(post("/v1/responses", web::to(answer::create::<Responses>)))
         .service(post("/v1/responses/input_tokens", web::to(count::count_tokens::<Responses>)))
+        .service(get_or_post_or_delete("/v1/chat/completions/{id:chatcmpl-[^/]*}", web::to(completions::retrieve), web::to(completions::update), web::to(completions::delete)))
+        .service(get("/v1/chat/completions/{id:chatcmpl-[^/]*}/messages", web::to(completions::messages)))
         .configure(unsupported::ahead)
         .service(get_or_delete("/v1/responses/{id}", web::to(responses::retrieve), web::to(responses::delete)))
         .service(post("/v1/responses/{id}/cancel", web::to(responses::cancel)))
