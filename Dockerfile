@@ -3,13 +3,14 @@
 # `docker buildx imagetools inspect rust:1.95-bookworm`, and renews the digests with each release.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
-# Two platforms may be built at once, and share no folder.
+# Two platforms may be built at once, and share no folder. One that is emulated has no time to be trained.
+ARG BUILDPLATFORM
 ARG TARGETPLATFORM
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-$TARGETPLATFORM,target=/src/target \
-    cargo build --profile dist --locked --all-features --bin fal-gateway \
-    && cp target/dist/fal-gateway /usr/local/bin/fal-gateway
+    [ "$BUILDPLATFORM" = "$TARGETPLATFORM" ] || untrained=--untrained; \
+    program=$(deploy/build "${untrained:-}") && cp "$program" /usr/local/bin/fal-gateway
 
 # No shell, no package manager: the program, glibc and certificates.
 FROM gcr.io/distroless/cc-debian12:nonroot

@@ -19,6 +19,7 @@ mod report;
 mod scenario;
 mod soak;
 mod template;
+mod train;
 mod upstream;
 
 use std::error::Error;
@@ -53,6 +54,9 @@ struct Options {
     /// Count the instructions of a request by function instead, with valgrind's callgrind.
     #[arg(long)]
     profile: bool,
+    /// Ask for everything once, without measuring it.
+    #[arg(long, hide = true)]
+    train: bool,
     /// The gateway to measure instead of the one built from this tree.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_fal-gateway"))]
     gateway: std::path::PathBuf,
@@ -76,6 +80,10 @@ fn main() -> Outcome<()> {
             None if options.profile => {
                 let upstream = upstream::start().await?;
                 profile::run(&options.gateway, &upstream, &options.only).await
+            }
+            None if options.train => {
+                let upstream = upstream::start().await?;
+                train::run(&options.gateway, &upstream).await
             }
             None => compare(&options).await,
         }

@@ -37,6 +37,9 @@ const TURNS: &[(&str, Manner)] = &[
     ("Call. /emulate tool:python", Manner::Tools),
     ("Call. /emulate tool:none", Manner::Tools),
     ("Bytes. /emulate split:1", Manner::Stream),
+    ("Tell me of the woods.", Manner::Completion),
+    ("Tell me of the lakes.", Manner::Message),
+    ("Tell me of the snow.", Manner::Response),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,35 @@ enum Manner {
     Stream,
     Impatient,
     Tools,
+    /// At the other public APIs.
+    Completion,
+    Message,
+    Response,
+}
+
+/// A gateway that is asked all the time until the end, and its fal.
+pub(crate) struct Soaked {
+    peer: Peer,
+    _emulator: Peer,
+    end: Instant,
+}
+
+/// Begins to ask for so long.
+///
+/// # Errors
+/// One of the two does not start.
+pub(crate) async fn begin(gateway: &Path, length: Duration) -> Outcome<Soaked> {
+    let emulator = Peer::emulator(gateway).await?;
+    let peer = Peer::gateway(gateway, emulator.address).await?;
+    let end = Instant::now() + length;
+    for number in 0..AT_ONCE {
+        tokio::task::spawn_local(keep_asking(peer.address, number, end));
+    }
+    Ok(Soaked {
+        peer,
+        _emulator: emulator,
+        end,
+    })
 }
 
 /// Runs for so long.
@@ -52,16 +84,11 @@ enum Manner {
 /// # Errors
 /// When memory or descriptors are not flat after the beginning, or the gateway is gone.
 pub(crate) async fn run(gateway: &Path, length: Duration) -> Outcome<()> {
-    let emulator = Peer::emulator(gateway).await?;
-    let peer = Peer::gateway(gateway, emulator.address).await?;
-    let end = Instant::now() + length;
-    for number in 0..AT_ONCE {
-        tokio::task::spawn_local(keep_asking(peer.address, number, end));
-    }
+    let Soaked { peer, end, .. } = &begin(gateway, length).await?;
     // The first minute, or third, is for pools and caches to fill.
     let settled = Instant::now() + (length / 3).min(Duration::from_secs(60));
     let mut samples = Vec::new();
-    while Instant::now() < end {
+    while Instant::now() < *end {
         tokio::time::sleep(Duration::from_millis(500)).await;
         if Instant::now() >= settled {
             samples.push(peer.spent());
@@ -112,6 +139,21 @@ async fn ask(
         "messages": [{"role": "user", "content": prompt}],
         "stream": !matches!(manner, Manner::Whole),
     });
+    let path = match manner {
+        Manner::Completion => "/v1/completions",
+        Manner::Message => "/v1/messages",
+        Manner::Response => "/v1/responses",
+        _ => "/v1/chat/completions",
+    };
+    match manner {
+        Manner::Completion => {
+            body["prompt"] = prompt.into();
+            body["messages"].take();
+        }
+        Manner::Message => body["max_tokens"] = 1_000.into(),
+        Manner::Response => body["input"] = body["messages"].take(),
+        _ => {}
+    }
     if manner == Manner::Tools {
         let parameters = json!({
             "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"],
@@ -121,7 +163,7 @@ async fn ask(
         body["tools"] = json!([{"type": "function", "function": function}]);
         body["tool_choice"] = "required".into();
     }
-    let request = post("/v1/chat/completions", &body);
+    let request = post(path, &body);
     let mut client = Client::connect(gateway).await?;
     let answer = client.request(&request);
     let patience = match manner {
