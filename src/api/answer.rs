@@ -557,11 +557,11 @@ fn take_down(request: &HttpRequest, body: &[u8], snapshot: &Snapshot, record: &R
     trace.sent(body);
 }
 
-/// An id of 128 bits that tells when it was made, or one of 192 that tells nothing.
+/// An id that tells when it was made, of 128 bits or of 192 that nobody guesses.
 fn new_id<F: Face>() -> String {
     match F::IDS_ARE_SECRET {
         false => format!("{}{}", F::ID_PREFIX, Uuid::now_v7().simple()),
-        true => state::secret_id(F::ID_PREFIX),
+        true => state::ordered_id(F::ID_PREFIX),
     }
 }
 

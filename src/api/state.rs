@@ -310,12 +310,26 @@ fn is_kept(context: &Context, put: Result<Kept, StoreError>) -> bool {
     false
 }
 
+/// How many letters of an id tell when it was made.
+const TIME: usize = 12;
+
 /// Items as the store takes them.
 pub(super) fn new_items(items: Vec<RecordItem>) -> Vec<NewItem> {
     let items = items.into_iter();
     items
         .map(|RecordItem { id, body }| NewItem { id, body })
         .collect()
+}
+
+/// An id of 192 bits whose first ones tell when it was made, in milliseconds since 1970. The others are drawn,
+/// and nobody guesses them. What is kept under such ids is written one behind the other, instead of all over
+/// a large index.
+pub(super) fn ordered_id(prefix: &str) -> String {
+    let mut letters = [0; 32];
+    let time = &*Uuid::now_v7().simple().encode_lower(&mut letters);
+    let drawn = secret_id("");
+    let (time, drawn) = (time.get(..TIME), drawn.get(TIME..));
+    [prefix, time.unwrap_or_default(), drawn.unwrap_or_default()].concat()
 }
 
 /// An id of 192 bits that nobody guesses and that tells nothing.

@@ -153,6 +153,29 @@ fn a_stream_can_be_read_again_as_soon_as_its_end_is_there() {
     });
 }
 
+/// So that what is kept later comes behind what is kept already, and a store that is nearly full is written to
+/// as fast as an empty one.
+#[test]
+fn an_id_begins_with_the_time_and_the_rest_of_it_is_drawn() {
+    let fal = Emulated::start();
+    let gateway = fal.setup().start();
+    let now = || jiff::Timestamp::now().as_millisecond();
+    let drawn = [(); 2].map(|()| {
+        let before = now();
+        let response = create(&gateway, &request("Hello".into()));
+        let letters = id(&response).strip_prefix("resp_").unwrap().to_owned();
+        let (time, drawn) = letters.split_at(12);
+        let time = i64::from_str_radix(time, 16).unwrap();
+        assert!((before..=now()).contains(&time), "{letters}");
+        assert_eq!(drawn.len(), 36, "{letters}");
+        let item = response["output"][0]["id"].as_str().unwrap();
+        assert!(item.contains(&letters[..16]), "{item} of {letters}");
+        assert!(!item.contains(&drawn[4..]), "{item} of {letters}");
+        drawn.to_owned()
+    });
+    assert_ne!(drawn[0], drawn[1]);
+}
+
 /// Numbers that no reader takes, and halves of letters: whoever sends them gets them back.
 #[test]
 fn whatever_a_response_repeats_of_its_request_it_can_be_read_again() {
