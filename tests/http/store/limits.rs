@@ -26,10 +26,10 @@ fn keys(limits: &[&str]) -> String {
 /// A gateway whose requests wait for the store, and for what other gateways have, for so long.
 fn start_within(timeout: &str, fal: &Emulated, place: &Place, keys: &str) -> TestGateway {
     let settings = place.settings().into_iter();
-    let setup = fal.setup().file(keys).set("store.timeout", timeout);
-    settings
-        .fold(setup, |setup, (name, value)| setup.set(name, &value))
-        .start()
+    let setup = settings.fold(fal.setup().file(keys), |setup, (name, value)| {
+        setup.set(name, &value)
+    });
+    setup.set("store.timeout", timeout).start()
 }
 
 /// One that tells soon that there is no room.
