@@ -108,7 +108,7 @@ impl fmt::Display for Violation {
 /// back references are not supported; `format` is not asserted, since models are told formats but
 /// drafts and clients disagree on what they mean.
 ///
-/// Of the usual kind ([`usual`]), it is compiled when something is first checked against it.
+/// Of the usual kind (see `usual`), it is compiled when something is first checked against it.
 #[derive(Debug)]
 pub struct Schema {
     /// As it came, where it is compiled later.
