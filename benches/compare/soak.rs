@@ -113,9 +113,10 @@ fn is_flat(what: &str, samples: &[f64]) -> Outcome<()> {
     let [first, last] =
         [first, last].map(|half| half.iter().copied().fold(f64::INFINITY, f64::min));
     println!("{what}: {first:.0} at least in the first half, {last:.0} in the second");
-    match last <= first * GROWTH {
-        true => Ok(()),
-        false => Err(format!("{what} grew").into()),
+    match last {
+        0.0 => Err("the gateway is gone".into()),
+        _ if last <= first * GROWTH => Ok(()),
+        _ => Err(format!("{what} grew").into()),
     }
 }
 

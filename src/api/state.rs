@@ -310,9 +310,6 @@ fn is_kept(context: &Context, put: Result<Kept, StoreError>) -> bool {
     false
 }
 
-/// How many letters of an id tell when it was made.
-const TIME: usize = 12;
-
 /// Items as the store takes them.
 pub(super) fn new_items(items: Vec<RecordItem>) -> Vec<NewItem> {
     let items = items.into_iter();
@@ -320,6 +317,9 @@ pub(super) fn new_items(items: Vec<RecordItem>) -> Vec<NewItem> {
         .map(|RecordItem { id, body }| NewItem { id, body })
         .collect()
 }
+
+/// How many letters of an id tell when it was made.
+const TIME: usize = 12;
 
 /// An id of 192 bits whose first ones tell when it was made, in milliseconds since 1970. The others are drawn,
 /// and nobody guesses them. What is kept under such ids is written one behind the other, instead of all over

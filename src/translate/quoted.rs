@@ -67,6 +67,8 @@ impl Quoted {
             }
             quoted.add(&plain, &names);
         }
+        // Were one not among them, it would still be read.
+        others.for_each(|text| joined.add(text));
         for (_, name, _) in places(&joined.into_text(), &names) {
             quoted.by_others.insert(name.to_owned());
         }

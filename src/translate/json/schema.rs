@@ -491,9 +491,50 @@ mod tests {
         assert!(what.contains("'https://example.com/'"));
     }
 
-    /// Schemas with one keyword, or with something like one, in several places.
-    fn with_keywords() -> Vec<Value> {
-        let values = [
+    /// Keywords, those of the usual kind first, and what is none.
+    const KEYWORDS: [&str; 37] = [
+        "type",
+        "description",
+        "title",
+        "format",
+        "$comment",
+        "properties",
+        "required",
+        "items",
+        "additionalProperties",
+        "enum",
+        "anyOf",
+        "oneOf",
+        "allOf",
+        "default",
+        "const",
+        "examples",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "minProperties",
+        "maxProperties",
+        "uniqueItems",
+        "$schema",
+        "not",
+        "pattern",
+        "$ref",
+        "$id",
+        "id",
+        "multipleOf",
+        "patternProperties",
+        "$defs",
+        "x-other",
+    ];
+
+    /// What a keyword may be found to hold.
+    fn held_values() -> [Value; 30] {
+        [
             json!("string"),
             json!("word"),
             json!(""),
@@ -524,48 +565,14 @@ mod tests {
             json!("https://json-schema.org/draft/2020-12/schema"),
             json!("[a"),
             json!(u64::MAX),
-        ];
-        let keywords = [
-            "type",
-            "description",
-            "title",
-            "format",
-            "$comment",
-            "properties",
-            "required",
-            "items",
-            "additionalProperties",
-            "enum",
-            "anyOf",
-            "oneOf",
-            "allOf",
-            "default",
-            "const",
-            "examples",
-            "minimum",
-            "maximum",
-            "exclusiveMinimum",
-            "exclusiveMaximum",
-            "minLength",
-            "maxLength",
-            "minItems",
-            "maxItems",
-            "minProperties",
-            "maxProperties",
-            "uniqueItems",
-            "$schema",
-            "not",
-            "pattern",
-            "$ref",
-            "$id",
-            "id",
-            "multipleOf",
-            "patternProperties",
-            "$defs",
-            "x-other",
-        ];
+        ]
+    }
+
+    /// Schemas with one keyword, or with something like one, in several places.
+    fn with_keywords() -> Vec<Value> {
+        let values = held_values();
         let one = |keyword: &&str| values.clone().map(|value| json!({*keyword: value}));
-        let all = keywords.iter().flat_map(one).flat_map(|schema| {
+        let all = KEYWORDS.iter().flat_map(one).flat_map(|schema| {
             let within = json!({"type": "object", "properties": {"a": schema}, "required": ["a"]});
             let beside = json!({"anyOf": [{"type": "null"}, {"items": schema}, schema]});
             [schema, within, beside]
