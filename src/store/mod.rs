@@ -134,7 +134,7 @@ impl Database {
     }
 
     /// The same for what may be done together with others' work of this kind, in one transaction, which
-    /// saves most of what a transaction costs where much is written at once. Nobody waits for company.
+    /// saves most of what a transaction costs where much is written at once. Nobody waits long for company.
     /// It may be done more than once, and what was done before the last time is undone.
     ///
     /// # Errors

@@ -33,6 +33,9 @@ const CLEARING: Duration = Duration::from_millis(50);
 
 /// How much work is done in one transaction at most, so that the first does not wait long for the last.
 const MOST_TOGETHER: usize = 32;
+/// How long work gathers since the last that was done together, so that a store with much to do is woken
+/// once for many answers and not for each. Whoever comes after a pause does not wait.
+const GATHERING: Duration = Duration::from_millis(2);
 /// How long one transaction goes on taking in more, for the same reason.
 const LONGEST_TOGETHER: Duration = Duration::from_millis(20);
 
@@ -188,10 +191,13 @@ fn serve(
     let (queue, mut waiting) = mpsc::channel::<Work>(MAX_WAITING);
     let serve = move || {
         let mut server = Server::new(connection);
-        let (mut deleted, mut next) = (None, None);
+        let (mut deleted, mut next, mut shared) = (None, None, None);
         while let Some(work) = next.take().or_else(|| waiting.blocking_recv()) {
             let may_share = work.shareable().is_some();
             let mut group = vec![work];
+            if may_share && waiting.len() < MOST_TOGETHER {
+                thread::sleep(gathers_for(shared.map(|last: Instant| last.elapsed())));
+            }
             while may_share && next.is_none() && group.len() < MOST_TOGETHER {
                 match waiting.try_recv() {
                     Ok(work) if work.shareable().is_some() => group.push(work),
@@ -201,6 +207,9 @@ fn serve(
             }
             if server.run(group) {
                 deleted = deleted.or(Some(Instant::now()));
+            }
+            if may_share {
+                shared = Some(Instant::now());
             }
             // Whoever waits comes first, but not for ever.
             let is_idle = next.is_none() && waiting.is_empty();
@@ -213,6 +222,11 @@ fn serve(
     let started = thread::Builder::new().name(name.to_owned()).spawn(serve);
     let thread = started.map_err(|error| StoreError::Gone(error.to_string()))?;
     Ok((queue, thread))
+}
+
+/// How long work that may be done together waits for more of it, when the last was done so long ago.
+fn gathers_for(since: Option<Duration>) -> Duration {
+    since.map_or(Duration::ZERO, |since| GATHERING.saturating_sub(since))
 }
 
 /// Brings what was logged into the file, where what was deleted has been overwritten, and empties the
@@ -375,4 +389,18 @@ fn now<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreE
             "a transaction waits for something else than the store".to_owned(),
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_waits_for_more_only_where_some_was_done_a_moment_ago() {
+        assert_eq!(gathers_for(None), Duration::ZERO);
+        assert_eq!(gathers_for(Some(GATHERING)), Duration::ZERO);
+        assert_eq!(gathers_for(Some(Duration::from_secs(60))), Duration::ZERO);
+        let since = Duration::from_micros(500);
+        assert_eq!(gathers_for(Some(since)), GATHERING - since);
+    }
 }
