@@ -12,6 +12,7 @@ mod postgres;
 pub mod responses;
 mod secrets;
 mod shrink;
+mod space;
 pub mod sql;
 mod sqlite;
 pub mod status;

@@ -13,12 +13,14 @@ use futures::TryStreamExt as _;
 use tokio_postgres::types::{self, IsNull, ToSql, to_sql_checked};
 
 use super::error::StoreError;
+use super::space::Pending;
 
 /// A transaction that is open. It is committed if the work in it gives a result, and rolled back
 /// if it gives an error.
 pub struct Transaction<'t> {
     open: Open<'t>,
     deletes: cell::Cell<bool>,
+    space: Pending,
 }
 
 enum Open<'t> {
@@ -57,6 +59,7 @@ impl<'t> Transaction<'t> {
         Self {
             open: Open::Sqlite(connection, statements),
             deletes: cell::Cell::new(false),
+            space: Pending::default(),
         }
     }
 
@@ -68,6 +71,7 @@ impl<'t> Transaction<'t> {
         Self {
             open: Open::Postgres(transaction, statements),
             deletes: cell::Cell::new(false),
+            space: Pending::default(),
         }
     }
 
@@ -91,6 +95,11 @@ impl<'t> Transaction<'t> {
     /// Whether the engine is PostgreSQL, for the few statements that differ.
     pub fn is_postgres(&self) -> bool {
         !matches!(self.open, Open::Sqlite(..))
+    }
+
+    /// What is to be counted of owners' space at its end, where that need not be written at once.
+    pub(super) fn pending_space(&self) -> Option<&Pending> {
+        (!self.is_postgres()).then_some(&self.space)
     }
 
     /// What follows a `select` of rows that nobody else may change before the transaction ends.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::Upkeep;
 use super::error::StoreError;
 use super::migrations;
+use super::space;
 use super::sql::{Numbered, Transaction};
 use super::work::{Lane, MAX_WAITING, Mode, Work, without_panic};
 
@@ -292,6 +293,7 @@ impl Server {
                         break;
                     }
                 }
+                now(space::settle(&transaction))?;
                 Ok(done)
             })
         })
@@ -309,7 +311,10 @@ impl Server {
         let outcome = without_panic(|| {
             be_patient(&self.connection, deadline)?;
             make_ready(&self.connection, &mut self.waits, mode)?;
-            perform(&self.connection, mode, || now(run.perform(&transaction)))
+            perform(&self.connection, mode, || {
+                now(run.perform(&transaction))?;
+                now(space::settle(&transaction))
+            })
         });
         let _ = done.send(outcome);
         transaction.has_deleted()

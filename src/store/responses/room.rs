@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Owner, after, completions, conversations, events, idempotency, now};
 use crate::store::error::StoreError;
+use crate::store::space;
 use crate::store::sql::{Row, Transaction, Value};
 
 /// How many threads are looked for at once that may make room.
@@ -53,13 +54,7 @@ pub(super) async fn make_of(
     if bytes > most / 2 {
         return Ok(false);
     }
-    let taken = "select cast(coalesce((select sum(bytes) from space_sum), 0) as bigint), \
-                 coalesce((select bytes from space where owner = $1), 0)";
-    let row = transaction.first(taken, &[owner.into()]).await?;
-    let (all, own) = match row {
-        Some(row) => (row.integer(0)?, row.integer(1)?),
-        None => (0, 0),
-    };
+    let (all, own) = space::taken(transaction, owner.name()).await?;
     let over = |taken: i64, limit: i64| taken.saturating_add(bytes).saturating_sub(limit);
     let (mut of_own, mut of_all) = (over(own, most / 2), over(all, most));
     if of_own > 0 {
@@ -182,12 +177,7 @@ pub(super) async fn take(
     owner: &Owner,
     bytes: i64,
 ) -> Result<(), StoreError> {
-    let add = "insert into space (owner, bytes) values ($1, $2) \
-               on conflict (owner) do update set bytes = space.bytes + excluded.bytes";
-    transaction
-        .execute(add, &[owner.into(), bytes.into()])
-        .await
-        .map(drop)
+    space::add(transaction, owner.name(), bytes).await
 }
 
 /// Counts bytes that an owner has given back; who has none left is forgotten.
@@ -196,7 +186,5 @@ pub(super) async fn give_back(
     owner: &Owner,
     bytes: i64,
 ) -> Result<(), StoreError> {
-    take(transaction, owner, bytes.saturating_neg()).await?;
-    let none = "delete from space where owner = $1 and bytes <= 0";
-    transaction.execute(none, &[owner.into()]).await.map(drop)
+    space::add(transaction, owner.name(), bytes.saturating_neg()).await
 }

@@ -217,6 +217,75 @@ fn what_all_owners_take_up_is_counted_whoever_counts_it_for_one() {
     }
 }
 
+/// Many that are kept at once share a transaction, in which some of them make room for others.
+#[test]
+fn what_is_kept_at_once_is_counted_like_what_is_kept_by_itself() {
+    const MOST: usize = 40_000;
+    let (_folder, places) = places();
+    for place in places {
+        let database = place.open();
+        let responses = Responses::new(database.clone(), MOST);
+        let owner = |number: i64| Owner::new(format!("owner-{}", number % 3));
+        let put = |number: i64| {
+            let responses = responses.clone();
+            async move { responses.put(&owner(number), new_response(number)).await }
+        };
+        run(async {
+            responses.sweep().await.unwrap();
+            for kept in futures::future::join_all((0..120).map(put)).await {
+                assert_eq!(kept.unwrap(), Kept::Yes, "{place:?}");
+            }
+        });
+        let (count, _, owners, all) = left(&database);
+        assert!((10..100).contains(&count), "{place:?}: {count}");
+        assert_eq!(owners, all, "{place:?}");
+        assert_eq!(owners, threads(&database), "{place:?}");
+        assert!(
+            owners <= i64::try_from(MOST).unwrap(),
+            "{place:?}: {owners}"
+        );
+        run(async {
+            let delete = |number: i64| {
+                let responses = responses.clone();
+                async move {
+                    responses
+                        .delete(&owner(number), &new_response(number).id)
+                        .await
+                }
+            };
+            let deleted = futures::future::join_all((0..120).map(delete)).await;
+            let deleted = deleted.into_iter().filter(|one| *one.as_ref().unwrap());
+            assert_eq!(i64::try_from(deleted.count()).unwrap(), count, "{place:?}");
+        });
+        assert_eq!(left(&database), (0, 0, 0, 0), "{place:?}");
+    }
+}
+
+/// One of a size of its own.
+fn new_response(number: i64) -> NewResponse {
+    let id = format!("resp_{number:048}");
+    NewResponse {
+        parent: None,
+        conversation: None,
+        status: "completed",
+        head: "{\"output\":[".to_owned(),
+        tail: "]}".to_owned(),
+        input: vec![item(&format!("msg_{number:016}_in"))],
+        output: vec![item(&format!("msg_{}", "x".repeat(number as usize)))],
+        retention: Duration::from_secs(3600),
+        id,
+    }
+}
+
+/// What the threads take up, each by itself.
+fn threads(database: &Database) -> i64 {
+    let read = database.read(soon(), async |transaction: &Transaction<'_>| {
+        let sum = "select cast(coalesce(sum(bytes), 0) as bigint) from thread";
+        transaction.first(sum, &[]).await?.unwrap().integer(0)
+    });
+    run(read).unwrap()
+}
+
 /// Whoever keeps something waits for nobody who has changed what others take up and is not done yet.
 #[cfg(feature = "postgres")]
 #[test]
