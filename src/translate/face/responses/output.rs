@@ -67,15 +67,24 @@ pub fn item_id(prefix: &str, seed: &str, index: usize) -> String {
         .unwrap_or(("", seed));
     let seed = [rest, "/", prefix, &index.to_string()].concat();
     let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
-    let bytes = digest.as_ref().iter();
-    let halves = bytes.flat_map(|byte| [byte >> 4, byte & 0xf]);
     // A formatter would take as long for it as all the rest of an item.
-    let digits = halves.filter_map(|half| char::from_digit(half.into(), 16));
-    let mut id = String::with_capacity(prefix.len().saturating_add(LETTERS));
-    id.push_str(prefix);
-    id.push_str(common);
-    id.extend(digits.take(LETTERS.saturating_sub(common.len())));
-    id
+    let mut letters = [0; 64];
+    let (pairs, _) = letters.as_chunks_mut();
+    for (pair, byte) in pairs.iter_mut().zip(digest.as_ref()) {
+        *pair = [byte >> 4, byte & 0xf].map(hex_digit);
+    }
+    let letters = std::str::from_utf8(&letters).unwrap_or_default();
+    let (letters, _) = letters
+        .split_at_checked(LETTERS.saturating_sub(common.len()))
+        .unwrap_or((letters, ""));
+    [prefix, common, letters].concat()
+}
+
+fn hex_digit(half: u8) -> u8 {
+    match half {
+        0..=9 => b'0' + half,
+        _ => b'a' - 10 + half,
+    }
 }
 
 /// The finished items of an answer, as they are written.
