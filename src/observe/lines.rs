@@ -8,9 +8,13 @@ use std::time::{Duration, Instant};
 
 /// The most bytes that wait to be written: some two thousand lines. Lines beyond them are lost.
 const MAX_WAITING: usize = 1024 * 1024;
-/// How long the writer lets lines gather since it has written some, so that a busy gateway does not
-/// wake it for each of them. One that has little to say wakes it once for each line and not twice.
-const GATHERING: Duration = Duration::from_millis(10);
+/// How long the writer lets lines gather when it has written some, so that a busy gateway does not wake it
+/// for each of them. A line that comes after a pause is written at once.
+const GATHERING: Duration = Duration::from_millis(250);
+/// So many bytes do not wait for more.
+const ENOUGH: usize = 64 * 1024;
+/// How long it is till a stream that takes nothing for the moment is tried again.
+const ANOTHER_TRY: Duration = Duration::from_millis(10);
 /// How long an end waits for lines that nobody takes.
 const MAX_FAREWELL: Duration = Duration::from_secs(2);
 
@@ -19,8 +23,8 @@ pub(super) type TellOfLost = fn(u64) -> String;
 
 /// Lines that wait to be written.
 ///
-/// Lines are written whole and in the order in which they came, and none is lost before an orderly
-/// end ([`Self::finish`]) unless whoever takes them falls a mebibyte behind. Then new lines are
+/// Lines are written whole and in the order in which they came, a quarter of a second after that at most,
+/// and none is lost before an orderly end ([`Self::finish`]) unless whoever takes them falls a mebibyte behind. Then new lines are
 /// lost until there is room, and a line says how many there were.
 pub(super) struct Lines {
     state: Mutex<State>,
@@ -35,9 +39,20 @@ struct State {
     lost: u64,
     /// Whether there is a thread that writes.
     has_writer: bool,
-    /// Whether the thread sleeps until it is woken.
-    is_idle: bool,
+    rest: Rest,
     is_ending: bool,
+}
+
+/// What the thread sleeps for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    /// It is awake, or was woken.
+    #[default]
+    None,
+    /// The next line.
+    Idle,
+    /// Lines to gather.
+    Gathering,
 }
 
 impl Lines {
@@ -70,7 +85,14 @@ impl Lines {
             return;
         }
         state.waiting.extend_from_slice(line);
-        let wakes = std::mem::take(&mut state.is_idle);
+        let wakes = match state.rest {
+            Rest::None => false,
+            Rest::Idle => true,
+            Rest::Gathering => state.waiting.len() >= ENOUGH,
+        };
+        if wakes {
+            state.rest = Rest::None;
+        }
         drop(state);
         if wakes {
             self.changed.notify_all();
@@ -96,20 +118,19 @@ impl Lines {
     /// What the thread does.
     fn write_all(&self) {
         let mut batch = Vec::new();
-        let mut last = None;
-        while let Some(lost) = self.take(&mut batch, last) {
+        while let Some(lost) = self.take(&mut batch) {
             if lost > 0 {
                 batch.extend_from_slice((self.tell_of_lost)(lost).as_bytes());
             }
             self.write(&batch);
             batch.clear();
-            last = Some(Instant::now());
+            self.gather();
         }
     }
 
-    /// Waits for lines and takes all there are; tells how many were lost behind them. Where some were
-    /// written a moment ago, more are let gather. `None` is the end.
-    fn take(&self, batch: &mut Vec<u8>, last: Option<Instant>) -> Option<u64> {
+    /// Waits for lines and takes all there are; tells how many were lost behind them. `None` is the
+    /// end.
+    fn take(&self, batch: &mut Vec<u8>) -> Option<u64> {
         let mut state = self.lock();
         while state.waiting.is_empty() {
             if state.is_ending {
@@ -117,18 +138,24 @@ impl Lines {
                 self.changed.notify_all();
                 return None;
             }
-            state.is_idle = true;
+            state.rest = Rest::Idle;
             let woken = self.changed.wait(state);
             state = woken.unwrap_or_else(PoisonError::into_inner);
         }
-        state.is_idle = false;
-        let since = last.map_or(GATHERING, |written| written.elapsed());
-        let left = GATHERING.saturating_sub(since);
-        if !state.is_ending && !left.is_zero() {
-            state = self.wait(state, left);
-        }
+        state.rest = Rest::None;
         std::mem::swap(&mut state.waiting, batch);
         Some(std::mem::take(&mut state.lost))
+    }
+
+    /// Lets lines gather, unless there are many already or it is the end.
+    fn gather(&self) {
+        let mut state = self.lock();
+        if state.is_ending || state.waiting.len() >= ENOUGH {
+            return;
+        }
+        state.rest = Rest::Gathering;
+        state = self.wait(state, GATHERING);
+        state.rest = Rest::None;
     }
 
     fn write(&self, mut lines: &[u8]) {
@@ -139,7 +166,7 @@ impl Lines {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Whoever made the stream does not let it block.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    thread::sleep(GATHERING);
+                    thread::sleep(ANOTHER_TRY);
                 }
                 // Nobody could be told.
                 _ => return,
@@ -234,6 +261,18 @@ mod tests {
         }
         lines.push(b"late\n");
         assert_eq!(self::text(&read), "late\n");
+    }
+
+    #[test]
+    fn lines_that_gather_are_written_though_nothing_follows_them() {
+        let (lines, give, read) = slow();
+        drop(give);
+        lines.push(b"first\n");
+        assert_eq!(read.recv().expect("it is written"), b"first\n");
+        lines.push(b"second\n");
+        lines.push(b"third\n");
+        let gathered = read.recv().expect("they are written");
+        assert!(gathered.starts_with(b"second\n"), "{gathered:?}");
     }
 
     #[test]
