@@ -129,6 +129,8 @@ fn as_many_run_at_two_gateways_as_may_at_one() {
     let (one, other) = (start(&fal, &place, &text), start(&fal, &place, &text));
     met([&one, &other]);
     let runs = one.open(&with_key("hi /emulate hang", true, "k0"));
+    // Before that the other gateway could have the place first.
+    fal.requests(1);
     until("it runs", || {
         let refused = ask(&other, "k0");
         let is_it = refused.status == 429 && refused.text().contains("concurrent requests");
