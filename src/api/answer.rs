@@ -26,7 +26,7 @@ use super::idempotency::{self, Progress};
 use super::outliving::Outliving;
 use super::paths::Deployment;
 use super::quota;
-use super::repeated::Repeatable;
+use super::repeated::{PRIORITY, PRIORITY_NAME, Repeatable, STRICT, UPSTREAM};
 use super::respond::{self, Answering, Reporter};
 use super::scope;
 use super::snapshot::{Snapshot, preference};
@@ -627,21 +627,21 @@ impl<'a> Wish<'a> {
 
 /// fal's `priority` can be asked for by header, for clients whose body cannot be changed.
 fn read_priority(ask: &mut Ask<'_>, headers: &HeaderMap) -> Result<(), ApiError> {
-    const NAME: &str = "x-fal-priority";
-    let Some(value) = only(headers, NAME)? else {
+    let Some(value) = only(headers, &PRIORITY)? else {
         return Ok(());
     };
     let priority = value.to_str().ok().and_then(parse_priority);
     let cure = "It must be latency or throughput.";
-    ask.priority = Some(priority.ok_or_else(|| ApiError::invalid_header(NAME, cure))?);
-    ask.priority_name = NAME;
+    let wrong = || ApiError::invalid_header(PRIORITY_NAME, cure);
+    ask.priority = Some(priority.ok_or_else(wrong)?);
+    ask.priority_name = PRIORITY_NAME;
     Ok(())
 }
 
 /// `x-gateway-strict: true` or `false` overrides the setting for one request.
 fn plan_limits(snapshot: &Snapshot, headers: &HeaderMap) -> Result<PlanLimits, ApiError> {
     let mut plan_limits = snapshot.plan_limits.clone();
-    if let Some(strict) = flag(headers, "x-gateway-strict")? {
+    if let Some(strict) = flag(headers, &STRICT)? {
         plan_limits.strict = strict;
     }
     if let Some(rule) = asked_route(snapshot, headers)? {
@@ -659,27 +659,29 @@ pub(super) fn asked_route(
     snapshot: &Snapshot,
     headers: &HeaderMap,
 ) -> Result<Option<Rule>, ApiError> {
-    const NAME: &str = "x-gateway-upstream";
-    let Some(wanted) = only(headers, NAME)? else {
+    let Some(wanted) = only(headers, &UPSTREAM)? else {
         return Ok(None);
     };
     let fal = &snapshot.config.fal;
     if !fal.allow_upstream_header {
         let cure = "Callers do not choose the upstream here: leave the header out. The operator can let them, with \
                     fal.allow_upstream_header.";
-        return Err(ApiError::invalid_header(NAME, cure));
+        return Err(ApiError::invalid_header(UPSTREAM.as_str(), cure));
     }
     if wanted.as_bytes() == b"auto" {
         return Ok(Some(Rule::Auto(preference(fal))));
     }
     let named = wanted.to_str().ok().and_then(UpstreamId::named);
     let upstream = named.ok_or_else(|| {
-        ApiError::invalid_header(NAME, "It must be any-llm, router, router-openai or auto.")
+        ApiError::invalid_header(
+            UPSTREAM.as_str(),
+            "It must be any-llm, router, router-openai or auto.",
+        )
     })?;
     if fal.enterprise && !upstream.features().enterprise {
         let cure = "The gateway is set up for fal's enterprise endpoints, and this upstream has none. Take any-llm or \
                     router.";
-        return Err(ApiError::invalid_header(NAME, cure));
+        return Err(ApiError::invalid_header(UPSTREAM.as_str(), cure));
     }
     Ok(Some(Rule::Asked(upstream)))
 }

@@ -3,7 +3,7 @@
 //! slash at its end, and the completions are where a base URL went wrong in other ways, too.
 
 use actix_web::dev::ServiceRequest;
-use actix_web::http::header::{HOST, HeaderMap};
+use actix_web::http::header::{HOST, HeaderMap, HeaderName};
 use actix_web::http::uri::PathAndQuery;
 use actix_web::http::{Method, Uri};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
@@ -204,7 +204,8 @@ impl Manner {
 
 /// Whether a client speaks Anthropic's API, whose version it names in every request.
 pub fn speaks_messages(headers: &HeaderMap) -> bool {
-    headers.contains_key("anthropic-version")
+    const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+    headers.contains_key(VERSION)
 }
 
 /// The answer to a path that is not served, in OpenAI's words.

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use actix_web::http::header::{HeaderMap, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 
 use super::auth::Caller;
@@ -26,7 +26,14 @@ const SHORT: usize = 1024;
 const MAX_KEPT: usize = 1000;
 
 /// Headers that change what a request asks for.
-pub const MEANT: [&str; 3] = ["x-gateway-upstream", "x-gateway-strict", "x-fal-priority"];
+pub const MEANT: [HeaderName; 3] = [UPSTREAM, STRICT, PRIORITY];
+/// The upstream that a caller wants, where callers may choose.
+pub const UPSTREAM: HeaderName = HeaderName::from_static("x-gateway-upstream");
+/// Whether answers that do not meet what was asked for are refused.
+pub const STRICT: HeaderName = HeaderName::from_static("x-gateway-strict");
+/// fal's `priority`.
+pub const PRIORITY: HeaderName = HeaderName::from_static(PRIORITY_NAME);
+pub const PRIORITY_NAME: &str = "x-fal-priority";
 
 /// What a request is recognized by: who sends it, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

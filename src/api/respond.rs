@@ -12,10 +12,10 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use tokio::time::Instant;
 
-use super::error::{self, ApiError};
+use super::error::{self, ApiError, FAL_REQUEST_ID};
 use super::gateway::Gateway;
 use super::idempotency::Progress;
-use super::repeated::Repeatable;
+use super::repeated::{Repeatable, UPSTREAM};
 use super::scope::Scope;
 use super::snapshot::Snapshot;
 use super::state::Keeper;
@@ -32,6 +32,10 @@ const MISSING_CHOICES: HeaderName = HeaderName::from_static("x-gateway-missing-c
 
 /// What all calls of the request cost, where that is known.
 const COST: HeaderName = HeaderName::from_static("x-gateway-cost");
+const USAGE: HeaderName = HeaderName::from_static("x-gateway-usage");
+const EMULATED: HeaderName = HeaderName::from_static("x-gateway-emulated");
+const IGNORED: HeaderName = HeaderName::from_static("x-gateway-ignored");
+const FOLD: HeaderName = HeaderName::from_static("x-gateway-fold");
 
 /// Tells the caller, the log and the metrics of failures.
 pub struct Reporter {
@@ -316,24 +320,24 @@ pub fn note_headers(
     notes: &Notes,
     fal_request_id: Option<&str>,
 ) {
-    let mut insert = |name: &'static str, value: &str| {
+    let mut insert = |name: HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             response.insert_header((name, value));
         }
     };
-    insert("x-gateway-upstream", &notes.route());
-    insert("x-gateway-usage", &notes.usage.label());
+    insert(UPSTREAM, &notes.route());
+    insert(USAGE, &notes.usage.label());
     if !notes.emulated.is_empty() {
-        insert("x-gateway-emulated", &notes.emulated.join(", "));
+        insert(EMULATED, &notes.emulated.join(", "));
     }
     if !notes.ignored.is_empty() {
-        insert("x-gateway-ignored", &listed(&notes.ignored));
+        insert(IGNORED, &listed(&notes.ignored));
     }
     if let Some(fold) = &notes.fold {
-        insert("x-gateway-fold", fold);
+        insert(FOLD, fold);
     }
     if let Some(id) = fal_request_id {
-        insert("x-fal-request-id", id);
+        insert(FAL_REQUEST_ID, id);
     }
 }
 

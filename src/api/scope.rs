@@ -30,6 +30,8 @@ use crate::translate::problem::{Problem, ProblemKind, Source};
 
 /// The id of a request, in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How often a client of OpenAI's or Anthropic's has sent the request before.
+const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 /// Milliseconds until the head of the answer, as OpenAI sends them.
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 
@@ -99,7 +101,7 @@ pub async fn enter(
     record.client(context.address_of(request.request()));
     if request
         .headers()
-        .get("x-stainless-retry-count")
+        .get(RETRY_COUNT)
         .is_some_and(|count| count != "0")
     {
         gateway.metrics().sdk_retries.inc();

@@ -1,9 +1,14 @@
 //! Headers that ask for something about a request. All of them are read before anything is paid for,
 //! and one that cannot be understood is refused: whoever is not heard may pay for what he did not want.
 
-use actix_web::http::header::{HeaderMap, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::ApiError;
+
+const NOTES: HeaderName = HeaderName::from_static("x-gateway-notes");
+/// Asks for what would be sent to fal, in the place of an answer.
+pub(super) const EXPLAIN: HeaderName = HeaderName::from_static("x-gateway-explain");
+const RETRY: HeaderName = HeaderName::from_static("x-gateway-retry");
 
 /// What the headers of a request ask for.
 #[derive(Clone, Copy, Debug)]
@@ -22,14 +27,13 @@ impl Wants {
     /// # Errors
     /// The one that cannot be understood.
     pub(super) fn of(headers: &HeaderMap, shows_notes: bool) -> Result<Self, ApiError> {
-        const NOTES: &str = "x-gateway-notes";
-        let notes = only(headers, NOTES)?;
+        let notes = only(headers, &NOTES)?;
         if notes.is_some_and(|notes| notes != "body") {
-            return Err(ApiError::invalid_header(NOTES, "It must be body."));
+            return Err(ApiError::invalid_header(NOTES.as_str(), "It must be body."));
         }
         Ok(Self {
-            explains: flag(headers, "x-gateway-explain")?.unwrap_or(false),
-            retries: flag(headers, "x-gateway-retry")?.unwrap_or(false),
+            explains: flag(headers, &EXPLAIN)?.unwrap_or(false),
+            retries: flag(headers, &RETRY)?.unwrap_or(false),
             shows_notes: shows_notes || notes.is_some(),
         })
     }
@@ -39,12 +43,15 @@ impl Wants {
 ///
 /// # Errors
 /// It says something else, or is there twice.
-pub(super) fn flag(headers: &HeaderMap, name: &str) -> Result<Option<bool>, ApiError> {
+pub(super) fn flag(headers: &HeaderMap, name: &HeaderName) -> Result<Option<bool>, ApiError> {
     match only(headers, name)?.map(HeaderValue::as_bytes) {
         None => Ok(None),
         Some(b"true") => Ok(Some(true)),
         Some(b"false") => Ok(Some(false)),
-        Some(_) => Err(ApiError::invalid_header(name, "It must be true or false.")),
+        Some(_) => Err(ApiError::invalid_header(
+            name.as_str(),
+            "It must be true or false.",
+        )),
     }
 }
 
@@ -54,11 +61,11 @@ pub(super) fn flag(headers: &HeaderMap, name: &str) -> Result<Option<bool>, ApiE
 /// It is there twice.
 pub(super) fn only<'h>(
     headers: &'h HeaderMap,
-    name: &str,
+    name: &HeaderName,
 ) -> Result<Option<&'h HeaderValue>, ApiError> {
     let mut given = headers.get_all(name);
     match (given.next(), given.next()) {
-        (_, Some(_)) => Err(ApiError::invalid_header(name, "Send it once.")),
+        (_, Some(_)) => Err(ApiError::invalid_header(name.as_str(), "Send it once.")),
         (only, None) => Ok(only),
     }
 }

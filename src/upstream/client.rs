@@ -56,23 +56,28 @@ const MAX_ADDRESSES: usize = 64;
 
 /// A fal key as a header value that no log shows.
 #[derive(Clone, Debug)]
-pub struct FalKey(HeaderValue);
+pub struct FalKey {
+    header: HeaderValue,
+    print: FalKeyPrint,
+}
 
 impl FalKey {
     /// `None` when the key holds characters that no header can carry.
     pub fn new(key: &SecretString) -> Option<Self> {
-        let mut value = HeaderValue::from_str(&format!("Key {}", key.expose_secret())).ok()?;
-        value.set_sensitive(true);
-        Some(Self(value))
+        static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let mut header = HeaderValue::from_str(&format!("Key {}", key.expose_secret())).ok()?;
+        header.set_sensitive(true);
+        let print = FalKeyPrint(STATE.hash_one(header.as_bytes()));
+        Some(Self { header, print })
     }
 
     pub(super) fn header(&self) -> HeaderValue {
-        self.0.clone()
+        self.header.clone()
     }
 
     /// The key itself, to be kept out of what is shown.
     pub(super) fn secret(&self) -> &str {
-        let text = self.0.to_str().unwrap_or_default();
+        let text = self.header.to_str().unwrap_or_default();
         text.strip_prefix("Key ").unwrap_or(text)
     }
 
@@ -84,8 +89,7 @@ impl FalKey {
     /// Something that tells keys apart and cannot be turned back into one. It differs from process
     /// to process.
     pub fn print(&self) -> FalKeyPrint {
-        static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        FalKeyPrint(STATE.hash_one(self.0.as_bytes()))
+        self.print
     }
 }
 

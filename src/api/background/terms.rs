@@ -36,9 +36,9 @@ impl Terms {
         (price, prompt_tokens): (CallPrice, u64),
     ) -> Self {
         let project = caller.key.as_ref().and_then(|key| key.project());
-        let meant = MEANT.iter().filter_map(|name| {
-            let value = headers.get(*name)?.to_str().ok()?;
-            Some(((*name).to_owned(), value.to_owned()))
+        let meant = MEANT.into_iter().filter_map(|name| {
+            let value = headers.get(&name)?.to_str().ok()?;
+            Some((name.to_string(), value.to_owned()))
         });
         Self {
             request_id: request_id.to_owned(),

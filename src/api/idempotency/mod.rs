@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderValue;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use ring::digest::{self, SHA256};
 use tokio::time::sleep;
@@ -27,11 +27,12 @@ use super::paths::Deployment;
 use super::repeated::said_by_headers;
 use super::scope;
 use super::state::secret_id;
+use super::wants::EXPLAIN;
 use crate::store::responses::{Claimed, KeptAnswer, Keyed};
 use crate::translate::meaning::fingerprint;
 use crate::translate::problem::{Problem, ProblemKind, Source};
 
-const NAME: &str = "idempotency-key";
+const NAME: HeaderName = HeaderName::from_static("idempotency-key");
 const LONGEST: usize = 255;
 /// How often a running request is looked at, at first and later on.
 const FIRST_LOOK: Duration = Duration::from_millis(25);
@@ -39,7 +40,7 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// Whether a request has a key. One that is only to be explained sends nothing, and needs none.
 pub fn is_asked(request: &HttpRequest) -> bool {
-    let explains = request.headers().get("x-gateway-explain");
+    let explains = request.headers().get(EXPLAIN);
     request.headers().contains_key(NAME) && explains.is_none_or(|value| value != "true")
 }
 
