@@ -140,6 +140,14 @@ pub(crate) const FIGURES: &[Figure] = &[
     },
     Figure {
         setup: Setup::Filed,
+        ..cpu(
+            "whole answer with a store in a file, CPU per request",
+            WHOLE,
+            10_000,
+        )
+    },
+    Figure {
+        setup: Setup::Filed,
         ..cpu("Responses, kept in a file, CPU per request", KEPT, 4_000)
     },
     Figure {
