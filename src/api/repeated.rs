@@ -33,6 +33,7 @@ pub const UPSTREAM: HeaderName = HeaderName::from_static("x-gateway-upstream");
 pub const STRICT: HeaderName = HeaderName::from_static("x-gateway-strict");
 /// fal's `priority`.
 pub const PRIORITY: HeaderName = HeaderName::from_static(PRIORITY_NAME);
+/// Its name, where that outlives the request.
 pub const PRIORITY_NAME: &str = "x-fal-priority";
 
 /// What a request is recognized by: who sends it, and what it means.

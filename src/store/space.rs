@@ -104,15 +104,16 @@ pub(super) async fn settle(transaction: &Transaction<'_>) -> Result<(), StoreErr
         return Ok(());
     };
     for (owner, sum) in sums.take().owners {
-        if sum.added != 0 {
-            write(transaction, &owner, sum.added).await?;
-        }
+        write(transaction, &owner, sum.added).await?;
     }
     Ok(())
 }
 
-/// An owner who has nothing left is forgotten.
+/// An owner who has nothing left is forgotten, and nothing is written of one for whom nothing changes.
 async fn write(transaction: &Transaction<'_>, owner: &str, bytes: i64) -> Result<(), StoreError> {
+    if bytes == 0 {
+        return Ok(());
+    }
     let add = "insert into space (owner, bytes) values ($1, $2) \
                on conflict (owner) do update set bytes = space.bytes + excluded.bytes";
     transaction

@@ -239,7 +239,8 @@ fn what_is_kept_at_once_is_counted_like_what_is_kept_by_itself() {
         let (count, _, owners, all) = left(&database);
         assert!((10..100).contains(&count), "{place:?}: {count}");
         assert_eq!(owners, all, "{place:?}");
-        assert_eq!(owners, threads(&database), "{place:?}");
+        let threads = "select cast(coalesce(sum(bytes), 0) as bigint) from thread";
+        assert_eq!(owners, self::count(&database, threads), "{place:?}");
         assert!(
             owners <= i64::try_from(MOST).unwrap(),
             "{place:?}: {owners}"
@@ -258,7 +259,23 @@ fn what_is_kept_at_once_is_counted_like_what_is_kept_by_itself() {
             assert_eq!(i64::try_from(deleted.count()).unwrap(), count, "{place:?}");
         });
         assert_eq!(left(&database), (0, 0, 0, 0), "{place:?}");
+        sweep_all(&database, &responses);
+        let owners = "select count(*) from space";
+        assert_eq!(self::count(&database, owners), 0, "{place:?}");
     }
+}
+
+/// Lets the time of all threads be over, and deletes them.
+fn sweep_all(database: &Database, responses: &Responses) {
+    run(async {
+        let end = async |transaction: &Transaction<'_>| {
+            let end = "update thread set expires_at = 1";
+            transaction.execute(end, &[]).await
+        };
+        database.write(soon(), end).await.unwrap();
+        while responses.sweep().await.unwrap() {}
+    });
+    assert_eq!(count(database, "select count(*) from thread"), 0);
 }
 
 /// One of a size of its own.
@@ -277,11 +294,10 @@ fn new_response(number: i64) -> NewResponse {
     }
 }
 
-/// What the threads take up, each by itself.
-fn threads(database: &Database) -> i64 {
-    let read = database.read(soon(), async |transaction: &Transaction<'_>| {
-        let sum = "select cast(coalesce(sum(bytes), 0) as bigint) from thread";
-        transaction.first(sum, &[]).await?.unwrap().integer(0)
+/// The number that a statement gives.
+fn count(database: &Database, statement: &'static str) -> i64 {
+    let read = database.read(soon(), async move |transaction: &Transaction<'_>| {
+        transaction.first(statement, &[]).await?.unwrap().integer(0)
     });
     run(read).unwrap()
 }
